@@ -1,0 +1,1 @@
+"""robometa: robots that adapt. Meta-learn a controller, measure how it adapts, and watch it do so."""

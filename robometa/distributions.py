@@ -1,0 +1,118 @@
+"""Distributions of task parameters, as a suite's file writes them. Standard library only."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+from robometa.errors import unknown
+
+KINDS = {
+    "uniform": "[low, high]: each number uniform",
+    "normal": "[mean, standard deviation]: each number normal",
+    "base": "a number, with exponent = [low, high]: each number base ** u, u uniform",
+    "disc": "radius: a point uniform in a disc",
+    "arc": "[radius, from, to]: a point on a circle, angle uniform, rad",
+    "values": "[...]: the tasks in order take these; one number or list of numbers each",
+}
+"""How a distribution may be written, besides as a plain number or a list of numbers that never change."""
+
+Distribution = dict[str, Any]
+
+
+def read_distribution(value: Any, size: int) -> Distribution:
+    """The checked form of a distribution of `size` numbers: kind, arguments and size.
+
+    Raises: ValueError: Saying what is wrong with it.
+    """
+    if not isinstance(value, dict):
+        return {"constant": _sized(value, size), "size": size}
+    kinds = [kind for kind in KINDS if kind in value]
+    if len(kinds) != 1:
+        wrong = next((key for key in value if key not in KINDS), None)
+        raise ValueError(
+            unknown("distribution", wrong, KINDS)
+            if wrong is not None and not kinds
+            else f"one distribution of {', '.join(KINDS)} is needed"
+        )
+    kind = kinds[0]
+    allowed = {kind, "shared"} | ({"exponent"} if kind == "base" else set())
+    for key in value:
+        if key not in allowed:
+            raise ValueError(unknown("key", key, allowed))
+    if not isinstance(value.get("shared", False), bool):
+        raise ValueError(f"shared must be true or false, not {value['shared']!r}")
+    checked: Distribution = {"size": size, "shared": value.get("shared", False)}
+    if kind == "values":
+        entries = value["values"]
+        if not isinstance(entries, list) or not entries:
+            raise ValueError(f"values must be a list with an entry for each task, not {entries!r}")
+        checked["values"] = [_sized(entry, size) for entry in entries]
+    elif kind == "base":
+        checked["base"] = _numbers([value["base"]], 1)[0]
+        if checked["base"] <= 0:
+            raise ValueError(f"base must be positive, not {checked['base']}")
+        checked["exponent"] = _ordered(value.get("exponent"))
+    elif kind == "uniform":
+        checked["uniform"] = _ordered(value["uniform"])
+    elif kind == "normal":
+        checked["normal"] = _numbers(value["normal"], 2)
+        if checked["normal"][1] < 0:
+            raise ValueError(f"a standard deviation must not be negative: {checked['normal'][1]}")
+    else:
+        if size != 2:
+            raise ValueError(f"{kind} gives a point of 2 numbers, and this takes {size}")
+        checked[kind] = _numbers([value["disc"]], 1) if kind == "disc" else _numbers(value["arc"], 3)
+        if checked[kind][0] <= 0:
+            raise ValueError(f"a radius must be positive: {checked[kind][0]}")
+    return checked
+
+
+def draw(distribution: Distribution, key: str, index: int) -> tuple[float, ...]:
+    """The numbers that the task of this index gets. Drawn from `key` alone, so other parameters change nothing."""
+    size = distribution["size"]
+    if "constant" in distribution:
+        return tuple(distribution["constant"])
+    if "values" in distribution:
+        return tuple(distribution["values"][index])
+    source = random.Random(key)
+    if "disc" in distribution:
+        radius = distribution["disc"][0] * math.sqrt(source.random())
+        return _point(radius, source.uniform(0.0, 2 * math.pi))
+    if "arc" in distribution:
+        radius, low, high = distribution["arc"]
+        return _point(radius, source.uniform(low, high))
+    numbers = [_draw_one(distribution, source) for _ in range(1 if distribution["shared"] else size)]
+    return tuple(numbers * size if distribution["shared"] else numbers)
+
+
+def _draw_one(distribution: Distribution, source: random.Random) -> float:
+    if "uniform" in distribution:
+        return source.uniform(*distribution["uniform"])
+    if "normal" in distribution:
+        return source.gauss(*distribution["normal"])
+    exponent: float = source.uniform(*distribution["exponent"])
+    return float(distribution["base"] ** exponent)
+
+
+def _point(radius: float, angle: float) -> tuple[float, float]:
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+def _numbers(value: Any, count: int) -> list[float]:
+    good = isinstance(value, list) and len(value) == count
+    if not good or any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in value):
+        raise ValueError(f"{count} finite number{'s' * (count > 1)} needed, not {value!r}")
+    return [float(number) for number in value]
+
+
+def _ordered(value: Any) -> list[float]:
+    low, high = _numbers(value, 2)
+    if not low <= high:
+        raise ValueError(f"a range goes from low to high, not {value!r}")
+    return [low, high]
+
+
+def _sized(value: Any, size: int) -> list[float]:
+    return _numbers(value, size) if isinstance(value, list) else _numbers([value], 1) * size

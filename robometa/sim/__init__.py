@@ -1,0 +1,1 @@
+"""The simulator: robots, objectives and variations, and the engine that steps them."""

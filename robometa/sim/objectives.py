@@ -1,0 +1,117 @@
+"""Objectives: reward and success as plain functions of named quantities and task parameters, on batched tensors.
+
+A quantity is what a robot is or does at a control step, a parameter what the task hides, a coefficient what the suite's
+file fixes. All tensors have the worlds first; the functions use tensor methods only, so they run on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Tensors = Mapping[str, Tensor]
+    Numbers = Mapping[str, float]
+
+QUANTITIES = {
+    "position": "the body's place in the plane after the step, m, [world, 2]",
+    "velocity": "the body's change of place over the control step, m/s, [world, 2]",
+    "forward_velocity": "the first number of velocity, m/s, [world]",
+    "height": "the body's height after the step, m, [world]",
+    "control": "what the actuators were told, in their own units, [world, actuator]",
+}
+"""What every robot offers to an objective (`height` where the body has one)."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A reward and, where it has one, a success condition."""
+
+    about: str
+    reward: Callable[[Tensors, Tensors, Numbers], tuple[Tensor, Tensor | None]]
+    """(quantities, parameters, coefficients) to reward `[world]` and success `[world]` or None."""
+    parameters: Mapping[str, int]
+    """The task parameters it needs, and how many numbers each has."""
+    coefficients: Mapping[str, float]
+    """Its coefficients and what they are where a suite's file says nothing."""
+
+
+def _effort(quantity: Tensors) -> Tensor:
+    return (quantity["control"] ** 2).sum(-1)
+
+
+def _forward(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    reward = quantity["forward_velocity"] + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity)
+    return reward, None
+
+
+def _velocity(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    error = (quantity["forward_velocity"] - parameter["velocity"][:, 0]).abs()
+    reward = weight["alive_bonus"] - error - weight["control_cost"] * _effort(quantity)
+    return reward, error < weight["tolerance"]
+
+
+def _direction(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    ahead = parameter["direction"][:, 0] * quantity["forward_velocity"]
+    return ahead + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity), None
+
+
+def _heading(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    angle, velocity = parameter["angle"][:, 0], quantity["velocity"]
+    ahead = velocity[:, 0] * angle.cos() + velocity[:, 1] * angle.sin()
+    reward = weight["velocity_weight"] * ahead + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity)
+    return reward, None
+
+
+def _goal(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    distance = (quantity["position"] - parameter["goal"]).norm(p=weight["norm"], dim=-1)
+    return -distance - weight["control_cost"] * _effort(quantity), distance < weight["radius"]
+
+
+def _sparse_goal(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
+    distance = (quantity["position"] - parameter["goal"]).norm(p=weight["norm"], dim=-1)
+    inside = distance < weight["radius"]
+    return (1 - distance) * inside, inside
+
+
+OBJECTIVES = {
+    "forward": Objective(
+        "run forward: velocity + alive_bonus - control_cost |control|^2",
+        _forward,
+        parameters={},
+        coefficients={"control_cost": 0.0, "alive_bonus": 0.0},
+    ),
+    "velocity": Objective(
+        "run at a hidden speed: alive_bonus - |v - v*| - control_cost |control|^2; success within tolerance, m/s",
+        _velocity,
+        parameters={"velocity": 1},
+        coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "tolerance": 0.2},
+    ),
+    "direction": Objective(
+        "run forward or backward: direction v + alive_bonus - control_cost |control|^2",
+        _direction,
+        parameters={"direction": 1},
+        coefficients={"control_cost": 0.0, "alive_bonus": 0.0},
+    ),
+    "heading": Objective(
+        "run towards a hidden angle in the plane: velocity_weight v.(cos, sin) + alive_bonus - control_cost |control|^2",
+        _heading,
+        parameters={"angle": 1},
+        coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "velocity_weight": 1.0},
+    ),
+    "goal": Objective(
+        "go to a hidden place: -|position - goal| - control_cost |control|^2 in the given norm; success within radius, m",
+        _goal,
+        parameters={"goal": 2},
+        coefficients={"control_cost": 0.0, "norm": 2.0, "radius": 0.2},
+    ),
+    "sparse-goal": Objective(
+        "go to a hidden place, paid 1 - |position - goal| within radius, m, and nothing outside",
+        _sparse_goal,
+        parameters={"goal": 2},
+        coefficients={"norm": 2.0, "radius": 0.2},
+    ),
+}

@@ -1,0 +1,148 @@
+"""Robots: a MuJoCo model and how it is observed, reset and ended. No simulator is loaded to describe one."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+PARTS = ("joint_positions", "velocities", "position", "sensors")
+"""What an observation may be made of, in the order in which it is laid out."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many entries a model's fields have, which is what its variations need."""
+
+    bodies: int
+    """Bodies without the world."""
+    geoms: int
+    velocities: int
+    """Degrees of freedom."""
+    actuators: int
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A MuJoCo model and how it is observed, reset and ended."""
+
+    name: str
+    about: str
+    mjcf: Path
+    """The model file."""
+    frame_skip: int
+    """Physics steps per control step."""
+    observe: tuple[str, ...] = ("joint_positions", "velocities")
+    """Parts of the observation: `joint_positions` (all but the body's place in the plane), `velocities`, `position`
+    (the body's place in the plane, m) and `sensors`."""
+    body: str = "torso"
+    """The body whose position, velocity, height and pitch are the robot's."""
+    reset_noise: float = 0.1
+    """Half width of the uniform noise on every position at a reset, m or rad."""
+    reset_velocity_noise: float = 0.1
+    """Scale of the noise on every velocity at a reset, m/s or rad/s."""
+    reset_velocity_normal: bool = False
+    """Whether that noise is normal; uniform otherwise."""
+    height: tuple[float, float] | None = None
+    """The episode ends when the body's height, m, leaves this range."""
+    pitch: float | None = None
+    """The episode ends when the body's pitch, rad, is beyond this in either direction."""
+    state_limit: float | None = None
+    """The episode ends when a number of the state, but for the place in the plane, is beyond this."""
+    velocity_clip: float | None = None
+    """Velocities are observed within plus or minus this."""
+    sensors: tuple[tuple[str, str], ...] = ()
+    """Sensors added to the model file: MuJoCo's sensor type and the body it looks at."""
+    quantities: tuple[tuple[str, str], ...] = ()
+    """Named quantities read from a sensor of the model instead of from `body`: (quantity, sensor)."""
+    sizes: Sizes | None = None
+    """Known sizes; without them the model is loaded to count."""
+
+    def count(self) -> Sizes:
+        """The sizes of the model's fields."""
+        if self.sizes is not None:
+            return self.sizes
+        import mujoco  # only a user's own model needs to be compiled to be counted
+
+        model = mujoco.MjModel.from_xml_path(str(self.mjcf))
+        return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu)
+
+
+def gymnasium_asset(name: str) -> Path:
+    """The path of one of Gymnasium's model files, found without importing Gymnasium."""
+    spec = importlib.util.find_spec("gymnasium")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("gymnasium is not installed: pip install 'gymnasium[mujoco]'")
+    return Path(spec.submodule_search_locations[0]) / "envs" / "mujoco" / "assets" / name
+
+
+ROBOTS = {
+    robot.name: robot
+    for robot in (
+        Robot(
+            name="half-cheetah",
+            about="Gymnasium's planar half-cheetah, six joints; control step 0.05 s; never falls by rule.",
+            mjcf=gymnasium_asset("half_cheetah.xml"),
+            frame_skip=5,
+            observe=("joint_positions", "velocities", "position"),
+            reset_velocity_normal=True,
+            sizes=Sizes(bodies=7, geoms=9, velocities=9, actuators=6),
+        ),
+        Robot(
+            name="ant",
+            about="Gymnasium's four-legged ant, eight joints; control step 0.05 s; ends when the torso leaves 0.2..1 m.",
+            mjcf=gymnasium_asset("ant.xml"),
+            frame_skip=5,
+            reset_velocity_normal=True,
+            height=(0.2, 1.0),
+            sizes=Sizes(bodies=13, geoms=14, velocities=14, actuators=8),
+        ),
+        Robot(
+            name="walker2d",
+            about="Gymnasium's planar walker, six joints; control step 0.008 s; ends when it falls.",
+            mjcf=gymnasium_asset("walker2d_v5.xml"),
+            frame_skip=4,
+            reset_noise=0.005,
+            reset_velocity_noise=0.005,
+            height=(0.8, 2.0),
+            pitch=1.0,
+            velocity_clip=10.0,
+            sizes=Sizes(bodies=7, geoms=8, velocities=9, actuators=6),
+        ),
+        Robot(
+            name="hopper",
+            about="Gymnasium's planar hopper, three joints; control step 0.008 s; ends when it falls.",
+            mjcf=gymnasium_asset("hopper.xml"),
+            frame_skip=4,
+            reset_noise=0.005,
+            reset_velocity_noise=0.005,
+            height=(0.7, float("inf")),
+            pitch=0.2,
+            state_limit=100.0,
+            velocity_clip=10.0,
+            sizes=Sizes(bodies=4, geoms=5, velocities=6, actuators=3),
+        ),
+        Robot(
+            name="humanoid",
+            about="Gymnasium's humanoid, seventeen joints; control step 0.015 s; ends when the torso leaves 1..2 m.",
+            mjcf=gymnasium_asset("humanoid.xml"),
+            frame_skip=5,
+            observe=("joint_positions", "velocities", "sensors"),
+            reset_noise=0.01,
+            reset_velocity_noise=0.01,
+            height=(1.0, 2.0),
+            sensors=(("subtreelinvel", "torso"),),
+            sizes=Sizes(bodies=13, geoms=18, velocities=23, actuators=17),
+        ),
+        Robot(
+            name="point",
+            about="A point that moves by a tenth of its action at every control step of 0.1 s.",
+            mjcf=Path(__file__).with_name("point.xml"),
+            frame_skip=1,
+            observe=("position",),
+            body="point",
+            reset_velocity_noise=0.0,
+            sizes=Sizes(bodies=1, geoms=1, velocities=2, actuators=2),
+        ),
+    )
+}

@@ -1,0 +1,336 @@
+"""Suites: named distributions of tasks, read from TOML, drawn once, frozen and hashed. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from robometa.distributions import draw, read_distribution
+from robometa.errors import UserError, unknown
+from robometa.sim.objectives import OBJECTIVES, QUANTITIES
+from robometa.sim.robots import PARTS, ROBOTS, Robot
+from robometa.sim.variations import VARIATIONS
+
+KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
+MAXIMUM_HORIZON = 100_000
+MAXIMUM_TASKS = 100_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """One Markov decision process: a robot, an objective, the numbers that the policy must find out, a horizon."""
+
+    robot: Robot
+    objective: str
+    coefficients: tuple[tuple[str, float], ...]
+    parameters: tuple[tuple[str, tuple[float, ...]], ...]
+    """The hidden numbers, by name."""
+    horizon: int
+    """Control steps per episode."""
+
+    def describe(self) -> str:
+        """The hidden numbers in a few words, such as `velocity 1.25`."""
+        words = []
+        for name, value in self.parameters:
+            shown = " ".join(f"{number:.3g}" for number in value[:6])
+            words.append(f"{name} {shown}" + (f" ... ({len(value)} numbers)" if len(value) > 6 else ""))
+        return ", ".join(words) or "no hidden parameters"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named distribution of tasks: a fixed set to train on and a disjoint one held out."""
+
+    name: str
+    about: str
+    source: str
+    robot: Robot
+    objective: str
+    horizon: int
+    train: tuple[Task, ...]
+    test: tuple[Task, ...]
+    finite: bool
+    """The task set is finite, and training and held-out tasks are the same, as for two directions."""
+    learner: Mapping[str, Mapping[str, Any]] = field(hash=False, compare=False)
+    """What a learner needs differently here: options by learner."""
+    path: Path = field(hash=False, compare=False)
+    content_hash: str
+    """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
+
+    def tasks(self, split: str) -> tuple[Task, ...]:
+        """The tasks of a split, `train` or `test`."""
+        if split not in ("train", "test"):
+            raise UserError(unknown("split", split, ("train", "test")))
+        return self.train if split == "train" else self.test
+
+
+def folder() -> Path:
+    """Where the shipped suites are: packed into the wheel, or beside the package in a checkout."""
+    packed = Path(__file__).parent / "tasks"
+    return packed if packed.is_dir() else Path(__file__).parents[1] / "tasks"
+
+
+def names() -> list[str]:
+    """Names of the shipped suites."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def load(name: str | Path) -> Suite:
+    """The suite of a shipped name, or of a TOML file of the user's own.
+
+    Raises: UserError: If there is no such suite, or naming every mistake that its file makes.
+    """
+    text = str(name)
+    if text.endswith(".toml") or "/" in text:
+        path = Path(text)
+        if not path.is_file():
+            raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
+    elif text not in names():
+        raise UserError(unknown("suite", text, names()) + " (or the path of a .toml file)")
+    else:
+        path = folder() / f"{text}.toml"
+    return _read(path.resolve(), path)
+
+
+@cache
+def _read(path: Path, shown: Path) -> Suite:
+    """Reads and checks a suite's file; all mistakes are told at once."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{shown} is not a TOML file: {error}") from None
+    mistakes: list[str] = []
+    where = str(shown)
+    mistakes += [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
+    mistakes += [
+        f"missing key {key!r} in {where}" for key in ("robot", "objective", "train", "test") if key not in table
+    ]
+    robot = _read_robot(table.get("robot"), path, where, mistakes)
+    horizon = _whole(table.get("horizon", 200), "horizon", 1, MAXIMUM_HORIZON, where, mistakes)
+    objective = table.get("objective")
+    if objective is not None and objective not in OBJECTIVES:
+        mistakes.append(unknown("objective", objective, OBJECTIVES, where))
+    coefficients = _read_coefficients(table.get("coefficients", {}), objective, where, mistakes)
+    finite = table.get("finite", False)
+    if not isinstance(finite, bool):
+        mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
+    split = {
+        name: _read_tasks(name, table[name], robot, objective, where, mistakes)
+        for name in ("train", "test")
+        if name in table
+    }
+    learner = table.get("learner", {})
+    if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
+        mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
+    if not mistakes:
+        shared = set(split["train"]) & set(split["test"])
+        if shared and not finite:
+            mistakes.append(
+                f"{len(shared)} tasks are both in [train] and in [test] of {where}: change a seed, "
+                "or say finite = true where the task set is finite"
+            )
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    assert robot is not None
+    train, test = (
+        tuple(Task(robot, objective, coefficients, parameters, horizon) for parameters in split[name])
+        for name in ("train", "test")
+    )
+    return Suite(
+        name=path.stem,
+        about=str(table.get("about", "")),
+        source=str(table.get("source", "")),
+        robot=robot,
+        objective=objective,
+        horizon=horizon,
+        train=train,
+        test=test,
+        finite=finite,
+        learner=learner,
+        path=path,
+        content_hash=_hash(robot, objective, coefficients, horizon, split),
+    )
+
+
+def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list[str]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        mistakes.append(f"{key} must be a whole number from {low} to {high}, not {value!r}, in {where}")
+        return low
+    return value
+
+
+def _read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot | None:
+    """A known robot by name, a user's model by path, or a table that changes fields of either."""
+    if value is None:
+        return None
+    table = {"mjcf" if str(value).endswith(".xml") else "name": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or ("name" in table) == ("mjcf" in table):
+        mistakes.append(f"robot must be a name, a path to an .xml file or a table with one of these, in {where}")
+        return None
+    if "name" in table:
+        if table["name"] not in ROBOTS:
+            mistakes.append(unknown("robot", table["name"], ROBOTS, where) + " (or the path of an .xml file)")
+            return None
+        robot = ROBOTS[table["name"]]
+    else:
+        mjcf = path.parent / str(table["mjcf"])
+        if not mjcf.is_file():
+            mistakes.append(f"no robot file {table['mjcf']!r} beside {where}")
+            return None
+        robot = Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5)
+    changes: dict[str, Any] = {}
+    for key, entry in table.items():
+        if key in ("name", "mjcf"):
+            continue
+        if key not in ROBOT_FIELDS:
+            mistakes.append(unknown("key", key, ROBOT_FIELDS, f"[robot] of {where}"))
+            continue
+        try:
+            changes[key] = ROBOT_FIELDS[key](entry)
+        except (TypeError, ValueError) as error:
+            mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
+    return replace(robot, **changes)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def _positive(value: Any) -> float:
+    if _number(value) < 0:
+        raise ValueError("must not be negative")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
+        raise ValueError("must be a whole number from 1 to 1000")
+    return value
+
+
+def _range(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2 or not _number(value[0]) < _number(value[1]):
+        raise ValueError("must be a range [low, high]")
+    return float(value[0]), float(value[1])
+
+
+def _parts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or any(part not in PARTS for part in value):
+        raise ValueError(f"must be a list of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _sensors(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or any(name not in QUANTITIES for name in value):
+        raise ValueError(f"must be a table from a quantity to a sensor's name; quantities: {', '.join(QUANTITIES)}")
+    return tuple((name, _text(sensor)) for name, sensor in value.items())
+
+
+ROBOT_FIELDS = {
+    "about": _text,
+    "frame_skip": _count,
+    "observe": _parts,
+    "body": _text,
+    "reset_noise": _positive,
+    "reset_velocity_noise": _positive,
+    "reset_velocity_normal": _flag,
+    "height": _range,
+    "pitch": _positive,
+    "state_limit": _positive,
+    "velocity_clip": _positive,
+    "quantities": _sensors,
+}
+"""What a suite's file may say of its robot, and how each is read."""
+assert set(ROBOT_FIELDS) < {entry.name for entry in fields(Robot)}
+
+
+def _read_coefficients(table: Any, objective: Any, where: str, mistakes: list[str]) -> tuple[tuple[str, float], ...]:
+    if objective not in OBJECTIVES:
+        return ()
+    known = OBJECTIVES[objective].coefficients
+    if not isinstance(table, dict):
+        mistakes.append(f"coefficients must be a table, not {table!r}, in {where}")
+        return ()
+    values = dict(known)
+    for name, value in table.items():
+        if name not in known:
+            mistakes.append(unknown("coefficient", name, known, f"{where} (objective {objective})"))
+            continue
+        try:
+            values[name] = _number(value)
+        except ValueError as error:
+            mistakes.append(f"coefficient {name} = {value!r} in {where}: {error}")
+    return tuple(sorted(values.items()))
+
+
+Parameters = tuple[tuple[str, tuple[float, ...]], ...]
+
+
+def _read_tasks(
+    split: str, table: Any, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
+) -> list[Parameters]:
+    """The parameters of every task of a split, drawn from the split's seed."""
+    where = f"[{split}] of {where}"
+    if not isinstance(table, dict):
+        mistakes.append(f"{where} must be a table")
+        return []
+    needed = dict(OBJECTIVES[objective].parameters) if objective in OBJECTIVES else {}
+    known = {*needed, *VARIATIONS}
+    spread = {key: value for key, value in table.items() if key not in ("tasks", "seed")}
+    if objective in OBJECTIVES:
+        mistakes += [unknown("parameter", name, known, where) for name in spread if name not in known]
+        mistakes += [f"missing parameter {name!r} in {where}" for name in needed if name not in spread]
+    seed = _whole(table.get("seed", 0), "seed", 0, 2**63 - 1, where, mistakes)
+    distributions = {}
+    sizes = robot.count() if robot is not None and any(name in VARIATIONS for name in spread) else None
+    for name, value in spread.items():
+        if name in needed:
+            size = needed[name]
+        elif name in VARIATIONS and sizes is not None:
+            size = VARIATIONS[name].size(sizes)
+        else:
+            continue
+        try:
+            distributions[name] = read_distribution(value, size)
+        except ValueError as error:
+            mistakes.append(f"{name} in {where}: {error}")
+    lists = [len(spread["values"]) for spread in distributions.values() if "values" in spread]
+    tasks = _whole(table.get("tasks", max(lists, default=None)), "tasks", 1, MAXIMUM_TASKS, where, mistakes)
+    mistakes += [f"{length} values for {tasks} tasks in {where}" for length in lists if length != tasks]
+    if len(distributions) < len(spread) or lists.count(tasks) < len(lists):
+        return []
+    return [
+        tuple((name, draw(distributions[name], f"{seed}/{name}/{index}", index)) for name in sorted(distributions))
+        for index in range(tasks)
+    ]
+
+
+def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
+    described = asdict(robot) | {
+        "mjcf": hashlib.sha256(robot.mjcf.read_bytes()).hexdigest(),
+        "about": "",
+        "sizes": None,
+    }
+    content = [described, objective, coefficients, horizon, split["train"], split["test"]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
