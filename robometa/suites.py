@@ -115,8 +115,9 @@ def _read(path: Path, shown: Path) -> Suite:
     robot = _read_robot(table.get("robot"), path, where, mistakes)
     horizon = _whole(table.get("horizon", 200), "horizon", 1, MAXIMUM_HORIZON, where, mistakes)
     objective = table.get("objective")
-    if objective is not None and objective not in OBJECTIVES:
+    if objective is not None and not _known(objective, OBJECTIVES):
         mistakes.append(unknown("objective", objective, OBJECTIVES, where))
+        objective = None
     coefficients = _read_coefficients(table.get("coefficients", {}), objective, where, mistakes)
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
@@ -175,7 +176,7 @@ def _read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robo
         mistakes.append(f"robot must be a name, a path to an .xml file or a table with one of these, in {where}")
         return None
     if "name" in table:
-        if table["name"] not in ROBOTS:
+        if not _known(table["name"], ROBOTS):
             mistakes.append(unknown("robot", table["name"], ROBOTS, where) + " (or the path of an .xml file)")
             return None
         robot = ROBOTS[table["name"]]
@@ -199,6 +200,11 @@ def _read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robo
     return replace(robot, **changes)
 
 
+def _known(name: Any, table: Mapping[str, Any]) -> bool:
+    """Whether it is a name in the table; a file may hold anything in a name's place."""
+    return isinstance(name, str) and name in table
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -218,8 +224,10 @@ def _count(value: Any) -> int:
 
 
 def _range(value: Any) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2 or not _number(value[0]) < _number(value[1]):
-        raise ValueError("must be a range [low, high]")
+    """Low and high; either may be infinite, for no limit on that side."""
+    good = isinstance(value, list) and len(value) == 2 and all(type(limit) in (int, float) for limit in value)
+    if not good or not value[0] < value[1]:
+        raise ValueError("must be a range [low, high]; inf and -inf are no limit")
     return float(value[0]), float(value[1])
 
 
@@ -303,7 +311,12 @@ def _read_tasks(
         mistakes += [f"missing parameter {name!r} in {where}" for name in needed if name not in spread]
     seed = _whole(table.get("seed", 0), "seed", 0, 2**63 - 1, where, mistakes)
     distributions = {}
-    sizes = robot.count() if robot is not None and any(name in VARIATIONS for name in spread) else None
+    sizes = None
+    if robot is not None and any(name in VARIATIONS for name in spread):
+        try:
+            sizes = robot.count()
+        except ValueError as error:
+            mistakes.append(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}")
     for name, value in spread.items():
         if name in needed:
             size = needed[name]

@@ -1,0 +1,157 @@
+"""Tensors on disk: a folder with a safetensors file and a JSON manifest, complete and verified or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from robometa import learners, suites
+from robometa.data import Spaces
+from robometa.errors import UserError
+from robometa.learners.protocol import Learner
+from robometa.sim.engine import CpuEngine
+from robometa.suites import Suite
+
+FORMAT = 1
+TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
+
+
+def save(
+    folder: Path, tensors: dict[str, Tensor], description: dict[str, Any], texts: dict[str, str] | None = None
+) -> None:
+    """Writes a folder of tensors, a manifest and further texts aside, then puts it in its place in one rename.
+
+    A folder that stands there already is replaced.
+    """
+    aside = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside / TENSORS)
+    manifest = {"format": FORMAT, "sha256": _sha256(aside / TENSORS), **description}
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for name, text in (texts or {}).items():
+        (aside / name).write_text(text, encoding="utf-8")
+    for path in aside.iterdir():
+        _flush(path)
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        aside.rename(folder)
+        shutil.rmtree(old)
+    else:
+        aside.rename(folder)
+    _flush(folder.parent)
+
+
+def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the manifest of a folder that `save` wrote.
+
+    Raises: UserError: If it is not such a folder, or was altered or cut short.
+    """
+    if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
+        raise UserError(f"{folder} is not a {kind}: it needs {MANIFEST} and {TENSORS}")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != kind:
+        raise UserError(f"{folder / MANIFEST} is not the manifest of a {kind} of format {FORMAT}")
+    if _sha256(folder / TENSORS) != manifest.get("sha256"):
+        raise UserError(f"{folder / TENSORS} was altered or cut short: its SHA-256 is not the manifest's")
+    try:
+        return load_file(folder / TENSORS), manifest
+    except SafetensorError as error:
+        raise UserError(f"{folder / TENSORS} is damaged: {error}") from None
+
+
+def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, training: dict[str, Any], card: str) -> None:
+    """Writes what a learner needs to act and adapt, without what only training needs, and its card."""
+    state = {key: value for key, value in learner.state().items() if not key.startswith("training/")}
+    description = {
+        "kind": "policy",
+        "learner": name,
+        "config": asdict(learner.config),
+        "suite": suite_reference(suite),
+        "suite_hash": suite.content_hash,
+        "spaces": asdict(spaces_of(suite)),
+        "training": training,
+    }
+    save(folder, state, description, {"README.md": card})
+
+
+def load_policy(folder: Path, suite: Suite | None = None) -> tuple[Learner, Suite, dict[str, Any]]:
+    """A trained learner, the suite to run it on (its own if None is given), and its manifest.
+
+    Raises: UserError: If the folder is not a whole policy, or its sizes are not the suite's.
+    """
+    state, manifest = load(folder, "policy")
+    try:
+        name, options, sizes = manifest["learner"], dict(manifest["config"]), Spaces(**manifest["spaces"])
+        suite = suites.load(manifest["suite"]) if suite is None else suite
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
+    if spaces_of(suite) != sizes:
+        raise UserError(
+            f"{folder} sees {sizes.observation} and moves {sizes.action} numbers, "
+            f"but suite {suite.name} has {spaces_of(suite).observation} and {spaces_of(suite).action}"
+        )
+    learner = build(name, options, suite, seed=0)
+    try:
+        learner.load(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
+    return learner, suite, manifest
+
+
+def build(name: str, options: dict[str, Any], suite: Suite, seed: int) -> Learner:
+    """An untrained learner for a suite, its options as they came out of JSON.
+
+    Raises: UserError: If an option is not the learner's.
+    """
+    kind = learners.find(name).load()
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    try:
+        config = kind.Config(**options)
+    except TypeError as error:
+        raise UserError(f"learner {name}: {error}") from None
+    return kind(config, spaces_of(suite), seed)
+
+
+def spaces_of(suite: Suite) -> Spaces:
+    """How many numbers a policy sees and emits on a suite."""
+    return CpuEngine(suite, tasks=1, worlds=1, threads=1).spaces
+
+
+def suite_reference(suite: Suite) -> str:
+    """By what a suite is found again: its name if it is a shipped one, else its file."""
+    return suite.name if suite.path.parent == suites.folder().resolve() else str(suite.path)
+
+
+def same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    """Whether two states agree in every bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Asks the system to put a file or folder on the disk now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

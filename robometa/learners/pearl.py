@@ -1,0 +1,278 @@
+"""PEARL: Rakelly et al. 2019, https://arxiv.org/abs/1903.08254."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.networks import Perceptron, normal_log_density
+from robometa.noise import Noise
+from robometa.replay import TaskReplay
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of PEARL; the defaults are sized for a CPU."""
+
+    iterations: int = 600
+    """Training iterations."""
+    tasks: int = 20
+    """Tasks of an iteration's trial."""
+    worlds: int = 2
+    """Worlds of each task; each has a belief of its own."""
+    shots: int = 1
+    """Adaptations within a training trial: the rollout before the first acts on the prior, the others on the posterior."""
+    latent: int = 5
+    """Numbers of the latent task variable."""
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """Widths of the hidden layers of actor and critics, ReLU."""
+    encoder_hidden: tuple[int, ...] = (128, 128, 128)
+    """Widths of the context encoder's hidden layers, ReLU."""
+    context: int = 100
+    """Transitions from which the belief is inferred in an update."""
+    context_next_obs: bool = False
+    """Let the encoder see what an action led to: needed where the dynamics differ between tasks."""
+    meta_batch: int = 8
+    """Tasks of a gradient step."""
+    batch: int = 128
+    """Transitions per task of a gradient step."""
+    gradient_steps: int = 200
+    """Gradient steps of an iteration."""
+    capacity: int = 20_000
+    """Transitions that the replay keeps of each task."""
+    learning_rate: float = 3e-4
+    """Of Adam, for every network."""
+    discount: float = 0.99
+    """Discount per step, in (0, 1)."""
+    target_rate: float = 0.005
+    """How far the target critics move towards the critics at every step, in (0, 1]."""
+    reward_scale: float = 5.0
+    """Factor on rewards in the critics' targets."""
+    temperature: float = 0.2
+    """Weight of the policy's entropy."""
+    kl_weight: float = 0.1
+    """Weight of the KL divergence from the belief to the prior, summed over tasks and latents."""
+
+
+PRESETS = {
+    "cpu": Config(),
+    "paper": Config(
+        iterations=500,
+        tasks=5,
+        worlds=2,
+        hidden=(300, 300, 300),
+        encoder_hidden=(200, 200, 200),
+        meta_batch=16,
+        batch=256,
+        gradient_steps=2000,
+        capacity=100_000,
+        temperature=1.0,
+    ),
+}
+"""Sizes for a CPU, and the paper's."""
+
+
+class Belief(NamedTuple):
+    """A Gaussian belief over each world's latent task variable, and a sample of it."""
+
+    precision: Tensor
+    """Sum of the factors' precisions; zero before any evidence. `[task, world, latent]`"""
+    weighted_mean: Tensor
+    """Sum of the factors' means times precisions. `[task, world, latent]`"""
+    sample: Tensor
+    """What the policy acts on. `[task, world, latent]`"""
+
+
+class Pearl:
+    """Infers a latent task variable from context and acts on a sample of it; learns off-policy with SAC."""
+
+    Config = Config
+    pools_worlds: ClassVar[bool] = False
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
+        """Untrained networks, their weights drawn from `seed`; the two critics differ."""
+        self.config, self.spaces = config, spaces
+        obs, action, latent = spaces.observation, spaces.action, config.latent
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        transition = obs + action + 1 + (obs if config.context_next_obs else 0)
+        self.encoder = Perceptron((transition, *config.encoder_hidden, 2 * latent), generator)
+        self.actor = Perceptron((obs + latent, *config.hidden, 2 * action), generator, last_limit=1e-3)
+        self.critics = torch.nn.ModuleList(
+            Perceptron((obs + action + latent, *config.hidden, 1), generator, last_limit=3e-3) for _ in range(2)
+        )
+        self.targets = torch.nn.ModuleList(
+            Perceptron((obs + action + latent, *config.hidden, 1), generator) for _ in range(2)
+        )
+        self.targets.load_state_dict(self.critics.state_dict())
+        self.targets.requires_grad_(False)
+        rate = config.learning_rate
+        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=rate, fused=True)
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=rate, fused=True)
+        self.encoder_optimiser = torch.optim.Adam(self.encoder.parameters(), lr=rate, fused=True)
+        width = 2 * obs + action + 2
+        self.replay = TaskReplay(config.capacity, width)
+        self.recent = TaskReplay(config.capacity, width)  # the latest experience on the prior: where context comes from
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Belief:
+        """The prior, and a sample of it for each world."""
+        sample = noise.normal(self.config.latent)
+        return Belief(torch.zeros_like(sample), torch.zeros_like(sample), sample)
+
+    def act(self, adaptation: Belief, step: Step, noise: Tensor) -> tuple[Tensor, Belief]:
+        """Actions of the policy given each world's sample. `[task, world, action]`"""
+        mean, log_std = self._policy(step.obs, adaptation.sample)
+        return torch.tanh(mean + log_std.exp() * noise), adaptation
+
+    @torch.no_grad()
+    def adapt(self, adaptation: Belief, rollout: Rollout, noise: Noise) -> Belief:
+        """Multiplies the evidence of each world's transitions into its belief, and samples again."""
+        precision, weighted_mean = self._evidence(self._context(self._transitions(rollout)))
+        precision = adaptation.precision + precision
+        weighted_mean = adaptation.weighted_mean + weighted_mean
+        sample = weighted_mean / precision + noise.normal(self.config.latent) * precision.rsqrt()
+        return Belief(precision, weighted_mean, sample)
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """Stores the trial, then takes gradient steps on tasks and transitions drawn from the replay."""
+        config = self.config
+        for rollout in trial.rollouts:
+            for task, transitions in zip(trial.tasks.tolist(), self._transitions(rollout).flatten(1, 2), strict=True):
+                self.replay.add(task, transitions)
+        for task in set(trial.tasks.tolist()):
+            self.recent.clear(task)
+        for task, transitions in zip(
+            trial.tasks.tolist(), self._transitions(trial.rollouts[0]).flatten(1, 2), strict=True
+        ):
+            self.recent.add(task, transitions)
+        generator = trial.noise.torch_generator()
+        known = torch.tensor(self.replay.tasks())
+        logged = []
+        for _ in range(config.gradient_steps):
+            drawn = torch.randint(len(known), (config.meta_batch,), generator=generator)
+            tasks = known[drawn].tolist()
+            context = self.recent.sample(tasks, config.context, generator)
+            batch = self.replay.sample(tasks, config.batch, generator)
+            logged.append(self._gradient_step(context, batch, generator))
+        return dict(zip(METRICS, torch.stack(logged).mean(dim=0).tolist(), strict=True))
+
+    def state(self) -> dict[str, Tensor]:
+        """Encoder and actor; for training also critics, optimisers and replay."""
+        state = module_state("encoder", self.encoder) | module_state("actor", self.actor)
+        state |= module_state("training/critics", self.critics) | module_state("training/targets", self.targets)
+        for name, optimiser in self._optimisers().items():
+            state |= optimiser_state(f"training/{name}", optimiser)
+        for name, replay in (("replay", self.replay), ("recent", self.recent)):
+            state |= {f"training/{name}/{key}": value for key, value in replay.state().items()}
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes a state back, or the policy's part of one."""
+        load_module("encoder", self.encoder, state)
+        load_module("actor", self.actor, state)
+        if any(name.startswith("training/") for name in state):
+            load_module("training/critics", self.critics, state)
+            load_module("training/targets", self.targets, state)
+            for name, optimiser in self._optimisers().items():
+                load_optimiser(f"training/{name}", optimiser, state)
+            self.replay.load(under("training/replay", state))
+            self.recent.load(under("training/recent", state))
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "encoder_optimiser": self.encoder_optimiser,
+        }
+
+    @staticmethod
+    def _transitions(rollout: Rollout) -> Tensor:
+        """What the replay keeps of each step. `[task, world, time, 2 * obs + action + 2]`"""
+        # A time limit is not a terminal: only `terminated` stops the critics' targets.
+        reward, terminated = rollout.reward.unsqueeze(-1), rollout.terminated.float().unsqueeze(-1)
+        action = rollout.action.clamp(-1, 1)
+        return torch.cat((rollout.obs, action, reward, rollout.next_obs, terminated), dim=-1)
+
+    def _context(self, transitions: Tensor) -> Tensor:
+        """What the encoder sees of transitions: no terminals, and the next observation only where dynamics differ."""
+        obs, action = self.spaces.observation, self.spaces.action
+        return transitions[..., : 2 * obs + action + 1 if self.config.context_next_obs else obs + action + 1]
+
+    def _evidence(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Precision and precision-weighted mean of the product of each transition's factor. `[..., latent]`"""
+        mean, raw = self.encoder(context).chunk(2, dim=-1)
+        precision = 1 / functional.softplus(raw).clamp(min=1e-7)
+        return precision.sum(dim=-2), (precision * mean).sum(dim=-2)
+
+    def _policy(self, obs: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = self.actor(torch.cat((obs, latent), dim=-1)).chunk(2, dim=-1)
+        return mean, log_std.clamp(-20, 2)
+
+    def _sampled_action(self, obs: Tensor, latent: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """An action of the policy, and its log density. `[..., action]`, `[...]`"""
+        mean, log_std = self._policy(obs, latent)
+        output = mean + log_std.exp() * noise
+        # log(1 - tanh(x)^2), written so that it does not underflow
+        squash = 2 * (math.log(2) - output - functional.softplus(-2 * output)).sum(dim=-1)
+        return torch.tanh(output), normal_log_density(output, mean, log_std) - squash
+
+    @staticmethod
+    def _values(critics: torch.nn.ModuleList, obs: Tensor, action: Tensor, latent: Tensor) -> Tensor:
+        """What each critic thinks of an action. `[critic, ...]`"""
+        x = torch.cat((obs, action, latent), dim=-1)
+        return torch.stack([critic(x)[..., 0] for critic in critics])
+
+    def _gradient_step(self, context: Tensor, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """One step of critics, encoder and actor. `[metric]`
+
+        Args:
+            context: Transitions on the prior. `[task, n, transition]`
+            batch: Transitions. `[task, n, transition]`
+            generator: For the latent sample and the actions.
+        """
+        config, spaces = self.config, self.spaces
+        widths = (spaces.observation, spaces.action, 1, spaces.observation, 1)
+        obs, action, reward, next_obs, terminated = batch.split(widths, dim=-1)
+        precision, weighted_mean = self._evidence(self._context(context))
+        mean, variance = weighted_mean / precision, 1 / precision
+        sample = mean + variance.sqrt() * torch.randn(mean.shape, generator=generator)
+        latent = sample.unsqueeze(-2).expand(-1, batch.shape[1], -1)  # [task, n, latent]
+        known = latent.detach()
+        noise = torch.randn((2, *action.shape), generator=generator)
+
+        with torch.no_grad():
+            next_action, next_log_density = self._sampled_action(next_obs, known, noise[0])
+            next_value = self._values(self.targets, next_obs, next_action, known).amin(dim=0)
+            next_value -= config.temperature * next_log_density
+            goes_on = config.discount * (1 - terminated[..., 0])
+            target = config.reward_scale * reward[..., 0] + goes_on * next_value
+        # The encoder learns from the critics' loss and the KL divergence only.
+        critic_loss = (self._values(self.critics, obs, action, latent) - target).square().mean(dim=(1, 2)).sum()
+        kl = 0.5 * (variance + mean.square() - 1 - variance.log()).sum()
+        self.encoder_optimiser.zero_grad()
+        self.critic_optimiser.zero_grad()
+        (critic_loss + config.kl_weight * kl).backward()
+        self.critic_optimiser.step()
+        self.encoder_optimiser.step()
+
+        # The policy sees the latent without a way back to the encoder, and the critics stand still.
+        new_action, log_density = self._sampled_action(obs, known, noise[1])
+        self.critics.requires_grad_(False)
+        value = self._values(self.critics, obs, new_action, known).amin(dim=0)
+        self.critics.requires_grad_(True)
+        actor_loss = (config.temperature * log_density - value).mean()
+        self.actor_optimiser.zero_grad()
+        actor_loss.backward()
+        self.actor_optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.targets.parameters()), list(self.critics.parameters()), config.target_rate)
+        return torch.stack((critic_loss, actor_loss, kl / config.meta_batch, -log_density.mean())).detach()
+
+
+METRICS = ("critic_loss", "actor_loss", "kl_per_task", "entropy")

@@ -1,0 +1,58 @@
+"""Random actions: what every learner must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.noise import Noise
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of random actions."""
+
+    iterations: int = 1
+    """Training iterations, in which nothing is learned."""
+    tasks: int = 10
+    """Tasks of an iteration."""
+    worlds: int = 10
+    """Worlds of each task."""
+    shots: int = 1
+    """Adaptations within a trial, which change nothing."""
+
+
+class Random:
+    """Acts uniformly at random."""
+
+    Config = Config
+    pools_worlds: ClassVar[bool] = False
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
+        """Nothing to make."""
+        self.config = config
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
+        """Nothing is known."""
+
+    def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
+        """Actions uniform in -1..1. `[task, world, action]`"""
+        return torch.erf(noise / 2**0.5), None
+
+    def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
+        """Nothing is found out."""
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """Nothing is learned."""
+        return {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing to keep."""
+        return {}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Nothing to take back."""

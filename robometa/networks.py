@@ -1,0 +1,90 @@
+"""Networks as plain functions of flat parameter vectors, so that a task's copy of a policy is a row of a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+class GaussianPolicy:
+    """A multilayer perceptron to the mean of a normal distribution whose standard deviation is a parameter of its own.
+
+    It holds no parameters: they are a flat vector `[parameter]`, or one per task `[task, parameter]`, that every method
+    takes. With one per task, observations are `[task, n, obs]`.
+    """
+
+    def __init__(self, observation: int, action: int, hidden: Sequence[int], minimum_std: float = 1e-6) -> None:
+        """The layout of a policy from `observation` numbers through `hidden` tanh layers to `action` numbers."""
+        widths = (observation, *hidden, action)
+        self.layers = list(zip(widths[:-1], widths[1:], strict=True))
+        self.action = action
+        self.minimum_log_std = math.log(minimum_std)
+        self.size = sum(into * out + out for into, out in self.layers) + action
+
+    def initial(self, generator: torch.Generator, std: float = 1.0) -> Tensor:
+        """Glorot-uniform weights, no biases, and the given standard deviation. `[parameter]`"""
+        parts = []
+        for into, out in self.layers:
+            limit = math.sqrt(6 / (into + out))
+            parts += [(2 * torch.rand(into * out, generator=generator) - 1) * limit, torch.zeros(out)]
+        return torch.cat([*parts, torch.full((self.action,), math.log(std))])
+
+    def distribution(self, parameters: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean `[..., n, action]` and log standard deviation `[..., 1, action]` of the policy's output."""
+        start, x = 0, obs
+        for index, (into, out) in enumerate(self.layers):
+            weight = parameters[..., start : start + into * out].unflatten(-1, (into, out))
+            start += into * out
+            bias = parameters[..., start : start + out].unsqueeze(-2)
+            start += out
+            x = x @ weight + bias
+            if index < len(self.layers) - 1:
+                x = torch.tanh(x)
+        return x, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std)
+
+    def log_likelihood(self, parameters: Tensor, obs: Tensor, output: Tensor) -> Tensor:
+        """Log density of the policy's outputs. `[..., n]`"""
+        mean, log_std = self.distribution(parameters, obs)
+        return normal_log_density(output, mean, log_std)
+
+
+def normal_log_density(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log density of a diagonal normal distribution, summed over the last axis."""
+    scaled = (value - mean) * torch.exp(-log_std)
+    return -(0.5 * scaled.square() + log_std).sum(dim=-1) - 0.5 * LOG_TWO_PI * value.shape[-1]
+
+
+def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
+    """KL divergence from a diagonal normal distribution to another, summed over the last axis."""
+    ratio = torch.exp(2 * (log_std - other_log_std))
+    distance = (mean - other_mean).square() * torch.exp(-2 * other_log_std)
+    return (other_log_std - log_std + 0.5 * (ratio + distance - 1)).sum(dim=-1)
+
+
+class Perceptron(torch.nn.Sequential):
+    """A multilayer perceptron whose initial weights come from a generator that is passed in."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        generator: torch.Generator,
+        activation: Callable[[], torch.nn.Module] = torch.nn.ReLU,
+        last_limit: float | None = None,
+    ) -> None:
+        """Layers of the given widths; weights and biases of the last uniform within `last_limit` if one is given."""
+        layers: list[torch.nn.Module] = []
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        for index, (into, out) in enumerate(pairs):
+            layer = torch.nn.utils.skip_init(torch.nn.Linear, into, out)
+            last = index == len(pairs) - 1
+            limit = last_limit if last and last_limit is not None else 1 / math.sqrt(into)
+            with torch.no_grad():
+                layer.weight.uniform_(-limit, limit, generator=generator)
+                layer.bias.uniform_(-limit, limit, generator=generator)
+            layers += [layer] if last else [layer, activation()]
+        super().__init__(*layers)

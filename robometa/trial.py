@@ -1,0 +1,130 @@
+"""The one loop: roll out, adapt, roll out again. Training, evaluation and videos all run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from robometa.data import Rollout, Step, Trial
+from robometa.learners.protocol import Adaptation, Learner
+from robometa.noise import Noise
+from robometa.sim.engine import Engine
+from robometa.suites import Task
+
+
+@torch.no_grad()
+def collect(
+    engine: Engine,
+    learner: Learner,
+    adaptation: Adaptation,
+    noise: Noise,
+    *,
+    explore: bool = True,
+    previous: Rollout | None = None,
+    watch: Callable[[int], None] | None = None,
+) -> tuple[Rollout, Adaptation]:
+    """A rollout of one horizon in every world, and the adaptation that the learner carried out of it.
+
+    Args:
+        engine: Steps the worlds; its tasks are already assigned.
+        learner: Acts.
+        adaptation: What the learner knows of the tasks.
+        noise: Keys the resets and the exploration.
+        explore: Act with noise; with none, the mean action.
+        previous: The rollout before this one in the same trial, whose last step the learner still sees.
+        watch: Called with the time before each step, and once more with the horizon after the last.
+    """
+    with one_thread():
+        tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
+        obs = engine.reset(noise.fork("reset"))
+        size = engine.spaces.action
+        draws = (
+            noise.fork("action").normal(horizon, size)
+            if explore
+            else torch.zeros(1).expand(tasks, worlds, horizon, size)
+        )
+        step = _first_step(obs, size, previous)
+        shape = (horizon, tasks, worlds)
+        seen, seen_next = obs.new_empty(*shape, obs.shape[-1]), obs.new_empty(*shape, obs.shape[-1])
+        actions, rewards = obs.new_empty(*shape, size), obs.new_empty(shape)
+        flags = torch.zeros(4, *shape, dtype=torch.bool)
+        for time in range(horizon):
+            if watch is not None:
+                watch(time)
+            action, adaptation = learner.act(adaptation, step, draws[:, :, time])
+            outcome = engine.step(action)
+            seen[time], seen_next[time], actions[time], rewards[time] = (
+                step.obs,
+                outcome.next_obs,
+                action,
+                outcome.reward,
+            )
+            for row, flag in enumerate((outcome.terminated, outcome.truncated, outcome.success, outcome.diverged)):
+                flags[row, time] = flag
+            step = Step(outcome.obs, action, outcome.reward, outcome.terminated | outcome.truncated)
+        if watch is not None:
+            watch(horizon)
+        flags[1, -1] = ~flags[0, -1]  # the end of a rollout cuts every episode that has not ended by itself
+        terminated, truncated, success, diverged = (_time_last(flag) for flag in flags)
+        rollout = Rollout(
+            obs=_time_last(seen),
+            action=_time_last(actions),
+            reward=_time_last(rewards),
+            next_obs=_time_last(seen_next),
+            terminated=terminated,
+            truncated=truncated,
+            success=success,
+            diverged=diverged,
+        )
+    return rollout, adaptation
+
+
+def run_trial(
+    engine: Engine, learner: Learner, tasks: Sequence[Task], indices: Sequence[int], shots: int, noise: Noise
+) -> Trial:
+    """A trial of `shots` adaptations on the given tasks, exploring throughout.
+
+    Args:
+        engine: Steps the worlds.
+        learner: Acts and adapts.
+        tasks: The tasks to draw from.
+        indices: Which of them stand in the batch. `[task]`
+        shots: Adaptations; there is one more rollout than these.
+        noise: Keys everything random.
+    """
+    engine.assign([tasks[index] for index in indices])
+    adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))
+    rollouts: list[Rollout] = []
+    for shot in range(shots + 1):
+        previous = rollouts[-1] if rollouts else None
+        rollout, adaptation = collect(engine, learner, adaptation, noise.fork("rollout", shot), previous=previous)
+        rollouts.append(rollout)
+        if shot < shots:
+            adaptation = learner.adapt(adaptation, rollout, noise.fork("adapt", shot))
+    return Trial(torch.tensor(list(indices)), tuple(rollouts), noise.fork("update"))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread while the simulator's own threads take turns with it: small products gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
+    if previous is not None:
+        return Step(obs, previous.action[:, :, -1], previous.reward[:, :, -1], previous.done[:, :, -1])
+    worlds = obs.shape[:2]
+    return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), torch.zeros(worlds, dtype=torch.bool))
+
+
+def _time_last(stacked: Tensor) -> Tensor:
+    """From the order of collection to the order of the house: `[time, task, world, ...]` to `[task, world, time, ...]`."""
+    return stacked.movedim(0, 2).contiguous()

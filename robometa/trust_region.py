@@ -1,0 +1,84 @@
+"""The parts of trust-region policy optimisation (Schulman et al. 2015, https://arxiv.org/abs/1502.05477)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor], target: Tensor, steps: int, tolerance: float = 1e-10
+) -> Tensor:
+    """An approximate solution x of A x = target for a symmetric positive definite A, known by its products.
+
+    Args:
+        product: From a vector to A times it. `[n] -> [n]`
+        target: `[n]`
+        steps: Products at the most.
+        tolerance: Squared norm of the residual, relative to the target's, at which to stop.
+    Returns: `[n]`
+    """
+    solution = torch.zeros_like(target)
+    residual = target.clone()
+    direction = residual.clone()
+    squared = residual @ residual
+    stop = tolerance * squared
+    for _ in range(steps):
+        if squared <= stop:
+            break
+        moved = product(direction)
+        length = squared / (direction @ moved)
+        solution += length * direction
+        residual -= length * moved
+        previous, squared = squared, residual @ residual
+        direction = residual + squared / previous * direction
+    return solution
+
+
+def trust_region_step(
+    gradient: Tensor, fisher_product: Callable[[Tensor], Tensor], bound: float, steps: int
+) -> tuple[Tensor, float]:
+    """The step of steepest descent whose quadratic model of the divergence is `bound`.
+
+    Args:
+        gradient: Of the loss. `[n]`
+        fisher_product: From a vector to the Fisher matrix times it.
+        bound: On the KL divergence, nats.
+        steps: Of conjugate gradient.
+    Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it.
+    """
+    direction = conjugate_gradient(fisher_product, -gradient, steps)
+    curvature = direction @ fisher_product(direction)
+    if not torch.isfinite(curvature) or curvature <= 0:
+        return torch.zeros_like(gradient), 0.0
+    step = direction * torch.sqrt(2 * bound / curvature)
+    return step, float(-(gradient @ step))
+
+
+def line_search(
+    measure: Callable[[Tensor], tuple[float, float]],
+    start: Tensor,
+    step: Tensor,
+    bound: float,
+    shrink: float,
+    trials: int,
+) -> tuple[Tensor, int]:
+    """The first point on the way back from `start + step` that improves the loss within the bound.
+
+    Args:
+        measure: From a point to (loss improvement, KL divergence) against the start.
+        start: `[n]`
+        step: `[n]`
+        bound: On the KL divergence, nats.
+        shrink: Factor on the step after each refusal.
+        trials: Points at the most.
+    Returns: The point, and how many were refused; the start itself if all were.
+    """
+    for trial in range(trials):
+        point = start + shrink**trial * step
+        improvement, divergence = measure(point)
+        if improvement > 0 and divergence <= bound:
+            return point, trial
+    return start, trials
