@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -16,8 +15,10 @@ from torch import Tensor
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
+from robometa.parallel import processors
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
+from robometa.sim.quantities import Moment, Quantities
 from robometa.suites import Suite, Task
 
 BEGINNING = 1.0
@@ -27,6 +28,8 @@ MAXIMUM = 1e10
 """Beyond this MuJoCo calls a state bad."""
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
+BLOCK = 8
+"""Episodes for which every world's reset noise is drawn at once: drawing it world by world costs more than physics."""
 
 
 class Outcome(NamedTuple):
@@ -89,16 +92,12 @@ class SimulatorState:
     noise: Noise
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class CpuEngine:
     """Steps `tasks` x `worlds` simulations of a suite's robot on a pool of threads.
 
     Every control step is a pure function of the state: no warmstart is carried over, so results do not depend on the
-    number of threads, and a restored state goes on exactly.
+    number of threads, and a restored state goes on exactly. Sensors are read as MuJoCo computes them, from the state
+    at the start of the last physics step.
     """
 
     def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
@@ -126,21 +125,25 @@ class CpuEngine:
         self._objective = OBJECTIVES[suite.objective]
         self._weight = dict(suite.train[0].coefficients)
         self._allocate()
+        self._choose_observation()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 
     def _allocate(self) -> None:
-        count, skip, model, layout = self.tasks * self.worlds, self.robot.frame_skip, self.model, self.layout
+        """Makes the arrays that MuJoCo writes into; torch reads the same memory."""
+        count, skip, model = self.tasks * self.worlds, self.robot.frame_skip, self.model
         size = mujoco.mj_stateSize(model, PHYSICS)
-        # MuJoCo writes into these arrays, and torch reads the same memory.
         self._before = np.zeros((count, size))
         self._path = np.zeros((count, skip, size))
         self._control = np.zeros((count, skip, model.nu))
         self._readings = np.zeros((count, skip, model.nsensordata))
         self._state = torch.from_numpy(self._before)
-        self._after = torch.from_numpy(self._path)[:, -1]
-        self._sensed = torch.from_numpy(self._readings)[:, -1]
-        self._sensed_before = self._sensed.clone()
+        self._sensed_before = torch.zeros(count, model.nsensordata, dtype=torch.float64)
+        self._end_of_path = torch.from_numpy(self._path)[:, -1]
+        self._last_readings = torch.from_numpy(self._readings)[:, -1]
+        self._after, self._sensed = self._state.clone(), self._sensed_before.clone()
         self._controls = torch.from_numpy(self._control)
+        self._rest = torch.zeros(size, dtype=torch.float64)  # the model as drawn
+        self._rest[0], self._rest[1 : 1 + model.nq] = BEGINNING, torch.from_numpy(model.qpos0)
         limited = model.actuator_ctrllimited.astype(bool)
         low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
         high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
@@ -148,19 +151,29 @@ class CpuEngine:
         self._control_half = torch.from_numpy((high - low) / 2)
         self._steps = torch.zeros(count, dtype=torch.int64)
         self._episodes = torch.zeros(count, dtype=torch.int64)
-        observe = self.robot.observe
+        self._limited = torch.tensor(self.layout.limited, dtype=torch.int64)
+        self._no = torch.zeros(count, dtype=torch.bool)
+
+    def _choose_observation(self) -> None:
+        """Lists the columns of state and sensor readings that the policy sees."""
+        layout, observe = self.layout, self.robot.observe
         columns = [
             *(layout.joints if "joint_positions" in observe else ()),
             *(layout.velocities if "velocities" in observe else ()),
             *(layout.position if "position" in observe else ()),
         ]
-        self._observed = torch.tensor(columns, dtype=torch.int64)
-        self._clipped = torch.tensor([column in layout.velocities for column in columns])
-        self._seen_sensors = torch.tensor(layout.sensors if "sensors" in observe else (), dtype=torch.int64)
-        self._seen_body = 2 if "position" in observe and layout.body_sensor is not None else 0
-        self.spaces = Spaces(len(columns) + len(self._seen_sensors) + self._seen_body, model.nu)
-        self._limited = torch.tensor(layout.limited, dtype=torch.int64)
-        self._no = torch.zeros(count, dtype=torch.bool)
+        body = layout.body_sensor if "position" in observe else None
+        readings = [
+            *(() if body is None else (body, body + 1)),
+            *(layout.sensors if "sensors" in observe else ()),
+        ]
+        self._observed, self._observed_readings = _runs(columns), _runs(readings)
+        clip = self.robot.velocity_clip
+        self._clip = None
+        if clip is not None:
+            reach = [clip if column in layout.velocities else float("inf") for column in columns]
+            self._clip = torch.tensor(reach + [float("inf")] * len(readings), dtype=torch.float64)
+        self.spaces = Spaces(len(columns) + len(readings), self.model.nu)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset."""
@@ -179,64 +192,26 @@ class CpuEngine:
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
         self._noise = noise
-        self._episodes[:] = 1
-        self._steps[:] = 0
-        # One draw for all worlds: positions and velocities uniform, the latter made normal where the robot says so.
-        model = self.model
-        draws = noise.fork("positions").uniform(model.nq)
-        source = noise.fork("velocities")
-        speeds = (
-            source.normal(model.nv).double() if self.robot.reset_velocity_normal else 2 * source.uniform(model.nv) - 1
-        )
-        count = self.tasks * self.worlds
-        self._place(slice(None), draws.reshape(count, -1).numpy(), speeds.reshape(count, -1).numpy())
+        self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._episodes.zero_()
+        self._restart(np.arange(self.tasks * self.worlds))
         return self._observe(self._state, self._sensed_before).unflatten(0, (self.tasks, self.worlds))
-
-    def _place(self, worlds: slice | np.ndarray, draws: np.ndarray, speeds: np.ndarray) -> None:
-        """Puts worlds at the start of an episode, given uniform numbers in 0..1 and velocity noise. `[world, ...]`"""
-        model, robot = self.model, self.robot
-        positions = model.qpos0 + robot.reset_noise * (2 * draws - 1)
-        velocities = robot.reset_velocity_noise * speeds
-        rest = np.zeros((len(positions), self._before.shape[1] - 1 - model.nq - model.nv))
-        start = np.full((len(positions), 1), BEGINNING)
-        self._before[worlds] = np.concatenate((start, positions, velocities, rest), axis=1)
-        if model.nsensordata:
-            data = self._datas[0]
-            for world in np.arange(len(self._before))[worlds]:
-                mujoco.mj_setState(model, data, self._before[world], PHYSICS)
-                data.ctrl[:] = 0
-                mujoco.mj_forward(self._models[world], data)
-                self._sensed_before[world] = torch.from_numpy(data.sensordata.copy())
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
         action = action.reshape(-1, self.spaces.action)
         control = self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
-        self._controls.copy_(control.unsqueeze(1).expand_as(self._controls))
-        self._pool.rollout(
-            self._models,
-            self._datas,
-            self._before,
-            self._control,
-            control_spec=CONTROL,
-            skip_checks=True,
-            nstep=self.robot.frame_skip,
-            state=self._path,
-            sensordata=self._readings,
-        )
-        self._steps += 1
+        self._advance(control)
         diverged = self._diverged(action)
         if diverged is not None:
-            # What blew up is put back where it was, so that nothing downstream sees a number that is not one.
-            self._after[diverged] = self._state[diverged]
-            self._sensed[diverged] = self._sensed_before[diverged]
-            control = torch.where(diverged.unsqueeze(-1), torch.zeros_like(control), control)
-        reward, success = self._objective.reward(_Quantities(self, control), self._parameter, self._weight)
+            control = self._put_back(diverged, control)
+        reward, success = self._objective.reward(self._quantities(control), self._parameter, self._weight)
+        self._steps += 1
         terminated = self._terminated()
         truncated = self._steps >= self.horizon
         if diverged is not None:
             self.divergences += int(diverged.sum())
-            reward = torch.where(diverged, torch.zeros_like(reward), reward)
+            reward = reward.masked_fill(diverged, 0.0)
             success = None if success is None else success & ~diverged
             terminated = terminated | diverged
         truncated &= ~terminated
@@ -246,7 +221,7 @@ class CpuEngine:
         ended = terminated | truncated
         obs = next_obs
         if ended.any():
-            self._restart(ended)
+            self._restart(ended.nonzero()[:, 0].numpy())
             obs = self._observe(self._state, self._sensed_before)
         shape = (self.tasks, self.worlds)
         return Outcome(
@@ -259,17 +234,54 @@ class CpuEngine:
             (self._no if diverged is None else diverged).unflatten(0, shape),
         )
 
+    def close(self) -> None:
+        """Ends the pool's threads; the engine is of no further use."""
+        self._pool.close()
+
+    def _advance(self, control: Tensor) -> None:
+        """One control step of every world under these controls. `[task * world, actuator]`"""
+        self._controls.copy_(control.unsqueeze(1))
+        self._pool.rollout(
+            self._models,
+            self._datas,
+            self._before,
+            self._control,
+            control_spec=CONTROL,
+            skip_checks=True,
+            nstep=self.robot.frame_skip,
+            state=self._path,
+            sensordata=self._readings,
+        )
+        self._after.copy_(self._end_of_path)
+        self._sensed.copy_(self._last_readings)
+
+    def _quantities(self, control: Tensor) -> Quantities:
+        before, after = Moment(self._state, self._sensed_before), Moment(self._after, self._sensed)
+        return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
+
     def _diverged(self, action: Tensor) -> Tensor | None:
         """Which worlds blew up in this step, or None. `[task * world]`, bool"""
-        fine = (self._after.abs() < MAXIMUM).all() & (action.abs() < MAXIMUM).all()  # NaN compares false
-        expected = self._state[:, 0] + self.control_step
-        late = (self._after[:, 0] - expected).abs() > 0.5 * self.model.opt.timestep
-        if fine and not late.any():
+        # Six numbers tell that no world did, which is nearly always.
+        elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
+        tolerance = 0.5 * self.model.opt.timestep
+        limits = ((self._after, MAXIMUM), (action, MAXIMUM), (elapsed, tolerance))
+        if all(_within(values, limit) for values, limit in limits):
             return None
-        bad_state = ~(self._after.abs() < MAXIMUM).all(dim=-1)
-        return late | bad_state | ~(action.abs() < MAXIMUM).all(dim=-1)
+        fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
+        return ~fine | (elapsed.abs() > tolerance)
+
+    def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
+        """Puts what blew up back where it was, so that nothing downstream sees a number that is not one.
+
+        Returns: The controls, zero where a world blew up. `[task * world, actuator]`
+        """
+        before = self._state[diverged]
+        self._after[diverged] = torch.where(before.abs() < MAXIMUM, before, self._rest)
+        self._sensed[diverged] = self._sensed_before[diverged]
+        return control.masked_fill(diverged.unsqueeze(-1), 0.0)
 
     def _terminated(self) -> Tensor:
+        """Which worlds the robot's own rule ends. `[task * world]`, bool"""
         robot, layout, after = self.robot, self.layout, self._after
         ended = self._no
         if robot.height is not None and layout.height is not None:
@@ -283,29 +295,64 @@ class CpuEngine:
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """What the policy sees. `[task * world, obs]`, float32"""
-        obs = state[:, self._observed]
-        if self.robot.velocity_clip is not None:
-            clip = self.robot.velocity_clip
-            obs = torch.where(self._clipped, obs.clamp(-clip, clip), obs)
-        if self._seen_body and self.layout.body_sensor is not None:
-            obs = torch.cat((obs, sensed[:, self.layout.body_sensor : self.layout.body_sensor + 2]), dim=1)
-        if len(self._seen_sensors):
-            obs = torch.cat((obs, sensed[:, self._seen_sensors]), dim=1)
-        return obs.float()
+        states = [state[:, columns] for columns in self._observed]
+        readings = [sensed[:, columns] for columns in self._observed_readings]
+        obs = torch.cat(states + readings, dim=1)
+        return (obs if self._clip is None else obs.clamp(-self._clip, self._clip)).float()
 
-    def _restart(self, ended: Tensor) -> None:
-        """Starts the next episode of the worlds whose last one ended."""
-        worlds = ended.nonzero()[:, 0].numpy()
-        model = self.model
-        draws, speeds = np.empty((len(worlds), model.nq)), np.empty((len(worlds), model.nv))
-        for row, index in enumerate(worlds):
-            source = self._noise.generator(index // self.worlds, index % self.worlds, int(self._episodes[index]))
-            draws[row] = source.random(model.nq)
-            normal = self.robot.reset_velocity_normal
-            speeds[row] = source.standard_normal(model.nv) if normal else source.uniform(-1.0, 1.0, model.nv)
-        self._place(worlds, draws, speeds)
-        self._episodes += ended
-        self._steps[ended] = 0
+    def _restart(self, worlds: np.ndarray) -> None:
+        """Starts the next episode of these worlds. `[world]`"""
+        model, robot = self.model, self.robot
+        positions, velocities = self._starting_noise(worlds)
+        self._before[worlds] = self._rest.numpy()
+        self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
+        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
+        if model.nsensordata:
+            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
+        chosen = torch.from_numpy(worlds)
+        self._episodes[chosen] += 1
+        self._steps[chosen] = 0
+
+    def _starting_noise(self, worlds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers uniform in 0..1 for positions, and noise for velocities, of the worlds' next episodes. `[world, ...]`"""
+        episodes = self._episodes.numpy()[worlds]
+        positions, velocities = np.empty((len(worlds), self.model.nq)), np.empty((len(worlds), self.model.nv))
+        for block in np.unique(episodes // BLOCK).tolist():
+            if block not in self._drawn:
+                oldest = int(self._episodes.min()) // BLOCK
+                self._drawn = {key: value for key, value in self._drawn.items() if key >= oldest}
+                self._drawn[block] = self._draw(block)
+            here = episodes // BLOCK == block
+            place = worlds[here], episodes[here] % BLOCK
+            positions[here], velocities[here] = self._drawn[block][0][place], self._drawn[block][1][place]
+        return positions, velocities
+
+    def _draw(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        """Every world's noise for a block of episodes: for positions and for velocities. `[world, episode, ...]`"""
+        model, count = self.model, self.tasks * self.worlds
+        positions = self._noise.fork("positions", block).uniform(BLOCK, model.nq)
+        source = self._noise.fork("velocities", block)
+        normal = self.robot.reset_velocity_normal
+        velocities = source.normal(BLOCK, model.nv).double() if normal else 2 * source.uniform(BLOCK, model.nv) - 1
+        return positions.reshape(count, BLOCK, -1).numpy(), velocities.reshape(count, BLOCK, -1).numpy()
+
+    def _sense(self, worlds: np.ndarray) -> Tensor:
+        """What the sensors of these worlds read now, with the actuators at zero. `[world, reading]`"""
+        # A physics step computes the sensors of the state that it starts from.
+        count, model = len(worlds), self.model
+        readings = np.empty((count, 1, model.nsensordata))
+        self._pool.rollout(
+            [self._models[world] for world in worlds],
+            self._datas,
+            self._before[worlds],
+            np.zeros((count, 1, model.nu)),
+            control_spec=CONTROL,
+            skip_checks=True,
+            nstep=1,
+            state=np.empty((count, 1, self._before.shape[1])),
+            sensordata=readings,
+        )
+        return torch.from_numpy(readings[:, 0])
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` goes on exactly."""
@@ -325,53 +372,24 @@ class CpuEngine:
         self._sensed_before.copy_(torch.from_numpy(state.sensors).reshape(self._sensed_before.shape))
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
-        self._noise = state.noise
+        self._noise, self._drawn = state.noise, {}
 
 
-class _Quantities(dict[str, Tensor]):
-    """The named quantities of a step, each computed when an objective asks for it."""
-
-    def __init__(self, engine: CpuEngine, control: Tensor) -> None:
-        super().__init__(control=control)
-        self.engine = engine
-        for name, columns in engine.layout.quantities:
-            readings = engine._sensed[:, list(columns)]
-            self[name] = readings[:, 0] if name in ("forward_velocity", "height") else readings[:, :2]
-
-    def __missing__(self, name: str) -> Tensor:
-        engine = self.engine
-        if name == "forward_velocity":
-            if "velocity" in self:
-                value = self["velocity"][:, 0]
-            else:
-                before, after = (self._place(*pair, columns=1) for pair in self._moments())
-                value = ((after - before) / engine.control_step)[:, 0]
-        elif name == "velocity":
-            before, after = (self._place(*pair, columns=2) for pair in self._moments())
-            value = (after - before) / engine.control_step
-        elif name == "position":
-            value = self._place(engine._after, engine._sensed, columns=2)
-        elif name == "height" and engine.layout.height is not None:
-            value = engine._after[:, engine.layout.height] + engine.layout.height_offset
+def _runs(columns: Sequence[int]) -> list[slice]:
+    """The same columns as slices of consecutive ones, which are cheaper to gather."""
+    runs: list[slice] = []
+    for column in columns:
+        if runs and runs[-1].stop == column:
+            runs[-1] = slice(runs[-1].start, column + 1)
         else:
-            raise UserError(f"robot {engine.robot.name} has no quantity {name!r}")
-        self[name] = value
-        return value
+            runs.append(slice(column, column + 1))
+    return runs
 
-    def _moments(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        engine = self.engine
-        return (engine._state, engine._sensed_before), (engine._after, engine._sensed)
 
-    def _place(self, state: Tensor, sensed: Tensor, columns: int) -> Tensor:
-        """The body's place in the plane, its y zero where it cannot move there. `[task * world, columns]`"""
-        layout = self.engine.layout
-        if layout.body_sensor is not None:
-            return sensed[:, layout.body_sensor : layout.body_sensor + columns]
-        place = state[:, layout.position[0] : layout.position[0] + 1]
-        if columns == 2:
-            second = state[:, layout.position[1]] if len(layout.position) > 1 else torch.zeros_like(place[:, 0])
-            place = torch.stack((place[:, 0], second), dim=1)
-        return place
+def _within(values: Tensor, limit: float) -> bool:
+    """Whether all magnitudes are below the limit. NaN compares false."""
+    low, high = torch.aminmax(values)
+    return low.item() > -limit and high.item() < limit
 
 
 def _quieten() -> None:

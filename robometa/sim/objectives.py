@@ -40,7 +40,7 @@ class Objective:
 
 
 def _effort(quantity: Tensors) -> Tensor:
-    return (quantity["control"] ** 2).sum(-1)
+    return quantity["control"].square().sum(-1)
 
 
 def _forward(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:

@@ -59,7 +59,10 @@ class Robot:
     """Known sizes; without them the model is loaded to count."""
 
     def count(self) -> Sizes:
-        """The sizes of the model's fields."""
+        """The sizes of the model's fields.
+
+        Raises: ValueError: If MuJoCo cannot load a model that must be counted.
+        """
         if self.sizes is not None:
             return self.sizes
         import mujoco  # only a user's own model needs to be compiled to be counted

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from robometa.errors import UserError
+
 if TYPE_CHECKING:
     import mujoco
     import numpy as np
@@ -58,6 +60,8 @@ def _payload(model: mujoco.MjModel, mass: np.ndarray, robot: Robot) -> None:
 
 
 def _joint_offset(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
+    if any(model.actuator_trntype):  # 0 is a joint
+        raise UserError(f"joint_offset needs every actuator to drive a joint, in {robot.mjcf.name}")
     # qpos0 is the reading at which the joint stands as drawn: moving it leaves readings, limits and springs alone.
     model.qpos0[model.jnt_qposadr[model.actuator_trnid[:, 0]]] -= angle
 
