@@ -122,7 +122,7 @@ def _read(path: Path, shown: Path) -> Suite:
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
         mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
-    split = {
+    split: dict[str, list[Parameters]] = {
         name: _read_tasks(name, table[name], robot, objective, where, mistakes)
         for name in ("train", "test")
         if name in table
@@ -140,6 +140,7 @@ def _read(path: Path, shown: Path) -> Suite:
     if mistakes:
         raise UserError("\n".join(mistakes))
     assert robot is not None
+    assert objective is not None
     train, test = (
         tuple(Task(robot, objective, coefficients, parameters, horizon) for parameters in split[name])
         for name in ("train", "test")

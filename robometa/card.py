@@ -1,0 +1,66 @@
+"""The card of a policy: what it is, how it was trained, what was measured. Markdown from a template."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from robometa import learners
+from robometa.learners.protocol import Learner
+from robometa.suites import Suite
+
+TEMPLATE = """\
+# {{ learner }} on {{ suite.name }}
+
+{{ suite.about }} {{ about }}
+
+| | |
+| --- | --- |
+| suite | `{{ suite.name }}`, horizon {{ suite.horizon }}, hash `{{ suite.content_hash[:16] }}` |
+| source | {{ suite.source }} |
+| learner | `{{ learner }}` ({{ paper }}), {{ training.preset }} configuration |
+| training | {{ training.iterations }} iterations, {{ "{:,}".format(training.environment_steps) }} environment steps, \
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores, seed {{ training.seed }} |
+| versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
+{% endfor %} |
+
+Mean return in the last training iteration, exploring: {% for name, value in training.last_returns.items() %}\
+{{ "before adaptation" if name == "return_0" else "after shot " ~ name[7:] }} {{ value | round(1) }}\
+{{ ", " if not loop.last }}{% endfor %}.
+
+Train it again: `robometa train {{ suite.name }} {{ learner }} --seed {{ training.seed }}{{ command }}`
+
+<details><summary>Options</summary>
+
+{% for name, value in options.items() %}- `{{ name }}`: {{ value }}
+{% endfor %}
+</details>
+"""
+
+
+def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any]) -> str:
+    """The card of a trained policy."""
+    entry = learners.find(name)
+    presets = entry.presets()
+    preset = presets[training["preset"]]
+    plain, options = asdict(preset), asdict(learner.config)
+    from_suite = suite.learner.get(name, {})
+    changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
+    command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
+    command += "".join(f" --{key.replace('_', '-')} {_words(value)}" for key, value in changed.items())
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
+    return template.render(
+        learner=name,
+        about=entry.about,
+        paper=entry.paper,
+        suite=suite,
+        training=training,
+        options=options,
+        command=command,
+    )
+
+
+def _words(value: Any) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,105 @@
+"""What a user sees while a training runs: one live screen on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+EVERY = 5.0
+"""Seconds between plain lines."""
+
+
+@dataclass
+class Screen:
+    """Shows rows of metrics as they come."""
+
+    console: Console
+    title: str
+    iterations: int
+    started: float = field(default_factory=time.monotonic)
+    last_line: float = float("-inf")
+    first: int | None = None
+    live: Live | None = None
+
+    def show(self, row: dict[str, Any], timing: dict[str, float]) -> None:
+        """Shows one iteration's metrics and timings."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = row["iteration"]
+            self.started = now - timing["sampling"] - timing["update"]
+        done = row["iteration"] + 1
+        left = (now - self.started) / (done - self.first) * (self.iterations - done)
+        if self.live is not None:
+            self.live.update(self._table(row, timing, left))
+        elif now - self.last_line >= EVERY or done == self.iterations:
+            self.last_line = now
+            returns = " -> ".join(f"{value:.1f}" for name, value in row.items() if name.startswith("return_"))
+            self.console.print(
+                f"iteration {done}/{self.iterations}  {row['steps']:,} steps  {_rate(row, timing)}  return {returns}"
+                f"  {_clock(left)} left",
+                highlight=False,
+            )
+
+    def _table(self, row: dict[str, Any], timing: dict[str, float], left: float) -> Table:
+        table = Table(title=self.title, show_header=False, min_width=60)
+        table.add_column(style="bold")
+        table.add_column()
+        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        bar.add_task("", total=self.iterations, completed=row["iteration"] + 1)
+        table.add_row("iteration", bar)
+        table.add_row("environment steps", f"{row['steps']:,}  ({_rate(row, timing)})")
+        for name, value in row.items():
+            if name.startswith("return_"):
+                shot = int(name.removeprefix("return_"))
+                table.add_row("return before adaptation" if shot == 0 else f"return after {shot}", f"{value:.1f}")
+            elif name not in ("iteration", "steps", "iteration_steps"):
+                table.add_row(name.replace("_", " "), f"{value:.4g}")
+        table.add_row("sampling, update", f"{timing['sampling']:.2f} s, {timing['update']:.2f} s")
+        table.add_row("time left", _clock(left))
+        return table
+
+
+@contextmanager
+def screen(title: str, iterations: int) -> Iterator[Screen]:
+    """A screen that lives as long as the block."""
+    console = Console()
+    shown = Screen(console, title, iterations)
+    if not console.is_terminal:
+        console.print(title, highlight=False)
+        yield shown
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        shown.live = live
+        yield shown
+
+
+def progress() -> Progress:
+    """A bar for work that takes more than a few seconds; silent where there is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _rate(row: dict[str, Any], timing: dict[str, float]) -> str:
+    return f"{row['iteration_steps'] / (timing['sampling'] + timing['update']):,.0f} steps/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
