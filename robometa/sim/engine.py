@@ -195,7 +195,7 @@ class CpuEngine:
         self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._episodes.zero_()
         self._restart(np.arange(self.tasks * self.worlds))
-        return self._observe(self._state, self._sensed_before).unflatten(0, (self.tasks, self.worlds))
+        return self._by_task(self._observe(self._state, self._sensed_before))
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
@@ -223,20 +223,23 @@ class CpuEngine:
         if ended.any():
             self._restart(ended.nonzero()[:, 0].numpy())
             obs = self._observe(self._state, self._sensed_before)
-        shape = (self.tasks, self.worlds)
         return Outcome(
-            obs.unflatten(0, shape),
-            next_obs.unflatten(0, shape),
-            reward.float().unflatten(0, shape),
-            terminated.unflatten(0, shape),
-            truncated.unflatten(0, shape),
-            (self._no if success is None else success).unflatten(0, shape),
-            (self._no if diverged is None else diverged).unflatten(0, shape),
+            self._by_task(obs),
+            self._by_task(next_obs),
+            self._by_task(reward.float()),
+            self._by_task(terminated),
+            self._by_task(truncated),
+            self._by_task(self._no if success is None else success),
+            self._by_task(self._no if diverged is None else diverged),
         )
 
     def close(self) -> None:
         """Ends the pool's threads; the engine is of no further use."""
         self._pool.close()
+
+    def _by_task(self, values: Tensor) -> Tensor:
+        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _advance(self, control: Tensor) -> None:
         """One control step of every world under these controls. `[task * world, actuator]`"""
@@ -268,7 +271,7 @@ class CpuEngine:
         if all(_within(values, limit) for values, limit in limits):
             return None
         fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
-        return ~fine | (elapsed.abs() > tolerance)
+        return torch.logical_or(~fine, elapsed.abs() > tolerance)
 
     def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
         """Puts what blew up back where it was, so that nothing downstream sees a number that is not one.
@@ -314,7 +317,7 @@ class CpuEngine:
         self._steps[chosen] = 0
 
     def _starting_noise(self, worlds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers uniform in 0..1 for positions, and noise for velocities, of the worlds' next episodes. `[world, ...]`"""
+        """Of the worlds' next episodes: uniform numbers in 0..1 for positions, noise for velocities. `[world, ...]`"""
         episodes = self._episodes.numpy()[worlds]
         positions, velocities = np.empty((len(worlds), self.model.nq)), np.empty((len(worlds), self.model.nv))
         for block in np.unique(episodes // BLOCK).tolist():
@@ -362,7 +365,7 @@ class CpuEngine:
             sensors=self._sensed_before.reshape(*shape, -1).numpy().copy(),
             steps=self._steps.reshape(shape).numpy().copy(),
             episodes=self._episodes.reshape(shape).numpy().copy(),
-            obs=self._observe(self._state, self._sensed_before).unflatten(0, shape),
+            obs=self._by_task(self._observe(self._state, self._sensed_before)),
             noise=self._noise,
         )
 

@@ -37,6 +37,8 @@ class Objective:
     """The task parameters it needs, and how many numbers each has."""
     coefficients: Mapping[str, float]
     """Its coefficients and what they are where a suite's file says nothing."""
+    has_success: bool = False
+    """Whether it has a success condition."""
 
 
 def _effort(quantity: Tensors) -> Tensor:
@@ -89,6 +91,7 @@ OBJECTIVES = {
         _velocity,
         parameters={"velocity": 1},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "tolerance": 0.2},
+        has_success=True,
     ),
     "direction": Objective(
         "run forward or backward: direction v + alive_bonus - control_cost |control|^2",
@@ -97,21 +100,23 @@ OBJECTIVES = {
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0},
     ),
     "heading": Objective(
-        "run towards a hidden angle in the plane: velocity_weight v.(cos, sin) + alive_bonus - control_cost |control|^2",
+        "run at a hidden angle in the plane: velocity_weight v.(cos, sin) + alive_bonus - control_cost |control|^2",
         _heading,
         parameters={"angle": 1},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "velocity_weight": 1.0},
     ),
     "goal": Objective(
-        "go to a hidden place: -|position - goal| - control_cost |control|^2 in the given norm; success within radius, m",
+        "go to a hidden place: -|position - goal| - control_cost |control|^2, in any norm; success within radius, m",
         _goal,
         parameters={"goal": 2},
         coefficients={"control_cost": 0.0, "norm": 2.0, "radius": 0.2},
+        has_success=True,
     ),
     "sparse-goal": Objective(
         "go to a hidden place, paid 1 - |position - goal| within radius, m, and nothing outside",
         _sparse_goal,
         parameters={"goal": 2},
         coefficients={"norm": 2.0, "radius": 0.2},
+        has_success=True,
     ),
 }

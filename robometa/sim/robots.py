@@ -93,7 +93,7 @@ ROBOTS = {
         ),
         Robot(
             name="ant",
-            about="Gymnasium's four-legged ant, eight joints; control step 0.05 s; ends when the torso leaves 0.2..1 m.",
+            about="Gymnasium's ant, eight joints; control step 0.05 s; ends with the torso outside 0.2..1 m.",
             mjcf=gymnasium_asset("ant.xml"),
             frame_skip=5,
             reset_velocity_normal=True,
