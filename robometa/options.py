@@ -1,0 +1,50 @@
+"""A learner's options as the command line gives them: its configuration's fields, with their own words as help."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from dataclasses import asdict
+from typing import Any
+
+import tyro
+
+from robometa import learners
+from robometa.errors import UserError, unknown
+from robometa.suites import Suite
+from robometa.train import resolve_options
+
+
+def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
+    """The learner's options for a suite, with what the user wrote on top.
+
+    With `--help` among the words, prints what there is and exits.
+
+    Raises: UserError: In one line per mistake.
+    """
+    kind = learners.find(learner).load().Config
+    default = kind(**resolve_options(suite, learner, {}, preset))
+    names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
+    flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
+    known = [*names, *flags, "--help", "-h"]
+    given = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    wrong = [unknown("option", name, names, f"learner {learner}") for name in given if name not in known]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    if "--help" in words or "-h" in words:
+        tyro.cli(kind, args=["--help"], default=default, prog=f"robometa train {suite.name} {learner}")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            chosen = tyro.cli(kind, args=words, default=default, prog="robometa train")
+    except SystemExit:
+        raise UserError(f"learner {learner}: {_one_line(said.getvalue())}") from None
+    return asdict(chosen)
+
+
+def _one_line(boxed: str) -> str:
+    """A parser's boxed complaint in one line."""
+    bare = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─━┃]", " ", boxed)
+    lines = [line.strip() for line in bare.splitlines() if line.strip() and "For full helptext" not in line]
+    return " ".join(" ".join(lines).split()).removeprefix("Parsing error ")

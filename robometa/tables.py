@@ -1,0 +1,166 @@
+"""Tables for the terminal: suites, learners, reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from robometa import learners, suites
+from robometa.sim.objectives import OBJECTIVES
+from robometa.sim.variations import VARIATIONS
+from robometa.suites import Suite
+
+if TYPE_CHECKING:
+    from robometa.evaluate import Report
+
+SHOWN = 12
+"""Tasks of a split that are shown one by one."""
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_suites() -> None:
+    """Every shipped suite in a line."""
+    table = _table("suite", "train/test", "horizon", "about")
+    for name in suites.names():
+        suite = suites.load(name)
+        counts = f"{len(suite.train)}/{len(suite.test)}" + (" (same)" if suite.finite else "")
+        table.add_row(name, counts, str(suite.horizon), suite.about)
+    Console().print(table, highlight=False)
+    print("\none of them: robometa suites NAME; a file of your own: robometa suites ./mine.toml")
+
+
+def print_suite(suite: Suite) -> None:
+    """A suite: robot, objective, what the policy sees, what is hidden, the tasks."""
+    console = Console()
+    robot, objective = suite.robot, OBJECTIVES[suite.objective]
+    console.print(f"[bold]{suite.name}[/bold]: {suite.about}", highlight=False)
+    table = _table("", "")
+    table.show_header = False
+    weights = ", ".join(f"{name} {value:g}" for name, value in suite.train[0].coefficients)
+    hidden = [f"{name} ({_meaning(name, suite)})" for name, _ in suite.train[0].parameters]
+    for row in (
+        ("source", suite.source),
+        ("robot", f"{robot.name}: {robot.about}"),
+        ("objective", f"{suite.objective}: {objective.about}"),
+        ("coefficients", weights),
+        ("horizon", f"{suite.horizon} control steps"),
+        ("policy sees", _seen(suite)),
+        ("hidden", "; ".join(hidden) or "nothing"),
+        ("episode ends", _ending(suite)),
+        ("hash", suite.content_hash),
+    ):
+        table.add_row(*row)
+    console.print(table, highlight=False)
+    for split in ("train", "test"):
+        tasks = suite.tasks(split)
+        console.print(f"\n[bold]{split}[/bold]: {len(tasks)} tasks", highlight=False)
+        for index, task in enumerate(tasks[:SHOWN]):
+            console.print(f"  {index:3d}  {task.describe()}", highlight=False)
+        if len(tasks) > SHOWN:
+            console.print(f"  ... and {len(tasks) - SHOWN} more", highlight=False)
+
+
+def _meaning(name: str, suite: Suite) -> str:
+    return VARIATIONS[name].about if name in VARIATIONS else f"parameter of the objective {suite.objective}"
+
+
+def _seen(suite: Suite) -> str:
+    words = {
+        "joint_positions": "positions of the joints (all but the body's place in the plane)",
+        "velocities": "velocities",
+        "position": "the body's place in the plane",
+        "sensors": "sensors",
+    }
+    return ", ".join(words[part] for part in suite.robot.observe)
+
+
+def _ending(suite: Suite) -> str:
+    robot = suite.robot
+    rules = []
+    if robot.height is not None:
+        rules.append(f"height outside {robot.height[0]:g}..{robot.height[1]:g} m")
+    if robot.pitch is not None:
+        rules.append(f"pitch beyond {robot.pitch:g} rad")
+    if robot.state_limit is not None:
+        rules.append(f"state beyond {robot.state_limit:g}")
+    return ", or ".join([*rules, f"after {suite.horizon} steps"])
+
+
+def print_learners() -> None:
+    """Every learner in a line."""
+    table = _table("learner", "paper", "about")
+    for name, entry in learners.LEARNERS.items():
+        table.add_row(name, entry.paper, entry.about)
+    Console().print(table, highlight=False)
+    print("\none of them with its options: robometa learners NAME")
+
+
+def print_learner(name: str) -> None:
+    """A learner: what it does, its paper, its options in every preset."""
+    from tyro.extras import get_parser  # the same help as on the command line
+
+    entry = learners.find(name)
+    presets = entry.presets()
+    console = Console()
+    console.print(f"[bold]{name}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
+    table = _table("option", *presets, "meaning")
+    meanings = {
+        action.dest: (action.help or "").split(" (default:")[0]
+        for action in get_parser(type(next(iter(presets.values()))))._actions
+    }
+    for option in asdict(next(iter(presets.values()))):
+        values = [str(asdict(preset)[option]) for preset in presets.values()]
+        table.add_row(f"--{option.replace('_', '-')}", *values, meanings.get(option, ""))
+    console.print(table, highlight=False)
+
+
+def print_report(report: Report) -> None:
+    """What the evaluator found: a row per shot, random actions below, then the tasks."""
+    console = Console()
+    worlds = report.exploring.returns.shape[2]
+    console.print(
+        f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {len(report.tasks)} tasks, "
+        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap]",
+        highlight=False,
+    )
+    columns = ["shot", "episodes seen", "steps seen", "mean action", "exploring"]
+    table = _table(*columns, *(["success"] if report.has_success else []))
+    for row in report.summary():
+        success = [f"{row['mean_action']['success']:.0%}"] if report.has_success else []
+        label = "before" if row["shot"] == 0 else str(row["shot"])
+        table.add_row(
+            label,
+            str(row["episodes_seen"]),
+            str(row["steps_seen"]),
+            _interval(row["mean_action"]),
+            _interval(row["exploring"]),
+            *success,
+        )
+    middle, low, high = report.random.interquartile_mean(0)
+    chance = {"interquartile_mean": middle, "low": low, "high": high}
+    empty = [""] if report.has_success else []
+    table.add_row("random", "", "", "", _interval(chance), *empty)
+    console.print(table, highlight=False)
+    shots = len(report.episodes_seen)
+    per_task = _table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in range(shots)))
+    for index, words in enumerate(report.tasks):
+        means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in range(shots)]
+        per_task.add_row(str(index), words, *means)
+    console.print("\nmean return of each task, mean action", highlight=False)
+    console.print(per_task, highlight=False)
+    diverged = report.mean_action.diverged + report.exploring.diverged
+    if diverged:
+        console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['interquartile_mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
