@@ -122,7 +122,7 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int) -> Learne
     kind = learners.find(name).load()
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        config = kind.Config(**options)
+        config = kind.configuration(**options)
     except TypeError as error:
         raise UserError(f"learner {name}: {error}") from None
     return kind(config, spaces_of(suite), seed)

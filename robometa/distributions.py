@@ -50,7 +50,7 @@ def read_distribution(value: Any, size: int) -> Distribution:
             raise ValueError(f"values must be a list with an entry for each task, not {entries!r}")
         checked["values"] = [_sized(entry, size) for entry in entries]
     elif kind == "base":
-        checked["base"] = _numbers([value["base"]], 1)[0]
+        checked["base"] = _number(value["base"])
         if checked["base"] <= 0:
             raise ValueError(f"base must be positive, not {checked['base']}")
         checked["exponent"] = _ordered(value.get("exponent"))
@@ -63,7 +63,7 @@ def read_distribution(value: Any, size: int) -> Distribution:
     else:
         if size != 2:
             raise ValueError(f"{kind} gives a point of 2 numbers, and this takes {size}")
-        checked[kind] = _numbers([value["disc"]], 1) if kind == "disc" else _numbers(value["arc"], 3)
+        checked[kind] = [_number(value["disc"])] if kind == "disc" else _numbers(value["arc"], 3)
         if checked[kind][0] <= 0:
             raise ValueError(f"a radius must be positive: {checked[kind][0]}")
     return checked
@@ -100,11 +100,16 @@ def _point(radius: float, angle: float) -> tuple[float, float]:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a finite number needed, not {value!r}")
+    return float(value)
+
+
 def _numbers(value: Any, count: int) -> list[float]:
-    good = isinstance(value, list) and len(value) == count
-    if not good or any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in value):
-        raise ValueError(f"{count} finite number{'s' * (count > 1)} needed, not {value!r}")
-    return [float(number) for number in value]
+    if not isinstance(value, list) or len(value) != count:
+        raise ValueError(f"{count} number{'s' * (count > 1)} needed, not {value!r}")
+    return [_number(number) for number in value]
 
 
 def _ordered(value: Any) -> list[float]:
@@ -115,4 +120,4 @@ def _ordered(value: Any) -> list[float]:
 
 
 def _sized(value: Any, size: int) -> list[float]:
-    return _numbers(value, size) if isinstance(value, list) else _numbers([value], 1) * size
+    return _numbers(value, size) if isinstance(value, list) else [_number(value)] * size

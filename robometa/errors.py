@@ -17,3 +17,22 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> s
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     place = f" in {where}" if where else ""
     return f"unknown {kind} {str(name)!r}{place}{guess}; known: {', '.join(names) or 'none'}"
+
+
+def require(options: object, **intervals: str) -> None:
+    """Checks that every named option, or every number of a list of them, is in its interval, written as "(0, 1]".
+
+    Raises: UserError: Naming every option that is not, its value and its interval.
+    """
+    mistakes = []
+    for name, interval in intervals.items():
+        low, high = (float(end) for end in interval[1:-1].split(","))
+        value = getattr(options, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            above = number > low if interval[0] == "(" else number >= low
+            below = number < high if interval[-1] == ")" else number <= high
+            if not (above and below):
+                mistakes.append(f"option {name} must be in {interval}, not {value}")
+                break
+    if mistakes:
+        raise UserError("\n".join(mistakes))

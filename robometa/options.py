@@ -16,6 +16,10 @@ from robometa.suites import Suite
 from robometa.train import resolve_options
 
 
+STARTS, ENDS = ("Error parsing", "Unrecognized", "Missing"), ("---", "Argument helptext", "For full helptext")
+"""How the lines of a parser's complaint begin, and the lines after it."""
+
+
 def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
     """The learner's options for a suite, with what the user wrote on top.
 
@@ -23,7 +27,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
 
     Raises: UserError: In one line per mistake.
     """
-    kind = learners.find(learner).load().Config
+    kind = learners.find(learner).load().configuration
     default = kind(**resolve_options(suite, learner, {}, preset))
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
@@ -44,7 +48,9 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
 
 
 def _one_line(boxed: str) -> str:
-    """A parser's boxed complaint in one line."""
+    """What a parser's boxed complaint says, in one line."""
     bare = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─━┃]", " ", boxed)
-    lines = [line.strip() for line in bare.splitlines() if line.strip() and "For full helptext" not in line]
-    return " ".join(" ".join(lines).split()).removeprefix("Parsing error ")
+    lines = [line.strip() for line in bare.splitlines() if line.strip()]
+    first = next((row for row, line in enumerate(lines) if line.startswith(STARTS)), 0)
+    last = next((row for row, line in enumerate(lines) if row > first and line.startswith(ENDS)), len(lines))
+    return " ".join(" ".join(lines[first:last]).removeprefix("Error parsing ").split())

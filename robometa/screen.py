@@ -46,6 +46,7 @@ class Screen:
                 f"iteration {done}/{self.iterations}  {row['steps']:,} steps  {_rate(row, timing)}  return {returns}"
                 f"  {_clock(left)} left",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _table(self, row: dict[str, Any], timing: dict[str, float], left: float) -> Table:
@@ -73,7 +74,7 @@ def screen(title: str, iterations: int) -> Iterator[Screen]:
     console = Console()
     shown = Screen(console, title, iterations)
     if not console.is_terminal:
-        console.print(title, highlight=False)
+        console.print(title, highlight=False, soft_wrap=True)
         yield shown
         return
     with Live(console=console, refresh_per_second=4) as live:

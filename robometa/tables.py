@@ -114,12 +114,14 @@ def print_learner(name: str) -> None:
     console.print(f"[bold]{name}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
     table = _table("option", *presets, "meaning")
     meanings = {
-        action.dest: (action.help or "").split(" (default:")[0]
+        option: (action.help or "").split(" (default:")[0]
         for action in get_parser(type(next(iter(presets.values()))))._actions
+        for option in action.option_strings
     }
     for option in asdict(next(iter(presets.values()))):
         values = [str(asdict(preset)[option]) for preset in presets.values()]
-        table.add_row(f"--{option.replace('_', '-')}", *values, meanings.get(option, ""))
+        words = f"--{option.replace('_', '-')}"
+        table.add_row(words, *values, meanings[words])
     console.print(table, highlight=False)
 
 

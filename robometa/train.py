@@ -16,7 +16,7 @@ import torch
 
 from robometa import card, checkpoint, learners, suites
 from robometa.data import Trial
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.run_folder import METRICS, TIMINGS, RunFolder
@@ -110,12 +110,12 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
     """
     presets = learners.find(learner).presets()
     if preset is not None and preset not in presets:
-        raise UserError(learners.unknown("preset", preset, presets))
+        raise UserError(unknown("preset", preset, presets))
     resolved = asdict(presets[preset] if preset is not None else next(iter(presets.values())))
     mistakes = []
     from_suite = suite.learner.get(learner, {}) if preset in (None, next(iter(presets))) else {}
     for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
-        mistakes += [learners.unknown("option", name, resolved, where) for name in source if name not in resolved]
+        mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
         resolved |= {name: value for name, value in source.items() if name in resolved}
     if mistakes:
         raise UserError("\n".join(mistakes))
@@ -231,7 +231,7 @@ def _check_finite(row: dict[str, float], run: RunFolder) -> None:
 def _tensorboard(folder: Path, first: int) -> Iterator[Any]:
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=first) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=first) as writer:
         yield writer
 
 

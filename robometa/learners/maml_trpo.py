@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.func import grad, vjp
 
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
 from robometa.networks import GaussianPolicy, normal_kl
 from robometa.noise import Noise
 from robometa.parallel import for_each_task
@@ -58,6 +60,28 @@ class Config:
     line_search_trials: int = 15
     """Points of the line search; if all are refused the policy stays as it is."""
 
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            tasks="[1, inf)",
+            worlds="[1, inf)",
+            shots="[1, inf)",
+            inner_step_size="(0, inf)",
+            hidden="[1, inf)",
+            initial_std="(0, inf)",
+            action_scale="(0, inf)",
+            discount="(0, 1]",
+            gae_lambda="[0, 1]",
+            kl_bound="(0, inf)",
+            conjugate_gradient_steps="[1, inf)",
+            damping="[0, inf)",
+            fisher_stride="[1, inf)",
+            line_search_shrink="(0, 1)",
+            line_search_trials="[1, inf)",
+        )
+
 
 class Batch(NamedTuple):
     """What a gradient step of one task needs of a rollout."""
@@ -73,7 +97,7 @@ class Batch(NamedTuple):
 class MamlTrpo:
     """Learns a start from which one policy-gradient step adapts; the adaptation is a parameter vector per task."""
 
-    Config = Config
+    configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = True
 
     def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
@@ -183,7 +207,7 @@ class MamlTrpo:
         """Gradient of the loss after adaptation, mean over tasks `[parameter]`, and each task's adapted parameters."""
 
         def of_task(shots: tuple[Batch, ...], batch: Batch) -> tuple[Tensor, Tensor]:
-            after, pull_back = vjp(lambda point: self._adapted(point, shots), start)
+            after, pull_back = _pulled(lambda point: self._adapted(point, shots), start)
             after = after.detach()
             # At ratio 1 the surrogate's gradient is that of the inner loss.
             return pull_back(grad(self._inner_loss)(after, batch))[0], after
@@ -205,14 +229,14 @@ class MamlTrpo:
             point, hessians = start, []
             for shot in shots:
                 fewer = Batch(*(part[::stride] for part in shot))
-                gradient, hessian = vjp(lambda at, fewer=fewer: grad(self._inner_loss)(at, fewer), point)
+                gradient, hessian = _pulled(partial(grad(self._inner_loss), batch=fewer), point)
                 point = (point - size * gradient).detach()
                 hessians.append(hessian)
             if self.config.first_order:
                 hessians = []
             obs = batch.obs[::stride]
-            mean, pull_mean = vjp(lambda at: self.policy.distribution(at, obs)[0], after)
-            push_mean = vjp(lambda weight: pull_mean(weight)[0], torch.zeros_like(mean))[1]
+            mean, pull_mean = _pulled(lambda at: self.policy.distribution(at, obs)[0], after)
+            _, push_mean = _pulled(lambda weight: pull_mean(weight)[0], torch.zeros_like(mean))
             precision = torch.exp(-2 * after[-deviations:]) / len(obs)
 
             def product(vector: Tensor) -> Tensor:
@@ -233,3 +257,8 @@ class MamlTrpo:
             return torch.stack(moved).mean(dim=0) + self.config.damping * vector
 
         return product
+
+
+def _pulled(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
+    """A function's value at a point, and the products of its transposed Jacobian there."""
+    return vjp(function, point)  # type: ignore[return-value]

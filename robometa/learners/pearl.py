@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
 from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
 from robometa.networks import Perceptron, normal_log_density
 from robometa.noise import Noise
@@ -60,6 +61,30 @@ class Config:
     kl_weight: float = 0.1
     """Weight of the KL divergence from the belief to the prior, summed over tasks and latents."""
 
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            tasks="[1, inf)",
+            worlds="[1, inf)",
+            shots="[1, inf)",
+            latent="[1, inf)",
+            hidden="[1, inf)",
+            encoder_hidden="[1, inf)",
+            context="[1, inf)",
+            meta_batch="[1, inf)",
+            batch="[1, inf)",
+            gradient_steps="[1, inf)",
+            capacity="[1, inf)",
+            learning_rate="(0, inf)",
+            discount="(0, 1)",
+            target_rate="(0, 1]",
+            reward_scale="(0, inf)",
+            temperature="[0, inf)",
+            kl_weight="[0, inf)",
+        )
+
 
 PRESETS = {
     "cpu": Config(),
@@ -93,7 +118,7 @@ class Belief(NamedTuple):
 class Pearl:
     """Infers a latent task variable from context and acts on a sample of it; learns off-policy with SAC."""
 
-    Config = Config
+    configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:

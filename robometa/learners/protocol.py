@@ -20,8 +20,8 @@ class Learner(Protocol):
     nothing. Only `update` changes the learner. Noise is passed in too.
     """
 
-    Config: ClassVar[type]
-    """The learner's options: a frozen dataclass with `iterations`, `tasks`, `worlds`, `shots` and what the paper needs."""
+    configuration: ClassVar[type]
+    """Its options: a frozen dataclass with `iterations`, `tasks`, `worlds`, `shots` and what the paper needs."""
     pools_worlds: ClassVar[bool]
     """Whether an adaptation learns from all worlds of a task together, or each world is a trial of its own."""
     config: Any

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
 from robometa.noise import Noise
 
 
@@ -25,11 +26,15 @@ class Config:
     shots: int = 1
     """Adaptations within a trial, which change nothing."""
 
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(self, iterations="[1, inf)", tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)")
+
 
 class Random:
     """Acts uniformly at random."""
 
-    Config = Config
+    configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:

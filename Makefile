@@ -1,0 +1,63 @@
+# make demo | test | test-all | check | bench | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEMO := runs/demo
+
+.PHONY: demo test test-all check bench build clean
+
+# One stamp per set of packages: reinstalled when what they are made from changes.
+$(VENV)/core: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing robometa (torch and mujoco are a few hundred megabytes)"
+	@$(PIP) torch && $(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/core
+	@echo "installing what tests and checks need"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Meta-trains for about five minutes on two cores, evaluates, records; the folder of an earlier demo is replaced.
+demo: $(VENV)/core
+	@rm -rf $(DEMO)
+	@$(BIN)/robometa train half-cheetah-direction maml-trpo --preset demo --folder $(DEMO)
+	@$(BIN)/robometa evaluate $(DEMO)/policy --shots 1
+	@$(BIN)/robometa record $(DEMO)/policy --task 0 --shots 1 --out $(DEMO)/backward.mp4
+	@$(BIN)/robometa record $(DEMO)/policy --task 1 --shots 1 --out $(DEMO)/forward.mp4
+	@echo
+	@echo "the policy and its card:  $(DEMO)/policy/README.md"
+	@echo "how it adapts, measured:  $(DEMO)/policy/report.json"
+	@echo "how it adapts, on video:  $(DEMO)/backward.mp4 and $(DEMO)/forward.mp4"
+	@echo "the training's curves:    $(BIN)/tensorboard --logdir $(DEMO)/tensorboard"
+
+test: $(VENV)/dev
+	@$(BIN)/python -m pytest
+
+test-all: $(VENV)/dev
+	@$(BIN)/python -m pytest -m 'slow or not slow'
+
+check: $(VENV)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/dev
+	@$(BIN)/python -m bench
+
+# Builds wheel and sdist, installs each somewhere empty and lists the suites from there.
+build: $(VENV)/dev
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . > /dev/null
+	@for package in dist/*.whl dist/*.tar.gz; do \
+		rm -rf build/empty && \
+		$(PIP) --no-deps --target build/empty $$package && \
+		(cd build && PYTHONPATH=empty ../$(BIN)/python -m robometa suites > suites.txt && \
+		PYTHONPATH=empty ../$(BIN)/python -c "import robometa; assert 'empty' in robometa.__file__, robometa.__file__") && \
+		grep -q half-cheetah-velocity build/suites.txt && \
+		echo "$$package: installs, and lists $$(grep -c '/' build/suites.txt) suites" || exit 1; \
+	done
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
