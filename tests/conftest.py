@@ -1,0 +1,90 @@
+"""What several tests stand on: a suite that takes no time, and experience that no simulator made."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from robometa import suites
+from robometa.data import Rollout
+
+TINY_SUITE = """\
+about     = "A point asked to go to a hidden place, with hardly any time for it."
+robot     = "point"
+objective = "goal"
+horizon   = 5
+
+[train]
+tasks = 6
+seed  = 0
+goal  = { arc = [1.0, 0.0, 3.141592653589793] }
+
+[test]
+tasks = 3
+seed  = 1
+goal  = { arc = [1.0, 0.0, 3.141592653589793] }
+"""
+
+SMALL_OPTIONS = {
+    "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
+    "pearl": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 2,
+        "hidden": (8, 8),
+        "encoder_hidden": (8,),
+        "context": 6,
+        "meta_batch": 2,
+        "batch": 8,
+        "gradient_steps": 3,
+    },
+    "random": {"iterations": 2, "tasks": 2, "worlds": 2},
+}
+"""Options with which a learner trains on the tiny suite in a fraction of a second."""
+
+
+def fake_rollout(tasks, worlds, horizon, observation, action, seed, dtype=torch.float32):
+    """Experience drawn at random, in which some episodes end early and every one ends with the rollout."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(tasks, worlds, horizon, *shape, generator=generator, dtype=dtype)
+
+    terminated = torch.rand(tasks, worlds, horizon, generator=generator) < 0.1
+    truncated = torch.zeros_like(terminated)
+    truncated[..., -1] = ~terminated[..., -1]
+    return Rollout(
+        obs=normal(observation),
+        action=normal(action),
+        reward=normal(),
+        next_obs=normal(observation),
+        terminated=terminated,
+        truncated=truncated,
+        success=torch.zeros_like(terminated),
+        diverged=torch.zeros_like(terminated),
+    )
+
+
+def copied(state):
+    """A copy of a learner's state that the learner cannot change any more."""
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+@pytest.fixture
+def tiny_file(tmp_path):
+    """The file of a suite of a user's own: a point robot with a horizon of 5 steps, 6 tasks to train on, 3 held out."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_SUITE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny_suite(tiny_file):
+    """The suite of `tiny_file`."""
+    return suites.load(tiny_file)
+
+
+@pytest.fixture
+def changed():
+    """A dataclass value with some fields changed, by name."""
+    return dataclasses.replace
