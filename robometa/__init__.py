@@ -1,5 +1,58 @@
-"""robometa: robots that adapt. Meta-learn a controller, measure how it adapts, and watch it do so."""
+"""robometa: robots that adapt. Meta-learn a controller, measure how it adapts, and watch it do so.
+
+Nothing is loaded before it is used: `import robometa` takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from robometa.sim.registration import register_once_loaded
 
+if TYPE_CHECKING:
+    from robometa.errors import UserError
+    from robometa.evaluation import Report, evaluate
+    from robometa.recording import record
+    from robometa.suites import Suite, Task
+    from robometa.suites import load as load_suite
+    from robometa.suites import names as suite_names
+    from robometa.training import resume, train
+
+PLACES = {
+    "UserError": ("robometa.errors", "UserError"),
+    "Report": ("robometa.evaluation", "Report"),
+    "evaluate": ("robometa.evaluation", "evaluate"),
+    "record": ("robometa.recording", "record"),
+    "Suite": ("robometa.suites", "Suite"),
+    "Task": ("robometa.suites", "Task"),
+    "load_suite": ("robometa.suites", "load"),
+    "suite_names": ("robometa.suites", "names"),
+    "resume": ("robometa.training", "resume"),
+    "train": ("robometa.training", "train"),
+}
+"""Where each public name lives."""
+
+__all__ = [
+    "Report",
+    "Suite",
+    "Task",
+    "UserError",
+    "evaluate",
+    "load_suite",
+    "record",
+    "resume",
+    "suite_names",
+    "train",
+]
+
+
 register_once_loaded()
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded when it is first asked for."""
+    if name not in PLACES:
+        raise AttributeError(f"module 'robometa' has no attribute {name!r}; it has {', '.join(PLACES)}")
+    module, attribute = PLACES[name]
+    return getattr(importlib.import_module(module), attribute)
