@@ -22,7 +22,8 @@ TEMPLATE = """\
 | source | {{ suite.source }} |
 | learner | `{{ learner }}` ({{ paper }}), {{ training.preset }} configuration |
 | training | {{ training.iterations }} iterations, {{ "{:,}".format(training.environment_steps) }} environment steps, \
-{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores, seed {{ training.seed }} |
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores, \
+seed {{ training.seed }} |
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 

@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="robometa",
-        description="Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to tasks that "
-        "it has never seen, and watch it do so.",
+        description="Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to tasks "
+        "that it has never seen, and watch it do so.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

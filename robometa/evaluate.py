@@ -1,4 +1,4 @@
-"""Few-shot evaluation on held-out tasks: a fixed number of episodes for every task, before adaptation and after each shot."""
+"""Few-shot evaluation on held-out tasks: as many episodes for every task, before adaptation and after each shot."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def evaluate(
         suite: Another suite than the one it was trained on, with the same observation and action.
         split: `test` for held-out tasks, `train` for those it was trained on.
         shots: Adaptations.
-        worlds: Episodes of each task at each shot. Where an adaptation pools worlds this is also how many it learns from,
-            and the training's number is used if None; else 20.
+        worlds: Episodes of each task at each shot; 20 if None. Where an adaptation pools worlds this is also how many
+            it learns from, and None stands for as many as in training.
         seed: Of resets and exploration.
         threads: Threads that step the simulation.
     Raises: UserError: If the policy, its sizes or a number asked for is wrong.

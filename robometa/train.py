@@ -222,8 +222,8 @@ def _check_finite(row: dict[str, float], run: RunFolder) -> None:
     bad = [name for name, value in row.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(
-            f"iteration {row['iteration']}: {', '.join(bad)} is not a finite number. Lower the learning rate or the step "
-            f"size and start again; checkpoints before this are in {run.path}"
+            f"iteration {row['iteration']}: {', '.join(bad)} is not a finite number. Lower the learning rate or the "
+            f"step size and start again; checkpoints before this are in {run.path}"
         )
 
 

@@ -109,7 +109,7 @@ def run_trial(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread while the simulator's own threads take turns with it: small products gain nothing from more."""
+    """Torch on one thread while it takes turns with the simulator's own: small products gain nothing from more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -126,5 +126,5 @@ def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
 
 
 def _time_last(stacked: Tensor) -> Tensor:
-    """From the order of collection to the order of the house: `[time, task, world, ...]` to `[task, world, time, ...]`."""
+    """From the order of collection, `[time, task, world, ...]`, to the house's, `[task, world, time, ...]`."""
     return stacked.movedim(0, 2).contiguous()

@@ -229,7 +229,7 @@ class MamlTrpo:
         """Products with the Fisher matrix of the adapted policies, seen from the start.
 
         Through its structure, K' J' M J K: K differentiates the inner steps, J the adapted policy's mean, M weighs by
-        its variance, and the standard deviation adds twice the identity. Each inner step's own factor of K is symmetric.
+        its variance, and the standard deviation adds twice the identity. Each inner step's factor of K is symmetric.
         """
         stride, deviations, size = self.config.fisher_stride, self.policy.action, self.config.inner_step_size
 

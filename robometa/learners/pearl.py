@@ -29,7 +29,7 @@ class Config:
     worlds: int = 2
     """Worlds of each task; each has a belief of its own."""
     shots: int = 1
-    """Adaptations within a training trial: the rollout before the first acts on the prior, the others on the posterior."""
+    """Adaptations within a training trial: before the first it acts on the prior, from then on on the posterior."""
     latent: int = 5
     """Numbers of the latent task variable."""
     hidden: tuple[int, ...] = (128, 128, 128)

@@ -1,8 +1,6 @@
-"""What a video shows of a task in space: the robot's model dressed for the camera, and what marks the target."""
+"""The model of a task as a video shows it: same bodies and joints, dressed for the camera."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -16,11 +14,13 @@ FLOOR, SKY = "robometa/floor", "robometa/sky"
 PALE, SHADE, EDGE = (0.90, 0.90, 0.875), (0.815, 0.82, 0.81), (0.76, 0.765, 0.76)
 HORIZON, ZENITH = (0.94, 0.95, 0.95), (0.60, 0.72, 0.83)
 DEFAULT_PAINT, PAINT = (0.8, 0.6, 0.4), (0.90, 0.62, 0.28)
-TARGET = (0.85, 0.20, 0.30)
-SHADOW_MAP = 1024
-"""Side of the shadow map, pixels: at MuJoCo's 4096 a software renderer spends most of its time on shadows."""
-FLOOR_REACH = 60.0
-"""Half side of the floor drawn under a robot that has none, m."""
+SUNLIGHT = (0.35, 0.45, -1.0)
+"""Direction of the light."""
+SHADOW_MAP, SHADOW_REACH = 1024, 3.0
+"""Side of the shadow map, pixels, and how far it covers, in extents of the model. At MuJoCo's 4096 a software renderer
+spends most of its time on shadows; at its reach of 1 the map's edge shows on the floor."""
+SMALLEST_EXTENT = 1.0
+"""Of what is seen, m: shadows and clipping are scaled by it, and a point robot's own is too small for a scene."""
 
 
 def dressed(task: Task) -> mujoco.MjModel:
@@ -33,7 +33,7 @@ def dressed(task: Task) -> mujoco.MjModel:
     try:
         spec = mujoco.MjSpec.from_file(str(task.robot.mjcf))
         _add_floor_material(spec)
-        if task.robot.mjcf in {robot.mjcf for robot in ROBOTS.values()}:
+        if not own_look(task):
             _repaint(spec)
         model = spec.compile()
     except (ValueError, RuntimeError) as error:
@@ -42,8 +42,14 @@ def dressed(task: Task) -> mujoco.MjModel:
         if name in VARIATIONS:
             VARIATIONS[name].apply(model, np.array(value), task.robot)
     mujoco.mj_setConst(model, mujoco.MjData(model))
-    model.vis.quality.shadowsize = SHADOW_MAP
+    model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
+    model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
     return model
+
+
+def own_look(task: Task) -> bool:
+    """Whether the robot is a user's own model, which keeps its look."""
+    return task.robot.mjcf not in {robot.mjcf for robot in ROBOTS.values()}
 
 
 def _add_floor_material(spec: mujoco.MjSpec) -> None:
@@ -81,25 +87,9 @@ def _repaint(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
     spec.visual.headlight.specular = (0.0, 0.0, 0.0)
     for light in spec.lights:
-        light.dir, light.diffuse, light.specular = (0.35, 0.45, -1.0), (0.55, 0.54, 0.52), (0.15, 0.15, 0.15)
+        light.dir, light.diffuse, light.specular = SUNLIGHT, (0.55, 0.54, 0.52), (0.15, 0.15, 0.15)
     for geom in spec.geoms:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.material, geom.rgba, geom.size = FLOOR, (1, 1, 1, 1), (0, 0, 1)
         elif np.allclose(geom.rgba[:3], DEFAULT_PAINT, atol=0.01):
             geom.material, geom.rgba = "", (*PAINT, 1)
-
-
-class Camera:
-    """Follows the robot, level and without its bobbing, or stands above the place where the goals are."""
-
-    def __init__(self, model: mujoco.MjModel, body: str, planar: bool, goals: Sequence[tuple[float, float]]) -> None:
-        """Chooses distance and slant from the robot's size.
-
-        Args:
-            model: The robot's.
-            body: The body to follow.
-            planar: Whether the robot moves along a line, to be seen from the side.
-            goals: Places that must stay in sight, m; empty if there are none.
-        """
-        self.body = model.body(body).id
-        self.height = 0.0
