@@ -1,0 +1,15 @@
+"""Everything that can be measured, by name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bench import learners, physics
+from bench.measure import Maker
+
+CONTESTS: dict[str, Maker] = {
+    "maml-trpo": learners.maml_trpo,
+    "pearl": learners.pearl,
+    **{robot: partial(physics.contest, robot) for robot in physics.SUITES},
+}
+"""In the order in which they run."""

@@ -1,0 +1,132 @@
+"""What an iteration of MAML-TRPO and a gradient step of PEARL take."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from bench.measure import Comparison, Contest, Figure, Values
+from bench.physics import Replay, sampled_replay
+from bench.size import Size
+from robometa import suites
+from robometa.learners.maml_trpo import Config, MamlTrpo
+from robometa.learners.pearl import PRESETS, Pearl
+from robometa.noise import Noise
+from robometa.sim.engine import CpuEngine
+from robometa.suites import Suite
+from robometa.train import task_batch
+from robometa.trial import run_trial
+
+
+def with_horizon(suite: Suite, horizon: int) -> Suite:
+    """The suite with episodes of another length."""
+    return replace(suite, horizon=horizon, train=tuple(replace(task, horizon=horizon) for task in suite.train))
+
+
+@contextmanager
+def maml_trpo(size: Size) -> Iterator[Contest]:
+    """Whole iterations on half-cheetah-direction, beside the raw limit of the same number of steps."""
+    tasks, worlds, horizon = size.meta_batch
+    suite = with_horizon(suites.load("half-cheetah-direction"), horizon)
+    noise = Noise(0, ("bench",), tasks, worlds)
+    with ExitStack() as stack:
+        engine = stack.enter_context(closing(CpuEngine(suite, tasks, worlds)))
+        learner = MamlTrpo(Config(tasks=tasks, worlds=worlds), engine.spaces, seed=0)
+        maml_iteration(engine, learner, noise)
+        memory = peak_memory()
+        adaptation = learner.begin(tasks, worlds, noise)
+        raw = stack.enter_context(closing(sampled_replay(engine, learner, adaptation, noise)))
+        yield Contest(
+            (
+                Figure("raw C limit", "s"),
+                Figure("sampling and adapting", "s"),
+                Figure("update", "s"),
+                Figure("iteration", "s"),
+                Figure("peak memory", "GiB"),
+            ),
+            (
+                partial(raw_seconds, raw, 2 * tasks * worlds * horizon),
+                partial(maml_iteration, engine, learner, noise),
+                lambda: {"peak memory": memory},
+            ),
+            (
+                at_most("iteration", "iteration", 3.5, "s"),
+                Comparison("iteration / raw C limit", lambda values: quotient(values, "iteration", "raw C limit")),
+                at_most("peak memory", "peak memory", 4.0, "GiB"),
+            ),
+        )
+
+
+def raw_seconds(raw: Replay, steps: int) -> dict[str, float]:
+    """What MuJoCo alone takes for the steps."""
+    return {"raw C limit": steps / raw.speed()}
+
+
+def at_most(name: str, figure: str, target: float, unit: str) -> Comparison:
+    """A figure with an upper bound."""
+    return Comparison(name, lambda values: values[figure], target, at_least=False, unit=unit)
+
+
+def quotient(values: Values, over: str, under: str) -> list[float]:
+    """One figure divided by another, round by round."""
+    return [a / b for a, b in zip(values[over], values[under], strict=True)]
+
+
+def maml_iteration(engine: CpuEngine, learner: MamlTrpo, noise: Noise) -> dict[str, float]:
+    """An iteration as training runs it, s."""
+    suite, started = engine.suite, perf_counter()
+    indices = task_batch(len(suite.train), engine.tasks, noise.seed, 0)
+    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
+    sampled = perf_counter()
+    learner.update(trial)
+    ended = perf_counter()
+    return {"sampling and adapting": sampled - started, "update": ended - sampled, "iteration": ended - started}
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, GiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Unlike getrusage's, this peak does not begin with that of the process that started this one.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+@contextmanager
+def pearl(size: Size) -> Iterator[Contest]:
+    """Gradient steps of both presets on half-cheetah-velocity; the storing of a trial is shared out among them."""
+    suite = with_horizon(suites.load("half-cheetah-velocity"), size.horizon)
+    steps = dict(size.gradient_steps)
+    entries = tuple(pearl_entry(suite, preset, count) for preset, count in steps.items())
+    yield Contest(tuple(Figure(step_name(preset), "ms") for preset in steps), entries)
+
+
+def step_name(preset: str) -> str:
+    """A figure's name."""
+    return f"gradient step, preset {preset}"
+
+
+def pearl_entry(suite: Suite, preset: str, steps: int) -> Callable[[], dict[str, float]]:
+    """What measures one preset, on a replay that holds a trial."""
+    config = replace(PRESETS[preset], gradient_steps=steps)
+    noise = Noise(0, ("bench",), config.tasks, config.worlds)
+    with closing(CpuEngine(suite, config.tasks, config.worlds)) as engine:
+        learner = Pearl(config, engine.spaces, seed=0)
+        indices = task_batch(len(suite.train), config.tasks, 0, 0)
+        trial = run_trial(engine, learner, suite.train, indices, config.shots, noise)
+
+    def measure() -> dict[str, float]:
+        started = perf_counter()
+        learner.update(trial)
+        return {step_name(preset): 1000 * (perf_counter() - started) / steps}
+
+    measure()  # the first steps of a learner set up more than the later ones
+    return measure

@@ -1,0 +1,43 @@
+"""How much is measured at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured at a time."""
+
+    tasks: int = 32
+    """Tasks of the engine's batch."""
+    worlds: int = 16
+    """Worlds of each task."""
+    physics_steps: int = 1000
+    """Of every world in a measurement of the engine."""
+    processes: int = 8
+    """Environments of the vectors of processes, each in a process of its own."""
+    pools: tuple[tuple[int, int], ...] = ((32, 32), (128, 128), (512, 512), (32, 8), (128, 32), (512, 128))
+    """EnvPool's environments and how many of them a step waits for; all of them is its synchronous mode."""
+    seconds: float = 0.7
+    """How long another simulator is measured at a time."""
+    meta_batch: tuple[int, int, int] = (40, 20, 100)
+    """Tasks, worlds and control steps of an iteration of MAML-TRPO."""
+    horizon: int = 200
+    """Control steps of an episode of PEARL."""
+    gradient_steps: tuple[tuple[str, int], ...] = (("cpu", 100), ("paper", 10))
+    """Of PEARL in a measurement, by preset."""
+
+
+FULL = Size()
+QUICK = Size(
+    tasks=4,
+    worlds=2,
+    physics_steps=40,
+    processes=2,
+    pools=((4, 4), (4, 2)),
+    seconds=0.02,
+    meta_batch=(2, 2, 10),
+    horizon=10,
+    gradient_steps=(("cpu", 2), ("paper", 1)),
+)
