@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +84,10 @@ def record(
         job = Path(folder)
         film.write(drawn, job)
         mujoco.mj_saveModel(scene.dressed(suite.tasks(split)[task]), str(job / "model.mjb"), None)
-        _render(job, backend, len(drawn.times) + drawn.hold)
+        with progress() as bar:
+            counter = bar.add_task("drawing", total=len(drawn.times) + drawn.hold)
+            backends.draw(job, backend, lambda: bar.advance(counter))
+        targets[0].parent.mkdir(exist_ok=True)
         for path in targets:
             _publish(job / f"film{path.suffix}", path)
     return targets
@@ -171,33 +172,13 @@ def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path
         place = policy.resolve()
         name = place.parent.name if place.name == "policy" else place.name  # a run's policy goes by the run's name
         out = Path("videos") / f"{name}-task{task}.mp4"
-        out.parent.mkdir(exist_ok=True)
+    elif not out.parent.is_dir():
+        raise UserError(f"no folder {str(out.parent)!r} to write {out.name} to")
     if out.suffix not in (".mp4", ".gif"):
         raise UserError(f"a video is a .mp4 or a .gif file, not {str(out)!r}")
-    if not out.parent.is_dir():
-        raise UserError(f"no folder {str(out.parent)!r} to write {out.name} to")
     if out.is_dir():
         raise UserError(f"{str(out)!r} is a folder, not a file to write")
     return (out, out.with_suffix(".gif")) if gif and out.suffix == ".mp4" else (out,)
-
-
-def _render(job: Path, backend: str, frames: int) -> None:
-    """Draws the film of a job's folder in a process that chooses how to draw for itself."""
-    command = [sys.executable, "-m", "robometa.sim.render", str(job)]
-    log = job / "errors.txt"
-    with log.open("w") as errors, progress() as bar:
-        counter = bar.add_task("drawing", total=frames)
-        process = subprocess.Popen(command, env=backends.environment(backend), stdout=subprocess.PIPE, stderr=errors)
-        try:
-            assert process.stdout is not None
-            for _ in process.stdout:
-                bar.advance(counter)
-            process.wait()
-        finally:
-            process.kill()  # does nothing to one that has ended
-            process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"drawing the video failed:\n{log.read_text(errors='replace')}")
 
 
 def _publish(source: Path, target: Path) -> None:

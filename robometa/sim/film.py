@@ -1,0 +1,106 @@
+"""What a video is made of: recorded positions and the numbers beside them, in files that hold nothing executable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One episode of the robot, frame by frame."""
+
+    title: str
+    positions: Array
+    """MuJoCo's generalised positions. `[frame, position]`"""
+    place: Array
+    """The body's place in the plane, m. `[frame, 2]`"""
+    measure: Array
+    """The number that the target is about, such as the speed in m/s. `[frame]`"""
+    returns: Array
+    """Sum of rewards so far. `[frame]`"""
+    reached: Array
+    """Whether the success condition holds. `[frame]`, bool"""
+    over: Array
+    """Whether the episode has ended before its time. `[frame]`, bool"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the robot is asked to do, and how to show it."""
+
+    kind: str
+    """`speed`, `direction`, `heading`, `goal` or `none`."""
+    values: tuple[float, ...] = ()
+    """The speed in m/s, the sign, the angle in rad, or the place in m."""
+    tolerance: float = 0.0
+    """How near is a success: m/s or m."""
+    norm: float = 2.0
+    """Of the distance to a goal: 1 makes its neighbourhood a diamond."""
+    others: tuple[tuple[float, float], ...] = ()
+    """Goals of the other tasks, m."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Panels side by side, and what is written around them."""
+
+    suite: str
+    task: str
+    """Which task it is, and its target in words."""
+    learner: str
+    measure: str
+    """What the panels' `measure` is."""
+    unit: str
+    body: str
+    """The body that the camera follows."""
+    planar: bool
+    """Whether the robot moves along a line, to be seen from the side."""
+    own_look: bool
+    """Whether the model keeps its own light."""
+    target: Target
+    span: tuple[float, float]
+    """Range of the speed gauge, m/s."""
+    width: int
+    height: int
+    rate: float
+    """Frames per second."""
+    hold: int
+    """How often the last frame is shown again."""
+    duration: float
+    """Length of a whole episode, s."""
+    gif: bool
+    times: Array
+    """Time of each frame, s. `[frame]`"""
+    panels: tuple[Panel, ...] = field(default=())
+
+
+def write(film: Film, folder: Path) -> None:
+    """Writes a film into a folder: `film.json` and the arrays."""
+    table = asdict(film)
+    panels = table.pop("panels")
+    arrays = {"times": table.pop("times")}
+    for index, panel in enumerate(panels):
+        arrays |= {f"{name}/{index}": value for name, value in panel.items() if name != "title"}
+    table["titles"] = [panel["title"] for panel in panels]
+    (folder / "film.json").write_text(json.dumps(table), encoding="utf-8")
+    np.savez(folder / "film.npz", **arrays)
+
+
+def read(folder: Path) -> Film:
+    """The film that `write` put into a folder."""
+    table = json.loads((folder / "film.json").read_text(encoding="utf-8"))
+    titles, target = table.pop("titles"), table.pop("target")
+    names = [entry.name for entry in fields(Panel) if entry.name != "title"]
+    with np.load(folder / "film.npz", allow_pickle=False) as arrays:
+        panels = tuple(
+            Panel(title, **{name: arrays[f"{name}/{index}"] for name in names}) for index, title in enumerate(titles)
+        )
+        return Film(**table, target=Target(**target), times=arrays["times"], panels=panels)
