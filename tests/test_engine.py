@@ -11,7 +11,8 @@ import torch
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import BLOCK, CpuEngine
+from robometa.sim.engine import CpuEngine
+from robometa.sim.starts import BLOCK
 
 TASKS, WORLDS = 2, 5
 EVENTFUL = ("half-cheetah-velocity", "hopper-params", "humanoid-direction-2d", "ant-params", "rover-goal")

@@ -19,6 +19,7 @@ from robometa.parallel import processors
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.quantities import Moment, Quantities
+from robometa.sim.starts import Starts
 from robometa.suites import Suite, Task
 
 BEGINNING = 1.0
@@ -28,8 +29,6 @@ MAXIMUM = 1e10
 """Beyond this MuJoCo calls a state bad."""
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
-BLOCK = 8
-"""Episodes for which every world's reset noise is drawn at once: drawing it world by world costs more than physics."""
 
 
 class Outcome(NamedTuple):
@@ -191,8 +190,7 @@ class CpuEngine:
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
-        self._noise = noise
-        self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._begin_from(noise)
         self._episodes.zero_()
         self._restart(np.arange(self.tasks * self.worlds))
         return self._by_task(self._observe(self._state, self._sensed_before))
@@ -292,7 +290,8 @@ class CpuEngine:
             ended = ended | (height < robot.height[0]) | (height > robot.height[1])
         if robot.pitch is not None and layout.pitch is not None:
             ended = ended | (after[:, layout.pitch].abs() > robot.pitch)
-        if robot.state_limit is not None:
+        # Nearly always one look at all numbers tells that none is beyond the limit.
+        if robot.state_limit is not None and not _within(after[:, 1:], robot.state_limit):
             ended = ended | (after[:, self._limited].abs() > robot.state_limit).any(dim=-1)
         return ended
 
@@ -306,38 +305,19 @@ class CpuEngine:
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`"""
         model, robot = self.model, self.robot
-        positions, velocities = self._starting_noise(worlds)
+        episodes = self._episodes.numpy()
+        positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
         self._before[worlds] = self._rest.numpy()
         self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
         self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
         if model.nsensordata:
             self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
-        chosen = torch.from_numpy(worlds)
-        self._episodes[chosen] += 1
-        self._steps[chosen] = 0
+        episodes[worlds] += 1
+        self._steps.numpy()[worlds] = 0
 
-    def _starting_noise(self, worlds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the worlds' next episodes: uniform numbers in 0..1 for positions, noise for velocities. `[world, ...]`"""
-        episodes = self._episodes.numpy()[worlds]
-        positions, velocities = np.empty((len(worlds), self.model.nq)), np.empty((len(worlds), self.model.nv))
-        for block in np.unique(episodes // BLOCK).tolist():
-            if block not in self._drawn:
-                oldest = int(self._episodes.min()) // BLOCK
-                self._drawn = {key: value for key, value in self._drawn.items() if key >= oldest}
-                self._drawn[block] = self._draw(block)
-            here = episodes // BLOCK == block
-            place = worlds[here], episodes[here] % BLOCK
-            positions[here], velocities[here] = self._drawn[block][0][place], self._drawn[block][1][place]
-        return positions, velocities
-
-    def _draw(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """Every world's noise for a block of episodes: for positions and for velocities. `[world, episode, ...]`"""
-        model, count = self.model, self.tasks * self.worlds
-        positions = self._noise.fork("positions", block).uniform(BLOCK, model.nq)
-        source = self._noise.fork("velocities", block)
-        normal = self.robot.reset_velocity_normal
-        velocities = source.normal(BLOCK, model.nv).double() if normal else 2 * source.uniform(BLOCK, model.nv) - 1
-        return positions.reshape(count, BLOCK, -1).numpy(), velocities.reshape(count, BLOCK, -1).numpy()
+    def _begin_from(self, noise: Noise) -> None:
+        """Lets episodes begin from this noise from now on."""
+        self._starts = Starts(noise, self.model.nq, self.model.nv, normal=self.robot.reset_velocity_normal)
 
     def _sense(self, worlds: np.ndarray) -> Tensor:
         """What the sensors of these worlds read now, with the actuators at zero. `[world, reading]`"""
@@ -366,7 +346,7 @@ class CpuEngine:
             steps=self._steps.reshape(shape).numpy().copy(),
             episodes=self._episodes.reshape(shape).numpy().copy(),
             obs=self._by_task(self._observe(self._state, self._sensed_before)),
-            noise=self._noise,
+            noise=self._starts.noise,
         )
 
     def restore(self, state: SimulatorState) -> None:
@@ -375,7 +355,7 @@ class CpuEngine:
         self._sensed_before.copy_(torch.from_numpy(state.sensors).reshape(self._sensed_before.shape))
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
-        self._noise, self._drawn = state.noise, {}
+        self._begin_from(state.noise)
 
 
 def _runs(columns: Sequence[int]) -> list[slice]:
