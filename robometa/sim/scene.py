@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mujoco
 import numpy as np
 
@@ -35,6 +37,8 @@ def dressed(task: Task) -> mujoco.MjModel:
         _add_floor_material(spec)
         if not own_look(task):
             _repaint(spec)
+        if not _skies(spec):
+            _add_sky(spec)
         model = spec.compile()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{task.robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
@@ -69,11 +73,11 @@ def _add_floor_material(spec: mujoco.MjSpec) -> None:
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = FLOOR
 
 
-def _repaint(spec: mujoco.MjSpec) -> None:
-    """Gives a robot of this package the house's sky, floor, light and paint."""
-    for texture in list(spec.textures):
-        if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
-            texture.delete()
+def _skies(spec: mujoco.MjSpec) -> list[Any]:
+    return [texture for texture in spec.textures if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX]
+
+
+def _add_sky(spec: mujoco.MjSpec) -> None:
     spec.add_texture(
         name=SKY,
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -83,6 +87,12 @@ def _repaint(spec: mujoco.MjSpec) -> None:
         width=256,
         height=256,
     )
+
+
+def _repaint(spec: mujoco.MjSpec) -> None:
+    """Gives a robot of this package the house's floor, light and paint, and takes its sky away."""
+    for texture in _skies(spec):
+        texture.delete()
     spec.visual.headlight.ambient = (0.42, 0.42, 0.42)
     spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
     spec.visual.headlight.specular = (0.0, 0.0, 0.0)

@@ -100,6 +100,10 @@ MEASURES = {
 """What is measured for each kind of target, and in what unit."""
 
 
+UNITS = {"payload": " kg", "slope": " rad", "joint_offset": " rad"}
+"""Of the hidden numbers that are not factors."""
+
+
 def in_words(task: Task) -> str:
     """What a task asks for and what varies in it, such as `target speed 1.25 m/s`."""
     return ", ".join(_phrase(name, value) for name, value in task.parameters) or "run forward"
@@ -116,7 +120,8 @@ def _phrase(name: str, value: tuple[float, ...]) -> str:
         return f"goal at ({value[0]:.2f}, {value[1]:.2f}) m".replace("-", "\N{MINUS SIGN}")
     words = name.replace("_", " ")
     if len(value) <= FEW or set(value) <= {0.0, 1.0}:
-        return f"{words} {' '.join(f'{entry:.2g}' for entry in value)}"
+        told = " ".join(f"{entry:.2g}" for entry in value)
+        return f"{words} {told}{UNITS.get(name, '')}".replace("-", "\N{MINUS SIGN}")
     return f"{words} {min(value):.2g} to {max(value):.2g}"
 
 

@@ -24,6 +24,8 @@ FLOOR_REACH = 40.0
 """Half side of the floor under a robot that has none, m."""
 SIDE, ABOVE, MAP = -12.0, -35.0, -52.0
 """Elevation of the camera: beside a planar robot, above another, and above goals, degrees."""
+SMALLEST = 0.05
+"""Half the size of the smallest robot, m."""
 FACING = np.eye(3).flatten()
 TURNED = np.array([[1, -1, 0], [1, 1, 0], [0, 0, math.sqrt(2)]]).flatten() / math.sqrt(2)
 """An eighth of a turn about the vertical."""
@@ -160,5 +162,7 @@ class View:
 def _box(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> tuple[Array, Array]:
     """Lowest and highest corner of a box around the robot, m."""
     own = model.body_rootid[model.geom_bodyid] == model.body_rootid[body]
-    middle, around = data.geom_xpos[own], model.geom_rbound[own, None]
+    # With the body itself, since a robot need not have a shape.
+    middle = np.vstack((data.geom_xpos[own], data.xpos[body]))
+    around = np.append(model.geom_rbound[own], SMALLEST)[:, None]
     return (middle - around).min(axis=0), (middle + around).max(axis=0)
