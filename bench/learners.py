@@ -20,7 +20,7 @@ from robometa.learners.pearl import PRESETS, Pearl
 from robometa.noise import Noise
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
-from robometa.train import task_batch
+from robometa.training import task_batch
 from robometa.trial import run_trial
 
 

@@ -94,7 +94,9 @@ def _parser() -> Parser:
     add = command("record", _record, "record a policy's adaptation to one task on video")
     _policy_arguments(add)
     add.add_argument("--task", type=_whole, default=0, help="index of the task in its split (default: 0)")
-    add.add_argument("--out", type=Path, help="the .mp4 file to write (default: videos/POLICY-taskN.mp4)")
+    add.add_argument("--out", type=Path, help="the .mp4 or .gif to write (default: videos/POLICY-taskN.mp4 and .gif)")
+    add.add_argument("--width", type=_count, default=1280, help="pixels (default: 1280)")
+    add.add_argument("--height", type=_count, default=480, help="pixels (default: 480)")
     add.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside it")
 
     add = command("suites", _suites, "list the suites, or show one: its tasks, and what the policy sees")
@@ -125,7 +127,7 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
     suite = suites.load(asked.suite)
     learners.find(asked.learner)
     from robometa.options import read_options
-    from robometa.train import TrainingError, train
+    from robometa.training import TrainingError, train
 
     if asked.help:
         _subparser("train").print_help()
@@ -147,7 +149,7 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
-    from robometa.train import TrainingError, resume
+    from robometa.training import TrainingError, resume
 
     try:
         policy = resume(asked.run, threads=asked.threads)
@@ -157,7 +159,7 @@ def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
-    from robometa.evaluate import evaluate
+    from robometa.evaluation import evaluate
     from robometa.tables import print_report
 
     report = evaluate(
@@ -176,7 +178,7 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _record(asked: argparse.Namespace, rest: list[str]) -> None:
-    from robometa.record import record
+    from robometa.recording import record
 
     paths = record(
         asked.policy,
@@ -186,6 +188,8 @@ def _record(asked: argparse.Namespace, rest: list[str]) -> None:
         shots=asked.shots,
         seed=asked.seed,
         out=asked.out,
+        width=asked.width,
+        height=asked.height,
         gif=asked.gif,
     )
     print("written: " + ", ".join(str(path) for path in paths))

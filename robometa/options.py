@@ -13,7 +13,7 @@ import tyro
 from robometa import learners
 from robometa.errors import UserError, unknown
 from robometa.suites import Suite
-from robometa.train import resolve_options
+from robometa.training import resolve_options
 
 STARTS, ENDS = ("Error parsing", "Unrecognized", "Missing"), ("---", "Argument helptext", "For full helptext")
 """How the lines of a parser's complaint begin, and the lines after it."""

@@ -14,7 +14,7 @@ from robometa.sim.variations import VARIATIONS
 from robometa.suites import Suite
 
 if TYPE_CHECKING:
-    from robometa.evaluate import Report
+    from robometa.evaluation import Report
 
 SHOWN = 12
 """Tasks of a split that are shown one by one."""
