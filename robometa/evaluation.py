@@ -19,8 +19,9 @@ from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
 from robometa.noise import Noise
 from robometa.screen import progress
-from robometa.sim.engine import CpuEngine, Engine
+from robometa.sim.engine import CpuEngine
 from robometa.sim.objectives import OBJECTIVES
+from robometa.sim.protocol import Engine
 from robometa.suites import Suite, Task
 from robometa.trial import collect
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
-from robometa.sim.engine import Engine
+from robometa.sim.protocol import Engine
 from robometa.suites import Task
 
 

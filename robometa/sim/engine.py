@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import mujoco
 import numpy as np
@@ -18,6 +16,7 @@ from robometa.noise import Noise
 from robometa.parallel import processors
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
+from robometa.sim.protocol import Outcome, SimulatorState
 from robometa.sim.quantities import Moment, Quantities
 from robometa.sim.starts import Starts
 from robometa.suites import Suite, Task
@@ -29,66 +28,6 @@ MAXIMUM = 1e10
 """Beyond this MuJoCo calls a state bad."""
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
-
-
-class Outcome(NamedTuple):
-    """What a step of all worlds led to."""
-
-    obs: Tensor
-    """What to act on next: after a reset where an episode ended. `[task, world, obs]`"""
-    next_obs: Tensor
-    """What the action led to, before any reset. `[task, world, obs]`"""
-    reward: Tensor
-    """`[task, world]`, float32"""
-    terminated: Tensor
-    """`[task, world]`, bool"""
-    truncated: Tensor
-    """`[task, world]`, bool"""
-    success: Tensor
-    """`[task, world]`, bool"""
-    diverged: Tensor
-    """`[task, world]`, bool"""
-
-
-class Engine(Protocol):
-    """Steps all tasks and worlds at once."""
-
-    spaces: Spaces
-    horizon: int
-    tasks: int
-    worlds: int
-
-    def assign(self, tasks: Sequence[Task]) -> None:
-        """Gives each task of the batch its parameters and model."""
-
-    def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
-
-    def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1. `[task, world, action]`"""
-
-    def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly."""
-
-    def restore(self, state: SimulatorState) -> None:
-        """Puts every world into a state that `state` returned."""
-
-
-@dataclass(frozen=True)
-class SimulatorState:
-    """The full state of every world."""
-
-    physics: np.ndarray
-    """MuJoCo's full physics state: time, positions, velocities, activations. `[task, world, state]`"""
-    sensors: np.ndarray
-    """Sensor readings. `[task, world, sensor]`"""
-    steps: np.ndarray
-    """Control steps since each world's episode began. `[task, world]`"""
-    episodes: np.ndarray
-    """Episodes that each world has begun since `reset`. `[task, world]`"""
-    obs: Tensor
-    """`[task, world, obs]`"""
-    noise: Noise
 
 
 class CpuEngine:
