@@ -27,10 +27,23 @@ seed {{ training.seed }} |
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 
+{% if report %}
+Measured on {{ report.tasks | length }} held-out tasks, {{ report.exploring.returns.shape[2] }} episodes each, seed \
+{{ report.seed }} (`robometa evaluate`). Return: interquartile mean [95 % stratified bootstrap interval]; random \
+actions reach {{ words_of(report.random.interval(0)) }}.
+
+| shot | episodes of the task seen | mean action | exploring |{{ " success |" if report.has_success }}
+| --- | --- | --- | --- |{{ " --- |" if report.has_success }}
+{% for row in report.summary() %}| {{ row.shot or "before" }} | {{ "%g" % row.episodes_seen }} | \
+{{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
+{{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
+{% endfor %}
+{% else %}
 Mean return in the last training iteration, exploring: {% for name, value in training.last_returns.items() %}\
 {{ "before adaptation" if name == "return_0" else "after shot " ~ name[7:] }} {{ value | round(1) }}\
-{{ ", " if not loop.last }}{% endfor %}.
+{{ ", " if not loop.last }}{% endfor %}. Measure it on held-out tasks with `robometa evaluate`.
 
+{% endif %}
 Train it again: `robometa train {{ suite.name }} {{ learner }} --seed {{ training.seed }}{{ command }}`
 
 <details><summary>Options</summary>
@@ -41,8 +54,8 @@ Train it again: `robometa train {{ suite.name }} {{ learner }} --seed {{ trainin
 """
 
 
-def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any]) -> str:
-    """The card of a trained policy."""
+def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], report: Any = None) -> str:
+    """The card of a trained policy, with what an evaluation reported of it if there was one."""
     entry = learners.find(name)
     presets = entry.presets()
     preset = presets[training["preset"]]
@@ -60,8 +73,17 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any]) ->
         training=training,
         options=options,
         command=command,
+        report=report,
+        words_of=words_of,
     )
 
 
 def _words(value: Any) -> str:
     return " ".join(str(part) for part in value) if isinstance(value, tuple | list) else str(value)
+
+
+def words_of(interval: dict[str, Any]) -> str:
+    """An interquartile mean and its interval in words, such as `-61.2 [-63.0, -59.1]`."""
+    if interval["low"] is None:
+        return f"{interval['interquartile_mean']:.1f}"
+    return f"{interval['interquartile_mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"

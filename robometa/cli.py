@@ -159,7 +159,7 @@ def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
-    from robometa.evaluation import evaluate
+    from robometa.evaluation import evaluate, write_card
     from robometa.tables import print_report
 
     report = evaluate(
@@ -174,6 +174,8 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
     print_report(report)
     folder = asked.out or asked.policy
     report.save(folder)
+    if folder == asked.policy and asked.suite is None and asked.split == "test":
+        write_card(asked.policy, report)
     print(f"written: {folder / 'report.json'}, {folder / 'tasks.csv'}")
 
 

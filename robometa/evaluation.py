@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa import checkpoint
+from robometa import card, checkpoint
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
@@ -47,6 +48,11 @@ class Scores:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
         return interquartile_mean(self.returns[shot])
 
+    def interval(self, shot: int) -> dict[str, float | None]:
+        """The same by name, for JSON: no interval is None."""
+        ends = zip(("interquartile_mean", "low", "high"), self.interquartile_mean(shot), strict=True)
+        return {name: None if math.isnan(value) else value for name, value in ends}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -79,11 +85,8 @@ class Report:
         for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
             row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
-                middle, low, high = scores.interquartile_mean(shot)
                 row[name] = {
-                    "interquartile_mean": middle,
-                    "low": low,
-                    "high": high,
+                    **scores.interval(shot),
                     "mean": float(scores.returns[shot].mean()),
                     "success": float(scores.success[shot].mean()) if self.has_success else None,
                 }
@@ -93,7 +96,6 @@ class Report:
     def save(self, folder: Path) -> None:
         """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world."""
         folder.mkdir(parents=True, exist_ok=True)
-        middle, low, high = self.random.interquartile_mean(0)
         described = {
             "suite": self.suite,
             "suite_hash": self.suite_hash,
@@ -104,10 +106,11 @@ class Report:
             "tasks": len(self.tasks),
             "worlds": self.exploring.returns.shape[2],
             "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the worlds of each task",
-            "random": {"interquartile_mean": middle, "low": low, "high": high},
+            "random": self.random.interval(0),
             "diverged": self.mean_action.diverged + self.exploring.diverged,
             "shots": self.summary(),
         }
+        described = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
         aside = folder / ".report.json.writing"
         aside.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         aside.rename(folder / "report.json")
@@ -211,6 +214,15 @@ def measure(
         random=chance,
         has_success=OBJECTIVES[suite.objective].has_success,
     )
+
+
+def write_card(policy: Path, report: Report) -> None:
+    """Writes a policy's card anew, with what was measured."""
+    learner, suite, manifest = checkpoint.load_policy(policy)
+    text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
+    aside = policy / ".README.md.writing"
+    aside.write_text(text, encoding="utf-8")
+    aside.rename(policy / "README.md")
 
 
 def score(

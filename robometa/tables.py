@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from robometa import learners, suites
+from robometa.card import words_of
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.variations import VARIATIONS
 from robometa.suites import Suite
@@ -16,6 +17,8 @@ from robometa.suites import Suite
 if TYPE_CHECKING:
     from robometa.evaluation import Report
 
+PROSE = ("about", "meaning", "hidden", "paper", "")
+"""Columns whose text may wrap."""
 SHOWN = 12
 """Tasks of a split that are shown one by one."""
 
@@ -23,7 +26,7 @@ SHOWN = 12
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
     return table
 
 
@@ -143,14 +146,12 @@ def print_report(report: Report) -> None:
             label,
             str(row["episodes_seen"]),
             str(row["steps_seen"]),
-            _interval(row["mean_action"]),
-            _interval(row["exploring"]),
+            words_of(row["mean_action"]),
+            words_of(row["exploring"]),
             *success,
         )
-    middle, low, high = report.random.interquartile_mean(0)
-    chance = {"interquartile_mean": middle, "low": low, "high": high}
     empty = [""] if report.has_success else []
-    table.add_row("random", "", "", "", _interval(chance), *empty)
+    table.add_row("random", "", "", "", words_of(report.random.interval(0)), *empty)
     console.print(table, highlight=False)
     shots = len(report.episodes_seen)
     per_task = _table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in range(shots)))
@@ -162,7 +163,3 @@ def print_report(report: Report) -> None:
     diverged = report.mean_action.diverged + report.exploring.diverged
     if diverged:
         console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
-
-
-def _interval(row: dict[str, Any]) -> str:
-    return f"{row['interquartile_mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"

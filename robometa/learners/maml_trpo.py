@@ -165,7 +165,10 @@ class MamlTrpo:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes the start back."""
-        self.parameters = state["parameters"]
+        parameters = state["parameters"]
+        if parameters.shape != self.parameters.shape:
+            raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
+        self.parameters = parameters
 
     def _batches(self, rollout: Rollout) -> list[Batch]:
         """Observations, outputs and advantages, one batch per task."""
