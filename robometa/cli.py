@@ -79,6 +79,7 @@ def _parser() -> Parser:
     add.add_argument("--preset", help="which of the learner's configurations to start from (default: its first)")
     add.add_argument("--folder", type=Path, help="where to write (default: runs/SUITE-LEARNER-SEED)")
     add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
+    add.add_argument("--torch-threads", type=_count, help="threads of torch in updates (default: all processors)")
     add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")
 
     add = command("resume", _resume, "go on with an interrupted run, to the same end as if it had never stopped")
@@ -141,6 +142,7 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
             seed=asked.seed,
             folder=asked.folder,
             threads=asked.threads,
+            torch_threads=asked.torch_threads,
             checkpoint_minutes=asked.checkpoint_minutes,
         )
     except TrainingError as error:

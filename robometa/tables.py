@@ -134,10 +134,11 @@ def print_report(report: Report) -> None:
     worlds = report.exploring.returns.shape[2]
     console.print(
         f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {len(report.tasks)} tasks, "
-        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap]",
+        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap] after so many episodes and steps "
+        "of the task",
         highlight=False,
     )
-    columns = ["shot", "episodes seen", "steps seen", "mean action", "exploring"]
+    columns = ["shot", "episodes", "steps", "mean action", "exploring"]
     table = _table(*columns, *(["success"] if report.has_success else []))
     for row in report.summary():
         success = [f"{row['mean_action']['success']:.0%}"] if report.has_success else []

@@ -23,7 +23,7 @@ from robometa.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.screen import Screen, screen
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
-from robometa.trial import run_trial
+from robometa.trial import run_trial, torch_on
 
 CHECKPOINT_MINUTES = 5.0
 
@@ -41,6 +41,7 @@ def train(
     seed: int = 0,
     folder: str | Path | None = None,
     threads: int | None = None,
+    torch_threads: int | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
@@ -53,6 +54,8 @@ def train(
         seed: Of everything random.
         folder: Where to write; `runs/SUITE-LEARNER-SEED` if None.
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
+        torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits, so
+            it is kept with the run. On a machine that does other work too, 1 can be much the fastest.
         checkpoint_minutes: Wall time between checkpoints.
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
@@ -69,7 +72,7 @@ def train(
         "config": asdict(trained.config),
         "seed": seed,
         "threads": engine.threads,
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": torch_threads or torch.get_num_threads(),
         "checkpoint_minutes": checkpoint_minutes,
     }
     run.create(configuration)
@@ -137,6 +140,7 @@ def _train(
     title = f"{name} ({preset} configuration) on {suite.name}, seed {seed}: {run.path}"
     saved_at = time.monotonic()
     with ExitStack() as stack:
+        stack.enter_context(torch_on(configuration["torch_threads"]))
         shown: Screen = stack.enter_context(screen(title, config.iterations))
         board = stack.enter_context(_tensorboard(run.path, first))
         stop = stack.enter_context(_stop_on_signals())

@@ -37,7 +37,7 @@ def collect(
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
     """
-    with one_thread():
+    with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
         obs = engine.reset(noise.fork("reset"))
         size = engine.spaces.action
@@ -108,14 +108,14 @@ def run_trial(
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread while it takes turns with the simulator's own: small products gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def torch_on(threads: int) -> Iterator[None]:
+    """Torch on so many threads for as long as the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
