@@ -24,7 +24,7 @@ from robometa.sim.engine import CpuEngine
 from robometa.sim.robots import ROBOTS
 from robometa.sim.variations import VARIATIONS
 from robometa.suites import Suite, Task
-from robometa.trial import collect, one_thread
+from robometa.trial import collect, torch_on
 
 SUITES = {
     "half-cheetah": "half-cheetah-params",
@@ -163,7 +163,7 @@ def random_actions(engine: CpuEngine) -> Tensor:
 
 def engine_speed(engine: CpuEngine, action: Tensor) -> float:
     """Control steps per second of an episode, its reset included."""
-    with one_thread():
+    with torch_on(1):
         started = perf_counter()
         engine.reset(noise_of(engine))
         for of_step in action:

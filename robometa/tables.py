@@ -134,8 +134,8 @@ def print_report(report: Report) -> None:
     worlds = report.exploring.returns.shape[2]
     console.print(
         f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {len(report.tasks)} tasks, "
-        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap] after so many episodes and steps "
-        "of the task",
+        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap] after so many episodes and "
+        "steps of the task",
         highlight=False,
     )
     columns = ["shot", "episodes", "steps", "mean action", "exploring"]

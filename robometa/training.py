@@ -54,8 +54,8 @@ def train(
         seed: Of everything random.
         folder: Where to write; `runs/SUITE-LEARNER-SEED` if None.
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
-        torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits, so
-            it is kept with the run. On a machine that does other work too, 1 can be much the fastest.
+        torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits,
+            so it is kept with the run. On a machine that does other work too, 1 can be much the fastest.
         checkpoint_minutes: Wall time between checkpoints.
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
