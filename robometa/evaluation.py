@@ -41,6 +41,8 @@ class Scores:
     """`[shot, task, world]`"""
     success: Array
     """1 where the success condition held at any step of the episode. `[shot, task, world]`"""
+    episodes: Array
+    """Episodes that each world began in the rollout: more than one where they end early. `[shot, task, world]`"""
     diverged: int
     """Simulation steps that blew up; they were paid nothing."""
 
@@ -66,8 +68,8 @@ class Report:
     seed: int
     tasks: tuple[str, ...]
     """Each task's hidden numbers in words."""
-    episodes_seen: tuple[int, ...]
-    """Episodes of a task that the adaptation has seen at each shot. `[shot]`"""
+    episodes_seen: tuple[float, ...]
+    """Episodes of a task that the adaptation has seen at each shot, mean over tasks. `[shot]`"""
     steps_seen: tuple[int, ...]
     """Environment steps of a task that the adaptation has seen at each shot. `[shot]`"""
     mean_action: Scores
@@ -207,7 +209,7 @@ def measure(
         policy=policy,
         seed=seed,
         tasks=tuple(task.describe() for task in tasks),
-        episodes_seen=tuple(shot * each for shot in range(shots + 1)),
+        episodes_seen=episodes_seen(exploring.episodes, learner.pools_worlds),
         steps_seen=tuple(shot * each * suite.horizon for shot in range(shots + 1)),
         mean_action=mean_action,
         exploring=exploring,
@@ -249,6 +251,17 @@ def score(
     return _scores(quiet), _scores(exploring)
 
 
+def episodes_seen(episodes: Array, pooled: bool) -> tuple[float, ...]:
+    """Episodes that an adaptation has seen at each shot, mean over tasks (and over worlds that are trials of their own).
+
+    Args:
+        episodes: Episodes of each rollout. `[shot, task, world]`
+        pooled: An adaptation learns from all worlds of its task.
+    """
+    each = episodes.sum(axis=2).mean(axis=1) if pooled else episodes.mean(axis=(1, 2))  # [shot]
+    return tuple(float(seen) for seen in (0.0, *np.cumsum(each)[:-1]))
+
+
 def interquartile_mean(values: Array) -> tuple[float, float, float]:
     """Interquartile mean over all entries, and its stratified bootstrap interval: worlds resampled within each task.
 
@@ -282,6 +295,7 @@ def _scores(rollouts: list[Rollout]) -> Scores:
     return Scores(
         returns=np.stack([rollout.episode_return().double().numpy() for rollout in rollouts]),
         success=np.stack([rollout.episode_success().double().numpy() for rollout in rollouts]),
+        episodes=np.stack([rollout.done.sum(dim=-1).double().numpy() for rollout in rollouts]),
         diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
     )
 
@@ -290,5 +304,6 @@ def _joined(parts: tuple[Scores, ...]) -> Scores:
     return Scores(
         returns=np.concatenate([part.returns for part in parts], axis=1),
         success=np.concatenate([part.success for part in parts], axis=1),
+        episodes=np.concatenate([part.episodes for part in parts], axis=1),
         diverged=sum(part.diverged for part in parts),
     )

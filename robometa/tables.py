@@ -145,7 +145,7 @@ def print_report(report: Report) -> None:
         label = "before" if row["shot"] == 0 else str(row["shot"])
         table.add_row(
             label,
-            str(row["episodes_seen"]),
+            f"{row['episodes_seen']:g}",
             str(row["steps_seen"]),
             words_of(row["mean_action"]),
             words_of(row["exploring"]),

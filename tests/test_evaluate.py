@@ -11,7 +11,7 @@ from conftest import SMALL_OPTIONS, copied
 from robometa import checkpoint, evaluation, learners
 from robometa.data import Spaces
 from robometa.errors import UserError
-from robometa.evaluation import Scores, interquartile_mean, measure
+from robometa.evaluation import Scores, episodes_seen, interquartile_mean, measure
 from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
 from robometa.sim.protocol import Outcome
@@ -239,6 +239,13 @@ def test_the_report_of_one_world_is_still_json(known, tmp_path):
 
 def test_scores_are_of_one_shot_at_a_time():
     returns = np.stack([np.zeros((2, 3)), np.ones((2, 3))])
-    scores = Scores(returns=returns, success=returns, diverged=0)
+    scores = Scores(returns=returns, success=returns, episodes=np.ones_like(returns), diverged=0)
     assert scores.interquartile_mean(0)[0] == 0.0
     assert scores.interquartile_mean(1)[0] == 1.0
+
+
+def test_experience_counts_the_episodes_that_really_were() -> None:
+    episodes = np.array([[[1.0, 3.0], [2.0, 2.0]], [[1.0, 1.0], [1.0, 1.0]], [[9.0, 9.0], [9.0, 9.0]]])
+    # Pooled: (1 + 3 + 2 + 2) / 2 tasks = 4, then 4 + (2 + 2) / 2 = 6. Apart: 8 / 4 = 2, then 2 + 4 / 4 = 3.
+    assert episodes_seen(episodes, pooled=True) == (0, 4, 6)
+    assert episodes_seen(episodes, pooled=False) == (0, 2, 3)

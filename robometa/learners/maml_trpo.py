@@ -85,7 +85,7 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    "demo": Config(iterations=45, tasks=10),
+    "demo": Config(iterations=70, tasks=10),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
 """What was measured best, the same cut to a few minutes for two tasks, and the reference implementations' numbers."""
