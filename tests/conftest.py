@@ -8,6 +8,8 @@ import torch
 from robometa import suites
 from robometa.data import Rollout
 
+torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
+
 TINY_SUITE = """\
 about     = "A point asked to go to a hidden place, with hardly any time for it."
 robot     = "point"

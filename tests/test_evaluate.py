@@ -55,6 +55,9 @@ class KnownEngine:
         self.time = 0
         return torch.zeros(self.tasks, self.worlds, 1)
 
+    def close(self):
+        """Nothing to give back."""
+
     def step(self, action):
         """What the time says."""
         first, last = self.time == 0, self.time == HORIZON - 1

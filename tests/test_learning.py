@@ -1,0 +1,67 @@
+"""Every learner learns: on tasks that it has never seen, it does better once it has adapted."""
+
+import time
+
+import pytest
+
+from robometa import learners, suites
+from robometa.checkpoint import build
+from robometa.evaluation import measure
+from robometa.noise import Noise
+from robometa.sim.engine import CpuEngine
+from robometa.training import resolve_options, task_batch
+from robometa.trial import run_trial
+
+OPTIONS = {
+    "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "pearl": {
+        "iterations": 24,
+        "tasks": 20,
+        "worlds": 2,
+        "hidden": (64, 64),
+        "encoder_hidden": (64, 64),
+        "latent": 3,
+        "gradient_steps": 80,
+        "batch": 64,
+        "context": 40,
+        "learning_rate": 2e-3,
+        "discount": 0.9,
+        "temperature": 0.1,
+        "target_rate": 0.02,
+    },
+}
+"""Options with which a learner learns the point robot in seconds."""
+BUDGET = 120
+"""Processor time of a training and its evaluation: a minute of 2 cores, s."""
+BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
+"""By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
+learners reached -5 to -10 here, and -16 before it."""
+
+
+def trained(learner, suite, seed):
+    """Trains a learner in memory."""
+    config = learner.config
+    engine = CpuEngine(suite, config.tasks, config.worlds)
+    for iteration in range(config.iterations):
+        noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
+        indices = task_batch(len(suite.train), config.tasks, seed, iteration)
+        learner.update(run_trial(engine, learner, suite.train, indices, config.shots, noise))
+    return learner
+
+
+@pytest.mark.parametrize("name", [name for name in learners.LEARNERS if name != "random"])
+def test_it_adapts_to_tasks_that_it_has_never_seen(name):
+    begun = time.process_time()
+    suite = suites.load("point-robot")
+    learner = build(name, resolve_options(suite, name, OPTIONS[name]), suite, seed=0)
+    before = measure(learner, suite, shots=1)
+    report = measure(trained(learner, suite, seed=0), suite, shots=1)
+    chance = report.random.interquartile_mean(0)[0]
+    for scores in (report.mean_action, report.exploring):
+        start, adapted = scores.interquartile_mean(0)[0], scores.interquartile_mean(1)[0]
+        assert adapted > start + BETTER
+        assert adapted > chance + BETTER_THAN_RANDOM
+    # an untrained learner cannot do that: adapting is what training has taught it
+    untrained = before.mean_action
+    assert untrained.interquartile_mean(1)[0] < untrained.interquartile_mean(0)[0] + BETTER
+    assert time.process_time() - begun < BUDGET
