@@ -252,7 +252,7 @@ def score(
 
 
 def episodes_seen(episodes: Array, pooled: bool) -> tuple[float, ...]:
-    """Episodes that an adaptation has seen at each shot, mean over tasks (and over worlds that are trials of their own).
+    """Episodes that an adaptation has seen at each shot, mean over tasks, and over worlds that are trials of their own.
 
     Args:
         episodes: Episodes of each rollout. `[shot, task, world]`
