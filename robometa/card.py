@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
-
-from jinja2 import Environment, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from robometa import learners
-from robometa.learners.protocol import Learner
 from robometa.suites import Suite
+
+if TYPE_CHECKING:
+    from robometa.learners.protocol import Learner
 
 TEMPLATE = """\
 # {{ learner }} on {{ suite.name }}
@@ -64,6 +64,8 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
     changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
     command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
     command += "".join(f" --{key.replace('_', '-')} {_words(value)}" for key, value in changed.items())
+    from jinja2 import Environment, StrictUndefined  # not needed for `words_of`
+
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
     return template.render(
         learner=name,
