@@ -36,7 +36,10 @@ class RunFolder:
             raise UserError(
                 f"{self.path} exists already: go on with `robometa resume {self.path}`, or choose another --folder"
             )
-        self.path.mkdir(parents=True)
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
         described = {**configuration, "command": " ".join(sys.argv), "versions": versions()}
         (self.path / CONFIGURATION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
