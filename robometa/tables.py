@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -109,23 +112,28 @@ def print_learners() -> None:
 
 def print_learner(name: str) -> None:
     """A learner: what it does, its paper, its options in every preset."""
-    from tyro.extras import get_parser  # the same help as on the command line
-
     entry = learners.find(name)
     presets = entry.presets()
     console = Console()
     console.print(f"[bold]{name}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
     table = _table("option", *presets, "meaning")
-    meanings = {
-        option: (action.help or "").split(" (default:")[0]
-        for action in get_parser(type(next(iter(presets.values()))))._actions
-        for option in action.option_strings
-    }
+    meanings = _meanings(type(next(iter(presets.values()))))
     for option in asdict(next(iter(presets.values()))):
         values = [str(asdict(preset)[option]) for preset in presets.values()]
-        words = f"--{option.replace('_', '-')}"
-        table.add_row(words, *values, meanings[words])
+        table.add_row(f"--{option.replace('_', '-')}", *values, meanings[option])
     console.print(table, highlight=False)
+
+
+def _meanings(configuration: type) -> dict[str, str]:
+    """The words under each field of a configuration, by the field's name."""
+    (table,) = ast.parse(inspect.getsource(configuration)).body
+    assert isinstance(table, ast.ClassDef)
+    return {
+        field.target.id: " ".join(line.value.value.split())
+        for field, line in itertools.pairwise(table.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+    }
 
 
 def print_report(report: Report) -> None:
