@@ -15,7 +15,10 @@ from robometa.errors import UserError, unknown
 from robometa.suites import Suite
 from robometa.training import resolve_options
 
-STARTS, ENDS = ("Error parsing", "Unrecognized options:", "Missing value"), ("---", "Argument helptext", "For full helptext")
+STARTS, ENDS = (
+    ("Error parsing", "Unrecognized options:", "Missing value"),
+    ("---", "Argument helptext", "For full helptext"),
+)
 """How the lines of a parser's complaint begin, and the lines after it."""
 
 
