@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISTAKE
     except BrokenPipeError:
         return FAILURE
+    except (OSError, MemoryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILURE
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -50,7 +50,7 @@ class RunFolder:
         """
         try:
             configuration = json.loads((self.path / CONFIGURATION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self.path / CONFIGURATION} is damaged: {error}") from None

@@ -115,7 +115,11 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
     if preset is not None and preset not in presets:
         raise UserError(unknown("preset", preset, presets))
     resolved = asdict(presets[preset] if preset is not None else next(iter(presets.values())))
-    mistakes = []
+    mistakes = [
+        unknown("learner", name, learners.LEARNERS, suite.path.name)
+        for name in suite.learner
+        if name not in learners.LEARNERS
+    ]
     from_suite = suite.learner.get(learner, {}) if preset in (None, next(iter(presets))) else {}
     for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
         mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
