@@ -109,7 +109,7 @@ def resume(folder: str | Path, threads: int | None = None) -> Path:
 def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> dict[str, Any]:
     """The learner's options: the preset's, the suite file's on top, the user's on top of these.
 
-    Raises: UserError: Naming every option that the learner does not have.
+    Raises: UserError: Naming every option that the learner does not have, or that is of another kind.
     """
     presets = learners.find(learner).presets()
     if preset is not None and preset not in presets:
@@ -123,10 +123,26 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
     from_suite = suite.learner.get(learner, {}) if preset in (None, next(iter(presets))) else {}
     for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
         mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
-        resolved |= {name: value for name, value in source.items() if name in resolved}
+        known = {name: value for name, value in source.items() if name in resolved}
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        mistakes += [
+            f"option {name} of {where} must be something like {resolved[name]}, not {value!r}"
+            for name, value in known.items()
+            if not _of_kind(value, resolved[name])
+        ]
+        resolved |= known
     if mistakes:
         raise UserError("\n".join(mistakes))
     return resolved
+
+
+def _of_kind(value: Any, default: Any) -> bool:
+    """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_of_kind(entry, default[0]) for entry in value)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 def _train(
