@@ -107,6 +107,7 @@ MISTAKES = {
     "existing folder": (["train", "point-robot", "maml-trpo", "--folder", "taken"], "taken exists already"),
     "existing file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml"], "tiny.toml exists already"),
     "below a file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml/run"], "tiny.toml"),
+    "a file, not a run": (["resume", "tiny.toml"], "tiny.toml is not the folder of a run"),
     "not a run": (["resume", "taken"], "taken is not the folder of a run"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
     "not a policy to record": (["record", "nowhere"], "nowhere is not a policy"),
@@ -148,6 +149,43 @@ def test_mistakes_of_a_suites_own_options_name_its_file(place, capsys):
     assert "latentt" in line
     assert "own.toml" in line
     assert "did you mean 'latent'" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("hidden = 3", "hidden"),
+        ('hidden = ["wide"]', "wide"),
+        ('iterations = "many"', "many"),
+        ("tasks = 2.5", "2.5"),
+        ("context_next_obs = 1", "context_next_obs"),
+        ("discount = 1.5", "discount"),
+    ],
+)
+def test_a_suites_own_options_are_of_the_right_kind(place, capsys, option, message):
+    Path("own.toml").write_text(f"{TINY_SUITE}\n[learner.pearl]\n{option}\n", encoding="utf-8")
+    assert message in refused_in_a_line(place, capsys, "train", "./own.toml", "pearl")
+
+
+def test_a_suites_own_options_are_used_and_the_command_line_has_the_last_word(place):
+    own = "\n[learner.maml-trpo]\nhidden = [4, 4]\nworlds = 3\ntasks = 2\n"
+    Path("own.toml").write_text(TINY_SUITE + own, encoding="utf-8")
+    assert main(["train", "own.toml", "maml-trpo", "--worlds", "2", "--iterations", "1", "--folder", "run"]) == 0
+    config = json.loads(Path("run/run.json").read_text())["config"]
+    assert (config["hidden"], config["worlds"], config["tasks"]) == ([4, 4], 2, 2)
+
+
+def test_an_unknown_learner_in_a_suite_file_is_told(place, capsys):
+    Path("own.toml").write_text(TINY_SUITE + "\n[learner.perl]\nlatent = 3\n", encoding="utf-8")
+    line = refused_in_a_line(place, capsys, "train", "./own.toml", "pearl")
+    assert "unknown learner 'perl' in own.toml (did you mean 'pearl'?)" in line
+
+
+def test_a_report_that_cannot_be_written_is_told_in_a_line(policy, place, capsys):
+    assert main(["evaluate", "policy", "--shots", "0", "--worlds", "2", "--out", "tiny.toml/report"]) != 0
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert "tiny.toml/report" in printed[0]
 
 
 def altered(policy):
