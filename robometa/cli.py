@@ -87,6 +87,7 @@ def _parser() -> Parser:
 
     add = command("resume", _resume, "go on with an interrupted run, to the same end as if it had never stopped")
     add.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
+    add.add_argument("--iterations", type=_count, help="another end: later to train longer, or the newest checkpoint's")
     add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
 
     add = command("evaluate", _evaluate, "measure how a policy adapts to held-out tasks")
@@ -157,7 +158,7 @@ def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
     from robometa.training import TrainingError, resume
 
     try:
-        policy = resume(asked.run, threads=asked.threads)
+        policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations)
     except TrainingError as error:
         _stop(error)
     _say_next(policy)

@@ -40,8 +40,13 @@ class RunFolder:
             self.path.mkdir(parents=True)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
-        described = {**configuration, "command": " ".join(sys.argv), "versions": versions()}
-        (self.path / CONFIGURATION).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        self.configure({**configuration, "command": " ".join(sys.argv), "versions": versions()})
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Writes what was asked, aside and then in one rename."""
+        aside = self.path / f".{CONFIGURATION}.writing"
+        aside.write_text(json.dumps(configuration, indent=2) + "\n", encoding="utf-8")
+        aside.rename(self.path / CONFIGURATION)
 
     def configuration(self) -> dict[str, Any]:
         """What was asked.

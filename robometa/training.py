@@ -79,18 +79,24 @@ def train(
     return _train(run, suite, trained, engine, configuration, first=0, steps=0)
 
 
-def resume(folder: str | Path, threads: int | None = None) -> Path:
+def resume(folder: str | Path, threads: int | None = None, iterations: int | None = None) -> Path:
     """Goes on with a run from its newest whole checkpoint to its end, and returns the policy's folder.
 
     What comes out is bit for bit what would have come out had it never been interrupted.
 
-    Raises: UserError: If there is no such run, or its suite has changed since.
+    Args:
+        folder: The run's folder.
+        threads: Threads that step the simulation; all processors if None.
+        iterations: Another end than the one it was started with: later, to train longer, or as early as the newest
+            checkpoint, to take the policy from there.
+    Raises: UserError: If there is no such run, its suite has changed since, or it is beyond the end asked for.
     """
     run = RunFolder(Path(folder))
     configuration = run.configuration()
     try:
         suite = suites.load(configuration["suite"])
         learner, seed, options = configuration["learner"], int(configuration["seed"]), configuration["config"]
+        options |= {} if iterations is None else {"iterations": iterations}
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {folder} was started on")
         trained = checkpoint.build(learner, options, suite, seed)
@@ -101,6 +107,9 @@ def resume(folder: str | Path, threads: int | None = None) -> Path:
     if saved is not None:
         state, first, steps = saved
         trained.load(state)
+    if first > trained.config.iterations:
+        raise UserError(f"{folder} is at iteration {first} already, beyond {trained.config.iterations}")
+    run.configure(configuration)
     run.cut(first)
     engine = CpuEngine(suite, trained.config.tasks, trained.config.worlds, threads)
     return _train(run, suite, trained, engine, configuration, first, steps)

@@ -267,3 +267,20 @@ def test_the_decks_are_shuffled_and_keyed_by_the_seed():
     assert len(set(decks)) == 5
     assert task_batch(20, 20, seed=1, iteration=0) != list(decks[0])
     assert task_batch(20, 20, seed=0, iteration=3) == list(decks[3])
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learner):
+    straight, longer, shorter = tmp_path / "straight", tmp_path / "longer", tmp_path / "shorter"
+    trained(tiny_file, learner, straight)
+    trained(tiny_file, learner, longer, options={"iterations": 2})
+    resume(longer, iterations=4)
+    assert_same_run(straight, longer)
+    at_iteration(monkeypatch, 1, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(TrainingError):
+        trained(tiny_file, learner, shorter)
+    with pytest.raises(UserError, match="at iteration 2 already, beyond 1"):
+        resume(shorter, iterations=1)
+    resume(shorter, iterations=2)
+    manifest = json.loads((shorter / "policy" / "manifest.json").read_text())
+    assert manifest["training"]["iterations"] == manifest["config"]["iterations"] == 2
