@@ -28,7 +28,7 @@ seed {{ training.seed }} |
 {% endfor %} |
 
 {% if report %}
-Measured on {{ report.tasks | length }} held-out tasks, {{ report.exploring.returns.shape[2] }} episodes each, seed \
+Measured on {{ "the" if suite.finite else "its" }} {{ report.tasks | length }} {{ "held-out " if not suite.finite }}tasks, {{ report.exploring.returns.shape[2] }} episodes each, seed \
 {{ report.seed }} (`robometa evaluate`). Return: interquartile mean [95 % stratified bootstrap interval]; random \
 actions reach {{ words_of(report.random.interval(0)) }}.
 

@@ -40,7 +40,8 @@ class RunFolder:
             self.path.mkdir(parents=True)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
-        self.configure({**configuration, "command": " ".join((Path(sys.argv[0]).name, *sys.argv[1:])), "versions": versions()})
+        command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))
+        self.configure({**configuration, "command": command, "versions": versions()})
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """Writes what was asked, aside and then in one rename."""

@@ -260,3 +260,17 @@ def test_what_follows_a_termination_does_not_count_and_the_rollouts_end_is_worth
     before = maml._batches(rollout)[0].advantage
     rollout.next_obs.fill_(1e6)  # what would be seen after the end is not asked for
     torch.testing.assert_close(maml._batches(rollout)[0].advantage, before)
+
+
+def test_work_on_tasks_keeps_their_order_and_each_has_one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    parallel._pool.cache_clear()
+    try:
+        found = parallel.for_each_task(
+            lambda task, other: (task, other, torch.get_num_threads()), range(9), "abcdefghi"
+        )
+        assert found == [(task, "abcdefghi"[task], 1) for task in range(9)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
