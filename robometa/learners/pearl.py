@@ -50,6 +50,12 @@ class Config:
     """Transitions that the replay keeps of each task."""
     learning_rate: float = 3e-4
     """Of Adam, for every network."""
+    final_learning_rate: float = 3e-5
+    """What it falls to, linearly: the policy of a moment is noisy while the rate is high."""
+    decay_begin: int = 450
+    """Iteration from which it falls."""
+    decay_end: int = 600
+    """Iteration from which it stays."""
     discount: float = 0.99
     """Discount per step, in (0, 1)."""
     target_rate: float = 0.005
@@ -78,6 +84,9 @@ class Config:
             gradient_steps="[1, inf)",
             capacity="[1, inf)",
             learning_rate="(0, inf)",
+            final_learning_rate="(0, inf)",
+            decay_begin="[0, inf)",
+            decay_end="[1, inf)",
             discount="(0, 1)",
             target_rate="(0, 1]",
             reward_scale="(0, inf)",
@@ -98,6 +107,7 @@ PRESETS = {
         batch=256,
         gradient_steps=2000,
         capacity=100_000,
+        final_learning_rate=3e-4,
         temperature=1.0,
     ),
 }
@@ -176,6 +186,7 @@ class Pearl:
             trial.tasks.tolist(), self._transitions(trial.rollouts[0]).flatten(1, 2), strict=True
         ):
             self.recent.add(task, transitions)
+        self._set_learning_rate()
         generator = trial.noise.torch_generator()
         known = torch.tensor(self.replay.tasks())
         logged = []
@@ -215,6 +226,17 @@ class Pearl:
             "critic_optimiser": self.critic_optimiser,
             "encoder_optimiser": self.encoder_optimiser,
         }
+
+    def _set_learning_rate(self) -> None:
+        config = self.config
+        # Adam itself counts the gradient steps that were taken.
+        taken = max((int(entry["step"]) for entry in self.actor_optimiser.state.values()), default=0)
+        past = taken / config.gradient_steps - config.decay_begin
+        share = min(max(past / max(config.decay_end - config.decay_begin, 1), 0.0), 1.0)
+        rate = config.learning_rate + share * (config.final_learning_rate - config.learning_rate)
+        for optimiser in self._optimisers().values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
 
     @staticmethod
     def _transitions(rollout: Rollout) -> Tensor:
