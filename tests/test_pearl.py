@@ -383,3 +383,27 @@ def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped():
     first, second = made.state(), other.state()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_learning_rate_falls_between_two_iterations_and_survives_a_reload():
+    options = {
+        "gradient_steps": 2,
+        "learning_rate": 1e-2,
+        "final_learning_rate": 1e-3,
+        "decay_begin": 1,
+        "decay_end": 3,
+    }
+    made = learner(**options)
+    rates = []
+    for iteration in range(5):
+        again = learner(**options)
+        again.load(made.state())  # a resumed run knows how far it is
+        for current in (made, again):
+            trial = Trial(
+                torch.tensor([0, 1]), (rollout(seed=iteration), rollout(seed=9)), noise(purpose=str(iteration))
+            )
+            current.update(trial)
+        rates.append([group["lr"] for current in (made, again) for group in current.actor_optimiser.param_groups])
+    # whole until iteration 1, halfway after another one, at its end from iteration 3 on
+    for found, expected in zip(rates, (1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3), strict=True):
+        assert found == pytest.approx([expected] * 2)
