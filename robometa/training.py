@@ -26,6 +26,8 @@ from robometa.suites import Suite
 from robometa.trial import run_trial, torch_on
 
 CHECKPOINT_MINUTES = 5.0
+TAKEN_OVER = ("preset", "threads", "torch_threads", "checkpoint_minutes")
+"""What a resumed run takes over from its beginning, besides suite, learner, options and seed."""
 
 
 class TrainingError(Exception):
@@ -95,6 +97,7 @@ def resume(folder: str | Path, threads: int | None = None, iterations: int | Non
     configuration = run.configuration()
     try:
         suite = suites.load(configuration["suite"])
+        _ = [configuration[key] for key in TAKEN_OVER]
         learner, seed, options = configuration["learner"], int(configuration["seed"]), configuration["config"]
         options |= {} if iterations is None else {"iterations": iterations}
         if suite.content_hash != configuration["suite_hash"]:
@@ -229,7 +232,7 @@ def _finish(run: RunFolder, suite: Suite, learner: Learner, configuration: dict[
 def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
     """Which tasks an iteration trains on: consecutive pieces of one shuffled deck after another.
 
-    Every task comes up equally often, and twice in an iteration only where there are fewer tasks than places.
+    Every task comes up equally often, and twice in an iteration only where it reaches from one deck into the next.
     """
     indices: list[int] = []
     place = iteration * tasks
