@@ -236,6 +236,33 @@ def test_what_is_not_a_run_cannot_be_resumed(tmp_path):
         resume(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["suite", "suite_hash", "learner", "preset", "config", "seed", "threads", "torch_threads", "checkpoint_minutes"],
+)
+def test_a_run_whose_description_lacks_something_cannot_be_resumed(tiny_file, tmp_path, key):
+    folder = tmp_path / "run"
+    trained(tiny_file, "random", folder)
+    described = json.loads((folder / "run.json").read_text())
+    del described[key]
+    (folder / "run.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        resume(folder)
+
+
+def test_a_run_goes_on_with_the_threads_of_torch_that_it_began_with(tiny_file, tmp_path, monkeypatch):
+    threads = []
+    monkeypatch.setattr(Random, "update", lambda self, trial: threads.append(torch.get_num_threads()) or {})
+    at_iteration(monkeypatch, 0, lambda: signal.raise_signal(signal.SIGTERM))
+    before = torch.get_num_threads()
+    with pytest.raises(TrainingError):
+        trained(tiny_file, "random", tmp_path / "run", torch_threads=before + 1)
+    assert torch.get_num_threads() == before
+    resume(tmp_path / "run")
+    assert threads == [before + 1, before + 1]
+    assert torch.get_num_threads() == before
+
+
 def test_the_signal_handlers_are_put_back(tiny_file, tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     trained(tiny_file, "random", tmp_path / "run")
