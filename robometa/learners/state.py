@@ -26,7 +26,7 @@ def load_optimiser(name: str, optimiser: optim.Optimizer, state: dict[str, Tenso
     per_parameter: dict[int, dict[str, Tensor]] = {}
     for key, value in under(name, state).items():
         index, entry = key.split("/")
-        per_parameter.setdefault(int(index), {})[entry] = value
+        per_parameter.setdefault(int(index), {})[entry] = value.clone()  # an optimiser would share it
     optimiser.load_state_dict({"state": per_parameter, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
