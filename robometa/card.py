@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from robometa import learners
+from robometa import learners, suites
 from robometa.suites import Suite
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Mean return in the last training iteration, exploring: {% for name, value in tra
 {{ ", " if not loop.last }}{% endfor %}. Measure it on held-out tasks with `robometa evaluate`.
 
 {% endif %}
-Train it again: `robometa train {{ suite.name }} {{ learner }} --seed {{ training.seed }}{{ command }}`
+Train it again: `robometa train {{ suite_file }} {{ learner }} --seed {{ training.seed }}{{ command }}`
 
 <details><summary>Options</summary>
 
@@ -73,6 +73,7 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
         about=entry.about,
         paper=entry.paper,
         suite=suite,
+        suite_file=suite.name if suite.name in suites.names() else suite.path.name,
         training=training,
         options=options,
         command=command,

@@ -97,12 +97,20 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
 def load_policy(folder: Path, suite: Suite | None = None) -> tuple[Learner, Suite, dict[str, Any]]:
     """A trained learner, the suite to run it on (its own if None is given), and its manifest.
 
-    Raises: UserError: If the folder is not a whole policy, or its sizes are not the suite's.
+    Raises: UserError: If the folder is not a whole policy, its sizes are not the suite's, or its own suite has changed
+        since it was trained (the suite as it is now can be passed).
     """
     state, manifest = load(folder, "policy")
     try:
         name, options, sizes = manifest["learner"], dict(manifest["config"]), Spaces(**manifest["spaces"])
-        suite = suites.load(manifest["suite"]) if suite is None else suite
+        own, known_hash = manifest["suite"], manifest["suite_hash"]
+        if suite is None:
+            suite = suites.load(own)
+            if suite.content_hash != known_hash:
+                raise UserError(
+                    f"suite {own} is no longer the one that {folder} was trained on; "
+                    f"--suite {own} runs the policy on it as it is now"
+                )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
     if spaces_of(suite) != sizes:

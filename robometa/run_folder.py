@@ -44,10 +44,14 @@ class RunFolder:
         self.configure({**configuration, "command": command, "versions": versions()})
 
     def configure(self, configuration: dict[str, Any]) -> None:
-        """Writes what was asked, aside and then in one rename."""
-        aside = self.path / f".{CONFIGURATION}.writing"
-        aside.write_text(json.dumps(configuration, indent=2) + "\n", encoding="utf-8")
-        aside.rename(self.path / CONFIGURATION)
+        """Writes what was asked."""
+        self._replace(CONFIGURATION, json.dumps(configuration, indent=2) + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        """Writes one of the folder's files aside, then puts it in its place in one rename."""
+        aside = self.path / f".{name}.writing"
+        aside.write_text(text, encoding="utf-8")
+        aside.rename(self.path / name)
 
     def configuration(self) -> dict[str, Any]:
         """What was asked.
@@ -79,7 +83,7 @@ class RunFolder:
         """Takes back the lines of iterations that a resumed run will do again."""
         for name in (METRICS, TIMINGS):
             kept = [row for row in self.rows(name) if row["iteration"] < iterations]
-            (self.path / name).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            self._replace(name, "".join(json.dumps(row) + "\n" for row in kept))
 
     def save_checkpoint(self, iterations: int, steps: int, state: dict[str, Tensor]) -> None:
         """Writes a checkpoint after this many iterations and removes all but the newest ones."""

@@ -269,3 +269,14 @@ def test_nothing_in_the_package_can_execute_what_it_loads():
             assert not {name.split(".")[0] for name in imports(node)} & FORBIDDEN, path
             assert not imports(node) & {"torch.load", "torch.save", "numpy.load"}, path
             assert not (isinstance(node, ast.Call) and executes(node)), f"{path}:{node.lineno}"
+
+
+def test_a_suite_that_has_changed_since_is_said(tmp_path):
+    suite = suites.load("point-robot")
+    folder = policy(tmp_path, "maml-trpo", suite)
+    assert checkpoint.load_policy(folder)[1] == suite
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"suite_hash": "0" * 64}))
+    with pytest.raises(UserError, match="point-robot is no longer the one .*--suite point-robot runs"):
+        checkpoint.load_policy(folder)
+    checkpoint.load_policy(folder, suite)

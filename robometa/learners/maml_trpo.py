@@ -240,9 +240,8 @@ class MamlTrpo:
             point, hessians = start, []
             for shot in shots:
                 fewer = Batch(*(part[::stride] for part in shot))
-                gradient, hessian = _pulled(partial(grad(self._inner_loss), batch=fewer), point)
-                point = (point - size * gradient).detach()
-                hessians.append(hessian)
+                hessians.append(_pulled(partial(grad(self._inner_loss), batch=fewer), point)[1])
+                point = self._inner_step(point, shot).detach()
             if self.config.first_order:
                 hessians = []
             obs = batch.obs[::stride]
