@@ -273,10 +273,10 @@ def test_nothing_in_the_package_can_execute_what_it_loads():
 
 def test_a_suite_that_has_changed_since_is_said(tmp_path):
     suite = suites.load("point-robot")
-    folder = policy(tmp_path, "maml-trpo", suite)
+    folder, _ = policy(tmp_path, "maml-trpo", suite)
     assert checkpoint.load_policy(folder)[1] == suite
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | {"suite_hash": "0" * 64}))
-    with pytest.raises(UserError, match="point-robot is no longer the one .*--suite point-robot runs"):
+    with pytest.raises(UserError, match=r"point-robot is no longer the one .*--suite point-robot runs"):
         checkpoint.load_policy(folder)
     checkpoint.load_policy(folder, suite)
