@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # Processes that other simulators start import this file: what is heavy is imported where it is needed.
@@ -25,7 +26,7 @@ from pathlib import Path
 def arguments(words: Sequence[str] | None, names: Sequence[str]) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=None, help="rounds of measurements (5; 1 with --quick)")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds of measurements (3; 1 with --quick)")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of: {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to a file, too")
@@ -43,13 +44,13 @@ def main(words: Sequence[str] | None = None) -> None:
     from bench.size import FULL, QUICK
 
     options = arguments(words, list(CONTESTS))
-    rounds = options.rounds or (1 if options.quick else 5)
+    rounds = options.rounds or (1 if options.quick else 3)
     size = QUICK if options.quick else FULL
     machine = Machine.here()
     # In their own order, whatever the command line's: peak memory is told before anything else fills the process.
     names = [name for name in CONTESTS if options.only is None or name in options.only]
     results = []
-    with progress(len(names)) as tick:
+    with progress(len(names)) as tick, suppress(KeyboardInterrupt):  # Ctrl-C shows what is there so far
         for name in names:
             results.append(hold(name, CONTESTS[name], size, rounds, tick))
     print(as_text(machine, results, rounds, options.quick))
