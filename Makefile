@@ -56,7 +56,7 @@ build: $(VENV)/dev
 		(cd build && PYTHONPATH=empty ../$(BIN)/python -m robometa suites > suites.txt && \
 		PYTHONPATH=empty ../$(BIN)/python -c "import robometa; assert 'empty' in robometa.__file__, robometa.__file__") && \
 		grep -q half-cheetah-velocity build/suites.txt && \
-		echo "$$package: installs, and lists $$(grep -c '/' build/suites.txt) suites" || exit 1; \
+		echo "$$package: installs, and lists $$(grep -c '[0-9]/[0-9]' build/suites.txt) suites" || exit 1; \
 	done
 
 clean:
