@@ -77,14 +77,19 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
 def varied(task: Task) -> mujoco.MjModel:
     """The model of a task: the robot's own where the task changes nothing of it, a changed copy otherwise."""
     model, _ = compiled(task.robot)
-    changes = [(name, value) for name, value in task.parameters if name in VARIATIONS]
-    if not changes:
+    if not any(name in VARIATIONS for name, _ in task.parameters):
         return model
     model = copy.copy(model)
-    for name, value in changes:
-        VARIATIONS[name].apply(model, np.array(value), task.robot)
-    mujoco.mj_setConst(model, mujoco.MjData(model))
+    vary(model, task)
     return model
+
+
+def vary(model: mujoco.MjModel, task: Task) -> None:
+    """Changes a model of the task's robot as the task says, and recomputes the constants that follow."""
+    for name, value in task.parameters:
+        if name in VARIATIONS:
+            VARIATIONS[name].apply(model, np.array(value), task.robot)
+    mujoco.mj_setConst(model, mujoco.MjData(model))
 
 
 def _plane_joints(model: mujoco.MjModel, robot: Robot) -> dict[str, int]:

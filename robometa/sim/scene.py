@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError
+from robometa.sim.models import vary
 from robometa.sim.robots import ROBOTS
-from robometa.sim.variations import VARIATIONS
 from robometa.suites import Task
 
 FLOOR, SKY = "robometa/floor", "robometa/sky"
@@ -42,10 +42,7 @@ def dressed(task: Task) -> mujoco.MjModel:
         model = spec.compile()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{task.robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
-    for name, value in task.parameters:
-        if name in VARIATIONS:
-            VARIATIONS[name].apply(model, np.array(value), task.robot)
-    mujoco.mj_setConst(model, mujoco.MjData(model))
+    vary(model, task)
     model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
     model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
     return model
