@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -148,11 +147,6 @@ def spaces_of(suite: Suite) -> Spaces:
 def suite_reference(suite: Suite) -> str:
     """By what a suite is found again: its name if it is a shipped one, else its file."""
     return suite.name if suite.path.parent == suites.folder().resolve() else str(suite.path)
-
-
-def same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    """Whether two states agree in every bit."""
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def _sha256(path: Path) -> str:

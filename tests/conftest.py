@@ -90,3 +90,8 @@ def tiny_suite(tiny_file):
 def changed():
     """A dataclass value with some fields changed, by name."""
     return dataclasses.replace
+
+
+def same_tensors(first, second):
+    """Whether two states agree in every bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

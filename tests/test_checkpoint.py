@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied, fake_rollout
+from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
 
 import robometa
 from robometa import checkpoint, learners, suites
@@ -36,7 +36,7 @@ def saved(tmp_path):
 
 def test_what_was_saved_comes_back(saved):
     tensors, manifest = checkpoint.load(saved, "checkpoint")
-    assert checkpoint.same_tensors(tensors, TENSORS_OF_ALL_KINDS)
+    assert same_tensors(tensors, TENSORS_OF_ALL_KINDS)
     assert {name: tensor.dtype for name, tensor in tensors.items()} == {
         name: tensor.dtype for name, tensor in TENSORS_OF_ALL_KINDS.items()
     }
@@ -45,10 +45,10 @@ def test_what_was_saved_comes_back(saved):
 
 def test_same_tensors_sees_every_difference():
     first = {"a": torch.zeros(2)}
-    assert checkpoint.same_tensors(first, {"a": torch.zeros(2)})
-    assert not checkpoint.same_tensors(first, {"a": torch.tensor([0.0, 1e-45])})
-    assert not checkpoint.same_tensors(first, {"b": torch.zeros(2)})
-    assert not checkpoint.same_tensors(first, {"a": torch.zeros(3)})
+    assert same_tensors(first, {"a": torch.zeros(2)})
+    assert not same_tensors(first, {"a": torch.tensor([0.0, 1e-45])})
+    assert not same_tensors(first, {"b": torch.zeros(2)})
+    assert not same_tensors(first, {"a": torch.zeros(3)})
 
 
 def altered_byte(folder):
@@ -141,7 +141,7 @@ def test_an_interrupted_save_leaves_the_old_one(saved, monkeypatch, interrupted)
         patched.setattr(Path, "rename", breaking)
         with pytest.raises(OSError, match="went away"):
             checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
-    assert checkpoint.same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
+    assert same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
     # and the next save goes through
     checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
     assert list(checkpoint.load(saved, "checkpoint")[0]) == ["other"]
@@ -156,7 +156,7 @@ def test_an_interrupted_write_leaves_the_old_one(saved, monkeypatch):
         patched.setattr(checkpoint, "save_file", full)
         with pytest.raises(OSError, match="no space left"):
             checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
-    assert checkpoint.same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
+    assert same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
 
 
 def acted(learner, suite):
@@ -192,7 +192,7 @@ def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name):
     assert manifest["learner"] == name
     assert loaded.config == learner.config
     assert torch.equal(acted(loaded, suite), acted(learner, suite))
-    assert checkpoint.same_tensors(learner.state(), before)
+    assert same_tensors(learner.state(), before)
     assert not any(tensor.startswith("training/") for tensor in checkpoint.load(folder, "policy")[0])
     assert (folder / "README.md").read_text() == "a card"
 

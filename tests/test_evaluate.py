@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied
+from conftest import SMALL_OPTIONS, copied, same_tensors
 
 from robometa import checkpoint, evaluation, learners
 from robometa.data import Spaces
@@ -140,7 +140,7 @@ def test_evaluating_leaves_the_learner_unchanged(tiny_suite, name):
     learner = built(name, tiny_suite)
     before = copied(learner.state())
     first = measure(learner, tiny_suite, shots=2, worlds=3)
-    assert checkpoint.same_tensors(learner.state(), before)
+    assert same_tensors(learner.state(), before)
     # and so the next evaluation finds the same
     again = measure(learner, tiny_suite, shots=2, worlds=3)
     np.testing.assert_array_equal(first.exploring.returns, again.exploring.returns)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS
+from conftest import SMALL_OPTIONS, same_tensors
 
 from robometa import checkpoint, learners, training
 from robometa.errors import UserError
@@ -55,7 +55,7 @@ def written(folder):
 
 
 def assert_same_run(folder, other):
-    assert checkpoint.same_tensors(last_state(folder), last_state(other))
+    assert same_tensors(last_state(folder), last_state(other))
     assert written(folder) == written(other)
 
 
