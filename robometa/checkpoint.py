@@ -93,7 +93,7 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
     save(folder, state, description, {"README.md": card})
 
 
-def load_policy(folder: Path, suite: Suite | None = None) -> tuple[Learner, Suite, dict[str, Any]]:
+def load_policy(folder: Path, suite: Suite | None = None, device: str = "cpu") -> tuple[Learner, Suite, dict[str, Any]]:
     """A trained learner, the suite to run it on (its own if None is given), and its manifest.
 
     Raises: UserError: If the folder is not a whole policy, its sizes are not the suite's, or its own suite has changed
@@ -117,7 +117,7 @@ def load_policy(folder: Path, suite: Suite | None = None) -> tuple[Learner, Suit
             f"{folder} sees {sizes.observation} and moves {sizes.action} numbers, "
             f"but suite {suite.name} has {spaces_of(suite).observation} and {spaces_of(suite).action}"
         )
-    learner = build(name, options, suite, seed=0)
+    learner = build(name, options, suite, seed=0, device=device)
     try:
         learner.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -125,7 +125,7 @@ def load_policy(folder: Path, suite: Suite | None = None) -> tuple[Learner, Suit
     return learner, suite, manifest
 
 
-def build(name: str, options: dict[str, Any], suite: Suite, seed: int) -> Learner:
+def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: str = "cpu") -> Learner:
     """An untrained learner for a suite, its options as they came out of JSON.
 
     Raises: UserError: If an option is not the learner's.
@@ -136,7 +136,7 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int) -> Learne
         config = kind.configuration(**options)
     except TypeError as error:
         raise UserError(f"learner {name}: {error}") from None
-    return kind(config, spaces_of(suite), seed)
+    return kind(config, spaces_of(suite), seed, device)
 
 
 def spaces_of(suite: Suite) -> Spaces:

@@ -31,6 +31,12 @@ class Step:
     last_done: Tensor
     """Whether that action ended an episode. `[task, world]`, bool"""
 
+    def to(self, device: torch.device) -> Step:
+        """The same on a device; itself if it is there already."""
+        if self.obs.device == device:
+            return self
+        return Step(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -52,6 +58,12 @@ class Rollout:
     """The task's success condition held after the action. `[task, world, time]`, bool"""
     diverged: Tensor
     """The simulation blew up: the step is unpaid and ends the episode. `[task, world, time]`, bool"""
+
+    def to(self, device: torch.device) -> Rollout:
+        """The same on a device; itself if it is there already."""
+        if self.obs.device == device:
+            return self
+        return Rollout(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
     @property
     def done(self) -> Tensor:

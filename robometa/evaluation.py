@@ -293,9 +293,9 @@ def interquartile_mean(values: Array) -> tuple[float, float, float]:
 
 def _scores(rollouts: list[Rollout]) -> Scores:
     return Scores(
-        returns=np.stack([rollout.episode_return().double().numpy() for rollout in rollouts]),
-        success=np.stack([rollout.episode_success().double().numpy() for rollout in rollouts]),
-        episodes=np.stack([rollout.done.sum(dim=-1).double().numpy() for rollout in rollouts]),
+        returns=np.stack([rollout.episode_return().double().cpu().numpy() for rollout in rollouts]),
+        success=np.stack([rollout.episode_success().double().cpu().numpy() for rollout in rollouts]),
+        episodes=np.stack([rollout.done.sum(dim=-1).double().cpu().numpy() for rollout in rollouts]),
         diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
     )
 

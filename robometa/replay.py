@@ -9,19 +9,19 @@ from torch import Tensor
 class TaskReplay:
     """A ring buffer of transitions for each task, made when the task first shows up."""
 
-    def __init__(self, capacity: int, width: int) -> None:
+    def __init__(self, capacity: int, width: int, device: torch.device | str = "cpu") -> None:
         """Buffers of `capacity` transitions of `width` numbers each."""
-        self.capacity, self.width = capacity, width
+        self.capacity, self.width, self.device = capacity, width, torch.device(device)
         self.rings: dict[int, Tensor] = {}
         self.added: dict[int, int] = {}
 
     def add(self, task: int, transitions: Tensor) -> None:
         """Adds transitions of one task, over the oldest where the ring is full. `[n, width]`"""
         if task not in self.rings:
-            self.rings[task] = torch.empty(self.capacity, self.width)
+            self.rings[task] = torch.empty(self.capacity, self.width, device=self.device)
             self.added[task] = 0
         transitions = transitions[-self.capacity :]
-        places = (self.added[task] + torch.arange(len(transitions))) % self.capacity
+        places = (self.added[task] + torch.arange(len(transitions), device=self.device)) % self.capacity
         self.rings[task][places] = transitions
         self.added[task] += len(transitions)
 
@@ -38,7 +38,8 @@ class TaskReplay:
         drawn = []
         for task in tasks:
             filled = min(self.added[task], self.capacity)
-            drawn.append(self.rings[task][torch.randint(filled, (count,), generator=generator)])
+            places = torch.randint(filled, (count,), generator=generator)
+            drawn.append(self.rings[task][places.to(self.device)])
         return torch.stack(drawn)
 
     def state(self) -> dict[str, Tensor]:
@@ -53,6 +54,6 @@ class TaskReplay:
         for name, added in state.items():
             kind, task = name.split("/")
             if kind == "added":
-                ring = torch.empty(self.capacity, self.width)
+                ring = torch.empty(self.capacity, self.width, device=self.device)
                 ring[: len(state[f"ring/{task}"])] = state[f"ring/{task}"]
                 self.rings[int(task)], self.added[int(task)] = ring, int(added)

@@ -45,7 +45,7 @@ def collect(
             noise.fork("action").normal(horizon, size)
             if explore
             else torch.zeros(1).expand(tasks, worlds, horizon, size)
-        )
+        ).to(learner.device)
         step = _first_step(obs, size, previous)
         shape = (horizon, tasks, worlds)
         seen, seen_next = obs.new_empty(*shape, obs.shape[-1]), obs.new_empty(*shape, obs.shape[-1])
@@ -54,7 +54,8 @@ def collect(
         for time in range(horizon):
             if watch is not None:
                 watch(time)
-            action, adaptation = learner.act(adaptation, step, draws[:, :, time])
+            action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
+            action = action.to(obs.device)
             outcome = engine.step(action)
             seen[time], seen_next[time], actions[time], rewards[time] = (
                 step.obs,
@@ -78,7 +79,7 @@ def collect(
             truncated=truncated,
             success=success,
             diverged=diverged,
-        )
+        ).to(learner.device)
     return rollout, adaptation
 
 
@@ -120,7 +121,8 @@ def torch_on(threads: int) -> Iterator[None]:
 
 def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
     if previous is not None:
-        return Step(obs, previous.action[:, :, -1], previous.reward[:, :, -1], previous.done[:, :, -1])
+        before = previous.to(obs.device)
+        return Step(obs, before.action[:, :, -1], before.reward[:, :, -1], before.done[:, :, -1])
     worlds = obs.shape[:2]
     return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), torch.zeros(worlds, dtype=torch.bool))
 

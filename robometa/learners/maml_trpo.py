@@ -109,12 +109,12 @@ class MamlTrpo:
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = True
 
-    def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained policy, its weights drawn from `seed`."""
-        self.config = config
+        self.config, self.device = config, torch.device(device)
         self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.parameters = self.policy.initial(generator, config.initial_std)
+        self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -169,7 +169,7 @@ class MamlTrpo:
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
-        self.parameters = parameters
+        self.parameters = parameters.to(self.device)
 
     def _batches(self, rollout: Rollout) -> list[Batch]:
         """Observations, outputs and advantages, one batch per task."""

@@ -131,9 +131,9 @@ class Pearl:
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
 
-    def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`; the two critics differ."""
-        self.config, self.spaces = config, spaces
+        self.config, self.spaces, self.device = config, spaces, torch.device(device)
         obs, action, latent = spaces.observation, spaces.action, config.latent
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         transition = obs + action + 1 + (obs if config.context_next_obs else 0)
@@ -147,17 +147,20 @@ class Pearl:
         )
         self.targets.load_state_dict(self.critics.state_dict())
         self.targets.requires_grad_(False)
+        for network in (self.encoder, self.actor, self.critics, self.targets):
+            network.to(self.device)
         rate = config.learning_rate
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=rate, fused=True)
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=rate, fused=True)
         self.encoder_optimiser = torch.optim.Adam(self.encoder.parameters(), lr=rate, fused=True)
         width = 2 * obs + action + 2
-        self.replay = TaskReplay(config.capacity, width)
-        self.recent = TaskReplay(config.capacity, width)  # the latest experience on the prior: where context comes from
+        self.replay = TaskReplay(config.capacity, width, self.device)
+        # Context comes from the latest experience on the prior.
+        self.recent = TaskReplay(config.capacity, width, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Belief:
         """The prior, and a sample of it for each world."""
-        sample = noise.normal(self.config.latent)
+        sample = noise.normal(self.config.latent).to(self.device)
         return Belief(torch.zeros_like(sample), torch.zeros_like(sample), sample)
 
     def act(self, adaptation: Belief, step: Step, noise: Tensor) -> tuple[Tensor, Belief]:
@@ -171,7 +174,8 @@ class Pearl:
         precision, weighted_mean = self._evidence(self._context(self._transitions(rollout)))
         precision = adaptation.precision + precision
         weighted_mean = adaptation.weighted_mean + weighted_mean
-        sample = weighted_mean / precision + noise.normal(self.config.latent) * precision.rsqrt()
+        draws = noise.normal(self.config.latent).to(self.device)
+        sample = weighted_mean / precision + draws * precision.rsqrt()
         return Belief(precision, weighted_mean, sample)
 
     def update(self, trial: Trial) -> dict[str, float]:
@@ -288,10 +292,10 @@ class Pearl:
         obs, action, reward, next_obs, terminated = batch.split(widths, dim=-1)
         precision, weighted_mean = self._evidence(self._context(context))
         mean, variance = weighted_mean / precision, 1 / precision
-        sample = mean + variance.sqrt() * torch.randn(mean.shape, generator=generator)
+        sample = mean + variance.sqrt() * torch.randn(mean.shape, generator=generator).to(self.device)
         latent = sample.unsqueeze(-2).expand(-1, batch.shape[1], -1)  # [task, n, latent]
         known = latent.detach()
-        noise = torch.randn((2, *action.shape), generator=generator)
+        noise = torch.randn((2, *action.shape), generator=generator).to(self.device)
 
         with torch.no_grad():
             next_action, next_log_density = self._sampled_action(next_obs, known, noise[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
@@ -26,9 +27,11 @@ class Learner(Protocol):
     """Whether an adaptation learns from all worlds of a task together, or each world is a trial of its own."""
     config: Any
     """The options it was made with."""
+    device: torch.device
+    """Where its tensors are. What it is handed is there already, but for the numbers that a `Noise` draws."""
 
-    def __init__(self, config: Any, spaces: Spaces, seed: int) -> None:
-        """An untrained learner."""
+    def __init__(self, config: Any, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """An untrained learner; the same seed gives the same numbers on every device."""
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Adaptation:
         """The adaptation before any data."""

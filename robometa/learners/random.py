@@ -37,9 +37,9 @@ class Random:
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
 
-    def __init__(self, config: Config, spaces: Spaces, seed: int) -> None:
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Nothing to make."""
-        self.config = config
+        self.config, self.device = config, torch.device(device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
         """Nothing is known."""
