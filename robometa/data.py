@@ -70,6 +70,19 @@ class Rollout:
         """Whether the step ended an episode, for whatever reason. `[task, world, time]`, bool"""
         return self.terminated | self.truncated
 
+    def seen(self) -> Step:
+        """What the learner saw before each action of a trial's only rollout, and after the last.
+
+        Each entry of the step has an axis for the time: `[task, world, time + 1, ...]`. At the start there was nothing
+        before.
+        """
+
+        def shifted(values: Tensor) -> Tensor:
+            return torch.cat((torch.zeros_like(values[:, :, :1]), values), dim=2)
+
+        obs = torch.cat((self.obs, self.next_obs[:, :, -1:]), dim=2)
+        return Step(obs, shifted(self.action), shifted(self.reward), shifted(self.done))
+
     def first_episode(self) -> Tensor:
         """Which steps belong to each world's first episode. `[task, world, time]`, bool"""
         ended_before = torch.cumsum(self.done.int(), dim=-1) - self.done.int()
@@ -98,6 +111,11 @@ class Trial:
     """The rollout before any adaptation, and one after each."""
     noise: Noise
     """A source of random numbers for the update."""
+
+    def joined(self) -> Rollout:
+        """All rollouts one after the other in time."""
+        names = vars(self.rollouts[0])
+        return Rollout(**{name: torch.cat([vars(part)[name] for part in self.rollouts], dim=2) for name in names})
 
     def steps(self) -> int:
         """How many environment steps the trial holds."""

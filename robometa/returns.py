@@ -59,7 +59,20 @@ def advantages(
     discount: float,
     gae_lambda: float,
 ) -> Tensor:
-    """Generalised advantage estimates, normalised within each task.
+    """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`"""
+    return normalised(generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda))
+
+
+def generalised_advantages(
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Generalised advantage estimates, as they are.
 
     A_t = delta_t + discount * gae_lambda * A_{t+1}, delta_t = r_t + discount * V(next)_t - V_t;
     nothing after a termination counts, and a truncation bootstraps.
@@ -72,7 +85,7 @@ def advantages(
         truncated: `[task, world, time]`
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
-    Returns: `[task, world, time]`, mean 0 and standard deviation 1 within a task.
+    Returns: `[task, world, time]`
     Raises: ValueError: If `discount` is outside (0, 1] or `gae_lambda` outside [0, 1].
     Source: Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16.
     """
@@ -85,7 +98,7 @@ def advantages(
     for time in reversed(range(reward.shape[-1])):
         running = delta[..., time] + carry[..., time] * running
         result[..., time] = running
-    return normalised(result)
+    return result
 
 
 def normalised(value: Tensor) -> Tensor:

@@ -28,6 +28,19 @@ goal  = { arc = [1.0, 0.0, 3.141592653589793] }
 """
 
 SMALL_OPTIONS = {
+    "grbal": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 2,
+        "hidden": (8,),
+        "past": 2,
+        "future": 2,
+        "candidates": 6,
+        "plan_horizon": 2,
+        "elites": 2,
+        "windows": 4,
+        "gradient_steps": 3,
+    },
     "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "pearl": {
         "iterations": 4,
@@ -40,6 +53,7 @@ SMALL_OPTIONS = {
         "batch": 8,
         "gradient_steps": 3,
     },
+    "rl2": {"iterations": 4, "tasks": 3, "worlds": 2, "memory_size": 6, "hidden": (5,), "minibatches": 2},
     "random": {"iterations": 2, "tasks": 2, "worlds": 2},
 }
 """Options with which a learner trains on the tiny suite in a fraction of a second."""

@@ -13,7 +13,8 @@ FLOORS = (
     # 0: what stands alone
     {"errors", "noise", "data", "distributions", "parallel", "sim.robots", "sim.objectives", "sim.variations"},
     # 1: suites, and the maths of learning
-    {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "learners.state"},
+    {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "inner_steps", "learners.state"}
+    | {"normaliser", "recurrent", "ppo"},
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError, unknown
@@ -20,6 +20,8 @@ class Entry:
     name: str
     about: str
     paper: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Options that this name sets in every configuration; a variant of another method needs no more."""
 
     def load(self) -> type[Learner]:
         """The learner's class."""
@@ -30,21 +32,75 @@ class Entry:
         """The learner's configurations by name; the first is the default."""
         module = importlib.import_module(self.module)
         presets: dict[str, Any] = getattr(module, "PRESETS", None) or {"default": module.Config()}
-        return presets
+        return {name: replace(preset, **self.overrides) for name, preset in presets.items()}
+
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the learner's file if it is one of the user's own; None for a shipped one."""
+        return None
 
 
 LEARNERS = {
+    "anil": Entry(
+        "robometa.learners.maml_trpo",
+        "MamlTrpo",
+        "MAML-TRPO whose inner steps move the policy's last layer only.",
+        "Raghu et al. 2020, https://arxiv.org/abs/1909.09157",
+        {"last_layer_only": True},
+    ),
+    "e-maml": Entry(
+        "robometa.learners.e_maml",
+        "EMaml",
+        "MAML-TRPO that also credits what is done before an adaptation with how well it goes after it.",
+        "Stadie et al. 2018, https://arxiv.org/abs/1803.01118",
+    ),
+    "fomaml": Entry(
+        "robometa.learners.maml_trpo",
+        "MamlTrpo",
+        "MAML-TRPO that does not differentiate through the inner step: first order only.",
+        "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
+        {"first_order": True},
+    ),
+    "grbal": Entry(
+        "robometa.learners.grbal",
+        "Grbal",
+        "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
+        "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
+    ),
     "maml-trpo": Entry(
         "robometa.learners.maml_trpo",
         "MamlTrpo",
         "Learns a start from which one policy-gradient step adapts; trust-region outer steps through the inner one.",
         "Finn et al. 2017, https://arxiv.org/abs/1703.03400",
     ),
+    "meta-sgd": Entry(
+        "robometa.learners.meta_sgd",
+        "MetaSgd",
+        "MAML-TRPO that learns the step size of every parameter together with the start.",
+        "Li et al. 2017, https://arxiv.org/abs/1707.09835",
+    ),
     "pearl": Entry(
         "robometa.learners.pearl",
         "Pearl",
         "Infers a latent task variable from context and acts on a sample of it; off-policy, with SAC.",
         "Rakelly et al. 2019, https://arxiv.org/abs/1903.08254",
+    ),
+    "promp": Entry(
+        "robometa.learners.promp",
+        "ProMp",
+        "Learns a start from which one policy-gradient step adapts, by clipped steps that credit the exploration too.",
+        "Rothfuss et al. 2018, https://arxiv.org/abs/1810.06784",
+    ),
+    "reptile": Entry(
+        "robometa.learners.reptile",
+        "Reptile",
+        "Learns a start by moving it towards where policy-gradient steps on each task take it.",
+        "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
+    ),
+    "rl2": Entry(
+        "robometa.learners.rl2",
+        "Rl2",
+        "Learns a recurrent policy whose memory, carried through a trial, is what it knows of the task.",
+        "Duan et al. 2016, https://arxiv.org/abs/1611.02779",
     ),
     "random": Entry(
         "robometa.learners.random",
@@ -57,10 +113,34 @@ LEARNERS = {
 
 
 def find(name: str) -> Entry:
-    """The learner of this name.
+    """The learner of this name, or of a file of the user's own: `./mine.py:MyLearner`.
 
     Raises: UserError: If there is none, naming the nearest.
     """
+    from robometa.learners import own
+
+    if own.is_reference(name):
+        return own.read(name)
     if name not in LEARNERS:
-        raise UserError(unknown("learner", name, LEARNERS))
+        raise UserError(unknown("learner", name, LEARNERS) + " (or ./FILE.py:CLASS for one of your own)")
     return LEARNERS[name]
+
+
+def of(name: str, learner: Learner) -> Entry:
+    """The entry that a learner was made from: a file of the user's own may have changed since."""
+    from robometa.learners import own
+
+    return own.MADE.get(type(learner)) or find(name)
+
+
+def label(name: str) -> str:
+    """What a learner is called where space is short: its name, or the class of a file of the user's own."""
+    return name.rpartition(":")[2]
+
+
+def absolute(name: str) -> str:
+    """A learner's name that means the same in every folder."""
+    from robometa.learners import own
+
+    entry = find(name)
+    return f"{entry.path}:{entry.name}" if isinstance(entry, own.OwnEntry) else name

@@ -1,0 +1,149 @@
+"""RL^2: Duan et al. 2016, https://arxiv.org/abs/1611.02779; Wang et al. 2016, https://arxiv.org/abs/1611.05763."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robometa import ppo
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import UserError, require, unknown
+from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.networks import Perceptron, normal_log_density
+from robometa.noise import Noise
+from robometa.normaliser import Normaliser
+from robometa.recurrent import KINDS, Memory
+from robometa.returns import generalised_advantages
+
+
+@dataclass(frozen=True)
+class Config(ppo.Options):
+    """Options of RL^2."""
+
+    tasks: int = 64
+    """Tasks of an iteration."""
+    worlds: int = 4
+    """Worlds of each task; each is a trial of its own."""
+    shots: int = 1
+    """Episodes of a training trial after its first; the memory is carried from one into the next."""
+    memory: str = "gru"
+    """The recurrent network: gru or lstm (the Meta-LSTM)."""
+    memory_size: int = 128
+    """Numbers that it puts out."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the layers from the memory to actions and to values, tanh."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        super().__post_init__()
+        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", memory_size="[1, inf)", hidden="[1, inf)")
+        if self.memory not in KINDS:
+            raise UserError(unknown("memory", self.memory, KINDS))
+
+
+class Network(nn.Module):
+    """A memory of the trial so far, and what it says about actions and returns."""
+
+    def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
+        """Untrained."""
+        super().__init__()
+        self.memory = Memory(config.memory, spaces.observation + spaces.action + 2, config.memory_size, generator)
+        widths = (config.memory_size, *config.hidden)
+        self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
+        self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
+        self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
+
+    def forward(self, inputs: Tensor) -> ppo.Output:
+        """What it says along trials. `[n, time, inputs]`"""
+        remembered = self.memory(inputs)
+        return ppo.Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0])
+
+
+class Rl2:
+    """Learns a memory that learns: the adaptation is the state of a recurrent policy, carried through a trial."""
+
+    configuration: ClassVar[type] = Config
+    pools_worlds: ClassVar[bool] = False
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """An untrained network, its weights drawn from `seed`."""
+        self.config, self.device = config, torch.device(device)
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        self.network = Network(config, spaces, generator).to(self.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normaliser(spaces.observation, device=self.device)
+        self.rewards = Normaliser(1, device=self.device)
+        self.returns = Normaliser(1, device=self.device)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """An empty memory for each world. `[task, world, state]`"""
+        return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+
+    @torch.no_grad()
+    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`"""
+        network, worlds = self.network, adaptation.shape[:2]
+        state = network.memory.step(self._inputs(step).flatten(0, 1), adaptation.flatten(0, 1)).unflatten(0, worlds)
+        mean = network.actor(state[..., : network.memory.size])
+        return mean + network.log_std.exp() * noise, state
+
+    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+        """The same: the memory has seen the rollout."""
+        return adaptation
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on whole trials: what an episode finds out is credited with what later episodes make of it."""
+        config, rollout = self.config, trial.joined()
+        inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
+        action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
+        old = ppo.outputs(self.network, inputs)
+        value = self.returns.undo(old.value)
+        # A trial goes on where an episode ends, and at its own end the value of what would follow is known.
+        nowhere = torch.zeros_like(reward, dtype=torch.bool)
+        advantage = generalised_advantages(
+            reward, value[:, :-1], value[:, 1:], nowhere, nowhere, config.discount, config.gae_lambda
+        )
+        target = advantage + value[:, :-1]
+        self.returns.include(target)
+        experience = ppo.Experience(
+            inputs=(inputs,),
+            action=action,
+            log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
+            advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
+            target=self.returns(target),
+        )
+        metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
+        self.observations.include(rollout.obs)
+        self.rewards.include(reward)
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """Network and statistics; for training also the optimiser."""
+        state = module_state("network", self.network) | optimiser_state("training/optimiser", self.optimiser)
+        for name, normaliser in self._normalisers().items():
+            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes a state back, or the policy's part of one."""
+        load_module("network", self.network, state)
+        for name, normaliser in self._normalisers().items():
+            if under(name, state):
+                normaliser.load(under(name, state))
+        if under("training", state):
+            load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _normalisers(self) -> dict[str, Normaliser]:
+        return {
+            "observations": self.observations,
+            "rewards": self.rewards,
+            "training/returns": self.returns,
+        }
+
+    def _inputs(self, step: Step) -> Tensor:
+        """What the memory takes of a step. `[..., obs + action + 2]`"""
+        obs, reward = self.observations(step.obs), self.rewards(step.last_reward.unsqueeze(-1))
+        return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)

@@ -1,0 +1,57 @@
+"""Running mean and standard deviation of what a learner sees: part of the policy that was trained with them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Normaliser:
+    """Brings numbers to mean 0 and standard deviation 1 by what was seen of them; at first it changes nothing."""
+
+    def __init__(self, size: int, limit: float = 10.0, device: torch.device | str = "cpu") -> None:
+        """For vectors of `size` numbers, cut off at `limit` standard deviations."""
+        self.limit = limit
+        self.count = torch.zeros((), dtype=torch.float64, device=device)
+        self.mean = torch.zeros(size, dtype=torch.float64, device=device)
+        self.variance = torch.ones(size, dtype=torch.float64, device=device)
+        self._shift, self._factor = self.mean.float(), self.variance.float()
+
+    def include(self, values: Tensor) -> None:
+        """Takes more numbers into the statistics. `[..., size]`
+
+        Source: Chan, Golub and LeVeque 1979, on adding up the variances of parts.
+        """
+        flat = values.reshape(-1, self.mean.numel()).double()
+        variance, mean = torch.var_mean(flat, dim=0, correction=0)
+        total = self.count + len(flat)
+        share = len(flat) / total
+        apart = mean - self.mean
+        spread = (1 - share) * self.variance + share * variance
+        self.variance = torch.where(self.count > 0, spread + share * (1 - share) * apart.square(), variance)
+        self.mean, self.count = self.mean + share * apart, total
+        self._prepare()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The numbers, normalised. `[..., size]`, float32"""
+        return ((values - self._shift) * self._factor).clamp(-self.limit, self.limit)
+
+    def undo(self, values: Tensor) -> Tensor:
+        """The numbers that `values` stand for. `[..., size]`"""
+        return values / self._factor + self._shift
+
+    def state(self) -> dict[str, Tensor]:
+        """The statistics."""
+        return {"count": self.count, "mean": self.mean, "variance": self.variance}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+        if state["mean"].shape != self.mean.shape:
+            raise ValueError(f"statistics of {self.mean.numel()} numbers expected, not {state['mean'].numel()}")
+        device = self.mean.device
+        self.count, self.mean, self.variance = (state[name].to(device) for name in ("count", "mean", "variance"))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._shift = self.mean.float()
+        self._factor = self.variance.clamp(min=1e-8).rsqrt().float()

@@ -1,0 +1,172 @@
+"""Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) on batches of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robometa.errors import require
+from robometa.networks import normal_log_density
+from robometa.parallel import for_each_task
+
+CHUNK = 64
+"""Sequences that one thread computes together: the same pieces on every machine."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every learner that trains with PPO can be told."""
+
+    iterations: int = 200
+    """Training iterations."""
+    epochs: int = 5
+    """Passes over an iteration's experience."""
+    minibatches: int = 4
+    """Gradient steps of a pass, each on its share of the sequences."""
+    clip: float = 0.2
+    """How far the probability ratio counts, either way from 1."""
+    learning_rate: float = 7e-4
+    """Of Adam."""
+    final_learning_rate: float = 1e-4
+    """What it falls to, linearly over the training."""
+    discount: float = 0.99
+    """Discount per step, in (0, 1]."""
+    gae_lambda: float = 0.95
+    """Of generalised advantage estimation, in 0..1."""
+    entropy_weight: float = 0.0
+    """Weight of the policy's entropy in the loss."""
+    value_weight: float = 0.5
+    """Weight of the value's squared error in the loss."""
+    gradient_norm: float = 0.5
+    """Longer gradients are cut to this."""
+    initial_std: float = 0.6
+    """Standard deviation of the actions at the start; learned from there."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            epochs="[1, inf)",
+            minibatches="[1, inf)",
+            clip="(0, 1)",
+            learning_rate="(0, inf)",
+            final_learning_rate="(0, inf)",
+            discount="(0, 1]",
+            gae_lambda="[0, 1]",
+            entropy_weight="[0, inf)",
+            value_weight="[0, inf)",
+            gradient_norm="(0, inf)",
+            initial_std="(0, inf)",
+        )
+
+
+class Output(NamedTuple):
+    """What a policy says about sequences."""
+
+    mean: Tensor
+    """Of the actions. `[n, time, action]`"""
+    log_std: Tensor
+    """Of the actions; broadcasts against the mean."""
+    value: Tensor
+    """Normalised prediction of the return. `[n, time]`"""
+
+
+class ActorCritic(Protocol):
+    """A network that `update` can train."""
+
+    def __call__(self, *inputs: Tensor) -> Output:
+        """What it says about sequences. `[n, time, ...]` each"""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained."""
+
+
+class Experience(NamedTuple):
+    """What `update` learns from."""
+
+    inputs: tuple[Tensor, ...]
+    """What the network takes. `[n, time or longer, ...]` each"""
+    action: Tensor
+    """As emitted, before any clipping. `[n, time, action]`"""
+    log_density: Tensor
+    """Of the actions under the policy that acted. `[n, time]`"""
+    advantage: Tensor
+    """`[n, time]`"""
+    target: Tensor
+    """Returns, normalised as the network's values are. `[n, time]`"""
+
+
+def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
+    """What a network says about all sequences, without gradients, a piece at a time."""
+
+    def of_piece(*piece: Tensor) -> Output:
+        with torch.no_grad():
+            return network(*piece)
+
+    found = for_each_task(of_piece, *(part.split(CHUNK) for part in inputs))
+    mean, log_std, value = zip(*found, strict=True)
+    return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
+
+
+def update(
+    network: ActorCritic,
+    optimiser: torch.optim.Optimizer,
+    experience: Experience,
+    options: Options,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Takes the gradient steps of an iteration and returns what to log.
+
+    A minibatch is cut into pieces that threads share out; their gradients are added up in the pieces' order.
+    """
+    parameters = list(network.parameters())
+    _set_learning_rate(optimiser, options)
+    rows = []
+    count = len(experience.action)
+    for _ in range(options.epochs):
+        order = torch.randperm(count, generator=generator).to(experience.action.device)
+        for members in order.tensor_split(min(options.minibatches, count)):
+
+            def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[list[Tensor], Tensor]:
+                loss, row = _loss(network, experience, piece, options)
+                share = len(piece) / whole
+                return list(torch.autograd.grad(share * loss, parameters)), share * row
+
+            gradients, shares = zip(*for_each_task(of_piece, members.split(CHUNK)), strict=True)
+            for parameter, *pieces in zip(parameters, *gradients, strict=True):
+                parameter.grad = torch.stack(pieces).sum(dim=0) if len(pieces) > 1 else pieces[0]
+            norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
+            optimiser.step()
+            rows.append(torch.cat((torch.stack(shares).sum(dim=0), norm.reshape(1))))
+    names = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
+    return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, options: Options) -> None:
+    # Adam itself counts the gradient steps that were taken.
+    taken = max((int(entry["step"]) for entry in optimiser.state.values()), default=0)
+    share = min(taken / (options.iterations * options.epochs * options.minibatches), 1.0)
+    for group in optimiser.param_groups:
+        group["lr"] = options.learning_rate + share * (options.final_learning_rate - options.learning_rate)
+
+
+def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """The loss on some sequences, and what to log of it."""
+    action, advantage = experience.action[piece], experience.advantage[piece]
+    time = action.shape[1]
+    mean, log_std, value = network(*(part[piece, :time] for part in experience.inputs))
+    log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
+    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+    value_loss = (value - experience.target[piece]).square().mean()
+    entropy = log_std.sum(dim=-1).mean()  # but for a constant
+    loss = policy_loss + options.value_weight * value_loss - options.entropy_weight * entropy
+    beyond = ((ratio - 1).abs() > options.clip).float().mean()
+    kl = (ratio - 1 - log_ratio).mean()  # Schulman's estimate, which cannot be negative
+    return loss, torch.stack((policy_loss, value_loss, entropy, kl, beyond)).detach()
