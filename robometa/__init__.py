@@ -13,6 +13,7 @@ from robometa.sim.registration import register_once_loaded
 if TYPE_CHECKING:
     from robometa.errors import UserError
     from robometa.evaluation import Report, evaluate
+    from robometa.merging import merge
     from robometa.recording import record
     from robometa.suites import Suite, Task
     from robometa.suites import load as load_suite
@@ -23,6 +24,7 @@ PLACES = {
     "UserError": ("robometa.errors", "UserError"),
     "Report": ("robometa.evaluation", "Report"),
     "evaluate": ("robometa.evaluation", "evaluate"),
+    "merge": ("robometa.merging", "merge"),
     "record": ("robometa.recording", "record"),
     "Suite": ("robometa.suites", "Suite"),
     "Task": ("robometa.suites", "Task"),
@@ -40,6 +42,7 @@ __all__ = [
     "UserError",
     "evaluate",
     "load_suite",
+    "merge",
     "record",
     "resume",
     "suite_names",

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robometa import learners, suites
+from robometa.learners import own
 from robometa.suites import Suite
 
 if TYPE_CHECKING:
@@ -21,9 +22,19 @@ TEMPLATE = """\
 | suite | `{{ suite.name }}`, horizon {{ suite.horizon }}, hash `{{ suite.content_hash[:16] }}` |
 | source | {{ suite.source }} |
 | learner | `{{ learner }}` ({{ paper }}), {{ training.preset }} configuration |
-| training | {{ training.iterations }} iterations, {{ "{:,}".format(training.environment_steps) }} environment steps, \
-{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores, \
-seed {{ training.seed }} |
+{% if fingerprint %}\
+| its file | `{{ reference }}`, SHA-256 `{{ fingerprint }}` |
+{% endif %}\
+{% if merged %}\
+| merged | {% for part in merged %}\
+{{ "%g" % part.weight }} of `{{ part.policy }}` \
+(suite `{{ part.suite }}`, seed {{ part.seed }}, tensors `{{ part.sha256[:16] }}`){{ " and " if not loop.last }}\
+{% endfor %}, averaged tensor by tensor |
+{% endif %}\
+| training | {{ "together " if merged }}{{ training.iterations }} iterations, \
+{{ "{:,}".format(training.environment_steps) }} environment steps, \
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores\
+{{ ", seed %s" % training.seed if not merged }} |
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 
@@ -39,14 +50,23 @@ reach {{ words_of(report.random.interval(0)) }}.
 {{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
 {{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
 {% endfor %}
+{% elif merged %}
+Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
+
 {% else %}
 Mean return in the last training iteration, exploring: {% for name, value in training.last_returns.items() %}\
 {{ "before adaptation" if name == "return_0" else "after shot " ~ name[7:] }} {{ value | round(1) }}\
 {{ ", " if not loop.last }}{% endfor %}. Measure it on held-out tasks with `robometa evaluate`.
 
 {% endif %}
-Train it again: `robometa train {{ suite_file }} {{ learner }} --seed {{ training.seed }}{{ command }}`
-
+{% if merged %}\
+Merge it again: `robometa merge {{ merged[0].policy }} {{ merged[1].policy }} \
+--weight {{ "%g" % merged[0].weight }}`. Its options are the first's\
+{% for name, value in training["merged_options"].items() %}{{ "; in the second " if loop.first else ", " }}\
+`{{ name }}` was {{ value }}{% endfor %}.
+{% else %}\
+Train it again: `robometa train {{ suite_file }} {{ reference }} --seed {{ training.seed }}{{ command }}`
+{% endif %}
 <details><summary>Options</summary>
 
 {% for name, value in options.items() %}- `{{ name }}`: {{ value }}
@@ -57,11 +77,11 @@ Train it again: `robometa train {{ suite_file }} {{ learner }} --seed {{ trainin
 
 def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], report: Any = None) -> str:
     """The card of a trained policy, with what an evaluation reported of it if there was one."""
-    entry = learners.find(name)
+    entry = learners.of(name, learner)
     presets = entry.presets()
     preset = presets[training["preset"]]
     plain, options = asdict(preset), asdict(learner.config)
-    from_suite = suite.learner.get(name, {})
+    from_suite = suite.learner.get(own.short(name), {})
     changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
     command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
     command += "".join(f" --{key.replace('_', '-')} {_words(value)}" for key, value in changed.items())
@@ -69,12 +89,15 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
 
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
     return template.render(
-        learner=name,
+        learner=learners.label(name),
+        reference=own.short(name),
+        fingerprint=entry.fingerprint(),
         about=entry.about,
         paper=entry.paper,
         suite=suite,
         suite_file=suite.name if suite.name in suites.names() else suite.path.name,
         training=training,
+        merged=training.get("merged"),
         options=options,
         command=command,
         report=report,

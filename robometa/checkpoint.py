@@ -17,6 +17,7 @@ from torch import Tensor
 from robometa import learners, suites
 from robometa.data import Spaces
 from robometa.errors import UserError
+from robometa.learners import own
 from robometa.learners.protocol import Learner
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
@@ -83,32 +84,44 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
     state = {key: value for key, value in learner.state().items() if not key.startswith("training/")}
     description = {
         "kind": "policy",
-        "learner": name,
+        "learner": own.short(name),
         "config": asdict(learner.config),
         "suite": suite_reference(suite),
         "suite_hash": suite.content_hash,
         "spaces": asdict(spaces_of(suite)),
         "training": training,
     }
+    fingerprint = learners.of(name, learner).fingerprint()
+    if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
+        description["learner_sha256"] = fingerprint
     save(folder, state, description, {"README.md": card})
 
 
-def load_policy(folder: Path, suite: Suite | None = None, device: str = "cpu") -> tuple[Learner, Suite, dict[str, Any]]:
-    """A trained learner, the suite to run it on (its own if None is given), and its manifest.
+def load_policy(
+    folder: Path, suite: Suite | None = None, device: str = "cpu", learner: str | None = None
+) -> tuple[Learner, Suite, dict[str, Any]]:
+    """A trained learner, the suite to run it on, and its manifest.
 
-    Raises: UserError: If the folder is not a whole policy, its sizes are not the suite's, or its own suite has changed
-        since it was trained (the suite as it is now can be passed).
+    Args:
+        folder: The policy's.
+        suite: Its own if None.
+        device: Where the learner's tensors shall be.
+        learner: `FILE.py:CLASS` of a policy that was trained with a learner of somebody's own. A manifest names such a
+            file but never makes it run.
+    Raises: UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not
+        given, or its own suite has changed since it was trained (the suite as it is now can be passed).
     """
     state, manifest = load(folder, "policy")
     try:
-        name, options, sizes = manifest["learner"], dict(manifest["config"]), Spaces(**manifest["spaces"])
-        own, known_hash = manifest["suite"], manifest["suite_hash"]
+        name, options, sizes = str(manifest["learner"]), dict(manifest["config"]), Spaces(**manifest["spaces"])
+        manifest["learner"] = name = own.of_policy(name, manifest.get("learner_sha256"), learner, folder)
+        its_suite, known_hash = manifest["suite"], manifest["suite_hash"]
         if suite is None:
-            suite = suites.load(own)
+            suite = suites.load(its_suite)
             if suite.content_hash != known_hash:
                 raise UserError(
-                    f"suite {own} is no longer the one that {folder} was trained on; "
-                    f"--suite {own} runs the policy on it as it is now"
+                    f"suite {its_suite} is no longer the one that {folder} was trained on; "
+                    f"--suite {its_suite} runs the policy on it as it is now"
                 )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
@@ -117,12 +130,12 @@ def load_policy(folder: Path, suite: Suite | None = None, device: str = "cpu") -
             f"{folder} sees {sizes.observation} and moves {sizes.action} numbers, "
             f"but suite {suite.name} has {spaces_of(suite).observation} and {spaces_of(suite).action}"
         )
-    learner = build(name, options, suite, seed=0, device=device)
+    trained = build(name, options, suite, seed=0, device=device)
     try:
-        learner.load(state)
+        trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
-    return learner, suite, manifest
+    return trained, suite, manifest
 
 
 def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: str = "cpu") -> Learner:
@@ -134,7 +147,7 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
         config = kind.configuration(**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
     return kind(config, spaces_of(suite), seed, device)
 

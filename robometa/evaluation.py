@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa import card, checkpoint
+from robometa import card, checkpoint, learners
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
@@ -135,6 +135,7 @@ def evaluate(
     worlds: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    learner: str | None = None,
 ) -> Report:
     """Measures how a trained policy adapts to the held-out tasks of a suite.
 
@@ -147,18 +148,19 @@ def evaluate(
             it learns from, and None stands for as many as in training.
         seed: Of resets and exploration.
         threads: Threads that step the simulation.
+        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
     Raises: UserError: If the policy, its sizes or a number asked for is wrong.
     """
-    learner, suite, manifest = checkpoint.load_policy(Path(policy), suite)
+    trained, suite, manifest = checkpoint.load_policy(Path(policy), suite, learner=learner)
     return measure(
-        learner,
+        trained,
         suite,
         split=split,
         shots=shots,
         worlds=worlds,
         seed=seed,
         threads=threads,
-        name=manifest["learner"],
+        name=learners.label(manifest["learner"]),
         policy=str(policy),
     )
 
@@ -218,10 +220,10 @@ def measure(
     )
 
 
-def write_card(policy: Path, report: Report) -> None:
+def write_card(policy: Path, report: Report, learner: str | None = None) -> None:
     """Writes a policy's card anew, with what was measured."""
-    learner, suite, manifest = checkpoint.load_policy(policy)
-    text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
+    trained, suite, manifest = checkpoint.load_policy(policy, learner=learner)
+    text = card.text(manifest["learner"], trained, suite, manifest["training"], report)
     aside = policy / ".README.md.writing"
     aside.write_text(text, encoding="utf-8")
     aside.rename(policy / "README.md")

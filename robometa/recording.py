@@ -10,7 +10,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from robometa import checkpoint
+from robometa import checkpoint, learners
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.learners.protocol import Adaptation, Learner
@@ -38,6 +38,7 @@ def record(
     width: int = 1280,
     height: int = 480,
     gif: bool = True,
+    learner: str | None = None,
 ) -> tuple[Path, ...]:
     """Records how a policy adapts to one task, and returns the files written.
 
@@ -55,6 +56,7 @@ def record(
         width: Pixels; an odd number loses one.
         height: Pixels; an odd number loses one.
         gif: Whether to write a GIF beside the `.mp4`.
+        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
     Raises: UserError: If the policy, a number asked for or the place to write to is wrong, or nothing can draw here.
     """
     policy = Path(policy)
@@ -63,20 +65,20 @@ def record(
     for name, value, low, high in zip(("width", "height"), (width, height), SMALLEST, LARGEST, strict=True):
         if not low <= value <= high:
             raise UserError(f"{name} must be from {low} to {high} pixels, not {value}")
-    learner, suite, manifest = checkpoint.load_policy(policy, suite)
+    trained, suite, manifest = checkpoint.load_policy(policy, suite, learner=learner)
     known = len(suite.tasks(split))
     if not 0 <= task < known:
         raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {known - 1}")
     targets = _targets(policy, task, None if out is None else Path(out), gif)
     backend = backends.find()
     video.ffmpeg()
-    episodes = play(learner, suite, split, task, shots, seed)
+    episodes = play(trained, suite, split, task, shots, seed)
     drawn = staging.film(
         suite,
         suite.tasks(split)[task],
         episodes,
         where=f"{'held-out' if split == 'test' else 'training'} task {task}",
-        learner=str(manifest["learner"]),
+        learner=learners.label(manifest["learner"]),
         size=(width // 2 * 2, height // 2 * 2),
         gif=any(path.suffix == ".gif" for path in targets),
     )

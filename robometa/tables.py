@@ -109,7 +109,9 @@ def print_learners() -> None:
     for name, entry in learners.LEARNERS.items():
         table.add_row(name, entry.paper, entry.about)
     Console().print(table, highlight=False)
-    print("\none of them with its options: robometa learners NAME")
+    print(
+        "\none of them with its options: robometa learners NAME; one of your own: robometa learners ./mine.py:MyLearner"
+    )
 
 
 def print_learner(name: str) -> None:
@@ -117,12 +119,12 @@ def print_learner(name: str) -> None:
     entry = learners.find(name)
     presets = entry.presets()
     console = Console()
-    console.print(f"[bold]{name}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
+    console.print(f"[bold]{learners.label(name)}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
     table = _table("option", *presets, "meaning")
     meanings = _meanings(type(next(iter(presets.values()))))
     for option in asdict(next(iter(presets.values()))):
         values = [str(asdict(preset)[option]) for preset in presets.values()]
-        table.add_row(f"--{option.replace('_', '-')}", *values, meanings[option])
+        table.add_row(f"--{option.replace('_', '-')}", *values, meanings.get(option, ""))
     console.print(table, highlight=False)
 
 

@@ -17,6 +17,7 @@ import torch
 from robometa import card, checkpoint, learners, suites
 from robometa.data import Trial
 from robometa.errors import UserError, unknown
+from robometa.learners import own
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.run_folder import METRICS, TIMINGS, RunFolder
@@ -50,7 +51,7 @@ def train(
 
     Args:
         suite: A shipped suite's name, a suite file, or a suite.
-        learner: The learner's name.
+        learner: The learner's name, or the file and class of one of your own: `./mine.py:MyLearner`.
         options: Of the learner; they override the suite file's, which override the preset's.
         preset: Which of the learner's configurations to start from; its first if None.
         seed: Of everything random.
@@ -62,14 +63,17 @@ def train(
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
+    learner = learners.absolute(learner)
     options = resolve_options(suite, learner, options or {}, preset)
     trained = checkpoint.build(learner, options, suite, seed)
-    run = RunFolder(Path(folder) if folder is not None else Path("runs") / f"{suite.name}-{learner}-{seed}")
+    default = Path("runs") / f"{suite.name}-{learners.label(learner)}-{seed}"
+    run = RunFolder(Path(folder) if folder is not None else default)
     engine = CpuEngine(suite, trained.config.tasks, trained.config.worlds, threads)
     configuration = {
         "suite": checkpoint.suite_reference(suite),
         "suite_hash": suite.content_hash,
         "learner": learner,
+        "learner_sha256": learners.of(learner, trained).fingerprint(),
         "preset": preset or next(iter(learners.find(learner).presets())),
         "config": asdict(trained.config),
         "seed": seed,
@@ -81,7 +85,9 @@ def train(
     return _train(run, suite, trained, engine, configuration, first=0, steps=0)
 
 
-def resume(folder: str | Path, threads: int | None = None, iterations: int | None = None) -> Path:
+def resume(
+    folder: str | Path, threads: int | None = None, iterations: int | None = None, learner: str | None = None
+) -> Path:
     """Goes on with a run from its newest whole checkpoint to its end, and returns the policy's folder.
 
     What comes out is bit for bit what would have come out had it never been interrupted.
@@ -91,18 +97,21 @@ def resume(folder: str | Path, threads: int | None = None, iterations: int | Non
         threads: Threads that step the simulation; all processors if None.
         iterations: Another end than the one it was started with: later, to train longer, or as early as the newest
             checkpoint, to take the policy from there.
-    Raises: UserError: If there is no such run, its suite has changed since, or it is beyond the end asked for.
+        learner: Where the file of a learner of your own is now, if it was moved or changed: `./mine.py:MyLearner`.
+    Raises: UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
+        end asked for.
     """
     run = RunFolder(Path(folder))
     configuration = run.configuration()
     try:
         suite = suites.load(configuration["suite"])
         _ = [configuration[key] for key in TAKEN_OVER]
-        learner, seed, options = configuration["learner"], int(configuration["seed"]), configuration["config"]
+        seed, options, told = int(configuration["seed"]), configuration["config"], str(configuration["learner"])
+        name = own.of_run(told, configuration.get("learner_sha256"), learner, run.path)
         options |= {} if iterations is None else {"iterations": iterations}
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {folder} was started on")
-        trained = checkpoint.build(learner, options, suite, seed)
+        trained = checkpoint.build(name, options, suite, seed)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder} cannot be resumed: its run.json is damaged ({error!r})") from None
     saved = run.newest_checkpoint()
@@ -112,6 +121,8 @@ def resume(folder: str | Path, threads: int | None = None, iterations: int | Non
         trained.load(state)
     if first > trained.config.iterations:
         raise UserError(f"{folder} is at iteration {first} already, beyond {trained.config.iterations}")
+    fingerprint = learners.of(name, trained).fingerprint()
+    configuration |= {"learner": learners.absolute(name), "learner_sha256": fingerprint}
     run.configure(configuration)
     run.cut(first)
     engine = CpuEngine(suite, trained.config.tasks, trained.config.worlds, threads)
@@ -130,8 +141,9 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
     mistakes = [
         unknown("learner", name, learners.LEARNERS, suite.path.name)
         for name in suite.learner
-        if name not in learners.LEARNERS
+        if name not in learners.LEARNERS and not own.is_reference(name)
     ]
+    learner = own.short(learner)
     from_suite = suite.learner.get(learner, {}) if preset in (None, next(iter(presets))) else {}
     for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
         mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
@@ -169,7 +181,7 @@ def _train(
     """The training loop from iteration `first` on."""
     config, seed, name = learner.config, configuration["seed"], configuration["learner"]
     preset = configuration["preset"]
-    title = f"{name} ({preset} configuration) on {suite.name}, seed {seed}: {run.path}"
+    title = f"{learners.label(name)} ({preset} configuration) on {suite.name}, seed {seed}: {run.path}"
     saved_at = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(torch_on(configuration["torch_threads"]))

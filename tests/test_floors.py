@@ -20,9 +20,9 @@ FLOORS = (
     # 3: where they meet
     {"trial", "checkpoint", "card", "screen"},
     # 4: the verbs
-    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor"},
+    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging"},
     # 5: the command line
-    {"cli"},
+    {"cli", "arguments"},
     # 6: the doors
     {"__main__", ""},
 )
