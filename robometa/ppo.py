@@ -113,6 +113,16 @@ def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
     return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
 
 
+def cut(experience: Experience, pieces: int) -> Experience:
+    """The same experience with every sequence cut into equal pieces, each a sequence of its own."""
+
+    def shorter(part: Tensor) -> Tensor:
+        return part.unflatten(1, (pieces, -1)).flatten(0, 1)
+
+    inputs = tuple(shorter(part) for part in experience.inputs)
+    return Experience(inputs, *(shorter(part) for part in experience[1:]))  # type: ignore[arg-type]
+
+
 def update(
     network: ActorCritic,
     optimiser: torch.optim.Optimizer,

@@ -33,5 +33,22 @@ class Memory(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`"""
-        outputs, _ = self.cell(inputs.transpose(0, 1))
-        return outputs.transpose(0, 1)
+        return self.read(inputs, inputs.new_zeros(len(inputs), self.state_size))[0]
+
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs along sequences that begin with a memory, and the states at their ends.
+
+        Args:
+            inputs: `[n, time, inputs]`
+            start: `[n, state]`
+        Returns: `[n, time, size]` and `[n, state]`
+        """
+        parts = tuple(part.unsqueeze(0).contiguous() for part in start.split(self.size, dim=-1))
+        outputs, end = self.cell(inputs.transpose(0, 1), parts if len(parts) > 1 else parts[0])
+        end = torch.cat(end, dim=-1) if isinstance(end, tuple) else end
+        return outputs.transpose(0, 1), end[0]
+
+
+def pieces_of(time: int, least: int) -> int:
+    """Into how many equal pieces a sequence can be cut that are at least so many steps long; 1 if it is shorter."""
+    return next(count for count in range(max(time // least, 1), 0, -1) if time % count == 0)

@@ -15,7 +15,8 @@ from robometa.learners.state import load_module, load_optimiser, module_state, o
 from robometa.networks import Perceptron, normal_log_density
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
-from robometa.recurrent import KINDS, Memory
+from robometa.parallel import for_each_task
+from robometa.recurrent import KINDS, Memory, pieces_of
 from robometa.returns import generalised_advantages
 
 
@@ -33,13 +34,23 @@ class Config(ppo.Options):
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
     memory_size: int = 128
     """Numbers that it puts out."""
+    backpropagation: int = 100
+    """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that make no sense."""
         super().__post_init__()
-        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", memory_size="[1, inf)", hidden="[1, inf)")
+        require(
+            self,
+            tasks="[1, inf)",
+            worlds="[1, inf)",
+            shots="[0, inf)",
+            memory_size="[1, inf)",
+            backpropagation="[1, inf)",
+            hidden="[1, inf)",
+        )
         if self.memory not in KINDS:
             raise UserError(unknown("memory", self.memory, KINDS))
 
@@ -56,10 +67,14 @@ class Network(nn.Module):
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
         self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
 
-    def forward(self, inputs: Tensor) -> ppo.Output:
-        """What it says along trials. `[n, time, inputs]`"""
-        remembered = self.memory(inputs)
-        return ppo.Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0])
+    def forward(self, inputs: Tensor, start: Tensor) -> ppo.Output:
+        """What it says along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`"""
+        return self.read(inputs, start[:, 0])[0]
+
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[ppo.Output, Tensor]:
+        """The same, and the memory at the end. `[n, time, inputs]`, `[n, state]`"""
+        remembered, end = self.memory.read(inputs, start)
+        return ppo.Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0]), end
 
 
 class Rl2:
@@ -99,7 +114,7 @@ class Rl2:
         config, rollout = self.config, trial.joined()
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
         action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
-        old = ppo.outputs(self.network, inputs)
+        old, starts = self._read(inputs)
         value = self.returns.undo(old.value)
         # A trial goes on where an episode ends, and at its own end the value of what would follow is known.
         nowhere = torch.zeros_like(reward, dtype=torch.bool)
@@ -108,13 +123,14 @@ class Rl2:
         )
         target = advantage + value[:, :-1]
         self.returns.include(target)
-        experience = ppo.Experience(
-            inputs=(inputs,),
+        whole = ppo.Experience(
+            inputs=(inputs[:, :-1], starts),
             action=action,
             log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
             advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
             target=self.returns(target),
         )
+        experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         self.rewards.include(reward)
@@ -135,6 +151,31 @@ class Rl2:
                 normaliser.load(under(name, state))
         if under("training", state):
             load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _read(self, inputs: Tensor) -> tuple[ppo.Output, Tensor]:
+        """What the network says along whole trials, and the memories at the start of each of their pieces.
+
+        Args:
+            inputs: `[trial, time + 1, inputs]`
+        Returns: Outputs `[trial, time + 1]`, and memories `[trial, piece, state]`.
+        """
+        count = pieces_of(inputs.shape[1] - 1, self.config.backpropagation)
+
+        def of_some(some: Tensor) -> tuple[Tensor, ...]:
+            state = some.new_zeros(len(some), self.network.memory.state_size)
+            starts, said = [], []
+            for piece in (*some[:, :-1].chunk(count, dim=1), some[:, -1:]):
+                starts.append(state)
+                with torch.no_grad():  # which each thread has to be told
+                    output, state = self.network.read(piece, state)
+                said.append(output)
+            mean, value = (torch.cat([getattr(part, name) for part in said], dim=1) for name in ("mean", "value"))
+            return mean, value, torch.stack(starts[:-1], dim=1)
+
+        mean, value, starts = (
+            torch.cat(parts) for parts in zip(*for_each_task(of_some, inputs.split(ppo.CHUNK)), strict=True)
+        )
+        return ppo.Output(mean, self.network.log_std.detach(), value), starts
 
     def _normalisers(self) -> dict[str, Normaliser]:
         return {

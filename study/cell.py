@@ -1,0 +1,111 @@
+"""Trains and evaluates one cell of the plan, and writes what came out: `python -m study.cell SUITE NAME`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robometa import evaluate, resume, suites, train, write_card
+from robometa.checkpoint import build
+from robometa.evaluation import Report, Scores, measure
+from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
+from study import plan
+
+POINTS = 100
+"""Points of a learning curve at the most."""
+
+
+def fill(cell: plan.Cell, shots: int) -> None:
+    """Trains, or goes on with, evaluates, and writes the cell's record."""
+    suite = suites.load(cell.suite)
+    training: dict[str, Any] = {"environment_steps": 0, "wall_seconds": 0.0, "processor_seconds": 0.0, "curve": {}}
+    if cell.learner == "random":
+        report = measure(build("random", {}, suite, cell.seed), suite, shots=shots, seed=cell.seed, name="random")
+    else:
+        if (cell.run / "run.json").is_file():
+            policy = resume(cell.run)
+        else:
+            policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
+        report = evaluate(policy, shots=shots, seed=cell.seed)
+        report.save(policy)
+        write_card(policy, report)
+        training = trained(RunFolder(cell.run))
+    record = {
+        "suite": cell.suite,
+        "suite_hash": report.suite_hash,
+        "learner": cell.learner,
+        "seed": cell.seed,
+        "options": dict(cell.options),
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        **training,
+        **scores_of(report),
+    }
+    write(cell.record, record)
+
+
+def trained(run: RunFolder) -> dict[str, Any]:
+    """What a training took, and its curve: mean returns of the exploring episodes against environment steps."""
+    rows, timings = run.rows(METRICS), run.rows(TIMINGS)
+    every = rows[:: max(1, len(rows) // POINTS)]
+    names = [name for name in rows[0] if name.startswith("return_")]
+    return {
+        "configuration": run.configuration()["config"],
+        "environment_steps": rows[-1]["steps"],
+        "wall_seconds": round(sum(row["sampling"] + row["update"] for row in timings), 1),
+        "processor_seconds": round(sum(row["processor"] for row in timings), 1),
+        "sampling_share": round(
+            sum(row["sampling"] for row in timings) / sum(r["sampling"] + r["update"] for r in timings), 3
+        ),
+        "curve": {
+            "steps": [row["steps"] for row in every],
+            **{name: [round(row[name], 2) for row in every] for name in names},
+        },
+    }
+
+
+def scores_of(report: Report) -> dict[str, Any]:
+    """Returns of every shot and task, mean over the worlds of a task."""
+
+    def by_task(scores: Scores) -> list[list[float]]:
+        return np.round(scores.returns.mean(axis=2), 3).tolist()
+
+    return {
+        "split": report.split,
+        "worlds": report.exploring.returns.shape[2],
+        "tasks": list(report.tasks),
+        "episodes_seen": list(report.episodes_seen),
+        "steps_seen": list(report.steps_seen),
+        "mean_action": by_task(report.mean_action),
+        "exploring": by_task(report.exploring),
+        "random": by_task(report.random)[0],
+    }
+
+
+def machine() -> str:
+    """The processor that this ran on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record aside, then puts it in its place in one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.writing")
+    aside.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    aside.rename(path)
+
+
+if __name__ == "__main__":
+    chosen = plan.read()
+    fill(next(cell for cell in chosen.cells if (cell.suite, cell.name) == tuple(sys.argv[1:])), chosen.shots)

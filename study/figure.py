@@ -1,0 +1,67 @@
+"""The figures of the results: returns against experience of the task, and learning curves of the long runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+from study import plan
+
+if TYPE_CHECKING:
+    from study.table import Row
+
+LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
+"""What stands as a horizontal line, and its colour."""
+
+
+def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
+    """Return against episodes of the task seen: a line per learner with its interval; random and oracle across."""
+    figure, panel = pyplot.subplots(figsize=(9, 5))
+    colours = pyplot.get_cmap("tab20")
+    moving = [row for row in rows if row.learner not in LINES]
+    for number, row in enumerate(moving):
+        middle, low, high = zip(*row.mean_action, strict=True)
+        colour = colours(number % 20)
+        panel.plot(row.episodes_seen, middle, marker="o", markersize=3, color=colour, label=row.learner)
+        panel.fill_between(row.episodes_seen, low, high, color=colour, alpha=0.15, linewidth=0)
+    for row in rows:
+        if row.learner in LINES:
+            panel.axhline(row.mean_action[0][0], color=LINES[row.learner], linestyle="--", linewidth=1)
+            panel.annotate(row.learner, (1.0, row.mean_action[0][0]), xycoords=("axes fraction", "data"), va="center")
+    panel.set_xscale("symlog", linthresh=1)
+    panel.set_xticks([0, 1, 2, 3, 10, 20, 40, 60], ["0", "1", "2", "3", "10", "20", "40", "60"])
+    panel.set_xlabel("episodes of the task seen")
+    panel.set_ylabel("return of an episode, mean actions")
+    panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
+    panel.grid(alpha=0.2)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, fontsize=8, ncols=2)
+    _save(figure, picture)
+
+
+def curves(cells: list[plan.Cell], picture: Path) -> None:
+    """Return of each training's last rollout, exploring, against environment steps."""
+    figure, panel = pyplot.subplots(figsize=(9, 4))
+    for cell in cells:
+        curve = json.loads(cell.record.read_text(encoding="utf-8"))["curve"]
+        last = max(name for name in curve if name.startswith("return_"))
+        panel.plot([steps / 1e6 for steps in curve["steps"]], curve[last], label=cell.learner)
+    panel.set_xlabel("environment steps, millions")
+    panel.set_ylabel("return after adaptation, exploring")
+    panel.grid(alpha=0.2)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, fontsize=8)
+    _save(figure, picture)
+
+
+def _save(figure: pyplot.Figure, picture: Path) -> None:
+    figure.tight_layout()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)

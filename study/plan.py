@@ -1,0 +1,91 @@
+"""What the table is made of: cells, each one learner trained on one suite with one seed."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robometa import learners, suites
+from robometa.errors import UserError, unknown
+from robometa.training import resolve_options
+
+PLAN = Path(__file__).parent / "plan.toml"
+RESULTS = Path("results")
+FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
+"""What is not meta-trained: it learns each held-out task from nothing."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its evaluation."""
+
+    suite: str
+    learner: str
+    seed: int
+    options: tuple[tuple[str, Any], ...]
+    """What the plan says about it: options of the learner, or `steps` and `tasks` of one that learns from scratch."""
+    long: bool = False
+    """Whether it is a long run, outside the common budget."""
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{'long-' if self.long else ''}{self.learner}-{self.seed}"
+
+    @property
+    def record(self) -> Path:
+        """Where its result is kept."""
+        return RESULTS / "cells" / self.suite / f"{self.name}.json"
+
+    @property
+    def run(self) -> Path:
+        """Where it trains."""
+        return Path("runs") / "results" / self.suite / self.name
+
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return self.record.is_file()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the table should hold."""
+
+    core_minutes: float
+    """Processor time of a training: ten minutes of two cores are 20."""
+    shots: int
+    """Shots of every evaluation."""
+    cells: tuple[Cell, ...]
+
+
+def read(path: Path = PLAN) -> Plan:
+    """The plan of a file.
+
+    Raises: UserError: If it names a suite, a learner or an option that does not exist.
+    """
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    cells = []
+    for kind, seeds in (("table", table["seeds"]), ("long", table["long_seeds"])):
+        for name, rows in table[kind].items():
+            suite = suites.load(name)
+            for learner, options in rows.items():
+                if learner not in FROM_SCRATCH:
+                    resolve_options(suite, learner, {key: _frozen(value) for key, value in options.items()})
+                elif set(options) - {"steps", "tasks"}:
+                    raise UserError(unknown("option", sorted(set(options))[0], ("steps", "tasks"), str(path)))
+                frozen = tuple((key, _frozen(value)) for key, value in options.items())
+                cells += [Cell(name, learner, seed, frozen, kind == "long") for seed in seeds]
+    # Seed by seed, so that a table that is not finished compares all learners.
+    cells.sort(key=lambda cell: (cell.long, cell.seed))
+    return Plan(table["core_minutes"], table["shots"], tuple(cells))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def known(learner: str) -> bool:
+    """Whether a name stands for something that can be in the table."""
+    return learner in FROM_SCRATCH or learner in learners.LEARNERS

@@ -1,0 +1,158 @@
+"""The table of results and its figures, made of the records that are there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from robometa import reference, suites
+from robometa.evaluation import interquartile_mean
+from study import figure, plan
+
+HEAD = """\
+# Results
+
+Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
+about {budget:g} core-minutes ({half:g} minutes of two cores) a seed with the options in `study/plan.toml`, and was
+evaluated on the suite's held-out tasks, 20 episodes of each at every shot (`robometa evaluate`). Returns are those of
+mean actions: interquartile mean over tasks and seeds [95 % stratified bootstrap interval, seeds resampled within each
+task; none with one seed]. *Gap closed* is how far the last shot is from a policy that does not adapt (0 %) to an oracle
+that sees the task's parameters (100 %), both trained within the same budget. *Episodes seen* are those of the task that
+an adaptation has learned from by then: 20 at once where it pools the worlds of a task, one at a time where every world
+is a trial of its own.
+"""
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a learner on a suite."""
+
+    learner: str
+    seeds: tuple[int, ...]
+    wanted: int
+    """How many seeds the plan asks for."""
+    episodes_seen: tuple[float, ...]
+    """`[shot]`"""
+    mean_action: tuple[Interval, ...]
+    """Interquartile mean and its interval. `[shot]`"""
+    exploring: tuple[Interval, ...]
+    """`[shot]`"""
+    environment_steps: float
+    """Of a training, mean over seeds."""
+    wall_minutes: float
+    core_minutes: float
+    random: Interval
+    """Of random actions on the same tasks."""
+
+
+def write(chosen: plan.Plan) -> None:
+    """Writes table, figures, and the references that evaluations are measured against."""
+    text = HEAD.format(budget=chosen.core_minutes, half=chosen.core_minutes / 2)
+    tables = {}
+    for suite in dict.fromkeys(cell.suite for cell in chosen.cells):
+        cells = [cell for cell in chosen.cells if cell.suite == suite]
+        rows = [row_of([cell for cell in cells if cell.learner == name and not cell.long]) for name in _learners(cells)]
+        known = [row for row in rows if row is not None]
+        refer(suite, known)
+        if known:
+            figure.adaptation(suite, known, plan.RESULTS / f"{suite}.png")
+        text += section(suite, cells, known)
+        tables[suite] = [asdict(row) for row in known]
+    plan.RESULTS.mkdir(exist_ok=True)
+    (plan.RESULTS / "README.md").write_text(text, encoding="utf-8")
+    (plan.RESULTS / "table.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+
+
+def row_of(cells: list[plan.Cell]) -> Row | None:
+    """What the records of a learner's cells say together, or None if there are none."""
+    records = [json.loads(cell.record.read_text(encoding="utf-8")) for cell in cells if cell.done()]
+    if not records:
+        return None
+
+    def pooled(key: str) -> tuple[Interval, ...]:
+        values = np.array([record[key] for record in records])  # [seed, shot, task]
+        return tuple(interquartile_mean(values[:, shot].T) for shot in range(values.shape[1]))
+
+    def mean(key: str) -> float:
+        return float(np.mean([record[key] for record in records]))
+
+    return Row(
+        learner=records[0]["learner"],
+        seeds=tuple(record["seed"] for record in records),
+        wanted=len(cells),
+        episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
+        mean_action=pooled("mean_action"),
+        exploring=pooled("exploring"),
+        environment_steps=mean("environment_steps"),
+        wall_minutes=mean("wall_seconds") / 60,
+        core_minutes=mean("processor_seconds") / 60,
+        random=interquartile_mean(np.array([record["random"] for record in records]).T),
+    )
+
+
+def refer(suite: str, rows: list[Row]) -> None:
+    """Keeps what the oracle and the policy that does not adapt reached, if both were measured."""
+    by_name = {row.learner: row for row in rows}
+    if not {"oracle", "no-adaptation"} <= set(by_name):
+        return
+    path = suites.folder() / reference.FILE
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known[suite] = {
+        "suite_hash": suites.load(suite).content_hash,
+        "unadapted": round(by_name["no-adaptation"].mean_action[0][0], 2),
+        "oracle": round(by_name["oracle"].mean_action[0][0], 2),
+        "seeds": len(by_name["oracle"].seeds),
+        "core_minutes": round(by_name["oracle"].core_minutes, 1),
+    }
+    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
+    """A suite's part of the page."""
+    text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
+    if rows:
+        text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
+    missing = [cell.name for cell in cells if not cell.done()]
+    if missing:
+        text += f"\nNot run yet: {', '.join(missing)}.\n"
+    long = [cell for cell in cells if cell.long and cell.done()]
+    if long:
+        figure.curves(long, plan.RESULTS / f"{suite}-long.png")
+        text += f"\n### One long run each\n\n![learning curves]({suite}-long.png)\n\n"
+        text += markdown(suite, [row for cell in long if (row := row_of([cell])) is not None])
+    return text
+
+
+def markdown(suite: str, rows: list[Row]) -> str:
+    """Rows as a table, the best last episode first."""
+    shots = max(len(row.mean_action) for row in rows)
+    found = reference.find(suites.load(suite).content_hash)
+    head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
+    lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
+    for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
+        closed = "" if found is None else f"{found.gap_closed(row.mean_action[-1][0]):.0%}"
+        returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
+        seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
+        cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
+        lines.append([f"`{row.learner}`", f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def words(interval: Interval) -> str:
+    """An interquartile mean and its interval in words."""
+    middle, low, high = interval
+    return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _learners(cells: list[plan.Cell]) -> list[str]:
+    return list(dict.fromkeys(cell.learner for cell in cells if not cell.long))
+
+
+def record_of(cell: plan.Cell) -> dict[str, Any]:
+    """What came out of a cell."""
+    record: dict[str, Any] = json.loads(cell.record.read_text(encoding="utf-8"))
+    return record
