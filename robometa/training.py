@@ -68,7 +68,7 @@ def train(
     trained = checkpoint.build(learner, options, suite, seed)
     default = Path("runs") / f"{suite.name}-{learners.label(learner)}-{seed}"
     run = RunFolder(Path(folder) if folder is not None else default)
-    engine = CpuEngine(suite, trained.config.tasks, trained.config.worlds, threads)
+    engine = checkpoint.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, threads)
     configuration = {
         "suite": checkpoint.suite_reference(suite),
         "suite_hash": suite.content_hash,
@@ -125,7 +125,7 @@ def resume(
     configuration |= {"learner": learners.absolute(name), "learner_sha256": fingerprint}
     run.configure(configuration)
     run.cut(first)
-    engine = CpuEngine(suite, trained.config.tasks, trained.config.worlds, threads)
+    engine = checkpoint.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, threads)
     return _train(run, suite, trained, engine, configuration, first, steps)
 
 
@@ -189,13 +189,17 @@ def _train(
         board = stack.enter_context(_tensorboard(run.path, first))
         stop = stack.enter_context(_stop_on_signals())
         for iteration in range(first, config.iterations):
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
             indices = task_batch(len(suite.train), config.tasks, seed, iteration)
             trial = run_trial(engine, learner, suite.train, indices, config.shots, noise)
             sampled = time.perf_counter()
             metrics = learner.update(trial)
-            timing = {"sampling": sampled - started, "update": time.perf_counter() - sampled}
+            timing = {
+                "sampling": sampled - started,
+                "update": time.perf_counter() - sampled,
+                "processor": time.process_time() - worked,
+            }
             steps += trial.steps()
             row = {
                 "iteration": iteration,
