@@ -32,7 +32,9 @@ class Options:
     learning_rate: float = 7e-4
     """Of Adam."""
     final_learning_rate: float = 1e-4
-    """What it falls to, linearly over the training."""
+    """What it falls to, linearly."""
+    decay_end: int = 0
+    """Iteration by which it has fallen; 0 is the last one, so that a run that is given another end falls slower."""
     discount: float = 0.99
     """Discount per step, in (0, 1]."""
     gae_lambda: float = 0.95
@@ -56,6 +58,7 @@ class Options:
             clip="(0, 1)",
             learning_rate="(0, inf)",
             final_learning_rate="(0, inf)",
+            decay_end="[0, inf)",
             discount="(0, 1]",
             gae_lambda="[0, 1]",
             entropy_weight="[0, inf)",
@@ -160,7 +163,8 @@ def update(
 def _set_learning_rate(optimiser: torch.optim.Optimizer, options: Options) -> None:
     # Adam itself counts the gradient steps that were taken.
     taken = max((int(entry["step"]) for entry in optimiser.state.values()), default=0)
-    share = min(taken / (options.iterations * options.epochs * options.minibatches), 1.0)
+    end = options.decay_end or options.iterations
+    share = min(taken / (end * options.epochs * options.minibatches), 1.0)
     for group in optimiser.param_groups:
         group["lr"] = options.learning_rate + share * (options.final_learning_rate - options.learning_rate)
 
