@@ -18,8 +18,9 @@ from robometa import learners, suites
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.learners import own
-from robometa.learners.protocol import Learner
+from robometa.learners.protocol import Learner, sees_parameters
 from robometa.sim.engine import CpuEngine
+from robometa.sim.revealing import RevealingEngine
 from robometa.suites import Suite
 
 FORMAT = 1
@@ -88,7 +89,7 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
         "config": asdict(learner.config),
         "suite": suite_reference(suite),
         "suite_hash": suite.content_hash,
-        "spaces": asdict(spaces_of(suite)),
+        "spaces": asdict(spaces_of(suite, learner)),
         "training": training,
     }
     fingerprint = learners.of(name, learner).fingerprint()
@@ -125,10 +126,11 @@ def load_policy(
                 )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
-    if spaces_of(suite) != sizes:
+    known = spaces_of(suite, learners.find(name).load())
+    if known != sizes:
         raise UserError(
             f"{folder} sees {sizes.observation} and moves {sizes.action} numbers, "
-            f"but suite {suite.name} has {spaces_of(suite).observation} and {spaces_of(suite).action}"
+            f"but suite {suite.name} has {known.observation} and {known.action}"
         )
     trained = build(name, options, suite, seed=0, device=device)
     try:
@@ -149,12 +151,20 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
         config = kind.configuration(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
-    return kind(config, spaces_of(suite), seed, device)
+    return kind(config, spaces_of(suite, kind), seed, device)
 
 
-def spaces_of(suite: Suite) -> Spaces:
-    """How many numbers a policy sees and emits on a suite."""
-    return CpuEngine(suite, tasks=1, worlds=1, threads=1).spaces
+def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:
+    """How many numbers a policy sees and emits on a suite; an oracle sees more."""
+    return engine_for(learner, suite, tasks=1, worlds=1, threads=1).spaces
+
+
+def engine_for(
+    learner: Learner | type[Learner] | None, suite: Suite, tasks: int, worlds: int, threads: int | None = None
+) -> CpuEngine:
+    """An engine that a learner can act in: what tasks hide is told to an oracle, and to nobody else."""
+    kind = RevealingEngine if sees_parameters(learner) else CpuEngine
+    return kind(suite, tasks, worlds, threads)
 
 
 def suite_reference(suite: Suite) -> str:

@@ -20,7 +20,6 @@ from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
 from robometa.noise import Noise
 from robometa.screen import progress
-from robometa.sim.engine import CpuEngine
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.protocol import Engine
 from robometa.suites import Suite, Task
@@ -192,7 +191,7 @@ def measure(
     with progress() as bar:
         shown = bar.add_task("evaluating", total=len(pieces) * (2 * shots + 3))
         for index, some in enumerate(pieces):
-            engine = CpuEngine(suite, len(some), worlds, threads)
+            engine = checkpoint.engine_for(learner, suite, len(some), worlds, threads)
             noise = Noise(seed, ("evaluate", split, index), len(some), worlds)
             advance = lambda: bar.advance(shown)  # noqa: E731
             parts.append(

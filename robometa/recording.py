@@ -99,7 +99,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
     """One trial on a task; from before the first shot, after it and after the last, an episode to show."""
     worlds = int(learner.config.worlds) if learner.pools_worlds else 1
     shown = sorted({0, 1, shots})
-    engine = CpuEngine(suite, 1, worlds)
+    engine = checkpoint.engine_for(learner, suite, 1, worlds)
     engine.assign([suite.tasks(split)[task]])
     noise = Noise(seed, ("record", split, task), 1, worlds)
     adaptation = learner.begin(1, worlds, noise.fork("begin"))

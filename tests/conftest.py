@@ -28,6 +28,15 @@ goal  = { arc = [1.0, 0.0, 3.141592653589793] }
 """
 
 SMALL_OPTIONS = {
+    "fine-tune": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 4,
+        "hidden": (8,),
+        "minibatches": 2,
+        "tuning_steps": 2,
+        "decay_end": 4,
+    },
     "grbal": {
         "iterations": 4,
         "tasks": 3,
@@ -42,6 +51,8 @@ SMALL_OPTIONS = {
         "gradient_steps": 3,
     },
     "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
+    "no-adaptation": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},
+    "oracle": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},
     "pearl": {
         "iterations": 4,
         "tasks": 3,

@@ -161,7 +161,7 @@ def test_an_interrupted_write_leaves_the_old_one(saved, monkeypatch):
 
 def acted(learner, suite):
     """What a learner does before and after it has adapted."""
-    spaces = checkpoint.spaces_of(suite)
+    spaces = checkpoint.spaces_of(suite, learner)
     noise = Noise(0, ("test",), 2, 3)
     rollout = fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed=0)
     zero = torch.zeros(2, 3, spaces.action)
@@ -175,7 +175,7 @@ def acted(learner, suite):
 def policy(tmp_path, name, suite):
     """A policy on disk after an update, and the learner that it was saved from."""
     learner = checkpoint.build(name, SMALL_OPTIONS[name], suite, seed=3)
-    spaces = checkpoint.spaces_of(suite)
+    spaces = checkpoint.spaces_of(suite, learner)
     rollouts = tuple(fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed) for seed in range(2))
     learner.update(Trial(torch.arange(2), rollouts, Noise(0, ("update",), 2, 3)))
     folder = tmp_path / "policy"

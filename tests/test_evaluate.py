@@ -73,7 +73,7 @@ class KnownEngine:
 @pytest.fixture
 def known(monkeypatch, tiny_suite, changed):
     """Measures known tasks in a given order with a number of worlds."""
-    monkeypatch.setattr(evaluation, "CpuEngine", KnownEngine)
+    monkeypatch.setattr(checkpoint, "engine_for", lambda learner, *sizes: KnownEngine(*sizes))
     monkeypatch.setattr(checkpoint, "spaces_of", lambda suite: Spaces(1, 1))
     KnownEngine.made = ()
 

@@ -53,6 +53,12 @@ LEARNERS = {
         "MAML-TRPO that also credits what is done before an adaptation with how well it goes after it.",
         "Stadie et al. 2018, https://arxiv.org/abs/1803.01118",
     ),
+    "fine-tune": Entry(
+        "robometa.learners.fine_tune",
+        "FineTune",
+        "One policy for the mean over tasks, trained on to each task: what pretraining without meta-learning gives.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
     "fomaml": Entry(
         "robometa.learners.maml_trpo",
         "MamlTrpo",
@@ -77,6 +83,18 @@ LEARNERS = {
         "MetaSgd",
         "MAML-TRPO that learns the step size of every parameter together with the start.",
         "Li et al. 2017, https://arxiv.org/abs/1707.09835",
+    ),
+    "no-adaptation": Entry(
+        "robometa.learners.no_adaptation",
+        "NoAdaptation",
+        "One policy for all tasks that never finds out which one it is on: what every adaptation must beat.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "oracle": Entry(
+        "robometa.learners.oracle",
+        "Oracle",
+        "The same policy shown the numbers that its task hides: what an adaptation could reach at best.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
     ),
     "pearl": Entry(
         "robometa.learners.pearl",

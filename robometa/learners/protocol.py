@@ -19,6 +19,9 @@ class Learner(Protocol):
 
     The adaptation is passed in and returned, never hidden in the learner: evaluating in the middle of training disturbs
     nothing. Only `update` changes the learner. Noise is passed in too.
+
+    An oracle's class also says `sees_parameters: ClassVar[bool] = True`: its observation then ends with the numbers
+    that its task hides, standardised over the suite's training tasks. Every other learner leaves the attribute out.
     """
 
     configuration: ClassVar[type]
@@ -57,3 +60,8 @@ class Learner(Protocol):
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
+
+
+def sees_parameters(learner: Learner | type[Learner] | None) -> bool:
+    """Whether a learner is shown what its tasks hide: its class says so, see `Learner`."""
+    return bool(getattr(learner, "sees_parameters", False))

@@ -1,0 +1,117 @@
+"""One policy for all tasks, trained on to each with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robometa import ppo
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
+from robometa.feedforward import Network, experience
+from robometa.inner_steps import Batch, rollout_batches
+from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.noise import Noise
+from robometa.normaliser import Normaliser
+from robometa.parallel import for_each_task
+
+
+@dataclass(frozen=True)
+class Config(ppo.Options):
+    """Options of fine-tuning."""
+
+    tasks: int = 12
+    """Tasks of an iteration."""
+    worlds: int = 20
+    """Worlds of each task; an adaptation pools them."""
+    shots: int = 0
+    """Adaptations within a training trial: the policy that training looks for is the best without any."""
+    tuning_steps: int = 10
+    """Gradient steps of an adaptation, each on all worlds of the task."""
+    tuning_rate: float = 3e-3
+    """Learning rate of Adam in these."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of policy and value, tanh."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        super().__post_init__()
+        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
+        require(self, tuning_steps="[1, inf)", tuning_rate="(0, inf)")
+
+
+class FineTune:
+    """Learns the policy that is best for the mean over tasks; the adaptation is a copy of it, trained on to a task."""
+
+    configuration: ClassVar[type] = Config
+    pools_worlds: ClassVar[bool] = True
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """Untrained networks, their weights drawn from `seed`."""
+        self.config, self.device = config, torch.device(device)
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
+        self.network.to(self.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normaliser(spaces.observation, device=self.device)
+        self.returns = Normaliser(1, device=self.device)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """The one policy, for each task. `[task, parameter]`"""
+        return self.network.actor.detach().clone().expand(tasks, -1)
+
+    @torch.no_grad()
+    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions of each task's policy. `[task, world, action]`"""
+        mean, log_std = self.network.policy.distribution(adaptation, self.observations(step.obs))
+        return mean + log_std.exp() * noise, adaptation
+
+    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+        """Some PPO steps for each task, over a baseline of its own. `[task, parameter]`"""
+        seen = replace(rollout, obs=self.observations(rollout.obs))
+        batches = rollout_batches(seen, self.config.discount, self.config.gae_lambda, action_scale=1.0)
+        return torch.stack(for_each_task(self._tuned, adaptation, batches))
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on all episodes of all tasks alike."""
+        rollout = trial.joined()
+        learned = experience(self.network, rollout, self.observations, self.returns, self.config)
+        metrics = ppo.update(self.network, self.optimiser, learned, self.config, trial.noise.torch_generator())
+        self.observations.include(rollout.obs)
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """Networks and statistics; for training also the optimiser."""
+        state = module_state("network", self.network) | optimiser_state("training/optimiser", self.optimiser)
+        for name, normaliser in self._normalisers().items():
+            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes a state back, or the policy's part of one."""
+        load_module("network", self.network, state)
+        for name, normaliser in self._normalisers().items():
+            if under(name, state):
+                normaliser.load(under(name, state))
+        if under("training", state):
+            load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _normalisers(self) -> dict[str, Normaliser]:
+        return {"observations": self.observations, "training/returns": self.returns}
+
+    @torch.enable_grad()
+    def _tuned(self, start: Tensor, batch: Batch) -> Tensor:
+        """A task's policy after the steps of an adaptation. `[parameter]`"""
+        policy, clip = self.network.policy, self.config.clip
+        before = policy.log_likelihood(start, batch.obs, batch.output).detach()
+        tuned = start.detach().clone().requires_grad_()
+        optimiser = torch.optim.Adam([tuned], lr=self.config.tuning_rate)
+        for _ in range(self.config.tuning_steps):
+            ratio = (policy.log_likelihood(tuned, batch.obs, batch.output) - before).exp()
+            gain = torch.minimum(ratio * batch.advantage, ratio.clamp(1 - clip, 1 + clip) * batch.advantage)
+            (tuned.grad,) = torch.autograd.grad(-gain.mean(), tuned)
+            optimiser.step()
+        return tuned.detach()

@@ -1,0 +1,93 @@
+"""A policy that sees what its task hides, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robometa import ppo
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
+from robometa.feedforward import Network, experience
+from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.noise import Noise
+from robometa.normaliser import Normaliser
+
+
+@dataclass(frozen=True)
+class Config(ppo.Options):
+    """Options of the oracle."""
+
+    tasks: int = 64
+    """Tasks of an iteration."""
+    worlds: int = 4
+    """Worlds of each task."""
+    shots: int = 0
+    """Adaptations within a training trial, which change nothing."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of policy and value, tanh."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        super().__post_init__()
+        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
+
+
+class Oracle:
+    """Learns a policy that is told which task it is on: what an adaptation that knew everything could reach."""
+
+    configuration: ClassVar[type] = Config
+    pools_worlds: ClassVar[bool] = False
+    sees_parameters: ClassVar[bool] = True
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """Untrained networks, their weights drawn from `seed`."""
+        self.config, self.device = config, torch.device(device)
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
+        self.network.to(self.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normaliser(spaces.observation, device=self.device)
+        self.returns = Normaliser(1, device=self.device)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
+        """Nothing but what the observation tells."""
+
+    @torch.no_grad()
+    def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
+        """Actions of the one policy. `[task, world, action]`"""
+        mean, log_std = self.network.policy.distribution(self.network.actor, self.observations(step.obs))
+        return mean + log_std.exp() * noise, adaptation
+
+    def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
+        """Nothing more is found out."""
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on all episodes of all tasks alike."""
+        rollout = trial.joined()
+        learned = experience(self.network, rollout, self.observations, self.returns, self.config)
+        metrics = ppo.update(self.network, self.optimiser, learned, self.config, trial.noise.torch_generator())
+        self.observations.include(rollout.obs)
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """Networks and statistics; for training also the optimiser."""
+        state = module_state("network", self.network) | optimiser_state("training/optimiser", self.optimiser)
+        for name, normaliser in self._normalisers().items():
+            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes a state back, or the policy's part of one."""
+        load_module("network", self.network, state)
+        for name, normaliser in self._normalisers().items():
+            if under(name, state):
+                normaliser.load(under(name, state))
+        if under("training", state):
+            load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _normalisers(self) -> dict[str, Normaliser]:
+        return {"observations": self.observations, "training/returns": self.returns}

@@ -1,0 +1,79 @@
+"""An engine that tells what its tasks hide: for an oracle, which shows how good knowing the task would be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from robometa.data import Spaces
+from robometa.errors import UserError
+from robometa.noise import Noise
+from robometa.sim.engine import CpuEngine
+from robometa.sim.protocol import Outcome, SimulatorState
+from robometa.suites import Suite, Task
+
+
+class HiddenNumbers:
+    """The numbers that a suite's tasks hide, with mean 0 and standard deviation 1 over its training tasks.
+
+    A number that is the same in all training tasks is left out.
+    """
+
+    def __init__(self, suite: Suite) -> None:
+        """Takes mean and standard deviation of the suite's training tasks."""
+        self._names = [(name, len(value)) for name, value in suite.train[0].parameters]
+        numbers = torch.stack([self._numbers(task) for task in suite.train])
+        self._varies = (numbers != numbers[0]).any(dim=0)
+        self._mean = numbers.mean(dim=0)[self._varies]
+        self._deviation = numbers.std(dim=0, correction=0)[self._varies]
+        self.count = len(self._mean)
+
+    def __call__(self, task: Task) -> Tensor:
+        """A task's numbers. `[count]`, float32
+
+        Raises: UserError: If the task hides other things than the suite's training tasks.
+        """
+        return ((self._numbers(task)[self._varies] - self._mean) / self._deviation).float()
+
+    def _numbers(self, task: Task) -> Tensor:
+        if [(name, len(value)) for name, value in task.parameters] != self._names:
+            known = ", ".join(name for name, _ in self._names) or "nothing"
+            raise UserError(
+                f"a task with {task.describe()} cannot be told to an oracle: the training tasks hide {known}"
+            )
+        return torch.tensor([number for _, value in task.parameters for number in value], dtype=torch.float64)
+
+
+class RevealingEngine(CpuEngine):
+    """Steps the same simulations; each observation ends with the hidden numbers of its task."""
+
+    def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
+        """As `CpuEngine`."""
+        self._hidden = HiddenNumbers(suite)
+        super().__init__(suite, tasks, worlds, threads)
+        self.spaces = Spaces(self.spaces.observation + self._hidden.count, self.spaces.action)
+
+    def assign(self, tasks: Sequence[Task]) -> None:
+        """Gives each task of the batch its parameters and model, and tells them from now on."""
+        super().assign(tasks)
+        told = torch.stack([self._hidden(task) for task in tasks])
+        self._told = told.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
+
+    def reset(self, noise: Noise) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
+        return self._revealing(super().reset(noise))
+
+    def step(self, action: Tensor) -> Outcome:
+        """Steps every world by one action in -1..1. `[task, world, action]`"""
+        outcome = super().step(action)
+        return outcome._replace(obs=self._revealing(outcome.obs), next_obs=self._revealing(outcome.next_obs))
+
+    def state(self) -> SimulatorState:
+        """The simulator's full state, from which `restore` goes on exactly."""
+        state = super().state()
+        return SimulatorState(**{**vars(state), "obs": self._revealing(state.obs)})
+
+    def _revealing(self, obs: Tensor) -> Tensor:
+        return torch.cat((obs, self._told), dim=-1)
