@@ -13,6 +13,7 @@ from robometa.sim.registration import register_once_loaded
 if TYPE_CHECKING:
     from robometa.errors import UserError
     from robometa.evaluation import Report, evaluate
+    from robometa.learner_check import check_learner
     from robometa.merging import merge
     from robometa.recording import record
     from robometa.suites import Suite, Task
@@ -24,6 +25,7 @@ PLACES = {
     "UserError": ("robometa.errors", "UserError"),
     "Report": ("robometa.evaluation", "Report"),
     "evaluate": ("robometa.evaluation", "evaluate"),
+    "check_learner": ("robometa.learner_check", "check_learner"),
     "merge": ("robometa.merging", "merge"),
     "record": ("robometa.recording", "record"),
     "Suite": ("robometa.suites", "Suite"),
@@ -40,6 +42,7 @@ __all__ = [
     "Suite",
     "Task",
     "UserError",
+    "check_learner",
     "evaluate",
     "load_suite",
     "merge",

@@ -110,6 +110,8 @@ MISTAKES = {
     "a file, not a run": (["resume", "tiny.toml"], "tiny.toml is not the folder of a run"),
     "not a run": (["resume", "taken"], "taken is not the folder of a run"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
+    "no second policy": (["merge", "policy"], "B"),
+    "an unknown option of learners": (["learners", "--chek"], "did you mean '--check'"),
     "not a policy to record": (["record", "nowhere"], "nowhere is not a policy"),
 }
 
@@ -298,6 +300,8 @@ print(code, *sorted(heavy), file=sys.stderr)
         (["learners"], 0),
         (["train", "nowhere", "pearl"], 2),
         (["train", "point-robot", "perl"], 2),
+        (["train", "point-robot", "./nowhere.py:Mine"], 2),
+        (["merge"], 2),
     ],
 )
 def test_nothing_heavy_is_loaded_for_what_needs_none(place, words, code):

@@ -20,7 +20,8 @@ FLOORS = (
     # 3: where they meet
     {"trial", "checkpoint", "card", "screen"},
     # 4: the verbs
-    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging"},
+    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging"}
+    | {"learner_check", "learner_bench"},
     # 5: the command line
     {"cli", "arguments"},
     # 6: the doors

@@ -47,27 +47,10 @@ class OwnEntry(Entry):
 
         Raises: UserError: If the file cannot be run, or the class is no learner.
         """
-        kind = getattr(self._run(), self.name, None)
-        where = f"{self.name} of {self.path}"
-        if not isinstance(kind, type):
-            raise UserError(f"{where} is not a class once the file has been run")
-        lacking = [name for name in METHODS if not callable(getattr(kind, name, None))]
-        lacking += [name for name in ATTRIBUTES if not hasattr(kind, name)]
-        if lacking:
-            raise UserError(
-                f"{where} lacks {', '.join(lacking)}; a learner has {', '.join((*METHODS, *ATTRIBUTES))} "
-                "(robometa/learners/protocol.py says what each owes)"
-            )
-        configuration: Any = kind.configuration  # type: ignore[attr-defined]
-        if not isinstance(configuration, type) or not is_dataclass(configuration):
-            raise UserError(f"configuration of {where} must be a frozen dataclass, not {configuration!r}")
-        missing = sorted(set(OPTIONS) - {field.name for field in fields(configuration)})
-        if missing:
-            raise UserError(f"{configuration.__name__} of {self.path} lacks {', '.join(missing)}: every learner's has")
-        try:
-            inspect.signature(kind).bind(None, None, 0, "cpu")
-        except TypeError as error:
-            raise UserError(f"{where} must be made from (config, spaces, seed, device): {error}") from None
+        kind: Any = getattr(self._run(), self.name, None)
+        fault = fault_of(kind, f"{self.name} of {self.path}")
+        if fault:
+            raise UserError(fault)
         MADE[kind] = self
         return kind
 
@@ -99,11 +82,7 @@ class OwnEntry(Entry):
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            lines = [
-                frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
-            ]
-            place = f" in line {lines[-1]}" if lines else ""
-            raise UserError(f"{self.path} does not run: {type(error).__name__}{place}: {_line(error)}") from error
+            raise UserError(f"{self.path} does not run: {told(error, self.path)}") from error
         finally:
             sys.path.remove(str(self.path.parent))
         return module
@@ -131,6 +110,30 @@ class _Source(ExecutionLoader):
 def is_reference(name: object) -> bool:
     """Whether a learner's name is meant as a file's and a class's, rather than as a shipped learner's."""
     return isinstance(name, str) and (":" in name or "/" in name or name.endswith(".py"))
+
+
+def fault_of(kind: Any, where: str) -> str:
+    """What keeps a class from being a learner at all, in a sentence; nothing if nothing does."""
+    if not isinstance(kind, type):
+        return f"{where} is not a class once its file has been run"
+    lacking = [name for name in METHODS if not callable(getattr(kind, name, None))]
+    lacking += [name for name in ATTRIBUTES if not hasattr(kind, name)]
+    if lacking:
+        has = ", ".join((*METHODS, *ATTRIBUTES))
+        return f"{where} lacks {', '.join(lacking)}: a learner has {has}, as robometa/learners/protocol.py says"
+    configuration: Any = kind.configuration  # type: ignore[attr-defined]
+    if not isinstance(configuration, type) or not is_dataclass(configuration):
+        return f"configuration of {where} must be a frozen dataclass, not {configuration!r}"
+    missing = [name for name in OPTIONS if name not in {field.name for field in fields(configuration)}]
+    if missing:
+        return (
+            f"configuration of {where} lacks {', '.join(missing)}: every learner has the options {', '.join(OPTIONS)}"
+        )
+    try:
+        inspect.signature(kind).bind(None, None, 0, "cpu")
+    except TypeError as error:
+        return f"{where} must be made from (config, spaces, seed, device): {error}"
+    return ""
 
 
 def read(reference: str) -> OwnEntry:
@@ -175,8 +178,8 @@ def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
     """
     if given is None and is_reference(told):
         raise UserError(
-            f"{where} was trained with {label(told)} of {told.rpartition(':')[0]}, a program that a policy does not "
-            f"bring along and that is not run unasked: say where it is with --learner PATH/{told}"
+            f"{where} was trained with {label(told)} of {short(told).rpartition(':')[0]}, a program that a policy does not "
+            f"bring along and that is not run unasked: say where it is with --learner PATH/{short(told)}"
         )
     return told if given is None else _given(told, sha256, given, where)
 
@@ -216,6 +219,14 @@ def _given(told: str, sha256: object, given: str, where: Path) -> str:
 def _say_changed(given: str, where: Path) -> None:
     """Says once that a file is not what it was."""
     print(f"warning: {given} has changed since {where} was trained with it", file=sys.stderr)
+
+
+def told(error: BaseException, path: str | Path | None) -> str:
+    """An error in a line: its kind, the line of the given file that it came from, what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    place = f" in line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}{place}: {_line(error)}"
 
 
 def _first_line(node: ast.Module | ast.ClassDef) -> str:
