@@ -1,11 +1,11 @@
-# make demo | test | test-all | check | bench | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | check | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo test test-all check bench build clean
+.PHONY: demo test test-all check bench results build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -45,6 +45,10 @@ check: $(VENV)/dev
 
 bench: $(VENV)/dev
 	@$(BIN)/python -m bench
+
+# Trains and evaluates what is missing in the table of results: hours. WHAT="--only rl2 --seeds 0" does a part of it.
+results: $(VENV)/dev
+	@$(BIN)/python -m study $(WHAT)
 
 # Builds wheel and sdist, installs each somewhere empty and lists the suites from there.
 build: $(VENV)/dev

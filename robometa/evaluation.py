@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa import card, checkpoint, learners
+from robometa import card, checkpoint, learners, reference
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
@@ -81,7 +82,12 @@ class Report:
     """Whether the suite's objective has a success condition."""
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row per shot: episodes and steps seen, interquartile means with their intervals, success."""
+        """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
+
+        On held-out tasks of a suite whose oracle was measured, also the gap closed: how far the mean actions are from
+        not adapting, 0, to the oracle, 1.
+        """
+        known = reference.find(self.suite_hash) if self.split == "test" else None
         rows = []
         for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
             row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
@@ -91,6 +97,8 @@ class Report:
                     "mean": float(scores.returns[shot].mean()),
                     "success": float(scores.success[shot].mean()) if self.has_success else None,
                 }
+            if known is not None:
+                row["gap_closed"] = known.gap_closed(row["mean_action"]["interquartile_mean"])
             rows.append(row)
         return rows
 
@@ -135,6 +143,7 @@ def evaluate(
     seed: int = 0,
     threads: int | None = None,
     learner: str | None = None,
+    tasks: int | None = None,
 ) -> Report:
     """Measures how a trained policy adapts to the held-out tasks of a suite.
 
@@ -148,6 +157,7 @@ def evaluate(
         seed: Of resets and exploration.
         threads: Threads that step the simulation.
         learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        tasks: Only so many of the split's tasks, from the first; all if None.
     Raises: UserError: If the policy, its sizes or a number asked for is wrong.
     """
     trained, suite, manifest = checkpoint.load_policy(Path(policy), suite, learner=learner)
@@ -161,6 +171,7 @@ def evaluate(
         threads=threads,
         name=learners.label(manifest["learner"]),
         policy=str(policy),
+        tasks=tasks,
     )
 
 
@@ -175,17 +186,22 @@ def measure(
     threads: int | None = None,
     name: str = "",
     policy: str = "",
+    tasks: int | None = None,
+    for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
 ) -> Report:
-    """The same for a learner in memory, which is not changed."""
+    """The same for a learner in memory, which is not changed; `for_tasks` may give some tasks a learner of their own."""
     if shots < 0 or shots > 1000:
         raise UserError(f"shots must be from 0 to 1000, not {shots}")
     if worlds is None:
         worlds = int(learner.config.worlds) if learner.pools_worlds else 20
     if not 1 <= worlds <= 100_000:
         raise UserError(f"worlds must be from 1 to 100000, not {worlds}")
-    tasks = suite.tasks(split)
+    chosen = suite.tasks(split)
+    if tasks is not None and not 1 <= tasks <= len(chosen):
+        raise UserError(f"tasks must be from 1 to {len(chosen)}, not {tasks}")
+    chosen = chosen[:tasks]
     piece = max(1, WORLDS_AT_ONCE // worlds)
-    pieces = [tasks[start : start + piece] for start in range(0, len(tasks), piece)]
+    pieces = [chosen[start : start + piece] for start in range(0, len(chosen), piece)]
     nothing = Random(RandomConfig(), checkpoint.spaces_of(suite), seed)
     parts = []
     with progress() as bar:
@@ -196,7 +212,7 @@ def measure(
             advance = lambda: bar.advance(shown)  # noqa: E731
             parts.append(
                 (
-                    *score(engine, learner, some, shots, noise, advance),
+                    *score(engine, for_tasks(some) if for_tasks else learner, some, shots, noise, advance),
                     score(engine, nothing, some, 0, noise, advance)[1],
                 )
             )
@@ -209,7 +225,7 @@ def measure(
         learner=name,
         policy=policy,
         seed=seed,
-        tasks=tuple(task.describe() for task in tasks),
+        tasks=tuple(task.describe() for task in chosen),
         episodes_seen=episodes_seen(exploring.episodes, learner.pools_worlds),
         steps_seen=tuple(shot * each * suite.horizon for shot in range(shots + 1)),
         mean_action=mean_action,

@@ -97,7 +97,8 @@ def progress() -> Progress:
 
 
 def _rate(row: dict[str, Any], timing: dict[str, float]) -> str:
-    return f"{row['iteration_steps'] / (timing['sampling'] + timing['update']):,.0f} steps/s"
+    both = timing["sampling"] + timing["update"]
+    return f"{row['iteration_steps'] / both:,.0f} steps/s, {timing['sampling'] / both:.0%} of it sampling"
 
 
 def _clock(seconds: float) -> str:

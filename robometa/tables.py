@@ -130,10 +130,11 @@ def print_learner(name: str) -> None:
 
 def _meanings(configuration: type) -> dict[str, str]:
     """The words under each field of a configuration, by the field's name."""
-    (table,) = ast.parse(inspect.getsource(configuration)).body
-    assert isinstance(table, ast.ClassDef)
+    tables = [ast.parse(inspect.getsource(kind)).body[0] for kind in configuration.__mro__[-2::-1]]
     return {
         field.target.id: " ".join(line.value.value.split())
+        for table in tables
+        if isinstance(table, ast.ClassDef)
         for field, line in itertools.pairwise(table.body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
@@ -151,9 +152,12 @@ def print_report(report: Report) -> None:
         highlight=False,
     )
     columns = ["shot", "episodes", "steps", "mean action", "exploring"]
-    table = _table(*columns, *(["success"] if report.has_success else []))
-    for row in report.summary():
-        success = [f"{row['mean_action']['success']:.0%}"] if report.has_success else []
+    summary = report.summary()
+    gap = "gap_closed" in summary[0]
+    table = _table(*columns, *(["gap closed"] if gap else []), *(["success"] if report.has_success else []))
+    for row in summary:
+        success = [f"{row['gap_closed']:.0%}"] if gap else []
+        success += [f"{row['mean_action']['success']:.0%}"] if report.has_success else []
         label = "before" if row["shot"] == 0 else str(row["shot"])
         table.add_row(
             label,
@@ -163,7 +167,7 @@ def print_report(report: Report) -> None:
             words_of(row["exploring"]),
             *success,
         )
-    empty = [""] if report.has_success else []
+    empty = [""] * (gap + report.has_success)
     table.add_row("random", "", "", "", words_of(report.random.interval(0)), *empty)
     console.print(table, highlight=False)
     shots = len(report.episodes_seen)

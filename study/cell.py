@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from robometa import evaluate, resume, suites, train, write_card
+from robometa import evaluate, resume, suites, train
 from robometa.checkpoint import build
-from robometa.evaluation import Report, Scores, measure
+from robometa.evaluation import Report, Scores, measure, write_card
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
 from study import plan
 

@@ -60,15 +60,16 @@ class Plan:
     cells: tuple[Cell, ...]
 
 
-def read(path: Path = PLAN) -> Plan:
-    """The plan of a file.
+def read(path: Path | None = None) -> Plan:
+    """The plan of a file; the project's own if None.
 
     Raises: UserError: If it names a suite, a learner or an option that does not exist.
     """
+    path = path or PLAN
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     cells = []
     for kind, seeds in (("table", table["seeds"]), ("long", table["long_seeds"])):
-        for name, rows in table[kind].items():
+        for name, rows in table.get(kind, {}).items():
             suite = suites.load(name)
             for learner, options in rows.items():
                 if learner not in FROM_SCRATCH:

@@ -14,13 +14,14 @@ FLOORS = (
     {"errors", "noise", "data", "distributions", "parallel", "sim.robots", "sim.objectives", "sim.variations"},
     # 1: suites, and the maths of learning
     {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "inner_steps", "learners.state"}
-    | {"normaliser", "recurrent", "ppo", "feedforward"},
+    | {"normaliser", "recurrent", "beliefs", "ppo", "reference", "feedforward"}
+    | {"planning", "windows", "dynamics"},
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet
     {"trial", "checkpoint", "card", "screen"},
     # 4: the verbs
-    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging"}
+    {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging", "from_scratch"}
     | {"learner_check", "learner_bench"},
     # 5: the command line
     {"cli", "arguments"},

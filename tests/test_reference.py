@@ -1,0 +1,43 @@
+"""What a return means on a suite: the fraction of the way from not adapting to the oracle."""
+
+import json
+
+import pytest
+
+from robometa import reference, suites
+from robometa.checkpoint import build
+from robometa.evaluation import measure
+from robometa.tables import print_report
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """A point robot whose oracle was measured."""
+    suite = suites.load("point-robot")
+    path = tmp_path / "references.json"
+    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0}
+    path.write_text(json.dumps({"point-robot": entry}), encoding="utf-8")
+    monkeypatch.setattr(reference, "FILE", str(path))
+    return suite
+
+
+def test_the_gap_is_closed_from_not_adapting_to_the_oracle(measured):
+    found = reference.find(measured.content_hash)
+    assert found.gap_closed(-16.0) == 0.0
+    assert found.gap_closed(-6.0) == 1.0
+    assert found.gap_closed(-11.0) == pytest.approx(0.5)
+
+
+def test_a_suite_that_was_not_measured_has_no_reference(measured):
+    assert reference.find(suites.load("half-cheetah-terrain").content_hash) is None
+
+
+def test_a_report_on_held_out_tasks_says_it(measured, capsys):
+    learner = build("random", {}, measured, seed=0)
+    report = measure(learner, measured, shots=0, worlds=2)
+    row = report.summary()[0]
+    expected = (row["mean_action"]["interquartile_mean"] + 16.0) / 10.0
+    assert row["gap_closed"] == pytest.approx(expected)
+    print_report(report)
+    assert "gap closed" in capsys.readouterr().out
+    assert "gap_closed" not in measure(learner, measured, split="train", shots=0, worlds=2).summary()[0]

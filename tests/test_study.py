@@ -1,0 +1,138 @@
+"""The table of results: its plan, a cell filled for real, and the page made of records."""
+
+import json
+
+import numpy as np
+import pytest
+
+from robometa import reference, suites
+from robometa.errors import UserError
+from study import cell as filling
+from study import plan, table
+from study.__main__ import main
+
+PLAN = """\
+core_minutes = 1
+shots = 1
+seeds = [0, 1]
+long_seeds = [0]
+
+[table.point-robot]
+random = {}
+no-adaptation = { iterations = 1 }
+oracle = { iterations = 1 }
+rl2 = { iterations = 2, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
+
+[long.point-robot]
+rl2 = { iterations = 3, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
+"""
+SHOTS, TASKS = 2, 10
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A plan in an empty folder, in which its results and runs are written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "PLAN", tmp_path / "plan.toml")
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    return plan.read(tmp_path / "plan.toml")
+
+
+@pytest.fixture
+def own_references(tmp_path, monkeypatch):
+    """References that are written beside nothing else."""
+    (tmp_path / "tasks").mkdir()
+    monkeypatch.setattr(reference, "FILE", str(tmp_path / "tasks" / "references.json"))
+
+
+def cell_of(chosen, name):
+    return next(cell for cell in chosen.cells if cell.name == name)
+
+
+def record(cell, mean_action):
+    """A record as a cell leaves it, with these mean returns. `[shot, task]`"""
+    shots = len(mean_action)
+    filling.write(
+        cell.record,
+        {
+            "learner": cell.learner,
+            "seed": cell.seed,
+            "environment_steps": 2_000_000,
+            "wall_seconds": 60.0,
+            "processor_seconds": 90.0,
+            "curve": {"steps": [1, 2], "return_0": [-2.0, -1.0]},
+            "episodes_seen": list(range(shots)),
+            "mean_action": mean_action,
+            "exploring": mean_action,
+            "random": [-20.0] * TASKS,
+        },
+    )
+
+
+def test_the_plan_goes_seed_by_seed_and_ends_with_the_long_runs(small):
+    names = [cell.name for cell in small.cells]
+    assert names[:4] == ["random-0", "no-adaptation-0", "oracle-0", "rl2-0"]
+    assert names[4:8] == ["random-1", "no-adaptation-1", "oracle-1", "rl2-1"]
+    assert names[8:] == ["long-rl2-0"]
+
+
+@pytest.mark.parametrize("wrong", ["r12 = {}", "rl2 = { iteration = 3 }", "sb3-ppo = { stepz = 3 }"])
+def test_a_plan_with_a_mistake_is_refused(tmp_path, wrong):
+    path = tmp_path / "plan.toml"
+    path.write_text("core_minutes=1\nshots=1\nseeds=[0]\nlong_seeds=[0]\n[table.point-robot]\n" + wrong + "\n[long]\n")
+    with pytest.raises(UserError, match="unknown"):
+        plan.read(path)
+
+
+def test_a_cell_is_trained_evaluated_and_written(small):
+    cell = cell_of(small, "rl2-0")
+    filling.fill(cell, small.shots)
+    written = json.loads(cell.record.read_text(encoding="utf-8"))
+    suite = suites.load("point-robot")
+    assert written["suite_hash"] == suite.content_hash
+    assert np.shape(written["mean_action"]) == (small.shots + 1, len(suite.test))
+    config = written["configuration"]
+    assert written["environment_steps"] == 2 * 2 * 2 * suite.horizon * (config["shots"] + 1)
+    assert 0 < written["processor_seconds"] < 60
+    assert written["curve"]["steps"][-1] == written["environment_steps"]
+    assert (cell.run / "policy" / "report.json").is_file()
+    assert cell.done()
+
+
+def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_references):
+    record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
+    for seed in (0, 1):
+        record(cell_of(small, f"no-adaptation-{seed}"), [[-16.0] * TASKS] * SHOTS)
+        record(cell_of(small, f"oracle-{seed}"), [[-6.0] * TASKS] * SHOTS)
+    record(cell_of(small, "rl2-0"), [[-11.0] * TASKS, [-8.0] * TASKS])
+    record(cell_of(small, "long-rl2-0"), [[-9.0] * TASKS, [-7.0] * TASKS])
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
+    # (-8 - -16) / (-6 - -16) = 80 %
+    assert "| 1/2 | -11.0 | -8.0 | 0, 1 | 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    assert "Not run yet: random-1, rl2-1." in page
+    assert "One long run" in page
+    assert (plan.RESULTS / "point-robot.png").is_file()
+    assert reference.find(suites.load("point-robot").content_hash) == reference.Reference(-16.0, -6.0)
+
+
+def test_the_interval_is_over_seeds(small):
+    for seed, value in ((0, -10.0), (1, -12.0)):
+        record(cell_of(small, f"rl2-{seed}"), [[value] * TASKS] * SHOTS)
+    row = table.row_of([cell_of(small, "rl2-0"), cell_of(small, "rl2-1")])
+    middle, low, high = row.mean_action[0]
+    assert middle == pytest.approx(-11.0)
+    assert -12.0 <= low < middle < high <= -10.0
+    assert row.seeds == (0, 1)
+
+
+def test_only_what_is_missing_is_run(small, own_references, capfd):
+    for cell in small.cells:
+        if cell.name != "rl2-1":
+            record(cell, [[-11.0] * TASKS] * SHOTS)
+    assert main(["--table"]) == 0
+    assert "9 cells, 1 missing" in capfd.readouterr().out
+    untouched = {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
+    assert main(["--only", "random", "--jobs", "1"]) == 0  # there is nothing to do
+    assert untouched == {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
