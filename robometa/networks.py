@@ -47,6 +47,13 @@ class GaussianPolicy:
                 x = torch.tanh(x)
         return x, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std)
 
+    def last_layer(self) -> Tensor:
+        """1 for the parameters of the last layer and the standard deviation, 0 for those before. `[parameter]`"""
+        into, out = self.layers[-1]
+        mask = torch.zeros(self.size)
+        mask[-(into * out + out + self.action) :] = 1
+        return mask
+
     def log_likelihood(self, parameters: Tensor, obs: Tensor, output: Tensor) -> Tensor:
         """Log density of the policy's outputs. `[..., n]`"""
         mean, log_std = self.distribution(parameters, obs)

@@ -50,7 +50,13 @@ SMALL_OPTIONS = {
         "windows": 4,
         "gradient_steps": 3,
     },
+    "anil": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "last_layer_only": True},
+    "e-maml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
+    "fomaml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "first_order": True},
     "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
+    "meta-sgd": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
+    "promp": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "epochs": 2},
+    "reptile": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "no-adaptation": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},
     "oracle": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},
     "pearl": {

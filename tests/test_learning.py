@@ -13,7 +13,27 @@ from robometa.training import resolve_options, task_batch
 from robometa.trial import run_trial
 
 OPTIONS = {
+    "anil": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "e-maml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "fomaml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
     "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "meta-sgd": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "promp": {
+        "iterations": 12,
+        "learning_rate": 0.01,
+        "tasks": 20,
+        "worlds": 20,
+        "hidden": (32, 32),
+        "discount": 0.95,
+    },
+    "reptile": {
+        "iterations": 20,
+        "learning_rate": 0.02,
+        "tasks": 20,
+        "worlds": 20,
+        "hidden": (32, 32),
+        "discount": 0.95,
+    },
     "pearl": {
         "iterations": 24,
         "tasks": 20,

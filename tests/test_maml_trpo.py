@@ -1,15 +1,17 @@
 """MAML-TRPO's derivatives against finite differences and explicit matrices, in float64."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import pytest
 import torch
 from conftest import copied, fake_rollout
 from torch.distributions import Independent, Normal, kl_divergence
 
-from robometa import parallel
+from robometa import learners, parallel
 from robometa.data import Spaces, Step, Trial
-from robometa.learners.maml_trpo import Config, MamlTrpo
+from robometa.inner_steps import fisher_product, outer_gradient, rollout_batches, trial_batches
+from robometa.learners.maml_trpo import PRESETS, Config, MamlTrpo
 from robometa.noise import Noise
 
 TASKS, WORLDS, HORIZON, SPACES = 3, 2, 6, Spaces(2, 2)
@@ -32,10 +34,21 @@ def trial(shots, tasks=TASKS):
     return Trial(torch.arange(tasks), rollouts, Noise(0, ("update",), tasks, WORLDS))
 
 
-def batches(maml, shots):
-    """The batches before the last adaptation `[task][shot]`, and after it `[task]`."""
-    made = [maml._batches(rollout) for rollout in trial(shots).rollouts]
-    return list(zip(*made[:-1], strict=True)), made[-1]
+def batches(maml, rollout):
+    """A rollout's batches. `[task]`"""
+    config = maml.config
+    return rollout_batches(rollout, config.discount, config.gae_lambda, config.action_scale)
+
+
+def taught(maml, shots):
+    """What a trial taught. `[task]`"""
+    config = maml.config
+    return trial_batches(trial(shots), config.discount, config.gae_lambda, config.action_scale)
+
+
+def gradient_of(maml, tasks):
+    """The learner's outer gradient, and each task's adapted parameters."""
+    return outer_gradient(maml.step, maml._adapted, maml.parameters, tasks)
 
 
 def policy(maml, parameters, obs):
@@ -47,12 +60,14 @@ def policy(maml, parameters, obs):
     return Independent(Normal(mean, log_std.exp().expand_as(mean)), 1)
 
 
-def inner_step(maml, parameters, batch, first_order=False):
+def inner_step(maml, parameters, batch):
     """One policy-gradient step on the likelihood times the advantage."""
     if not parameters.requires_grad:
         parameters = parameters.clone().requires_grad_(True)
     loss = -(policy(maml, parameters, batch.obs).log_prob(batch.output) * batch.advantage).mean()
-    (gradient,) = torch.autograd.grad(loss, parameters, create_graph=not first_order)
+    (gradient,) = torch.autograd.grad(loss, parameters, create_graph=True)
+    moving = len(parameters) - (3 + 2) * SPACES.action if maml.config.last_layer_only else 0  # weights, bias, deviation
+    gradient = torch.cat((torch.zeros_like(gradient[:moving]), gradient[moving:]))
     return parameters - maml.config.inner_step_size * gradient
 
 
@@ -62,20 +77,20 @@ def adapted(maml, start, shots):
     return start
 
 
-def outer_loss(maml, start, inner, outer):
+def outer_loss(maml, start, tasks):
     """The surrogate after adaptation, mean over tasks, old probabilities those of the adapted learner itself."""
     losses = []
-    for shots, batch in zip(inner, outer, strict=True):
+    for shots, batch in tasks:
         old = policy(maml, adapted(maml, maml.parameters, shots), batch.obs).log_prob(batch.output).detach()
         new = policy(maml, adapted(maml, start, shots), batch.obs).log_prob(batch.output)
         losses.append(-((new - old).exp() * batch.advantage).mean())
     return torch.stack(losses).mean()
 
 
-def mean_divergence(maml, start, inner, outer):
+def mean_divergence(maml, start, tasks):
     """KL divergence from the learner's adapted policies to those adapted from another start, mean over tasks."""
     divergences = []
-    for shots, batch in zip(inner, outer, strict=True):
+    for shots, batch in tasks:
         old = policy(maml, adapted(maml, maml.parameters, shots).detach(), batch.obs)
         divergences.append(kl_divergence(old, policy(maml, adapted(maml, start, shots), batch.obs)).mean())
     return torch.stack(divergences).mean()
@@ -90,10 +105,10 @@ def central_differences(function, point, width=1e-5):
     return gradient
 
 
-def fisher_matrix(maml, inner, outer):
+def fisher_matrix(maml, tasks):
     """The matrix of the learner's Fisher products, column by column."""
-    _, after = maml._outer_gradient(maml.parameters, inner, outer)
-    product = maml._fisher_product(maml.parameters, inner, outer, after)
+    config, (_, after) = maml.config, gradient_of(maml, tasks)
+    product = fisher_product(maml.step, maml.parameters, tasks, after, config.fisher_stride, config.damping, maml.rate)
     return torch.stack([product(column) for column in torch.eye(len(maml.parameters), dtype=torch.float64)], dim=1)
 
 
@@ -101,43 +116,43 @@ def relative(found, wanted):
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("shots", [1, 2])
+@pytest.mark.parametrize("shots", [1, 2, 3])
 @pytest.mark.parametrize("size", [0.1, 0.7])
-def test_the_outer_gradient_is_that_of_finite_differences(shots, size):
-    maml = learner(shots=shots, inner_step_size=size)
-    inner, outer = batches(maml, shots)
-    found, after = maml._outer_gradient(maml.parameters, inner, outer)
-    wanted = central_differences(lambda point: outer_loss(maml, point, inner, outer), maml.parameters)
+@pytest.mark.parametrize("last", [False, True])
+def test_the_outer_gradient_is_that_of_finite_differences(shots, size, last):
+    maml = learner(shots=shots, inner_step_size=size, last_layer_only=last)
+    tasks = taught(maml, shots)
+    found, after = gradient_of(maml, tasks)
+    wanted = central_differences(lambda point: outer_loss(maml, point, tasks), maml.parameters)
     assert relative(found, wanted) < 1e-6
     for task in range(TASKS):
-        torch.testing.assert_close(after[task], adapted(maml, maml.parameters, inner[task]).detach())
+        torch.testing.assert_close(after[task], adapted(maml, maml.parameters, tasks[task].inner).detach())
 
 
 @pytest.mark.parametrize("shots", [1, 2])
 def test_first_order_is_the_gradient_at_the_adapted_parameters(shots):
     full, first = (learner(shots=shots, inner_step_size=0.7, first_order=order) for order in (False, True))
-    inner, outer = batches(full, shots)
+    tasks = taught(full, shots)
     wanted = []
-    for shot_batches, batch in zip(inner, outer, strict=True):
+    for shot_batches, batch in tasks:
         after = adapted(full, full.parameters, shot_batches).detach().requires_grad_(True)
         loss = -(policy(full, after, batch.obs).log_prob(batch.output) * batch.advantage).mean()
         wanted += torch.autograd.grad(loss, after)
     wanted = torch.stack(wanted).mean(dim=0)
-    found, after = first._outer_gradient(first.parameters, inner, outer)
+    found, after = gradient_of(first, tasks)
     assert relative(found, wanted) < 1e-10
-    second, second_after = full._outer_gradient(full.parameters, inner, outer)
+    second, second_after = gradient_of(full, tasks)
     assert relative(second, wanted) > 0.05
     torch.testing.assert_close(torch.stack(after), torch.stack(second_after))  # the adaptation itself is the same
 
 
-@pytest.mark.parametrize("shots", [1, 2])
-def test_the_fisher_products_are_those_of_the_divergences_hessian(shots):
-    maml = learner(shots=shots, inner_step_size=0.7)
-    inner, outer = batches(maml, shots)
-    found = fisher_matrix(maml, inner, outer)
-    wanted = torch.autograd.functional.hessian(
-        lambda point: mean_divergence(maml, point, inner, outer), maml.parameters
-    )
+@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("last", [False, True])
+def test_the_fisher_products_are_those_of_the_divergences_hessian(shots, last):
+    maml = learner(shots=shots, inner_step_size=0.7, last_layer_only=last)
+    tasks = taught(maml, shots)
+    found = fisher_matrix(maml, tasks)
+    wanted = torch.autograd.functional.hessian(lambda point: mean_divergence(maml, point, tasks), maml.parameters)
     assert relative(found, wanted) < 1e-8
     torch.testing.assert_close(found, found.T)
     assert torch.linalg.eigvalsh(found).min() > -1e-10
@@ -145,37 +160,37 @@ def test_the_fisher_products_are_those_of_the_divergences_hessian(shots):
 
 def test_first_order_fisher_products_pass_over_the_inner_step():
     maml = learner(inner_step_size=0.7, first_order=True)
-    inner, outer = batches(maml, 1)
-    after = [adapted(maml, maml.parameters, shots).detach() for shots in inner]
+    tasks = taught(maml, 1)
+    after = [adapted(maml, maml.parameters, shots).detach() for shots, _ in tasks]
 
     def divergence(offset):
         moved = [
             kl_divergence(policy(maml, start, batch.obs), policy(maml, start + offset, batch.obs)).mean()
-            for start, batch in zip(after, outer, strict=True)
+            for start, (_, batch) in zip(after, tasks, strict=True)
         ]
         return torch.stack(moved).mean()
 
     wanted = torch.autograd.functional.hessian(divergence, torch.zeros_like(maml.parameters))
-    assert relative(fisher_matrix(maml, inner, outer), wanted) < 1e-8
+    assert relative(fisher_matrix(maml, tasks), wanted) < 1e-8
 
 
 def test_damping_is_added_to_the_diagonal():
     maml, damped = learner(), learner(damping=0.5)
-    inner, outer = batches(maml, 1)
-    extra = fisher_matrix(damped, inner, outer) - fisher_matrix(maml, inner, outer)
+    tasks = taught(maml, 1)
+    extra = fisher_matrix(damped, tasks) - fisher_matrix(maml, tasks)
     torch.testing.assert_close(extra, 0.5 * torch.eye(len(maml.parameters), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("bound", [1e-4, 0.01, 0.1])
 def test_an_update_improves_the_surrogate_within_the_bound(bound):
     maml = learner(kl_bound=bound)
-    inner, outer = batches(maml, 1)
+    tasks = taught(maml, 1)
     before = learner(kl_bound=bound)
     logged = maml.update(trial(1))
     assert not torch.equal(maml.parameters, before.parameters)
-    losses = [outer_loss(before, point, inner, outer).detach() for point in (before.parameters, maml.parameters)]
+    losses = [outer_loss(before, point, tasks).detach() for point in (before.parameters, maml.parameters)]
     assert losses[1] < losses[0]
-    divergence = float(mean_divergence(before, maml.parameters, inner, outer).detach())
+    divergence = float(mean_divergence(before, maml.parameters, tasks).detach())
     assert 0.1 * bound < divergence <= bound * (1 + 1e-9)
     assert all(isinstance(value, float) for value in logged.values())
 
@@ -211,9 +226,34 @@ def test_adapting_is_one_gradient_step_of_each_task_on_all_its_worlds():
     start = maml.begin(TASKS, WORLDS, noise)
     rollout = trial(1).rollouts[0]
     after = maml.adapt(start, rollout, noise)
-    for task, batch in enumerate(maml._batches(rollout)):
+    for task, batch in enumerate(batches(maml, rollout)):
         assert len(batch.obs) == WORLDS * HORIZON
         torch.testing.assert_close(after[task], inner_step(maml, maml.parameters, batch).detach())
+
+
+def test_an_anil_adaptation_moves_the_last_layer_and_nothing_before_it():
+    maml = learner(last_layer_only=True)
+    noise = Noise(0, (), TASKS, WORLDS)
+    rollout = trial(1).rollouts[0]
+    moved = maml.adapt(maml.begin(TASKS, WORLDS, noise), rollout, noise) != maml.parameters
+    before = SPACES.observation * 3 + 3
+    assert not moved[:, :before].any()
+    assert moved[:, before:].all()
+    # the outer step moves all of it
+    start = maml.parameters
+    maml.update(trial(1))
+    assert (maml.parameters != start).all()
+
+
+@pytest.mark.parametrize(("name", "option"), [("fomaml", "first_order"), ("anil", "last_layer_only")])
+def test_a_variants_name_sets_its_option_in_every_configuration(name, option):
+    entry = learners.find(name)
+    assert entry.load() is MamlTrpo
+    assert entry.presets().keys() == PRESETS.keys()
+    for preset, config in entry.presets().items():
+        assert getattr(config, option)
+        assert not getattr(PRESETS[preset], option)
+        assert asdict(config) == asdict(PRESETS[preset]) | {option: True}
 
 
 def test_adapting_goes_on_from_the_adaptation_and_leaves_the_learner_alone():
@@ -223,7 +263,7 @@ def test_adapting_goes_on_from_the_adaptation_and_leaves_the_learner_alone():
     before = copied(maml.state())
     once = maml.adapt(maml.begin(TASKS, WORLDS, noise), rollout, noise)
     twice = maml.adapt(once, rollout, noise)
-    batch = maml._batches(rollout)[0]
+    batch = batches(maml, rollout)[0]
     torch.testing.assert_close(twice[0], inner_step(maml, once[0], batch).detach())
     assert torch.equal(maml.parameters, before["parameters"])
 
@@ -251,15 +291,15 @@ def test_no_noise_is_the_mean_action_and_the_output_is_the_action_before_scaling
     noisy, _ = maml.act(adaptation, step, zero + 2.0)
     torch.testing.assert_close(noisy, 0.25 * (distribution.mean + 2.0 * distribution.base_dist.scale))
     rollout = trial(1).rollouts[0]
-    torch.testing.assert_close(maml._batches(rollout)[0].output, rollout.action[0].flatten(0, 1) / 0.25)
+    torch.testing.assert_close(batches(maml, rollout)[0].output, rollout.action[0].flatten(0, 1) / 0.25)
 
 
 def test_what_follows_a_termination_does_not_count_and_the_rollouts_end_is_worth_nothing():
     maml = learner(discount=0.9)
     rollout = trial(1).rollouts[0]
-    before = maml._batches(rollout)[0].advantage
+    before = batches(maml, rollout)[0].advantage
     rollout.next_obs.fill_(1e6)  # what would be seen after the end is not asked for
-    torch.testing.assert_close(maml._batches(rollout)[0].advantage, before)
+    torch.testing.assert_close(batches(maml, rollout)[0].advantage, before)
 
 
 def test_work_on_tasks_keeps_their_order_and_each_has_one_thread():

@@ -20,7 +20,7 @@ class Entry:
     name: str
     about: str
     paper: str
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     """Options that this name sets in every configuration; a variant of another method needs no more."""
 
     def load(self) -> type[Learner]:
@@ -45,7 +45,7 @@ LEARNERS = {
         "MamlTrpo",
         "MAML-TRPO whose inner steps move the policy's last layer only.",
         "Raghu et al. 2020, https://arxiv.org/abs/1909.09157",
-        {"last_layer_only": True},
+        overrides={"last_layer_only": True},
     ),
     "e-maml": Entry(
         "robometa.learners.e_maml",
@@ -64,7 +64,7 @@ LEARNERS = {
         "MamlTrpo",
         "MAML-TRPO that does not differentiate through the inner step: first order only.",
         "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
-        {"first_order": True},
+        overrides={"first_order": True},
     ),
     "grbal": Entry(
         "robometa.learners.grbal",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
 
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.networks import GaussianPolicy, normal_kl
+from robometa.inner_steps import (
+    Batch,
+    InnerStep,
+    fisher_product,
+    outer_gradient,
+    rollout_batches,
+    surrogate_change,
+    trial_batches,
+)
+from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.parallel import for_each_task
-from robometa.returns import advantages, discounted_returns, linear_baseline
 from robometa.trust_region import line_search, trust_region_step
 
 
@@ -35,7 +40,9 @@ class Config:
     inner_step_size: float = 0.1
     """Step size of the inner gradient steps."""
     first_order: bool = False
-    """Take the outer gradient as if the inner step did not depend on the start (FOMAML)."""
+    """Differentiate the inner steps as if their gradients were constants; `fomaml` is this."""
+    last_layer_only: bool = False
+    """Let the inner steps move the policy's last layer and standard deviation only; `anil` is this."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
     initial_std: float = 1.0
@@ -92,17 +99,6 @@ PRESETS = {
 implementations' numbers."""
 
 
-class Batch(NamedTuple):
-    """What a gradient step of one task needs of a rollout."""
-
-    obs: Tensor
-    """`[n, obs]`"""
-    output: Tensor
-    """The policy's output, before scaling. `[n, action]`"""
-    advantage: Tensor
-    """`[n]`"""
-
-
 class MamlTrpo:
     """Learns a start from which one policy-gradient step adapts; the adaptation is a parameter vector per task."""
 
@@ -115,6 +111,8 @@ class MamlTrpo:
         self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
+        self.step = InnerStep(self.policy, config.inner_step_size, config.first_order)
+        self.rate = self.policy.last_layer().to(self.parameters) if config.last_layer_only else 1.0
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -127,28 +125,20 @@ class MamlTrpo:
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
-        batches = self._batches(rollout)
-        return torch.stack(for_each_task(self._inner_step, adaptation, batches))
+        shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
+        return torch.stack(for_each_task(self._adapted, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
         config, start = self.config, self.parameters
-        rollouts = [self._batches(rollout) for rollout in trial.rollouts]
-        inner = list(zip(*rollouts[:-1], strict=True))  # [task][shot]
-        outer = rollouts[-1]  # [task]
-        gradient, adapted = self._outer_gradient(start, inner, outer)
-        before = [self.policy.distribution(row, batch.obs) for row, batch in zip(adapted, outer, strict=True)]
-        fisher_product = self._fisher_product(start, inner, outer, adapted)
-        step, expected = trust_region_step(gradient, fisher_product, config.kl_bound, config.conjugate_gradient_steps)
+        tasks = trial_batches(trial, *self._estimator())
+        gradient, adapted = outer_gradient(self.step, self._adapted, start, tasks)
+        before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
+        fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping, self.rate)
+        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 
         def measure(point: Tensor) -> tuple[float, float]:
-            def of_task(shots: tuple[Batch, ...], batch: Batch, old: tuple[Tensor, Tensor]) -> Tensor:
-                new = self.policy.distribution(self._adapted(point, shots), batch.obs)
-                gain = (self._ratio(*new, *old, batch.output) - 1) * batch.advantage
-                return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
-
-            improvement, divergence = torch.stack(for_each_task(of_task, inner, outer, before)).mean(dim=0)
-            return float(improvement), float(divergence)
+            return surrogate_change(self.step, self._adapted, point, tasks, before)
 
         self.parameters, refused = line_search(
             measure, start, step, config.kl_bound, config.line_search_shrink, config.line_search_trials
@@ -171,105 +161,10 @@ class MamlTrpo:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters = parameters.to(self.device)
 
-    def _batches(self, rollout: Rollout) -> list[Batch]:
-        """Observations, outputs and advantages, one batch per task."""
-        config = self.config
-        returns = discounted_returns(rollout.reward, rollout.done, config.discount)
-        value = linear_baseline(rollout.obs, returns)
-        # The baseline predicts what is left of a rollout, which is nothing at its end.
-        next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
-        advantage = advantages(
-            rollout.reward,
-            value,
-            next_value,
-            rollout.terminated,
-            rollout.truncated,
-            config.discount,
-            config.gae_lambda,
-        )
-        output = rollout.action / config.action_scale
-        flat = (rollout.obs.flatten(1, 2), output.flatten(1, 2), advantage.flatten(1, 2))
-        return [Batch(*parts) for parts in zip(*flat, strict=True)]
-
-    def _inner_loss(self, parameters: Tensor, batch: Batch) -> Tensor:
-        """The policy-gradient objective at ratio 1, to be lowered."""
-        return -(self.policy.log_likelihood(parameters, batch.obs, batch.output) * batch.advantage).mean()
-
-    def _inner_step(self, parameters: Tensor, batch: Batch) -> Tensor:
-        gradient = grad(self._inner_loss)(parameters, batch)
-        if self.config.first_order:
-            gradient = gradient.detach()
-        return parameters - self.config.inner_step_size * gradient
-
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """The parameters of one task after its inner steps. `[parameter]`"""
-        for batch in shots:
-            start = self._inner_step(start, batch)
-        return start
+        return self.step.after(start, shots, self.rate)
 
-    @staticmethod
-    def _ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:
-        new = (output - mean) * torch.exp(-log_std)
-        old = (output - old_mean) * torch.exp(-old_log_std)
-        return torch.exp((0.5 * (old.square() - new.square()) + old_log_std - log_std).sum(dim=-1))
-
-    def _outer_gradient(
-        self, start: Tensor, inner: list[tuple[Batch, ...]], outer: list[Batch]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Gradient of the loss after adaptation, mean over tasks `[parameter]`, and each task's adapted parameters."""
-
-        def of_task(shots: tuple[Batch, ...], batch: Batch) -> tuple[Tensor, Tensor]:
-            after, pull_back = _pulled(lambda point: self._adapted(point, shots), start)
-            after = after.detach()
-            # At ratio 1 the surrogate's gradient is that of the inner loss.
-            return pull_back(grad(self._inner_loss)(after, batch))[0], after
-
-        gradients, adapted = zip(*for_each_task(of_task, inner, outer), strict=True)
-        return torch.stack(gradients).mean(dim=0), list(adapted)
-
-    def _fisher_product(
-        self, start: Tensor, inner: list[tuple[Batch, ...]], outer: list[Batch], adapted: list[Tensor]
-    ) -> Callable[[Tensor], Tensor]:
-        """Products with the Fisher matrix of the adapted policies, seen from the start.
-
-        Through its structure, K' J' M J K: K differentiates the inner steps, J the adapted policy's mean, M weighs by
-        its variance, and the standard deviation adds twice the identity. Each inner step's factor of K is symmetric.
-        """
-        stride, deviations, size = self.config.fisher_stride, self.policy.action, self.config.inner_step_size
-
-        def factors(shots: tuple[Batch, ...], batch: Batch, after: Tensor) -> Callable[[Tensor], Tensor]:
-            point, hessians = start, []
-            for shot in shots:
-                fewer = Batch(*(part[::stride] for part in shot))
-                hessians.append(_pulled(partial(grad(self._inner_loss), batch=fewer), point)[1])
-                point = self._inner_step(point, shot).detach()
-            if self.config.first_order:
-                hessians = []
-            obs = batch.obs[::stride]
-            mean, pull_mean = _pulled(lambda at: self.policy.distribution(at, obs)[0], after)
-            _, push_mean = _pulled(lambda weight: pull_mean(weight)[0], torch.zeros_like(mean))
-            precision = torch.exp(-2 * after[-deviations:]) / len(obs)
-
-            def product(vector: Tensor) -> Tensor:
-                for hessian in hessians:
-                    vector = vector - size * hessian(vector)[0]
-                curved = pull_mean(precision * push_mean(vector)[0])[0]
-                curved[-deviations:] += 2 * vector[-deviations:]
-                for hessian in reversed(hessians):
-                    curved = curved - size * hessian(curved)[0]
-                return curved
-
-            return product
-
-        products = for_each_task(factors, inner, outer, adapted)
-
-        def product(vector: Tensor) -> Tensor:
-            moved = for_each_task(lambda of_task: of_task(vector), products)
-            return torch.stack(moved).mean(dim=0) + self.config.damping * vector
-
-        return product
-
-
-def _pulled(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
-    """A function's value at a point, and the products of its transposed Jacobian there."""
-    return vjp(function, point)  # type: ignore[return-value]
+    def _estimator(self) -> tuple[float, float, float]:
+        """What turns rollouts into advantages and outputs."""
+        return self.config.discount, self.config.gae_lambda, self.config.action_scale

@@ -1,0 +1,166 @@
+"""ProMP: Rothfuss et al. 2018, https://arxiv.org/abs/1810.06784."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.func import grad, grad_and_value
+
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
+from robometa.inner_steps import Batch, InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
+from robometa.learners.state import load_optimiser, optimiser_state
+from robometa.networks import GaussianPolicy, normal_kl
+from robometa.noise import Noise
+from robometa.parallel import for_each_task
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of ProMP."""
+
+    iterations: int = 200
+    """Training iterations."""
+    tasks: int = 40
+    """Tasks of an iteration."""
+    worlds: int = 20
+    """Episodes of each task before and after every adaptation; the adaptation pools them."""
+    shots: int = 1
+    """Inner gradient steps, each on a rollout of its own."""
+    inner_step_size: float = 0.1
+    """Step size of the inner gradient steps."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers, tanh."""
+    initial_std: float = 1.0
+    """Standard deviation of the policy's output at the start; learned from there."""
+    action_scale: float = 0.5
+    """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
+    preset has 0.1, which is the ten times wider action box of the reference implementations."""
+    discount: float = 0.99
+    """Discount per step, in (0, 1]."""
+    gae_lambda: float = 0.9
+    """Of generalised advantage estimation, in 0..1. The paper's preset has 1."""
+    learning_rate: float = 3e-3
+    """Of Adam. The paper's preset has 1e-3."""
+    epochs: int = 5
+    """Gradient steps of an update, all on the same trial."""
+    clip: float = 0.3
+    """How far the likelihood ratio after the adaptations may pay off, to either side of 1."""
+    kl_weight: float = 5e-4
+    """Weight of the KL divergence of the policies before the adaptations from those that acted."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            tasks="[1, inf)",
+            worlds="[1, inf)",
+            shots="[1, inf)",
+            inner_step_size="(0, inf)",
+            hidden="[1, inf)",
+            initial_std="(0, inf)",
+            action_scale="(0, inf)",
+            discount="(0, 1]",
+            gae_lambda="[0, 1]",
+            learning_rate="(0, inf)",
+            epochs="[1, inf)",
+            clip="(0, inf)",
+            kl_weight="[0, inf)",
+        )
+
+
+PRESETS = {
+    "default": Config(),
+    "paper": Config(iterations=1000, action_scale=0.1, gae_lambda=1.0, learning_rate=1e-3),
+}
+"""What learned in a few trials, and the reference implementation's numbers."""
+
+
+class ProMp:
+    """Learns a start that explores for its own adaptation; the adaptation is a parameter vector per task."""
+
+    configuration: ClassVar[type] = Config
+    pools_worlds: ClassVar[bool] = True
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """An untrained policy, its weights drawn from `seed`."""
+        self.config, self.device = config, torch.device(device)
+        self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
+        self.step = InnerStep(self.policy, config.inner_step_size)
+        self.optimiser = torch.optim.Adam([self.parameters], lr=config.learning_rate)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """The start, for each task. `[task, parameter]`"""
+        return self.parameters.clone().expand(tasks, -1)
+
+    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions of each task's policy. `[task, world, action]`"""
+        mean, log_std = self.policy.distribution(adaptation, step.obs)
+        return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
+
+    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+        """One policy-gradient step for each task. `[task, parameter]`"""
+        shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
+        return torch.stack(for_each_task(self.step.after, adaptation, shots))
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """Some gradient steps on the clipped surrogate after the inner steps, differentiating through them."""
+        tasks = trial_batches(trial, *self._estimator())
+        starts = [self.parameters] * len(tasks)
+        acted = for_each_task(self.step.policies, starts, tasks)
+        losses, norms = [], []
+        for _ in range(self.config.epochs):
+            found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
+            gradients, values = zip(*found, strict=True)
+            self.parameters.grad = torch.stack(gradients).mean(dim=0)
+            self.optimiser.step()
+            losses.append(float(torch.stack(values).mean()))
+            norms.append(float(self.parameters.grad.norm()))
+        return {
+            "loss_first_epoch": losses[0],
+            "loss_last_epoch": losses[-1],
+            "gradient_norm": norms[0],
+            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """The start, and the optimiser's moments."""
+        return {"parameters": self.parameters, **optimiser_state("training/optimiser", self.optimiser)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes the start back, and the moments if they are there."""
+        parameters = state["parameters"]
+        if parameters.shape != self.parameters.shape:
+            raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
+        self.parameters.copy_(parameters)
+        load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _inner_loss(self, parameters: Tensor, batch: Batch, acted: tuple[Tensor, Tensor]) -> Tensor:
+        """The policy-gradient objective at the ratio to the policy that acted, to be lowered. `[]`
+
+        Its gradient where the ratio is 1 is the plain one, but not its Hessian: that also credits the actions before
+        the adaptation with what the adaptation makes of them.
+        """
+        new = self.policy.distribution(parameters, batch.obs)
+        return -(likelihood_ratio(*new, *acted, batch.output) * batch.advantage).mean()
+
+    def _loss(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The clipped surrogate after the inner steps, to be lowered, and the penalty on what was before them. `[]`"""
+        config, divergences = self.config, []
+        for batch, before in zip(task.inner, acted[:-1], strict=True):
+            divergences.append(normal_kl(*before, *self.policy.distribution(start, batch.obs)).mean())
+            start = start - config.inner_step_size * grad(self._inner_loss)(start, batch, before)
+        ratio = likelihood_ratio(*self.policy.distribution(start, task.outer.obs), *acted[-1], task.outer.output)
+        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+        gain = torch.minimum(ratio * task.outer.advantage, clipped * task.outer.advantage).mean()
+        return config.kl_weight * torch.stack(divergences).mean() - gain
+
+    def _estimator(self) -> tuple[float, float, float]:
+        """What turns rollouts into advantages and outputs."""
+        return self.config.discount, self.config.gae_lambda, self.config.action_scale

@@ -1,0 +1,121 @@
+"""Reptile: Nichol, Achiam and Schulman 2018, https://arxiv.org/abs/1803.02999."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import require
+from robometa.inner_steps import InnerStep, rollout_batches, trial_batches
+from robometa.learners.state import load_optimiser, optimiser_state
+from robometa.networks import GaussianPolicy
+from robometa.noise import Noise
+from robometa.parallel import for_each_task
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of Reptile."""
+
+    iterations: int = 200
+    """Training iterations."""
+    tasks: int = 40
+    """Tasks of an iteration."""
+    worlds: int = 20
+    """Episodes of each task before and after every adaptation; the adaptation pools them."""
+    shots: int = 1
+    """Inner gradient steps, each on a rollout of its own."""
+    inner_step_size: float = 0.1
+    """Step size of the inner gradient steps."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers, tanh."""
+    initial_std: float = 1.0
+    """Standard deviation of the policy's output at the start; learned from there."""
+    action_scale: float = 0.5
+    """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
+    preset has 0.1, which is the ten times wider action box of the reference implementations."""
+    discount: float = 0.99
+    """Discount per step, in (0, 1]."""
+    gae_lambda: float = 0.9
+    """Of generalised advantage estimation, in 0..1. The paper's preset has 1."""
+    learning_rate: float = 1e-2
+    """Of Adam, which takes the way back from the adapted copies to the start for a gradient."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            tasks="[1, inf)",
+            worlds="[1, inf)",
+            shots="[1, inf)",
+            inner_step_size="(0, inf)",
+            hidden="[1, inf)",
+            initial_std="(0, inf)",
+            action_scale="(0, inf)",
+            discount="(0, 1]",
+            gae_lambda="[0, 1]",
+            learning_rate="(0, inf)",
+        )
+
+
+class Reptile:
+    """Learns a start close to what every task adapts it to; the adaptation is a parameter vector per task."""
+
+    configuration: ClassVar[type] = Config
+    pools_worlds: ClassVar[bool] = True
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """An untrained policy, its weights drawn from `seed`."""
+        self.config, self.device = config, torch.device(device)
+        self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
+        self.step = InnerStep(self.policy, config.inner_step_size)
+        self.optimiser = torch.optim.Adam([self.parameters], lr=config.learning_rate)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """The start, for each task. `[task, parameter]`"""
+        return self.parameters.clone().expand(tasks, -1)
+
+    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions of each task's policy. `[task, world, action]`"""
+        mean, log_std = self.policy.distribution(adaptation, step.obs)
+        return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
+
+    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+        """One policy-gradient step for each task. `[task, parameter]`"""
+        shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
+        return torch.stack(for_each_task(self.step.after, adaptation, shots))
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """Moves the start towards where one policy-gradient step on each rollout takes it, mean over tasks."""
+        tasks = trial_batches(trial, *self._estimator())
+        adapted = for_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
+        way = torch.stack(adapted).mean(dim=0) - self.parameters
+        self.parameters.grad = -way
+        self.optimiser.step()
+        return {
+            "way": float(way.norm()),
+            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """The start, and the optimiser's moments."""
+        return {"parameters": self.parameters, **optimiser_state("training/optimiser", self.optimiser)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes the start back, and the moments if they are there."""
+        parameters = state["parameters"]
+        if parameters.shape != self.parameters.shape:
+            raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
+        self.parameters.copy_(parameters)
+        load_optimiser("training/optimiser", self.optimiser, state)
+
+    def _estimator(self) -> tuple[float, float, float]:
+        """What turns rollouts into advantages and outputs."""
+        return self.config.discount, self.config.gae_lambda, self.config.action_scale
