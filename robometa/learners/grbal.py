@@ -65,7 +65,7 @@ class Config:
     """Sequences of actions that are tried at every step, and in every round of cem."""
     plan_horizon: int = 10
     """Steps that a plan looks ahead."""
-    rounds: int = 2
+    rounds: int = 1
     """Rounds of cem; it begins at the plan of the step before."""
     plan_std: float = 0.5
     """Standard deviation of its actions in the first round."""
@@ -75,7 +75,7 @@ class Config:
     """Iterations in the beginning that act at random."""
     exploration: float = 0.2
     """Standard deviation of the noise on planned actions, 0 or more."""
-    windows: int = 64
+    windows: int = 32
     """Windows of an outer gradient step."""
     gradient_steps: int = 200
     """Outer gradient steps of an iteration."""
