@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robometa import checkpoint
 from robometa.data import Rollout, Step, Trial
 from robometa.learners import own
 from robometa.learners.protocol import Learner
@@ -50,7 +51,7 @@ class Bench:
 
     def engine(self, tasks: int, worlds: int) -> CpuEngine:
         """An engine that stands on the first training tasks."""
-        engine = CpuEngine(self.suite, tasks, worlds, threads=1)
+        engine = checkpoint.engine_for(self.kind, self.suite, tasks, worlds, threads=1)
         engine.assign([self.suite.train[index % len(self.suite.train)] for index in range(tasks)])
         return engine
 
