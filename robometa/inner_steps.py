@@ -96,12 +96,10 @@ class InnerStep:
             start = self(start, batch, rate)
         return start
 
-    def policies(self, start: Tensor, task: TaskBatches) -> list[tuple[Tensor, Tensor]]:
-        """Mean and log standard deviation before every step, each at its own batch, and after the last. `[shot]`"""
-        batches = (*task.inner, task.outer)
+    def policies(self, start: Tensor, batches: tuple[Batch, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Mean and log standard deviation at each batch, after an inner step on every one before it. `[shot]`"""
         return [
-            self.policy.distribution(self.after(start, task.inner[:shot]), batch.obs)
-            for shot, batch in enumerate(batches)
+            self.policy.distribution(self.after(start, batches[:shot]), batch.obs) for shot, batch in enumerate(batches)
         ]
 
 

@@ -235,7 +235,7 @@ def test_e_maml_gradient_is_that_of_finite_differences(shots):
     made = learner(EMaml, shots=shots, credit_weight=0.6)
     tasks, start = taught(made, shots), made.parameters
     credits = 0.6 * _credits(trial(shots).rollouts[-1])
-    acted = [made.step.policies(start, task) for task in tasks]
+    acted = [made.step.policies(start, (*task.inner, task.outer)) for task in tasks]
     plain, _ = outer_gradient(made.step, made.step.after, start, tasks)
     sampling = made._credit_gradient(start, tasks, acted, credits)
     wanted = central_differences(lambda point: credited_loss(made, point, tasks, 0.6), start)
@@ -299,7 +299,7 @@ def test_promp_gradient_is_that_of_finite_differences(shots, away):
     generator = torch.Generator().manual_seed(1)
     offset = away * torch.randn(len(made.parameters), generator=generator, dtype=torch.float64)
     for task in taught(made, shots):
-        acted = made.step.policies(made.parameters, task)
+        acted = made.step.policies(made.parameters, (*task.inner, task.outer))
         found = torch.func.grad(made._loss)(made.parameters + offset, task, acted)
         wanted = central_differences(
             lambda at, task=task: promp_loss(made, at, task, 0.3, 0.1), made.parameters + offset
@@ -313,7 +313,7 @@ def test_promp_credits_the_exploration_and_maml_does_not():
     plain, _ = outer_gradient(made.step, made.step.after, made.parameters, tasks)
     gradients = []
     for task in tasks:
-        acted = made.step.policies(made.parameters, task)
+        acted = made.step.policies(made.parameters, (*task.inner, task.outer))
         gradients.append(torch.func.grad(made._loss)(made.parameters, task, acted))
     assert relative(torch.stack(gradients).mean(dim=0), plain) > 0.05
 
@@ -323,7 +323,7 @@ def test_promp_first_epoch_is_a_step_of_adam_down_the_mean_gradient():
     start = made.parameters.clone()
     gradients = []
     for task in taught(made, 1):
-        acted = made.step.policies(start, task)
+        acted = made.step.policies(start, (*task.inner, task.outer))
         gradients.append(torch.func.grad(made._loss)(start, task, acted))
     gradient = torch.stack(gradients).mean(dim=0)
     made.update(trial(1))

@@ -93,11 +93,9 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    "demo": Config(iterations=70, tasks=10),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""What learned fast in a few trials on half-cheetahs, the same cut to a few minutes for two tasks, and the reference
-implementations' numbers."""
+"""MAML-TRPO's: what learned fast in a few trials of it on half-cheetahs, and its reference implementations' numbers."""
 
 
 class EMaml:
@@ -133,7 +131,7 @@ class EMaml:
         config, start = self.config, self.parameters
         tasks = trial_batches(trial, *self._estimator())
         credits = config.credit_weight * _credits(trial.rollouts[-1])
-        acted = for_each_task(self.step.policies, [start] * len(tasks), tasks)
+        acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
         gradient, adapted = outer_gradient(self.step, self.step.after, start, tasks)
         gradient = gradient - self._credit_gradient(start, tasks, acted, credits)
         before = [policies[-1] for policies in acted]
@@ -167,9 +165,9 @@ class EMaml:
         self.parameters = parameters.to(self.device)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """How much likelier a start makes what was done before the adaptations: the ratio less 1, over shots. `[]`"""
-        new = self.step.policies(start, task)
-        shots = zip(new, acted, task.inner, strict=False)  # the policies after the last adaptation are left out
+        """How much likelier a start makes what was done before the adaptations: the ratio less 1, summed over shots. `[]`"""
+        new = self.step.policies(start, task.inner)
+        shots = zip(new, acted[:-1], task.inner, strict=True)
         return torch.stack([likelihood_ratio(*now, *old, batch.output).mean() - 1 for now, old, batch in shots]).sum()
 
     def _credit_gradient(

@@ -88,11 +88,9 @@ class Config:
 
 PRESETS = {
     "default": Config(),
-    "demo": Config(iterations=70, tasks=10),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""What learned fast in a few trials on half-cheetahs, the same cut to a few minutes for two tasks, and the reference
-implementations' numbers."""
+"""MAML-TRPO's: what learned fast in a few trials of it on half-cheetahs, and its reference implementations' numbers."""
 
 
 class MetaSgd:

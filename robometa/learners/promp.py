@@ -77,7 +77,7 @@ PRESETS = {
     "default": Config(),
     "paper": Config(iterations=1000, action_scale=0.1, gae_lambda=1.0, learning_rate=1e-3),
 }
-"""What learned in a few trials, and the reference implementation's numbers."""
+"""What learned in a few trials on the point robot, and the paper's numbers."""
 
 
 class ProMp:
@@ -113,7 +113,7 @@ class ProMp:
         """Some gradient steps on the clipped surrogate after the inner steps, differentiating through them."""
         tasks = trial_batches(trial, *self._estimator())
         starts = [self.parameters] * len(tasks)
-        acted = for_each_task(self.step.policies, starts, tasks)
+        acted = for_each_task(self.step.policies, starts, [(*inner, outer) for inner, outer in tasks])
         losses, norms = [], []
         for _ in range(self.config.epochs):
             found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
