@@ -165,7 +165,7 @@ class EMaml:
         self.parameters = parameters.to(self.device)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """How much likelier a start makes what was done before the adaptations: the ratio less 1, summed over shots. `[]`"""
+        """How much likelier a start makes what was done before the adaptations: ratio less 1, sum over shots. `[]`"""
         new = self.step.policies(start, task.inner)
         shots = zip(new, acted[:-1], task.inner, strict=True)
         return torch.stack([likelihood_ratio(*now, *old, batch.output).mean() - 1 for now, old, batch in shots]).sum()
