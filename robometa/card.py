@@ -84,7 +84,7 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
     from_suite = suite.learner.get(own.short(name), {})
     changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
     command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
-    command += "".join(f" --{key.replace('_', '-')} {_words(value)}" for key, value in changed.items())
+    command += "".join(_option(key, value) for key, value in changed.items())
     from jinja2 import Environment, StrictUndefined  # not needed for `words_of`
 
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
@@ -103,6 +103,14 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
         report=report,
         words_of=words_of,
     )
+
+
+def _option(name: str, value: Any) -> str:
+    """An option as the command line takes it."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f" --{flag}" if value else f" --no-{flag}"
+    return f" --{flag} {_words(value)}"
 
 
 def _words(value: Any) -> str:

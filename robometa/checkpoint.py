@@ -145,10 +145,11 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
 
     Raises: UserError: If an option is not the learner's.
     """
-    kind = learners.find(name).load()
+    entry = learners.find(name)
+    kind = entry.load()
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        config = kind.configuration(**options)
+        config = kind.configuration(**entry.overrides | options)
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
     return kind(config, spaces_of(suite, kind), seed, device)

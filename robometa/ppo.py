@@ -123,7 +123,7 @@ def cut(experience: Experience, pieces: int) -> Experience:
         return part.unflatten(1, (pieces, -1)).flatten(0, 1)
 
     inputs = tuple(shorter(part) for part in experience.inputs)
-    return Experience(inputs, *(shorter(part) for part in experience[1:]))  # type: ignore[arg-type]
+    return Experience(inputs, *(shorter(part) for part in experience[1:]))
 
 
 def update(

@@ -1,0 +1,40 @@
+"""Says how many iterations of each learner fill the plan's budget on this machine: `python -m study.calibrate`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from robometa import train
+from robometa.run_folder import TIMINGS, RunFolder
+from study import plan
+
+ITERATIONS = 4
+"""Trained to find out; the first, which warms up, is left out."""
+
+
+def main() -> None:
+    """Trains each learner of the plan a little and prints what its iterations cost."""
+    chosen = plan.read()
+    seen: set[tuple[str, str]] = set()
+    for cell in chosen.cells:
+        if cell.learner in (*plan.FROM_SCRATCH, "random") or (cell.suite, cell.learner) in seen or cell.long:
+            continue
+        if sys.argv[1:] and cell.learner not in sys.argv[1:]:
+            continue
+        seen.add((cell.suite, cell.learner))
+        with tempfile.TemporaryDirectory() as folder:
+            run = RunFolder(Path(folder) / "run")
+            train(cell.suite, cell.learner, options=dict(cell.options) | {"iterations": ITERATIONS}, folder=run.path)
+            rows = run.rows(TIMINGS)[1:]
+        seconds = sum(row["processor"] for row in rows) / len(rows)
+        print(
+            f"{cell.suite} {cell.learner}: {seconds:.2f} core-seconds an iteration, "
+            f"{60 * chosen.core_minutes / seconds:.0f} iterations in {chosen.core_minutes:g} core-minutes",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
