@@ -13,6 +13,7 @@ from robometa.sim.registration import register_once_loaded
 if TYPE_CHECKING:
     from robometa.errors import UserError
     from robometa.evaluation import Report, evaluate
+    from robometa.from_scratch import evaluate_from_scratch
     from robometa.learner_check import check_learner
     from robometa.merging import merge
     from robometa.recording import record
@@ -25,6 +26,7 @@ PLACES = {
     "UserError": ("robometa.errors", "UserError"),
     "Report": ("robometa.evaluation", "Report"),
     "evaluate": ("robometa.evaluation", "evaluate"),
+    "evaluate_from_scratch": ("robometa.from_scratch", "evaluate_from_scratch"),
     "check_learner": ("robometa.learner_check", "check_learner"),
     "merge": ("robometa.merging", "merge"),
     "record": ("robometa.recording", "record"),
@@ -44,6 +46,7 @@ __all__ = [
     "UserError",
     "check_learner",
     "evaluate",
+    "evaluate_from_scratch",
     "load_suite",
     "merge",
     "record",

@@ -16,11 +16,15 @@ examples:
   robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1
   robometa resume runs/half-cheetah-velocity-pearl-1
   robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
+  robometa evaluate sb3-sac --suite half-cheetah-velocity --tasks 1 --steps 400 400000
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
   robometa train point-robot --learner ./mine.py:MyLearner
 """
 OWN = "./FILE.py:CLASS for one of your own"
 """How a learner of the user's own is named."""
+
+STEPS = """for sb3-ppo, sb3-sac or sb3-td3 as POLICY, which are trained from scratch on each task: the environment
+steps of a training; several numbers give a row each (default: the steps of as many episodes as --shots says)"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +73,8 @@ def parser() -> Parser:
     add = command("evaluate", "measure how a policy adapts to held-out tasks")
     _policy_arguments(add)
     add.add_argument("--worlds", type=_count, help="episodes of each task at each shot (default: the learner's, or 20)")
+    add.add_argument("--tasks", type=_count, metavar="K", help="only the first K tasks of the split (default: all)")
+    add.add_argument("--steps", type=_count, nargs="+", metavar="N", help=STEPS)
     add.add_argument("--out", type=Path, help="folder for report.json and tasks.csv (default: the policy's folder)")
     add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
 

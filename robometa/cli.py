@@ -88,6 +88,11 @@ def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
+    if str(asked.policy).startswith("sb3-") and not asked.policy.exists():
+        _evaluate_from_scratch(asked)
+        return
+    if asked.steps is not None:
+        raise UserError("--steps is of a training from scratch, as in `robometa evaluate sb3-ppo --suite point-robot`")
     from robometa.evaluation import evaluate, write_card
     from robometa.tables import print_report
 
@@ -100,12 +105,37 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         seed=asked.seed,
         threads=asked.threads,
         learner=asked.learner,
+        tasks=asked.tasks,
     )
     print_report(report)
     folder = asked.out or asked.policy
     report.save(folder)
     if folder == asked.policy and asked.suite is None and asked.split == "test":
         write_card(asked.policy, report, asked.learner)
+    print(f"written: {folder / 'report.json'}, {folder / 'tasks.csv'}")
+
+
+def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
+    if asked.suite is None:
+        raise UserError(f"{asked.policy} trains from scratch and needs a suite, as in --suite half-cheetah-velocity")
+    suite = suites.load(asked.suite)
+    from robometa.from_scratch import evaluate_from_scratch
+    from robometa.tables import print_report
+
+    report = evaluate_from_scratch(
+        str(asked.policy),
+        suite,
+        steps=asked.steps,
+        tasks=asked.tasks,
+        split=asked.split,
+        shots=asked.shots,
+        worlds=asked.worlds or 20,
+        seed=asked.seed,
+        threads=asked.threads,
+    )
+    print_report(report)
+    folder = asked.out or Path("runs") / f"{suite.name}-{asked.policy}-{asked.seed}"
+    report.save(folder)
     print(f"written: {folder / 'report.json'}, {folder / 'tasks.csv'}")
 
 

@@ -189,7 +189,7 @@ def measure(
     tasks: int | None = None,
     for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
 ) -> Report:
-    """The same for a learner in memory, which is not changed; `for_tasks` may give some tasks a learner of their own."""
+    """The same for a learner in memory, which is not changed; `for_tasks` may give tasks a learner of their own."""
     if shots < 0 or shots > 1000:
         raise UserError(f"shots must be from 0 to 1000, not {shots}")
     if worlds is None:

@@ -13,6 +13,8 @@ from robometa.networks import GaussianPolicy, Perceptron, normal_log_density
 from robometa.normaliser import Normaliser
 from robometa.returns import generalised_advantages
 
+LONGEST = 25
+"""Steps that stay together in a minibatch."""
 LAST_LAYER = 0.01
 """Factor on the initial weights of the policy's last layer: it begins near zero actions, wherever it is."""
 
@@ -67,10 +69,13 @@ def experience(
     )
     target = advantage + value
     returns.include(target)
-    return ppo.Experience(
+    learned = ppo.Experience(
         inputs=(obs,),
         action=action,
         log_density=normal_log_density(action, old.mean, old.log_std),
         advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).flatten(0, 1),
         target=returns(target).flatten(0, 1),
     )
+    # What is learned of a step does not depend on those around it: short pieces mix well.
+    time = action.shape[1]
+    return ppo.cut(learned, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))

@@ -5,10 +5,9 @@ import time
 import pytest
 
 from robometa import learners, suites
-from robometa.checkpoint import build
+from robometa.checkpoint import build, engine_for
 from robometa.evaluation import measure
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
 from robometa.training import resolve_options, task_batch
 from robometa.trial import run_trial
 
@@ -78,11 +77,14 @@ ONLINE = {"grbal"}
 BETTER_ONLINE = 1.0
 """By how much their return must still grow; they must also be better than their untrained selves by the other margin."""
 
+BASELINES = {"random", "no-adaptation", "fine-tune", "oracle"}
+"""Learners that do not learn to adapt: what they must do stands in test_baselines.py."""
+
 
 def trained(learner, suite, seed):
     """Trains a learner in memory."""
     config = learner.config
-    engine = CpuEngine(suite, config.tasks, config.worlds)
+    engine = engine_for(learner, suite, config.tasks, config.worlds)
     for iteration in range(config.iterations):
         noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
         indices = task_batch(len(suite.train), config.tasks, seed, iteration)
@@ -90,7 +92,7 @@ def trained(learner, suite, seed):
     return learner
 
 
-@pytest.mark.parametrize("name", [name for name in learners.LEARNERS if name != "random"])
+@pytest.mark.parametrize("name", [name for name in learners.LEARNERS if name not in BASELINES])
 def test_it_adapts_to_tasks_that_it_has_never_seen(name):
     begun = time.process_time()
     suite = suites.load("point-robot")
