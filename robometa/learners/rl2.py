@@ -26,7 +26,7 @@ class Config(ppo.Options):
 
     tasks: int = 64
     """Tasks of an iteration."""
-    worlds: int = 4
+    worlds: int = 2
     """Worlds of each task; each is a trial of its own."""
     shots: int = 1
     """Episodes of a training trial after its first; the memory is carried from one into the next."""
@@ -38,6 +38,12 @@ class Config(ppo.Options):
     """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
+    epochs: int = 4
+    """Passes over an iteration's experience."""
+    minibatches: int = 8
+    """Gradient steps of a pass, each on its share of the trials' pieces."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that make no sense."""
