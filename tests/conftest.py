@@ -53,6 +53,15 @@ SMALL_OPTIONS = {
     "anil": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "last_layer_only": True},
     "e-maml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "fomaml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "first_order": True},
+    "hypernetwork": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 2,
+        "memory_size": 6,
+        "hidden": (5,),
+        "minibatches": 2,
+        "decay_end": 4,
+    },
     "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "meta-sgd": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "promp": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "epochs": 2},
@@ -72,6 +81,22 @@ SMALL_OPTIONS = {
     },
     "rl2": {"iterations": 4, "tasks": 3, "worlds": 2, "memory_size": 6, "hidden": (5,), "minibatches": 2},
     "random": {"iterations": 2, "tasks": 2, "worlds": 2},
+    "varibad": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 2,
+        "latent": 2,
+        "memory_size": 6,
+        "hidden": (5,),
+        "decoder_hidden": (4,),
+        "minibatches": 2,
+        "decay_end": 4,
+        "gradient_steps": 2,
+        "batch": 3,
+        "beliefs": 2,
+        "decodes": 4,
+        "capacity": 10,
+    },
 }
 """Options with which a learner trains on the tiny suite in a fraction of a second."""
 

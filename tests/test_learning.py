@@ -32,6 +32,16 @@ OPTIONS = {
         "gradient_steps": 150,
         "learning_rate": 5e-3,
     },
+    "hypernetwork": {
+        "iterations": 24,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "hidden": (16,),
+        "epochs": 5,
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+    },
     "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
     "meta-sgd": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
     "promp": {
@@ -65,6 +75,29 @@ OPTIONS = {
         "temperature": 0.1,
         "target_rate": 0.02,
     },
+    "rl2": {
+        "iterations": 35,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "hidden": (32,),
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+    },
+    "varibad": {
+        "iterations": 30,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "latent": 3,
+        "hidden": (32, 32),
+        "epochs": 5,
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+        "entropy_weight": 0.0,
+        "decoder_learning_rate": 3e-3,
+        "decodes": 20,
+    },
 }
 """Options with which a learner learns the point robot in seconds."""
 BUDGET = 120
@@ -72,7 +105,7 @@ BUDGET = 120
 BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
-ONLINE = {"grbal"}
+ONLINE = {"grbal", "hypernetwork", "rl2", "varibad"}
 """Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
 BETTER_ONLINE = 1.0
 """By how much their return must still grow; they must also be better than their untrained selves by the other margin."""

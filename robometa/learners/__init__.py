@@ -72,6 +72,12 @@ LEARNERS = {
         "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
         "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
     ),
+    "hypernetwork": Entry(
+        "robometa.learners.hypernetwork",
+        "Hypernetwork",
+        "RL^2 whose memory generates the weights of a small policy at every step.",
+        "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
+    ),
     "maml-trpo": Entry(
         "robometa.learners.maml_trpo",
         "MamlTrpo",
@@ -125,6 +131,12 @@ LEARNERS = {
         "Random",
         "Acts uniformly at random and learns nothing: the floor that every other learner stands on.",
         "none",
+    ),
+    "varibad": Entry(
+        "robometa.learners.varibad",
+        "Varibad",
+        "Keeps a belief over the task at every step, learned by predicting rewards, and a policy that acts on it.",
+        "Zintgraf et al. 2020, https://arxiv.org/abs/1910.08348",
     ),
 }
 """Every learner by its name on the command line."""
