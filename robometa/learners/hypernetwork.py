@@ -24,11 +24,9 @@ from robometa.returns import generalised_advantages
 class Config(ppo.Options):
     """Options of the recurrent hypernetwork; the defaults are sized for a CPU."""
 
-    epochs: int = 2
-    """Passes over an iteration's experience."""
     tasks: int = 64
     """Tasks of an iteration."""
-    worlds: int = 4
+    worlds: int = 2
     """Worlds of each task; each is a trial of its own."""
     shots: int = 1
     """Episodes of a training trial after its first; the memory is carried from one into the next."""
@@ -40,6 +38,12 @@ class Config(ppo.Options):
     """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
     hidden: tuple[int, ...] = (32,)
     """Widths of the hidden layers of the generated networks, tanh."""
+    epochs: int = 2
+    """Passes over an iteration's experience."""
+    minibatches: int = 8
+    """Gradient steps of a pass, each on its share of the trials' pieces."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that make no sense."""
@@ -57,7 +61,17 @@ class Config(ppo.Options):
             raise UserError(unknown("memory", self.memory, KINDS))
 
 
-PRESETS = {"cpu": Config(), "paper": Config(memory_size=256, hidden=(32, 32), backpropagation=10_000)}
+PRESETS = {
+    "cpu": Config(),
+    "paper": Config(
+        memory_size=256,
+        hidden=(32, 32),
+        backpropagation=10_000,
+        minibatches=4,
+        learning_rate=7e-4,
+        final_learning_rate=7e-4,
+    ),
+}
 """Sizes for a CPU, and the paper's."""
 BLOCK = 512
 """Rows whose weights exist at the same time: they stay in cache."""

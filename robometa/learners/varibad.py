@@ -30,6 +30,10 @@ class Config(ppo.Options):
 
     epochs: int = 2
     """Passes over an iteration's experience."""
+    minibatches: int = 8
+    """Gradient steps of a pass, each on its share of the trials."""
+    learning_rate: float = 1e-3
+    """Of Adam, for the policy and its values."""
     discount: float = 0.97
     """Discount per step, in (0, 1]."""
     gae_lambda: float = 0.9
@@ -38,7 +42,7 @@ class Config(ppo.Options):
     """Weight of the policy's entropy in the loss."""
     tasks: int = 64
     """Tasks of an iteration."""
-    worlds: int = 4
+    worlds: int = 2
     """Worlds of each task; each is a trial of its own."""
     shots: int = 1
     """Episodes of a training trial after its first; the belief is carried from one into the next."""
@@ -92,7 +96,9 @@ class Config(ppo.Options):
 PRESETS = {
     "cpu": Config(),
     "paper": Config(
+        minibatches=4,
         clip=0.1,
+        learning_rate=7e-4,
         final_learning_rate=7e-4,
         initial_std=1.0,
         memory_size=128,
