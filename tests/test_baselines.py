@@ -194,7 +194,7 @@ def tuner(tiny_suite, **options):
 
 def test_one_step_of_fine_tuning_follows_the_policy_gradient(tiny_suite):
     """Adam's first step goes by its rate along the sign of the gradient; that gradient by finite differences."""
-    learner = tuner(tiny_suite, tuning_steps=1, tuning_rate=1e-2, hidden=(3,))
+    learner = tuner(tiny_suite, tuning_steps=1, tuning_minibatches=1, tuning_rate=1e-2, hidden=(3,))
     generator = torch.Generator().manual_seed(0)
     obs, output = (torch.randn(40, 2, generator=generator) for _ in range(2))
     batch = Batch(obs, output, torch.randn(40, generator=generator))
@@ -210,6 +210,20 @@ def test_one_step_of_fine_tuning_follows_the_policy_gradient(tiny_suite):
     assert clear.sum() > len(start) / 2
     moved = learner._tuned(start, batch) - start
     torch.testing.assert_close(moved[clear], -1e-2 * slope[clear].sign().float(), atol=1e-4, rtol=0)
+
+
+def test_the_steps_of_fine_tuning_share_out_the_experience(tiny_suite):
+    generator = torch.Generator().manual_seed(0)
+    obs, output, advantage = (torch.randn(9, *size, generator=generator) for size in ((2,), (2,), ()))
+    other = advantage.clone()
+    other[1::2] *= -3  # what a second step is to see
+    for steps, same in ((1, True), (2, False)):
+        learner = tuner(tiny_suite, tuning_steps=steps, tuning_minibatches=2)
+        start = learner.begin(1, 1, noise())[0]
+        first, second = (learner._tuned(start, Batch(obs, output, paid)) for paid in (advantage, other))
+        assert torch.equal(first, second) == same
+    few = tuner(tiny_suite, tuning_steps=3, tuning_minibatches=50)._tuned(start, Batch(obs, output, advantage))
+    assert few.isfinite().all()
 
 
 def test_fine_tuning_stops_where_the_clip_says(tiny_suite):

@@ -29,10 +29,16 @@ class Config(ppo.Options):
     """Worlds of each task; an adaptation pools them."""
     shots: int = 0
     """Adaptations within a training trial: the policy that training looks for is the best without any."""
-    tuning_steps: int = 10
-    """Gradient steps of an adaptation, each on all worlds of the task."""
+    tuning_steps: int = 100
+    """Gradient steps of an adaptation."""
+    tuning_minibatches: int = 8
+    """Steps among which the experience of all worlds of the task is shared out; then it is gone through again."""
     tuning_rate: float = 3e-3
     """Learning rate of Adam in these."""
+    minibatches: int = 16
+    """Gradient steps of a pass, each on its share of the experience."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
@@ -40,7 +46,7 @@ class Config(ppo.Options):
         """Refuses numbers that make no sense."""
         super().__post_init__()
         require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
-        require(self, tuning_steps="[1, inf)", tuning_rate="(0, inf)")
+        require(self, tuning_steps="[1, inf)", tuning_minibatches="[1, inf)", tuning_rate="(0, inf)")
 
 
 class FineTune:
@@ -109,9 +115,12 @@ class FineTune:
         before = policy.log_likelihood(start, batch.obs, batch.output).detach()
         tuned = start.detach().clone().requires_grad_()
         optimiser = torch.optim.Adam([tuned], lr=self.config.tuning_rate)
-        for _ in range(self.config.tuning_steps):
-            ratio = (policy.log_likelihood(tuned, batch.obs, batch.output) - before).exp()
-            gain = torch.minimum(ratio * batch.advantage, ratio.clamp(1 - clip, 1 + clip) * batch.advantage)
+        shares = min(self.config.tuning_minibatches, len(before))
+        for step in range(self.config.tuning_steps):
+            share = slice(step % shares, None, shares)  # of all worlds and times alike
+            ratio = (policy.log_likelihood(tuned, batch.obs[share], batch.output[share]) - before[share]).exp()
+            advantage = batch.advantage[share]
+            gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
             (tuned.grad,) = torch.autograd.grad(-gain.mean(), tuned)
             optimiser.step()
         return tuned.detach()

@@ -27,6 +27,10 @@ class Config(ppo.Options):
     """Worlds of each task."""
     shots: int = 0
     """Adaptations within a training trial, which change nothing."""
+    minibatches: int = 16
+    """Gradient steps of a pass, each on its share of the experience."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
