@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from robometa import evaluate, resume, suites, train
+from robometa import evaluate, learners, resume, suites, train
 from robometa.checkpoint import build
 from robometa.evaluation import Report, Scores, measure, write_card
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
@@ -21,18 +21,20 @@ POINTS = 100
 """Points of a learning curve at the most."""
 
 
-def fill(cell: plan.Cell, shots: int) -> None:
+def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     """Trains, or goes on with, evaluates, and writes the cell's record."""
     suite = suites.load(cell.suite)
     training: dict[str, Any] = {"environment_steps": 0, "wall_seconds": 0.0, "processor_seconds": 0.0, "curve": {}}
     if cell.learner == "random":
-        report = measure(build("random", {}, suite, cell.seed), suite, shots=shots, seed=cell.seed, name="random")
+        learner = build("random", {}, suite, cell.seed)
+        report = measure(learner, suite, shots=shots, worlds=worlds, seed=cell.seed, name="random")
     else:
         if (cell.run / "run.json").is_file():
             policy = resume(cell.run)
         else:
             policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
-        report = evaluate(policy, shots=shots, seed=cell.seed)
+        pooled = learners.find(cell.learner).load().pools_worlds
+        report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
         report.save(policy)
         write_card(policy, report)
         training = trained(RunFolder(cell.run))
@@ -108,4 +110,8 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     chosen = plan.read()
-    fill(next(cell for cell in chosen.cells if (cell.suite, cell.name) == tuple(sys.argv[1:])), chosen.shots)
+    fill(
+        next(cell for cell in chosen.cells if (cell.suite, cell.name) == tuple(sys.argv[1:])),
+        chosen.shots,
+        chosen.worlds,
+    )

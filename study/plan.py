@@ -57,6 +57,8 @@ class Plan:
     """Processor time of a training: ten minutes of two cores are 20."""
     shots: int
     """Shots of every evaluation."""
+    worlds: int
+    """Episodes of each held-out task at every shot, where an adaptation does not pool them."""
     cells: tuple[Cell, ...]
 
 
@@ -80,7 +82,7 @@ def read(path: Path | None = None) -> Plan:
                 cells += [Cell(name, learner, seed, frozen, kind == "long") for seed in seeds]
     # Seed by seed, so that a table that is not finished compares all learners.
     cells.sort(key=lambda cell: (cell.long, cell.seed))
-    return Plan(table["core_minutes"], table["shots"], tuple(cells))
+    return Plan(table["core_minutes"], table["shots"], table["worlds"], tuple(cells))
 
 
 def _frozen(value: Any) -> Any:

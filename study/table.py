@@ -17,7 +17,8 @@ HEAD = """\
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
 about {budget:g} core-minutes ({half:g} minutes of two cores) a seed with the options in `study/plan.toml`, and was
-evaluated on the suite's held-out tasks, 20 episodes of each at every shot (`robometa evaluate`). Returns are those of
+evaluated on the suite's held-out tasks, {worlds} episodes of each at every shot, 20 where an adaptation pools them
+(`robometa evaluate`). Returns are those of
 mean actions: interquartile mean over tasks and seeds [95 % stratified bootstrap interval, seeds resampled within each
 task; none with one seed]. *Gap closed* is how far the last shot is from a policy that does not adapt (0 %) to an oracle
 that sees the task's parameters (100 %), both trained within the same budget. *Episodes seen* are those of the task that
@@ -51,7 +52,7 @@ class Row:
 
 def write(chosen: plan.Plan) -> None:
     """Writes table, figures, and the references that evaluations are measured against."""
-    text = HEAD.format(budget=chosen.core_minutes, half=chosen.core_minutes / 2)
+    text = HEAD.format(budget=chosen.core_minutes, half=chosen.core_minutes / 2, worlds=chosen.worlds)
     tables = {}
     for suite in dict.fromkeys(cell.suite for cell in chosen.cells):
         cells = [cell for cell in chosen.cells if cell.suite == suite]

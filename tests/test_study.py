@@ -14,6 +14,7 @@ from study.__main__ import main
 PLAN = """\
 core_minutes = 1
 shots = 1
+worlds = 2
 seeds = [0, 1]
 long_seeds = [0]
 
@@ -79,14 +80,16 @@ def test_the_plan_goes_seed_by_seed_and_ends_with_the_long_runs(small):
 @pytest.mark.parametrize("wrong", ["r12 = {}", "rl2 = { iteration = 3 }", "sb3-ppo = { stepz = 3 }"])
 def test_a_plan_with_a_mistake_is_refused(tmp_path, wrong):
     path = tmp_path / "plan.toml"
-    path.write_text("core_minutes=1\nshots=1\nseeds=[0]\nlong_seeds=[0]\n[table.point-robot]\n" + wrong + "\n[long]\n")
+    path.write_text(
+        "core_minutes=1\nshots=1\nworlds=2\nseeds=[0]\nlong_seeds=[0]\n[table.point-robot]\n" + wrong + "\n[long]\n"
+    )
     with pytest.raises(UserError, match="unknown"):
         plan.read(path)
 
 
 def test_a_cell_is_trained_evaluated_and_written(small):
     cell = cell_of(small, "rl2-0")
-    filling.fill(cell, small.shots)
+    filling.fill(cell, small.shots, small.worlds)
     written = json.loads(cell.record.read_text(encoding="utf-8"))
     suite = suites.load("point-robot")
     assert written["suite_hash"] == suite.content_hash
