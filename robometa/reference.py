@@ -28,10 +28,12 @@ class Reference:
 
 
 def find(content_hash: str) -> Reference | None:
-    """The reference of the suite with this hash, or None if none was measured."""
+    """The reference of the suite with this hash, or None if none was measured or the oracle was no better."""
     path = suites.folder() / FILE
     if not path.is_file():
         return None
     known = json.loads(path.read_text(encoding="utf-8"))
     entry = next((entry for entry in known.values() if entry["suite_hash"] == content_hash), None)
-    return None if entry is None else Reference(entry["unadapted"], entry["oracle"])
+    if entry is None or entry["oracle"] <= entry["unadapted"]:
+        return None
+    return Reference(entry["unadapted"], entry["oracle"])
