@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from robometa import train
+from robometa.from_scratch import ALGORITHMS
 from robometa.run_folder import TIMINGS, RunFolder
 from study import plan
 
@@ -19,7 +20,7 @@ def main() -> None:
     chosen = plan.read()
     seen: set[tuple[str, str]] = set()
     for cell in chosen.cells:
-        if cell.learner in (*plan.FROM_SCRATCH, "random") or (cell.suite, cell.learner) in seen or cell.long:
+        if cell.learner in (*ALGORITHMS, "random") or (cell.suite, cell.learner) in seen or cell.long:
             continue
         if sys.argv[1:] and cell.learner not in sys.argv[1:]:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from robometa import evaluate, learners, resume, suites, train
 from robometa.checkpoint import build
 from robometa.evaluation import Report, Scores, measure, write_card
+from robometa.from_scratch import ALGORITHMS, evaluate_from_scratch
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
 from study import plan
 
@@ -28,6 +30,14 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     if cell.learner == "random":
         learner = build("random", {}, suite, cell.seed)
         report = measure(learner, suite, shots=shots, worlds=worlds, seed=cell.seed, name="random")
+    elif cell.learner in ALGORITHMS:
+        started, worked = time.perf_counter(), time.process_time()
+        report = evaluate_from_scratch(cell.learner, suite, worlds=worlds, seed=cell.seed, **dict(cell.options))
+        training |= {
+            "environment_steps": sum(report.steps_seen) * len(report.tasks),
+            "wall_seconds": round(time.perf_counter() - started, 1),
+            "processor_seconds": round(time.process_time() - worked, 1),
+        }
     else:
         if (cell.run / "run.json").is_file():
             policy = resume(cell.run)

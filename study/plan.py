@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robometa import learners, suites
+from robometa import suites
 from robometa.errors import UserError, unknown
+from robometa.from_scratch import ALGORITHMS
 from robometa.training import resolve_options
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
-FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
-"""What is not meta-trained: it learns each held-out task from nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def read(path: Path | None = None) -> Plan:
         for name, rows in table.get(kind, {}).items():
             suite = suites.load(name)
             for learner, options in rows.items():
-                if learner not in FROM_SCRATCH:
+                if learner not in ALGORITHMS:
                     resolve_options(suite, learner, {key: _frozen(value) for key, value in options.items()})
                 elif set(options) - {"steps", "tasks"}:
                     raise UserError(unknown("option", sorted(set(options))[0], ("steps", "tasks"), str(path)))
@@ -87,8 +86,3 @@ def read(path: Path | None = None) -> Plan:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def known(learner: str) -> bool:
-    """Whether a name stands for something that can be in the table."""
-    return learner in FROM_SCRATCH or learner in learners.LEARNERS

@@ -36,6 +36,8 @@ class Row:
     seeds: tuple[int, ...]
     wanted: int
     """How many seeds the plan asks for."""
+    tasks: int
+    """How many held-out tasks were evaluated."""
     episodes_seen: tuple[float, ...]
     """`[shot]`"""
     mean_action: tuple[Interval, ...]
@@ -85,6 +87,7 @@ def row_of(cells: list[plan.Cell]) -> Row | None:
         learner=records[0]["learner"],
         seeds=tuple(record["seed"] for record in records),
         wanted=len(cells),
+        tasks=len(records[0]["random"]),
         episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
         mean_action=pooled("mean_action"),
         exploring=pooled("exploring"),
@@ -139,7 +142,8 @@ def markdown(suite: str, rows: list[Row]) -> str:
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
-        lines.append([f"`{row.learner}`", f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
+        name = f"`{row.learner}`" + (f", {row.tasks} tasks" if row.tasks < len(suites.load(suite).test) else "")
+        lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
