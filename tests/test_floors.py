@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "noise", "data", "distributions", "parallel", "sim.robots", "sim.objectives", "sim.variations"},
     # 1: suites, and the maths of learning
     {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "inner_steps", "learners.state"}
-    | {"normaliser", "recurrent", "beliefs", "ppo", "reference", "feedforward"}
+    | {"normaliser", "recurrent", "beliefs", "ppo", "whole_trials", "reference", "feedforward"}
     | {"planning", "windows", "dynamics"},
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},

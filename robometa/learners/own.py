@@ -178,8 +178,8 @@ def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
     """
     if given is None and is_reference(told):
         raise UserError(
-            f"{where} was trained with {label(told)} of {short(told).rpartition(':')[0]}, a program that a policy does not "
-            f"bring along and that is not run unasked: say where it is with --learner PATH/{short(told)}"
+            f"{where} was trained with {label(told)} of {short(told).rpartition(':')[0]}, a program that a policy does "
+            f"not bring along and that is not run unasked: say where it is with --learner PATH/{short(told)}"
         )
     return told if given is None else _given(told, sha256, given, where)
 

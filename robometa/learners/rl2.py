@@ -8,16 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from robometa import ppo
+from robometa import ppo, whole_trials
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import UserError, require, unknown
 from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
-from robometa.networks import Perceptron, normal_log_density
+from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
 from robometa.parallel import for_each_task
 from robometa.recurrent import KINDS, Memory, pieces_of
-from robometa.returns import generalised_advantages
 
 
 @dataclass(frozen=True)
@@ -119,27 +118,12 @@ class Rl2:
         """PPO on whole trials: what an episode finds out is credited with what later episodes make of it."""
         config, rollout = self.config, trial.joined()
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
-        action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
         old, starts = self._read(inputs)
-        value = self.returns.undo(old.value)
-        # A trial goes on where an episode ends, and at its own end the value of what would follow is known.
-        nowhere = torch.zeros_like(reward, dtype=torch.bool)
-        advantage = generalised_advantages(
-            reward, value[:, :-1], value[:, 1:], nowhere, nowhere, config.discount, config.gae_lambda
-        )
-        target = advantage + value[:, :-1]
-        self.returns.include(target)
-        whole = ppo.Experience(
-            inputs=(inputs[:, :-1], starts),
-            action=action,
-            log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
-            advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            target=self.returns(target),
-        )
+        whole = whole_trials.experience(rollout, (inputs[:, :-1], starts), old, self.returns, config)
         experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
-        self.rewards.include(reward)
+        self.rewards.include(rollout.reward)
         return metrics
 
     def state(self) -> dict[str, Tensor]:
@@ -192,5 +176,4 @@ class Rl2:
 
     def _inputs(self, step: Step) -> Tensor:
         """What the memory takes of a step. `[..., obs + action + 2]`"""
-        obs, reward = self.observations(step.obs), self.rewards(step.last_reward.unsqueeze(-1))
-        return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
+        return whole_trials.inputs(step, self.observations, self.rewards)

@@ -8,17 +8,16 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from robometa import ppo
+from robometa import ppo, whole_trials
 from robometa.beliefs import Decoders, Encoder, Moves, divergences
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
 from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
-from robometa.networks import Perceptron, normal_log_density
+from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
 from robometa.parallel import for_each_task
 from robometa.replay import TaskReplay
-from robometa.returns import generalised_advantages
 
 CHUNK = 8
 """Trials that one thread encodes and decodes together: the same pieces on every machine."""
@@ -200,27 +199,11 @@ class Varibad:
         """PPO on whole trials given the beliefs as they were, then gradient steps of encoder and decoders."""
         config, rollout = self.config, trial.joined()
         known = self._known(rollout.seen())
-        action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
         old = ppo.outputs(self.network, known)
-        value = self.returns.undo(old.value)
-        # A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns
-        # that stop with the episode would never credit finding out what the next one needs.
-        nowhere = torch.zeros_like(reward, dtype=torch.bool)
-        advantage = generalised_advantages(
-            reward, value[:, :-1], value[:, 1:], nowhere, nowhere, config.discount, config.gae_lambda
-        )
-        target = advantage + value[:, :-1]
-        self.returns.include(target)
-        experience = ppo.Experience(
-            inputs=(known,),
-            action=action,
-            log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
-            advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            target=self.returns(target),
-        )
+        experience = whole_trials.experience(rollout, (known,), old, self.returns, config)
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
-        self.rewards.include(reward)
+        self.rewards.include(rollout.reward)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
 
     def state(self) -> dict[str, Tensor]:
@@ -269,8 +252,7 @@ class Varibad:
 
     def _inputs(self, step: Step) -> Tensor:
         """What the encoder takes of a step. `[..., obs + action + 2]`"""
-        obs, reward = self.observations(step.obs), self.rewards(step.last_reward.unsqueeze(-1))
-        return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
+        return whole_trials.inputs(step, self.observations, self.rewards)
 
     def _known(self, seen: Step) -> Tensor:
         """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`"""

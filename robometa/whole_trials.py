@@ -1,0 +1,50 @@
+"""What learners with a memory make of whole trials (Duan et al. 2016, https://arxiv.org/abs/1611.02779)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robometa import ppo
+from robometa.data import Rollout, Step
+from robometa.networks import normal_log_density
+from robometa.normaliser import Normaliser
+from robometa.returns import generalised_advantages
+
+
+def inputs(step: Step, observations: Normaliser, rewards: Normaliser) -> Tensor:
+    """What a memory takes of a step: observation, and the action, reward and end before. `[..., obs + action + 2]`"""
+    obs, reward = observations(step.obs), rewards(step.last_reward.unsqueeze(-1))
+    return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
+
+
+def experience(
+    rollout: Rollout, taken: tuple[Tensor, ...], old: ppo.Output, returns: Normaliser, options: ppo.Options
+) -> ppo.Experience:
+    """What PPO learns from whole trials.
+
+    A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns that
+    stopped with the episode would never credit finding out what the next one needs.
+
+    Args:
+        rollout: All of the trial's rollouts, joined. `[task, world, time]`
+        taken: What the network takes of each trial. `[task * world, time or pieces, ...]`
+        old: What the network that acted says, after the last step too. `[task * world, time + 1]`
+        returns: What the network's values stand for; takes in the returns found here.
+        options: Discount and lambda.
+    """
+    action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
+    value = returns.undo(old.value)
+    nowhere = torch.zeros_like(reward, dtype=torch.bool)
+    advantage = generalised_advantages(
+        reward, value[:, :-1], value[:, 1:], nowhere, nowhere, options.discount, options.gae_lambda
+    )
+    target = advantage + value[:, :-1]
+    returns.include(target)
+    return ppo.Experience(
+        inputs=taken,
+        action=action,
+        log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
+        advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
+        target=returns(target),
+    )
