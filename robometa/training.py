@@ -144,7 +144,7 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
         if name not in learners.LEARNERS and not own.is_reference(name)
     ]
     learner = own.short(learner)
-    from_suite = suite.learner.get(learner, {}) if preset in (None, next(iter(presets))) else {}
+    from_suite = suite.learner.get(learner, {})
     for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
         mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
         known = {name: value for name, value in source.items() if name in resolved}

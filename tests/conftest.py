@@ -79,7 +79,15 @@ SMALL_OPTIONS = {
         "batch": 8,
         "gradient_steps": 3,
     },
-    "rl2": {"iterations": 4, "tasks": 3, "worlds": 2, "memory_size": 6, "hidden": (5,), "minibatches": 2},
+    "rl2": {
+        "iterations": 4,
+        "tasks": 3,
+        "worlds": 2,
+        "memory_size": 6,
+        "hidden": (5,),
+        "minibatches": 2,
+        "decay_end": 4,
+    },
     "random": {"iterations": 2, "tasks": 2, "worlds": 2},
     "varibad": {
         "iterations": 4,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -282,3 +283,16 @@ def test_on_the_point_robot_everyone_is_where_they_belong():
     assert before == pytest.approx(one_for_all, abs=2.0)
     assert tuned > before + 1.0
     assert knowing > tuned + 3
+
+
+def test_a_direction_is_told_as_a_direction():
+    suite = suites.load("ant-direction-2d")
+    told = HiddenNumbers(suite)
+
+    def at(angle):
+        return told(dataclasses.replace(suite.train[0], parameters=(("angle", (angle,)),)))
+
+    near, far = at(math.pi - 1e-3), at(-math.pi + 1e-3)
+    assert told.count == 2
+    assert (near - far).norm() < 0.01  # as a number they would be 2 pi apart
+    assert (at(0.0) - at(math.pi)).norm() > 2.0

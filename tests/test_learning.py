@@ -109,10 +109,11 @@ BUDGET = 120
 BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
+
 ONLINE = {"grbal", "hypernetwork", "rl2", "varibad"}
 """Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
 BETTER_ONLINE = 1.0
-"""By how much their return must still grow; they must also be better than their untrained selves by the other margin."""
+"""By how much their return must still grow; they must also beat their untrained selves by the other margin."""
 
 BASELINES = {"random", "no-adaptation", "fine-tune", "oracle"}
 """Learners that do not learn to adapt: what they must do stands in test_baselines.py."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,10 +16,15 @@ from robometa.sim.protocol import Outcome, SimulatorState
 from robometa.suites import Suite, Task
 
 
+ANGLE = "angle"
+"""The parameter that is a direction, rad."""
+
+
 class HiddenNumbers:
     """The numbers that a suite's tasks hide, with mean 0 and standard deviation 1 over its training tasks.
 
-    A number that is the same in all training tasks is left out.
+    A number that is the same in all training tasks is left out. An angle is told as its cosine and sine: as a number
+    it would tear directions that are neighbours apart.
     """
 
     def __init__(self, suite: Suite) -> None:
@@ -43,7 +49,10 @@ class HiddenNumbers:
             raise UserError(
                 f"a task with {task.describe()} cannot be told to an oracle: the training tasks hide {known}"
             )
-        return torch.tensor([number for _, value in task.parameters for number in value], dtype=torch.float64)
+        told: list[float] = []
+        for name, value in task.parameters:
+            told += [turn(value[0]) for turn in (math.cos, math.sin)] if name == ANGLE else value
+        return torch.tensor(told, dtype=torch.float64)
 
 
 class RevealingEngine(CpuEngine):
