@@ -12,11 +12,12 @@ from robometa.sim.registration import register_once_loaded
 
 if TYPE_CHECKING:
     from robometa.errors import UserError
-    from robometa.evaluation import Report, evaluate
+    from robometa.evaluation import evaluate
     from robometa.from_scratch import evaluate_from_scratch
     from robometa.learner_check import check_learner
     from robometa.merging import merge
     from robometa.recording import record
+    from robometa.report import Report
     from robometa.suites import Suite, Task
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PLACES = {
     "UserError": ("robometa.errors", "UserError"),
-    "Report": ("robometa.evaluation", "Report"),
+    "Report": ("robometa.report", "Report"),
     "evaluate": ("robometa.evaluation", "evaluate"),
     "evaluate_from_scratch": ("robometa.from_scratch", "evaluate_from_scratch"),
     "check_learner": ("robometa.learner_check", "check_learner"),

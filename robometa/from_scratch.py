@@ -18,8 +18,9 @@ from torch import Tensor
 from robometa import checkpoint, suites
 from robometa.data import Rollout, Step, Trial
 from robometa.errors import UserError, unknown
-from robometa.evaluation import Report, measure
+from robometa.evaluation import measure
 from robometa.noise import Noise
+from robometa.report import Report
 from robometa.screen import progress
 from robometa.suites import Suite, Task
 from robometa.trial import torch_on

@@ -18,7 +18,7 @@ from robometa.sim.variations import VARIATIONS
 from robometa.suites import Suite
 
 if TYPE_CHECKING:
-    from robometa.evaluation import Report
+    from robometa.report import Report
 
 PROSE = ("about", "meaning", "hidden", "paper", "")
 """Columns whose text may wrap."""

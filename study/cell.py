@@ -14,8 +14,9 @@ import numpy as np
 
 from robometa import evaluate, learners, resume, suites, train
 from robometa.checkpoint import build
-from robometa.evaluation import Report, Scores, measure, write_card
+from robometa.evaluation import measure, write_card
 from robometa.from_scratch import ALGORITHMS, evaluate_from_scratch
+from robometa.report import Report, Scores
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
 from study import plan
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from robometa import reference, suites
-from robometa.evaluation import interquartile_mean
+from robometa.report import interquartile_mean
 from study import figure, plan
 
 HEAD = """\

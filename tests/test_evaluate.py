@@ -11,9 +11,10 @@ from conftest import SMALL_OPTIONS, copied, same_tensors
 from robometa import checkpoint, evaluation, learners
 from robometa.data import Spaces
 from robometa.errors import UserError
-from robometa.evaluation import Scores, episodes_seen, interquartile_mean, measure
+from robometa.evaluation import episodes_seen, measure
 from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
+from robometa.report import Scores, interquartile_mean
 from robometa.sim.protocol import Outcome
 
 RATES = (0.0, 0.25, 0.5, 1.0)

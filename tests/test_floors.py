@@ -19,7 +19,7 @@ FLOORS = (
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet
-    {"trial", "checkpoint", "card", "screen"},
+    {"trial", "checkpoint", "card", "screen", "report"},
     # 4: the verbs
     {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging", "from_scratch"}
     | {"learner_check", "learner_bench"},

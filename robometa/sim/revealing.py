@@ -15,7 +15,6 @@ from robometa.sim.engine import CpuEngine
 from robometa.sim.protocol import Outcome, SimulatorState
 from robometa.suites import Suite, Task
 
-
 ANGLE = "angle"
 """The parameter that is a direction, rad."""
 
