@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from robometa.errors import require
 from robometa.networks import normal_log_density
-from robometa.parallel import for_each_task
+from robometa.parallel import descend, for_each_task
 
 CHUNK = 64
 """Sequences that one thread computes together: the same pieces on every machine."""
@@ -145,17 +145,15 @@ def update(
         order = torch.randperm(count, generator=generator).to(experience.action.device)
         for members in order.tensor_split(min(options.minibatches, count)):
 
-            def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[list[Tensor], Tensor]:
+            def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[Tensor, Tensor]:
                 loss, row = _loss(network, experience, piece, options)
                 share = len(piece) / whole
-                return list(torch.autograd.grad(share * loss, parameters)), share * row
+                return share * loss, share * row
 
-            gradients, shares = zip(*for_each_task(of_piece, members.split(CHUNK)), strict=True)
-            for parameter, *pieces in zip(parameters, *gradients, strict=True):
-                parameter.grad = torch.stack(pieces).sum(dim=0) if len(pieces) > 1 else pieces[0]
+            row = descend(of_piece, parameters, members.split(CHUNK))
             norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
             optimiser.step()
-            rows.append(torch.cat((torch.stack(shares).sum(dim=0), norm.reshape(1))))
+            rows.append(torch.cat((row, norm.reshape(1))))
     names = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
     return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
 

@@ -16,7 +16,7 @@ from robometa.learners.state import load_module, load_optimiser, module_state, o
 from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
-from robometa.parallel import for_each_task
+from robometa.parallel import descend, for_each_task
 from robometa.replay import TaskReplay
 
 CHUNK = 8
@@ -285,18 +285,15 @@ class Varibad:
         draws = torch.randn(trials, config.beliefs, config.latent, generator=generator).to(self.device)
         parameters = [*self.encoder.parameters(), *self.decoders.parameters()]
 
-        def of_piece(*piece: Tensor) -> tuple[list[Tensor], Tensor]:
+        def of_piece(*piece: Tensor) -> tuple[Tensor, Tensor]:
             found = len(piece[0]) / trials * self._shortfall(*piece)
             # The evidence of a whole trial, which the drawn steps stand for, against one belief's divergence.
-            loss = time * found[:2].sum() + config.kl_weight * found[2]
-            return list(torch.autograd.grad(loss, parameters)), found.detach()
+            return time * found[:2].sum() + config.kl_weight * found[2], found
 
         pieces = (part.split(CHUNK) for part in (batch, moments, targets, draws))
-        gradients, shares = zip(*for_each_task(of_piece, *pieces), strict=True)
-        for parameter, *parts in zip(parameters, *gradients, strict=True):
-            parameter.grad = torch.stack(parts).sum(dim=0)
+        found = descend(of_piece, parameters, *pieces)
         self.predicting_optimiser.step()
-        return torch.stack(shares).sum(dim=0)
+        return found
 
     def _shortfall(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:
         """What beliefs get wrong: squared errors of reward and state, and the divergence from belief to belief.
