@@ -10,6 +10,7 @@ from bench.measure import Maker
 CONTESTS: dict[str, Maker] = {
     "maml-trpo": learners.maml_trpo,
     "pearl": learners.pearl,
+    "rl2": learners.rl2,
     **{robot: partial(physics.contest, robot) for robot in physics.SUITES},
 }
 """In the order in which they run."""

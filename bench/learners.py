@@ -1,4 +1,4 @@
-"""What an iteration of MAML-TRPO and a gradient step of PEARL take."""
+"""What an iteration of MAML-TRPO and of RL^2 and a gradient step of PEARL take."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from bench.measure import Comparison, Contest, Figure, Values
+from bench.measure import STEPS, Comparison, Contest, Figure, Values
+from bench.pearl_reference import Reference
 from bench.physics import Replay, sampled_replay
 from bench.size import Size
 from robometa import suites
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
+from robometa.learners.rl2 import Config as Rl2Config
+from robometa.learners.rl2 import Rl2
 from robometa.noise import Noise
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
@@ -105,8 +108,61 @@ def pearl(size: Size) -> Iterator[Contest]:
     """Gradient steps of both presets on half-cheetah-velocity; the storing of a trial is shared out among them."""
     suite = with_horizon(suites.load("half-cheetah-velocity"), size.horizon)
     steps = dict(size.gradient_steps)
-    entries = tuple(pearl_entry(suite, preset, count) for preset, count in steps.items())
-    yield Contest(tuple(Figure(step_name(preset), "ms") for preset in steps), entries)
+    entries = [pearl_entry(suite, preset, count) for preset, count in steps.items()]
+    cpu, paper = step_name("cpu"), step_name("paper")
+    yield Contest(
+        (*(Figure(step_name(preset), "ms") for preset in steps), Figure(REFERENCE, "ms")),
+        (*entries, reference_entry(suite, steps["paper"])),
+        (
+            Comparison("paper / reference", lambda values: quotient(values, paper, REFERENCE), 0.8, at_least=False),
+            Comparison("paper / cpu", lambda values: quotient(values, paper, cpu), 10.0),
+        ),
+    )
+
+
+REFERENCE = "gradient step as the reference takes it"
+
+
+def reference_entry(suite: Suite, steps: int) -> Callable[[], dict[str, float]]:
+    """What measures the reference's step at the paper's sizes."""
+    with closing(CpuEngine(suite, 1, 1)) as engine:
+        reference = Reference(PRESETS["paper"], engine.spaces)
+
+    def measure() -> dict[str, float]:
+        started = perf_counter()
+        for _ in range(steps):
+            reference.step()
+        return {REFERENCE: 1000 * (perf_counter() - started) / steps}
+
+    measure()
+    return measure
+
+
+@contextmanager
+def rl2(size: Size) -> Iterator[Contest]:
+    """Whole iterations on half-cheetah-velocity: a GRU of 128, two episodes of 200 steps, five epochs."""
+    suite = with_horizon(suites.load("half-cheetah-velocity"), size.horizon)
+    config = replace(Rl2Config(), tasks=size.trials[0], worlds=size.trials[1], epochs=5, memory_size=128)
+    noise = Noise(0, ("bench",), config.tasks, config.worlds)
+    with closing(CpuEngine(suite, config.tasks, config.worlds)) as engine:
+        learner = Rl2(config, engine.spaces, seed=0)
+        rl2_iteration(engine, learner, noise)
+        yield Contest(
+            (Figure("sampling", "s"), Figure("update", "s"), Figure("training")),
+            (partial(rl2_iteration, engine, learner, noise),),
+            (Comparison("training", lambda values: values["training"], 20_000.0, unit=STEPS),),
+        )
+
+
+def rl2_iteration(engine: CpuEngine, learner: Rl2, noise: Noise) -> dict[str, float]:
+    """An iteration as training runs it."""
+    suite, started = engine.suite, perf_counter()
+    indices = task_batch(len(suite.train), engine.tasks, noise.seed, 0)
+    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
+    sampled = perf_counter()
+    learner.update(trial)
+    ended = perf_counter()
+    return {"sampling": sampled - started, "update": ended - sampled, "training": trial.steps() / (ended - started)}
 
 
 def step_name(preset: str) -> str:

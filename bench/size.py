@@ -24,7 +24,9 @@ class Size:
     meta_batch: tuple[int, int, int] = (40, 20, 100)
     """Tasks, worlds and control steps of an iteration of MAML-TRPO."""
     horizon: int = 200
-    """Control steps of an episode of PEARL."""
+    """Control steps of an episode of PEARL and RL^2."""
+    trials: tuple[int, int] = (128, 2)
+    """Tasks and worlds of an iteration of RL^2."""
     gradient_steps: tuple[tuple[str, int], ...] = (("cpu", 100), ("paper", 10))
     """Of PEARL in a measurement, by preset."""
 
@@ -39,5 +41,6 @@ QUICK = Size(
     seconds=0.02,
     meta_batch=(2, 2, 10),
     horizon=10,
+    trials=(3, 2),
     gradient_steps=(("cpu", 2), ("paper", 1)),
 )

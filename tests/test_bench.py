@@ -17,7 +17,12 @@ VARIED = ENGINE | {"engine, randomised"}
 SAMPLED = VARIED | {"sampler", "sampler's raw C limit"}
 FIGURES = {
     "maml-trpo": {"raw C limit", "sampling and adapting", "update", "iteration", "peak memory"},
-    "pearl": {"gradient step, preset cpu", "gradient step, preset paper"},
+    "pearl": {
+        "gradient step, preset cpu",
+        "gradient step, preset paper",
+        "gradient step as the reference takes it",
+    },
+    "rl2": {"sampling", "update", "training"},
     "half-cheetah": SAMPLED
     | {
         "Gymnasium, one environment",
