@@ -40,24 +40,11 @@ class Entry:
 
 
 LEARNERS = {
-    "anil": Entry(
+    "maml-trpo": Entry(
         "robometa.learners.maml_trpo",
         "MamlTrpo",
-        "MAML-TRPO whose inner steps move the policy's last layer only.",
-        "Raghu et al. 2020, https://arxiv.org/abs/1909.09157",
-        overrides={"last_layer_only": True},
-    ),
-    "e-maml": Entry(
-        "robometa.learners.e_maml",
-        "EMaml",
-        "MAML-TRPO that also credits what is done before an adaptation with how well it goes after it.",
-        "Stadie et al. 2018, https://arxiv.org/abs/1803.01118",
-    ),
-    "fine-tune": Entry(
-        "robometa.learners.fine_tune",
-        "FineTune",
-        "One policy for the mean over tasks, trained on to each task: what pretraining without meta-learning gives.",
-        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+        "Learns a start from which one policy-gradient step adapts; trust-region outer steps through the inner one.",
+        "Finn et al. 2017, https://arxiv.org/abs/1703.03400",
     ),
     "fomaml": Entry(
         "robometa.learners.maml_trpo",
@@ -66,23 +53,12 @@ LEARNERS = {
         "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
         overrides={"first_order": True},
     ),
-    "grbal": Entry(
-        "robometa.learners.grbal",
-        "Grbal",
-        "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
-        "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
-    ),
-    "hypernetwork": Entry(
-        "robometa.learners.hypernetwork",
-        "Hypernetwork",
-        "RL^2 whose memory generates the weights of a small policy at every step.",
-        "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
-    ),
-    "maml-trpo": Entry(
+    "anil": Entry(
         "robometa.learners.maml_trpo",
         "MamlTrpo",
-        "Learns a start from which one policy-gradient step adapts; trust-region outer steps through the inner one.",
-        "Finn et al. 2017, https://arxiv.org/abs/1703.03400",
+        "MAML-TRPO whose inner steps move the policy's last layer only.",
+        "Raghu et al. 2020, https://arxiv.org/abs/1909.09157",
+        overrides={"last_layer_only": True},
     ),
     "meta-sgd": Entry(
         "robometa.learners.meta_sgd",
@@ -90,23 +66,11 @@ LEARNERS = {
         "MAML-TRPO that learns the step size of every parameter together with the start.",
         "Li et al. 2017, https://arxiv.org/abs/1707.09835",
     ),
-    "no-adaptation": Entry(
-        "robometa.learners.no_adaptation",
-        "NoAdaptation",
-        "One policy for all tasks that never finds out which one it is on: what every adaptation must beat.",
-        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
-    ),
-    "oracle": Entry(
-        "robometa.learners.oracle",
-        "Oracle",
-        "The same policy shown the numbers that its task hides: what an adaptation could reach at best.",
-        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
-    ),
-    "pearl": Entry(
-        "robometa.learners.pearl",
-        "Pearl",
-        "Infers a latent task variable from context and acts on a sample of it; off-policy, with SAC.",
-        "Rakelly et al. 2019, https://arxiv.org/abs/1903.08254",
+    "e-maml": Entry(
+        "robometa.learners.e_maml",
+        "EMaml",
+        "MAML-TRPO that also credits what is done before an adaptation with how well it goes after it.",
+        "Stadie et al. 2018, https://arxiv.org/abs/1803.01118",
     ),
     "promp": Entry(
         "robometa.learners.promp",
@@ -120,17 +84,11 @@ LEARNERS = {
         "Learns a start by moving it towards where policy-gradient steps on each task take it.",
         "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
     ),
-    "rl2": Entry(
-        "robometa.learners.rl2",
-        "Rl2",
-        "Learns a recurrent policy whose memory, carried through a trial, is what it knows of the task.",
-        "Duan et al. 2016, https://arxiv.org/abs/1611.02779",
-    ),
-    "random": Entry(
-        "robometa.learners.random",
-        "Random",
-        "Acts uniformly at random and learns nothing: the floor that every other learner stands on.",
-        "none",
+    "pearl": Entry(
+        "robometa.learners.pearl",
+        "Pearl",
+        "Infers a latent task variable from context and acts on a sample of it; off-policy, with SAC.",
+        "Rakelly et al. 2019, https://arxiv.org/abs/1903.08254",
     ),
     "varibad": Entry(
         "robometa.learners.varibad",
@@ -138,8 +96,50 @@ LEARNERS = {
         "Keeps a belief over the task at every step, learned by predicting rewards, and a policy that acts on it.",
         "Zintgraf et al. 2020, https://arxiv.org/abs/1910.08348",
     ),
+    "rl2": Entry(
+        "robometa.learners.rl2",
+        "Rl2",
+        "Learns a recurrent policy whose memory, carried through a trial, is what it knows of the task.",
+        "Duan et al. 2016, https://arxiv.org/abs/1611.02779",
+    ),
+    "hypernetwork": Entry(
+        "robometa.learners.hypernetwork",
+        "Hypernetwork",
+        "RL^2 whose memory generates the weights of a small policy at every step.",
+        "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
+    ),
+    "grbal": Entry(
+        "robometa.learners.grbal",
+        "Grbal",
+        "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
+        "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
+    ),
+    "no-adaptation": Entry(
+        "robometa.learners.no_adaptation",
+        "NoAdaptation",
+        "One policy for all tasks that never finds out which one it is on: what every adaptation must beat.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "fine-tune": Entry(
+        "robometa.learners.fine_tune",
+        "FineTune",
+        "One policy for the mean over tasks, trained on to each task: what pretraining without meta-learning gives.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "oracle": Entry(
+        "robometa.learners.oracle",
+        "Oracle",
+        "The same policy shown the numbers that its task hides: what an adaptation could reach at best.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "random": Entry(
+        "robometa.learners.random",
+        "Random",
+        "Acts uniformly at random and learns nothing: the floor that every other learner stands on.",
+        "none",
+    ),
 }
-"""Every learner by its name on the command line."""
+"""Every learner by its name on the command line: gradients, beliefs, memories, models, and what keeps them honest."""
 
 
 def find(name: str) -> Entry:

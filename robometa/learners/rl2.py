@@ -60,6 +60,10 @@ class Config(ppo.Options):
             raise UserError(unknown("memory", self.memory, KINDS))
 
 
+PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}
+"""With a gated recurrent unit, and with a long short-term memory: the Meta-LSTM."""
+
+
 class Network(nn.Module):
     """A memory of the trial so far, and what it says about actions and returns."""
 
