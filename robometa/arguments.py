@@ -60,6 +60,7 @@ def parser() -> Parser:
     add.add_argument("--seed", type=_whole, default=0, help="of everything random (default: 0)")
     add.add_argument("--preset", help="which of the learner's configurations to start from (default: its first)")
     add.add_argument("--folder", type=Path, help="where to write (default: runs/SUITE-LEARNER-SEED)")
+    add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
     add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
     add.add_argument("--torch-threads", type=_count, help="threads of torch in updates (default: all processors)")
     add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from robometa import learners, suites
 from robometa.data import Spaces
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
 from robometa.learners import own
 from robometa.learners.protocol import Learner, sees_parameters
 from robometa.sim.engine import CpuEngine
@@ -143,8 +144,9 @@ def load_policy(
 def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: str = "cpu") -> Learner:
     """An untrained learner for a suite, its options as they came out of JSON.
 
-    Raises: UserError: If an option is not the learner's.
+    Raises: UserError: If an option is not the learner's, or the device is not there.
     """
+    _check_device(device)
     entry = learners.find(name)
     kind = entry.load()
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
@@ -153,6 +155,13 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
     return kind(config, spaces_of(suite, kind), seed, device)
+
+
+def _check_device(name: str) -> None:
+    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    known += ["cuda"] if len(known) > 1 else []
+    if name not in known:
+        raise UserError(unknown("device", name, known, "this machine"))
 
 
 def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:

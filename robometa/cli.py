@@ -67,6 +67,7 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
             preset=asked.preset,
             seed=asked.seed,
             folder=asked.folder,
+            device=asked.device,
             threads=asked.threads,
             torch_threads=asked.torch_threads,
             checkpoint_minutes=asked.checkpoint_minutes,

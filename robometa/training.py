@@ -27,7 +27,7 @@ from robometa.suites import Suite
 from robometa.trial import run_trial, torch_on
 
 CHECKPOINT_MINUTES = 5.0
-TAKEN_OVER = ("preset", "threads", "torch_threads", "checkpoint_minutes")
+TAKEN_OVER = ("preset", "device", "threads", "torch_threads", "checkpoint_minutes")
 """What a resumed run takes over from its beginning, besides suite, learner, options and seed."""
 
 
@@ -45,6 +45,7 @@ def train(
     folder: str | Path | None = None,
     threads: int | None = None,
     torch_threads: int | None = None,
+    device: str = "cpu",
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
@@ -59,13 +60,14 @@ def train(
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
         torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits,
             so it is kept with the run. On a machine that does other work too, 1 can be much the fastest.
+        device: Where the learner is: `cpu`, `cuda`, `cuda:1`; the simulation stays on the processors.
         checkpoint_minutes: Wall time between checkpoints.
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     learner = learners.absolute(learner)
     options = resolve_options(suite, learner, options or {}, preset)
-    trained = checkpoint.build(learner, options, suite, seed)
+    trained = checkpoint.build(learner, options, suite, seed, device)
     default = Path("runs") / f"{suite.name}-{learners.label(learner)}-{seed}"
     run = RunFolder(Path(folder) if folder is not None else default)
     engine = checkpoint.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, threads)
@@ -77,6 +79,7 @@ def train(
         "preset": preset or next(iter(learners.find(learner).presets())),
         "config": asdict(trained.config),
         "seed": seed,
+        "device": device,
         "threads": engine.threads,
         "torch_threads": torch_threads or torch.get_num_threads(),
         "checkpoint_minutes": checkpoint_minutes,
@@ -111,7 +114,7 @@ def resume(
         options |= {} if iterations is None else {"iterations": iterations}
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {folder} was started on")
-        trained = checkpoint.build(name, options, suite, seed)
+        trained = checkpoint.build(name, options, suite, seed, configuration["device"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder} cannot be resumed: its run.json is damaged ({error!r})") from None
     saved = run.newest_checkpoint()

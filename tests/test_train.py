@@ -192,6 +192,7 @@ def test_an_existing_folder_is_left_alone(tiny_file, tmp_path):
         ({"options": {"worldz": 3}}, "worldz.*worlds"),
         ({"options": {"worlds": 0}}, "worlds"),
         ({"preset": "papper"}, "papper"),
+        ({"device": "cuda:99"}, "known: cpu"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_written(tiny_file, tmp_path, changes, message):
@@ -238,7 +239,18 @@ def test_what_is_not_a_run_cannot_be_resumed(tmp_path):
 
 @pytest.mark.parametrize(
     "key",
-    ["suite", "suite_hash", "learner", "preset", "config", "seed", "threads", "torch_threads", "checkpoint_minutes"],
+    [
+        "suite",
+        "suite_hash",
+        "learner",
+        "preset",
+        "config",
+        "seed",
+        "device",
+        "threads",
+        "torch_threads",
+        "checkpoint_minutes",
+    ],
 )
 def test_a_run_whose_description_lacks_something_cannot_be_resumed(tiny_file, tmp_path, key):
     folder = tmp_path / "run"
