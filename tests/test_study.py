@@ -8,7 +8,7 @@ import pytest
 from robometa import reference, suites
 from robometa.errors import UserError
 from study import cell as filling
-from study import plan, table
+from study import plan, publish, table
 from study.__main__ import main
 
 PLAN = """\
@@ -139,3 +139,23 @@ def test_only_what_is_missing_is_run(small, own_references, capfd):
     untouched = {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
     assert main(["--only", "random", "--jobs", "1"]) == 0  # there is nothing to do
     assert untouched == {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
+
+
+def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
+    cells = [cell_of(small, "rl2-0"), cell_of(small, "rl2-1")]
+    for cell, last in zip(cells, (-9.0, -4.0), strict=True):
+        filling.fill(cell, small.shots, small.worlds)
+        written = json.loads(cell.record.read_text(encoding="utf-8"))
+        written["curve"] = {"steps": [1], "return_0": [-1.0], "return_1": [last]}  # what counts is after adaptation
+        filling.write(cell.record, written)
+    drawn = []
+    monkeypatch.setattr(publish, "record", lambda policy, **options: drawn.append((policy, options["out"])))
+    monkeypatch.setattr(plan, "read", lambda: small)
+    publish.main(["--suite", "point-robot"])
+    there = publish.POLICIES / "point-robot-rl2"
+    assert drawn == [(there, publish.VIDEOS / "point-robot-rl2.mp4")]
+    for name in ("tensors.safetensors", "report.json", "README.md"):
+        assert (there / name).read_bytes() == (cells[1].run / "policy" / name).read_bytes()
+    assert (there / "training" / "metrics.jsonl").is_file()
+    publish.main(["--suite", "point-robot"])  # what is there stays
+    assert len(drawn) == 1

@@ -1,0 +1,65 @@
+"""Puts each learner's best policy of the table into `policies/`, its video into `videos/`: `python -m study.publish`.
+
+The best is the one whose training ended with the highest return, exploring, after adaptation: held-out scores choose
+nothing. A policy that stands there already is replaced only with `--replace`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from robometa import record
+from robometa.run_folder import CONFIGURATION, METRICS, TIMINGS
+from study import plan
+
+POLICIES, VIDEOS = Path("policies"), Path("videos")
+LAST = 5
+"""Points of a learning curve whose mean says how a training ended."""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Publishes what there is."""
+    parser = argparse.ArgumentParser(prog="python -m study.publish", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--suite", default="half-cheetah-velocity", help="of this suite (half-cheetah-velocity)")
+    parser.add_argument("--replace", action="store_true", help="replace policies that stand there already")
+    parser.add_argument("--task", type=int, default=0, help="held-out task that the videos show (0)")
+    asked = parser.parse_args(words)
+    cells = [cell for cell in plan.read().cells if cell.suite == asked.suite and cell.done()]
+    cells = [cell for cell in cells if (cell.run / "policy").is_dir()]
+    for learner in dict.fromkeys(cell.learner for cell in cells):
+        best = max((cell for cell in cells if cell.learner == learner), key=ended)
+        name = f"{asked.suite}-{learner}"
+        if (POLICIES / name).exists() and not asked.replace:
+            print(f"{name} stands there already")
+            continue
+        publish(best, POLICIES / name)
+        record(POLICIES / name, task=asked.task, shots=2, out=VIDEOS / f"{name}.mp4", gif=False)
+        print(f"{name}: {best.name}")
+
+
+def ended(cell: plan.Cell) -> float:
+    """The mean return at the end of a cell's training, exploring, after adaptation."""
+    curve = json.loads(cell.record.read_text(encoding="utf-8"))["curve"]
+    last = max(name for name in curve if name.startswith("return_"))
+    values = curve[last][-LAST:]
+    return sum(values) / len(values)
+
+
+def publish(cell: plan.Cell, folder: Path) -> None:
+    """Copies a cell's policy and the log of its training."""
+    aside = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(cell.run / "policy", aside)
+    (aside / "training").mkdir()
+    for name in (CONFIGURATION, METRICS, TIMINGS):
+        shutil.copy(cell.run / name, aside / "training" / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+
+
+if __name__ == "__main__":
+    main()
