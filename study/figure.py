@@ -41,7 +41,8 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
     panel.grid(alpha=0.2)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=8, ncols=2)
+    if moving:
+        panel.legend(frameon=False, fontsize=8, ncols=2)
     _save(figure, picture)
 
 

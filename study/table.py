@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,14 +17,14 @@ HEAD = """\
 # Results
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
-about {budget:g} core-minutes ({half:g} minutes of two cores) a seed with the options in `study/plan.toml`, and was
-evaluated on the suite's held-out tasks, {worlds} episodes of each at every shot, 20 where an adaptation pools them
-(`robometa evaluate`). Returns are those of
-mean actions: interquartile mean over tasks and seeds [95 % stratified bootstrap interval, seeds resampled within each
-task; none with one seed]. *Gap closed* is how far the last shot is from a policy that does not adapt (0 %) to an oracle
-that sees the task's parameters (100 %), both trained within the same budget. *Episodes seen* are those of the task that
-an adaptation has learned from by then: 20 at once where it pools the worlds of a task, one at a time where every world
-is a trial of its own.
+about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to one core, with the options in
+`study/plan.toml`, and was evaluated on the suite's held-out tasks, {worlds} episodes of each at every shot, 20 where an
+adaptation pools them (`robometa evaluate`). Returns are those of mean actions: interquartile mean over tasks and seeds
+[95 % stratified bootstrap interval, seeds resampled within each task; none with one seed]. *Gap closed*, after the
+first shot and after the last, is how far that is from a policy that does not adapt (0 %) to an oracle that sees the
+task's parameters (100 %), both trained within the same budget. *Episodes seen* are those of the task that an adaptation
+has learned from by then: 20 at once where it pools the worlds of a task, one at a time where every world is a trial of
+its own. The machine, versions and date of every cell stand in its record; it did other work too, which wall times show.
 """
 Interval = tuple[float, float, float]
 
@@ -120,15 +121,29 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
     text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
     if rows:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
-    missing = [cell.name for cell in cells if not cell.done()]
-    if missing:
-        text += f"\nNot run yet: {', '.join(missing)}.\n"
+    text += missing(cells)
     long = [cell for cell in cells if cell.long and cell.done()]
     if long:
         figure.curves(long, plan.RESULTS / f"{suite}-long.png")
         text += f"\n### One long run each\n\n![learning curves]({suite}-long.png)\n\n"
         text += markdown(suite, [row for cell in long if (row := row_of([cell])) is not None])
     return text
+
+
+def missing(cells: list[plan.Cell]) -> str:
+    """What has not been run, in words."""
+    seeds: dict[tuple[bool, str], list[int]] = defaultdict(list)
+    for cell in cells:
+        if not cell.done():
+            seeds[cell.long, cell.learner].append(cell.seed)
+    alike: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for (long, learner), numbers in seeds.items():
+        alike[long, ", ".join(str(number) for number in numbers)].append(f"`{learner}`")
+    lines = [
+        f"- {'long runs' if long else 'seeds'} {numbers}: {', '.join(names)}\n"
+        for (long, numbers), names in alike.items()
+    ]
+    return "\nNot run yet:\n\n" + "".join(lines) if lines else ""
 
 
 def markdown(suite: str, rows: list[Row]) -> str:
@@ -138,7 +153,8 @@ def markdown(suite: str, rows: list[Row]) -> str:
     head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
     lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
     for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
-        closed = "" if found is None else f"{found.gap_closed(row.mean_action[-1][0]):.0%}"
+        ends = [row.mean_action[shot][0] for shot in (1, -1)] if len(row.mean_action) > 1 else []
+        closed = "" if found is None else ", ".join(f"{found.gap_closed(value):.0%}" for value in ends)
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]

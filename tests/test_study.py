@@ -113,8 +113,8 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
     rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
     # (-8 - -16) / (-6 - -16) = 80 %
-    assert "| 1/2 | -11.0 | -8.0 | 0, 1 | 80% | 2.00M | 1.0 | 1.5 |" in rl2
-    assert "Not run yet: random-1, rl2-1." in page
+    assert "| 1/2 | -11.0 | -8.0 | 0, 1 | 80%, 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    assert "- seeds 1: `random`, `rl2`\n" in page
     assert "One long run" in page
     assert (plan.RESULTS / "point-robot.png").is_file()
     assert reference.find(suites.load("point-robot").content_hash) == reference.Reference(-16.0, -6.0)
