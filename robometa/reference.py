@@ -21,6 +21,8 @@ class Reference:
     """Of a policy trained for all tasks at once, which does not adapt."""
     oracle: float
     """Of the same, seeing the task's parameters."""
+    tasks: int
+    """How many tasks they were measured on: all that the suite holds out."""
 
     def gap_closed(self, value: float) -> float:
         """How far a return is from not adapting, 0, to the oracle, 1; below and beyond are possible."""
@@ -36,4 +38,4 @@ def find(content_hash: str) -> Reference | None:
     entry = next((entry for entry in known.values() if entry["suite_hash"] == content_hash), None)
     if entry is None or entry["oracle"] <= entry["unadapted"]:
         return None
-    return Reference(entry["unadapted"], entry["oracle"])
+    return Reference(entry["unadapted"], entry["oracle"], entry["tasks"])

@@ -20,7 +20,7 @@ from robometa.suites import Suite
 if TYPE_CHECKING:
     from robometa.report import Report
 
-PROSE = ("about", "meaning", "hidden", "paper", "")
+PROSE = ("about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns whose text may wrap."""
 SHOWN = 12
 """Tasks of a split that are shown one by one."""
@@ -145,16 +145,17 @@ def print_report(report: Report) -> None:
     """What the evaluator found: a row per shot, random actions below, then the tasks."""
     console = Console()
     worlds = report.exploring.returns.shape[2]
-    console.print(
-        f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {len(report.tasks)} tasks, "
-        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap] after so many episodes and "
-        "steps of the task",
-        highlight=False,
-    )
-    columns = ["shot", "episodes", "steps", "mean action", "exploring"]
     summary = report.summary()
     gap = "gap_closed" in summary[0]
-    table = _table(*columns, *(["gap closed"] if gap else []), *(["success"] if report.has_success else []))
+    told = "; gap: closed between a policy that does not adapt and an oracle" if gap else ""
+    console.print(
+        f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {len(report.tasks)} tasks, "
+        f"{worlds} episodes each; return: interquartile mean [95 % stratified bootstrap] with so many episodes and "
+        f"steps of the task seen{told}",
+        highlight=False,
+    )
+    columns = ["shot", "seen", "steps", "mean action", "exploring"]
+    table = _table(*columns, *(["gap"] if gap else []), *(["success"] if report.has_success else []))
     for row in summary:
         success = [f"{row['gap_closed']:.0%}"] if gap else []
         success += [f"{row['mean_action']['success']:.0%}"] if report.has_success else []

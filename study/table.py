@@ -110,6 +110,7 @@ def refer(suite: str, rows: list[Row]) -> None:
         "suite_hash": suites.load(suite).content_hash,
         "unadapted": round(by_name["no-adaptation"].mean_action[0][0], 2),
         "oracle": round(by_name["oracle"].mean_action[0][0], 2),
+        "tasks": by_name["oracle"].tasks,
         "seeds": len(by_name["oracle"].seeds),
         "core_minutes": round(by_name["oracle"].core_minutes, 1),
     }

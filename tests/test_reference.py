@@ -15,7 +15,7 @@ def measured(tmp_path, monkeypatch):
     """A point robot whose oracle was measured."""
     suite = suites.load("point-robot")
     path = tmp_path / "references.json"
-    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0}
+    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0, "tasks": 10}
     path.write_text(json.dumps({"point-robot": entry}), encoding="utf-8")
     monkeypatch.setattr(reference, "FILE", str(path))
     return suite
@@ -39,5 +39,12 @@ def test_a_report_on_held_out_tasks_says_it(measured, capsys):
     expected = (row["mean_action"]["interquartile_mean"] + 16.0) / 10.0
     assert row["gap_closed"] == pytest.approx(expected)
     print_report(report)
-    assert "gap closed" in capsys.readouterr().out
-    assert "gap_closed" not in measure(learner, measured, split="train", shots=0, worlds=2).summary()[0]
+    printed = capsys.readouterr().out
+    assert "gap: closed between a policy" in " ".join(printed.split())
+    assert f"{expected:.0%}" in printed
+    # in 80 columns no figure is cut
+    for scores in (report.mean_action, report.exploring):
+        for value in scores.interquartile_mean(0):
+            assert f"{value:.1f}" in printed
+    for other in ({"split": "train"}, {"tasks": 3}):
+        assert "gap_closed" not in measure(learner, measured, shots=0, worlds=2, **other).summary()[0]

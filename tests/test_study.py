@@ -117,7 +117,7 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     assert "- seeds 1: `random`, `rl2`\n" in page
     assert "One long run" in page
     assert (plan.RESULTS / "point-robot.png").is_file()
-    assert reference.find(suites.load("point-robot").content_hash) == reference.Reference(-16.0, -6.0)
+    assert reference.find(suites.load("point-robot").content_hash) == reference.Reference(-16.0, -6.0, TASKS)
 
 
 def test_the_interval_is_over_seeds(small):

@@ -12,7 +12,7 @@ from robometa import ppo
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
 from robometa.feedforward import Network, experience
-from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.learners.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
 
@@ -78,19 +78,16 @@ class NoAdaptation:
 
     def state(self) -> dict[str, Tensor]:
         """Networks and statistics; for training also the optimiser."""
-        state = module_state("network", self.network) | optimiser_state("training/optimiser", self.optimiser)
-        for name, normaliser in self._normalisers().items():
-            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
-        return state
+        return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
-        load_module("network", self.network, state)
-        for name, normaliser in self._normalisers().items():
-            if under(name, state):
-                normaliser.load(under(name, state))
-        if under("training", state):
-            load_optimiser("training/optimiser", self.optimiser, state)
+        load_state(self._parts(), state)
 
-    def _normalisers(self) -> dict[str, Normaliser]:
-        return {"observations": self.observations, "training/returns": self.returns}
+    def _parts(self) -> Parts:
+        return {
+            "network": self.network,
+            "observations": self.observations,
+            "training/returns": self.returns,
+            "training/optimiser": self.optimiser,
+        }

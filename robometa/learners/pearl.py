@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.learners.state import Parts, load_state, state_of
 from robometa.networks import Perceptron, normal_log_density
 from robometa.noise import Noise
 from robometa.replay import TaskReplay
@@ -204,31 +204,23 @@ class Pearl:
 
     def state(self) -> dict[str, Tensor]:
         """Encoder and actor; for training also critics, optimisers and replay."""
-        state = module_state("encoder", self.encoder) | module_state("actor", self.actor)
-        state |= module_state("training/critics", self.critics) | module_state("training/targets", self.targets)
-        for name, optimiser in self._optimisers().items():
-            state |= optimiser_state(f"training/{name}", optimiser)
-        for name, replay in (("replay", self.replay), ("recent", self.recent)):
-            state |= {f"training/{name}/{key}": value for key, value in replay.state().items()}
-        return state
+        return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
-        load_module("encoder", self.encoder, state)
-        load_module("actor", self.actor, state)
-        if any(name.startswith("training/") for name in state):
-            load_module("training/critics", self.critics, state)
-            load_module("training/targets", self.targets, state)
-            for name, optimiser in self._optimisers().items():
-                load_optimiser(f"training/{name}", optimiser, state)
-            self.replay.load(under("training/replay", state))
-            self.recent.load(under("training/recent", state))
+        load_state(self._parts(), state)
 
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def _parts(self) -> Parts:
         return {
-            "actor_optimiser": self.actor_optimiser,
-            "critic_optimiser": self.critic_optimiser,
-            "encoder_optimiser": self.encoder_optimiser,
+            "encoder": self.encoder,
+            "actor": self.actor,
+            "training/critics": self.critics,
+            "training/targets": self.targets,
+            "training/actor_optimiser": self.actor_optimiser,
+            "training/critic_optimiser": self.critic_optimiser,
+            "training/encoder_optimiser": self.encoder_optimiser,
+            "training/replay": self.replay,
+            "training/recent": self.recent,
         }
 
     def _set_learning_rate(self) -> None:
@@ -238,7 +230,7 @@ class Pearl:
         past = taken / config.gradient_steps - config.decay_begin
         share = min(max(past / max(config.decay_end - config.decay_begin, 1), 0.0), 1.0)
         rate = config.learning_rate + share * (config.final_learning_rate - config.learning_rate)
-        for optimiser in self._optimisers().values():
+        for optimiser in (self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = rate
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robometa import ppo, whole_trials
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import UserError, require, unknown
-from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.learners.state import Parts, load_state, state_of
 from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
@@ -132,19 +132,20 @@ class Rl2:
 
     def state(self) -> dict[str, Tensor]:
         """Network and statistics; for training also the optimiser."""
-        state = module_state("network", self.network) | optimiser_state("training/optimiser", self.optimiser)
-        for name, normaliser in self._normalisers().items():
-            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
-        return state
+        return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
-        load_module("network", self.network, state)
-        for name, normaliser in self._normalisers().items():
-            if under(name, state):
-                normaliser.load(under(name, state))
-        if under("training", state):
-            load_optimiser("training/optimiser", self.optimiser, state)
+        load_state(self._parts(), state)
+
+    def _parts(self) -> Parts:
+        return {
+            "network": self.network,
+            "observations": self.observations,
+            "rewards": self.rewards,
+            "training/returns": self.returns,
+            "training/optimiser": self.optimiser,
+        }
 
     def _read(self, inputs: Tensor) -> tuple[ppo.Output, Tensor]:
         """What the network says along whole trials, and the memories at the start of each of their pieces.
@@ -170,13 +171,6 @@ class Rl2:
             torch.cat(parts) for parts in zip(*for_each_task(of_some, inputs.split(ppo.CHUNK)), strict=True)
         )
         return ppo.Output(mean, self.network.log_std.detach(), value), starts
-
-    def _normalisers(self) -> dict[str, Normaliser]:
-        return {
-            "observations": self.observations,
-            "rewards": self.rewards,
-            "training/returns": self.returns,
-        }
 
     def _inputs(self, step: Step) -> Tensor:
         """What the memory takes of a step. `[..., obs + action + 2]`"""

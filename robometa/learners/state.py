@@ -2,7 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from torch import Tensor, nn, optim
+
+TRAINING = "training/"
+"""How the names of parts begin that only training needs."""
+
+
+class Kept(Protocol):
+    """A part that knows its own state, such as running statistics or a replay."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What it goes on from."""
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+
+
+Parts = Mapping[str, nn.Module | optim.Optimizer | Kept]
+"""What a learner is made of, by name."""
+
+
+def state_of(parts: Parts) -> dict[str, Tensor]:
+    """The states of all parts in one table, each under its name."""
+    state: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            state |= module_state(name, part)
+        elif isinstance(part, optim.Optimizer):
+            state |= optimiser_state(name, part)
+        else:
+            state |= {f"{name}/{key}": value for key, value in part.state().items()}
+    return state
+
+
+def load_state(parts: Parts, state: dict[str, Tensor]) -> None:
+    """Gives every part its state back; those of training stay as they are where a state has nothing for training."""
+    trains = any(name.startswith(TRAINING) for name in state)
+    for name, part in parts.items():
+        if name.startswith(TRAINING) and not trains:
+            continue
+        if isinstance(part, nn.Module):
+            load_module(name, part, state)
+        elif isinstance(part, optim.Optimizer):
+            load_optimiser(name, part, state)
+        else:
+            part.load(under(name, state))
 
 
 def module_state(name: str, module: nn.Module) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from robometa import ppo, whole_trials
 from robometa.beliefs import Decoders, Encoder, Moves, divergences
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.learners.state import load_module, load_optimiser, module_state, optimiser_state, under
+from robometa.learners.state import TRAINING, Parts, load_state, state_of
 from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
@@ -208,40 +208,29 @@ class Varibad:
 
     def state(self) -> dict[str, Tensor]:
         """Policy, encoder and statistics; for training also decoders, optimisers and trials."""
-        state = module_state("network", self.network) | module_state("encoder", self.encoder)
-        state |= module_state("training/decoders", self.decoders)
-        for name, optimiser in self._optimisers().items():
-            state |= optimiser_state(f"training/{name}", optimiser)
-        for name, normaliser in self._normalisers().items():
-            state |= {f"{name}/{key}": value for key, value in normaliser.state().items()}
-        if self.replay is not None:
-            state |= {f"training/replay/{key}": value for key, value in self.replay.state().items()}
-        return state
+        return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
-        load_module("network", self.network, state)
-        load_module("encoder", self.encoder, state)
-        for name, normaliser in self._normalisers().items():
-            if under(name, state):
-                normaliser.load(under(name, state))
-        if under("training", state):
-            load_module("training/decoders", self.decoders, state)
-            for name, optimiser in self._optimisers().items():
-                load_optimiser(f"training/{name}", optimiser, state)
-            stored = under("training/replay", state)
+        if any(name.startswith(TRAINING) for name in state):
             self.replay = None
-            if stored:
-                self._replay(stored["ring/0"].shape[1]).load(stored)
+        ring = state.get("training/replay/ring/0")
+        if ring is not None:
+            self._replay(ring.shape[1])
+        load_state(self._parts(), state)
 
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"optimiser": self.optimiser, "predicting_optimiser": self.predicting_optimiser}
-
-    def _normalisers(self) -> dict[str, Normaliser]:
+    def _parts(self) -> Parts:
+        kept = {} if self.replay is None else {"training/replay": self.replay}
         return {
+            "network": self.network,
+            "encoder": self.encoder,
             "observations": self.observations,
             "rewards": self.rewards,
             "training/returns": self.returns,
+            "training/decoders": self.decoders,
+            "training/optimiser": self.optimiser,
+            "training/predicting_optimiser": self.predicting_optimiser,
+            **kept,
         }
 
     def _replay(self, width: int) -> TaskReplay:
