@@ -70,8 +70,8 @@ class Report:
     def summary(self) -> list[dict[str, Any]]:
         """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
 
-        On all held-out tasks of a suite whose oracle was measured, also the gap closed: how far the mean actions are from
-        not adapting, 0, to the oracle, 1.
+        On all held-out tasks of a suite whose oracle was measured, also the gap closed: how far the mean actions are
+        from not adapting, 0, to the oracle, 1.
         """
         known = reference.find(self.suite_hash) if self.split == "test" else None
         if known is not None and known.tasks != len(self.tasks):

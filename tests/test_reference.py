@@ -15,7 +15,7 @@ def measured(tmp_path, monkeypatch):
     """A point robot whose oracle was measured."""
     suite = suites.load("point-robot")
     path = tmp_path / "references.json"
-    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0, "tasks": 10}
+    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0, "tasks": len(suite.test)}
     path.write_text(json.dumps({"point-robot": entry}), encoding="utf-8")
     monkeypatch.setattr(reference, "FILE", str(path))
     return suite

@@ -27,7 +27,7 @@ rl2 = { iterations = 2, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
 [long.point-robot]
 rl2 = { iterations = 3, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
 """
-SHOTS, TASKS = 2, 10
+SHOTS, TASKS = 2, 20
 
 
 @pytest.fixture
