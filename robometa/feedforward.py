@@ -13,8 +13,6 @@ from robometa.networks import GaussianPolicy, Perceptron, normal_log_density
 from robometa.normaliser import Normaliser
 from robometa.returns import generalised_advantages
 
-LONGEST = 25
-"""Steps that stay together in a minibatch."""
 LAST_LAYER = 0.01
 """Factor on the initial weights of the policy's last layer: it begins near zero actions, wherever it is."""
 
@@ -77,5 +75,4 @@ def experience(
         target=returns(target).flatten(0, 1),
     )
     # What is learned of a step does not depend on those around it: short pieces mix well.
-    time = action.shape[1]
-    return ppo.cut(learned, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
+    return ppo.shortened(learned)

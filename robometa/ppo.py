@@ -17,6 +17,10 @@ CHUNK = 64
 """Sequences that one thread computes together: the same pieces on every machine."""
 
 
+LONGEST = 25
+"""Steps that stay together in a minibatch of a network without a memory, at the most."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What every learner that trains with PPO can be told."""
@@ -124,6 +128,12 @@ def cut(experience: Experience, pieces: int) -> Experience:
 
     inputs = tuple(shorter(part) for part in experience.inputs)
     return Experience(inputs, *(shorter(part) for part in experience[1:]))
+
+
+def shortened(experience: Experience) -> Experience:
+    """The same experience in short pieces, for a network without a memory: its minibatches are better mixed."""
+    time = experience.action.shape[1]
+    return cut(experience, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
 
 
 def update(

@@ -19,7 +19,7 @@ from robometa.normaliser import Normaliser
 from robometa.parallel import descend, for_each_task
 from robometa.replay import TaskReplay
 
-CHUNK = 8
+CHUNK = 16
 """Trials that one thread encodes and decodes together: the same pieces on every machine."""
 
 
@@ -27,18 +27,10 @@ CHUNK = 8
 class Config(ppo.Options):
     """Options of VariBAD; the defaults are sized for a CPU."""
 
-    epochs: int = 2
-    """Passes over an iteration's experience."""
-    minibatches: int = 8
-    """Gradient steps of a pass, each on its share of the trials."""
+    minibatches: int = 16
+    """Gradient steps of a pass, each on its share of the trials' pieces."""
     learning_rate: float = 1e-3
     """Of Adam, for the policy and its values."""
-    discount: float = 0.97
-    """Discount per step, in (0, 1]."""
-    gae_lambda: float = 0.9
-    """Of generalised advantage estimation, in 0..1."""
-    entropy_weight: float = 0.01
-    """Weight of the policy's entropy in the loss."""
     tasks: int = 64
     """Tasks of an iteration."""
     worlds: int = 2
@@ -95,7 +87,11 @@ class Config(ppo.Options):
 PRESETS = {
     "cpu": Config(),
     "paper": Config(
+        epochs=2,
         minibatches=4,
+        discount=0.97,
+        gae_lambda=0.9,
+        entropy_weight=0.01,
         clip=0.1,
         learning_rate=7e-4,
         final_learning_rate=7e-4,
@@ -200,7 +196,8 @@ class Varibad:
         config, rollout = self.config, trial.joined()
         known = self._known(rollout.seen())
         old = ppo.outputs(self.network, known)
-        experience = whole_trials.experience(rollout, (known,), old, self.returns, config)
+        whole = whole_trials.experience(rollout, (known[:, :-1],), old, self.returns, config)
+        experience = ppo.shortened(whole)  # the policy has no memory of its own
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         self.rewards.include(rollout.reward)
