@@ -150,7 +150,7 @@ def missing(cells: list[plan.Cell]) -> str:
 def markdown(suite: str, rows: list[Row]) -> str:
     """Rows as a table, the best last episode first."""
     shots = max(len(row.mean_action) for row in rows)
-    found = reference.find(suites.load(suite).content_hash)
+    found, held_out = reference.find(suites.load(suite).content_hash), len(suites.load(suite).test)
     head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
     lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
     for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
@@ -159,7 +159,7 @@ def markdown(suite: str, rows: list[Row]) -> str:
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
-        name = f"`{row.learner}`" + (f", {row.tasks} tasks" if row.tasks < len(suites.load(suite).test) else "")
+        name = f"`{row.learner}`" + (f" ({row.tasks} of {held_out} tasks)" if row.tasks < held_out else "")
         lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -102,6 +102,17 @@ def test_a_cell_is_trained_evaluated_and_written(small):
     assert cell.done()
 
 
+def test_learning_from_scratch_is_a_cell_like_any_other(small, own_references):
+    cell = plan.Cell("point-robot", "sb3-ppo", 0, (("steps", (40, 80)), ("tasks", 1)))
+    filling.fill(cell, small.shots, small.worlds)
+    written = json.loads(cell.record.read_text(encoding="utf-8"))
+    assert np.shape(written["mean_action"]) == (3, 1)  # untrained, and after each number of steps
+    assert written["environment_steps"] == 120
+    assert written["steps_seen"] == [0, 40, 80]
+    row = table.row_of([cell])
+    assert "| `sb3-ppo` (1 of 20 tasks) | 1/1 |" in table.markdown("point-robot", [row])
+
+
 def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_references):
     record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
     for seed in (0, 1):
