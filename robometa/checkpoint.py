@@ -147,6 +147,8 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
     Raises: UserError: If an option is not the learner's, or the device is not there.
     """
     _check_device(device)
+    # A memory that acts step by step and one that is trained on sequences must agree to more than TF32 holds.
+    torch.backends.cudnn.allow_tf32 = False
     entry = learners.find(name)
     kind = entry.load()
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}

@@ -74,14 +74,16 @@ class Rollout:
         """What the learner saw before each action of a trial's only rollout, and after the last.
 
         Each entry of the step has an axis for the time: `[task, world, time + 1, ...]`. At the start there was nothing
-        before.
+        before; after the last action is what it led to, as if the episode went on.
         """
 
         def shifted(values: Tensor) -> Tensor:
             return torch.cat((torch.zeros_like(values[:, :, :1]), values), dim=2)
 
         obs = torch.cat((self.obs, self.next_obs[:, :, -1:]), dim=2)
-        return Step(obs, shifted(self.action), shifted(self.reward), shifted(self.done))
+        done = shifted(self.done)
+        done[:, :, -1] = False
+        return Step(obs, shifted(self.action), shifted(self.reward), done)
 
     def first_episode(self) -> Tensor:
         """Which steps belong to each world's first episode. `[task, world, time]`, bool"""

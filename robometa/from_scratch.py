@@ -72,6 +72,9 @@ def evaluate_from_scratch(
     for count in asked:
         if not 2 <= count <= MOST_STEPS:
             raise UserError(f"steps must be from 2 to {MOST_STEPS}, not {count}")
+    for name, value, most in (("worlds", worlds, 100_000), ("trainings", len(asked), 1000)):
+        if not 1 <= value <= most:
+            raise UserError(f"{name} must be from 1 to {most}, not {value}")
     chosen = suite.tasks(split)
     if tasks is not None and not 1 <= tasks <= len(chosen):
         raise UserError(f"tasks must be from 1 to {len(chosen)}, not {tasks}")

@@ -45,6 +45,6 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
 
 def _chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
     """The most valuable candidates of each world; a value that is no number is the least. `[world, count, ...]`"""
-    value = value.nan_to_num(nan=-torch.inf)
+    value = torch.where(value.isfinite(), value, -torch.inf)  # what overflows is no better than what is no number
     places = value.topk(count, dim=1).indices
     return candidates[torch.arange(len(value), device=value.device).unsqueeze(1), places]

@@ -121,11 +121,12 @@ class Report:
                     writer.writerow((name, shot, task, self.tasks[task], world, scores.returns[place], success))
 
 
-def interquartile_mean(values: Array) -> tuple[float, float, float]:
+def interquartile_mean(values: Array, *, together: bool = False) -> tuple[float, float, float]:
     """Interquartile mean over all entries, and its stratified bootstrap interval: worlds resampled within each task.
 
     Args:
         values: `[task, world]`
+        together: Resample the same worlds for all tasks: for columns that are one draw each, as a training seed is.
     Returns: The mean of the middle half, and the interval's ends; both NaN where there is but one world.
     Source: Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
     """
@@ -144,6 +145,7 @@ def interquartile_mean(values: Array) -> tuple[float, float, float]:
         n_resamples=RESAMPLES,
         batch=200,
         confidence_level=CONFIDENCE,
+        paired=together,
         method="percentile",
         rng=np.random.default_rng(0),
     )

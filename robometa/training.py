@@ -121,7 +121,10 @@ def resume(
     first, steps = 0, 0
     if saved is not None:
         state, first, steps = saved
-        trained.load(state)
+        try:
+            trained.load(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{folder} cannot be resumed: its checkpoint does not fit the learner ({error})") from None
     if first > trained.config.iterations:
         raise UserError(f"{folder} is at iteration {first} already, beyond {trained.config.iterations}")
     fingerprint = learners.of(name, trained).fingerprint()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from robometa import ppo
-from robometa.data import Rollout, Step
+from robometa.data import Step, Trial
 from robometa.networks import normal_log_density
 from robometa.normaliser import Normaliser
 from robometa.returns import generalised_advantages
@@ -19,21 +19,24 @@ def inputs(step: Step, observations: Normaliser, rewards: Normaliser) -> Tensor:
 
 
 def experience(
-    rollout: Rollout, taken: tuple[Tensor, ...], old: ppo.Output, returns: Normaliser, options: ppo.Options
+    trial: Trial, taken: tuple[Tensor, ...], old: ppo.Output, returns: Normaliser, options: ppo.Options
 ) -> ppo.Experience:
     """What PPO learns from whole trials.
 
     A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns that
-    stopped with the episode would never credit finding out what the next one needs.
+    stopped with the episode would never credit finding out what the next one needs. What counts is the first episode of
+    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another.
 
     Args:
-        rollout: All of the trial's rollouts, joined. `[task, world, time]`
+        trial: What happened.
         taken: What the network takes of each trial. `[task * world, time or pieces, ...]`
         old: What the network that acted says, after the last step too. `[task * world, time + 1]`
         returns: What the network's values stand for; takes in the returns found here.
         options: Discount and lambda.
     """
-    action, reward = rollout.action.flatten(0, 1), rollout.reward.flatten(0, 1)
+    action = trial.joined().action.flatten(0, 1)
+    counted = [rollout.reward * rollout.first_episode() for rollout in trial.rollouts]
+    reward = torch.cat(counted, dim=2).flatten(0, 1)
     value = returns.undo(old.value)
     nowhere = torch.zeros_like(reward, dtype=torch.bool)
     advantage = generalised_advantages(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 import sys
 import time
 from datetime import date
@@ -14,6 +15,7 @@ import numpy as np
 
 from robometa import evaluate, learners, resume, suites, train
 from robometa.checkpoint import build
+from robometa.errors import UserError
 from robometa.evaluation import measure, write_card
 from robometa.from_scratch import ALGORITHMS, evaluate_from_scratch
 from robometa.report import Report, Scores
@@ -41,6 +43,9 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         }
     else:
         if (cell.run / "run.json").is_file():
+            config = RunFolder(cell.run).configuration()["config"]
+            if any(config[name] != value for name, value in json.loads(json.dumps(dict(cell.options))).items()):
+                raise UserError(f"{cell.run} was begun with other options than the plan's: remove it to begin anew")
             policy = resume(cell.run)
         else:
             policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
@@ -58,6 +63,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         "date": date.today().isoformat(),
         "machine": machine(),
         "versions": versions(),
+        "revision": revision(),
         **training,
         **scores_of(report),
     }
@@ -100,6 +106,15 @@ def scores_of(report: Report) -> dict[str, Any]:
         "exploring": by_task(report.exploring),
         "random": by_task(report.random)[0],
     }
+
+
+def revision() -> str | None:
+    """The commit that this ran from, or None outside of a checkout."""
+    try:
+        words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def machine() -> str:

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from robometa import suites
 from study import plan
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     for number, row in enumerate(moving):
         middle, low, high = zip(*row.mean_action, strict=True)
         colour = colours(number % 20)
-        panel.plot(row.episodes_seen, middle, marker="o", markersize=3, color=colour, label=row.learner)
+        panel.plot(row.episodes_seen, middle, marker="o", markersize=3, color=colour, label=label(row, suite))
         panel.fill_between(row.episodes_seen, low, high, color=colour, alpha=0.15, linewidth=0)
     for row in rows:
         if row.learner in LINES:
@@ -44,6 +45,12 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     if moving:
         panel.legend(frameon=False, fontsize=8, ncols=2)
     _save(figure, picture)
+
+
+def label(row: Row, suite: str) -> str:
+    """A learner's name, and on how many tasks it was measured if not on all."""
+    held_out = len(suites.load(suite).test)
+    return row.learner if row.tasks == held_out else f"{row.learner} ({row.tasks} of {held_out} tasks)"
 
 
 def curves(cells: list[plan.Cell], picture: Path) -> None:

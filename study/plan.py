@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,12 @@ class Cell:
         return Path("runs") / "results" / self.suite / self.name
 
     def done(self) -> bool:
-        """Whether its result is there."""
-        return self.record.is_file()
+        """Whether its result is there: of this suite as it is now, with these options."""
+        if not self.record.is_file():
+            return False
+        found = json.loads(self.record.read_text(encoding="utf-8"))
+        options = json.loads(json.dumps(dict(self.options)))
+        return bool(found["suite_hash"] == suites.load(self.suite).content_hash and found["options"] == options)
 
 
 @dataclass(frozen=True)

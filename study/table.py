@@ -18,13 +18,15 @@ HEAD = """\
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
 about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to one core, with the options in
-`study/plan.toml`, and was evaluated on the suite's held-out tasks, {worlds} episodes of each at every shot, 20 where an
-adaptation pools them (`robometa evaluate`). Returns are those of mean actions: interquartile mean over tasks and seeds
-[95 % stratified bootstrap interval, seeds resampled within each task; none with one seed]. *Gap closed*, after the
-first shot and after the last, is how far that is from a policy that does not adapt (0 %) to an oracle that sees the
-task's parameters (100 %), both trained within the same budget. *Episodes seen* are those of the task that an adaptation
-has learned from by then: 20 at once where it pools the worlds of a task, one at a time where every world is a trial of
-its own. The machine, versions and date of every cell stand in its record; it did other work too, which wall times show.
+`study/plan.toml`, whose iterations were chosen to take so long. It was evaluated on the suite's held-out tasks,
+{worlds} episodes of each at every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of
+mean actions (random ones: as they are): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds
+resampled for all tasks together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after
+the last, is how far that is from a policy that does not adapt (0 %) to an oracle that sees the task's parameters
+(100 %), both trained within the same budget: the oracle is a yardstick, not the best that could be. *Episodes seen* are
+those of the task that an adaptation has learned from by then: 20 at once where it pools the worlds of a task, one at a
+time where every world is a trial of its own. The machine, versions and date of every cell stand in its record; it did
+other work too, which wall times show.
 """
 Interval = tuple[float, float, float]
 
@@ -79,7 +81,10 @@ def row_of(cells: list[plan.Cell]) -> Row | None:
 
     def pooled(key: str) -> tuple[Interval, ...]:
         values = np.array([record[key] for record in records])  # [seed, shot, task]
-        return tuple(interquartile_mean(values[:, shot].T) for shot in range(values.shape[1]))
+        return tuple(interquartile_mean(values[:, shot].T, together=True) for shot in range(values.shape[1]))
+
+    # Random actions have no mean action: theirs is to do nothing.
+    acting = "exploring" if records[0]["learner"] == "random" else "mean_action"
 
     def mean(key: str) -> float:
         return float(np.mean([record[key] for record in records]))
@@ -90,12 +95,12 @@ def row_of(cells: list[plan.Cell]) -> Row | None:
         wanted=len(cells),
         tasks=len(records[0]["random"]),
         episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
-        mean_action=pooled("mean_action"),
+        mean_action=pooled(acting),
         exploring=pooled("exploring"),
         environment_steps=mean("environment_steps"),
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,
-        random=interquartile_mean(np.array([record["random"] for record in records]).T),
+        random=interquartile_mean(np.array([record["random"] for record in records]).T, together=True),
     )
 
 
@@ -155,7 +160,10 @@ def markdown(suite: str, rows: list[Row]) -> str:
     lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
     for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
         ends = [row.mean_action[shot][0] for shot in (1, -1)] if len(row.mean_action) > 1 else []
-        closed = "" if found is None else ", ".join(f"{found.gap_closed(value):.0%}" for value in ends)
+        comparable = found is not None and found.tasks == row.tasks
+        closed = (
+            "" if found is None or not comparable else ", ".join(f"{found.gap_closed(value):.0%}" for value in ends)
+        )
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]

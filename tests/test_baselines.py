@@ -296,3 +296,15 @@ def test_a_direction_is_told_as_a_direction():
     assert told.count == 2
     assert (near - far).norm() < 0.01  # as a number they would be 2 pi apart
     assert (at(0.0) - at(math.pi)).norm() > 2.0
+
+
+def test_fine_tuning_trains_on_what_the_policy_itself_did(tiny_suite):
+    """Rollouts after an adaptation acted with tuned policies, of which PPO would believe that they were its own."""
+    one, other = (
+        checkpoint.build("fine-tune", SMALL_OPTIONS["fine-tune"] | {"shots": 1}, tiny_suite, seed=0) for _ in range(2)
+    )
+    spaces = checkpoint.spaces_of(tiny_suite)
+    first, second = (fake_rollout(3, 4, 5, spaces.observation, spaces.action, seed) for seed in (0, 1))
+    one.update(Trial(torch.arange(3), (first, second), noise("update")))
+    other.update(Trial(torch.arange(3), (first,), noise("update")))
+    torch.testing.assert_close(one.network.actor, other.network.actor, rtol=0, atol=0)

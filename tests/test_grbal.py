@@ -303,11 +303,12 @@ def test_a_round_of_the_cross_entropy_method_is_the_mean_of_the_elites():
     torch.testing.assert_close(cross_entropy(value, begin, draws, 0.5, 3)[0], elites.mean(0))
 
 
-def test_a_plan_whose_value_is_not_a_number_is_never_chosen():
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_plan_whose_value_is_not_a_number_is_never_chosen(bad):
     draws = normal(2, 20, 2, 2)
 
     def broken(candidates):
-        return torch.where(candidates[:, :, 0, 0] > 0, math.nan, -candidates[:, :, 0, 0].abs())
+        return torch.where(candidates[:, :, 0, 0] > 0, bad, -candidates[:, :, 0, 0].abs())
 
     assert (best_of(broken, draws)[:, 0, 0] <= 0).all()
 

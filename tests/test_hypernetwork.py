@@ -142,7 +142,8 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     update = ppo.update
     monkeypatch.setattr(ppo, "update", lambda *given: (seen.append(given[2]), update(*given))[1])
     said, _ = made._read(made._inputs(whole.joined().seen()).flatten(0, 1))
-    reward, value = whole.joined().reward.flatten(0, 1), made.returns.undo(said.value)
+    counted = [part.reward * part.first_episode() for part in whole.rollouts]
+    reward, value = torch.cat(counted, dim=2).flatten(0, 1), made.returns.undo(said.value)
     made.update(whole)
     delta = reward + 0.5 * value[:, 1:] - value[:, :-1]
     advantage, running = torch.empty_like(reward), torch.zeros(len(reward))

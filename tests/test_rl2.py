@@ -131,7 +131,8 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     made, whole = learner(discount=0.5, gae_lambda=0.8, backpropagation=2), trial()
     value = value_of(made, whole)
     learned = learned_from(copy.deepcopy(made), whole, monkeypatch)
-    reward = whole.joined().reward.flatten(0, 1)
+    # what counts is each rollout's first episode
+    reward = torch.cat([part.reward * part.first_episode() for part in whole.rollouts], dim=2).flatten(0, 1)
     delta = reward + 0.5 * value[:, 1:] - value[:, :-1]
     advantage, running = torch.empty_like(reward), torch.zeros(len(reward))
     for time in reversed(range(reward.shape[1])):
@@ -145,6 +146,23 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     last = HORIZON - 1
     gain = richer.target.reshape(-1, 2 * HORIZON)[:, last] - richer.target.reshape(-1, 2 * HORIZON)[:, 0]
     assert (gain > 0).all()
+
+
+def test_a_fall_loses_what_is_left_of_the_rollout(monkeypatch):
+    """A world that begins another episode inside a rollout goes on being paid, but its trial does not."""
+    made, whole = learner(discount=1.0, gae_lambda=1.0), trial(rollouts=1)
+    (rollout,) = whole.rollouts
+    fell = torch.zeros_like(rollout.terminated)
+    fell[0, 0, 1] = True
+    paid = torch.ones_like(rollout.reward)
+    parts = vars(rollout) | {"terminated": fell, "truncated": torch.zeros_like(fell), "reward": paid}
+    whole = Trial(whole.tasks, (Rollout(**parts),), whole.noise)
+    last = value_of(made, whole)[:, -1]
+    learned = learned_from(made, whole, monkeypatch)
+    returns = made.returns.undo(learned.target.reshape(-1, HORIZON)[:, 0]) - last
+    torch.testing.assert_close(returns[0], torch.tensor(2.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(returns[1:], torch.full_like(returns[1:], HORIZON), atol=1e-3, rtol=0)
+    assert not whole.joined().seen().last_done[0, 0, -1]  # what follows the last action is as if the episode went on
 
 
 def value_of(made, whole):

@@ -323,3 +323,12 @@ def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learne
     resume(shorter, iterations=2)
     manifest = json.loads((shorter / "policy" / "manifest.json").read_text())
     assert manifest["training"]["iterations"] == manifest["config"]["iterations"] == 2
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):
+    trained(tiny_file, "rl2", tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    told["config"] |= {"memory_size": 9, "iterations": 9}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(UserError, match="does not fit"):
+        resume(tmp_path / "run")

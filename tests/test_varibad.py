@@ -223,7 +223,8 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     with torch.no_grad():
         value = made.returns.undo(made.network(made._known(whole.joined().seen())).value)
     learned = learned_from(copy.deepcopy(made), whole, monkeypatch)
-    reward = whole.joined().reward.flatten(0, 1)
+    counted = [part.reward * part.first_episode() for part in whole.rollouts]
+    reward = torch.cat(counted, dim=2).flatten(0, 1)
     delta = reward + 0.5 * value[:, 1:] - value[:, :-1]
     advantage, running = torch.empty_like(reward), torch.zeros(len(reward))
     for time in reversed(range(reward.shape[1])):

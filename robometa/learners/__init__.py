@@ -129,7 +129,7 @@ LEARNERS = {
     "oracle": Entry(
         "robometa.learners.oracle",
         "Oracle",
-        "The same policy shown the numbers that its task hides: what an adaptation could reach at best.",
+        "The same policy shown the numbers that its task hides: what finding out can be worth.",
         "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
     ),
     "random": Entry(

@@ -83,7 +83,7 @@ class FineTune:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on all episodes of all tasks alike."""
-        rollout = trial.joined()
+        rollout = trial.rollouts[0]  # those after it acted with policies that were tuned
         learned = experience(self.network, rollout, self.observations, self.returns, self.config)
         metrics = ppo.update(self.network, self.optimiser, learned, self.config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)

@@ -31,7 +31,7 @@ WORLDS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Config:
-    """Options of GrBAL; the defaults are sized for a CPU."""
+    """Options of GrBAL; the defaults are sized for a CPU. Its plans do not know that an episode can end."""
 
     iterations: int = 30
     """Training iterations."""

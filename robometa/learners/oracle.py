@@ -41,7 +41,7 @@ class Config(ppo.Options):
 
 
 class Oracle:
-    """Learns a policy that is told which task it is on: what an adaptation that knew everything could reach."""
+    """Learns a policy that is told which task it is on: what knowing everything is worth within the same training."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False

@@ -123,7 +123,7 @@ class Rl2:
         config, rollout = self.config, trial.joined()
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
         old, starts = self._read(inputs)
-        whole = whole_trials.experience(rollout, (inputs[:, :-1], starts), old, self.returns, config)
+        whole = whole_trials.experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
         experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)

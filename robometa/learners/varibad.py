@@ -196,7 +196,7 @@ class Varibad:
         config, rollout = self.config, trial.joined()
         known = self._known(rollout.seen())
         old = ppo.outputs(self.network, known)
-        whole = whole_trials.experience(rollout, (known[:, :-1],), old, self.returns, config)
+        whole = whole_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
         experience = ppo.shortened(whole)  # the policy has no memory of its own
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
