@@ -37,6 +37,7 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
             panel.annotate(row.learner, (1.0, row.mean_action[0][0]), xycoords=("axes fraction", "data"), va="center")
     panel.set_xscale("symlog", linthresh=1)
     panel.set_xticks([0, 1, 2, 3, 10, 20, 40, 60], ["0", "1", "2", "3", "10", "20", "40", "60"])
+    panel.set_xlim(left=-0.15)  # this scale would go on to negative numbers
     panel.set_xlabel("episodes of the task seen")
     panel.set_ylabel("return of an episode, mean actions")
     panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
