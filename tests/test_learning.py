@@ -88,7 +88,7 @@ OPTIONS = {
         "final_learning_rate": 1e-3,
     },
     "varibad": {
-        "iterations": 30,
+        "iterations": 45,
         "tasks": 40,
         "worlds": 4,
         "memory_size": 32,
@@ -98,7 +98,8 @@ OPTIONS = {
         "minibatches": 4,
         "learning_rate": 3e-3,
         "final_learning_rate": 1e-3,
-        "entropy_weight": 0.0,
+        "discount": 0.95,
+        "gae_lambda": 0.9,
         "decoder_learning_rate": 3e-3,
         "decodes": 20,
     },
