@@ -44,7 +44,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     else:
         if (cell.run / "run.json").is_file():
             config = RunFolder(cell.run).configuration()["config"]
-            if any(config[name] != value for name, value in json.loads(json.dumps(dict(cell.options))).items()):
+            if any(config[name] != value for name, value in cell.plain_options().items()):
                 raise UserError(f"{cell.run} was begun with other options than the plan's: remove it to begin anew")
             policy = resume(cell.run)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,9 +57,8 @@ def curves(cells: list[plan.Cell], picture: Path) -> None:
     """Return of each training's last rollout, exploring, against environment steps."""
     figure, panel = pyplot.subplots(figsize=(9, 4))
     for cell in cells:
-        curve = json.loads(cell.record.read_text(encoding="utf-8"))["curve"]
-        last = max(name for name in curve if name.startswith("return_"))
-        panel.plot([steps / 1e6 for steps in curve["steps"]], curve[last], label=cell.learner)
+        steps, returns = cell.curve()
+        panel.plot([count / 1e6 for count in steps], returns, label=cell.learner)
     panel.set_xlabel("environment steps, millions")
     panel.set_ylabel("return after adaptation, exploring")
     panel.grid(alpha=0.2)

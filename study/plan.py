@@ -48,9 +48,25 @@ class Cell:
         """Whether its result is there: of this suite as it is now, with these options."""
         if not self.record.is_file():
             return False
-        found = json.loads(self.record.read_text(encoding="utf-8"))
-        options = json.loads(json.dumps(dict(self.options)))
-        return bool(found["suite_hash"] == suites.load(self.suite).content_hash and found["options"] == options)
+        found = self.result()
+        same = found["options"] == self.plain_options()
+        return bool(same and found["suite_hash"] == suites.load(self.suite).content_hash)
+
+    def plain_options(self) -> dict[str, Any]:
+        """Its options as they come out of JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(dict(self.options)))
+        return plain
+
+    def result(self) -> dict[str, Any]:
+        """What came out of it."""
+        result: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return result
+
+    def curve(self) -> tuple[list[int], list[float]]:
+        """Environment steps, and the mean return of the training's last rollouts, exploring."""
+        curve = self.result()["curve"]
+        shots = sum(name.startswith("return_") for name in curve)
+        return curve["steps"], curve[f"return_{shots - 1}"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ nothing. A policy that stands there already is replaced only with `--replace`.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def ended(cell: plan.Cell) -> float:
     """The mean return at the end of a cell's training, exploring, after adaptation."""
-    curve = json.loads(cell.record.read_text(encoding="utf-8"))["curve"]
-    last = max(name for name in curve if name.startswith("return_"))
-    values = curve[last][-LAST:]
+    values = cell.curve()[1][-LAST:]
     return sum(values) / len(values)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -75,7 +74,7 @@ def write(chosen: plan.Plan) -> None:
 
 def row_of(cells: list[plan.Cell]) -> Row | None:
     """What the records of a learner's cells say together, or None if there are none."""
-    records = [json.loads(cell.record.read_text(encoding="utf-8")) for cell in cells if cell.done()]
+    records = [cell.result() for cell in cells if cell.done()]
     if not records:
         return None
 
@@ -180,9 +179,3 @@ def words(interval: Interval) -> str:
 
 def _learners(cells: list[plan.Cell]) -> list[str]:
     return list(dict.fromkeys(cell.learner for cell in cells if not cell.long))
-
-
-def record_of(cell: plan.Cell) -> dict[str, Any]:
-    """What came out of a cell."""
-    record: dict[str, Any] = json.loads(cell.record.read_text(encoding="utf-8"))
-    return record
