@@ -1,0 +1,78 @@
+"""Breaks what can be broken, and counts what does not hold: `make torture`, or `python -m torture`.
+
+kills       SIGKILL of trainings at seeded random moments, two in five inside a save; resumed, byte for byte the same
+crashes     an end after every single write, fsync and rename of a save; whole saves only are found afterwards
+disk        a disk that is full at every write of a save; training goes on or says why not, older saves are intact
+flips       single flipped bits in checkpoints and policies; every one is noticed
+divergence  NaN, Inf and 1e12 in positions, velocities and controls of every robot; counted, and paid exactly nothing
+hostile     files made to execute, to write elsewhere or to eat memory; each is answered with one line and exit code 2
+fuzz        inputs that a fuzzer makes up, for every loader; only typed errors come out
+soak        train, evaluate and record again and again in one process; memory and open files stay flat
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PARTS = ("crashes", "disk", "flips", "divergence", "hostile", "kills", "fuzz", "soak")
+RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
+    about, _, parts = (__doc__ or "").partition("\n\n")
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m torture", description=about, epilog=parts, formatter_class=shape)
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"some of: {', '.join(PARTS)}")
+    parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
+    parser.add_argument("--short", action="store_true", help="a few seconds of each; writes nothing unless asked to")
+    parser.add_argument("--kills", type=int, metavar="N", help="kills of each learner (default: 50, or 10)")
+    parser.add_argument("--learners", nargs="+", metavar="LEARNER", help="only these (default: all that are trained)")
+    parser.add_argument("--minutes", type=float, help="of fuzzing, and of the soak (default: 10, and 60)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the figures go (default: {RESULTS})")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the parts that were asked for; the exit code says whether everything held."""
+    asked = arguments(words)
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: processes are forked, which threads do not survive
+    from torture import findings
+    from torture.trainings import warm
+
+    warm()
+    results = asked.json or (None if asked.short else RESULTS)
+    broken = 0
+    for part in asked.only or PARTS:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+            settings = findings.Settings(
+                folder=Path(folder),
+                seed=asked.seed,
+                short=asked.short,
+                kills=asked.kills,
+                learners=tuple(asked.learners) if asked.learners else None,
+                minutes=asked.minutes,
+            )
+            found = importlib.import_module(f"torture.{part}").run(settings)
+        entry = findings.described(found, settings, started)
+        print(f"{part}: {entry['counts']}, {entry['failures']} broken, {entry['seconds']} s", flush=True)
+        for failure in entry["failed"]:
+            print(f"  broken: {failure}", flush=True)
+        broken += entry["failures"]
+        if results is not None:
+            findings.write(results, {part: entry})
+    if results == RESULTS and PAGE.exists():
+        findings.show(RESULTS, PAGE)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Trainings that take a second or two, and processes of their own to run things in that a signal may end anywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robometa import learners, training
+from robometa.run_folder import METRICS, RunFolder
+
+TRAINED = tuple(name for name in learners.LEARNERS if name != "random")
+"""Every learner that learns something."""
+
+SUITE = """\
+about     = "A point asked to go to a hidden place, with hardly any time for it."
+robot     = "point"
+objective = "goal"
+horizon   = 5
+
+[train]
+tasks = 6
+seed  = 0
+goal  = { arc = [1.0, 0.0, 3.141592653589793] }
+
+[test]
+tasks = 3
+seed  = 1
+goal  = { arc = [1.0, 0.0, 3.141592653589793] }
+"""
+
+SMALL: dict[str, Any] = {
+    "tasks": 3,
+    "worlds": 2,
+    "hidden": (8,),
+    "encoder_hidden": (8,),
+    "decoder_hidden": (4,),
+    "memory_size": 6,
+    "latent": 2,
+    "context": 6,
+    "meta_batch": 2,
+    "batch": 4,
+    "beliefs": 2,
+    "decodes": 4,
+    "capacity": 40,
+    "gradient_steps": 2,
+    "tuning_steps": 2,
+    "minibatches": 2,
+    "epochs": 2,
+    "past": 2,
+    "future": 2,
+    "candidates": 6,
+    "plan_horizon": 2,
+    "elites": 2,
+    "windows": 4,
+}
+"""Options by name, for every learner that has them."""
+
+
+def small(learner: str, iterations: int) -> dict[str, Any]:
+    """Options with which a learner trains in about a second."""
+    known = {field.name for field in fields(learners.find(learner).load().configuration)}
+    options = {name: value for name, value in SMALL.items() if name in known}
+    options |= {"decay_end": iterations} if "decay_end" in known else {}
+    return options | {"iterations": iterations}
+
+
+def suite_file(folder: Path) -> Path:
+    """The file of the tiny suite, written once."""
+    path = folder / "tiny.toml"
+    if not path.exists():
+        path.write_text(SUITE, encoding="utf-8")
+    return path
+
+
+def train(folder: Path, learner: str, iterations: int, checkpoint_minutes: float = 0.0) -> Path:
+    """A training in this folder, with a checkpoint after every iteration unless asked otherwise."""
+    return training.train(
+        suite_file(folder.parent),
+        learner,
+        options=small(learner, iterations),
+        folder=folder,
+        threads=1,
+        torch_threads=1,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Every byte that must not depend on what happened on the way: table, policy, and the newest checkpoint's tensors.
+
+    These are parameters, optimiser, normalisers and replay buffers alike.
+    """
+    newest = RunFolder(folder).newest_checkpoint()
+    assert newest is not None, f"{folder} has no checkpoint"
+    found = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest[0].items()}
+    return found | {
+        "iterations": str(newest[1:3]).encode(),
+        METRICS: (folder / METRICS).read_bytes(),
+        "policy": (folder / "policy" / "tensors.safetensors").read_bytes(),
+    }
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return f"{tensor.dtype} {list(tensor.shape)} ".encode() + tensor.contiguous().numpy().tobytes()
+
+
+def differences(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
+    """Names of what is not the same in both."""
+    return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+
+
+def warm() -> None:
+    """Loads everything that a training needs, so that a process forked from this one need not. No thread is started."""
+    import torch._dynamo  # an optimiser loads it when it is made, which takes seconds
+    import torch.utils.tensorboard
+
+    import robometa.cli
+    import robometa.evaluation
+    import robometa.from_scratch
+    import robometa.merging
+    import robometa.recording  # noqa: F401
+
+    for entry in learners.LEARNERS.values():
+        entry.load()
+
+
+class Child:
+    """A copy of this process that does one thing, in a session and process group of its own."""
+
+    def __init__(self, act: Callable[[], object], log: Path) -> None:
+        """Starts it; what it prints goes into `log`."""
+        self.log = log
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.started = time.monotonic()
+        self.status: int | None = None
+        self.peak = 0
+        """Most memory it ever held, kilobytes; known when it has ended."""
+        self.process = os.fork()
+        if self.process == 0:
+            code = 70
+            try:
+                os.setsid()
+                where = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+                os.dup2(where, 1)
+                os.dup2(where, 2)
+                result = act()
+                code = result if isinstance(result, int) else 0
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else 1
+            except BaseException:  # whatever it is, it must not go on as a second copy of the caller
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        if self.status is None:
+            process, status, usage = os.wait4(self.process, os.WNOHANG)
+            if process:
+                self._ended(status, usage.ru_maxrss)
+        return self.status is None
+
+    def wait(self, seconds: float = 300.0) -> int:
+        """Its exit code, minus a signal's number if one ended it; it is killed after so long."""
+        while self.running():
+            if time.monotonic() - self.started > seconds:
+                self.kill()
+            time.sleep(0.002)
+        assert self.status is not None
+        return self.status
+
+    def kill(self) -> None:
+        """Ends its whole process group by SIGKILL, and waits until it is gone."""
+        if self.running():
+            for kill, whom in ((os.killpg, self.process), (os.kill, self.process)):
+                try:
+                    kill(whom, signal.SIGKILL)
+                except ProcessLookupError:  # so young that it has no group of its own yet
+                    continue
+            _, status, usage = os.wait4(self.process, 0)
+            self._ended(status, usage.ru_maxrss)
+
+    def _ended(self, status: int, peak: int) -> None:
+        self.status, self.peak = os.waitstatus_to_exitcode(status), peak
+        self.seconds = time.monotonic() - self.started
+
+    def said(self) -> str:
+        """What it printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
