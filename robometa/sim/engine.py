@@ -10,22 +10,17 @@ import torch
 from mujoco import rollout
 from torch import Tensor
 
-from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.parallel import processors
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.protocol import Outcome, SimulatorState
-from robometa.sim.quantities import Moment, Quantities
+from robometa.sim.quantities import Moment
+from robometa.sim.reader import MAXIMUM, Reader, within
 from robometa.sim.starts import Starts
 from robometa.suites import Suite, Task
 
-BEGINNING = 1.0
-"""Simulated time at which an episode begins, s. MuJoCo resets a world that blows up to time 0: a clock that never
-starts there always shows it."""
-MAXIMUM = 1e10
-"""Beyond this MuJoCo calls a state bad."""
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 
@@ -54,7 +49,8 @@ class CpuEngine:
         self.threads = processors() if threads is None else threads
         self.robot = suite.robot
         self.model, self.layout = models.compiled(self.robot)
-        self.control_step = self.robot.frame_skip * self.model.opt.timestep
+        self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
+        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
         self.divergences = 0
         _quieten()
         self._models_of: dict[Task, mujoco.MjModel] = {}
@@ -63,7 +59,6 @@ class CpuEngine:
         self._objective = OBJECTIVES[suite.objective]
         self._weight = dict(suite.train[0].coefficients)
         self._allocate()
-        self._choose_observation()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 
     def _allocate(self) -> None:
@@ -80,38 +75,9 @@ class CpuEngine:
         self._last_readings = torch.from_numpy(self._readings)[:, -1]
         self._after, self._sensed = self._state.clone(), self._sensed_before.clone()
         self._controls = torch.from_numpy(self._control)
-        self._rest = torch.zeros(size, dtype=torch.float64)  # the model as drawn
-        self._rest[0], self._rest[1 : 1 + model.nq] = BEGINNING, torch.from_numpy(model.qpos0)
-        limited = model.actuator_ctrllimited.astype(bool)
-        low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
-        high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
-        self._control_middle = torch.from_numpy((high + low) / 2)
-        self._control_half = torch.from_numpy((high - low) / 2)
         self._steps = torch.zeros(count, dtype=torch.int64)
         self._episodes = torch.zeros(count, dtype=torch.int64)
-        self._limited = torch.tensor(self.layout.limited, dtype=torch.int64)
         self._no = torch.zeros(count, dtype=torch.bool)
-
-    def _choose_observation(self) -> None:
-        """Lists the columns of state and sensor readings that the policy sees."""
-        layout, observe = self.layout, self.robot.observe
-        columns = [
-            *(layout.joints if "joint_positions" in observe else ()),
-            *(layout.velocities if "velocities" in observe else ()),
-            *(layout.position if "position" in observe else ()),
-        ]
-        body = layout.body_sensor if "position" in observe else None
-        readings = [
-            *(() if body is None else (body, body + 1)),
-            *(layout.sensors if "sensors" in observe else ()),
-        ]
-        self._observed, self._observed_readings = _runs(columns), _runs(readings)
-        clip = self.robot.velocity_clip
-        self._clip = None
-        if clip is not None:
-            reach = [clip if column in layout.velocities else float("inf") for column in columns]
-            self._clip = torch.tensor(reach + [float("inf")] * len(readings), dtype=torch.float64)
-        self.spaces = Spaces(len(columns) + len(readings), self.model.nu)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset."""
@@ -122,10 +88,7 @@ class CpuEngine:
             if task not in self._models_of:
                 self._models_of[task] = models.varied(task)
         self._models = [self._models_of[task] for task in self.assigned for _ in range(self.worlds)]
-        self._parameter = {}
-        for name in self._objective.parameters:
-            values = torch.tensor([dict(task.parameters)[name] for task in self.assigned], dtype=torch.float64)
-            self._parameter[name] = values.repeat_interleave(self.worlds, dim=0)  # [task * world, number]
+        self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
@@ -137,12 +100,18 @@ class CpuEngine:
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
         action = action.reshape(-1, self.spaces.action)
-        control = self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
+        control = self._reader.control(action)
         self._advance(control)
         diverged = self._diverged(action)
         if diverged is not None:
             control = self._put_back(diverged, control)
-        reward, success = self._objective.reward(self._quantities(control), self._parameter, self._weight)
+        reward, success = self._objective.reward(
+            self._reader.quantities(
+                Moment(self._state, self._sensed_before), Moment(self._after, self._sensed), control
+            ),
+            self._parameter,
+            self._weight,
+        )
         self._steps += 1
         terminated = self._terminated()
         truncated = self._steps >= self.horizon
@@ -195,17 +164,13 @@ class CpuEngine:
         self._after.copy_(self._end_of_path)
         self._sensed.copy_(self._last_readings)
 
-    def _quantities(self, control: Tensor) -> Quantities:
-        before, after = Moment(self._state, self._sensed_before), Moment(self._after, self._sensed)
-        return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
-
     def _diverged(self, action: Tensor) -> Tensor | None:
         """Which worlds blew up in this step, or None. `[task * world]`, bool"""
         # Six numbers tell that no world did, which is nearly always.
         elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
         tolerance = 0.5 * self.model.opt.timestep
         limits = ((self._after, MAXIMUM), (action, MAXIMUM), (elapsed, tolerance))
-        if all(_within(values, limit) for values, limit in limits):
+        if all(within(values, limit) for values, limit in limits):
             return None
         fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
         return torch.logical_or(~fine, elapsed.abs() > tolerance)
@@ -215,38 +180,25 @@ class CpuEngine:
 
         Returns: The controls, zero where a world blew up. `[task * world, actuator]`
         """
-        before = self._state[diverged]
-        self._after[diverged] = torch.where(before.abs() < MAXIMUM, before, self._rest)
+        self._after[diverged] = self._reader.put_back(self._state[diverged])
         self._sensed[diverged] = self._sensed_before[diverged]
         return control.masked_fill(diverged.unsqueeze(-1), 0.0)
 
     def _terminated(self) -> Tensor:
         """Which worlds the robot's own rule ends. `[task * world]`, bool"""
-        robot, layout, after = self.robot, self.layout, self._after
-        ended = self._no
-        if robot.height is not None and layout.height is not None:
-            height = after[:, layout.height] + layout.height_offset
-            ended = ended | (height < robot.height[0]) | (height > robot.height[1])
-        if robot.pitch is not None and layout.pitch is not None:
-            ended = ended | (after[:, layout.pitch].abs() > robot.pitch)
-        # Nearly always one look at all numbers tells that none is beyond the limit.
-        if robot.state_limit is not None and not _within(after[:, 1:], robot.state_limit):
-            ended = ended | (after[:, self._limited].abs() > robot.state_limit).any(dim=-1)
-        return ended
+        ended = self._reader.ended(self._after, glance=True)
+        return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """What the policy sees. `[task * world, obs]`, float32"""
-        states = [state[:, columns] for columns in self._observed]
-        readings = [sensed[:, columns] for columns in self._observed_readings]
-        obs = torch.cat(states + readings, dim=1)
-        return (obs if self._clip is None else obs.clamp(-self._clip, self._clip)).float()
+        return self._reader.observe(state, sensed)
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`"""
         model, robot = self.model, self.robot
         episodes = self._episodes.numpy()
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
-        self._before[worlds] = self._rest.numpy()
+        self._before[worlds] = self._reader.rest.numpy()
         self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
         self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
         if model.nsensordata:
@@ -295,23 +247,6 @@ class CpuEngine:
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
         self._begin_from(state.noise)
-
-
-def _runs(columns: Sequence[int]) -> list[slice]:
-    """The same columns as slices of consecutive ones, which are cheaper to gather."""
-    runs: list[slice] = []
-    for column in columns:
-        if runs and runs[-1].stop == column:
-            runs[-1] = slice(runs[-1].start, column + 1)
-        else:
-            runs.append(slice(column, column + 1))
-    return runs
-
-
-def _within(values: Tensor, limit: float) -> bool:
-    """Whether all magnitudes are below the limit. NaN compares false."""
-    low, high = torch.aminmax(values)
-    return low.item() > -limit and high.item() < limit
 
 
 def _quieten() -> None:

@@ -15,7 +15,8 @@ from gymnasium.vector.utils import batch_space
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import MAXIMUM, CpuEngine
+from robometa.sim.engine import CpuEngine
+from robometa.sim.reader import MAXIMUM
 from robometa.suites import Suite, Task
 
 
