@@ -1,0 +1,124 @@
+"""A process that is watched while it handles a file from a stranger: what it executes, starts, opens and writes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import robometa
+
+ROOM = 3 << 30
+"""Bytes of address space that a command may take beyond what it begins with."""
+NEVER = {
+    "pickle.find_class",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "subprocess.Popen",
+    "socket.connect",
+    "socket.bind",
+    "webbrowser.open",
+    "code.__new__",
+    "function.__new__",
+}
+"""Nothing of this may happen at all."""
+CHANGES = {
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "shutil.rmtree",
+    "shutil.move",
+    "shutil.copyfile",
+    "shutil.copytree",
+}
+"""Nothing of this may happen outside the folder to work in."""
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def watch(act: Callable[[], int], work: Path, trace: Path) -> int:
+    """Does something in a folder with little memory; what it must not do goes into `trace` and is refused.
+
+    Meant for a process of its own, which ends with the exit code that comes back.
+    """
+    os.chdir(work)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(work)
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    limit = pages * resource.getpagesize() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    where = os.open(trace, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    known = _trusted()
+    inside = str(work.resolve())
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        fault = _fault(event, arguments, inside, known)
+        if fault:
+            os.write(where, f"{fault}\n".encode(errors="replace"))
+            raise PermissionError(fault)
+
+    sys.addaudithook(hook)
+    return act()
+
+
+def _trusted() -> tuple[str, ...]:
+    """Folders whose programs may run: Python's, what is installed, and this package."""
+    paths = sysconfig.get_paths()
+    folders = {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]}
+    return tuple(str(Path(folder).resolve()) for folder in (*folders, Path(robometa.__file__).parent))
+
+
+def _fault(event: str, arguments: tuple[Any, ...], inside: str, known: tuple[str, ...]) -> str:
+    """What is wrong with an event, or nothing."""
+    if event in NEVER:
+        return f"{event} {arguments!r:.200}"
+    if event in ("exec", "compile", "marshal.loads", "import", "ctypes.dlopen"):
+        return _fault_of_program(event, arguments, known)
+    if event == "open":
+        path, _, flags = arguments
+        if isinstance(path, int) or not (flags or 0) & WRITES or _within(path, inside):
+            return ""
+        return f"open for writing {path!r:.200}"
+    if event in CHANGES and not all(_within(path, inside) for path in arguments[:2] if isinstance(path, str | Path)):
+        return f"{event} {arguments!r:.200}"
+    return ""
+
+
+def _fault_of_program(event: str, arguments: tuple[Any, ...], known: tuple[str, ...]) -> str:
+    """Programs come from known folders; what has no file, such as a dataclass's methods, is made by one from there."""
+    if event == "exec":
+        source = getattr(arguments[0], "co_filename", "")
+    elif event == "import":
+        source = arguments[1] or ""
+    else:
+        source = str(arguments[1]) if event == "compile" and arguments[1] is not None else ""
+    if source and not source.startswith("<"):
+        return "" if source.startswith(known) or event == "compile" else f"{event} of {source}"
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        return ""
+    caller = frame.f_code.co_filename if frame is not None else ""
+    trusted = caller.startswith(known) or caller.startswith("<frozen")
+    return "" if trusted and not caller.endswith("pickle.py") else f"{event} by {caller}"
+
+
+def _within(path: Any, folder: str) -> bool:
+    try:
+        real = os.path.realpath(os.fsdecode(path))
+    except (TypeError, ValueError):
+        return False
+    return real == folder or real.startswith(folder + os.sep) or real == os.devnull
