@@ -6,16 +6,18 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from robometa import benchmarks
+from robometa.benchmarks import Benchmark
 from robometa.distributions import draw, read_distribution
 from robometa.errors import UserError, unknown
 from robometa.robot_table import known_name, read_number, read_robot
 from robometa.sim.objectives import OBJECTIVES
-from robometa.sim.robots import Robot
+from robometa.sim.robots import SAWYER, Robot
 from robometa.sim.variations import VARIATIONS
 
 KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
@@ -63,6 +65,13 @@ class Suite:
     path: Path = field(hash=False, compare=False)
     content_hash: str
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
+    benchmark: Benchmark | None = None
+    """What it is besides if its tasks are Meta-World's."""
+
+    @property
+    def has_success(self) -> bool:
+        """Whether its tasks have a success condition."""
+        return self.benchmark is not None or OBJECTIVES[self.objective].has_success
 
     def tasks(self, split: str) -> tuple[Task, ...]:
         """The tasks of a split, `train` or `test`."""
@@ -82,18 +91,28 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
+def benchmark_names() -> list[str]:
+    """Names of the shipped suites of Meta-World's tasks, `ml1` standing for one suite of each task."""
+    return sorted(path.stem for path in (folder() / "metaworld").glob("*.toml"))
+
+
 def load(name: str | Path) -> Suite:
     """The suite of a shipped name, or of a TOML file of the user's own.
+
+    A suite of Meta-World's tasks may end with the version of its rewards, as in `ml10/v1`; `ml1/reach-v3` and so on are
+    suites of one task.
 
     Raises: UserError: If there is no such suite, or naming every mistake that its file makes.
     """
     text = str(name)
+    if text.partition("/")[0] in benchmark_names():
+        return _read_shipped_benchmark(text)
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
         if not path.is_file():
             raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
     elif text not in names():
-        raise UserError(unknown("suite", text, names()) + " (or the path of a .toml file)")
+        raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
     else:
         path = folder() / f"{text}.toml"
     return _read(path.resolve(), path)
@@ -106,6 +125,8 @@ def _read(path: Path, shown: Path) -> Suite:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{shown} is not a TOML file: {error}") from None
+    if table.get("robot") == benchmarks.ROBOT:
+        return _of_benchmark(path.stem, path, table, None, None)
     mistakes: list[str] = []
     where = str(shown)
     mistakes += [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
@@ -158,6 +179,46 @@ def _read(path: Path, shown: Path) -> Suite:
         learner=learner,
         path=path,
         content_hash=_hash(robot, objective, coefficients, horizon, split),
+    )
+
+
+@cache
+def _read_shipped_benchmark(name: str) -> Suite:
+    """A shipped suite of Meta-World's tasks, by its whole name."""
+    stem, *rest = name.split("/")
+    reward = rest.pop() if rest and rest[-1] in benchmarks.REWARDS else None
+    path = folder() / "metaworld" / f"{stem}.toml"
+    known = benchmarks.task_names(folder())
+    if stem == "ml1":
+        if len(rest) != 1 or rest[0] not in known:
+            raise UserError(unknown("task", "/".join(rest), known, "ml1/TASK"))
+    elif rest:
+        raise UserError(unknown("reward", "/".join(rest), benchmarks.REWARDS, f"{stem}/REWARD"))
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return _of_benchmark(name, path, table, rest[0] if rest else None, reward)
+
+
+def _of_benchmark(name: str, path: Path, table: Mapping[str, Any], task: str | None, reward: str | None) -> Suite:
+    """A suite of Meta-World's tasks."""
+    benchmark, *sides = benchmarks.read(table, folder(), path.name, task, reward)
+    robot = replace(SAWYER, observe=("arm", "objects", "goal") if benchmark.goal_visible else ("arm", "objects"))
+    train, test = (
+        tuple(Task(robot, told, (), (("goal", goal),), benchmarks.HORIZON) for told, goal in side) for side in sides
+    )
+    return Suite(
+        name=name,
+        about=str(table.get("about", "")),
+        source=str(table.get("source", "")),
+        robot=robot,
+        objective="manipulation",
+        horizon=benchmarks.HORIZON,
+        train=train,
+        test=test,
+        finite=bool(table.get("finite", False)),
+        learner=table.get("learner", {}),
+        path=path,
+        content_hash=benchmarks.content_hash(benchmark, *sides),
+        benchmark=benchmark,
     )
 
 

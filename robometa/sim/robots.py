@@ -79,6 +79,16 @@ def gymnasium_asset(name: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / "envs" / "mujoco" / "assets" / name
 
 
+SAWYER = Robot(
+    name="sawyer",
+    about="Meta-World's Sawyer arm, its hand moved by up to 1 cm along each axis a step of 0.0125 s, its gripper by effort.",
+    mjcf=Path("sawyer"),  # every task has a model of its own, in Meta-World's package
+    frame_skip=5,
+    observe=("arm", "objects"),
+    body="hand",
+)
+"""Not among `ROBOTS`: what it does, its suites' tasks say."""
+
 ROBOTS = {
     robot.name: robot
     for robot in (

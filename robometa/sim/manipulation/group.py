@@ -1,0 +1,193 @@
+"""The worlds of one of the fifty tasks: their simulations, and the arrays that they are read into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from robometa.sim.manipulation.scenes import SCENES, Scene, Turn
+from robometa.sim.manipulation.upstream import CURRENT, STATE, Start, Template
+
+Array = NDArray[Any]
+
+FULLY_OPEN = 0.1
+"""Distance of the claws when the gripper is open, m."""
+DIAL_RADIUS = 0.05
+"""m"""
+SOURCES = {
+    "body": "xpos",
+    "site": "site_xpos",
+    "geom": "geom_xpos",
+    "quaternion": "xquat",
+    "body_matrix": "xmat",
+    "site_matrix": "site_xmat",
+    "geom_matrix": "geom_xmat",
+    "joint": "qpos",
+}
+"""What is read from a simulation, and MuJoCo's array of it."""
+
+
+class Model:
+    """A model that one thread steps worlds with, and the task that it is set to."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        """Takes the model over."""
+        self.model = model
+        self._set_to: Start | None = None
+
+    def set_to(self, start: Start) -> mujoco.MjModel:
+        """The model, changed to a task."""
+        if start is not self._set_to:
+            if self._set_to is not None and self._set_to.rows != start.rows:
+                for field, rows, values in self._set_to.loaded:
+                    getattr(self.model, field)[rows] = values
+            for field, rows, values in start.edits:
+                getattr(self.model, field)[rows] = values
+            self._set_to = start
+        return self.model
+
+    def forget(self) -> None:
+        """Somebody else has changed the model."""
+        self._set_to = None
+
+
+class Group:
+    """The worlds of one task name: one simulation each, and what is read from them after every step."""
+
+    def __init__(self, template: Template, contacts: bool) -> None:
+        """Holds no world yet.
+
+        Args:
+            template: The task's.
+            contacts: Whether contact forces are asked for.
+        """
+        self.template, self.contacts = template, contacts
+        self.scene: Scene = SCENES[template.name]
+        self.model = template.model
+        self._spare: list[mujoco.MjData] = []
+        self.datas: list[mujoco.MjData] = []
+        wanted = {"body", "site", *(place.kind for place in self.scene.objects)}
+        wanted |= {self._source(turn) for turn in self.scene.turns if isinstance(turn, Turn)}
+        wanted |= {"geom", "joint"}
+        self.sources = [source for source in SOURCES if source in wanted]
+        self._claws = [self.id("body", name) for name in ("rightclaw", "leftclaw", "hand")]
+        self._objects = [self.id(place.kind, place.name) for place in self.scene.objects]
+        self._turns = [
+            self.id("body" if turn.kind == "quaternion" else turn.kind, turn.name) if isinstance(turn, Turn) else 0
+            for turn in self.scene.turns
+        ]
+        self._dial = None if self.scene.dial is None else self.id("joint", self.scene.dial)
+        if contacts:
+            self._pads = [self.id("geom", name) for name in ("leftpad_geom", "rightpad_geom")]
+            self._touched = self.id("geom", self.scene.touched)
+
+    @staticmethod
+    def _source(turn: Turn) -> str:
+        return turn.kind if turn.kind == "quaternion" else f"{turn.kind}_matrix"
+
+    def hold(self, starts: Sequence[Start], worlds: Array) -> None:
+        """Takes worlds in: how the episodes of each begin, and which worlds of the engine they are. `[world]`"""
+        self.starts, self.worlds = list(starts), worlds
+        while len(self.datas) < len(starts):
+            self.datas.append(self._spare.pop() if self._spare else mujoco.MjData(self.model))
+        while len(self.datas) > len(starts):
+            self._spare.append(self.datas.pop())
+        count = len(starts)
+        if not count:
+            return
+        first = self.datas[0]
+        self.read = {source: np.zeros((count, *getattr(first, SOURCES[source]).shape)) for source in self.sources}
+        self._views = [
+            (
+                data,
+                data.mocap_pos[0],
+                data.ctrl,
+                [(self.read[source][index], getattr(data, SOURCES[source])) for source in self.sources],
+            )
+            for index, data in enumerate(self.datas)
+        ]
+        self.time = np.zeros(count)
+        self.current = np.zeros((count, CURRENT))
+        self.touching = np.zeros(count, dtype=bool)
+        names = starts[0].constants
+        self.constants = {name: np.stack([start.constants[name] for start in starts]) for name in names}
+
+    @property
+    def simulations(self) -> int:
+        """How many there are, needed now or not."""
+        return len(self.datas) + len(self._spare)
+
+    def drop_spares(self) -> None:
+        """Frees simulations that no world needs now."""
+        self._spare.clear()
+
+    def begin(self, index: int) -> None:
+        """Starts an episode in one of the worlds."""
+        start, data = self.starts[index], self.datas[index]
+        mujoco.mj_setState(self.model, data, start.state, STATE)
+        self.time[index], self.current[index] = data.time, start.current
+
+    def advance(self, model: Model, first: int, last: int, target: Array, control: Array) -> None:
+        """One control step of the worlds from `first` to before `last`. `[world, 3]`, `[world, actuator]`"""
+        skip = self.template.frame_skip
+        for index in range(first, last):
+            data, hand, controls, pairs = self._views[index]
+            compiled = model.set_to(self.starts[index])
+            hand[:] = target[index]
+            controls[:] = control[index]
+            mujoco.mj_step(compiled, data, nstep=skip)
+            # A step leaves places as they were when its last physics step began; and what the solver of the next step
+            # starts from is what it found here.
+            mujoco.mj_forward(compiled, data)
+            for mine, theirs in pairs:
+                mine[:] = theirs
+            self.time[index] = data.time
+            if self.contacts:
+                self.touching[index] = self._touches(data)
+
+    def observe(self) -> Array:
+        """What the policy sees of now: the hand, how open its gripper is, and the objects. `[world, 18]`"""
+        bodies, scene, seen = self.read["body"], self.scene, np.zeros_like(self.current)
+        right, left, hand = self._claws
+        seen[:, :3] = bodies[:, hand]
+        apart = bodies[:, right] - bodies[:, left]
+        seen[:, 3] = np.clip(np.sqrt(np.vecdot(apart, apart)) / FULLY_OPEN, 0.0, 1.0)
+        for index, (place, turn) in enumerate(zip(scene.objects, scene.turns, strict=True)):
+            column = 4 + 7 * index
+            where = self.read[place.kind][:, self._objects[index]]
+            seen[:, column : column + 3] = where + place.offset if any(place.offset) else where
+            seen[:, column + 3 : column + 7] = self._turned(turn, self._turns[index])
+        if self._dial is not None:
+            angle = self.read["joint"][:, self._dial]
+            rim = np.stack((np.sin(angle), -np.cos(angle), np.zeros_like(angle)), axis=1)
+            seen[:, 4:7] += rim * DIAL_RADIUS
+        return seen
+
+    def _turned(self, turn: Turn | tuple[float, float, float, float], place: int) -> Array:
+        """How an object is turned. `[world, 4]`"""
+        if not isinstance(turn, Turn):
+            return np.array(turn)
+        if turn.kind == "quaternion":
+            return self.read["quaternion"][:, place]
+        matrices = self.read[self._source(turn)][:, place].reshape(-1, 3, 3)
+        return Rotation.from_matrix(matrices).as_quat()
+
+    def id(self, kind: str, name: str) -> int:
+        """Where a body, site or geom stands in what is read, and a joint among the positions."""
+        found = getattr(self.model, kind)(name)
+        return int(found.qposadr[0] if kind == "joint" else found.id)
+
+    def _touches(self, data: mujoco.MjData) -> bool:
+        """Whether both fingers press on the object."""
+        contacts = data.contact
+        pairs = contacts.geom  # [contact, 2]
+        for pad in self._pads:
+            meets = (pairs == pad).any(axis=1) & (pairs == self._touched).any(axis=1)
+            if not sum(data.efc_force[contacts.efc_address[meets]]) > 0:
+                return False
+        return True

@@ -1,0 +1,11 @@
+"""Rewards and success conditions of the fifty manipulation tasks, on batched tensors."""
+
+from robometa.sim.manipulation.rewards.lifting import LIFTING
+from robometa.sim.manipulation.rewards.opening import OPENING
+from robometa.sim.manipulation.rewards.pressing import PRESSING
+from robometa.sim.manipulation.rewards.pushing import PUSHING
+from robometa.sim.manipulation.rewards.reaching import REACHING
+from robometa.sim.manipulation.rewards.turning import TURNING
+
+MANIPULATIONS = {**REACHING, **PUSHING, **OPENING, **PRESSING, **TURNING, **LIFTING}
+"""By task."""

@@ -1,0 +1,24 @@
+"""Rewards of the tasks that bring the hand to a place: reach, reach-wall."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from robometa.sim.manipulation.quantities import Quantities
+from robometa.sim.manipulation.rewards.protocol import Manipulation
+from robometa.sim.manipulation.shaping import distance, near
+
+RADIUS = 0.05
+"""A place is reached within this, m."""
+
+
+def _reach(quantity: Quantities) -> tuple[Tensor, Tensor]:
+    away = distance(quantity["fingers"], quantity["goal"])
+    margin = distance(quantity["hand_start"], quantity["goal"])
+    return 10 * near(away, 0.0, RADIUS, margin), away <= RADIUS
+
+
+REACHING = {
+    "reach-v3": Manipulation("bring the fingers to a hidden place", _reach),
+}
+"""By task."""

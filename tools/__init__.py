@@ -1,0 +1,1 @@
+"""What is run once in a while by hand, and kept so that anyone can run it again."""
