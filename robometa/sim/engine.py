@@ -33,6 +33,9 @@ class CpuEngine:
     at the start of the last physics step.
     """
 
+    device = torch.device("cpu")
+    """Where what it returns is."""
+
     def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
         """Compiles the robot and starts the pool.
 

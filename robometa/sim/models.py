@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,7 +51,7 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     """
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-        model = spec.compile()
+        model = _compiled(spec)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
     bodies = [model.body(index).name for index in range(1, model.nbody)]
@@ -70,8 +71,15 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
             objtype=mujoco.mjtObj.mjOBJ_XBODY,
             objname=robot.body,
         )
-    model = spec.compile()
+    model = _compiled(spec)
     return model, _layout(model, robot)
+
+
+def _compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """The model of a specification, without what newer versions of MuJoCo say of attributes in old files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
+        return spec.compile()
 
 
 def varied(task: Task) -> mujoco.MjModel:

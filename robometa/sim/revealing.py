@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -54,19 +55,23 @@ class HiddenNumbers:
         return torch.tensor(told, dtype=torch.float64)
 
 
-class RevealingEngine(CpuEngine):
-    """Steps the same simulations; each observation ends with the hidden numbers of its task."""
+# Any engine can stand behind it; the type checker is told of the one that everybody has.
+_Engine = CpuEngine if TYPE_CHECKING else object
 
-    def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
-        """As `CpuEngine`."""
+
+class Revealing(_Engine):
+    """What makes an engine tell: to stand before it among the bases of a class."""
+
+    def __init__(self, suite: Suite, *sizes: Any, **options: Any) -> None:
+        """As the engine itself."""
         self._hidden = HiddenNumbers(suite)
-        super().__init__(suite, tasks, worlds, threads)
+        super().__init__(suite, *sizes, **options)
         self.spaces = Spaces(self.spaces.observation + self._hidden.count, self.spaces.action)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model, and tells them from now on."""
         super().assign(tasks)
-        told = torch.stack([self._hidden(task) for task in tasks])
+        told = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
         self._told = told.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
 
     def reset(self, noise: Noise) -> Tensor:
@@ -85,3 +90,7 @@ class RevealingEngine(CpuEngine):
 
     def _revealing(self, obs: Tensor) -> Tensor:
         return torch.cat((obs, self._told), dim=-1)
+
+
+class RevealingEngine(Revealing, CpuEngine):
+    """Steps the same simulations; each observation ends with the hidden numbers of its task."""

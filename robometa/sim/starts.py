@@ -37,13 +37,13 @@ class Starts:
         for block in set((episodes // BLOCK).tolist()):
             if block not in self._drawn:
                 self._drawn = {key: value for key, value in self._drawn.items() if key >= oldest // BLOCK}
-                self._drawn[block] = self._draw(block)
+                self._drawn[block] = self.block(block)
             here = episodes // BLOCK == block
             place = worlds[here], episodes[here] % BLOCK
             positions[here], velocities[here] = self._drawn[block][0][place], self._drawn[block][1][place]
         return positions, velocities
 
-    def _draw(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+    def block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """Every world's numbers for a block of episodes. `[world, episode, position]`, `[world, episode, velocity]`"""
         positions = self.noise.fork("positions", block).uniform(BLOCK, self.positions)
         source = self.noise.fork("velocities", block)
