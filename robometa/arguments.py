@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +20,17 @@ examples:
   robometa evaluate sb3-sac --suite half-cheetah-velocity --tasks 1 --steps 400 400000
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
   robometa train point-robot --learner ./mine.py:MyLearner
+"""
+EXIT_CODES = """
+exit codes:
+  0    done
+  1    it could not be done: a full disk, a training that came out not finite; what was saved stays
+  2    a mistake in what was asked, told in full
+  3    a mistake of ours; a bundle for a bug report is left in the working directory
+  75   a training was asked to stop, and saved: `robometa resume RUN` goes on as if it had never stopped
+  130  stopped at once by a second Ctrl-C; `robometa resume RUN` goes on from the newest checkpoint
+
+Ctrl-C, SIGTERM and SIGUSR1 stop a training at the end of its iteration.
 """
 OWN = "./FILE.py:CLASS for one of your own"
 """How a learner of the user's own is named."""
@@ -41,7 +53,7 @@ def parser() -> Parser:
         prog="robometa",
         description="Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to tasks "
         "that it has never seen, and watch it do so.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("--version", action="version", version=_version())
@@ -65,11 +77,7 @@ def parser() -> Parser:
     add.add_argument("--torch-threads", type=_count, help="threads of torch in updates (default: all processors)")
     add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")
 
-    add = command("resume", "go on with an interrupted run, to the same end as if it had never stopped")
-    add.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
-    add.add_argument("--iterations", type=_count, help="another end: later to train longer, or the newest checkpoint's")
-    add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
-    add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
+    _commands_on_runs(command)
 
     add = command("evaluate", "measure how a policy adapts to held-out tasks")
     _policy_arguments(add)
@@ -103,6 +111,23 @@ def parser() -> Parser:
 
     command("doctor", "check this machine: versions, GPU, rendering, ffmpeg, and what to install")
     return whole
+
+
+def _commands_on_runs(command: Callable[..., Parser]) -> None:
+    """The commands that take what a training has written so far."""
+    add = command("resume", "go on with an interrupted run, to the same end as if it had never stopped")
+    add.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
+    add.add_argument("--iterations", type=_count, help="another end: later to train longer, or the newest checkpoint's")
+    add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
+    add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
+
+    add = command("verify", "do the first iterations of a run again, and compare them with what it wrote")
+    add.add_argument("run", metavar="RUN", type=Path, help="the run's folder; nothing in it is changed")
+    add.add_argument("--iterations", type=_count, default=3, help="how many (default: 3)")
+    add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
+
+    add = command("replay", "show what blew up in a simulation that diverged in a training")
+    add.add_argument("dump", metavar="DUMP", type=Path, help="one of the folders in RUN/divergences")
 
 
 def _policy_arguments(add: Parser) -> None:

@@ -1,84 +1,22 @@
-"""Tensors on disk: a folder with a safetensors file and a JSON manifest, complete and verified or not there at all."""
+"""Policies on disk, and what a learner is built from: its name, its options, and the suite that it acts on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from robometa import learners, suites
 from robometa.data import Spaces
 from robometa.errors import UserError, unknown
 from robometa.learners import own
 from robometa.learners.protocol import Learner, sees_parameters
+from robometa.sealed import MANIFEST, TENSORS, load, save
 from robometa.sim.engine import CpuEngine
 from robometa.sim.revealing import RevealingEngine
 from robometa.suites import Suite
-
-FORMAT = 1
-TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
-
-
-def save(
-    folder: Path, tensors: dict[str, Tensor], description: dict[str, Any], texts: dict[str, str] | None = None
-) -> None:
-    """Writes a folder of tensors, a manifest and further texts aside, then puts it in its place in one rename.
-
-    A folder that stands there already is replaced.
-    """
-    aside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside / TENSORS)
-    manifest = {"format": FORMAT, "sha256": _sha256(aside / TENSORS), **description}
-    (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    for name, text in (texts or {}).items():
-        (aside / name).write_text(text, encoding="utf-8")
-    for path in aside.iterdir():
-        _flush(path)
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-        try:
-            aside.rename(folder)
-        except BaseException:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old)
-    else:
-        aside.rename(folder)
-    _flush(folder.parent)
-
-
-def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the manifest of a folder that `save` wrote.
-
-    Raises: UserError: If it is not such a folder, or was altered or cut short.
-    """
-    if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
-        raise UserError(f"{folder} is not a {kind}: it needs {MANIFEST} and {TENSORS}")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("kind") != kind:
-        raise UserError(f"{folder / MANIFEST} is not the manifest of a {kind} of format {FORMAT}")
-    if _sha256(folder / TENSORS) != manifest.get("sha256"):
-        raise UserError(f"{folder / TENSORS} was altered or cut short: its SHA-256 is not the manifest's")
-    try:
-        return load_file(folder / TENSORS), manifest
-    except SafetensorError as error:
-        raise UserError(f"{folder / TENSORS} is damaged: {error}") from None
 
 
 def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, training: dict[str, Any], card: str) -> None:
@@ -182,17 +120,3 @@ def engine_for(
 def suite_reference(suite: Suite) -> str:
     """By what a suite is found again: its name if it is a shipped one, else its file."""
     return suite.name if suite.path.parent == suites.folder().resolve() else str(suite.path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Asks the system to put a file or folder on the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

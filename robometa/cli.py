@@ -6,14 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from robometa import learners, suites
 from robometa.arguments import options, parser, subparser
-from robometa.errors import UserError, unknown
+from robometa.errors import Stopped, TrainingError, UserError, unknown
 
-MISTAKE, FAILURE = 2, 1
-"""Exit codes: something was asked for wrongly; something went wrong here."""
+FAILURE, MISTAKE, BUG, STOPPED, AT_ONCE = 1, 2, 3, 75, 130
+"""Exit codes, see `arguments.EXIT_CODES`. The last but one is what a scheduler takes as "try again later"."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return STOPPED if isinstance(error, Stopped) else FAILURE
     except BrokenPipeError:
         return FAILURE
     except (OSError, MemoryError) as error:
@@ -37,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILURE
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        return AT_ONCE
+    except Exception as error:  # what nobody foresaw is ours
+        return _broken(error, words)
 
 
 def _train(asked: argparse.Namespace, rest: list[str]) -> None:
@@ -54,37 +58,31 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
     suite = suites.load(asked.suite)
     learners.find(asked.learner)
     from robometa.options import read_options
-    from robometa.training import TrainingError, train
+    from robometa.training import train
 
     if asked.help:
         subparser("train").print_help()
     chosen = read_options(suite, asked.learner, asked.preset, ["--help"] if asked.help else rest)
-    try:
-        policy = train(
-            suite,
-            asked.learner,
-            options=chosen,
-            preset=asked.preset,
-            seed=asked.seed,
-            folder=asked.folder,
-            device=asked.device,
-            threads=asked.threads,
-            torch_threads=asked.torch_threads,
-            checkpoint_minutes=asked.checkpoint_minutes,
-        )
-    except TrainingError as error:
-        _stop(error)
+    policy = train(
+        suite,
+        asked.learner,
+        options=chosen,
+        preset=asked.preset,
+        seed=asked.seed,
+        folder=asked.folder,
+        device=asked.device,
+        threads=asked.threads,
+        torch_threads=asked.torch_threads,
+        checkpoint_minutes=asked.checkpoint_minutes,
+    )
     _say_next(policy, asked.learner)
 
 
 def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
     from robometa.run_folder import RunFolder
-    from robometa.training import TrainingError, resume
+    from robometa.training import resume
 
-    try:
-        policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations, learner=asked.learner)
-    except TrainingError as error:
-        _stop(error)
+    policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations, learner=asked.learner)
     _say_next(policy, asked.learner or RunFolder(asked.run).configuration()["learner"])
 
 
@@ -207,9 +205,31 @@ def _say_next(policy: Path, learner: str | None) -> None:
     print(f"policy: {policy}\nmeasure it: robometa evaluate {policy}{own}\nwatch it:   robometa record {policy}{own}")
 
 
-def _stop(error: Exception) -> NoReturn:
-    print(error, file=sys.stderr)
-    raise SystemExit(FAILURE) from None
+def _verify(asked: argparse.Namespace, rest: list[str]) -> int:
+    from robometa.verification import verify
+
+    found = verify(asked.run, iterations=asked.iterations, learner=asked.learner)
+    print("\n".join(found.lines()))
+    return 0 if found.parted is None else FAILURE
+
+
+def _replay(asked: argparse.Namespace, rest: list[str]) -> None:
+    from robometa.divergence import replay
+
+    print("\n".join(replay(asked.dump).lines()))
+
+
+def _broken(error: Exception, words: list[str]) -> int:
+    """Leaves a bundle for a bug report, and says where."""
+    from robometa.bug_report import write_bundle
+
+    folders = [Path(word) for word in words[1:] if (Path(word) / "run.json").is_file()]
+    try:
+        where = f"{write_bundle(error, words, folders[0] if folders else None)} has what a bug report needs"
+    except OSError as problem:
+        where = f"no bug report could be written: {problem}"
+    print(f"robometa broke ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", file=sys.stderr)
+    return BUG
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int | None]] = {
@@ -220,6 +240,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int | None]] = {
     "suites": _suites,
     "learners": _learners,
     "merge": _merge,
+    "verify": _verify,
+    "replay": _replay,
     "doctor": _doctor,
 }
 """What each command does with what was asked, and with the words that are a learner's."""

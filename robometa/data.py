@@ -45,7 +45,8 @@ class Rollout:
     obs: Tensor
     """Observation before each action. `[task, world, time, obs]`, float32"""
     action: Tensor
-    """The action as the learner emitted it; the engine clips it to -1..1. `[task, world, time, action]`"""
+    """The action as the learner emitted it; the engine clips it to -1..1. Zero where the simulation blew up.
+    `[task, world, time, action]`"""
     reward: Tensor
     """What the action was paid. `[task, world, time]`, float32"""
     next_obs: Tensor
@@ -57,7 +58,8 @@ class Rollout:
     success: Tensor
     """The task's success condition held after the action. `[task, world, time]`, bool"""
     diverged: Tensor
-    """The simulation blew up: the step is unpaid and ends the episode. `[task, world, time]`, bool"""
+    """The simulation blew up: the step is unpaid, ends the episode and is not learned from.
+    `[task, world, time]`, bool"""
 
     def to(self, device: torch.device) -> Rollout:
         """The same on a device; itself if it is there already."""
@@ -84,6 +86,10 @@ class Rollout:
         done = shifted(self.done)
         done[:, :, -1] = False
         return Step(obs, shifted(self.action), shifted(self.reward), done)
+
+    def blown_up(self) -> Tensor | None:
+        """Where the simulation blew up, None if nowhere, which is nearly always. `[task, world, time]`, bool"""
+        return self.diverged if bool(self.diverged.any()) else None
 
     def first_episode(self) -> Tensor:
         """Which steps belong to each world's first episode. `[task, world, time]`, bool"""

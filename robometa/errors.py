@@ -1,4 +1,4 @@
-"""What goes wrong through a user's input: one class, one readable message, exit code 2."""
+"""What goes wrong: a user's mistake, told in one readable message, and a training that cannot go on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from collections.abc import Iterable
 
 class UserError(Exception):
     """A mistake in what the user asked for; its message names the value and the allowed ones."""
+
+
+class TrainingError(Exception):
+    """A training that cannot go on; what was saved stays."""
+
+
+class Stopped(TrainingError):
+    """A training that was asked to stop, and has saved what it did."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robometa import card, checkpoint, learners
+from robometa import card, checkpoint, learners, sealed
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
@@ -132,9 +132,7 @@ def write_card(policy: Path, report: Report, learner: str | None = None) -> None
     """Writes a policy's card anew, with what was measured."""
     trained, suite, manifest = checkpoint.load_policy(policy, learner=learner)
     text = card.text(manifest["learner"], trained, suite, manifest["training"], report)
-    aside = policy / ".README.md.writing"
-    aside.write_text(text, encoding="utf-8")
-    aside.rename(policy / "README.md")
+    sealed.put(policy, {"README.md": text})
 
 
 def score(

@@ -43,7 +43,8 @@ def experience(
 ) -> ppo.Experience:
     """What PPO learns from a rollout whose episodes each stand for themselves.
 
-    Nothing follows a termination; where the time limit cut an episode its value goes on.
+    Nothing follows a termination; where the time limit cut an episode its value goes on, and so it does where the
+    simulation diverged: that step itself is not learned from.
 
     Args:
         network: The one that acted.
@@ -55,6 +56,7 @@ def experience(
     obs, action = observations(rollout.obs).flatten(0, 1), rollout.action.flatten(0, 1)  # [task * world, time, ...]
     old = ppo.outputs(network, obs)
     value = returns.undo(old.value).unflatten(0, rollout.reward.shape[:2])
+    diverged = rollout.blown_up()
     following = ppo.outputs(network, observations(rollout.next_obs).flatten(0, 1)).value
     advantage = generalised_advantages(
         rollout.reward,
@@ -64,15 +66,18 @@ def experience(
         rollout.truncated,
         options.discount,
         options.gae_lambda,
+        diverged,
     )
     target = advantage + value
-    returns.include(target)
+    counted = slice(None) if diverged is None else ~diverged
+    returns.include(target[counted])
     learned = ppo.Experience(
         inputs=(obs,),
         action=action,
         log_density=normal_log_density(action, old.mean, old.log_std),
-        advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).flatten(0, 1),
+        advantage=((advantage - advantage[counted].mean()) / (advantage[counted].std() + 1e-8)).flatten(0, 1),
         target=returns(target).flatten(0, 1),
+        weight=None if diverged is None else (~diverged).to(advantage).flatten(0, 1),
     )
     # What is learned of a step does not depend on those around it: short pieces mix well.
     return ppo.shortened(learned)

@@ -40,21 +40,27 @@ class TaskBatches(NamedTuple):
 def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action_scale: float) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
+    Steps at which the simulation diverged are left out; the steps before them are as if the time limit had come.
+
     Args:
         rollout: The worlds of a task are pooled.
         discount: Per step, in (0, 1].
         gae_lambda: Of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.
     """
-    returns = discounted_returns(rollout.reward, rollout.done, discount)
-    value = linear_baseline(rollout.obs, returns)
+    returns, diverged = discounted_returns(rollout.reward, rollout.done, discount), rollout.blown_up()
+    value = linear_baseline(rollout.obs, returns, diverged=diverged)
     # The baseline predicts what is left of a rollout, which is nothing at its end.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
     advantage = advantages(
-        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, gae_lambda
+        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, gae_lambda, diverged
     )
-    flat = (rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
-    return [Batch(*parts) for parts in zip(*flat, strict=True)]
+    parts = (rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
+    batches = [Batch(*of_task) for of_task in zip(*parts, strict=True)]
+    if diverged is None:
+        return batches
+    kept = ~diverged.flatten(1)
+    return [Batch(*(part[rows] for part in batch)) for batch, rows in zip(batches, kept, strict=True)]
 
 
 def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> list[TaskBatches]:

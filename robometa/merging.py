@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from robometa import card, checkpoint
+from robometa import card, checkpoint, sealed
 from robometa.errors import UserError
 from robometa.learners import own
 from robometa.run_folder import versions
@@ -40,10 +40,10 @@ def merge(
     if folder.exists():
         raise UserError(f"{folder} exists already: choose another --out")
     merged, suite, manifest = checkpoint.load_policy(first, learner=learner)
-    other, other_manifest = checkpoint.load(second, "policy")
+    other, other_manifest = sealed.load(second, "policy")
     _check_pair((first, manifest), (second, other_manifest))
     own.of_policy(str(other_manifest["learner"]), other_manifest.get("learner_sha256"), learner, second)
-    tensors, _ = checkpoint.load(first, "policy")
+    tensors, _ = sealed.load(first, "policy")
     _check_tensors((first, tensors), (second, other))
     merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)
@@ -95,7 +95,7 @@ def _described(
     merged = [
         {
             "policy": str(path),
-            "sha256": manifest["sha256"],
+            "sha256": manifest["files"][sealed.TENSORS],
             "weight": part,
             "suite": manifest["suite"],
             "seed": training.get("seed"),

@@ -8,12 +8,10 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-import tyro
-
 from robometa import learners
 from robometa.errors import UserError, unknown
+from robometa.learners import own
 from robometa.suites import Suite
-from robometa.training import resolve_options
 
 STARTS, ENDS = (
     ("Error parsing", "Unrecognized options:", "Missing value"),
@@ -29,6 +27,8 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
 
     Raises: UserError: In one line per mistake.
     """
+    import tyro  # which only a command line needs
+
     kind = learners.find(learner).load().configuration
     default = kind(**resolve_options(suite, learner, {}, preset))
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
@@ -47,6 +47,46 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     except SystemExit:
         raise UserError(f"learner {learner}: {_one_line(said.getvalue())}") from None
     return asdict(chosen)
+
+
+def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> dict[str, Any]:
+    """The learner's options: the preset's, the suite file's on top, the user's on top of these.
+
+    Raises: UserError: Naming every option that the learner does not have, or that is of another kind.
+    """
+    presets = learners.find(learner).presets()
+    if preset is not None and preset not in presets:
+        raise UserError(unknown("preset", preset, presets))
+    resolved = asdict(presets[preset] if preset is not None else next(iter(presets.values())))
+    mistakes = [
+        unknown("learner", name, learners.LEARNERS, suite.path.name)
+        for name in suite.learner
+        if name not in learners.LEARNERS and not own.is_reference(name)
+    ]
+    learner = own.short(learner)
+    from_suite = suite.learner.get(learner, {})
+    for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
+        mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
+        known = {name: value for name, value in source.items() if name in resolved}
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        mistakes += [
+            f"option {name} of {where} must be something like {resolved[name]}, not {value!r}"
+            for name, value in known.items()
+            if not _of_kind(value, resolved[name])
+        ]
+        resolved |= known
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return resolved
+
+
+def _of_kind(value: Any, default: Any) -> bool:
+    """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_of_kind(entry, default[0]) for entry in value)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 def _one_line(boxed: str) -> str:

@@ -106,6 +106,8 @@ class Experience(NamedTuple):
     """`[n, time]`"""
     target: Tensor
     """Returns, normalised as the network's values are. `[n, time]`"""
+    weight: Tensor | None = None
+    """0 for steps that are not learned from and 1 for others; None if all are. `[n, time]`"""
 
 
 def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
@@ -127,7 +129,9 @@ def cut(experience: Experience, pieces: int) -> Experience:
         return part.unflatten(1, (pieces, -1)).flatten(0, 1)
 
     inputs = tuple(shorter(part) for part in experience.inputs)
-    return Experience(inputs, *(shorter(part) for part in experience[1:]))
+    weight = None if experience.weight is None else shorter(experience.weight)
+    _, action, log_density, advantage, target, _ = experience
+    return Experience(inputs, shorter(action), shorter(log_density), shorter(advantage), shorter(target), weight)
 
 
 def shortened(experience: Experience) -> Experience:
@@ -185,8 +189,11 @@ def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: 
     log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
-    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-    value_loss = (value - experience.target[piece]).square().mean()
+    gain = torch.minimum(ratio * advantage, clipped * advantage)
+    error = (value - experience.target[piece]).square()
+    if experience.weight is not None:
+        gain, error = gain * experience.weight[piece], error * experience.weight[piece]
+    policy_loss, value_loss = -gain.mean(), error.mean()
     entropy = log_std.sum(dim=-1).mean()  # but for a constant
     loss = policy_loss + options.value_weight * value_loss - options.entropy_weight * entropy
     beyond = ((ratio - 1).abs() > options.clip).float().mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa import reference
+from robometa import reference, sealed
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -91,7 +92,10 @@ class Report:
         return rows
 
     def save(self, folder: Path) -> None:
-        """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world."""
+        """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world.
+
+        A policy's manifest lists them from then on.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         described = {
             "suite": self.suite,
@@ -108,17 +112,19 @@ class Report:
             "shots": self.summary(),
         }
         described = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
-        aside = folder / ".report.json.writing"
-        aside.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        aside.rename(folder / "report.json")
-        with (folder / "tasks.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("acting", "shot", "task", "parameters", "world", "return", "success"))
-            for name, scores in (("mean action", self.mean_action), ("exploring", self.exploring)):
-                for place in np.ndindex(scores.returns.shape):
-                    shot, task, world = place
-                    success = int(scores.success[place]) if self.has_success else ""
-                    writer.writerow((name, shot, task, self.tasks[task], world, scores.returns[place], success))
+        sealed.put(folder, {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._table()})
+
+    def _table(self) -> str:
+        """A row per task, shot and world, as comma-separated values."""
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(("acting", "shot", "task", "parameters", "world", "return", "success"))
+        for name, scores in (("mean action", self.mean_action), ("exploring", self.exploring)):
+            for place in np.ndindex(scores.returns.shape):
+                shot, task, world = place
+                success = int(scores.success[place]) if self.has_success else ""
+                writer.writerow((name, shot, task, self.tasks[task], world, scores.returns[place], success))
+        return table.getvalue()
 
 
 def interquartile_mean(values: Array, *, together: bool = False) -> tuple[float, float, float]:

@@ -26,7 +26,7 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
     return result
 
 
-def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5) -> Tensor:
+def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: Tensor | None = None) -> Tensor:
     """What a linear function of (o, o^2, t, t^2, t^3, 1), fitted to each task's targets, predicts for them.
 
     Solved in float64 with a ridge: the normal equations are singular where two features are equal or episodes few.
@@ -35,6 +35,7 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5) -> Tensor:
         obs: Clipped to -10..10. `[task, world, time, obs]`
         target: Returns. `[task, world, time]`
         ridge: Added to the diagonal, relative to the number of samples.
+        diverged: Steps that it is not fitted to, if any. `[task, world, time]`, bool
     Returns: `[task, world, time]`
     Source: Duan et al. 2016, https://arxiv.org/abs/1604.06778, appendix.
     """
@@ -44,9 +45,10 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5) -> Tensor:
     feature = torch.cat((seen, seen**2, time, time**2, time**3, torch.ones_like(time)), dim=-1)
     feature = feature.reshape(tasks, worlds * horizon, -1).double()  # [task, sample, feature]
     wanted = target.reshape(tasks, -1, 1).double()
-    square = feature.mT @ feature
+    fitted = feature if diverged is None else feature * ~diverged.reshape(tasks, -1, 1)
+    square = fitted.mT @ fitted
     square.diagonal(dim1=-2, dim2=-1).add_(ridge * worlds * horizon)
-    weight = torch.linalg.solve(square, feature.mT @ wanted)
+    weight = torch.linalg.solve(square, fitted.mT @ wanted)
     return (feature @ weight).reshape(target.shape).to(target.dtype)
 
 
@@ -58,9 +60,11 @@ def advantages(
     truncated: Tensor,
     discount: float,
     gae_lambda: float,
+    diverged: Tensor | None = None,
 ) -> Tensor:
     """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`"""
-    return normalised(generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda))
+    plain = generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda, diverged)
+    return normalised(plain, diverged)
 
 
 def generalised_advantages(
@@ -71,11 +75,13 @@ def generalised_advantages(
     truncated: Tensor,
     discount: float,
     gae_lambda: float,
+    diverged: Tensor | None = None,
 ) -> Tensor:
     """Generalised advantage estimates, as they are.
 
     A_t = delta_t + discount * gae_lambda * A_{t+1}, delta_t = r_t + discount * V(next)_t - V_t;
-    nothing after a termination counts, and a truncation bootstraps.
+    nothing after a termination counts, and a truncation bootstraps. Where the simulation diverged it is as if the time
+    limit had cut the episode before that step, whose own advantage is 0.
 
     Args:
         reward: Reward of each action. `[task, world, time]`
@@ -85,6 +91,7 @@ def generalised_advantages(
         truncated: `[task, world, time]`
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
+        diverged: Where the simulation blew up, if anywhere. `[task, world, time]`, bool
     Returns: `[task, world, time]`
     Raises: ValueError: If `discount` is outside (0, 1] or `gae_lambda` outside [0, 1].
     Source: Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16.
@@ -93,6 +100,8 @@ def generalised_advantages(
         raise ValueError(f"discount must be in (0, 1] and gae_lambda in [0, 1], not {discount} and {gae_lambda}")
     delta = reward + discount * (~terminated).to(reward.dtype) * next_value - value
     carry = discount * gae_lambda * (~(terminated | truncated)).to(reward.dtype)
+    if diverged is not None:
+        delta, carry = delta.masked_fill(diverged, 0.0), carry.masked_fill(diverged, 0.0)
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[..., 0])
     for time in reversed(range(reward.shape[-1])):
@@ -101,8 +110,16 @@ def generalised_advantages(
     return result
 
 
-def normalised(value: Tensor) -> Tensor:
-    """The same with mean 0 and standard deviation 1 within each task. `[task, ...]`"""
+def normalised(value: Tensor, diverged: Tensor | None = None) -> Tensor:
+    """The same with mean 0 and standard deviation 1 within each task, and 0 where it does not count. `[task, ...]`"""
+    if diverged is not None:
+        parts = zip(value, diverged, strict=True)
+        return torch.stack([torch.zeros_like(part).masked_scatter(~out, _counted(part[~out])) for part, out in parts])
     flat = value.flatten(1)
     shape = (-1, *(1 for _ in value.shape[1:]))
     return (value - flat.mean(dim=1).reshape(shape)) / (flat.std(dim=1, correction=0).reshape(shape) + 1e-8)
+
+
+def _counted(values: Tensor) -> Tensor:
+    """Those of one task that count, normalised; there may be none. `[n]`"""
+    return normalised(values.unsqueeze(0))[0] if len(values) else values

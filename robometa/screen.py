@@ -42,12 +42,17 @@ class Screen:
         elif now - self.last_line >= EVERY or done == self.iterations:
             self.last_line = now
             returns = " -> ".join(f"{value:.1f}" for name, value in row.items() if name.startswith("return_"))
+            spoilt = "".join(f"  {row[name]:g} {name}" for name in ("diverged", "skipped") if row.get(name))
             self.console.print(
                 f"iteration {done}/{self.iterations}  {row['steps']:,} steps  {_rate(row, timing)}  return {returns}"
-                f"  {_clock(left)} left",
+                f"{spoilt}  {_clock(left)} left",
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def say(self, text: str) -> None:
+        """Says something that must not be missed; it stays above what is shown."""
+        self.console.print(text, highlight=False, soft_wrap=True, style="bold yellow", markup=False)
 
     def _table(self, row: dict[str, Any], timing: dict[str, float], left: float) -> Table:
         table = Table(title=self.title, show_header=False, min_width=60)

@@ -57,6 +57,8 @@ def collect(
             action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
             action = action.to(obs.device)
             outcome = engine.step(action)
+            if outcome.diverged.any():  # whatever it was, nobody shall see or learn from it
+                action = action.masked_fill(outcome.diverged.unsqueeze(-1), 0.0)
             seen[time], seen_next[time], actions[time], rewards[time] = (
                 step.obs,
                 outcome.next_obs,

@@ -25,7 +25,8 @@ def experience(
 
     A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns that
     stopped with the episode would never credit finding out what the next one needs. What counts is the first episode of
-    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another.
+    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another. A
+    step at which the simulation diverged is not learned from, and nothing before it is credited with what comes after.
 
     Args:
         trial: What happened.
@@ -34,20 +35,24 @@ def experience(
         returns: What the network's values stand for; takes in the returns found here.
         options: Discount and lambda.
     """
-    action = trial.joined().action.flatten(0, 1)
+    whole = trial.joined()
+    action, blown_up = whole.action.flatten(0, 1), whole.blown_up()
+    diverged = None if blown_up is None else blown_up.flatten(0, 1)
     counted = [rollout.reward * rollout.first_episode() for rollout in trial.rollouts]
     reward = torch.cat(counted, dim=2).flatten(0, 1)
     value = returns.undo(old.value)
     nowhere = torch.zeros_like(reward, dtype=torch.bool)
     advantage = generalised_advantages(
-        reward, value[:, :-1], value[:, 1:], nowhere, nowhere, options.discount, options.gae_lambda
+        reward, value[:, :-1], value[:, 1:], nowhere, nowhere, options.discount, options.gae_lambda, diverged
     )
     target = advantage + value[:, :-1]
-    returns.include(target)
+    sound = slice(None) if diverged is None else ~diverged
+    returns.include(target[sound])
     return ppo.Experience(
         inputs=taken,
         action=action,
         log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
-        advantage=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
+        advantage=(advantage - advantage[sound].mean()) / (advantage[sound].std() + 1e-8),
         target=returns(target),
+        weight=None if diverged is None else (~diverged).to(advantage),
     )

@@ -7,7 +7,7 @@ import pytest
 from robometa import card, suites
 from robometa.checkpoint import build
 from robometa.options import read_options
-from robometa.training import resolve_options
+from robometa.options import resolve_options
 
 TRAINING = {
     "preset": "default",

@@ -1,7 +1,6 @@
 """Folders of tensors and of policies: whole and verified, or refused with the name of what is wrong."""
 
 import ast
-import json
 import os
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import torch
 from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
 
 import robometa
-from robometa import checkpoint, learners, suites
-from robometa.checkpoint import MANIFEST, TENSORS
+from robometa import checkpoint, learners, sealed, suites
 from robometa.data import Step, Trial
 from robometa.errors import UserError
 from robometa.noise import Noise
+from robometa.sealed import MANIFEST, TENSORS
 
 TENSORS_OF_ALL_KINDS = {
     "weights": torch.arange(6.0).reshape(2, 3),
@@ -30,12 +29,12 @@ TENSORS_OF_ALL_KINDS = {
 def saved(tmp_path):
     """A checkpoint on disk."""
     folder = tmp_path / "saved"
-    checkpoint.save(folder, TENSORS_OF_ALL_KINDS, {"kind": "checkpoint", "iterations": 3})
+    sealed.save(folder, TENSORS_OF_ALL_KINDS, {"kind": "checkpoint", "iterations": 3})
     return folder
 
 
 def test_what_was_saved_comes_back(saved):
-    tensors, manifest = checkpoint.load(saved, "checkpoint")
+    tensors, manifest = sealed.load(saved, "checkpoint")
     assert same_tensors(tensors, TENSORS_OF_ALL_KINDS)
     assert {name: tensor.dtype for name, tensor in tensors.items()} == {
         name: tensor.dtype for name, tensor in TENSORS_OF_ALL_KINDS.items()
@@ -82,14 +81,13 @@ def manifest_of_a_list(folder):
 
 
 def manifest_of_a_format_to_come(folder):
-    (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace('"format": 1', '"format": 2'))
+    (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace('"format": 2', '"format": 3'))
 
 
 def tensors_of_no_format_but_the_right_hash(folder):
-    before = checkpoint._sha256(folder / TENSORS)
     (folder / TENSORS).write_bytes(b"this is not a table of tensors")
-    text = (folder / MANIFEST).read_text()
-    (folder / MANIFEST).write_text(text.replace(before, checkpoint._sha256(folder / TENSORS)))
+    manifest = sealed.read_manifest(folder)
+    sealed.write_manifest(folder, manifest | {"files": manifest["files"] | {TENSORS: sealed.sha256(folder / TENSORS)}})
 
 
 DAMAGES = [
@@ -109,19 +107,19 @@ DAMAGES = [
 def test_what_is_damaged_is_refused_by_name(saved, damage):
     damage(saved)
     with pytest.raises(UserError, match="saved"):
-        checkpoint.load(saved, "checkpoint")
+        sealed.load(saved, "checkpoint")
 
 
 def test_what_is_not_there_or_of_another_kind_is_refused_by_name(saved):
     with pytest.raises(UserError, match="nowhere is not a checkpoint"):
-        checkpoint.load(saved.parent / "nowhere", "checkpoint")
-    with pytest.raises(UserError, match="manifest of a policy"):
-        checkpoint.load(saved, "policy")
+        sealed.load(saved.parent / "nowhere", "checkpoint")
+    with pytest.raises(UserError, match="not the manifest of a policy, but of a checkpoint"):
+        sealed.load(saved, "policy")
 
 
 def test_saving_replaces_what_stands_there(saved):
-    checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"}, {"README.md": "a card"})
-    tensors, _ = checkpoint.load(saved, "checkpoint")
+    sealed.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"}, {"README.md": "a card"})
+    tensors, _ = sealed.load(saved, "checkpoint")
     assert list(tensors) == ["other"]
     assert (saved / "README.md").read_text() == "a card"
     assert [path.name for path in saved.parent.iterdir()] == ["saved"]
@@ -140,23 +138,24 @@ def test_an_interrupted_save_leaves_the_old_one(saved, monkeypatch, interrupted)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", breaking)
         with pytest.raises(OSError, match="went away"):
-            checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
-    assert same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
+            sealed.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
+    assert same_tensors(sealed.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
     # and the next save goes through
-    checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
-    assert list(checkpoint.load(saved, "checkpoint")[0]) == ["other"]
+    sealed.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
+    assert list(sealed.load(saved, "checkpoint")[0]) == ["other"]
 
 
 def test_an_interrupted_write_leaves_the_old_one(saved, monkeypatch):
-    def full(tensors, path):
-        path.write_bytes(b"half of it")
+    def full(path, content):
+        path.write_bytes(content[: len(content) // 2])
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_file", full)
+        patched.setattr(sealed, "_write", full)
         with pytest.raises(OSError, match="no space left"):
-            checkpoint.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
-    assert same_tensors(checkpoint.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
+            sealed.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
+    assert same_tensors(sealed.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
+    assert [path.name for path in saved.parent.iterdir()] == ["saved"]  # nothing is left of the new one
 
 
 def acted(learner, suite):
@@ -193,7 +192,7 @@ def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name):
     assert loaded.config == learner.config
     assert torch.equal(acted(loaded, suite), acted(learner, suite))
     assert same_tensors(learner.state(), before)
-    assert not any(tensor.startswith("training/") for tensor in checkpoint.load(folder, "policy")[0])
+    assert not any(tensor.startswith("training/") for tensor in sealed.load(folder, "policy")[0])
     assert (folder / "README.md").read_text() == "a card"
 
 
@@ -228,10 +227,10 @@ def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
 )
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path, tiny_suite, name, change):
     folder, _ = policy(tmp_path, name, tiny_suite)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = sealed.read_manifest(folder)
     for key, value in change.items():
         manifest[key] = manifest[key] | value if key == "config" and value else value
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    sealed.write_manifest(folder, manifest)
     with pytest.raises(UserError):
         checkpoint.load_policy(folder)
 
@@ -275,8 +274,7 @@ def test_a_suite_that_has_changed_since_is_said(tmp_path):
     suite = suites.load("point-robot")
     folder, _ = policy(tmp_path, "maml-trpo", suite)
     assert checkpoint.load_policy(folder)[1] == suite
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"suite_hash": "0" * 64}))
+    sealed.write_manifest(folder, sealed.read_manifest(folder) | {"suite_hash": "0" * 64})
     with pytest.raises(UserError, match=r"point-robot is no longer the one .*--suite point-robot runs"):
         checkpoint.load_policy(folder)
     checkpoint.load_policy(folder, suite)

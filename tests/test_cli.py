@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL_OPTIONS, TINY_SUITE
 
-from robometa import checkpoint, learners, suites
+from robometa import learners, sealed, suites
 from robometa.cli import main
 from robometa.training import train
 
@@ -191,17 +191,17 @@ def test_a_report_that_cannot_be_written_is_told_in_a_line(policy, place, capsys
 
 
 def altered(policy):
-    content = bytearray((policy / checkpoint.TENSORS).read_bytes())
+    content = bytearray((policy / sealed.TENSORS).read_bytes())
     content[-2] ^= 16
-    (policy / checkpoint.TENSORS).write_bytes(content)
+    (policy / sealed.TENSORS).write_bytes(content)
 
 
 def truncated(policy):
-    (policy / checkpoint.TENSORS).write_bytes((policy / checkpoint.TENSORS).read_bytes()[:-4])
+    (policy / sealed.TENSORS).write_bytes((policy / sealed.TENSORS).read_bytes()[:-4])
 
 
 def without_manifest(policy):
-    (policy / checkpoint.MANIFEST).unlink()
+    (policy / sealed.MANIFEST).unlink()
 
 
 @pytest.mark.parametrize("damage", [altered, truncated, without_manifest])

@@ -10,7 +10,7 @@ import torch
 from conftest import SMALL_OPTIONS, TINY_SUITE, same_tensors
 
 import robometa
-from robometa import checkpoint
+from robometa import checkpoint, sealed
 from robometa.cli import main
 from robometa.errors import UserError
 from robometa.merging import averaged, merge
@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
 
 
 def tensors(policy):
-    return checkpoint.load(policy, "policy")[0]
+    return sealed.load(policy, "policy")[0]
 
 
 def test_the_ends_are_the_policies_and_the_middle_is_the_mean(trained, tmp_path):
@@ -79,7 +79,7 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (trained["first"], trained["second"])]
     manifest = json.loads((policy / "manifest.json").read_text())
     merged = manifest["training"]["merged"]
-    assert [part["sha256"] for part in merged] == [one["sha256"] for one in manifests]
+    assert [part["sha256"] for part in merged] == [one["files"]["tensors.safetensors"] for one in manifests]
     assert [part["weight"] for part in merged] == [0.5, 0.5]
     assert [part["seed"] for part in merged] == [1, 2]
     assert manifest["training"]["environment_steps"] == sum(one["training"]["environment_steps"] for one in manifests)
@@ -87,7 +87,7 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
 
     def card_says():
         text = (policy / "README.md").read_text()
-        for words in (first, second, manifests[0]["sha256"][:16], manifests[1]["sha256"][:16], "--weight 0.5"):
+        for words in (first, second, *(one["files"]["tensors.safetensors"][:16] for one in manifests), "--weight 0.5"):
             assert words in text
         assert "in the second `inner_step_size` was 0.2" in text
         assert "Train it again" not in text
@@ -134,9 +134,9 @@ def test_what_does_not_fit_is_told_in_a_line_and_nothing_is_written(
 def test_policies_that_see_or_move_other_numbers_do_not_fit(trained, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained["second"], other)
-    manifest = json.loads((other / "manifest.json").read_text())
+    manifest = sealed.read_manifest(other)
     manifest["spaces"]["observation"] = 3
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    sealed.write_manifest(other, manifest)
     with pytest.raises(UserError, match="only policies with the same can be averaged"):
         merge(trained["first"], other, out=tmp_path / "merged")
 

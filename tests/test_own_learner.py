@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TINY_SUITE
 
-from robometa import checkpoint, evaluation, learners, suites, training
+from robometa import checkpoint, evaluation, learners, loop, sealed, suites, training
 from robometa.cli import main
 from robometa.errors import UserError
 from robometa.learners import own
@@ -122,7 +122,7 @@ def test_a_run_and_a_policy_say_whose_they_are(policy):
     manifest = json.loads((policy / "manifest.json").read_text())
     assert run["learner"] == f"{Path('mine.py').resolve()}:MyLearner"
     assert manifest["learner"] == "mine.py:MyLearner"  # without the folder, which is nobody's business
-    assert run["learner_sha256"] == manifest["learner_sha256"] == checkpoint._sha256(Path("mine.py"))
+    assert run["learner_sha256"] == manifest["learner_sha256"] == sealed.sha256(Path("mine.py"))
     card = (policy / "README.md").read_text()
     for words in ("# MyLearner on tiny", "Guesses, and counts.", "Guessing, Anon 1900.", manifest["learner_sha256"]):
         assert words in card
@@ -223,9 +223,9 @@ def test_a_mistake_in_the_name_is_told_in_a_line(place, capsys, words, message):
 def test_a_policy_never_says_what_is_run(policy, capsys, command):
     """Whatever its manifest says: only the user names a file whose code is run."""
     Path("evil.py").write_text(MINE + "\nfrom pathlib import Path\nPath('run').touch()\n", encoding="utf-8")
-    manifest = json.loads((policy / "manifest.json").read_text())
+    manifest = sealed.read_manifest(policy)
     for name in ("mine.py:MyLearner", f"{Path('evil.py').resolve()}:MyLearner", "./evil.py:MyLearner"):
-        (policy / "manifest.json").write_text(json.dumps(manifest | {"learner": name}))
+        sealed.write_manifest(policy, manifest | {"learner": name})
         assert f"--learner PATH/{Path(name).name}" in told(capsys, command, str(policy))
     assert not Path("run").exists()
 
@@ -287,7 +287,7 @@ def test_a_run_goes_on_with_the_file_that_it_was_started_with(policy, place, cap
     assert "--learner FILE.py:MyLearner says where it is now" in line
     assert main(["resume", run, "--iterations", "4", "--learner", "moved.py:MyLearner"]) == 0
     assert "warning: moved.py:MyLearner has changed" in capsys.readouterr().err
-    tensors, manifest = checkpoint.load(policy, "policy")
+    tensors, manifest = sealed.load(policy, "policy")
     assert torch.equal(tensors["count"], torch.tensor(3 + 2))
     assert manifest["learner"] == "moved.py:MyLearner"
     assert main(["resume", run, "--iterations", "5"]) == 0  # which the run knows from now on
@@ -301,16 +301,16 @@ def test_a_run_that_names_a_file_by_half_is_not_gone_on_with(policy):
 
 
 def test_a_file_that_changes_during_a_training_is_told_as_it_was(place, monkeypatch):
-    measure = training.measure
+    measure = loop.measure
 
     def edited(trial):
         Path("mine.py").write_text("not Python any more", encoding="utf-8")
         return measure(trial)
 
-    before = checkpoint._sha256(Path("mine.py"))
-    monkeypatch.setattr(training, "measure", edited)
+    before = sealed.sha256(Path("mine.py"))
+    monkeypatch.setattr(loop, "measure", edited)
     policy = training.train("tiny.toml", NAME)
-    assert checkpoint.load(policy, "policy")[1]["learner_sha256"] == before
+    assert sealed.load(policy, "policy")[1]["learner_sha256"] == before
 
 
 def test_files_of_the_same_name_are_kept_apart(place):

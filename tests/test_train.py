@@ -8,11 +8,13 @@ import pytest
 import torch
 from conftest import SMALL_OPTIONS, same_tensors
 
-from robometa import checkpoint, learners, training
-from robometa.errors import UserError
+from robometa import learners, sealed, training
+from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
+from robometa.loop import task_batch
 from robometa.run_folder import RunFolder
-from robometa.training import TrainingError, resume, task_batch, train
+from robometa.screen import Screen
+from robometa.training import resume, train
 
 LEARNERS = [name for name in learners.LEARNERS if name != "random"]
 NEVER = 1e9
@@ -28,7 +30,7 @@ def trained(suite_file, learner, folder, **changes):
 
 def at_iteration(monkeypatch, iteration, act):
     """Does something when this iteration has just been shown, once."""
-    show = training.Screen.show
+    show = Screen.show
     done = []
 
     def shown(self, row, timing):
@@ -37,7 +39,7 @@ def at_iteration(monkeypatch, iteration, act):
             done.append(True)
             act()
 
-    monkeypatch.setattr(training.Screen, "show", shown)
+    monkeypatch.setattr(Screen, "show", shown)
 
 
 def last_state(folder):
@@ -119,7 +121,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys):
     trained(tiny_file, "maml-trpo", straight)
     trained(tiny_file, "maml-trpo", damaged, checkpoint_minutes=0.0)
     newest = RunFolder(damaged).checkpoints()[-1]
-    tensors = newest / checkpoint.TENSORS
+    tensors = newest / sealed.TENSORS
     tensors.write_bytes(tensors.read_bytes()[:-1])
     assert RunFolder(damaged).newest_checkpoint()[1] == 3
     assert newest.name in capsys.readouterr().err

@@ -202,8 +202,14 @@ class Grbal:
         config = self.config
         steps = torch.cat([transitions_of(rollout) for rollout in trial.rollouts], dim=2).flatten(0, 1)
         done = torch.cat([rollout.done for rollout in trial.rollouts], dim=2).flatten(0, 1)
-        self.model.include(steps)
-        self.replay.add(steps, done)
+        # A trial with a step that no dynamics explain is left out.
+        sound = ~torch.cat([rollout.diverged for rollout in trial.rollouts], dim=2).flatten(0, 1).any(dim=1)
+        if bool(sound.any()):
+            self.model.include(steps[sound])
+            self.replay.add(steps[sound], done[sound])
+        self.updates = self.updates + 1
+        if not len(self.replay.steps):
+            return {"model_loss": 0.0, "model_loss_before_refit": 0.0}
         generator = trial.noise.torch_generator()
         logged = []
         for _ in range(config.gradient_steps):
@@ -213,7 +219,6 @@ class Grbal:
             loss.backward()
             self.optimiser.step()
             logged.append(torch.stack((loss.detach(), before)))
-        self.updates = self.updates + 1
         loss, before = torch.stack(logged).mean(dim=0).tolist()
         return {"model_loss": loss, "model_loss_before_refit": before}
 

@@ -200,7 +200,7 @@ class Hypernetwork:
         experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward)
+        self.rewards.include(rollout.reward[~rollout.diverged])
         return metrics
 
     def state(self) -> dict[str, Tensor]:

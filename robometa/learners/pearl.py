@@ -171,28 +171,30 @@ class Pearl:
     @torch.no_grad()
     def adapt(self, adaptation: Belief, rollout: Rollout, noise: Noise) -> Belief:
         """Multiplies the evidence of each world's transitions into its belief, and samples again."""
-        precision, weighted_mean = self._evidence(self._context(self._transitions(rollout)))
+        precision, weighted_mean = self._evidence(self._context(self._transitions(rollout)), ~rollout.diverged)
         precision = adaptation.precision + precision
         weighted_mean = adaptation.weighted_mean + weighted_mean
         draws = noise.normal(self.config.latent).to(self.device)
         sample = weighted_mean / precision + draws * precision.rsqrt()
-        return Belief(precision, weighted_mean, sample)
+        return Belief(precision, weighted_mean, torch.where(precision > 0, sample, draws))  # no evidence: the prior
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Stores the trial, then takes gradient steps on tasks and transitions drawn from the replay."""
         config = self.config
+        tasks = trial.tasks.tolist()
         for rollout in trial.rollouts:
-            for task, transitions in zip(trial.tasks.tolist(), self._transitions(rollout).flatten(1, 2), strict=True):
+            for task, transitions in zip(tasks, self._sound(rollout), strict=True):
                 self.replay.add(task, transitions)
-        for task in set(trial.tasks.tolist()):
+        latest = [(task, part) for task, part in zip(tasks, self._sound(trial.rollouts[0]), strict=True) if len(part)]
+        for task in {task for task, _ in latest}:
             self.recent.clear(task)
-        for task, transitions in zip(
-            trial.tasks.tolist(), self._transitions(trial.rollouts[0]).flatten(1, 2), strict=True
-        ):
+        for task, transitions in latest:
             self.recent.add(task, transitions)
         self._set_learning_rate()
         generator = trial.noise.torch_generator()
-        known = torch.tensor(self.replay.tasks())
+        known = torch.tensor(self.recent.tasks())
+        if not len(known):
+            return dict.fromkeys(METRICS, 0.0)
         logged = []
         for _ in range(config.gradient_steps):
             drawn = torch.randint(len(known), (config.meta_batch,), generator=generator)
@@ -220,7 +222,7 @@ class Pearl:
             "training/critic_optimiser": self.critic_optimiser,
             "training/encoder_optimiser": self.encoder_optimiser,
             "training/replay": self.replay,
-            "training/recent": self.recent,
+            "training/replay_recent": self.recent,
         }
 
     def _set_learning_rate(self) -> None:
@@ -242,15 +244,27 @@ class Pearl:
         action = rollout.action.clamp(-1, 1)
         return torch.cat((rollout.obs, action, reward, rollout.next_obs, terminated), dim=-1)
 
+    def _sound(self, rollout: Rollout) -> list[Tensor]:
+        """The transitions of each task at which the simulation did not diverge. `[n, transition]`"""
+        parts = zip(self._transitions(rollout), ~rollout.diverged, strict=True)
+        return [transitions[sound] for transitions, sound in parts]
+
     def _context(self, transitions: Tensor) -> Tensor:
         """What the encoder sees of transitions: no terminals, and the next observation only where dynamics differ."""
         obs, action = self.spaces.observation, self.spaces.action
         return transitions[..., : 2 * obs + action + 1 if self.config.context_next_obs else obs + action + 1]
 
-    def _evidence(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Precision and precision-weighted mean of the product of each transition's factor. `[..., latent]`"""
+    def _evidence(self, context: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Precision and precision-weighted mean of the product of each transition's factor. `[..., latent]`
+
+        Args:
+            context: `[..., n, context]`
+            counts: Which transitions count; all if None. `[..., n]`, bool
+        """
         mean, raw = self.encoder(context).chunk(2, dim=-1)
         precision = 1 / functional.softplus(raw).clamp(min=1e-7)
+        if counts is not None:
+            precision = precision * counts.unsqueeze(-1)
         return precision.sum(dim=-2), (precision * mean).sum(dim=-2)
 
     def _policy(self, obs: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:

@@ -127,7 +127,7 @@ class Rl2:
         experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward)
+        self.rewards.include(rollout.reward[~rollout.diverged])
         return metrics
 
     def state(self) -> dict[str, Tensor]:

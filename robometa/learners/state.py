@@ -9,6 +9,8 @@ from torch import Tensor, nn, optim
 
 TRAINING = "training/"
 """How the names of parts begin that only training needs."""
+EXPERIENCE = "training/replay"
+"""How the names of parts begin that keep what happened, to learn from it again; they may be large."""
 
 
 class Kept(Protocol):

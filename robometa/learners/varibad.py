@@ -200,7 +200,7 @@ class Varibad:
         experience = ppo.shortened(whole)  # the policy has no memory of its own
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward)
+        self.rewards.include(rollout.reward[~rollout.diverged])
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
 
     def state(self) -> dict[str, Tensor]:
@@ -256,7 +256,10 @@ class Varibad:
         done, reward = rollout.done.unsqueeze(-1).float(), rollout.reward.unsqueeze(-1)
         columns = torch.cat(Kept(rollout.obs, rollout.action, reward, rollout.next_obs, done), dim=-1).flatten(0, 1)
         replay = self._replay(columns[0].numel())
-        replay.add(0, columns.flatten(1))
+        sound = ~rollout.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no task explains is left out
+        replay.add(0, columns[sound].flatten(1))
+        if not replay.tasks():
+            return dict.fromkeys(METRICS, 0.0)
         rows = []
         for _ in range(config.gradient_steps):
             batch = replay.sample([0], config.batch, generator)[0].unflatten(-1, columns.shape[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mujoco
 import numpy as np
@@ -15,7 +15,7 @@ from robometa.noise import Noise
 from robometa.parallel import processors
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
-from robometa.sim.protocol import Outcome, SimulatorState
+from robometa.sim.protocol import Divergence, Outcome, SimulatorState
 from robometa.sim.quantities import Moment
 from robometa.sim.reader import MAXIMUM, Reader, within
 from robometa.sim.starts import Starts
@@ -55,6 +55,8 @@ class CpuEngine:
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
         self.divergences = 0
+        self.on_divergence: Callable[[Divergence], None] | None = None
+        """Told of the first world that blows up in a step."""
         _quieten()
         self._models_of: dict[Task, mujoco.MjModel] = {}
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
@@ -107,6 +109,7 @@ class CpuEngine:
         self._advance(control)
         diverged = self._diverged(action)
         if diverged is not None:
+            self._tell(diverged, action)
             control = self._put_back(diverged, control)
         reward, success = self._objective.reward(
             self._reader.quantities(
@@ -177,6 +180,16 @@ class CpuEngine:
             return None
         fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
         return torch.logical_or(~fine, elapsed.abs() > tolerance)
+
+    def _tell(self, diverged: Tensor, action: Tensor) -> None:
+        """Tells who wants to know of the first world that blew up."""
+        if self.on_divergence is None:
+            return
+        row = int(diverged.int().argmax())
+        task, world = divmod(row, self.worlds)
+        physics, sensors, chosen = (part[row].clone() for part in (self._state, self._sensed_before, action))
+        step = int(self._steps[row])
+        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen))
 
     def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
         """Puts what blew up back where it was, so that nothing downstream sees a number that is not one.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from robometa.data import Spaces
@@ -34,6 +35,24 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Divergence:
+    """A simulation that blew up: all that it takes to do its last step again."""
+
+    task: Task
+    """Whose model and objective."""
+    world: int
+    """Index among the worlds of the task."""
+    step: int
+    """Control steps of its episode before this one."""
+    physics: Tensor
+    """State before the step. `[state]`"""
+    sensors: Tensor
+    """Sensor readings before the step. `[sensor]`"""
+    action: Tensor
+    """As the learner emitted it. `[action]`"""
+
+
+@dataclass(frozen=True)
 class SimulatorState:
     """The full state of every world."""
 
@@ -57,6 +76,10 @@ class Engine(Protocol):
     horizon: int
     tasks: int
     worlds: int
+    threads: int
+    """Threads that step the simulation."""
+    device: torch.device
+    """Where its tensors are."""
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model."""
@@ -72,3 +95,6 @@ class Engine(Protocol):
 
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
+
+    def close(self) -> None:
+        """Frees what steps the simulation; the engine is of no further use."""
