@@ -20,5 +20,6 @@ def _reach(quantity: Quantities) -> tuple[Tensor, Tensor]:
 
 REACHING = {
     "reach-v3": Manipulation("bring the fingers to a hidden place", _reach),
+    "reach-wall-v3": Manipulation("bring the fingers to a hidden place behind a wall", _reach),
 }
 """By task."""
