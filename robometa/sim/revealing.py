@@ -56,7 +56,10 @@ class HiddenNumbers:
 
 
 # Any engine can stand behind it; the type checker is told of the one that everybody has.
-_Engine = CpuEngine if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Engine = CpuEngine
+else:
+    _Engine = object
 
 
 class Revealing(_Engine):

@@ -13,15 +13,15 @@ PLANE = warp.constant(int(mujoco_warp.GeomType.PLANE))
 CAPSULE = warp.constant(int(mujoco_warp.GeomType.CAPSULE))
 
 
-@warp.kernel
-def _lay_along_capsules(  # type: ignore[no-untyped-def]
+@warp.kernel  # type: ignore[untyped-decorator]
+def _lay_along_capsules(
     geom_type: warp.array(dtype=int),  # type: ignore[valid-type]
     geom_xmat: warp.array2d(dtype=warp.mat33),  # type: ignore[valid-type]
     found: warp.array(dtype=int),  # type: ignore[valid-type]
     geoms: warp.array(dtype=warp.vec2i),  # type: ignore[valid-type]
     world: warp.array(dtype=int),  # type: ignore[valid-type]
     frame: warp.array(dtype=warp.mat33),  # type: ignore[valid-type]
-):
+) -> None:
     contact = warp.tid()
     if contact >= found[0]:
         return

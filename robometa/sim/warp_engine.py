@@ -14,26 +14,21 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
-from robometa.sim.protocol import Outcome, SimulatorState
-from robometa.sim.quantities import Moment
-from robometa.sim.reader import MAXIMUM, Reader
+from robometa.sim.protocol import Divergence, Outcome, SimulatorState
+from robometa.sim.reader import Reader
 from robometa.sim.revealing import Revealing
 from robometa.sim.warp_graphs import torch_graph, warp_graph
 from robometa.sim.warp_models import DeviceModel, capacity, supported
-from robometa.sim.warp_starts import StartTable
+from robometa.sim.warp_worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
 from robometa.suites import Suite, Task
-
-Overflow = mujoco_warp.OverflowType
-FULL = Overflow.NEFC | Overflow.NJMAX_NNZ | Overflow.BROADPHASE | Overflow.NARROWPHASE | Overflow.CCD | Overflow.NVMAX
-"""What says that there was no room for a contact or a constraint."""
 
 
 class WarpEngine:
     """Steps `tasks` x `worlds` simulations of a suite's robot on a GPU, or slowly on Warp's CPU device for tests.
 
-    Robots, objectives, variations and noise are the CPU engine's; numbers are float32. On a GPU the physics of a control
-    step are one captured graph, and what comes of it another; the host only follows, a few steps ahead. Whether the
-    contacts had room is looked at when a horizon of steps is over, and at every reset.
+    Robots, objectives, variations and noise are the CPU engine's; numbers are float32. On a GPU the physics of a
+    control step are one captured graph, and what comes of it another; the host follows a few steps ahead. When a
+    horizon of steps is over, and at every reset, it waits, and makes sure that the contacts had room.
     """
 
     def __init__(
@@ -61,17 +56,17 @@ class WarpEngine:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads, self.room = 1, room
-        self.device = torch.empty(0, device=device).device  # with its index
         self.robot = suite.robot
+        self.device = torch.empty(0, device=device).device  # with its index
         warp.init()
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
+        self.on_divergence: Callable[[Divergence], None] | None = None
+        """Told, when a horizon of steps is over, of the first world that blew up in it."""
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
         self._models_of: dict[Task, mujoco.MjModel] = {}
-        self._objective = OBJECTIVES[suite.objective]
-        self._weight = dict(suite.train[0].coefficients)
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             self._on_device = DeviceModel(self.model, tasks * worlds)
@@ -79,38 +74,17 @@ class WarpEngine:
             self._data = mujoco_warp.make_data(
                 self.model, tasks * worlds, nconmax=self.capacity.contacts, njmax=self.capacity.constraints
             )
-        self._allocate()
-        self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
-
-    def _allocate(self) -> None:
-        """Makes the tensors that live as long as the engine; some are Warp's own memory."""
-        count, model, data, device = self.tasks * self.worlds, self.model, self._data, self.device
-        self._time, self._qpos, self._qvel, self._act, self._ctrl, self._readings, self._qacc, self._overflow = (
-            warp.to_torch(array)
-            for array in (
-                data.time, data.qpos, data.qvel, data.act, data.ctrl, data.sensordata, data.qacc, data.overflow
-            )
-        )  # fmt: skip
-        self._state = self._reader.rest.repeat(count, 1)
-        self._sensed_before = torch.zeros(count, model.nsensordata, device=device)
-        self._action = torch.zeros(count, model.nu, device=device)
-        self._next_obs, self._obs = (torch.zeros(count, self._reader.spaces.observation, device=device) for _ in "no")
-        self._reward = torch.zeros(count, device=device)
-        self._flags = torch.zeros(4, count, dtype=torch.bool, device=device)
-        self._steps, self._episodes = (torch.zeros(count, dtype=torch.int64, device=device) for _ in "se")
-        self._ended = torch.zeros(count, dtype=torch.bool, device=device)
-        self._counts = torch.zeros(2, dtype=torch.int64, device=device)  # diverged steps; steps without room
-        self._starts = StartTable(self.robot, (model.nq, model.nv), count, device)
-        self._parameter: dict[str, Tensor] = {}
+        objective = OBJECTIVES[suite.objective]
+        self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon)
+        self._worlds.weight = dict(suite.train[0].coefficients)
+        self._parts: list[Callable[[], None]] = []
         self._since_check = 0
-        # A step of the simulator reads the sensors of the state that it starts from; so must the start of an episode.
-        self._must_sense = model.nsensordata > 0
-        self._made: list[Callable[[], None]] = []
+        self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 
     @property
     def divergences(self) -> int:
         """Steps at which a world blew up, since the engine was made. Waits for the device."""
-        return int(self._counts[0])
+        return int(self._worlds.counts[DIVERGED])
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset.
@@ -125,9 +99,12 @@ class WarpEngine:
                 self._models_of[task] = models.varied(task)
         with warp.ScopedDevice(self._warp_device):
             if self._on_device.vary([self._models_of[task] for task in self.assigned]):
-                self._made = []
-        for name, values in self._reader.parameters(self._objective, self.assigned, self.worlds).items():
-            self._parameter.setdefault(name, torch.empty_like(values)).copy_(values)
+                self._parts = []
+        parameter = self._worlds.parameter  # written in place: a captured graph holds the address
+        for name, values in self._reader.parameters(
+            OBJECTIVES[self.suite.objective], self.assigned, self.worlds
+        ).items():
+            parameter.setdefault(name, torch.empty_like(values)).copy_(values)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`
@@ -135,51 +112,54 @@ class WarpEngine:
         Raises: UserError: If in the steps before there was no room for a contact.
         """
         self.check()
-        self._starts.begin(noise, oldest=0, newest=0)
+        worlds = self._worlds
+        worlds.starts.begin(noise, oldest=0, newest=0)
         self._make()
-        self._episodes.zero_()
-        self._ended.fill_(True)
-        self._state.copy_(self._begun())
-        self._count_episodes()
-        self._write_state()
+        worlds.episodes.zero_()
+        worlds.ended.fill_(True)
+        worlds.go_on_from(worlds.state)
         self._sense()
-        self._look()
-        return self._by_task(self._obs.clone())
+        worlds.look()
+        return self._by_task(worlds.obs.clone())
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
-        self._starts.look(self._episodes)
-        if self._starts.moved:
-            self._made = []
-        if not self._made:
-            self._make()
-        self._action.copy_(action.reshape(self._action.shape))
-        for part in self._made:
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`
+
+        Raises: UserError: If it is a horizon's last step, and there was no room for a contact.
+        """
+        worlds = self._worlds
+        worlds.starts.look(worlds.episodes)
+        self._make()
+        worlds.action.copy_(action.reshape(worlds.action.shape))
+        for part in self._parts:
             part()
-        flags = self._flags.clone()
+        flags = worlds.flags.clone()
+        outcome = Outcome(
+            self._by_task(worlds.obs.clone()),
+            self._by_task(worlds.next_obs.clone()),
+            self._by_task(worlds.reward.clone()),
+            *(self._by_task(flag) for flag in flags),
+        )
         self._since_check += 1
         if self._since_check >= self.horizon:
             self.check()
-        return Outcome(
-            self._by_task(self._obs.clone()),
-            self._by_task(self._next_obs.clone()),
-            self._by_task(self._reward.clone()),
-            *(self._by_task(flag) for flag in flags),
-        )
+        return outcome
 
     def check(self) -> None:
-        """Waits for the device, and makes sure that there was room for every contact since the last time.
+        """Waits for the device, tells of a world that blew up, and makes sure that every contact had room.
 
-        Raises: UserError: If there was not: what was simulated since is not to be used.
+        Raises: UserError: If there was none: what was simulated since the last time is not to be used.
         """
         self._since_check = 0
-        missing = int(self._counts[1])
-        if missing:
-            self._counts[1] = 0
+        counts = self._worlds.counts.tolist()
+        self._worlds.counts[DIVERGED_LATELY:].zero_()
+        if counts[DIVERGED_LATELY] and self.on_divergence is not None:
+            self.on_divergence(self._first_that_blew_up())
+        if counts[FULL_LATELY]:
             raise UserError(
                 f"robot {self.robot.name} touched itself and its surroundings in more places than there is room for "
-                f"({self.capacity.contacts} contacts, {self.capacity.constraints} constraints a world) in {missing} "
-                f"steps: their physics are wrong. --room {2 * self.room:g} gives it twice as much"
+                f"({self.capacity.contacts} contacts, {self.capacity.constraints} constraints a world) in "
+                f"{counts[FULL_LATELY]} steps: their physics are wrong. --room {2 * self.room:g} gives it twice as much"
             )
 
     def close(self) -> None:
@@ -190,35 +170,25 @@ class WarpEngine:
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _make(self) -> None:
-        """Lists the parts of a step: captured in graphs on a GPU, as they are elsewhere."""
-        if self._made:
+        """Lists the parts of a step, captured in graphs on a GPU, unless they are listed and good still."""
+        worlds = self._worlds
+        if self._parts and not worlds.starts.moved:
             return
-        self._starts.moved = False
-        parts: list[Callable[[], None]] = [self._act_and_advance, self._settle, self._look]
-        if self._must_sense:
-            parts.insert(2, self._sense)
+        worlds.starts.moved = False
         if not self._graphs:
-            self._made = parts
+            self._parts = [worlds.tell, self._advance, worlds.settle, self._sense, worlds.look]
             return
-        kept = [self._state, self._sensed_before, self._steps, self._episodes, self._counts]
-        before = [tensor.clone() for tensor in kept]
-        self._made = [
-            torch_graph(self._tell_controls, self.device),
+        before = [tensor.clone() for tensor in worlds.kept()]
+        self._parts = [
+            torch_graph(worlds.tell, self.device),
             warp_graph(self._advance, self._warp_device),
-            torch_graph(self._settle, self.device),
-            *([warp_graph(self._sense_now, self._warp_device)] if self._must_sense else []),
-            torch_graph(self._look, self.device),
+            torch_graph(worlds.settle, self.device),
+            *([warp_graph(self._sense, self._warp_device)] if self.model.nsensordata else []),
+            torch_graph(worlds.look, self.device),
         ]
-        for tensor, value in zip(kept, before, strict=True):  # capturing has tried each part for once
+        for tensor, value in zip(worlds.kept(), before, strict=True):  # capturing has tried each part
             tensor.copy_(value)
-        self._write_state()
-
-    def _act_and_advance(self) -> None:
-        self._tell_controls()
-        self._advance()
-
-    def _tell_controls(self) -> None:
-        self._ctrl.copy_(self._reader.control(self._action))
+        worlds.hand_over()
 
     def _advance(self) -> None:
         """The physics of one control step, without a warmstart from the one before."""
@@ -227,94 +197,44 @@ class WarpEngine:
             for _ in range(self.robot.frame_skip):
                 mujoco_warp.step(self._on_device.model, self._data)
 
-    def _settle(self) -> None:
-        """What the step led to: reward, ends of episodes, and the state from which the next one goes on."""
-        before, sensed_before = self._state, self._sensed_before
-        after = torch.cat((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), dim=1)
-        fine = (
-            (after.abs() < MAXIMUM).all(dim=1)
-            & (self._qacc.abs() < MAXIMUM).all(dim=1)
-            & (self._action.abs() < MAXIMUM).all(dim=1)
-        )
-        diverged, broken = ~fine, ~fine.unsqueeze(1)
-        after = torch.where(broken, self._reader.put_back(before), after)
-        sensed = torch.where(broken, sensed_before, self._readings)
-        control = self._ctrl.masked_fill(broken, 0.0)
-        quantities = self._reader.quantities(Moment(before, sensed_before), Moment(after, sensed), control)
-        reward, success = self._objective.reward(quantities, self._parameter, self._weight)
-        self._reward.copy_(reward.masked_fill(diverged, 0.0))
-        self._steps += 1
-        ended = self._reader.ended(after, glance=False)
-        terminated = diverged if ended is None else ended | diverged
-        truncated = (self._steps >= self.horizon) & fine & ~terminated
-        succeeded = torch.zeros_like(fine) if success is None else success & fine
-        self._flags.copy_(torch.stack((terminated, truncated, succeeded, diverged)))
-        full = ((self._overflow & int(FULL)) != 0) & fine
-        self._counts += torch.stack((diverged.sum(), full.sum()))
-        self._overflow.zero_()
-        self._next_obs.copy_(self._reader.observe(after, sensed))
-        self._ended.copy_(terminated | truncated)
-        self._state.copy_(torch.where(self._ended.unsqueeze(1), self._begun(), after))
-        self._sensed_before.copy_(sensed)
-        self._count_episodes()
-        self._write_state()
-
-    def _begun(self) -> Tensor:
-        """Where each world's next episode begins. `[task * world, state]`"""
-        table, rest = self._starts.table, self._reader.rest
-        place = (self._episodes % table.shape[1]).reshape(-1, 1, 1).expand(-1, 1, table.shape[2])
-        offset = table.gather(1, place)[:, 0]
-        rest_of_state = rest.shape[0] - 1 - offset.shape[1]
-        return rest + torch.nn.functional.pad(offset, (1, rest_of_state))
-
-    def _count_episodes(self) -> None:
-        self._episodes += self._ended
-        self._steps *= ~self._ended
-
-    def _write_state(self) -> None:
-        """Hands the state to the simulator."""
-        nq, nv = self.model.nq, self.model.nv
-        parts = self._state.split((1, nq, nv, self._state.shape[1] - 1 - nq - nv), dim=1)
-        for target, part in zip((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), parts, strict=True):
-            target.copy_(part)
-
     def _sense(self) -> None:
-        if self._must_sense:
-            self._sense_now()
+        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at zero."""
+        # A physics step reads the sensors of the state that it starts from: an episode's first must be read apart.
+        if self.model.nsensordata:
+            with warp.ScopedDevice(self._warp_device):
+                self._data.ctrl.zero_()
+                mujoco_warp.forward(self._on_device.model, self._data)
 
-    def _sense_now(self) -> None:
-        """The sensors of the state that every world is in, with the actuators at zero."""
-        with warp.ScopedDevice(self._warp_device):
-            self._data.ctrl.zero_()
-            mujoco_warp.forward(self._on_device.model, self._data)
-
-    def _look(self) -> None:
-        """What the policy sees next; sensors are read anew where an episode begins."""
-        if self._must_sense:
-            self._sensed_before.copy_(torch.where(self._ended.unsqueeze(1), self._readings, self._sensed_before))
-        self._obs.copy_(self._reader.observe(self._state, self._sensed_before))
+    def _first_that_blew_up(self) -> Divergence:
+        """The first world that blew up since the last look."""
+        sizes = (1, 1, self._worlds.state.shape[1], self.model.nsensordata, self.model.nu)
+        row, step, physics, sensors, action = self._worlds.blown_up.double().cpu().split(sizes)
+        task, world = divmod(int(row), self.worlds)
+        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float())
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` goes on exactly. Waits for the device."""
-        shape = (self.tasks, self.worlds)
+        worlds, shape = self._worlds, (self.tasks, self.worlds)
         return SimulatorState(
-            physics=self._state.double().cpu().numpy().reshape(*shape, -1),
-            sensors=self._sensed_before.double().cpu().numpy().reshape(*shape, -1),
-            steps=self._steps.cpu().numpy().reshape(shape),
-            episodes=self._episodes.cpu().numpy().reshape(shape),
-            obs=self._by_task(self._reader.observe(self._state, self._sensed_before)),
-            noise=self._starts.noise,
+            physics=worlds.state.double().cpu().numpy().reshape(*shape, -1),
+            sensors=worlds.sensed.double().cpu().numpy().reshape(*shape, -1),
+            steps=worlds.steps.cpu().numpy().reshape(shape).copy(),
+            episodes=worlds.episodes.cpu().numpy().reshape(shape).copy(),
+            obs=self._by_task(self._reader.observe(worlds.state, worlds.sensed)),
+            noise=worlds.starts.noise,
         )
 
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
-        self._state.copy_(torch.from_numpy(state.physics).reshape(self._state.shape))
-        self._sensed_before.copy_(torch.from_numpy(state.sensors).reshape(self._sensed_before.shape))
-        self._steps.copy_(torch.from_numpy(state.steps).flatten())
-        self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
-        self._starts.begin(state.noise, int(state.episodes.min()), int(state.episodes.max()))
-        self._write_state()
+        worlds = self._worlds
+        worlds.starts.begin(state.noise, int(state.episodes.min()), int(state.episodes.max()))
+        self._make()
+        worlds.state.copy_(torch.from_numpy(state.physics).reshape(worlds.state.shape))
+        worlds.sensed.copy_(torch.from_numpy(state.sensors).reshape(worlds.sensed.shape))
+        worlds.steps.copy_(torch.from_numpy(state.steps).flatten())
+        worlds.episodes.copy_(torch.from_numpy(state.episodes).flatten())
+        worlds.hand_over()
 
 
-class RevealingWarpEngine(Revealing, WarpEngine):
+class RevealingWarpEngine(Revealing, WarpEngine):  # type: ignore[misc]
     """Steps the same simulations; each observation ends with the hidden numbers of its task."""

@@ -59,7 +59,7 @@ class Capacity:
 def capacity(model: mujoco.MjModel, device_model: mujoco_warp.Model, room: float) -> Capacity:
     """What a robot can need, or `room` times as many as nearly always suffice where that is less."""
     pairs = device_model.nxn_geom_pair_filtered.numpy().reshape(-1, 2)
-    possible = sum(_places(*(model.geom_type[geom] for geom in pair)) for pair in pairs)
+    possible = sum(_places(*(int(model.geom_type[geom]) for geom in pair)) for pair in pairs)
     contacts = max(1, min(possible, round(room * ROOM)))
     widest = int(model.geom_condim.max()) if model.ngeom else 1
     rows = 1 if widest == 1 else 2 * (widest - 1)
@@ -69,10 +69,10 @@ def capacity(model: mujoco.MjModel, device_model: mujoco_warp.Model, room: float
 
 def _places(*kinds: int) -> int:
     """In how many places two shapes can touch."""
-    sphere, capsule, plane = (getattr(mujoco.mjtGeom, f"mjGEOM_{name}") for name in ("SPHERE", "CAPSULE", "PLANE"))
+    sphere, capsule, plane = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in ("SPHERE", "CAPSULE", "PLANE"))
     if sphere in kinds:
         return 1
-    return 2 if capsule in kinds and plane in kinds or set(kinds) == {capsule} else 8
+    return 2 if capsule in kinds and set(kinds) <= {capsule, plane} else 8
 
 
 class DeviceModel:
