@@ -96,7 +96,7 @@ class Template:
         self.frame_skip = int(self.env.frame_skip)
         self.scale = float(self.env.action_scale)
         self.low, self.high = np.array(self.env.mocap_low), np.array(self.env.mocap_high)
-        self._starts: dict[tuple[float, ...], Start] = {}
+        self._starts: dict[tuple[Any, ...], Start] = {}
 
     def _is_array(self, field: str) -> bool:
         value = getattr(self.model, field)
@@ -109,10 +109,11 @@ class Template:
             goal: Upstream's random vector of the task.
             constants: Further attributes of upstream's environment to remember, by our name.
         """
-        if goal not in self._starts:
+        key = (goal, *sorted(constants))  # whoever asks first decides for nobody else what is remembered
+        if key not in self._starts:
             reset(self.env, goal)
             edits = tuple(self._edits())
-            self._starts[goal] = Start(
+            self._starts[key] = Start(
                 goal=goal,
                 state=state_of(self.model, self.env.data),
                 current=self.env._prev_obs.copy(),
@@ -124,7 +125,7 @@ class Template:
                     for ours, theirs in (CONSTANTS | constants).items()
                 },
             )
-        return self._starts[goal]
+        return self._starts[key]
 
     def bounds(self, goal_visible: bool) -> tuple[Array, Array]:
         """Lowest and highest value of every number of the observation. `[39]`, `[39]`"""
