@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from robometa import learners
 from robometa.errors import UserError
+from robometa.protocols import NONE, PROTOCOLS
 
 EXAMPLES = """\
 examples:
@@ -18,6 +19,7 @@ examples:
   robometa resume runs/half-cheetah-velocity-pearl-1
   robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
   robometa evaluate sb3-sac --suite half-cheetah-velocity --tasks 1 --steps 400 400000
+  robometa evaluate scripted --suite ml1/reach-v3 --tasks 5
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
   robometa train point-robot --learner ./mine.py:MyLearner
 """
@@ -37,6 +39,15 @@ OWN = "./FILE.py:CLASS for one of your own"
 
 STEPS = """for sb3-ppo, sb3-sac or sb3-td3 as POLICY, which are trained from scratch on each task: the environment
 steps of a training; several numbers give a row each (default: the steps of as many episodes as --shots says)"""
+
+ENGINE = """what simulates: cpu, warp (MuJoCo Warp, on a GPU), or auto, which is warp where there is a GPU and the gpu
+extra (default: cpu)"""
+
+
+PROTOCOL = f"""how many episodes of which tasks: {"; ".join(f"{one.name} ({one.words()})" for one in PROTOCOLS.values())},
+the default for Meta-World's suites with held-out goals unless --shots or --worlds is given; {NONE}: as these say"""
+TASKS = """only the first K tasks of the split; of Meta-World's suites, the first K goals of each task (default: all, or
+as the protocol says)"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,23 +83,23 @@ def parser() -> Parser:
     add.add_argument("--seed", type=_whole, default=0, help="of everything random (default: 0)")
     add.add_argument("--preset", help="which of the learner's configurations to start from (default: its first)")
     add.add_argument("--folder", type=Path, help="where to write (default: runs/SUITE-LEARNER-SEED)")
-    add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
-    add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
+    _engine_arguments(add)
     add.add_argument("--torch-threads", type=_count, help="threads of torch in updates (default: all processors)")
     add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")
 
     _commands_on_runs(command)
 
     add = command("evaluate", "measure how a policy adapts to held-out tasks")
-    _policy_arguments(add)
+    _policy_arguments(add, shots=None)
     add.add_argument("--worlds", type=_count, help="episodes of each task at each shot (default: the learner's, or 20)")
-    add.add_argument("--tasks", type=_count, metavar="K", help="only the first K tasks of the split (default: all)")
+    add.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
+    add.add_argument("--tasks", type=_count, metavar="K", help=TASKS)
     add.add_argument("--steps", type=_count, nargs="+", metavar="N", help=STEPS)
     add.add_argument("--out", type=Path, help="folder for report.json and tasks.csv (default: the policy's folder)")
-    add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
+    _engine_arguments(add)
 
     add = command("record", "record a policy's adaptation to one task on video")
-    _policy_arguments(add)
+    _policy_arguments(add, shots=2)
     add.add_argument("--task", type=_whole, default=0, help="index of the task in its split (default: 0)")
     add.add_argument("--out", type=Path, help="the .mp4 or .gif to write (default: videos/POLICY-taskN.mp4 and .gif)")
     add.add_argument("--width", type=_count, default=1280, help="pixels (default: 1280)")
@@ -130,11 +141,19 @@ def _commands_on_runs(command: Callable[..., Parser]) -> None:
     add.add_argument("dump", metavar="DUMP", type=Path, help="one of the folders in RUN/divergences")
 
 
-def _policy_arguments(add: Parser) -> None:
-    add.add_argument("policy", metavar="POLICY", type=Path, help="the policy's folder")
+def _engine_arguments(add: Parser) -> None:
+    add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
+    add.add_argument("--engine", default="cpu", help=ENGINE)
+    add.add_argument("--room", type=_share, default=1.0, help="factor on the contacts that warp has memory for")
+    add.add_argument("--threads", type=_count, help="threads of the CPU engine (default: all processors)")
+
+
+def _policy_arguments(add: Parser, shots: int | None) -> None:
+    about = "the policy's folder, or scripted for Meta-World's experts"
+    add.add_argument("policy", metavar="POLICY", type=Path, help=about)
     add.add_argument("--suite", help="another suite, with the same observation and action (default: the policy's own)")
     add.add_argument("--split", default="test", help="test: held-out tasks, train: those trained on (default: test)")
-    add.add_argument("--shots", type=_whole, default=2, help="adaptations (default: 2)")
+    add.add_argument("--shots", type=_whole, default=shots, help="adaptations (default: 2)")
     add.add_argument("--seed", type=_whole, default=0, help="of resets and exploration (default: 0)")
     add.add_argument("--learner", metavar="FILE.py:CLASS", help="for a policy of a learner of your own: where it is")
 
@@ -169,6 +188,16 @@ def _count(text: str) -> int:
 
 
 _count.__name__ = "whole number"
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0, and at most 1000")
+    return number
+
+
+_share.__name__ = "number"
 
 
 def _version() -> str:

@@ -14,8 +14,9 @@ from robometa.errors import UserError, unknown
 from robometa.learners import own
 from robometa.learners.protocol import Learner, sees_parameters
 from robometa.sealed import MANIFEST, TENSORS, load, save
-from robometa.sim.engine import CpuEngine
-from robometa.sim.revealing import RevealingEngine
+from robometa.sim.engines import engine_of
+from robometa.sim.protocol import Engine
+from robometa.sim.warp_choice import on_warp, warp_engine
 from robometa.suites import Suite
 
 
@@ -110,11 +111,31 @@ def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> S
 
 
 def engine_for(
-    learner: Learner | type[Learner] | None, suite: Suite, tasks: int, worlds: int, threads: int | None = None
-) -> CpuEngine:
-    """An engine that a learner can act in: what tasks hide is told to an oracle, and to nobody else."""
-    kind = RevealingEngine if sees_parameters(learner) else CpuEngine
-    return kind(suite, tasks, worlds, threads)
+    learner: Learner | type[Learner] | None,
+    suite: Suite,
+    tasks: int,
+    worlds: int,
+    threads: int | None = None,
+    engine: str = "cpu",
+    room: float = 1.0,
+) -> Engine:
+    """An engine that a learner can act in: what tasks hide is told to an oracle, and to nobody else.
+
+    Args:
+        learner: Who acts, or its class.
+        suite: Whose robot and objective.
+        tasks: Tasks of a batch.
+        worlds: Worlds of each task.
+        threads: Threads that step them on the CPU; all processors if None.
+        engine: `cpu`, `warp`, or `auto`.
+        room: For how many times as many contacts as nearly always suffice MuJoCo Warp shall have memory.
+    Raises: UserError: If there is no such engine, or what it needs is not installed.
+    """
+    tells = sees_parameters(learner)
+    if on_warp(engine, suite):
+        device = torch.device("cpu") if learner is None or isinstance(learner, type) else learner.device
+        return warp_engine(suite, tasks, worlds, tells, device, room)
+    return engine_of(suite, tasks, worlds, threads, tells)
 
 
 def suite_reference(suite: Suite) -> str:

@@ -71,6 +71,8 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
         seed=asked.seed,
         folder=asked.folder,
         device=asked.device,
+        engine=asked.engine,
+        room=asked.room,
         threads=asked.threads,
         torch_threads=asked.torch_threads,
         checkpoint_minutes=asked.checkpoint_minutes,
@@ -105,6 +107,9 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         threads=asked.threads,
         learner=asked.learner,
         tasks=asked.tasks,
+        device=asked.device,
+        engine=asked.engine,
+        room=asked.room,
     )
     print_report(report)
     folder = asked.out or asked.policy

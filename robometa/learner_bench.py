@@ -18,7 +18,7 @@ from robometa.data import Rollout, Step, Trial
 from robometa.learners import own
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
+from robometa.sim.protocol import Engine
 from robometa.suites import Suite
 from robometa.trial import run_trial
 
@@ -49,7 +49,7 @@ class Bench:
             told = own.told(error, inspect.getfile(self.kind))
             raise BrokenError(f"{what} raises {told}.") from error
 
-    def engine(self, tasks: int, worlds: int) -> CpuEngine:
+    def engine(self, tasks: int, worlds: int) -> Engine:
         """An engine that stands on the first training tasks."""
         engine = checkpoint.engine_for(self.kind, self.suite, tasks, worlds, threads=1)
         engine.assign([self.suite.train[index % len(self.suite.train)] for index in range(tasks)])
@@ -97,7 +97,7 @@ class Bench:
         return actions
 
 
-def first_step(engine: CpuEngine, noise: Noise) -> Step:
+def first_step(engine: Engine, noise: Noise) -> Step:
     """What a learner sees at the start of a trial."""
     obs = engine.reset(noise.fork("reset"))
     paid = obs.new_zeros(obs.shape[:2])

@@ -16,6 +16,7 @@ from robometa.learners import own
 from robometa.loop import Progress, Training
 from robometa.options import resolve_options
 from robometa.run_folder import METRICS, TIMINGS, RunFolder
+from robometa.sim.warp_choice import on_warp
 from robometa.suites import Suite
 
 CHECKPOINT_MINUTES = 5.0
@@ -35,6 +36,8 @@ def train(
     torch_threads: int | None = None,
     device: str = "cpu",
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    engine: str = "cpu",
+    room: float = 1.0,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
 
@@ -48,8 +51,11 @@ def train(
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
         torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits,
             so it is kept with the run. On a machine that does other work too, 1 can be much the fastest.
-        device: Where the learner is: `cpu`, `cuda`, `cuda:1`; the simulation stays on the processors.
+        device: Where the learner is: `cpu`, `cuda`, `cuda:1`.
         checkpoint_minutes: Wall time between checkpoints.
+        engine: What simulates: `cpu`; `warp`, on the learner's GPU or on another; `auto`, Warp where there is a GPU and
+            the `gpu` extra. Results depend on which, so it is kept with the run.
+        room: For how many times as many contacts as nearly always suffice MuJoCo Warp shall have memory.
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
@@ -58,7 +64,9 @@ def train(
     trained = checkpoint.build(learner, options, suite, seed, device)
     default = Path("runs") / f"{suite.name}-{learners.label(learner)}-{seed}"
     run = RunFolder(Path(folder) if folder is not None else default)
-    engine = checkpoint.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, threads)
+    engine = "warp" if on_warp(engine, suite) else "cpu"
+    config = trained.config
+    simulator = checkpoint.engine_for(trained, suite, config.tasks, config.worlds, threads, engine, room)
     configuration = {
         "suite": checkpoint.suite_reference(suite),
         "suite_hash": suite.content_hash,
@@ -68,13 +76,15 @@ def train(
         "config": asdict(trained.config),
         "seed": seed,
         "device": device,
-        "threads": engine.threads,
+        "threads": simulator.threads,
         "torch_threads": torch_threads or torch.get_num_threads(),
         "checkpoint_minutes": checkpoint_minutes,
+        "engine": engine,
+        "room": room,
     }
     run.create(configuration)
     with run.locked():
-        training = Training(run, suite, trained, engine, configuration)
+        training = Training(run, suite, trained, simulator, configuration)
         training.go_on()
         return _finish(training)
 
@@ -146,12 +156,14 @@ def rebuilt(
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
         trained = checkpoint.build(name, options, suite, seed, configuration["device"])
+        engine, room = str(configuration.get("engine", "cpu")), float(configuration.get("room", 1.0))
         fingerprint = learners.of(name, trained).fingerprint()
         configuration |= {"learner": learners.absolute(name), "learner_sha256": fingerprint}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run.path} cannot be resumed: its run.json is damaged ({error!r})") from None
-    engine = checkpoint.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, threads)
-    return Training(run, suite, trained, engine, configuration)
+    config = trained.config
+    simulator = checkpoint.engine_for(trained, suite, config.tasks, config.worlds, threads, engine, room)
+    return Training(run, suite, trained, simulator, configuration)
 
 
 def _finish(training: Training) -> Path:

@@ -50,15 +50,15 @@ def collect(
         shape = (horizon, tasks, worlds)
         seen, seen_next = obs.new_empty(*shape, obs.shape[-1]), obs.new_empty(*shape, obs.shape[-1])
         actions, rewards = obs.new_empty(*shape, size), obs.new_empty(shape)
-        flags = torch.zeros(4, *shape, dtype=torch.bool)
+        flags = obs.new_zeros(4, *shape, dtype=torch.bool)
         for time in range(horizon):
             if watch is not None:
                 watch(time)
             action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
             action = action.to(obs.device)
             outcome = engine.step(action)
-            if outcome.diverged.any():  # whatever it was, nobody shall see or learn from it
-                action = action.masked_fill(outcome.diverged.unsqueeze(-1), 0.0)
+            # What an action was at which a world blew up, nobody shall see or learn from.
+            action = action.masked_fill(outcome.diverged.unsqueeze(-1), 0.0)
             seen[time], seen_next[time], actions[time], rewards[time] = (
                 step.obs,
                 outcome.next_obs,
@@ -126,7 +126,7 @@ def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
         before = previous.to(obs.device)
         return Step(obs, before.action[:, :, -1], before.reward[:, :, -1], before.done[:, :, -1])
     worlds = obs.shape[:2]
-    return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), torch.zeros(worlds, dtype=torch.bool))
+    return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), obs.new_zeros(worlds, dtype=torch.bool))
 
 
 def _time_last(stacked: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ class WarpEngine:
         """
         self.check()
         worlds = self._worlds
-        worlds.starts.begin(noise, oldest=0, newest=0)
+        worlds.starts.begin(noise, oldest=0, newest=1)  # the first is begun below
         self._make()
         worlds.episodes.zero_()
         worlds.ended.fill_(True)

@@ -45,8 +45,8 @@ class StartTable:
 
         Args:
             noise: Keys the numbers.
-            oldest: Episodes that every world has begun already.
-            newest: The most that any world has begun.
+            oldest: The earliest episode, counted from 0, that any world may ask for.
+            newest: The most episodes that any world has begun.
         """
         self._starts = Starts(noise, *self._sizes, normal=self._robot.reset_velocity_normal)
         self._oldest, self._newest, self._since, self._copying = oldest, newest, 0, False
