@@ -33,12 +33,15 @@ class Dumps:
             say: Tells the user.
         """
         self.folder, self.suite, self._iteration, self._say = folder / FOLDER, suite, iteration, say
+        self._last, self._number = -1, 0
 
     def __call__(self, divergence: Divergence) -> None:
         """Writes a dump, if there are not enough yet."""
         task, iteration = self.suite.train.index(divergence.task), self._iteration()
+        self._number = self._number + 1 if self._last == iteration else 1
+        self._last = iteration
         # A resumed run meets the same divergences again, and writes them under the same names.
-        folder = self.folder / f"{iteration:07d}-task{task}-world{divergence.world}-step{divergence.step}"
+        folder = self.folder / f"{iteration:07d}-{self._number}"
         if folder.exists() or (self.folder.exists() and len(list(self.folder.glob("[0-9]*"))) >= MOST):
             return
         description = {

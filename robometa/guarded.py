@@ -11,17 +11,25 @@ from robometa.data import Trial
 from robometa.learners.protocol import Learner
 from robometa.learners.state import EXPERIENCE
 
-NOTHING_SOUND = "every simulation of a task, which diverged"
+NOTHING_SOUND = "every simulation of a task diverged"
 
 
-def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], list[str]]:
-    """What an update logs, and the names of what came out of it not finite: then there is nothing to log.
+def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], str]:
+    """What an update logs, and an empty text; or nothing to log, and why the update was skipped.
 
-    In that case the learner is put back to where it was, but for the experience that it keeps to learn from again: that
-    happened, and is finite. A trial with a task whose simulations all diverged at every step teaches nothing either.
+    Where something came out not finite the learner is put back to where it was, but for the experience that it keeps to
+    learn from again: that happened, and is finite. A trial with a task whose simulations all diverged at every step
+    teaches nothing either.
     """
     if any(bool(rollout.diverged.flatten(1).all(dim=1).any()) for rollout in trial.rollouts):
-        return {}, [NOTHING_SOUND]
+        return {}, NOTHING_SOUND
+    seen = [
+        name
+        for name in ("obs", "action", "reward", "next_obs")
+        if not all(_finite(getattr(rollout, name)) for rollout in trial.rollouts)
+    ]
+    if seen:  # or it would stay in what is kept to learn from again
+        return {}, _not_finite(seen)
     before = {name: tensor.clone() for name, tensor in learner.state().items() if not name.startswith(EXPERIENCE)}
     try:
         metrics = learner.update(trial)
@@ -35,9 +43,15 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], li
         if not name.startswith(EXPERIENCE) and not _finite(tensor) and (name not in before or _finite(before[name]))
     ]
     if not bad:
-        return metrics, []
+        return metrics, ""
     learner.load(before | {name: tensor for name, tensor in after.items() if name.startswith(EXPERIENCE)})
-    return {}, bad
+    return {}, _not_finite(bad)
+
+
+def _not_finite(names: list[str]) -> str:
+    """The first few of these names, and what is wrong with them."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} not finite"
 
 
 def _finite(tensor: Tensor) -> bool:

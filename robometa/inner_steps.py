@@ -48,7 +48,9 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
         gae_lambda: Of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.
     """
-    returns, diverged = discounted_returns(rollout.reward, rollout.done, discount), rollout.blown_up()
+    diverged = rollout.blown_up()
+    reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
+    returns = discounted_returns(reward, rollout.done, discount)
     value = linear_baseline(rollout.obs, returns, diverged=diverged)
     # The baseline predicts what is left of a rollout, which is nothing at its end.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)

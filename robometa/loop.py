@@ -17,7 +17,7 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, Saved
 from robometa.screen import Screen, screen
-from robometa.sim.engine import CpuEngine
+from robometa.sim.protocol import Engine
 from robometa.stopping import stop_on_signals
 from robometa.suites import Suite
 from robometa.trial import run_trial, torch_on
@@ -43,7 +43,7 @@ class Training:
     """A run on its way: its folder, its learner, and how far it has come."""
 
     def __init__(
-        self, run: RunFolder, suite: Suite, learner: Learner, engine: CpuEngine, configuration: dict[str, Any]
+        self, run: RunFolder, suite: Suite, learner: Learner, engine: Engine, configuration: dict[str, Any]
     ) -> None:
         """At its beginning."""
         self.run, self.suite, self.learner, self.engine = run, suite, learner, engine
@@ -66,7 +66,7 @@ class Training:
             shown: Screen = stack.enter_context(screen(title, self.config.iterations))
             board = stack.enter_context(Curves(self.run.path, self.progress.iterations, shown.say))
             stop = stack.enter_context(stop_on_signals())
-            if isinstance(self.engine, CpuEngine):
+            if hasattr(self.engine, "on_divergence"):
                 iteration = lambda: self.progress.iterations  # noqa: E731
                 self.engine.on_divergence = Dumps(self.run.path, self.suite, iteration, shown.say)
             while self.progress.iterations < end:
@@ -86,7 +86,7 @@ class Training:
         indices = task_batch(len(self.suite.train), config.tasks, seed, iteration)
         trial = run_trial(self.engine, self.learner, self.suite.train, indices, config.shots, noise)
         sampled = time.perf_counter()
-        metrics, bad = guarded_update(self.learner, trial)
+        metrics, why = guarded_update(self.learner, trial)
         timing = {
             "sampling": sampled - started,
             "update": time.perf_counter() - sampled,
@@ -94,14 +94,12 @@ class Training:
         }
         progress.iterations += 1
         progress.steps += trial.steps()
-        progress.skipped += bool(bad)
-        progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if bad else 0
+        progress.skipped += bool(why)
+        progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if why else 0
         row = {"iteration": iteration, "steps": progress.steps, "iteration_steps": trial.steps(), **measure(trial)}
         row |= {"skipped": float(progress.skipped), **metrics}
-        if bad:
-            shown.say(
-                f"iteration {iteration + 1}: update skipped, not finite: {_some(bad)}; nothing was learned from it"
-            )
+        if why:
+            shown.say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why}")
         return row, timing
 
     def _note(self, row: dict[str, float], timing: dict[str, float], shown: Screen) -> None:
@@ -145,11 +143,6 @@ class Training:
                 f"learning rate or the step size and start again. {self.run.path} has the {self.newest} iterations "
                 f"until here ({saved}); {go_on} tries the next one"
             )
-
-
-def _some(names: list[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
