@@ -1,0 +1,209 @@
+"""The parts of the measurement on a GPU: engines, trials, updates, and races to a return."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bench.learners import with_horizon
+from robometa import checkpoint, learners, suites
+from robometa.loop import task_batch
+from robometa.noise import Noise
+from robometa.sim.engine import CpuEngine
+from robometa.sim.protocol import Engine
+from robometa.suites import Suite
+from robometa.trial import run_trial
+
+if TYPE_CHECKING:
+    from bench.gpu import Bench
+
+Row = dict[str, Any]
+SUITES = {
+    "half-cheetah": "half-cheetah-velocity",
+    "ant": "ant-direction",
+    "humanoid": "humanoid-direction-2d",
+    "walker2d": "walker2d-params",
+    "hopper": "hopper-params",
+}
+"""Whose engine is measured."""
+RK4 = 1
+"""MuJoCo's number for the integrator that evaluates the dynamics four times a step."""
+
+
+def engine_part(bench: Bench, robot: str) -> Row:
+    """Steps per second of a robot at several numbers of worlds, beside the CPU engine and the floor."""
+    suite = suites.load(SUITES[robot])
+    row: Row = {"warp": [], "cpu": cpu_speed(bench, suite)}
+    for worlds in bench.scale.worlds:
+        if bench.left() < 20:
+            row["left_out"] = f"{worlds} worlds and more: no time was left"
+            break
+        row["warp"].append(warp_speed(bench, suite, worlds))
+    row["best"] = max(entry["env_steps_per_second"] for entry in row["warp"])
+    row["times_cpu"] = round(row["best"] / row["cpu"]["env_steps_per_second"], 1)
+    return row
+
+
+def cpu_speed(bench: Bench, suite: Suite) -> Row:
+    """The CPU engine's steps per second on all processors of this machine."""
+    count = bench.scale.cpu_worlds
+    with closing(CpuEngine(suite, 1, count)) as engine:
+        return {"worlds": count, "threads": engine.threads} | timed(bench, engine)
+
+
+def warp_speed(bench: Bench, suite: Suite, worlds: int) -> Row:
+    """MuJoCo Warp's at a number of worlds, without graphs if capturing them fails."""
+    from robometa.sim.warp_engine import WarpEngine
+
+    started, note = time.perf_counter(), {}
+    try:
+        engine = WarpEngine(suite, 1, worlds, device=bench.device)
+        engine.reset(Noise(0, ("bench",), 1, worlds))
+        bench.wait()
+    except RuntimeError as error:
+        note = {"without_graphs": str(error)}
+        engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=False)
+    made = time.perf_counter() - started
+    row = {"worlds": worlds, "seconds_to_make": round(made, 1), **note} | timed(bench, engine)
+    kept = simulator_bytes(engine) / worlds
+    evaluations = engine.robot.frame_skip * (4 if engine.model.opt.integrator == RK4 else 1)
+    floor = bandwidth(bench) / (kept * evaluations)
+    return row | {
+        "bytes_per_world": round(kept),
+        "floor_env_steps_per_second": round(floor),
+        "of_floor": round(row["env_steps_per_second"] / floor, 4),
+        "physics_steps_per_second": row["env_steps_per_second"] * engine.robot.frame_skip,
+    }
+
+
+def timed(bench: Bench, engine: Engine) -> Row:
+    """Control steps of all worlds per second."""
+    shape = (engine.tasks, engine.worlds, engine.spaces.action)
+    obs = engine.reset(Noise(0, ("bench",), engine.tasks, engine.worlds))
+    draws = torch.rand(16, *shape, generator=torch.Generator().manual_seed(0)).to(obs.device) * 2 - 1
+    for action in draws[:4]:
+        engine.step(action)
+    bench.wait()
+    steps, started = 0, time.perf_counter()
+    while time.perf_counter() - started < bench.scale.seconds:
+        for action in draws:
+            engine.step(action)
+        bench.wait()
+        steps += len(draws)
+    elapsed = time.perf_counter() - started
+    return {
+        "env_steps_per_second": round(steps * engine.tasks * engine.worlds / elapsed),
+        "ms_per_step_of_all": round(1000 * elapsed / steps, 4),
+    }
+
+
+def simulator_bytes(engine: Any) -> int:
+    """How much the simulator keeps of all worlds."""
+    import warp
+
+    def arrays(value: Any) -> Iterator[int]:
+        for part in vars(value).values():
+            if isinstance(part, warp.array):
+                yield part.capacity
+            elif type(part).__module__.startswith("mujoco_warp"):
+                yield from arrays(part)
+
+    return sum(arrays(engine._data))
+
+
+def bandwidth(bench: Bench) -> float:
+    """Bytes a second that copying a large tensor reads and writes."""
+    source = torch.zeros(2**28 if bench.device.startswith("cuda") else 2**22, device=bench.device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    bench.wait()
+    started = time.perf_counter()
+    for _ in range(10):
+        target.copy_(source)
+    bench.wait()
+    return 10 * 2 * source.numel() * 4 / (time.perf_counter() - started)
+
+
+def trials_part(bench: Bench, name: str, on: str) -> Row:
+    """An iteration of a learner, taken apart: sampling and adapting, and the update; the second of two."""
+    tasks, worlds, horizon = bench.scale.meta_batch
+    suite = with_horizon(suites.load("half-cheetah-velocity"), horizon if name == "maml-trpo" else bench.scale.horizon)
+    wanted: Row = {"tasks": tasks, "worlds": worlds} if name == "maml-trpo" else {}
+    options = bench.options(name, **wanted)
+    device = bench.device if on == "warp" else "cpu"
+    learner = checkpoint.build(name, options, suite, 0, device)
+    config = learner.config
+    with closing(checkpoint.engine_for(learner, suite, config.tasks, config.worlds, engine=on)) as engine:
+        rows = [iteration(bench, engine, learner, number) for number in range(2)]
+    return {"tasks": config.tasks, "worlds": config.worlds, "horizon": suite.horizon, **rows[-1]}
+
+
+def iteration(bench: Bench, engine: Engine, learner: Any, number: int) -> Row:
+    """One iteration as training runs it."""
+    suite, started = engine.suite, time.perf_counter()
+    noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)
+    indices = task_batch(len(suite.train), engine.tasks, 0, number)
+    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
+    bench.wait()
+    sampled = time.perf_counter()
+    learner.update(trial)
+    bench.wait()
+    ended = time.perf_counter()
+    return {
+        "steps": trial.steps(),
+        "sampling_seconds": round(sampled - started, 4),
+        "update_seconds": round(ended - sampled, 4),
+        "iteration_seconds": round(ended - started, 4),
+        "steps_per_second": round(trial.steps() / (ended - started)),
+        "return_last": float(trial.rollouts[-1].episode_return().mean()),
+    }
+
+
+def pearl_part(bench: Bench, on: str) -> Row:
+    """Milliseconds of a gradient step at the paper's sizes, on a replay that holds one trial."""
+    suite = with_horizon(suites.load("half-cheetah-velocity"), bench.scale.horizon)
+    paper = learners.find("pearl").presets()["paper"]
+    steps = bench.scale.gradient_steps if on == "warp" else max(1, bench.scale.gradient_steps // 10)
+    config = vars(paper) | bench.options("pearl", gradient_steps=steps)
+    learner = checkpoint.build("pearl", config, suite, 0, bench.device if on == "warp" else "cpu")
+    tasks, worlds = learner.config.tasks, learner.config.worlds
+    with closing(checkpoint.engine_for(learner, suite, tasks, worlds, engine=on)) as engine:
+        indices = task_batch(len(suite.train), tasks, 0, 0)
+        noise = Noise(0, ("bench",), tasks, worlds)
+        trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
+    learner.update(trial)
+    bench.wait()
+    started = time.perf_counter()
+    learner.update(trial)
+    bench.wait()
+    return {"gradient_steps": steps, "ms_per_step": round(1000 * (time.perf_counter() - started) / steps, 3)}
+
+
+def race_part(bench: Bench, suite_name: str, name: str, target: float, on: str) -> Row:
+    """Seconds of training from scratch until the return after adaptation is there, and the curve."""
+    suite = suites.load(suite_name)
+    suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
+    options = bench.options(name) | suite.learner.get(name, {}) | bench.options(name)
+    learner = checkpoint.build(name, options, suite, 0, bench.device if on == "warp" else "cpu")
+    curve: list[tuple[float, float]] = []
+    end = min(bench.scale.race_seconds, bench.left() - 10)
+    started = time.perf_counter()
+    config = learner.config
+    with closing(checkpoint.engine_for(learner, suite, config.tasks, config.worlds, engine=on)) as engine:
+        for number in range(config.iterations):
+            row = iteration(bench, engine, learner, number)
+            curve.append((round(time.perf_counter() - started, 2), round(row["return_last"], 2)))
+            if row["return_last"] >= target or time.perf_counter() - started > end:
+                break
+    reached = curve[-1][1] >= target
+    return {
+        "target": target,
+        "seconds_to_target": curve[-1][0] if reached else None,
+        "iterations": len(curve),
+        "of_iterations": config.iterations,
+        "curve": curve[:: max(1, len(curve) // 50)] + curve[-1:],
+    }
