@@ -1,1 +1,1 @@
-"""Meta-World's fifty manipulation tasks, stepped many at once: upstream's models and goals, our engine and objectives."""
+"""Meta-World's fifty manipulation tasks, stepped many at once: upstream's models and goals, our engine and rewards."""

@@ -149,8 +149,9 @@ class ManipulationEngine:
         sound = wanted.isfinite().all(dim=1).numpy()
         wanted = wanted.nan_to_num(0.0, 0.0, 0.0).clamp(-1.0, 1.0)
         before = self._times()
-        self._advance(wanted.numpy())
-        reward, success = self._judge(wanted)
+        acted = wanted.numpy()
+        self._advance(acted)
+        reward, success = self._judge(acted)
         elapsed = self._times() - before
         diverged = ~(sound & self._finite() & (np.abs(elapsed - self._control_steps()) < 1e-6))
         self._steps += 1
@@ -197,8 +198,9 @@ class ManipulationEngine:
         else:
             list(self._pool.map(run, self._pieces))
 
-    def _judge(self, action: Tensor) -> tuple[Array, Array]:
+    def _judge(self, action: Array) -> tuple[Array, Array]:
         """Sees what the step led to, and returns its reward and success. `[task * world]`, `[task * world]`"""
+        exact = action.astype(np.float64)
         reward, success = np.zeros(len(self._steps)), np.zeros(len(self._steps), dtype=bool)
         for group in self._held:
             worlds, current = group.worlds, group.observe()
@@ -210,15 +212,10 @@ class ManipulationEngine:
         for group in self._held:
             worlds = group.worlds
             if isinstance(group, Fallback):
-                reward[worlds], success[worlds] = group.judge(self.seen[worlds], action[worlds].numpy())
+                reward[worlds], success[worlds] = group.judge(self.seen[worlds], action[worlds])
                 continue
-            acted, now, first = (
-                action[worlds].double(),
-                *map(torch.from_numpy, (self.seen[worlds], self._first[worlds])),
-            )
-            quantity = Quantities(group, now, acted, first)
-            paid, reached = MANIPULATIONS[group.template.name].reward(quantity)
-            reward[worlds], success[worlds] = paid.numpy(), reached.numpy()
+            quantity = Quantities(group, self.seen[worlds], exact[worlds], self._first[worlds])
+            reward[worlds], success[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
         return reward, success
 
     def _goal(self, group: Group) -> Array:

@@ -69,6 +69,7 @@ class Group:
         self.template, self.contacts = template, contacts
         self.scene: Scene = SCENES[template.name]
         self.model = template.model
+        self._ids: dict[tuple[str, str], int] = {}
         self._spare: list[mujoco.MjData] = []
         self.datas: list[mujoco.MjData] = []
         wanted = {"body", "site", *(place.kind for place in self.scene.objects)}
@@ -179,8 +180,10 @@ class Group:
 
     def id(self, kind: str, name: str) -> int:
         """Where a body, site or geom stands in what is read, and a joint among the positions."""
-        found = getattr(self.model, kind)(name)
-        return int(found.qposadr[0] if kind == "joint" else found.id)
+        if (kind, name) not in self._ids:
+            found = getattr(self.model, kind)(name)
+            self._ids[kind, name] = int(found.qposadr[0] if kind == "joint" else found.id)
+        return self._ids[kind, name]
 
     def _touches(self, data: mujoco.MjData) -> bool:
         """Whether both fingers press on the object."""

@@ -1,22 +1,23 @@
 """The pieces that Meta-World's rewards are made of: nearness, soft conjunctions, reaching, caging and lifting.
 
-All take and return batches with the worlds first, float64, and use tensor methods only.
+All take and return batches with the worlds first, float64, on numpy's arrays and torch's tensors alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import torch
-from torch import Tensor
+from robometa.sim.manipulation.arrays import Array, at_least, at_most, exp, length, log, stack, where
 
+TINY = 1e-150
+"""What is divided by in place of 0: small enough that its square still is a number."""
 MARGIN_VALUE = 0.1
 """What `near` is worth at the margin's end."""
 
 
-def distance(first: Tensor, second: Tensor, scale: Tensor | None = None) -> Tensor:
+def distance(first: Array, second: Array, scale: Array | None = None) -> Array:
     """How far places are from each other. `[world, n]` and `[world, n]` to `[world]`
 
     Args:
@@ -25,45 +26,34 @@ def distance(first: Tensor, second: Tensor, scale: Tensor | None = None) -> Tens
         scale: What each axis counts; the same if None. `[n]`
     """
     apart = first - second if scale is None else (first - second) * scale
-    return apart.square().sum(-1).sqrt()
+    return length(apart)
 
 
-def constant(like: Tensor, *numbers: float) -> Tensor:
-    """These numbers, of the precision and on the device of another tensor, where they stay. `[numbers]`"""
-    return _kept(numbers, like.dtype, like.device)
-
-
-@cache
-def _kept(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(numbers, dtype=dtype, device=device)
-
-
-def near(value: Tensor, low: float | Tensor, high: float | Tensor, margin: float | Tensor) -> Tensor:
+def near(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
     """1 within low..high, falling with a long tail outside, to 0.1 at `margin` beyond. `[world]`
 
-    A margin of 0 leaves 0 outside.
+    A margin of 0 leaves 0 outside; a `low` of 0.0 is no bound, since what is so bounded are distances.
 
     Source: `tolerance` with its `long_tail` sigmoid in DeepMind's Control Suite, Tassa et al. 2018,
     https://arxiv.org/abs/1801.00690.
     """
-    beyond = torch.where(value < low, low - value, value - high)
-    far = torch.as_tensor(margin, dtype=value.dtype, device=value.device)
-    worth = 1 / ((beyond / far).square() * (1 / MARGIN_VALUE - 1) + 1)
-    inside = (low <= value) & (value <= high)
-    return torch.where(inside, 1.0, torch.where(far == 0, 0.0, worth))
+    return 1 / (_beyond(value, low, high, margin) ** 2 * (1 / MARGIN_VALUE - 1) + 1)
 
 
-def near_gaussian(value: Tensor, low: float | Tensor, high: float | Tensor, margin: float | Tensor) -> Tensor:
+def near_gaussian(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
     """As `near`, falling like a bell instead of with a long tail. `[world]`"""
-    beyond = torch.where(value < low, low - value, value - high)
-    far = torch.as_tensor(margin, dtype=value.dtype, device=value.device)
-    scale = -2 * torch.log(torch.as_tensor(MARGIN_VALUE, dtype=value.dtype, device=value.device))
-    worth = torch.exp(-0.5 * (beyond / far).square() * scale)
-    inside = (low <= value) & (value <= high)
-    return torch.where(inside, 1.0, torch.where(far == 0, 0.0, worth))
+    return exp(_beyond(value, low, high, margin) ** 2 * math.log(MARGIN_VALUE))
 
 
-def approached(value: Tensor, radius: float, start: Tensor, falling: Callable[..., Tensor] = near) -> Tensor:
+def _beyond(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
+    """How far a value is outside of low..high, in margins. `[world]`"""
+    above = value - high
+    outside = above if isinstance(low, float) and low == 0.0 else at_least(above, low - value)
+    far = max(margin, TINY) if isinstance(margin, float) else at_least(margin, TINY)
+    return at_least(outside, 0.0) / far
+
+
+def approached(value: Array, radius: float, start: Array, falling: Callable[..., Array] = near) -> Array:
     """1 where a distance is within `radius`, and 0.1 where it is what it was at the start. `[world]`
 
     Args:
@@ -72,30 +62,29 @@ def approached(value: Tensor, radius: float, start: Tensor, falling: Callable[..
         start: The distance at the episode's beginning, m. `[world]`
         falling: `near` or `near_gaussian`.
     """
-    return falling(value, 0.0, radius, (start - radius).abs())
+    return falling(value, 0.0, radius, abs(start - radius))
 
 
-def funnel(away: Tensor, inner: float | Tensor, slope: float, height: float) -> Tensor:
+def funnel(away: Array, inner: float | Array, slope: float, height: float) -> Array:
     """How high one must be so far `away` from the middle: 0 within `inner`, then as its logarithm, m. `[world]`"""
     beyond = away - inner
-    return torch.where(beyond > 0, slope * beyond.log() + height, 0.0)
+    return where(beyond > 0, slope * log(at_least(beyond, TINY)) + height, 0.0)
 
 
-def above(height: Tensor, floor: Tensor, margin: float | Tensor) -> Tensor:
+def above(height: Array, floor: Array, margin: float | Array) -> Array:
     """1 above a floor and to 1 cm below, falling further down. `[world]`"""
-    return near((floor - height).clamp_min(0.0), 0.0, 0.01, margin)
+    return near(at_least(floor - height, 0.0), 0.0, 0.01, margin)
 
 
-def both(first: Tensor, second: Tensor) -> Tensor:
+def both(first: Array, second: Array) -> Array:
     """How much two conditions, each 0 to 1, hold together: their Hamacher product. `[world]`"""
     product = first * second
-    total = first + second - product
-    return torch.where(total > 0, product / total, 0.0)
+    return product / at_least(first + second - product, TINY)
 
 
 def caged(
     quantity: Any,
-    place: Tensor,
+    place: Array,
     *,
     radius: float,
     reach: float,
@@ -103,8 +92,8 @@ def caged(
     margin: float,
     effort: float = 1.0,
     density: str = "sparse",
-    start: Tensor | None = None,
-) -> Tensor:
+    start: Array | None = None,
+) -> Array:
     """How well the gripper holds a thing: pads beside it, fingers over it, and closing. `[world]`
 
     Args:
@@ -120,11 +109,9 @@ def caged(
     """
     object_start = quantity["object_start"] if start is None else start
     fingers_start, fingers = quantity["fingers_start"], quantity["fingers"]
-    beside = []
-    for pad in ("left_pad", "right_pad"):
-        y = quantity[pad][:, 1]
-        room = ((y - object_start[:, 1]).abs() - width).abs()
-        beside.append(near((y - place[:, 1]).abs(), radius, width, room))
+    pads = stack((quantity["left_pad"][:, 1], quantity["right_pad"][:, 1]))
+    room = abs(abs(pads - object_start[:, 1]) - width)
+    beside = near(abs(pads - place[:, 1]), radius, width, room)
     over = near(
         distance(fingers[:, ::2], place[:, ::2]),
         0.0,
@@ -132,11 +119,11 @@ def caged(
         distance(object_start[:, ::2], fingers_start[:, ::2]) - margin,
     )
     caging = both(both(*beside), over)
-    closing = quantity["action"][:, -1].clamp(0.0, effort) / effort
-    held = both(caging, torch.where(caging > 0.97, closing, 0.0))
+    closing = at_most(at_least(quantity["action"][:, -1], 0.0), effort) / effort
+    held = both(caging, where(caging > 0.97, closing, 0.0))
     if density == "high":
         return (held + caging) / 2
     if density == "medium":
-        room = (distance(object_start, fingers_start) - reach).abs()
+        room = abs(distance(object_start, fingers_start) - reach)
         return (held + near(distance(place, fingers), 0.0, reach, room)) / 2
     return held

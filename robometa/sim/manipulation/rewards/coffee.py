@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array, at_least, numbers, where
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
-from robometa.sim.manipulation.shaping import both, caged, constant, distance, near
+from robometa.sim.manipulation.shaping import both, caged, distance, near
 
 RADIUS = 0.05
 """A mug is in its place within this, m, the error across the table counting twice."""
@@ -17,25 +15,25 @@ TRAVEL = 0.03
 """How far the button goes in, m."""
 
 
-def _bring_mug(quantity: Quantities) -> tuple[Tensor, Tensor]:
-    mug, goal, flat = quantity["object"], quantity["goal"], constant(quantity["goal"], 2.0, 2.0, 1.0)
+def _bring_mug(quantity: Quantities) -> tuple[Array, Array]:
+    mug, goal, flat = quantity["object"], quantity["goal"], numbers(quantity["goal"], 2.0, 2.0, 1.0)
     away = distance(mug, goal, flat)
     in_place = near(away, 0.0, RADIUS, distance(quantity["object_start"], goal, flat))
     held = caged(quantity, mug, radius=0.02, reach=0.04, width=0.05, margin=0.05, effort=0.7, density="medium")
     reached = (distance(mug, quantity["fingers"]) < 0.04) & (quantity["opening"] > 0)
     reward = both(held, in_place)
-    reward = torch.where(reached, reward + 1 + 5 * in_place, reward)
-    return torch.where(away < RADIUS, 10.0, reward), distance(mug, goal) <= SUCCESS
+    reward = where(reached, reward + 1 + 5 * in_place, reward)
+    return where(away < RADIUS, 10.0, reward), distance(mug, goal) <= SUCCESS
 
 
-def _press_button(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _press_button(quantity: Quantities) -> tuple[Array, Array]:
     button, goal = quantity["object"], quantity["goal"]
     away = distance(button, quantity["fingers"])
     close = near(away, 0.0, 0.05, distance(button, quantity["fingers_start"]))
-    left = (goal[:, 1] - button[:, 1]).abs()
+    left = abs(goal[:, 1] - button[:, 1])
     pressed = near(left, 0.0, 0.005, TRAVEL)
-    reward = 2 * both(quantity["opening"].clamp_min(0.0), close)
-    return torch.where(away <= 0.05, reward + 8 * pressed, reward), left <= 0.02
+    reward = 2 * both(at_least(quantity["opening"], 0.0), close)
+    return where(away <= 0.05, reward + 8 * pressed, reward), left <= 0.02
 
 
 COFFEE = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array, as_number, at_least, join, numbers, where
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
-from robometa.sim.manipulation.shaping import above, both, caged, constant, distance, funnel, near
+from robometa.sim.manipulation.shaping import above, both, caged, distance, funnel, near
 
 HANDLE = 0.02
 """Length of a wrench's handle, m."""
@@ -15,54 +13,54 @@ CLOSED = 0.08
 """A lid is on its box within this, m."""
 
 
-def _level(quantity: Quantities, limit: float) -> Tensor:
+def _level(quantity: Quantities, limit: float) -> Array:
     """1 for a thing that lies flat, as turned as it began, to 0 where its quaternion is `limit` off. `[world]`"""
-    flat = constant(quantity["turn"], 0.707, 0.0, 0.0, 0.707)
-    return (1 - distance(quantity["turn"], flat) / limit).clamp_min(0.0)
+    flat = numbers(quantity["turn"], 0.707, 0.0, 0.0, 0.707)
+    return at_least(1 - distance(quantity["turn"], flat) / limit, 0.0)
 
 
-def _close_box(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _close_box(quantity: Quantities) -> tuple[Array, Array]:
     lid, goal, hand = quantity["object"], quantity["goal"], quantity["hand"]
-    handle = lid + constant(lid, 0.0, 0.0, 0.02)
+    handle = lid + numbers(lid, 0.0, 0.0, 0.02)
     floor = funnel(distance(hand[:, :2], handle[:, :2]), 0.02, 0.04, 0.4)
     at_handle = near(distance(hand, handle), 0.0, 0.02, 0.5)
     ready = both(above(hand[:, 2], floor, floor / 2), at_handle)
     closing = (quantity["action"][:, 3] + 1) / 2
-    on_box = near(distance(goal, handle, constant(lid, 1.0, 1.0, 3.0)), 0.0, 0.05, 0.25)
-    lifted = 0.2 * (handle[:, 2] > 0.04).double() + 0.8 * on_box
+    on_box = near(distance(goal, handle, numbers(lid, 1.0, 1.0, 3.0)), 0.0, 0.05, 0.25)
+    lifted = 0.2 * as_number(handle[:, 2] > 0.04) + 0.8 * on_box
     success = distance(lid, goal) < CLOSED
-    reward = torch.where(success, 10.0, 2 * both(closing, ready) + 8 * lifted)
+    reward = where(success, 10.0, 2 * both(closing, ready) + 8 * lifted)
     return reward * _level(quantity, 0.2), success
 
 
-def _wrench_held(quantity: Quantities, density: str) -> Tensor:
+def _wrench_held(quantity: Quantities, density: str) -> Array:
     """How well the gripper holds the wrench, anywhere along its handle. `[world]`"""
     wrench, hand = quantity["object"], quantity["hand"]
-    beside = (wrench[:, :1] - hand[:, :1]).abs() < HANDLE / 2
-    place = torch.cat((torch.where(beside, hand[:, :1], wrench[:, :1]), wrench[:, 1:]), dim=1)
+    beside = abs(wrench[:, :1] - hand[:, :1]) < HANDLE / 2
+    place = join((where(beside, hand[:, :1], wrench[:, :1]), wrench[:, 1:]))
     return caged(quantity, place, radius=0.015, reach=0.01, width=0.02, margin=0.01, density=density)
 
 
-def _assemble(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _assemble(quantity: Quantities) -> tuple[Array, Array]:
     ring, goal = quantity.site("RoundNut"), quantity["goal"]
     height, aside = ring[:, 2], distance(goal[:, :2], ring[:, :2])
     success = (aside < 0.02) & (goal[:, 2] > height)
-    neck = 0.01 * (1 + success.double())  # once over the peg, it need not be aligned as well
+    neck = 0.01 * (1 + as_number(success))  # once over the peg, it need not be aligned as well
     floor = funnel(aside, neck, 0.02, 0.2)
-    off = (aside.square() + (3 * (floor - height)).square()).sqrt()
+    off = (aside**2 + (3 * (floor - height)) ** 2) ** 0.5
     lifted = (height > 0.02) | (aside < neck)
-    in_place = 0.1 * lifted.double() + 0.9 * near(off, 0.0, 0.02, 0.4)
+    in_place = 0.1 * as_number(lifted) + 0.9 * near(off, 0.0, 0.02, 0.4)
     reward = (2 * _wrench_held(quantity, "medium") + 6 * in_place) * _level(quantity, 0.4)
-    return torch.where(success, 10.0, reward), success
+    return where(success, 10.0, reward), success
 
 
-def _disassemble(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _disassemble(quantity: Quantities) -> tuple[Array, Array]:
     ring, goal = quantity.site("RoundNut"), quantity["goal"]
-    off = distance(goal + constant(goal, 0.0, 0.0, 0.1), ring)
-    in_place = 0.1 * (ring[:, 2] > 0.02).double() + 0.9 * near(off, 0.0, 0.02, 0.2)
+    off = distance(goal + numbers(goal, 0.0, 0.0, 0.1), ring)
+    in_place = 0.1 * as_number(ring[:, 2] > 0.02) + 0.9 * near(off, 0.0, 0.02, 0.2)
     success = quantity["object"][:, 2] > goal[:, 2]
     reward = (2 * _wrench_held(quantity, "high") + 6 * in_place) * _level(quantity, 0.4)
-    return torch.where(success, 10.0, reward), success
+    return where(success, 10.0, reward), success
 
 
 FITTING = {

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from math import pi
 
-import torch
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array, at_least, at_most, numbers, where
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
-from robometa.sim.manipulation.shaping import approached, both, constant, distance, near, near_gaussian
+from robometa.sim.manipulation.shaping import above, approached, both, distance, funnel, near, near_gaussian
 
 RADIUS = 0.05
 """Doors, drawers and windows are where they belong within this, m."""
 DOOR_RADIUS = 0.08
 """A door is open or closed within this, m."""
+WIDE = 2 * pi / 3
+"""How far a door is to be opened at most, rad."""
 FUNNEL = 0.12
 """Farther from a door's handle than this the hand has to be above it, m."""
 LOCK_TRAVEL = 0.1
@@ -29,86 +29,84 @@ HANDLE_SCALE = (3.0, 3.0, 1.0)
 """What a drawer handle's distance along each axis counts: the hand is to come from above."""
 
 
-def _open_door(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _open_door(quantity: Quantities) -> tuple[Array, Array]:
     handle, goal = quantity["object"], quantity["goal"]
-    grab = (quantity["action"][:, 3].clamp(-1.0, 1.0) + 1) / 2
+    grab = (at_most(at_least(quantity["action"][:, 3], -1.0), 1.0) + 1) / 2
     angle = quantity.joint("doorjoint")  # below 0 when open
-    opened = near(pi / 2 + pi / 6 + angle, 0.0, 0.5, pi / 3)
-    opened = torch.where(angle < -pi / 90, 0.2 + 0.8 * opened, 0.8 * opened)
-    done = (handle[:, 0] - goal[:, 0]).abs() <= DOOR_RADIUS
-    return torch.where(done, 10.0, 2 * both(_ready_to_open(quantity["hand"], handle), grab) + 8 * opened), done
+    opened = near(-angle, WIDE - 0.5, WIDE, pi / 3)
+    opened = where(angle < -pi / 90, 0.2 + 0.8 * opened, 0.8 * opened)
+    done = abs(handle[:, 0] - goal[:, 0]) <= DOOR_RADIUS
+    return where(done, 10.0, 2 * both(_ready_to_open(quantity["hand"], handle), grab) + 8 * opened), done
 
 
-def _ready_to_open(hand: Tensor, handle: Tensor) -> Tensor:
+def _ready_to_open(hand: Array, handle: Array) -> Array:
     """How well the hand is placed to open a door, having come to its handle from above. `[world]`"""
-    apart = distance(hand[:, :2], (handle - constant(handle, 0.05, 0.0, 0.0))[:, :2])
-    floor = torch.where(apart <= FUNNEL, 0.0, 0.04 * (apart - FUNNEL).log() + 0.4)
-    height = hand[:, 2]
-    above = torch.where(height >= floor, 1.0, near(floor - height, 0.0, 0.01, floor / 2))
-    inside = near(distance(hand, handle + constant(handle, 0.0, 0.03, -0.01)), 0.0, FUNNEL / 2, 0.5)
-    return both(above, inside)
+    apart = distance(hand[:, :2], (handle - numbers(handle, 0.05, 0.0, 0.0))[:, :2])
+    floor = funnel(apart, FUNNEL, 0.04, 0.4)
+    inside = near(distance(hand, handle + numbers(handle, 0.0, 0.03, -0.01)), 0.0, FUNNEL / 2, 0.5)
+    return both(above(hand[:, 2], floor, floor / 2), inside)
 
 
-def _close_door(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _close_door(quantity: Quantities) -> tuple[Array, Array]:
     handle, goal = quantity["object"], quantity["goal"]
     away = distance(handle, goal)
     in_place = near_gaussian(away, 0.0, RADIUS, distance(quantity["object_start"], goal))
     margin = distance(quantity["hand_start"], handle) + 0.1
     hand_in_place = near_gaussian(distance(quantity["fingers"], goal), 0.0, RADIUS / 4, margin)
-    return torch.where(away < RADIUS, 10.0, 3 * hand_in_place + 6 * in_place), away <= DOOR_RADIUS
+    return where(away < RADIUS, 10.0, 3 * hand_in_place + 6 * in_place), away <= DOOR_RADIUS
 
 
-def _lock(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _lock(quantity: Quantities) -> tuple[Array, Array]:
     lock, goal = quantity["object"], quantity["goal"]
-    away = distance(lock, quantity["left_pad"], constant(lock, *LOCK_SCALE))
+    away = distance(lock, quantity["left_pad"], numbers(lock, *LOCK_SCALE))
     close_by = near(away, 0.0, 0.01, away)  # upstream's pad at the beginning is the pad of now
-    left = (goal[:, 2] - lock[:, 2]).abs()
+    left = abs(goal[:, 2] - lock[:, 2])
     return 2 * both(quantity["opening"], close_by) + 8 * near(left, 0.0, 0.005, LOCK_TRAVEL), left <= 0.02
 
 
-def _unlock(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _unlock(quantity: Quantities) -> tuple[Array, Array]:
     lock, goal = quantity["object"], quantity["goal"]
-    shoulder, scale = constant(lock, *SHOULDER), constant(lock, *LOCK_SCALE)
+    shoulder, scale = numbers(lock, *SHOULDER), numbers(lock, *LOCK_SCALE)
     start = quantity.body("lock_link")  # upstream's object at the beginning is that of now
     margin = distance(quantity["fingers_start"] + shoulder, start, scale)
     ready = near(distance(quantity["hand"] + shoulder, lock, scale), 0.0, 0.02, margin)
-    left = (goal[:, 0] - lock[:, 0]).abs()
+    left = abs(goal[:, 0] - lock[:, 0])
     return 2 * ready + 8 * near(left, 0.0, 0.005, LOCK_TRAVEL), left <= 0.02
 
 
-def _open_drawer(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _open_drawer(quantity: Quantities) -> tuple[Array, Array]:
     handle, goal = quantity["object"], quantity["goal"]
     left = distance(handle, goal)
-    scale, start = constant(handle, *HANDLE_SCALE), goal + constant(goal, 0.0, DRAWER_TRAVEL, 0.0)
+    scale, start = numbers(handle, *HANDLE_SCALE), goal + numbers(goal, 0.0, DRAWER_TRAVEL, 0.0)
     margin = distance(start, quantity["fingers_start"], scale)
     reached = near(distance(handle, quantity["hand"], scale), 0.0, 0.01, margin)
     return 5 * (reached + near(left, 0.0, 0.02, DRAWER_TRAVEL)), left <= 0.03
 
 
-def _close_drawer(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _close_drawer(quantity: Quantities) -> tuple[Array, Array]:
     handle, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     left = distance(handle, goal)
     in_place = approached(left, RADIUS, distance(start, goal))
     margin = distance(start, quantity["fingers_start"])
     reached = approached(distance(handle, quantity["fingers"]), 0.005, margin, near_gaussian)
     done = left <= RADIUS + 0.015
-    gripped = both(reached, quantity["action"][:, 3].clamp(min=0.0))
-    return 10 * torch.where(done, 1.0, both(gripped, in_place)), done
+    gripped = both(reached, at_least(quantity["action"][:, 3], 0.0))
+    return 10 * where(done, 1.0, both(gripped, in_place)), done
 
 
-def _open_window(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _open_window(quantity: Quantities) -> tuple[Array, Array]:
     handle, goal = quantity["object"], quantity["goal"]
-    left = (handle[:, 0] - goal[:, 0]).abs()
-    in_place = approached(left, RADIUS, (quantity["object_start"][:, 0] - goal[:, 0]).abs())
+    left = abs(handle[:, 0] - goal[:, 0])
+    in_place = approached(left, RADIUS, abs(quantity["object_start"][:, 0] - goal[:, 0]))
     margin = distance(quantity["handle_start"], quantity["fingers_start"])
     reached = approached(distance(handle, quantity["fingers"]), 0.02, margin)
     return 10 * both(reached, in_place), left <= RADIUS
 
 
-def _close_window(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _close_window(quantity: Quantities) -> tuple[Array, Array]:
     handle, start, goal = quantity["object"], quantity["handle_start"], quantity["goal"]
-    left = (handle[:, 0] - goal[:, 0]).abs()
-    in_place = approached(left, RADIUS, (start[:, 0] - goal[:, 0]).abs())
+    left = abs(handle[:, 0] - goal[:, 0])
+    in_place = approached(left, RADIUS, abs(start[:, 0] - goal[:, 0]))
     margin = distance(start, quantity["fingers_start"])
     reached = approached(distance(handle, quantity["fingers"]), 0.02, margin, near_gaussian)
     return 10 * both(reached, in_place), left <= RADIUS

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array
 from robometa.sim.manipulation.quantities import Quantities
 
 
@@ -15,7 +14,7 @@ class Manipulation:
     """A reward and a success condition."""
 
     about: str
-    reward: Callable[[Quantities], tuple[Tensor, Tensor]]
+    reward: Callable[[Quantities], tuple[Array, Array]]
     """Named quantities to reward `[world]`, 0 to 10, float64, and success `[world]`, bool."""
     remembers: Mapping[str, str] = field(default_factory=dict)
     """What it needs of the episode's beginning besides what every task remembers: our name, upstream's attribute."""

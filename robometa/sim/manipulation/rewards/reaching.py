@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
 from robometa.sim.manipulation.shaping import distance, near
@@ -12,7 +11,7 @@ RADIUS = 0.05
 """A place is reached within this, m."""
 
 
-def _reach(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _reach(quantity: Quantities) -> tuple[Array, Array]:
     away = distance(quantity["fingers"], quantity["goal"])
     margin = distance(quantity["hand_start"], quantity["goal"])
     return 10 * near(away, 0.0, RADIUS, margin), away <= RADIUS

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array, where
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
 from robometa.sim.manipulation.shaping import approached, both, distance, near
@@ -15,26 +13,24 @@ SUCCESS = 0.07
 """The tasks count as solved already within this, m."""
 
 
-def _distances(quantity: Quantities) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _distances(quantity: Quantities) -> tuple[Array, Array, Array, Array]:
     """Of the plate to its goal now and at first, and of the fingers to the plate now and at first, m. `[world]` each"""
     thing, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     reach, reach_start = distance(quantity["fingers"], thing), distance(quantity["fingers_start"], start)
     return distance(thing, goal), distance(start, goal), reach, reach_start
 
 
-def _slide(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _slide(quantity: Quantities) -> tuple[Array, Array]:
     away, away_start, reach, reach_start = _distances(quantity)
     reward = 8 * both(near(reach, 0.0, RADIUS, reach_start), near(away, 0.0, RADIUS, away_start))
-    return torch.where(away < RADIUS, 10.0, reward), away <= SUCCESS
+    return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
 
-def _slide_from_above(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _slide_from_above(quantity: Quantities) -> tuple[Array, Array]:
     away, away_start, reach, reach_start = _distances(quantity)
     down = (quantity["fingers"][:, 2] <= 0.03) & (reach < 0.07)
-    reward = torch.where(
-        down, 2 + 7 * approached(away, RADIUS, away_start), 1.5 * approached(reach, RADIUS, reach_start)
-    )
-    return torch.where(away < RADIUS, 10.0, reward), away <= SUCCESS
+    reward = where(down, 2 + 7 * approached(away, RADIUS, away_start), 1.5 * approached(reach, RADIUS, reach_start))
+    return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
 
 SLIDING = {

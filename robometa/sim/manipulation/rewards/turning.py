@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from math import pi
 
-import torch
-from torch import Tensor
-
+from robometa.sim.manipulation.arrays import Array, at_least, numbers, where
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards.protocol import Manipulation
-from robometa.sim.manipulation.shaping import approached, both, constant, distance, near, near_gaussian
+from robometa.sim.manipulation.shaping import approached, both, distance, near, near_gaussian
 
 RADIUS = 0.07
 """A faucet's handle and a dial are in their place within this, m."""
@@ -23,42 +21,42 @@ LEVER_SCALE = (4.0, 1.0, 4.0)
 """What a lever's distance along each axis counts: the shoulder is to come from below."""
 
 
-def _turn_faucet(quantity: Quantities, handle: Tensor) -> tuple[Tensor, Tensor]:
+def _turn_faucet(quantity: Quantities, handle: Array) -> tuple[Array, Array]:
     start, goal = quantity["object_start"], quantity["goal"]
     left = distance(handle, goal)
     in_place = approached(left, RADIUS, distance(start, goal))
     margin = distance(start, quantity["fingers_start"])
     reached = approached(distance(handle, quantity["fingers"]), 0.01, margin, near_gaussian)
     done = left <= RADIUS
-    return torch.where(done, 10.0, 4 * reached + 6 * in_place), done
+    return where(done, 10.0, 4 * reached + 6 * in_place), done
 
 
-def _close_faucet(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _close_faucet(quantity: Quantities) -> tuple[Array, Array]:
     return _turn_faucet(quantity, quantity["object"])
 
 
-def _open_faucet(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _open_faucet(quantity: Quantities) -> tuple[Array, Array]:
     handle = quantity["object"]
-    return _turn_faucet(quantity, handle + constant(handle, *FAUCET_TIP))
+    return _turn_faucet(quantity, handle + numbers(handle, *FAUCET_TIP))
 
 
-def _turn_dial(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _turn_dial(quantity: Quantities) -> tuple[Array, Array]:
     rim, start, goal = quantity["object"], quantity["side_start"], quantity["goal"]
     left = distance(rim, goal)
     in_place = approached(left, RADIUS, distance(start, goal))
     margin = distance(start, quantity["fingers_start"])
-    away = distance(rim + constant(rim, *DIAL_SIDE), quantity["fingers"])
-    gripped = both(approached(away, 0.005, margin, near_gaussian), quantity["action"][:, 3].clamp(min=0.0))
+    away = distance(rim + numbers(rim, *DIAL_SIDE), quantity["fingers"])
+    gripped = both(approached(away, 0.005, margin, near_gaussian), at_least(quantity["action"][:, 3], 0.0))
     return 10 * both(gripped, in_place), left <= RADIUS
 
 
-def _pull_lever(quantity: Quantities) -> tuple[Tensor, Tensor]:
+def _pull_lever(quantity: Quantities) -> tuple[Array, Array]:
     lever, start, goal = quantity["object"], quantity["lever_start"], quantity["goal"]
-    shoulder, scale = constant(lever, *SHOULDER), constant(lever, *LEVER_SCALE)
+    shoulder, scale = numbers(lever, *SHOULDER), numbers(lever, *LEVER_SCALE)
     margin = distance(quantity["fingers_start"] + shoulder, start, scale)
     ready = near(distance(quantity["hand"] + shoulder, lever, scale), 0.0, 0.02, margin)
     in_place = near(distance(lever, goal), 0.0, 0.04, distance(start, goal))
-    upright = (quantity.joint("LeverAxis") + pi / 2).abs() <= pi / 24
+    upright = abs(quantity.joint("LeverAxis") + pi / 2) <= pi / 24
     return 10 * both(ready, in_place), upright
 
 
