@@ -23,7 +23,7 @@ from robometa.learners.rl2 import Rl2
 from robometa.noise import Noise
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
-from robometa.training import task_batch
+from robometa.loop import task_batch
 from robometa.trial import run_trial
 
 

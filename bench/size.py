@@ -23,6 +23,10 @@ class Size:
     """How long another simulator is measured at a time."""
     meta_batch: tuple[int, int, int] = (40, 20, 100)
     """Tasks, worlds and control steps of an iteration of MAML-TRPO."""
+    manipulators: int = 64
+    """Worlds of a manipulation task."""
+    many_manipulators: tuple[int, int] = (50, 10)
+    """Tasks and worlds whose memory is told."""
     horizon: int = 200
     """Control steps of an episode of PEARL and RL^2."""
     trials: tuple[int, int] = (128, 2)
@@ -40,6 +44,8 @@ QUICK = Size(
     pools=((4, 4), (4, 2)),
     seconds=0.02,
     meta_batch=(2, 2, 10),
+    manipulators=4,
+    many_manipulators=(2, 1),
     horizon=10,
     trials=(3, 2),
     gradient_steps=(("cpu", 2), ("paper", 1)),
