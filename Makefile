@@ -1,11 +1,11 @@
-# make demo | test | test-all | check | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | check | torture | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo test test-all check bench results build clean
+.PHONY: demo test test-all check torture bench results build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -42,6 +42,11 @@ check: $(VENV)/dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Kills, crashes, full disks, flipped bits, hostile files, an hour's soak: two hours; WHAT="--only kills" does a part.
+torture: $(VENV)/dev
+	@$(PIP) --editable '.[fuzz]' || echo "atheris does not install here: fuzzing without coverage"
+	@$(BIN)/python -m torture $(WHAT)
 
 bench: $(VENV)/dev
 	@$(BIN)/python -m bench

@@ -18,6 +18,9 @@ KINDS = {
 }
 """How a distribution may be written, besides as a plain number or a list of numbers that never change."""
 
+LARGEST = 1e100
+"""Numbers beyond this are not finite for long."""
+
 Distribution = dict[str, Any]
 
 
@@ -54,6 +57,8 @@ def read_distribution(value: Any, size: int) -> Distribution:
         if checked["base"] <= 0:
             raise ValueError(f"base must be positive, not {checked['base']}")
         checked["exponent"] = _ordered(value.get("exponent"))
+        if max(math.log(checked["base"]) * end for end in checked["exponent"]) > math.log(LARGEST):
+            raise ValueError(f"{checked['base']} to the power of {checked['exponent']} is beyond {LARGEST:g}")
     elif kind == "uniform":
         checked["uniform"] = _ordered(value["uniform"])
     elif kind == "normal":
@@ -101,7 +106,7 @@ def _point(radius: float, angle: float) -> tuple[float, float]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise ValueError(f"a finite number needed, not {value!r}")
     return float(value)
 

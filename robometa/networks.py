@@ -8,7 +8,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from robometa.errors import UserError
+
 LOG_TWO_PI = math.log(2 * math.pi)
+LARGEST = 100_000_000
+"""Parameters of a network: a policy may be anybody's, and ask for more than the machine has."""
+
+
+def check_size(parameters: int, what: str) -> None:
+    """Refuses a network before its parameters are made.
+
+    Raises: UserError: If it has more than `LARGEST`.
+    """
+    if parameters > LARGEST:
+        raise UserError(f"{what} makes a network of {parameters:.3g} parameters; the most is {LARGEST:,}")
 
 
 class GaussianPolicy:
@@ -25,6 +38,7 @@ class GaussianPolicy:
         self.action = action
         self.minimum_log_std = math.log(minimum_std)
         self.size = sum(into * out + out for into, out in self.layers) + action
+        check_size(self.size, f"hidden {hidden}")
 
     def initial(self, generator: torch.Generator, std: float = 1.0) -> Tensor:
         """Glorot-uniform weights, no biases, and the given standard deviation. `[parameter]`"""
@@ -86,6 +100,7 @@ class Perceptron(torch.nn.Sequential):
         """Layers of the given widths; weights and biases of the last uniform within `last_limit` if one is given."""
         layers: list[torch.nn.Module] = []
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        check_size(sum(into * out + out for into, out in pairs), f"layers of {list(widths)}")
         for index, (into, out) in enumerate(pairs):
             layer = torch.nn.utils.skip_init(torch.nn.Linear, into, out)
             last = index == len(pairs) - 1

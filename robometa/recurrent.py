@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from robometa.networks import check_size
+
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
@@ -16,6 +18,7 @@ class Memory(nn.Module):
     def __init__(self, kind: str, inputs: int, size: int, generator: torch.Generator) -> None:
         """A memory of `size` numbers (an LSTM holds twice as many), its weights uniform within 1 / sqrt(size)."""
         super().__init__()
+        check_size(4 * size * (size + inputs + 2), f"memory_size {size}")
         self.size = size
         self.state_size = size if kind == "gru" else 2 * size
         # Made without weights, as `skip_init` would: it does not take recurrent networks.

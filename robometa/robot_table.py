@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from robometa.distributions import LARGEST
 from robometa.errors import unknown
+from robometa.model_file import look_through
 from robometa.sim.objectives import QUANTITIES
 from robometa.sim.robots import PARTS, ROBOTS, Robot
 
@@ -28,8 +29,12 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
         robot = ROBOTS[table["name"]]
     else:
         mjcf = path.parent / str(table["mjcf"])
-        if not mjcf.is_file():
+        if not _is_file(mjcf):
             mistakes.append(f"no robot file {table['mjcf']!r} beside {where}")
+            return None
+        faults, _ = look_through(mjcf)
+        mistakes += [f"{fault}, in {where}" for fault in faults]
+        if faults:
             return None
         robot = Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5)
     changes: dict[str, Any] = {}
@@ -41,9 +46,16 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
             continue
         try:
             changes[key] = ROBOT_FIELDS[key](entry)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
     return replace(robot, **changes)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def known_name(name: Any, table: Mapping[str, Any]) -> bool:
@@ -53,7 +65,7 @@ def known_name(name: Any, table: Mapping[str, Any]) -> bool:
 
 def read_number(value: Any) -> float:
     """A finite number, or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise ValueError("must be a finite number")
     return float(value)
 

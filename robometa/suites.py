@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from robometa import benchmarks
+from robometa import benchmarks, model_file
 from robometa.benchmarks import Benchmark
 from robometa.distributions import draw, read_distribution
 from robometa.errors import UserError, unknown
@@ -19,6 +19,7 @@ from robometa.robot_table import known_name, read_number, read_robot
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.robots import SAWYER, Robot
 from robometa.sim.variations import VARIATIONS
+from robometa.toml_file import read_toml
 
 KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
 MAXIMUM_HORIZON = 100_000
@@ -121,10 +122,7 @@ def load(name: str | Path) -> Suite:
 @cache
 def _read(path: Path, shown: Path) -> Suite:
     """Reads and checks a suite's file; all mistakes are told at once."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{shown} is not a TOML file: {error}") from None
+    table = read_toml(path, shown)
     if table.get("robot") == benchmarks.ROBOT:
         return _of_benchmark(path.stem, path, table, None, None)
     mistakes: list[str] = []
@@ -297,7 +295,7 @@ def _read_tasks(
 
 def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
     described = asdict(robot) | {
-        "mjcf": hashlib.sha256(robot.mjcf.read_bytes()).hexdigest(),
+        "mjcf": model_file.digest(robot.mjcf),
         "about": "",
         "sizes": None,
     }

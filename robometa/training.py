@@ -150,6 +150,8 @@ def rebuilt(
     try:
         suite = suites.load(configuration["suite"])
         _ = [configuration[key] for key in TAKEN_OVER]
+        if not 1 <= int(configuration["torch_threads"]) <= 1024 or not float(configuration["checkpoint_minutes"]) >= 0:
+            raise ValueError("torch_threads or checkpoint_minutes")
         seed, options, told = int(configuration["seed"]), configuration["config"], str(configuration["learner"])
         name = own.of_run(told, configuration.get("learner_sha256"), learner, run.path)
         options |= {} if iterations is None else {"iterations": iterations}

@@ -11,19 +11,20 @@ import robometa
 PACKAGE = Path(robometa.__file__).parent
 FLOORS = (
     # 0: what stands alone
-    {"errors", "noise", "data", "distributions", "parallel", "sim.robots", "sim.objectives", "sim.variations"}
+    {"errors", "noise", "data", "distributions", "parallel", "toml_file", "model_file"}
+    | {"sim.robots", "sim.objectives", "sim.variations"}
     | {"stopping", "bug_report"},
     # 1: suites, and the maths of learning
     {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "inner_steps", "learners.state"}
     | {"normaliser", "recurrent", "beliefs", "ppo", "whole_trials", "reference", "feedforward", "sealed", "lines"}
-    | {"planning", "windows", "dynamics"},
+    | {"planning", "windows", "dynamics", "protocols"},
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet
-    {"trial", "checkpoint", "card", "screen", "report", "guarded", "curves"},
+    {"trial", "checkpoint", "card", "screen", "report", "guarded", "curves", "scripted"},
     # 4: the verbs
     {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging", "from_scratch"}
-    | {"learner_check", "learner_bench", "loop", "divergence", "verification"},
+    | {"learner_check", "learner_bench", "loop", "divergence", "verification", "few_shot", "metaworld_adapter"},
     # 5: the command line
     {"cli", "arguments"},
     # 6: the doors

@@ -1,1 +1,1 @@
-"""Torture: kills, crashes, full disks, flipped bits, blown-up simulations, hostile files. See `python -m torture -h`."""
+"""Kills, crashes, full disks, flipped bits, blown-up simulations, hostile files. See `python -m torture -h`."""

@@ -35,6 +35,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="a few seconds of each; writes nothing unless asked to")
     parser.add_argument("--kills", type=int, metavar="N", help="kills of each learner (default: 50, or 10)")
     parser.add_argument("--learners", nargs="+", metavar="LEARNER", help="only these (default: all that are trained)")
+    parser.add_argument("--cases", default="", metavar="TEXT", help="only hostile files whose name has this in it")
     parser.add_argument("--minutes", type=float, help="of fuzzing, and of the soak (default: 10, and 60)")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the figures go (default: {RESULTS})")
     return parser.parse_args(words)
@@ -59,12 +60,13 @@ def main(words: Sequence[str] | None = None) -> int:
                 short=asked.short,
                 kills=asked.kills,
                 learners=tuple(asked.learners) if asked.learners else None,
+                cases=asked.cases,
                 minutes=asked.minutes,
             )
             found = importlib.import_module(f"torture.{part}").run(settings)
         entry = findings.described(found, settings, started)
         print(f"{part}: {entry['counts']}, {entry['failures']} broken, {entry['seconds']} s", flush=True)
-        for failure in entry["failed"]:
+        for failure in found.failures:
             print(f"  broken: {failure}", flush=True)
         broken += entry["failures"]
         if results is not None:

@@ -10,6 +10,7 @@ Made = tuple[str, Callable[[Path], object]]
 SUITE = """\
 robot     = {robot}
 objective = "forward"
+finite    = true
 horizon   = 5
 {more}
 [train]
@@ -63,7 +64,8 @@ def suite_cases() -> Iterator[Made]:
         "a robot that clears the screen": {"more": '"robot\\u0007" = 1'},
     }
     for name, change in changes.items():
-        yield f"suite: {name}", lambda files, text=GOOD.format(**usual | change): _write(files, text)
+        text = GOOD.format(**usual | change)
+        yield f"suite: {name}", lambda files, text=text: _write(files, text)
     robots = {
         "a robot outside": '"../../../../../../etc/passwd.xml"',
         "a robot that is a device": '{ mjcf = "/dev/zero" }',
@@ -78,7 +80,8 @@ def suite_cases() -> Iterator[Made]:
         "a robot of a long name": '{ mjcf = "' + "x" * 100_000 + '" }',
     }
     for name, robot in robots.items():
-        yield f"suite: {name}", lambda files, text=SUITE.format(robot=robot, more=""): _write(files, text)
+        text = SUITE.format(robot=robot, more="")
+        yield f"suite: {name}", lambda files, text=text: _write(files, text)
     yield "suite: bytes", lambda files: (files / "hostile.toml").write_bytes(bytes(range(256)) * 100)
 
 

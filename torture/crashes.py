@@ -17,7 +17,6 @@ import torch
 
 from robometa import sealed, training
 from robometa.run_folder import RunFolder, Saved
-
 from torture import operations
 from torture.findings import Findings, Settings
 from torture.operations import CRASHED, Operations, watched

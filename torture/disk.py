@@ -16,7 +16,6 @@ from pathlib import Path
 
 from robometa import cli, training
 from robometa.run_folder import RunFolder
-
 from torture.findings import Findings, Settings
 from torture.operations import Operations, watched
 from torture.trainings import Child, differences, small, suite_file, train, written

@@ -18,7 +18,6 @@ from robometa.noise import Noise
 from robometa.run_folder import METRICS, RunFolder
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
-
 from torture.findings import Findings, Settings
 from torture.trainings import TRAINED, Child, train
 
@@ -69,7 +68,7 @@ def _spoil(suite: Suite, settings: Settings, found: Findings) -> None:
 
 
 def _step_spoilt(engine: CpuEngine, places: list[int], value: float, told: Findings) -> None:
-    """One step in which each world but the last ones is spoilt at its place: of the state, or from the end of its action."""
+    """One step in which each world but the last ones is spoilt at its place, in its state or its action."""
     count = engine.worlds
     engine.reset(Noise(0, ("torture",), 1, count))
     action = Noise(0, ("torture", "action"), 1, count).normal(engine.spaces.action).clamp(-1, 1)

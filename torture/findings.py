@@ -28,6 +28,8 @@ class Settings:
     """Kills of each learner, instead of the usual number."""
     learners: tuple[str, ...] | None = None
     """Only these."""
+    cases: str = ""
+    """Hostile files whose name has this in it."""
     minutes: float | None = None
     """How long the fuzzing of all loaders takes, and the soak."""
 

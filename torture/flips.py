@@ -11,7 +11,6 @@ import torch
 from robometa import checkpoint, cli, sealed
 from robometa.errors import UserError
 from robometa.run_folder import RunFolder, Saved
-
 from torture.findings import Findings, Settings
 from torture.trainings import Child, train
 

@@ -51,19 +51,20 @@ CHANGES = {
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def watch(act: Callable[[], int], work: Path, trace: Path) -> int:
-    """Does something in a folder with little memory; what it must not do goes into `trace` and is refused.
+def watch(act: Callable[[], int], places: tuple[Path, ...], trace: Path) -> int:
+    """Does something with little memory; what it must not do goes into `trace` and is refused.
 
-    Meant for a process of its own, which ends with the exit code that comes back.
+    It happens in the first of the folders, and may write to all of them. Meant for a process of its own, which ends
+    with the exit code that comes back.
     """
-    os.chdir(work)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(work)
+    os.chdir(places[0])
+    os.environ["TMPDIR"] = tempfile.tempdir = str(places[0])
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     limit = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     where = os.open(trace, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     known = _trusted()
-    inside = str(work.resolve())
+    inside = tuple(str(place.resolve()) for place in places)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         fault = _fault(event, arguments, inside, known)
@@ -82,11 +83,11 @@ def _trusted() -> tuple[str, ...]:
     return tuple(str(Path(folder).resolve()) for folder in (*folders, Path(robometa.__file__).parent))
 
 
-def _fault(event: str, arguments: tuple[Any, ...], inside: str, known: tuple[str, ...]) -> str:
+def _fault(event: str, arguments: tuple[Any, ...], inside: tuple[str, ...], known: tuple[str, ...]) -> str:
     """What is wrong with an event, or nothing."""
     if event in NEVER:
         return f"{event} {arguments!r:.200}"
-    if event in ("exec", "compile", "marshal.loads", "import", "ctypes.dlopen"):
+    if event in ("exec", "compile", "marshal.loads", "ctypes.dlopen"):
         return _fault_of_program(event, arguments, known)
     if event == "open":
         path, _, flags = arguments
@@ -102,23 +103,18 @@ def _fault_of_program(event: str, arguments: tuple[Any, ...], known: tuple[str, 
     """Programs come from known folders; what has no file, such as a dataclass's methods, is made by one from there."""
     if event == "exec":
         source = getattr(arguments[0], "co_filename", "")
-    elif event == "import":
-        source = arguments[1] or ""
     else:
         source = str(arguments[1]) if event == "compile" and arguments[1] is not None else ""
     if source and not source.startswith("<"):
         return "" if source.startswith(known) or event == "compile" else f"{event} of {source}"
-    frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        return ""
-    caller = frame.f_code.co_filename if frame is not None else ""
+    caller = sys._getframe(3).f_code.co_filename  # beyond the hook
     trusted = caller.startswith(known) or caller.startswith("<frozen")
     return "" if trusted and not caller.endswith("pickle.py") else f"{event} by {caller}"
 
 
-def _within(path: Any, folder: str) -> bool:
+def _within(path: Any, folders: tuple[str, ...]) -> bool:
     try:
         real = os.path.realpath(os.fsdecode(path))
     except (TypeError, ValueError):
         return False
-    return real == folder or real.startswith(folder + os.sep) or real == os.devnull
+    return real == os.devnull or any(real == folder or real.startswith(folder + os.sep) for folder in folders)

@@ -1,6 +1,6 @@
 """Hostile files: each is given to every command that would take it, in a process that is watched.
 
-Nothing of it may be executed, nothing written outside, memory is bounded, and the answer is one message and exit code 2.
+Nothing of it may be executed, nothing written outside, memory is bounded; the answer is one message and exit code 2.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 from robometa import cli
-
 from torture.corpus import Case, cases
 from torture.findings import Findings, Settings
 from torture.guard import watch
@@ -33,8 +32,8 @@ def run(settings: Settings) -> Findings:
         raise RuntimeError(f"no policy to spoil:\n{made.said()}")
     nothing = Child(lambda: 0, settings.folder / "nothing.log")
     nothing.wait()
-    chosen = cases()
-    for index, case in enumerate(chosen[::6] if settings.short else chosen):
+    chosen = [case for case in cases() if settings.cases in case.name]
+    for index, case in enumerate(chosen[::12] if settings.short else chosen):
         _give(case, settings.folder / f"case{index}", ground, nothing.peak, found)
     return found
 
@@ -45,10 +44,11 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
     shutil.copytree(ground, files)
     work.mkdir()
     case.make(files)
-    listed = _listing(box, work)
     for words in case.commands(files):
+        places = (work, files / "run") if words[0] == "resume" else (work,)
+        listed = _listing(box, places)
         label = f"{case.name}: robometa {words[0]}"
-        child = Child(lambda words=words: watch(lambda: cli.main(words), work, box / "trace"), box / f"{words[0]}.log")
+        child = _command(words, places, box)
         code = child.wait(SECONDS)
         said, used = child.said(), child.peak - before
         found.count("cases")
@@ -59,7 +59,7 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
         faults = {
             f"it did {trace[:300]!r}": bool(trace),
             "something was executed": (box / "executed").exists(),
-            "something was written outside": _listing(box, work) != listed,
+            "something was written outside": _listing(box, places) != listed,
             f"it took {used // 1024} MiB": used > MEMORY,
             f"exit code {code}: {said[-400:]!r}": code != MISTAKE,
             f"no message: {said[-400:]!r}": code == MISTAKE and "error: " not in said,
@@ -69,6 +69,7 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
         }
         for fault, there in faults.items():
             if there:
+                print(f"  broken: {label}: {fault}", flush=True)
                 found.fail(f"{label}: {fault}")
         if not any(faults.values()):
             found.count("answered with exit code 2")
@@ -76,11 +77,18 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
     shutil.rmtree(box)
 
 
-def _listing(box: Path, work: Path) -> dict[str, tuple[int, int]]:
-    """Every file outside the folder to work in, with its size and time."""
+def _command(words: list[str], places: tuple[Path, ...], box: Path) -> Child:
+    return Child(lambda: watch(lambda: cli.main(words), places, box / "trace"), box / f"{words[0]}.log")
+
+
+def _listing(box: Path, places: tuple[Path, ...]) -> dict[str, tuple[int, int]]:
+    """Every file outside the folders to work in, with its size and time."""
     made = {box / "trace"}
     return {
         str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
         for path in box.rglob("*")
-        if not path.is_relative_to(work) and path not in made and path.suffix != ".log" and not path.is_dir()
+        if not any(path.is_relative_to(place) for place in places)
+        and path not in made
+        and path.suffix != ".log"
+        and not path.is_dir()
     }

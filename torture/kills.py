@@ -9,7 +9,6 @@ from pathlib import Path
 
 from robometa import training
 from robometa.run_folder import CONFIGURATION
-
 from torture.findings import Findings, Settings
 from torture.trainings import TRAINED, Child, differences, train, written
 

@@ -1,4 +1,4 @@
-"""Every change that a process makes to the disk, counted one by one; before or in the midst of one it ends, or fails."""
+"""Every change that a process makes to the disk, counted one by one; at one of them it ends, or fails."""
 
 from __future__ import annotations
 

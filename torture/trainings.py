@@ -120,9 +120,6 @@ def differences(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
 
 def warm() -> None:
     """Loads everything that a training needs, so that a process forked from this one need not. No thread is started."""
-    import torch._dynamo  # an optimiser loads it when it is made, which takes seconds
-    import torch.utils.tensorboard
-
     import robometa.cli
     import robometa.evaluation
     import robometa.from_scratch

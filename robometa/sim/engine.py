@@ -23,6 +23,8 @@ from robometa.suites import Suite, Task
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
+MOST_WORLDS = 1_000_000
+"""A run's description may be anybody's, and ask for more than the machine has."""
 
 
 class CpuEngine:
@@ -48,6 +50,8 @@ class CpuEngine:
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
+        if tasks * worlds > MOST_WORLDS:
+            raise UserError(f"{tasks} tasks with {worlds} worlds each are more than {MOST_WORLDS:,} worlds at once")
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads = processors() if threads is None else threads
         self.robot = suite.robot

@@ -54,6 +54,11 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
         model = _compiled(spec)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+    if model.nu < 1 or not 0 < model.opt.timestep < 1:
+        raise UserError(
+            f"{robot.mjcf.name} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
+            f"it has {model.nu} and {model.opt.timestep} s"
+        )
     bodies = [model.body(index).name for index in range(1, model.nbody)]
     if robot.body not in bodies:
         raise UserError(unknown("body", robot.body, bodies, robot.mjcf.name) + "; say which one in [robot] body")

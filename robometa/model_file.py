@@ -1,0 +1,143 @@
+"""Robot models in files that may be anybody's: what is wrong with one before MuJoCo sees it. Standard library only.
+
+MuJoCo reads whatever a model names, and makes whatever it asks for. So a model of the user's own is looked through
+first: it may name files in its own folder only, and nothing of a size that no robot has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+LARGEST, DEEPEST, MOST = 1 << 24, 100, 100_000
+"""Bytes of a file, elements within elements, elements."""
+FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
+FOLDERS = ("meshdir", "texturedir", "assetdir")
+SIZES: dict[str, tuple[tuple[str, ...], int]] = {
+    "replicate": (("count",), 1000),
+    "composite": (("count",), 1000),
+    "flexcomp": (("count",), 10_000),
+    "texture": (("width", "height"), 1 << 24),
+    "hfield": (("nrow", "ncol"), 1 << 22),
+}
+"""What makes more than it says, by which attributes, and how much it may make; copies of copies multiply."""
+LARGEST_SIZE = 1_000_000
+"""Of each entry of <size>, but for the memory."""
+MEMORY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
+LARGEST_MEMORY = 1 << 30
+
+
+@dataclass
+class _Model:
+    """What is known of a model while it is looked through."""
+
+    path: Path
+    folder: Path
+    faults: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    named: list[tuple[str, str]] = field(default_factory=list)
+    """The tag and the name of every file that is named."""
+    folders: list[str] = field(default_factory=lambda: [""])
+
+
+def look_through(path: Path) -> tuple[list[str], list[Path]]:
+    """What is wrong with a model, and the files that it is made of, itself first."""
+    model = _Model(path, path.parent.resolve())
+    _read(model, path)
+    for tag, name in model.named:
+        for place in model.folders:
+            target = (model.folder / place / name).resolve()
+            if not target.is_relative_to(model.folder):
+                model.faults.append(f"<{tag}> of {path.name} names {name!r}, which is not in its folder")
+                break
+            if target.is_file() and target not in model.files:
+                model.files.append(target)
+    return model.faults, model.files
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a model, and of the files that it is made of if there are others."""
+    own = hashlib.sha256(path.read_bytes()).hexdigest()
+    files = look_through(path)[1][1:]
+    if not files:
+        return own
+    digests = [own, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _read(model: _Model, path: Path) -> None:
+    """Looks through one file of a model, and those that it includes."""
+    if path.resolve() in model.files:
+        return
+    model.files.append(path.resolve())
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        model.faults.append(f"{path.name} cannot be read: {error.strerror}")
+        return
+    if len(content) > LARGEST or b"<!DOCTYPE" in content:
+        model.faults.append(f"{path.name} is no model: it has more than {LARGEST} bytes, or a document type")
+        return
+    try:
+        _walk(model, content)
+    except ElementTree.ParseError:
+        return  # MuJoCo reads what strictly is no XML, and says itself what it cannot
+
+
+def _walk(model: _Model, content: bytes) -> None:
+    """Looks at every element of a file."""
+    depth, count, copies = 0, 0, [1]
+    for event, element in ElementTree.iterparse(io.BytesIO(content), events=("start", "end")):
+        if event == "end":
+            depth -= 1
+            copies.pop()
+            continue
+        depth, count = depth + 1, count + 1
+        made = _made(model, element)
+        copies.append(copies[-1] * (made if element.tag in ("replicate", "composite") else 1))
+        if depth > DEEPEST or count > MOST or copies[-1] > MOST:
+            model.faults.append(f"{model.path.name} has more than {DEEPEST} elements in each other, or {MOST} in all")
+            return
+
+
+def _made(model: _Model, element: ElementTree.Element) -> int:
+    """How much an element makes; what it names is noted, and so is what is too large."""
+    for name in FILES:
+        if name in element.attrib:
+            model.named.append((element.tag, element.attrib[name]))
+            target = model.folder / element.attrib[name]
+            if (
+                element.tag in ("include", "model")
+                and target.resolve().is_relative_to(model.folder)
+                and target.is_file()
+            ):
+                _read(model, target)
+    model.folders += [element.attrib[name] for name in FOLDERS if element.tag == "compiler" and name in element.attrib]
+    if element.tag == "size":
+        wrong = [name for name, text in element.attrib.items() if not _allowed(name, text)]
+        model.faults += [f"<size {name}={element.attrib[name]!r}> of {model.path.name} is too much" for name in wrong]
+    if element.tag not in SIZES:
+        return 1
+    names, most = SIZES[element.tag]
+    made = math.prod(_whole(number) for name in names for number in element.attrib.get(name, "1").split())
+    if made > most:
+        model.faults.append(f"<{element.tag}> of {model.path.name} makes {made:.3g} of what may be {most} at the most")
+    return made
+
+
+def _allowed(name: str, text: str) -> bool:
+    """Whether an entry of <size> is of a size that a robot may need."""
+    if name != "memory":
+        return _whole(text) <= LARGEST_SIZE
+    return _whole(text[:-1] if text[-1:] in MEMORY else text) * MEMORY.get(text[-1:], 1) <= LARGEST_MEMORY
+
+
+def _whole(text: str) -> int:
+    """A whole number; 1 if it is none, of which MuJoCo says what is wrong."""
+    text = text.strip()
+    return int(text[:30]) if text[:30].isdecimal() else 1

@@ -1,0 +1,37 @@
+"""Tables from TOML files that may be anybody's: of sensible size and depth, or refused. Standard library only."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from robometa.errors import UserError
+
+LARGEST, DEEPEST = 1 << 24, 16
+"""Bytes, and tables within tables: no suite comes near either."""
+
+
+def read_toml(path: Path, shown: Path) -> dict[str, Any]:
+    """The table in a TOML file.
+
+    Raises: UserError: If it cannot be read, is no TOML, or is larger or deeper than any suite.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UserError(f"{shown} cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST:
+        raise UserError(f"{shown} is not a suite: it has more than {LARGEST} bytes")
+    try:
+        table = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{shown} is not a TOML file: {error}") from None
+    level: list[Any] = [table]
+    for _ in range(DEEPEST):
+        level = [entry for one in level for entry in (one.values() if isinstance(one, dict) else one)]
+        level = [entry for entry in level if isinstance(entry, dict | list)]
+    if level:
+        raise UserError(f"{shown} is not a suite: it has more than {DEEPEST} tables or lists within each other")
+    return table
