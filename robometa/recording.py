@@ -16,8 +16,9 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.screen import progress
-from robometa.sim import backends, film, scene, staging, video
-from robometa.sim.engine import CpuEngine
+from robometa.scripted import NAME, Scripted, needs_experts
+from robometa.sim import backends, film, staging, video
+from robometa.sim.protocol import Engine
 from robometa.sim.staging import Episode
 from robometa.suites import Suite
 from robometa.trial import collect
@@ -46,7 +47,7 @@ def record(
     after the last. The episodes that the policy learns from in between are not shown.
 
     Args:
-        policy: Its folder.
+        policy: Its folder, or `scripted` for Meta-World's experts, which are shown in one episode: they do not adapt.
         suite: Another suite than the one it was trained on, with the same observation and action.
         split: `test` for held-out tasks, `train` for those it was trained on.
         task: Index of the task in its split.
@@ -65,27 +66,35 @@ def record(
     for name, value, low, high in zip(("width", "height"), (width, height), SMALLEST, LARGEST, strict=True):
         if not low <= value <= high:
             raise UserError(f"{name} must be from {low} to {high} pixels, not {value}")
-    trained, suite, manifest = checkpoint.load_policy(policy, suite, learner=learner)
+    scripted = is_scripted(policy)
+    if scripted:
+        suite, label, shots = _scripted_suite(suite), "scripted expert", 0
+        policy = Path(f"{policy}-{suite.name.replace('/', '-')}")
+    else:
+        trained, suite, manifest = checkpoint.load_policy(policy, suite, learner=learner)
+        label = learners.label(manifest["learner"])
     known = len(suite.tasks(split))
     if not 0 <= task < known:
         raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {known - 1}")
     targets = _targets(policy, task, None if out is None else Path(out), gif)
     backend = backends.find()
     video.ffmpeg()
+    if scripted:
+        trained = Scripted([suite.tasks(split)[task]])
     episodes = play(trained, suite, split, task, shots, seed)
     drawn = staging.film(
         suite,
         suite.tasks(split)[task],
         episodes,
         where=f"{'held-out' if split == 'test' else 'training'} task {task}",
-        learner=learners.label(manifest["learner"]),
+        learner=label,
         size=(width // 2 * 2, height // 2 * 2),
         gif=any(path.suffix == ".gif" for path in targets),
     )
     with tempfile.TemporaryDirectory(prefix="robometa-") as folder:
         job = Path(folder)
         film.write(drawn, job)
-        mujoco.mj_saveModel(scene.dressed(suite.tasks(split)[task]), str(job / "model.mjb"), None)
+        mujoco.mj_saveModel(staging.subject(suite, suite.tasks(split)[task]).dressed(), str(job / "model.mjb"), None)
         with progress() as bar:
             counter = bar.add_task("drawing", total=len(drawn.times) + drawn.hold)
             backends.draw(job, backend, lambda: bar.advance(counter))
@@ -95,10 +104,26 @@ def record(
     return targets
 
 
+def is_scripted(policy: Path) -> bool:
+    """Whether Meta-World's scripted experts are meant, and not a folder."""
+    return str(policy) == NAME and not policy.exists()
+
+
+def _scripted_suite(suite: Suite | None) -> Suite:
+    """The suite, if it has scripted experts.
+
+    Raises: UserError: If there is none, or its tasks are not Meta-World's.
+    """
+    if suite is None:
+        raise UserError("the scripted experts need a suite, as in `robometa record scripted --suite ml1/reach-v3`")
+    needs_experts(suite)
+    return suite
+
+
 def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed: int) -> list[Episode]:
     """One trial on a task; from before the first shot, after it and after the last, an episode to show."""
     worlds = int(learner.config.worlds) if learner.pools_worlds else 1
-    shown = sorted({0, 1, shots})
+    shown = sorted({0, min(1, shots), shots})
     engine = checkpoint.engine_for(learner, suite, 1, worlds)
     engine.assign([suite.tasks(split)[task]])
     noise = Noise(seed, ("record", split, task), 1, worlds)
@@ -111,7 +136,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         advance = lambda: bar.advance(counter)  # noqa: E731
         for shot in range(shots + 1):
             if shot in shown:
-                title = _title(shot, seen)
+                title = _title(shot, seen) if shots else "an episode"
                 episodes.append(_watched(engine, learner, adaptation, noise.fork("shown"), previous, title, advance))
             if shot < shots:
                 source = noise.fork("rollout", shot)
@@ -125,7 +150,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
 
 
 def _watched(
-    engine: CpuEngine,
+    engine: Engine,
     learner: Learner,
     adaptation: Adaptation,
     noise: Noise,

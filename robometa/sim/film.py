@@ -21,7 +21,7 @@ class Panel:
     positions: Array
     """MuJoCo's generalised positions. `[frame, position]`"""
     place: Array
-    """The body's place in the plane, m. `[frame, 2]`"""
+    """Where the body is, m: in the plane, or in space where the camera stands still. `[frame, 2]` or `[frame, 3]`"""
     measure: Array
     """The number that the target is about, such as the speed in m/s. `[frame]`"""
     returns: Array
@@ -37,7 +37,7 @@ class Target:
     """What the robot is asked to do, and how to show it."""
 
     kind: str
-    """`speed`, `direction`, `heading`, `goal` or `none`."""
+    """`speed`, `direction`, `heading`, `goal` in the plane, `place` in space, or `none`."""
     values: tuple[float, ...] = ()
     """The speed in m/s, the sign, the angle in rad, or the place in m."""
     tolerance: float = 0.0
@@ -46,6 +46,20 @@ class Target:
     """Of the distance to a goal: 1 makes its neighbourhood a diamond."""
     others: tuple[tuple[float, float], ...] = ()
     """Goals of the other tasks, m."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """From where a scene is seen."""
+
+    look_at: tuple[float, float, float]
+    """The point at the picture's middle, m."""
+    azimuth: float
+    """degrees"""
+    elevation: float
+    """degrees"""
+    distance: float
+    """Of a square or wide picture, m."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,8 @@ class Film:
     duration: float
     """Length of a whole episode, s."""
     gif: bool
+    camera: Camera | None
+    """Where it stands; if None it follows the body."""
     times: Array
     """Time of each frame, s. `[frame]`"""
     panels: tuple[Panel, ...] = field(default=())
@@ -97,10 +113,11 @@ def write(film: Film, folder: Path) -> None:
 def read(folder: Path) -> Film:
     """The film that `write` put into a folder."""
     table = json.loads((folder / "film.json").read_text(encoding="utf-8"))
-    titles, target = table.pop("titles"), table.pop("target")
+    titles, target, camera = table.pop("titles"), table.pop("target"), table.pop("camera")
     names = [entry.name for entry in fields(Panel) if entry.name != "title"]
     with np.load(folder / "film.npz", allow_pickle=False) as arrays:
         panels = tuple(
             Panel(title, **{name: arrays[f"{name}/{index}"] for name in names}) for index, title in enumerate(titles)
         )
-        return Film(**table, target=Target(**target), times=arrays["times"], panels=panels)
+        stands = None if camera is None else Camera(**camera)
+        return Film(**table, target=Target(**target), camera=stands, times=arrays["times"], panels=panels)

@@ -15,7 +15,8 @@ from gymnasium.vector.utils import batch_space
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
+from robometa.sim.engines import engine_of
+from robometa.sim.protocol import Engine
 from robometa.sim.reader import MAXIMUM
 from robometa.suites import Suite, Task
 
@@ -36,7 +37,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """
         self.suite, self.split = suites.load(suite), split
         self.task = chosen_task(self.suite, split, task)
-        self._engine = CpuEngine(self.suite, tasks=1, worlds=1, threads=1)
+        self._engine = engine_of(self.suite, tasks=1, worlds=1, threads=1)
         self._engine.assign([self.task])
         self.observation_space, self.action_space = _spaces(self._engine)
 
@@ -93,7 +94,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         if task is None:
             task = [index % len(self.suite.tasks(split)) for index in range(num_envs)]
         indices = [task] * num_envs if isinstance(task, int) else list(task)
-        self._engine = CpuEngine(self.suite, tasks=num_envs, worlds=1, threads=threads)
+        self._engine = engine_of(self.suite, tasks=num_envs, worlds=1, threads=threads)
         self._engine.assign([chosen_task(self.suite, split, index) for index in indices])
         self.single_observation_space, self.single_action_space = _spaces(self._engine)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -142,7 +143,7 @@ def chosen_task(suite: Suite, split: str, index: int) -> Task:
     return tasks[index]
 
 
-def _spaces(engine: CpuEngine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
+def _spaces(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
     """What an environment shows and takes. A state beyond `MAXIMUM` has diverged and is never shown."""
     see, act = engine.spaces.observation, engine.spaces.action
     return (

@@ -134,6 +134,8 @@ class Page:
             text, colour = "episode ended", INK
         elif self.film.target.kind == "goal" and panel.reached[frame]:
             text, colour = "at the goal", ACCENTS[2]
+        elif self.film.target.kind == "place" and panel.reached[: frame + 1].any():
+            text, colour = "success", ACCENTS[2] if panel.reached[frame] else MUTED
         else:
             return
         draw, font = ImageDraw.Draw(page), typeface(self._px(14), bold=True)

@@ -14,12 +14,13 @@ REGISTRY = "gymnasium.envs"
 
 
 def register_suites() -> None:
-    """Registers every shipped suite as `robometa/NAME-v0`, and `robometa/suite-v0`, which takes `suite="mine.toml"`."""
+    """Registers every shipped suite as `robometa/NAME-v0`, and `robometa/suite-v0`, which takes `suite="mine.toml"`.
+
+    A suite with a slash in its name, such as `ml1/push-v3`, is made through the latter: Gymnasium's names have none.
+    """
     from gymnasium.envs.registration import register, registry
 
-    from robometa import suites
-
-    for name in [*suites.names(), "suite"]:
+    for name in suite_names():
         if f"robometa/{name}-v0" not in registry:
             register(
                 id=f"robometa/{name}-v0",
@@ -27,6 +28,13 @@ def register_suites() -> None:
                 vector_entry_point="robometa.sim.gymnasium_env:SuiteVectorEnv",
                 kwargs={} if name == "suite" else {"suite": name},
             )
+
+
+def suite_names() -> list[str]:
+    """The suites that have a name of their own in Gymnasium's registry, and `suite`, which stands for any."""
+    from robometa import suites
+
+    return [*suites.names(), *(name for name in suites.benchmark_names() if name != "ml1"), "suite"]
 
 
 def register_once_loaded() -> None:

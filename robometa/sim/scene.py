@@ -37,8 +37,8 @@ def dressed(task: Task) -> mujoco.MjModel:
         _add_floor_material(spec)
         if not own_look(task):
             _repaint(spec)
-        if not _skies(spec):
-            _add_sky(spec)
+        if not skies(spec):
+            add_sky(spec)
         model = spec.compile()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{task.robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
@@ -70,11 +70,13 @@ def _add_floor_material(spec: mujoco.MjSpec) -> None:
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = FLOOR
 
 
-def _skies(spec: mujoco.MjSpec) -> list[Any]:
+def skies(spec: mujoco.MjSpec) -> list[Any]:
+    """The skies of a model that is not compiled yet."""
     return [texture for texture in spec.textures if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX]
 
 
-def _add_sky(spec: mujoco.MjSpec) -> None:
+def add_sky(spec: mujoco.MjSpec) -> None:
+    """Adds the house's sky to a model that is not compiled yet."""
     spec.add_texture(
         name=SKY,
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -88,7 +90,7 @@ def _add_sky(spec: mujoco.MjSpec) -> None:
 
 def _repaint(spec: mujoco.MjSpec) -> None:
     """Gives a robot of this package the house's floor, light and paint, and takes its sky away."""
-    for texture in _skies(spec):
+    for texture in skies(spec):
         texture.delete()
     spec.visual.headlight.ambient = (0.42, 0.42, 0.42)
     spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)

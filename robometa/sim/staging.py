@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import mujoco
 import numpy as np
 import torch
 
 from robometa.sim import models, scene
-from robometa.sim.film import Array, Film, Panel, Target
-from robometa.sim.models import Layout
+from robometa.sim.film import Array, Camera, Film, Panel, Target
+from robometa.sim.manipulation.pictures import Manipulation
 from robometa.sim.quantities import Moment, Quantities
 from robometa.suites import Suite, Task
 
-RATE = 30.0
-"""Frames per second to come near to, where control steps are that short."""
 HOLD = 1.5
 """How long the last frame stands, s."""
 WINDOW = 0.3
@@ -56,38 +56,119 @@ def film(
         size: Width and height, pixels.
         gif: Whether to make a GIF too.
     """
-    model, layout = models.compiled(task.robot)
-    control_step = float(task.robot.frame_skip * model.opt.timestep)
-    stride = max(1, round(1 / (RATE * control_step)))
+    shown = subject(suite, task)
+    stride = max(1, round(1 / (shown.rate * shown.control_step)))
     last = max(len(episode.rewards) for episode in episodes)
     steps = np.append(np.arange(0, last, stride), last)
-    target = _target(suite, task)
-    measures = [_measure(task, target, layout, episode, control_step) for episode in episodes]
-    rate = 1 / (stride * control_step)
-    name, unit = MEASURES[target.kind]
+    measures = [shown.measure(episode.physics, episode.sensors) for episode in episodes]
+    rate = 1 / (stride * shown.control_step)
+    name, unit = shown.measured
     return Film(
         suite=suite.name,
-        task=f"{where}: {in_words(task)}",
+        task=f"{where}: {shown.words}",
         learner=learner,
         measure=name,
         unit=unit,
-        body=task.robot.body,
-        planar=len(layout.position) == 1,
-        own_look=scene.own_look(task),
-        target=target,
-        span=_span(target, measures),
+        body=shown.body,
+        planar=shown.planar,
+        own_look=shown.own_look,
+        target=shown.target,
+        span=_span(shown.target, measures),
         width=size[0],
         height=size[1],
         rate=rate,
         hold=round(HOLD * rate),
-        duration=suite.horizon * control_step,
+        duration=suite.horizon * shown.control_step,
         gif=gif,
-        times=steps * control_step,
+        camera=shown.camera(),
+        times=steps * shown.control_step,
         panels=tuple(
-            _panel(episode, measure, steps, model.nq, layout)
-            for episode, measure in zip(episodes, measures, strict=True)
+            _panel(episode, measure, steps, shown) for episode, measure in zip(episodes, measures, strict=True)
         ),
     )
+
+
+def subject(suite: Suite, task: Task) -> Subject:
+    """What a film of a task shows."""
+    if suite.benchmark is not None:
+        return Manipulation(suite, task)
+    return Runner(suite, task)
+
+
+class Subject(Protocol):
+    """A task to be filmed: its model to look at, and what is measured in it."""
+
+    words: str
+    """What it asks for."""
+    target: Target
+    measured: tuple[str, str]
+    """What is measured, and in what unit."""
+    body: str
+    """Whom the camera follows."""
+    planar: bool
+    """Whether it moves along a line, to be seen from the side."""
+    own_look: bool
+    """Whether the model keeps its own light."""
+    rate: float
+    """Frames per second to come near to, where control steps are that short."""
+    control_step: float
+    """s"""
+    positions: int
+    """Generalised positions of the model."""
+
+    def dressed(self) -> mujoco.MjModel:
+        """The model to look at."""
+
+    def camera(self) -> Camera | None:
+        """Where the camera stands; if None it follows the body."""
+
+    def place(self, physics: Array, sensors: Array) -> Array:
+        """Where the body is, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`"""
+
+    def measure(self, physics: Array, sensors: Array) -> Array:
+        """The number that the target is about, before each step. `[time]`"""
+
+
+class Runner:
+    """A task of a robot that moves about, to be filmed."""
+
+    rate = 30.0
+
+    def __init__(self, suite: Suite, task: Task) -> None:
+        """Loads the robot's model."""
+        model, self._layout = models.compiled(task.robot)
+        self._task = task
+        self.words, self.target = in_words(task), _target(suite, task)
+        self.measured = MEASURES[self.target.kind]
+        self.body, self.planar, self.own_look = task.robot.body, len(self._layout.position) == 1, scene.own_look(task)
+        self.control_step, self.positions = float(task.robot.frame_skip * model.opt.timestep), int(model.nq)
+
+    def dressed(self) -> mujoco.MjModel:
+        """The model to look at."""
+        return scene.dressed(self._task)
+
+    def camera(self) -> None:
+        """Nothing: it follows the body."""
+
+    def place(self, physics: Array, sensors: Array) -> Array:
+        """Where the body is in the plane, m. `[time, 2]`"""
+        return Moment(torch.from_numpy(physics), torch.from_numpy(sensors)).place(self._layout).numpy().copy()
+
+    def measure(self, physics: Array, sensors: Array) -> Array:
+        """The distance to the goal or the speed just past, before each step. `[time]`"""
+        target = self.target
+        if target.kind == "goal":
+            away = self.place(physics, sensors) - np.array(target.values)
+            return np.asarray(np.linalg.norm(away, ord=target.norm, axis=1))
+        states, readings = torch.from_numpy(physics), torch.from_numpy(sensors)
+        before, after = Moment(states[:-1], readings[:-1]), Moment(states[1:], readings[1:])
+        quantity = Quantities(self._task.robot.name, self._layout, before, after, torch.zeros(0), self.control_step)
+        if target.kind == "heading":
+            angle = target.values[0]
+            speed = quantity["velocity"].numpy() @ np.array([math.cos(angle), math.sin(angle)])
+        else:
+            speed = quantity["forward_velocity"].numpy()
+        return _recent_mean(speed, max(1, round(WINDOW / self.control_step)))
 
 
 MEASURES = {
@@ -140,22 +221,6 @@ def _target(suite: Suite, task: Task) -> Target:
     return Target("goal", parameter["goal"], weight["radius"], weight["norm"], places)
 
 
-def _measure(task: Task, target: Target, layout: Layout, episode: Episode, control_step: float) -> Array:
-    """The number that the target is about, before each step. `[time]`"""
-    physics, sensors = torch.from_numpy(episode.physics), torch.from_numpy(episode.sensors)
-    if target.kind == "goal":
-        away = Moment(physics, sensors).place(layout).numpy() - np.array(target.values)
-        return np.asarray(np.linalg.norm(away, ord=target.norm, axis=1))
-    before, after = Moment(physics[:-1], sensors[:-1]), Moment(physics[1:], sensors[1:])
-    quantity = Quantities(task.robot.name, layout, before, after, torch.zeros(0), control_step)
-    if target.kind == "heading":
-        angle = target.values[0]
-        speed = quantity["velocity"].numpy() @ np.array([math.cos(angle), math.sin(angle)])
-    else:
-        speed = quantity["forward_velocity"].numpy()
-    return _recent_mean(speed, max(1, round(WINDOW / control_step)))
-
-
 def _recent_mean(speed: Array, window: int) -> Array:
     """At each time the mean of the last `window` speeds before it, 0 at the start. `[time + 1]`"""
     total = np.concatenate([[0.0], np.cumsum(speed)])
@@ -174,18 +239,17 @@ def _span(target: Target, measures: Sequence[Array]) -> tuple[float, float]:
     return float(max(math.floor(low), -20)), float(min(math.ceil(high), 20))
 
 
-def _panel(episode: Episode, measure: Array, steps: Array, positions: int, layout: Layout) -> Panel:
+def _panel(episode: Episode, measure: Array, steps: Array, shown: Subject) -> Panel:
     """The frames of an episode. After its end the last state that it had stands still."""
     length = len(episode.rewards)
-    shown = np.minimum(steps, length - 1)
+    frames = np.minimum(steps, length - 1)
     paid = np.concatenate([[0.0], np.cumsum(episode.rewards)])
     reached = np.concatenate([[False], episode.success])
-    moment = Moment(torch.from_numpy(episode.physics[shown]), torch.from_numpy(episode.sensors[shown]))
     return Panel(
         title=episode.title,
-        positions=episode.physics[shown, 1 : 1 + positions],
-        place=moment.place(layout).numpy().copy(),
-        measure=measure[shown],
+        positions=episode.physics[frames, 1 : 1 + shown.positions],
+        place=shown.place(episode.physics[frames], episode.sensors[frames]),
+        measure=measure[frames],
         returns=paid[np.minimum(steps, length)],
         reached=reached[np.minimum(steps, length)],
         over=(steps >= length) if episode.early else np.zeros(len(steps), dtype=bool),

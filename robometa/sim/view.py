@@ -14,12 +14,18 @@ from robometa.sim.scene import FLOOR, SUNLIGHT
 
 TARGET = (0.86, 0.16, 0.30)
 """Colour of everything that shows the target."""
+PLACE = (0.80, 0.22, 0.86)
+"""Colour of a place in space: the arm that is to reach it is red, and things on the table are of any other colour."""
 OTHERS = (0.45, 0.50, 0.56, 0.55)
 """Colour of the goals of other tasks."""
 MARKERS = 500
 """Room in the scene for markers."""
 TRAIL = 120
 """Most pieces of a trail."""
+THREAD = 0.004
+"""Half the width of a trail in space, m."""
+SMALLEST_MARK, MIDDLE = 0.025, 0.008
+"""Radius of the smallest neighbourhood of a place that is drawn, and of its middle, m."""
 FLOOR_REACH = 40.0
 """Half side of the floor under a robot that has none, m."""
 SIDE, ABOVE, MAP = -12.0, -35.0, -52.0
@@ -48,7 +54,7 @@ class View:
         self.upright = float(high[2] - low[2]) >= float((high - low)[:2].max())
         self.camera = mujoco.MjvCamera()
         self.camera.azimuth = 90.0
-        self._aim(width / height)
+        self._aim(min(1.0, width / height))
 
     def close(self) -> None:
         """Frees the picture."""
@@ -67,10 +73,13 @@ class View:
         self._mark(panel, frame, colour)
         return np.asarray(self.renderer.render())
 
-    def _aim(self, aspect: float) -> None:
+    def _aim(self, narrow: float) -> None:
         """Chooses slant, distance and the middle of what must be seen."""
-        target, narrow = self.film.target, min(1.0, aspect)
-        if target.kind == "goal":
+        target, stands = self.film.target, self.film.camera
+        if stands is not None:
+            self.camera.azimuth, self.camera.elevation = stands.azimuth, stands.elevation
+            self.camera.distance = stands.distance / narrow
+        elif target.kind == "goal":
             places = np.array([(0.0, 0.0), target.values, *target.others])
             low, high = places.min(axis=0), places.max(axis=0)
             self.middle, self.arena = (low + high) / 2, float((high - low).max()) / 2
@@ -81,6 +90,8 @@ class View:
 
     def _look_at(self, place: Array) -> Array:
         """The point at the picture's middle: level with the robot's middle, whatever it does."""
+        if self.film.camera is not None:
+            return np.array(self.film.camera.look_at)
         if self.film.target.kind != "goal":
             # A planar robot stands low in its picture: above it are its target and the gauge.
             return np.array([*place, self.waist + (0.5 if self.film.planar else 0.1) * self.reach])
@@ -108,6 +119,10 @@ class View:
             self._mark_heading(panel.place[frame], target.values[0])
         elif target.kind == "goal":
             self._mark_goals()
+        elif target.kind == "place":
+            size = max(target.tolerance, SMALLEST_MARK)
+            self._add(mujoco.mjtGeom.mjGEOM_SPHERE, (MIDDLE, 0, 0), target.values, (*PLACE, 1))
+            self._add(mujoco.mjtGeom.mjGEOM_SPHERE, (size, 0, 0), target.values, (*PLACE, 0.4))
         if not self.film.planar:
             self._trail(panel.place[: frame + 1], colour)
 
@@ -138,13 +153,15 @@ class View:
         self._add(mujoco.mjtGeom.mjGEOM_SPHERE, (4 * thin, 0, 0), top, (*TARGET, 1))
 
     def _trail(self, path: Array, colour: Sequence[float]) -> None:
-        """Where the robot has been, on the floor."""
+        """Where the robot has been: on the floor, or in space where that is told."""
         path = path[:: -(-len(path) // TRAIL)] if len(path) > TRAIL else path
+        flat = path.shape[1] == 2
+        width = 0.014 * (self.arena if self.film.target.kind == "goal" else self.reach) if flat else THREAD
+        if flat:
+            path = np.column_stack((path, np.full(len(path), 0.3 * width)))
         for start, end in zip(path[:-1], path[1:], strict=True):
-            width = 0.014 * (self.arena if self.film.target.kind == "goal" else self.reach)
             geom = self._add(mujoco.mjtGeom.mjGEOM_CAPSULE, (width,) * 3, (0, 0, 0), (*colour, 0.8))
-            ends = (np.array([*start, 0.3 * width]), np.array([*end, 0.3 * width]))
-            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, width, *ends)
+            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, width, start, end)
 
     def _arrow(self, start: Array, end: Array) -> None:
         geom = self._add(mujoco.mjtGeom.mjGEOM_ARROW, (1, 1, 1), (0, 0, 0), (*TARGET, 1))
