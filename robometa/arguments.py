@@ -44,8 +44,9 @@ ENGINE = """what simulates: cpu, warp (MuJoCo Warp, on a GPU), or auto, which is
 extra (default: cpu)"""
 
 
-PROTOCOL = f"""how many episodes of which tasks: {"; ".join(f"{one.name} ({one.words()})" for one in PROTOCOLS.values())},
-the default for Meta-World's suites with held-out goals unless --shots or --worlds is given; {NONE}: as these say"""
+KNOWN = "; ".join(f"{one.name} ({one.words()})" for one in PROTOCOLS.values())
+PROTOCOL = f"""how many episodes of which tasks: {KNOWN}, the default for Meta-World's suites with held-out goals
+unless --shots or --worlds is given; {NONE}: as these say"""
 TASKS = """only the first K tasks of the split; of Meta-World's suites, the first K goals of each task (default: all, or
 as the protocol says)"""
 

@@ -42,7 +42,7 @@ TEMPLATE = """\
 Measured on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
 {{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} (`robometa evaluate`). Return: \
 interquartile mean [95 % stratified bootstrap interval]; random actions \
-reach {{ words_of(report.random.interval(0)) }}.
+reach {{ words_of(report.interval(report.random, 0)) }}.
 
 | shot | episodes of the task seen | mean action | exploring |{{ " success |" if report.has_success }}
 | --- | --- | --- | --- |{{ " --- |" if report.has_success }}

@@ -92,6 +92,9 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
     if str(asked.policy).startswith("sb3-") and not asked.policy.exists():
         _evaluate_from_scratch(asked)
         return
+    if str(asked.policy) == "scripted" and not asked.policy.exists():
+        _evaluate_experts(asked)
+        return
     if asked.steps is not None:
         raise UserError("--steps is of a training from scratch, as in `robometa evaluate sb3-ppo --suite point-robot`")
     from robometa.evaluation import evaluate, write_card
@@ -107,16 +110,38 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         threads=asked.threads,
         learner=asked.learner,
         tasks=asked.tasks,
+        protocol=asked.protocol,
         device=asked.device,
         engine=asked.engine,
         room=asked.room,
     )
     print_report(report)
     folder = asked.out or asked.policy
-    report.save(folder)
+    written = report.save(folder)
     if folder == asked.policy and asked.suite is None and asked.split == "test":
         write_card(asked.policy, report, asked.learner)
-    print(f"written: {folder / 'report.json'}, {folder / 'tasks.csv'}")
+    print("written: " + ", ".join(str(path) for path in written))
+
+
+def _evaluate_experts(asked: argparse.Namespace) -> None:
+    if asked.suite is None:
+        raise UserError("the scripted experts need a suite, as in `robometa evaluate scripted --suite ml1/reach-v3`")
+    suite = suites.load(asked.suite)
+    from robometa.evaluation import evaluate_experts
+    from robometa.tables import print_report
+
+    report = evaluate_experts(
+        suite,
+        split=asked.split,
+        shots=asked.shots,
+        worlds=asked.worlds,
+        threads=asked.threads,
+        tasks=asked.tasks,
+        protocol=asked.protocol,
+    )
+    print_report(report)
+    written = report.save(asked.out or Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
+    print("written: " + ", ".join(str(path) for path in written))
 
 
 def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
@@ -132,7 +157,7 @@ def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
         steps=asked.steps,
         tasks=asked.tasks,
         split=asked.split,
-        shots=asked.shots,
+        shots=2 if asked.shots is None else asked.shots,
         worlds=asked.worlds or 20,
         seed=asked.seed,
         threads=asked.threads,

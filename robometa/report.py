@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa import reference, sealed
+from robometa.data import Rollout
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -28,6 +30,8 @@ class Scores:
     """`[shot, task, world]`"""
     success: Array
     """1 where the success condition held at any step of the episode. `[shot, task, world]`"""
+    success_at_end: Array
+    """1 where it held at the episode's last step. `[shot, task, world]`"""
     episodes: Array
     """Episodes that each world began in the rollout: more than one where they end early. `[shot, task, world]`"""
     diverged: int
@@ -37,10 +41,35 @@ class Scores:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
         return interquartile_mean(self.returns[shot])
 
-    def interval(self, shot: int) -> dict[str, float | None]:
-        """The same by name, for JSON: no interval is None."""
-        ends = zip(("interquartile_mean", "low", "high"), self.interquartile_mean(shot), strict=True)
-        return {name: None if math.isnan(value) else value for name, value in ends}
+
+def scores_of(rollouts: Sequence[Rollout]) -> Scores:
+    """The scores of a rollout of every shot."""
+
+    def stacked(measured: Callable[[Rollout], Any]) -> Array:
+        return np.stack([measured(rollout).double().cpu().numpy() for rollout in rollouts])
+
+    return Scores(
+        returns=stacked(Rollout.episode_return),
+        success=stacked(Rollout.episode_success),
+        success_at_end=stacked(lambda rollout: (rollout.success & rollout.done & rollout.first_episode()).any(dim=-1)),
+        episodes=stacked(lambda rollout: rollout.done.sum(dim=-1)),
+        diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
+    )
+
+
+def joined(parts: Sequence[Scores], axis: int) -> Scores:
+    """Scores one after the other along an axis: 0 of shots, 1 of tasks, 2 of worlds."""
+
+    def along(name: str) -> Array:
+        return np.concatenate([vars(part)[name] for part in parts], axis=axis)
+
+    return Scores(
+        returns=along("returns"),
+        success=along("success"),
+        success_at_end=along("success_at_end"),
+        episodes=along("episodes"),
+        diverged=sum(part.diverged for part in parts),
+    )
 
 
 @dataclass(frozen=True)
@@ -67,6 +96,10 @@ class Report:
     """Random actions on the same tasks; there is one shot. `[1, task, world]`"""
     has_success: bool
     """Whether the suite's objective has a success condition."""
+    names: tuple[str, ...] = ()
+    """Which task each is a goal of, where a suite has several goals of each task. `[task]`"""
+    protocol: str = ""
+    """The protocol that was followed, by its versioned name; none where shots and worlds were chosen freely."""
 
     def summary(self) -> list[dict[str, Any]]:
         """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
@@ -77,73 +110,175 @@ class Report:
         known = reference.find(self.suite_hash) if self.split == "test" else None
         if known is not None and known.tasks != len(self.tasks):
             known = None
-        rows = []
+        rows: list[dict[str, Any]] = []
         for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
             row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
-                row[name] = {
-                    **scores.interval(shot),
-                    "mean": float(scores.returns[shot].mean()),
-                    "success": float(scores.success[shot].mean()) if self.has_success else None,
-                }
+                row[name] = self.interval(scores, shot) | {"mean": float(scores.returns[shot].mean())}
+                row[name] |= self.successes(scores, shot)
             if known is not None:
                 row["gap_closed"] = known.gap_closed(row["mean_action"]["interquartile_mean"])
             rows.append(row)
         return rows
 
-    def save(self, folder: Path) -> None:
-        """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world.
+    def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Interquartile mean of the returns after a shot and its interval, for JSON: no interval is None."""
+        found = interquartile_mean(self._strata(scores.returns[shot]))
+        return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
 
-        A policy's manifest lists them from then on.
+    def by_name(self) -> list[dict[str, Any]]:
+        """Of each task that has several goals: how many, and after each shot the means over its goals."""
+        rows = []
+        for name in dict.fromkeys(self.names):
+            where = self._goals_of(name)
+            shots = [
+                {kind: _means(scores, shot, where) for kind, scores in self._kinds()}
+                for shot in range(len(self.episodes_seen))
+            ]
+            rows.append({"task": name, "goals": len(where), "shots": shots})
+        return rows
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world; returns their paths.
+
+        Where tasks have several goals, also `goals.csv` and `names.csv`, with means over the episodes of each goal and
+        over the goals of each task. A policy's manifest lists them from then on.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        resampled = "goals" if self.names else "worlds"
         described = {
             "suite": self.suite,
             "suite_hash": self.suite_hash,
             "split": self.split,
+            "protocol": self.protocol or None,
             "learner": self.learner,
             "policy": self.policy,
             "seed": self.seed,
             "tasks": len(self.tasks),
             "worlds": self.exploring.returns.shape[2],
-            "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the worlds of each task",
-            "random": self.random.interval(0),
+            "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the {resampled} of each task",
+            "random": self.interval(self.random, 0) | self.successes(self.random, 0),
             "diverged": self.mean_action.diverged + self.exploring.diverged,
             "shots": self.summary(),
         }
+        if self.names:
+            described["by_name"] = self.by_name()
         described = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
-        sealed.put(folder, {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._table()})
+        texts = {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._episodes_table()}
+        if self.names:
+            texts |= {"goals.csv": self._goals_table(), "names.csv": self._names_table()}
+        sealed.put(folder, texts)
+        return [folder / name for name in texts]
 
-    def _table(self) -> str:
+    def _kinds(self) -> tuple[tuple[str, Scores], ...]:
+        return (("mean_action", self.mean_action), ("exploring", self.exploring))
+
+    def _goals_of(self, name: str) -> list[int]:
+        return [task for task, other in enumerate(self.names) if other == name]
+
+    def _strata(self, values: Array) -> list[Array]:
+        """What is resampled apart: the worlds of each task, or the goals of each task with several. `[task, world]`"""
+        if not self.names:
+            return list(values)
+        each = values.mean(axis=1)
+        return [each[self._goals_of(name)] for name in dict.fromkeys(self.names)]
+
+    def successes(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Share of episodes that succeeded at any step, its interval, and the share at the last step."""
+        keys = ("success", "success_low", "success_high", "success_at_end")
+        if not self.has_success:
+            return dict.fromkeys(keys)
+        found = mean(self._strata(scores.success[shot]))
+        return dict(zip(keys, map(_told, (*found, float(scores.success_at_end[shot].mean()))), strict=True))
+
+    def _episodes_table(self) -> str:
         """A row per task, shot and world, as comma-separated values."""
-        table = io.StringIO(newline="")
-        writer = csv.writer(table)
-        writer.writerow(("acting", "shot", "task", "parameters", "world", "return", "success"))
-        for name, scores in (("mean action", self.mean_action), ("exploring", self.exploring)):
+        rows = []
+        for name, scores in self._kinds():
             for place in np.ndindex(scores.returns.shape):
                 shot, task, world = place
-                success = int(scores.success[place]) if self.has_success else ""
-                writer.writerow((name, shot, task, self.tasks[task], world, scores.returns[place], success))
-        return table.getvalue()
+                won = (int(scores.success[place]), int(scores.success_at_end[place])) if self.has_success else ("", "")
+                rows.append((name.replace("_", " "), shot, task, self.tasks[task], world, scores.returns[place], *won))
+        return _lines("acting,shot,task,parameters,world,return,success,success_at_end", rows)
+
+    def _goals_table(self) -> str:
+        """A row per shot and goal: means over its episodes."""
+        goal = [self._goals_of(name).index(task) for task, name in enumerate(self.names)]
+        rows = [
+            (kind.replace("_", " "), shot, name, goal[task], *_means(scores, shot, [task]).values())
+            for kind, scores in self._kinds()
+            for shot in range(len(scores.returns))
+            for task, name in enumerate(self.names)
+        ]
+        return _lines("acting,shot,name,goal,return,success,success_at_end", rows)
+
+    def _names_table(self) -> str:
+        """A row per shot and task: means over its goals."""
+        rows = [
+            (kind.replace("_", " "), shot, row["task"], row["goals"], *found[kind].values())
+            for row in self.by_name()
+            for shot, found in enumerate(row["shots"])
+            for kind in found
+        ]
+        return _lines("acting,shot,name,goals,return,success,success_at_end", rows)
 
 
-def interquartile_mean(values: Array, *, together: bool = False) -> tuple[float, float, float]:
+def _means(scores: Scores, shot: int, tasks: list[int]) -> dict[str, float]:
+    return {
+        "return": float(scores.returns[shot, tasks].mean()),
+        "success": float(scores.success[shot, tasks].mean()),
+        "success_at_end": float(scores.success_at_end[shot, tasks].mean()),
+    }
+
+
+def _lines(header: str, rows: Sequence[Sequence[Any]]) -> str:
+    """Comma-separated values."""
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows((header.split(","), *rows))
+    return table.getvalue()
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tuple[float, float, float]:
     """Interquartile mean over all entries, and its stratified bootstrap interval: worlds resampled within each task.
 
     Args:
-        values: `[task, world]`
+        values: `[task, world]`, or a row of its own length for each task.
         together: Resample the same worlds for all tasks: for columns that are one draw each, as a training seed is.
     Returns: The mean of the middle half, and the interval's ends; both NaN where there is but one world.
     Source: Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
     """
     from scipy import stats  # takes more than a second to load
 
-    def middle(*tasks: Array, axis: int = -1) -> Any:
-        return stats.trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis)
+    return _bootstrapped(lambda all_, axis: stats.trim_mean(all_, 0.25, axis=axis), values, together)
 
-    if values.shape[1] < 2:
+
+def mean(values: Sequence[Array]) -> tuple[float, float, float]:
+    """Mean over all entries, and its stratified bootstrap interval.
+
+    A share of successes is a mean: the middle half of outcomes that are 0 or 1 would call 25 % nothing.
+
+    Args:
+        values: `[task, world]`, or a row of its own length for each task.
+    """
+    return _bootstrapped(lambda all_, axis: np.mean(all_, axis=axis), values, False)
+
+
+def _bootstrapped(
+    statistic: Callable[[Array, int], Any], values: Sequence[Array], together: bool
+) -> tuple[float, float, float]:
+    """A statistic over all entries, and its stratified bootstrap interval."""
+    from scipy import stats
+
+    def middle(*tasks: Array, axis: int = -1) -> Any:
+        return statistic(np.concatenate(tasks, axis=axis), axis)
+
+    if min(len(task) for task in values) < 2:
         return float(middle(*values)), float("nan"), float("nan")
-    if np.ptp(values, axis=1).max() == 0:  # nothing to resample
+    if max(np.ptp(task) for task in values) == 0:  # nothing to resample
         return float(middle(*values)), float(middle(*values)), float(middle(*values))
     found = stats.bootstrap(
         tuple(values),
