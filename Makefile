@@ -1,11 +1,13 @@
-# make demo | test | test-all | check | torture | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-gpu | bench-gpu | check | torture | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := runs/demo
+GPU := .venv-gpu
+GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all check torture bench results build clean
+.PHONY: demo test test-all test-gpu bench-gpu check torture bench results build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -37,6 +39,21 @@ test: $(VENV)/dev
 
 test-all: $(VENV)/dev
 	@$(BIN)/python -m pytest -m 'slow or not slow'
+
+# MuJoCo Warp needs a later MuJoCo than Meta-World's, so the engine for GPUs has packages of its own.
+$(GPU)/stamp: pyproject.toml constraints-gpu.txt
+	@test -x $(GPU)/bin/python || { echo "making $(GPU)"; $(PYTHON) -m venv $(GPU); }
+	@echo "installing robometa with the gpu extra"
+	@$(GPU_PIP) torch && $(GPU_PIP) --editable '.[gpu]' pytest pytest-timeout
+	@touch $@
+
+# The first run compiles the simulator's kernels, which takes minutes.
+test-gpu: $(GPU)/stamp
+	@$(GPU)/bin/python -m pytest tests/test_warp_engine.py tests/test_engine.py tests/test_contract.py tests/test_device.py
+
+# On a machine with a GPU, under eight minutes: writes runs/gpu/gpu.json. WHAT=--rehearse tries it out on processors.
+bench-gpu: $(GPU)/stamp
+	@$(GPU)/bin/python -m bench.gpu runs/gpu $(WHAT)
 
 check: $(VENV)/dev
 	@$(BIN)/ruff check .

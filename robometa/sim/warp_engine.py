@@ -22,6 +22,9 @@ from robometa.sim.warp_models import DeviceModel, capacity, supported
 from robometa.sim.warp_worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
 from robometa.suites import Suite, Task
 
+WARNINGS = 30
+"""From which level on Warp speaks: not of every kernel that it loads."""
+
 
 class WarpEngine:
     """Steps `tasks` x `worlds` simulations of a suite's robot on a GPU, or slowly on Warp's CPU device for tests.
@@ -58,6 +61,7 @@ class WarpEngine:
         self.threads, self.room = 1, room
         self.robot = suite.robot
         self.device = torch.empty(0, device=device).device  # with its index
+        warp.config.log_level = WARNINGS
         warp.init()
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
