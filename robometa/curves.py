@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ class Curves:
         """Begins a file of curves."""
         from torch.utils.tensorboard import SummaryWriter
 
+        self._excepthook, threading.excepthook = threading.excepthook, self._in_thread
         try:
             self._writer = SummaryWriter(str(self._folder), purge_step=self._first)
         except OSError as error:
@@ -37,12 +39,18 @@ class Curves:
 
     def __exit__(self, *raised: object) -> None:
         """Writes what is left."""
-        if self._writer is None:
-            return
         try:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
         except OSError as error:
             self._end(error)
+        finally:
+            threading.excepthook = self._excepthook
+
+    def _in_thread(self, raised: threading.ExceptHookArgs) -> None:
+        """TensorBoard writes in a thread: what the disk refuses there is raised again here, and told then."""
+        if not issubclass(raised.exc_type, OSError):
+            self._excepthook(raised)
 
     def _end(self, error: OSError) -> None:
         self._writer = None

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,11 +35,18 @@ def short(tmp_path_factory):
     """What the short form found, by part."""
     path = tmp_path_factory.mktemp("torture") / "reliability.json"
     words = [sys.executable, "-m", "torture", "--short", "--json", str(path)]
-    done = subprocess.run(words, cwd=HOUSE, capture_output=True, text=True, timeout=290, check=False)
+    done = subprocess.run(words, cwd=HOUSE, capture_output=True, text=True, timeout=880, check=False)
     assert path.exists(), done.stdout + done.stderr
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def test_the_page_names_tests_that_are_there():
+    named = re.findall(r"`(tests/\w+\.py)`", (HOUSE / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 8
+    assert not [name for name in named if not (HOUSE / name).is_file()]
+
+
+@pytest.mark.timeout(900)  # a minute of work, but machines may be busy
 @pytest.mark.parametrize("part", LEAST)
 def test_the_short_form_breaks_nothing(short, part):
     assert not short[part]["failed"], "\n".join(short[part]["failed"])
