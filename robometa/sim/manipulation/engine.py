@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from typing import Any
 
 import mujoco
@@ -18,7 +18,7 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.parallel import processors
 from robometa.sim.manipulation.fallback import Fallback
-from robometa.sim.manipulation.group import Group, Model
+from robometa.sim.manipulation.group import Group
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards import MANIPULATIONS
 from robometa.sim.manipulation.upstream import CURRENT, STATE, state_of, template
@@ -27,6 +27,8 @@ from robometa.suites import Suite, Task
 
 Array = NDArray[Any]
 
+PIECE, MOST_PIECES = 16, 4
+"""Fewest worlds of a piece, and most pieces of a task name."""
 SEEN = 2 * CURRENT + 3
 """Numbers of an observation: now, the step before, the goal."""
 
@@ -61,8 +63,7 @@ class ManipulationEngine:
         if suite.benchmark is None:
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
         self._reward, self._goal_visible = suite.benchmark.reward, suite.benchmark.goal_visible
-        self._groups: dict[str, Group] = {}
-        self._models: dict[tuple[str, int], Model] = {}
+        self._groups: dict[str, list[Group]] = {}
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         count = tasks * worlds
         self._target = np.zeros((count, 3))
@@ -70,6 +71,7 @@ class ManipulationEngine:
         """What the policy sees, in double precision. `[task * world, 39]`"""
         self.paid = np.zeros(count)
         """The last step's rewards, in double precision. `[task * world]`"""
+        self._reached = np.zeros(count, dtype=bool)
         self._first = np.zeros((count, 3))
         self._steps = np.zeros(count, dtype=np.int64)
         self._episodes = np.zeros(count, dtype=np.int64)
@@ -83,58 +85,47 @@ class ManipulationEngine:
         self.assigned = tuple(tasks)
         names = np.repeat([task.objective for task in self.assigned], self.worlds)
         held = list(dict.fromkeys(names.tolist()))
-        for name in held:
-            worlds = np.flatnonzero(names == name)
-            group = self._group(name)
-            starts = [self._start(name, self.assigned[world // self.worlds]) for world in worlds]
-            group.hold(starts, worlds)
-        for name in [name for name in self._groups if name not in held]:
-            self._groups[name].hold([], np.empty(0, dtype=np.int64))
-        if sum(group.simulations for group in self._groups.values()) > 2 * self.tasks * self.worlds:
-            for group in self._groups.values():
+        self._load(held)
+        pieces = [
+            (name, place, worlds) for name in held for place, worlds in enumerate(cut(np.flatnonzero(names == name)))
+        ]
+        self._held = [self._group(name, place) for name, place, _ in pieces]
+        for group in set(itertools.chain(*self._groups.values())) - set(self._held):
+            group.hold([], np.empty(0, dtype=np.int64))
+        for group, (name, _, worlds) in zip(self._held, pieces, strict=True):
+            group.hold([self._start(name, self.assigned[world // self.worlds]) for world in worlds], worlds)
+        if sum(group.simulations for group in itertools.chain(*self._groups.values())) > 2 * len(names):
+            for group in itertools.chain(*self._groups.values()):
                 group.drop_spares()
-        self._held = [self._groups[name] for name in held]
+        self._held.sort(key=lambda group: -len(group.worlds))  # threads take the largest first
         self._low, self._high = np.zeros_like(self.seen), np.zeros_like(self.seen)
         self._reach = np.zeros((2, *self._target.shape))
         self._scale = np.zeros((len(names), 1), dtype=np.float32)
+        self._control_step = np.zeros(len(names))
         for group in self._held:
-            self._low[group.worlds], self._high[group.worlds] = group.template.bounds(self._goal_visible)
-            self._reach[0, group.worlds], self._reach[1, group.worlds] = group.template.low, group.template.high
-            self._scale[group.worlds] = group.template.scale
-            if self._goal_visible:
-                self.seen[group.worlds, 2 * CURRENT :] = group.constants["goal"]
-        self._share_out()
+            template = group.template
+            self._low[group.worlds], self._high[group.worlds] = template.bounds(self._goal_visible)
+            self._reach[0, group.worlds], self._reach[1, group.worlds] = template.low, template.high
+            self._scale[group.worlds] = template.scale
+            self._control_step[group.worlds] = template.frame_skip * template.model.opt.timestep
 
-    def _group(self, name: str) -> Group:
-        if name not in self._groups:
-            fallback = self._reward != "v2" or name not in MANIPULATIONS
-            found = template(name, self._reward)
-            self._groups[name] = Fallback(found) if fallback else Group(found, MANIPULATIONS[name].contacts)
-        return self._groups[name]
+    def _load(self, names: Sequence[str]) -> None:
+        """Loads the models of these tasks; MuJoCo compiles them side by side."""
+        if self._pool is not None:
+            list(self._pool.map(lambda name: template(name, self._reward), names))
+
+    def _group(self, name: str, place: int) -> Group:
+        """The group of a task's so-manieth piece."""
+        groups = self._groups.setdefault(name, [])
+        if place == len(groups):
+            loaded = template(name, self._reward)
+            ours = self._reward == "v2" and name in MANIPULATIONS
+            groups.append(Group(loaded, MANIPULATIONS[name].contacts) if ours else Fallback(loaded))
+        return groups[place]
 
     def _start(self, name: str, task: Task) -> Any:
         remembers = MANIPULATIONS[name].remembers if self._reward == "v2" and name in MANIPULATIONS else {}
         return template(name, self._reward).start(dict(task.parameters)["goal"], dict(remembers))
-
-    def _share_out(self) -> None:
-        """Cuts the worlds into as many equal pieces as there are threads, each of whole groups where it can."""
-        count = self.tasks * self.worlds
-        bounds = [round(count * thread / self.threads) for thread in range(self.threads + 1)]
-        self._pieces: list[list[tuple[Group, Model, int, int]]] = [[] for _ in range(self.threads)]
-        place = 0
-        for group in self._held:
-            size = len(group.worlds)
-            for thread, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-                first, last = max(low - place, 0), min(high - place, size)
-                if first < last:
-                    self._pieces[thread].append((group, self._model(group, thread), first, last))
-            place += size
-
-    def _model(self, group: Group, thread: int) -> Model:
-        key = (group.template.name, thread)
-        if key not in self._models:
-            self._models[key] = Model(copy(group.template.model))
-        return self._models[key]
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world. `[task, world, obs]`"""
@@ -149,28 +140,25 @@ class ManipulationEngine:
         sound = wanted.isfinite().all(dim=1).numpy()
         wanted = wanted.nan_to_num(0.0, 0.0, 0.0).clamp(-1.0, 1.0)
         before = self._times()
-        acted = wanted.numpy()
-        self._advance(acted)
-        reward, success = self._judge(acted)
+        self._advance(wanted.numpy())
         elapsed = self._times() - before
-        diverged = ~(sound & self._finite() & (np.abs(elapsed - self._control_steps()) < 1e-6))
+        diverged = ~(sound & self._finite() & (np.abs(elapsed - self._control_step) < 1e-6))
         self._steps += 1
         terminated, truncated = diverged, (self._steps >= self.horizon) & ~diverged
         if diverged.any():
             self.divergences += int(diverged.sum())
-            reward[diverged], success[diverged] = 0.0, False
+            self.paid[diverged], self._reached[diverged] = 0.0, False
             self.seen[diverged] = np.nan_to_num(self.seen[diverged], nan=0.0, posinf=0.0, neginf=0.0)
         next_obs = torch.from_numpy(self.seen).float()
         obs, ended = next_obs, terminated | truncated
         if ended.any():
             self._restart(ended)
             obs = torch.from_numpy(self.seen).float()
-        self.paid = reward
-        flags = (torch.from_numpy(flag.copy()) for flag in (terminated, truncated, success, diverged))
+        flags = (torch.from_numpy(flag.copy()) for flag in (terminated, truncated, self._reached, diverged))
         return Outcome(
             self._by_task(obs),
             self._by_task(next_obs),
-            self._by_task(torch.from_numpy(reward).float()),
+            self._by_task(torch.from_numpy(self.paid).float()),
             *(self._by_task(flag) for flag in flags),
         )
 
@@ -184,39 +172,29 @@ class ManipulationEngine:
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _advance(self, action: Array) -> None:
-        """One control step of every world. `[task * world, action]`, float32"""
+        """One control step of every world, and what it led to. `[task * world, action]`, float32"""
         self._target = np.clip(self._target + action[:, :3] * self._scale, *self._reach)
         control = np.stack((action[:, 3], -action[:, 3]), axis=1)
-        inputs = {group.template.name: (self._target[group.worlds], control[group.worlds]) for group in self._held}
 
-        def run(piece: list[tuple[Group, Model, int, int]]) -> None:
-            for group, model, first, last in piece:
-                group.advance(model, first, last, *inputs[group.template.name])
+        def run(group: Group) -> None:
+            group.advance(self._target[group.worlds], control[group.worlds])
+            self._judge(group, action[group.worlds])
 
-        if self._pool is None:
-            run(self._pieces[0])
-        else:
-            list(self._pool.map(run, self._pieces))
+        list(map(run, self._held) if self._pool is None else self._pool.map(run, self._held))
 
-    def _judge(self, action: Array) -> tuple[Array, Array]:
-        """Sees what the step led to, and returns its reward and success. `[task * world]`, `[task * world]`"""
-        exact = action.astype(np.float64)
-        reward, success = np.zeros(len(self._steps)), np.zeros(len(self._steps), dtype=bool)
-        for group in self._held:
-            worlds, current = group.worlds, group.observe()
-            seen = np.concatenate((current, group.current, self._goal(group)), axis=1)
-            group.current = current
-            self.seen[worlds] = np.clip(seen, self._low[worlds], self._high[worlds])
-        fresh = self._steps == 0
+    def _judge(self, group: Group, action: Array) -> None:
+        """Sees what a step of a group led to, and notes its reward and success. `[world, action]`"""
+        worlds, current = group.worlds, group.observe()
+        seen = np.concatenate((current, group.current, self._goal(group)), axis=1)
+        group.current = current
+        self.seen[worlds] = seen = np.clip(seen, self._low[worlds], self._high[worlds])
+        fresh = worlds[self._steps[worlds] == 0]
         self._first[fresh] = self.seen[fresh, 4:7]
-        for group in self._held:
-            worlds = group.worlds
-            if isinstance(group, Fallback):
-                reward[worlds], success[worlds] = group.judge(self.seen[worlds], action[worlds])
-                continue
-            quantity = Quantities(group, self.seen[worlds], exact[worlds], self._first[worlds])
-            reward[worlds], success[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
-        return reward, success
+        if isinstance(group, Fallback):
+            self.paid[worlds], self._reached[worlds] = group.judge(seen, action)
+        else:
+            quantity = Quantities(group, seen, action.astype(np.float64), self._first[worlds])
+            self.paid[worlds], self._reached[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
 
     def _goal(self, group: Group) -> Array:
         goal = group.constants["goal"]
@@ -227,12 +205,6 @@ class ManipulationEngine:
         for group in self._held:
             times[group.worlds] = group.time
         return times
-
-    def _control_steps(self) -> Array:
-        steps = np.empty(len(self._steps))
-        for group in self._held:
-            steps[group.worlds] = group.template.frame_skip * group.model.opt.timestep
-        return steps
 
     def _finite(self) -> Array:
         """Which worlds have no place that is not a number. `[task * world]`, bool"""
@@ -283,3 +255,12 @@ class ManipulationEngine:
         self.seen[:], self._first[:] = sensors[:, CURRENT : CURRENT + SEEN], sensors[:, CURRENT + SEEN :]
         self._steps[:], self._episodes[:] = state.steps.flatten(), state.episodes.flatten()
         self._noise = state.noise
+
+
+def cut(worlds: Array) -> list[Array]:
+    """The worlds of a task name in pieces that threads take in turn: the same ones however many threads there are.
+
+    Every piece has a model of its own, 20 MiB, so there are few.
+    """
+    count = max(1, min(MOST_PIECES, len(worlds) // PIECE))
+    return np.array_split(worlds, count)

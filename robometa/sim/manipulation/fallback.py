@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa.sim.manipulation.group import Group, Model
+from robometa.sim.manipulation.group import Group
 from robometa.sim.manipulation.upstream import Start, Template, reset
 
 Array = NDArray[Any]
@@ -21,25 +20,23 @@ class Fallback(Group):
     def __init__(self, template: Template) -> None:
         """Holds no world yet."""
         super().__init__(template, contacts=False)  # its reward looks for itself
-        self._looked_at = Model(copy(template.model))
 
     def hold(self, starts: Sequence[Start], worlds: Array) -> None:
         """Takes worlds in: how the episodes of each begin, and which worlds of the engine they are. `[world]`"""
         super().hold(starts, worlds)
-        self._shells = [self.template.shell(data) for data in self.datas]
+        self._shells = [self.template.shell(self.model, data) for data in self.datas]
 
     def begin(self, index: int) -> None:
         """Starts an episode in one of the worlds, by upstream's own reset: its reward looks at what that leaves."""
-        self._shells[index].model = self._looked_at.model
+        self._set(self.starts[index])  # so that what the reset changes is what is set anyway
         reset(self._shells[index], self.starts[index].goal)
-        self._looked_at.forget()
         super().begin(index)
 
     def judge(self, seen: Array, action: Array) -> tuple[Array, Array]:
         """Reward and success of a step. `[world, 39]` and `[world, 4]` to `[world]` and `[world]`"""
         judged = []
         for start, shell, *pair in zip(self.starts, self._shells, seen, action, strict=True):
-            self._looked_at.set_to(start)
+            self._set(start)
             judged.append(shell.evaluate_state(*pair))
         return (
             np.array([reward for reward, _ in judged], dtype=np.float64),

@@ -1,8 +1,9 @@
-"""The worlds of one of the fifty tasks: their simulations, and the arrays that they are read into."""
+"""Worlds of one of the fifty tasks: their simulations, the model they share, and the arrays that they are read into."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import mujoco
@@ -32,32 +33,8 @@ SOURCES = {
 """What is read from a simulation, and MuJoCo's array of it."""
 
 
-class Model:
-    """A model that one thread steps worlds with, and the task that it is set to."""
-
-    def __init__(self, model: mujoco.MjModel) -> None:
-        """Takes the model over."""
-        self.model = model
-        self._set_to: Start | None = None
-
-    def set_to(self, start: Start) -> mujoco.MjModel:
-        """The model, changed to a task."""
-        if start is not self._set_to:
-            if self._set_to is not None and self._set_to.rows != start.rows:
-                for field, rows, values in self._set_to.loaded:
-                    getattr(self.model, field)[rows] = values
-            for field, rows, values in start.edits:
-                getattr(self.model, field)[rows] = values
-            self._set_to = start
-        return self.model
-
-    def forget(self) -> None:
-        """Somebody else has changed the model."""
-        self._set_to = None
-
-
 class Group:
-    """The worlds of one task name: one simulation each, and what is read from them after every step."""
+    """Worlds of one task name: one simulation each, a model for all of them, and what is read after every step."""
 
     def __init__(self, template: Template, contacts: bool) -> None:
         """Holds no world yet.
@@ -68,7 +45,8 @@ class Group:
         """
         self.template, self.contacts = template, contacts
         self.scene: Scene = SCENES[template.name]
-        self.model = template.model
+        self.model = copy(template.model)
+        self._set_to: Start | None = None
         self._ids: dict[tuple[str, str], int] = {}
         self._spare: list[mujoco.MjData] = []
         self.datas: list[mujoco.MjData] = []
@@ -133,23 +111,33 @@ class Group:
         mujoco.mj_setState(self.model, data, start.state, STATE)
         self.time[index], self.current[index] = data.time, start.current
 
-    def advance(self, model: Model, first: int, last: int, target: Array, control: Array) -> None:
-        """One control step of the worlds from `first` to before `last`. `[world, 3]`, `[world, actuator]`"""
-        skip = self.template.frame_skip
-        for index in range(first, last):
-            data, hand, controls, pairs = self._views[index]
-            compiled = model.set_to(self.starts[index])
+    def advance(self, target: Array, control: Array) -> None:
+        """One control step of every world. `[world, 3]`, `[world, actuator]`"""
+        skip, model = self.template.frame_skip, self.model
+        for index, (data, hand, controls, pairs) in enumerate(self._views):
+            self._set(self.starts[index])
             hand[:] = target[index]
             controls[:] = control[index]
-            mujoco.mj_step(compiled, data, nstep=skip)
+            mujoco.mj_step(model, data, nstep=skip)
             # A step leaves places as they were when its last physics step began; and what the solver of the next step
             # starts from is what it found here.
-            mujoco.mj_forward(compiled, data)
+            mujoco.mj_forward(model, data)
             for mine, theirs in pairs:
                 mine[:] = theirs
             self.time[index] = data.time
             if self.contacts:
                 self.touching[index] = self._touches(data)
+
+    def _set(self, start: Start) -> None:
+        """Changes the model to a task."""
+        if start is self._set_to:
+            return
+        if self._set_to is not None and self._set_to.rows != start.rows:
+            for field, rows, values in self._set_to.loaded:
+                getattr(self.model, field)[rows] = values
+        for field, rows, values in start.edits:
+            getattr(self.model, field)[rows] = values
+        self._set_to = start
 
     def observe(self) -> Array:
         """What the policy sees of now: the hand, how open its gripper is, and the objects. `[world, 18]`"""

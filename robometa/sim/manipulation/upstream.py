@@ -134,11 +134,11 @@ class Template:
         space = self.env.sawyer_observation_space
         return space.low, space.high
 
-    def shell(self, data: mujoco.MjData) -> Any:
+    def shell(self, model: mujoco.MjModel, data: mujoco.MjData) -> Any:
         """An environment of upstream's around a simulation of ours, for its reset and its reward."""
         shell = object.__new__(type(self.env))  # a copy would load the model again
         shell.__dict__.update(self.env.__dict__)
-        shell.data = data
+        shell.model, shell.data = model, data
         shell.init_left_pad, shell.init_right_pad = shell.get_body_com("leftpad"), shell.get_body_com("rightpad")
         return shell
 
