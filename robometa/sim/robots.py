@@ -81,7 +81,7 @@ def gymnasium_asset(name: str) -> Path:
 
 SAWYER = Robot(
     name="sawyer",
-    about="Meta-World's Sawyer arm, its hand moved by up to 1 cm along each axis a step of 0.0125 s, its gripper by effort.",
+    about="Meta-World's Sawyer arm: its hand is pulled up to 1 cm along each axis a step of 0.0125 s.",
     mjcf=Path("sawyer"),  # every task has a model of its own, in Meta-World's package
     frame_skip=5,
     observe=("arm", "objects"),
