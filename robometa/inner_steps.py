@@ -13,7 +13,7 @@ from torch.func import grad, vjp
 
 from robometa.data import Rollout, Trial
 from robometa.networks import GaussianPolicy, normal_kl
-from robometa.parallel import for_each_task
+from robometa.parallel import for_each_task, of_each_task, on_gpu
 from robometa.returns import advantages, discounted_returns, linear_baseline
 
 
@@ -133,7 +133,7 @@ def outer_gradient(
         # At ratio 1 the surrogate's gradient is that of the inner loss.
         return pull_back(grad(step.loss)(after, task.outer))[0], after
 
-    gradients, after = zip(*for_each_task(of_task, tasks), strict=True)
+    gradients, after = zip(*of_each_task(of_task, tasks), strict=True)
     return torch.stack(gradients).mean(dim=0), list(after)
 
 
@@ -166,10 +166,15 @@ def fisher_product(
     def factors(task: TaskBatches, after: Tensor) -> Callable[[Tensor], Tensor]:
         return _task_product(step, start, task, after, stride, rate)
 
-    products = for_each_task(factors, tasks, adapted)
+    # For all tasks in one go, what a product needs is computed anew each time: it cannot leave the vectorised function.
+    at_once = on_gpu(start)
+    products = [] if at_once else for_each_task(factors, tasks, adapted)
 
     def product(vector: Tensor) -> Tensor:
-        moved = for_each_task(lambda of_task: of_task(vector), products)
+        if at_once:
+            moved = of_each_task(lambda task, after: factors(task, after)(vector), tasks, adapted)
+        else:
+            moved = for_each_task(lambda of_task: of_task(vector), products)
         return torch.stack(moved).mean(dim=0) + damping * vector
 
     return product
@@ -231,7 +236,7 @@ def surrogate_change(
         gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
         return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
 
-    improvement, divergence = torch.stack(for_each_task(of_task, tasks, before)).mean(dim=0)
+    improvement, divergence = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0)
     return float(improvement), float(divergence)
 
 

@@ -21,7 +21,7 @@ from robometa.inner_steps import (
 )
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
-from robometa.parallel import for_each_task
+from robometa.parallel import of_each_task
 from robometa.trust_region import line_search, trust_region_step
 
 
@@ -126,7 +126,7 @@ class MamlTrpo:
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
-        return torch.stack(for_each_task(self._adapted, adaptation, shots))
+        return torch.stack(of_each_task(self._adapted, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""

@@ -21,7 +21,7 @@ from robometa.inner_steps import (
 )
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
-from robometa.parallel import for_each_task
+from robometa.parallel import of_each_task
 from robometa.trust_region import line_search, trust_region_step
 
 
@@ -120,7 +120,7 @@ class MetaSgd:
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
-        return torch.stack(for_each_task(lambda row, shot: self.step.after(row, shot, self.rate), adaptation, shots))
+        return torch.stack(of_each_task(lambda row, shot: self.step.after(row, shot, self.rate), adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on start and step sizes, differentiating through the inner steps."""

@@ -15,7 +15,7 @@ from robometa.inner_steps import Batch, InnerStep, TaskBatches, likelihood_ratio
 from robometa.learners.state import load_optimiser, optimiser_state
 from robometa.networks import GaussianPolicy, normal_kl
 from robometa.noise import Noise
-from robometa.parallel import for_each_task
+from robometa.parallel import for_each_task, of_each_task
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class ProMp:
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
-        return torch.stack(for_each_task(self.step.after, adaptation, shots))
+        return torch.stack(of_each_task(self.step.after, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Some gradient steps on the clipped surrogate after the inner steps, differentiating through them."""

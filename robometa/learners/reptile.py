@@ -14,7 +14,7 @@ from robometa.inner_steps import InnerStep, rollout_batches, trial_batches
 from robometa.learners.state import load_optimiser, optimiser_state
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
-from robometa.parallel import for_each_task
+from robometa.parallel import of_each_task
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Reptile:
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
-        return torch.stack(for_each_task(self.step.after, adaptation, shots))
+        return torch.stack(of_each_task(self.step.after, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Moves the start towards where one policy-gradient step on each rollout takes it, mean over tasks."""
         tasks = trial_batches(trial, *self._estimator())
-        adapted = for_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
+        adapted = of_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
         way = torch.stack(adapted).mean(dim=0) - self.parameters
         self.parameters.grad = -way
         self.optimiser.step()
