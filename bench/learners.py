@@ -20,10 +20,10 @@ from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
 from robometa.learners.rl2 import Config as Rl2Config
 from robometa.learners.rl2 import Rl2
+from robometa.loop import task_batch
 from robometa.noise import Noise
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
-from robometa.loop import task_batch
 from robometa.trial import run_trial
 
 
