@@ -9,6 +9,8 @@ from robometa.sim.manipulation.shaping import above, both, caged, distance, funn
 
 HANDLE = 0.02
 """Length of a wrench's handle, m."""
+ALIGNED = 0.01
+"""A ring this far aside of its peg, m, may be lowered on it."""
 CLOSED = 0.08
 """A lid is on its box within this, m."""
 
@@ -45,10 +47,9 @@ def _assemble(quantity: Quantities) -> tuple[Array, Array]:
     ring, goal = quantity.site("RoundNut"), quantity["goal"]
     height, aside = ring[:, 2], distance(goal[:, :2], ring[:, :2])
     success = (aside < 0.02) & (goal[:, 2] > height)
-    neck = 0.01 * (1 + as_number(success))  # once over the peg, it need not be aligned as well
-    floor = funnel(aside, neck, 0.02, 0.2)
+    floor = funnel(aside, ALIGNED, 0.02, 0.2)
     off = (aside**2 + (3 * (floor - height)) ** 2) ** 0.5
-    lifted = (height > 0.02) | (aside < neck)
+    lifted = (height > 0.02) | (aside < ALIGNED)
     in_place = 0.1 * as_number(lifted) + 0.9 * near(off, 0.0, 0.02, 0.4)
     reward = (2 * _wrench_held(quantity, "medium") + 6 * in_place) * _level(quantity, 0.4)
     return where(success, 10.0, reward), success
