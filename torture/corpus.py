@@ -31,6 +31,8 @@ class Case:
     make: Callable[[Path], object]
     """Spoils what stands in a folder: `run`, a finished training, with its policy and checkpoints."""
     commands: Commands
+    may_go_on: bool = False
+    """Going on without it is as good an answer: lines of a table that were cut short are told and passed over."""
 
 
 def of_policy(files: Path) -> list[list[str]]:
@@ -114,7 +116,9 @@ def _pickles() -> Iterator[Case]:
         for place in ("policy/tensors.safetensors", "policy/manifest.json"):
             yield Case(f"{kind} as {place}", lambda files, put=put, place=place: put(files, place), of_policy)
         yield Case(f"{kind} as run.json", lambda files, put=put: put(files, "run.json"), of_run)
-        yield Case(f"{kind} as metrics.jsonl", lambda files, put=put: put(files, "metrics.jsonl"), of_run)
+        yield Case(
+            f"{kind} as metrics.jsonl", lambda files, put=put: put(files, "metrics.jsonl"), of_run, may_go_on=True
+        )
         yield Case(f"{kind} as all checkpoints", lambda files, put=put: _in_checkpoints(files, put), of_run)
         for ending in ("zip", "pkl", "pt", "pth", "ckpt", "npz", "npy", "joblib", "safetensors", "json", "py"):
             name = f"policy.{ending}"

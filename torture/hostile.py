@@ -61,7 +61,7 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
             "something was executed": (box / "executed").exists(),
             "something was written outside": _listing(box, places) != listed,
             f"it took {used // 1024} MiB": used > MEMORY,
-            f"exit code {code}: {said[-400:]!r}": code != MISTAKE,
+            f"exit code {code}: {said[-400:]!r}": code not in ((0, MISTAKE) if case.may_go_on else (MISTAKE,)),
             f"no message: {said[-400:]!r}": code == MISTAKE and "error: " not in said,
             "a traceback": "Traceback" in said,
             f"a message of {len(message)} characters: {message[:200]!r}": len(message) > LONGEST,
