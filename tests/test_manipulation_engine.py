@@ -159,7 +159,7 @@ def test_an_action_that_is_no_number_ends_the_episode_unpaid(tmp_path, monkeypat
 def test_a_state_that_blows_up_ends_the_episode_unpaid(tmp_path, monkeypatch, value, part):
     monkeypatch.chdir(tmp_path)
     tasks, taken = some_tasks(*NAMES), actions(12, 3)
-    engine = started(tasks)
+    engine = started(tasks, threads=2)
     run(engine, taken[:4])
     state = engine.state()
     engine.restore(state)
