@@ -77,6 +77,11 @@ class RunFolder:
 
         Raises: UserError: If this is not the folder of a run.
         """
+        path = self.path / CONFIGURATION
+        if path.exists() and (not path.is_file() or path.stat().st_size > sealed.LARGEST_MANIFEST):
+            raise UserError(f"{path} is damaged: it is no file, or has more than {sealed.LARGEST_MANIFEST} bytes")
+        if not path.is_file():  # a link that leads nowhere, too
+            raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}")
         try:
             configuration = json.loads((self.path / CONFIGURATION).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
