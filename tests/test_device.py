@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.fx.experimental._config
 from conftest import SMALL_OPTIONS, fake_rollout
 
 from robometa import learners
@@ -30,6 +31,7 @@ def elsewhere(monkeypatch):
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: numbers(self) if self.is_meta else tolist(self))
     monkeypatch.setattr(torch.optim, "Adam", partial(_unfused, torch.optim.Adam))
+    monkeypatch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True)
 
 
 def _unfused(kind, parameters, **options):
