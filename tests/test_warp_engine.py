@@ -12,6 +12,7 @@ pytest.importorskip("mujoco_warp", reason="needs the gpu extra: make test-gpu")
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
+from robometa.sim import warp_engine
 from robometa.sim.engine import CpuEngine
 from robometa.sim.revealing import RevealingEngine
 from robometa.sim.starts import BLOCK
@@ -256,7 +257,9 @@ class Asking(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["half-cheetah-velocity", "hopper-params", "humanoid-direction-2d", "ant-goal"])
+@pytest.mark.parametrize(
+    "name", ["half-cheetah-velocity", "hopper-params", "humanoid-direction-2d", "ant-goal", "rover-goal"]
+)
 def test_nothing_in_a_step_waits_for_the_device(name):
     engine = warp(name)
     engine.reset(noise())
@@ -337,3 +340,23 @@ def test_the_host_waits_for_a_late_copy_only_before_beginnings_could_run_out(mon
         assert starts._next_block * BLOCK > int(episodes.max())  # what the coming step may need is drawn
         episodes += 1
     assert 1 <= starts._copied.waits <= 40 // 3
+
+
+@pytest.mark.parametrize("name", ["half-cheetah-velocity", "humanoid-direction-2d"])
+def test_capturing_the_parts_of_a_step_changes_nothing(name, monkeypatch):
+    """Capturing tries every part once, in the middle of a rollout too: what it does to the worlds is taken back."""
+
+    def tried(work, device):
+        work()
+        return work
+
+    for maker in ("torch_graph", "warp_graph"):
+        monkeypatch.setattr(warp_engine, maker, tried)
+    plain, captured = warp(name), warp(name)
+    captured._graphs = True
+    assert torch.equal(plain.reset(noise()), captured.reset(noise()))
+    for step, action in enumerate(actions(plain, 6)):
+        captured._worlds.starts.moved = step == 3  # all must be captured anew
+        for one, other in zip(plain.step(action), captured.step(action), strict=True):
+            assert torch.equal(one, other)
+    assert plain._worlds.counts.tolist() == captured._worlds.counts.tolist()

@@ -52,7 +52,7 @@ class Quantities(dict[str, Tensor]):
         super().__init__(control=control)
         self.robot, self.layout, self.before, self.after, self.duration = robot, layout, before, after, duration
         for name, columns in layout.quantities:
-            readings = after.sensed[:, list(columns)]
+            readings = after.sensed[:, columns[0] : columns[-1] + 1]  # a sensor's readings follow each other
             self[name] = readings[:, 0] if name in ("forward_velocity", "height") else readings[:, :2]
 
     def __missing__(self, name: str) -> Tensor:
