@@ -16,6 +16,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from robometa import suites
 from robometa.errors import UserError
 from robometa.sim.gymnasium_env import SuiteEnv
+from robometa.sim.manipulation import upstream
+from robometa.sim.registration import suite_names
 
 VELOCITY = "robometa/half-cheetah-velocity-v0"
 
@@ -26,6 +28,83 @@ def test_passes_both_checks_without_a_warning(name):
     check_env(env.unwrapped)  # warnings are errors in this project's tests
     check_for_stable_baselines(env.unwrapped)
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        ({"id": "robometa/suite-v0", "suite": "ml1/push-v3", "split": "test", "task": 3}, "ml1/push-v3"),
+        ({"id": "robometa/suite-v0", "suite": "ml1/reach-v3/v1"}, "ml1/reach-v3/v1"),
+        ({"id": "robometa/ml10-v0", "split": "test", "task": 120}, "ml10"),
+        ({"id": "robometa/mt10-v0", "task": 60}, "mt10"),
+    ],
+)
+def test_meta_world_s_tasks_pass_both_checks_without_a_warning(made, name):
+    pytest.importorskip("metaworld")
+    env = gymnasium.make(**made)
+    inner = env.unwrapped
+    assert inner.suite.name == name
+    assert inner.task == inner.suite.tasks(made.get("split", "train"))[made.get("task", 0)]
+    check_env(inner)
+    check_for_stable_baselines(inner)
+    env.close()
+
+
+def test_an_episode_of_meta_world_ends_at_its_horizon_and_tells_of_success():
+    pytest.importorskip("metaworld")
+    env = gymnasium.make("robometa/suite-v0", suite="ml1/reach-v3", split="test", task=3)
+    first, _ = env.reset(seed=0)
+    assert first.shape == (39,)
+    for step in range(1, 501):
+        obs, _, terminated, truncated, told = env.step(np.array([0.1, 0.0, -0.1, 1.0], dtype=np.float32))
+        assert truncated == (step == 500)
+        assert not terminated
+        assert set(told) == {"success", "diverged"}
+    assert not np.array_equal(obs, first)
+    assert np.array_equal(env.reset(seed=1)[0], first)  # upstream's episodes of a task all begin alike
+
+
+@pytest.mark.parametrize("mode", [None, "sync"])
+def test_vectors_of_meta_world_s_tasks(mode):
+    pytest.importorskip("metaworld")
+    envs = gymnasium.make_vec("robometa/ml10-v0", num_envs=3, vectorization_mode=mode, split="test", task=7)
+    obs, _ = envs.reset(seed=0)
+    assert obs in envs.observation_space
+    assert obs.shape == (3, 39)
+    envs.action_space.seed(0)
+    obs, reward, *_ = envs.step(envs.action_space.sample())
+    assert reward.shape == (3,)
+    assert len(np.unique(obs, axis=0)) == 3
+    envs.close()
+
+
+def test_a_vector_steps_tasks_of_several_names():
+    pytest.importorskip("metaworld")
+    tasks = [0, 55, 110]
+    envs = gymnasium.make_vec("robometa/ml10-v0", num_envs=3, task=tasks, threads=1)
+    envs.reset(seed=0)
+    action = np.tile(np.array([0.3, -0.2, -0.5, 0.5], dtype=np.float32), (3, 1))
+    obs, reward, *_ = envs.step(action)
+    for world, task in enumerate(tasks):
+        env = gymnasium.make("robometa/ml10-v0", task=task)
+        env.reset(seed=0)
+        alone, paid, *_ = env.step(action[world])
+        assert np.array_equal(alone, obs[world])
+        assert paid == reward[world]
+        env.close()
+    envs.close()
+
+
+def test_without_the_extra_one_line_says_so_on_make_and_not_before(monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(upstream, "version", absent)
+    assert "robometa/ml10-v0" in gymnasium.registry
+    for make in (gymnasium.make, gymnasium.make_vec):
+        with pytest.raises(UserError, match=r"pip install 'robometa\[metaworld\]'") as error:
+            make("robometa/ml10-v0")
+        assert "\n" not in str(error.value)
 
 
 def test_the_task_is_the_one_asked_for():
@@ -152,7 +231,7 @@ def test_our_vector_begins_anew_in_the_same_step():
 def test_found_by_name_in_whichever_order_they_are_imported(program):
     check = f"{program}; print(sum(name.startswith('robometa/') for name in gymnasium.registry))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", check], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == [str(len(suites.names()) + 1)], done.stderr
+    assert done.stdout.split() == [str(len(suite_names()))], done.stderr
 
 
 @pytest.fixture

@@ -211,6 +211,5 @@ def test_an_engine_says_so_too(monkeypatch):
     from robometa.sim.engines import engine_of
 
     monkeypatch.setattr(upstream, "version", absent)
-    upstream.template.cache_clear()
     with pytest.raises(UserError, match="need the package metaworld"):
         engine_of(suites.load("ml1/reach-v3"), 1, 1)

@@ -21,7 +21,7 @@ from robometa.sim.manipulation.fallback import Fallback
 from robometa.sim.manipulation.group import Group
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards import MANIPULATIONS
-from robometa.sim.manipulation.upstream import CURRENT, STATE, state_of, template
+from robometa.sim.manipulation.upstream import CURRENT, STATE, check, state_of, template
 from robometa.sim.protocol import Outcome, SimulatorState
 from robometa.suites import Suite, Task
 
@@ -62,6 +62,8 @@ class ManipulationEngine:
         self.divergences = 0
         if suite.benchmark is None:
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
+        check()
+        mujoco.set_mju_user_warning(lambda message: None)  # of diverged worlds, into a file: they are counted here
         self._reward, self._goal_visible = suite.benchmark.reward, suite.benchmark.goal_visible
         self._groups: dict[str, list[Group]] = {}
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
