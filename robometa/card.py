@@ -39,7 +39,9 @@ TEMPLATE = """\
 {% endfor %} |
 
 {% if report %}
-Measured on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
+Measured \
+{% if report.protocol %}by protocol `{{ report.protocol }}` {% endif %}\
+on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
 {{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} (`robometa evaluate`). Return: \
 interquartile mean [95 % stratified bootstrap interval]; random actions \
 reach {{ words_of(report.interval(report.random, 0)) }}.
@@ -49,7 +51,8 @@ reach {{ words_of(report.interval(report.random, 0)) }}.
 {% for row in report.summary() %}| {{ row.shot or "before" }} | {{ "%g" % row.episodes_seen }} | \
 {{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
 {{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
-{% endfor %}
+{% endfor %}\
+{{ successes }}
 {% elif merged %}
 Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
 
@@ -95,14 +98,47 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
         about=entry.about,
         paper=entry.paper,
         suite=suite,
-        suite_file=suite.name if suite.name in suites.names() else suite.path.name,
+        suite_file=suite.name if suite.name in suites.names() or _is_benchmark(suite) else suite.path.name,
         training=training,
         merged=training.get("merged"),
         options=options,
         command=command,
         report=report,
+        successes=_successes(report) if report is not None and report.names else "",
         words_of=words_of,
     )
+
+
+def _successes(report: Any) -> str:
+    """How often the goals of each task were reached, as a table."""
+    summary = report.summary()
+    shots = [f"after {row['episodes_seen']:g} episodes | at the end" for row in summary[1:]]
+    lines = [
+        f"\nSuccess of mean actions at any step of an episode and at its last, means over {len(report.names)} goals:\n",
+        " | ".join(("| task | goals", "before | at the end", *shots)) + " |",
+        "| --- " * (2 + 2 * len(summary)) + "|",
+    ]
+    for row in report.by_name():
+        found = [shot["mean_action"] for shot in row["shots"]]
+        lines.append(_shares(row["task"], row["goals"], found))
+    lines.append(_shares("all", len(report.names), [row["mean_action"] for row in summary]))
+    return "\n".join(lines) + "\n"
+
+
+def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
+    """A row of it; with intervals where there are any."""
+    cells = [name, str(goals)]
+    for shot in found:
+        share = f"{shot['success']:.1%}"
+        if shot.get("success_low") is not None:
+            share += f" [{shot['success_low']:.1%}, {shot['success_high']:.1%}]"
+        cells += [share, f"{shot['success_at_end']:.1%}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _is_benchmark(suite: Suite) -> bool:
+    """Whether it is one of the shipped suites of Meta-World's tasks."""
+    return suite.name.partition("/")[0] in suites.benchmark_names()
 
 
 def _option(name: str, value: Any) -> str:

@@ -140,4 +140,5 @@ def engine_for(
 
 def suite_reference(suite: Suite) -> str:
     """By what a suite is found again: its name if it is a shipped one, else its file."""
-    return suite.name if suite.path.parent == suites.folder().resolve() else str(suite.path)
+    shipped = suites.folder().resolve()
+    return suite.name if suite.path.parent.resolve() in (shipped, shipped / "metaworld") else str(suite.path)

@@ -163,9 +163,8 @@ def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
         threads=asked.threads,
     )
     print_report(report)
-    folder = asked.out or Path("runs") / f"{suite.name}-{asked.policy}-{asked.seed}"
-    report.save(folder)
-    print(f"written: {folder / 'report.json'}, {folder / 'tasks.csv'}")
+    folder = asked.out or Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}"
+    print("written: " + ", ".join(str(path) for path in report.save(folder)))
 
 
 def _record(asked: argparse.Namespace, rest: list[str]) -> None:

@@ -15,9 +15,9 @@ from rich.table import Table
 from robometa.parallel import processors
 
 NEEDED = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
-EXTRAS = {"metaworld": "Meta-World's arm tasks", "mujoco-warp": "simulation on a GPU"}
+EXTRAS = {"mujoco-warp": "simulation on a GPU"}
 """Packages that come with an extra, and what for."""
-EXTRA_NAMES = {"metaworld": "metaworld", "mujoco-warp": "gpu"}
+EXTRA_NAMES = {"mujoco-warp": "gpu"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def examine() -> list[Finding]:
         _gpu(),
         *_drawing(),
         _ffmpeg(),
+        _metaworld(),
         *(_extra(package, purpose) for package, purpose in EXTRAS.items()),
     ]
 
@@ -87,6 +88,21 @@ def _extra(package: str, purpose: str) -> Finding:
     if version is None:
         return Finding(name, "not installed", False, f"pip install 'robometa[{EXTRA_NAMES[package]}]'")
     return Finding(name, version, True)
+
+
+def _metaworld() -> Finding:
+    """Whether Meta-World's suites can run: they need its package and the one MuJoCo that its results belong to."""
+    from robometa.errors import UserError
+
+    name = "metaworld (Meta-World's arm tasks)"
+    version = _version("metaworld")
+    try:
+        from robometa.sim.manipulation import upstream  # loads mujoco
+
+        upstream.check()
+    except (ImportError, UserError) as error:
+        return Finding(name, f"{version}, which cannot run" if version else "not installed", False, str(error))
+    return Finding(name, f"{version}, with mujoco {upstream.MUJOCO}", True)
 
 
 def _processors() -> Finding:

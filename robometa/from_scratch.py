@@ -166,7 +166,7 @@ def _environment(suite: Suite, split: str, index: int) -> Any:
     import gymnasium
 
     reference = checkpoint.suite_reference(suite)
-    if reference == suite.name:
+    if reference == suite.name and suite.benchmark is None:
         return gymnasium.make(f"robometa/{suite.name}-v0", split=split, task=index)
     return gymnasium.make("robometa/suite-v0", suite=reference, split=split, task=index)
 

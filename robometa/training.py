@@ -62,7 +62,7 @@ def train(
     learner = learners.absolute(learner)
     options = resolve_options(suite, learner, options or {}, preset)
     trained = checkpoint.build(learner, options, suite, seed, device)
-    default = Path("runs") / f"{suite.name}-{learners.label(learner)}-{seed}"
+    default = Path("runs") / f"{suite.name.replace('/', '-')}-{learners.label(learner)}-{seed}"
     run = RunFolder(Path(folder) if folder is not None else default)
     engine = "warp" if on_warp(engine, suite) else "cpu"
     config = trained.config

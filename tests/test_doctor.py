@@ -8,6 +8,7 @@ from rich.console import Console
 from robometa import doctor
 from robometa.errors import UserError
 from robometa.sim import backends, video
+from robometa.sim.manipulation import upstream
 
 
 def told() -> tuple[int, str]:
@@ -48,6 +49,7 @@ def test_a_missing_package_stops_training(monkeypatch):
 def test_missing_extras_are_advised_by_name(monkeypatch):
     version = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in doctor.EXTRAS else version(name))
+    monkeypatch.setattr(upstream.mujoco, "__version__", "4.0.0")
     code, text = told()
     assert code == 0
     assert "pip install 'robometa[metaworld]'" in text

@@ -17,7 +17,7 @@ FLOORS = (
     # 1: suites, and the maths of learning
     {"suites", "robot_table", "networks", "returns", "trust_region", "replay", "inner_steps", "learners.state"}
     | {"normaliser", "recurrent", "beliefs", "ppo", "whole_trials", "reference", "feedforward", "sealed", "lines"}
-    | {"planning", "windows", "dynamics", "protocols"},
+    | {"planning", "windows", "dynamics", "benchmarks", "protocols"},
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet
