@@ -12,6 +12,7 @@ import torch
 from robometa import checkpoint, recording, suites
 from robometa.errors import UserError
 from robometa.recording import play, record
+from robometa.scripted import Scripted
 from robometa.sim import backends, film, staging
 from robometa.sim.models import compiled
 
@@ -37,7 +38,7 @@ def untrained(folder: Path, name: str, learner: str) -> Path:
     if learner == "maml-trpo":
         generator = torch.Generator().manual_seed(0)
         built.parameters = built.parameters + 0.3 * torch.randn(built.parameters.shape, generator=generator)
-    path = folder / f"{name}-{learner}"
+    path = folder / f"{name.replace('/', '-')}-{learner}"
     checkpoint.save_policy(path, built, learner, suite, {}, "# untrained")
     return path
 
@@ -103,6 +104,107 @@ def test_panels_start_identically_and_differ_after_adaptation(tmp_path):
     np.testing.assert_array_equal(again[2].physics, episodes[2].physics)
     other = play(learner, suite, "test", 0, 3, seed=5)
     assert not np.array_equal(other[0].physics[0], episodes[0].physics[0])
+
+
+@pytest.mark.usefixtures("meta_world")
+def test_an_expert_is_recorded_on_a_held_out_goal(tmp_path, drawing):
+    out = tmp_path / "push.gif"
+    assert record("scripted", suite=short("ml1/push-v3"), task=3, out=out, width=480, height=240) == (out,)
+    assert "gif" in says(out)
+
+
+@pytest.mark.usefixtures("meta_world")
+def test_the_arm_adapts_on_a_video(tmp_path, drawing):
+    suite = short("ml1/reach-v3")
+    policy = untrained(tmp_path, "ml1/reach-v3", "maml-trpo")
+    out = tmp_path / "reach.mp4"
+    record(policy, suite=suite, task=1, shots=2, out=out, width=640, height=240, gif=False)
+    shown = frames(out, 640, 240)
+    assert len(shown) == HORIZON / 4 + 1 + round(1.5 * 20)
+    views = [shown[:, 41:216, left : left + 202].astype(int) for left in (9, 218, 427)]
+    assert views[0].std() > 10, "there is nothing to see"
+    for view in views:
+        violet = (view[0] * [1, -2, 1]).sum(axis=-1) > 150
+        assert 20 < violet.sum() < 3000, "the goal is not drawn"
+
+
+@pytest.fixture
+def meta_world():
+    """Skips where Meta-World is not installed."""
+    pytest.importorskip("metaworld")
+
+
+@pytest.fixture
+def experts(meta_world):
+    """Tells what an expert does in an episode of a task that it solves, as a film has it."""
+
+    def told(name: str):
+        suite = suites.load(f"ml1/{name}")
+        task = suite.test[0]
+        episode = play(Scripted([task]), dataclasses.replace(suite, horizon=160), "test", 0, 0, seed=0)[0]
+        assert episode.success.any()
+        return suite, task, episode
+
+    return told
+
+
+@pytest.mark.parametrize("name", ["reach-v3", "push-v3", "door-open-v3", "peg-insert-side-v3", "faucet-open-v3"])
+def test_success_is_within_the_drawn_radius_of_what_is_measured(experts, name):
+    suite, task, episode = experts(name)
+    subject = staging.subject(suite, task)
+    away = subject.measure(episode.physics, episode.sensors)[1:]
+    np.testing.assert_array_equal(away <= subject.target.tolerance, episode.success[:-1])
+
+
+def test_a_film_of_the_arm_shows_the_goal_the_way_and_the_success(experts):
+    suite, task, episode = experts("reach-v3")
+    film_ = staging.film(suite, task, [episode], where="held-out task 0", learner="", size=(480, 240), gif=False)
+    place = ", ".join(f"{value:.2f}" for value in film_.target.values).replace("-", "\N{MINUS SIGN}")
+    assert film_.task == f"held-out task 0: reach, goal at ({place}) m"
+    assert film_.rate == pytest.approx(20)
+    panel = film_.panels[0]
+    assert panel.place.shape == (len(film_.times), 3)
+    np.testing.assert_allclose(np.linalg.norm(panel.place - film_.target.values, axis=1), panel.measure, atol=1e-12)
+    assert panel.reached[-1]
+    np.testing.assert_allclose(panel.returns[-1], episode.rewards.sum())
+    model = staging.subject(suite, task).dressed()
+    assert panel.positions.shape == (len(film_.times), model.nq)
+    assert (model.site_rgba[:, 3] == 0).all(), "upstream's own marks show"
+
+
+@pytest.mark.usefixtures("meta_world")
+@pytest.mark.parametrize("name", ["door-open-v3", "peg-insert-side-v3", "drawer-close-v3"])
+def test_the_model_to_draw_is_the_task_s(name):
+    from robometa.sim.manipulation.upstream import template
+
+    suite = suites.load(f"ml1/{name}")
+    starts = [template(name, "v2").start(dict(task.parameters)["goal"], {}) for task in suite.test[:2]]
+    models = [staging.subject(suite, task).dressed() for task in suite.test[:2]]
+    assert not np.array_equal(models[0].body_pos, models[1].body_pos)
+    for start, model in zip(starts, models, strict=True):
+        assert start.edits
+        for field, rows, values in start.edits:
+            np.testing.assert_array_equal(getattr(model, field)[rows], values)
+
+
+@pytest.mark.usefixtures("meta_world")
+@pytest.mark.parametrize("name", ["reach-v3", "push-v3", "door-open-v3", "drawer-close-v3", "basketball-v3"])
+def test_the_camera_sees_hand_object_and_goal(name):
+    suite = suites.load(f"ml1/{name}")
+    subject = staging.subject(suite, suite.test[3])
+    camera = subject.camera()
+    assert camera == subject.camera()
+    start = subject._start.state[None]
+    hand, goal = subject.place(start, start)[0], np.array(subject.target.values)
+    away = np.linalg.norm(np.stack((hand, goal)) - camera.look_at, axis=1)
+    assert away.max() < camera.distance * np.tan(np.radians(45 / 2)), "beyond the picture's edge"
+
+
+def test_experts_need_a_suite_of_meta_world_s():
+    with pytest.raises(UserError, match=r"need a suite, as in .robometa record scripted"):
+        record("scripted")
+    with pytest.raises(UserError, match="suite ant-goal has others"):
+        record("scripted", suite=suites.load("ant-goal"))
 
 
 def test_each_world_of_pearl_is_a_trial_of_its_own(tmp_path):

@@ -20,7 +20,7 @@ OTHERS = (0.45, 0.50, 0.56, 0.55)
 """Colour of the goals of other tasks."""
 MARKERS = 500
 """Room in the scene for markers."""
-TRAIL = 120
+TRAIL = 160
 """Most pieces of a trail."""
 THREAD = 0.004
 """Half the width of a trail in space, m."""
