@@ -31,7 +31,8 @@ def elsewhere(monkeypatch):
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: numbers(self) if self.is_meta else tolist(self))
     monkeypatch.setattr(torch.optim, "Adam", partial(_unfused, torch.optim.Adam))
-    monkeypatch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True)
+    with torch.fx.experimental._config.patch(meta_nonzero_assume_all_nonzero=True):
+        yield
 
 
 def _unfused(kind, parameters, **options):
