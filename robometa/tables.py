@@ -206,6 +206,8 @@ def print_report(report: Report) -> None:
         highlight=False,
     )
     if report.names:
+        told = "\nsuccess: at any step of an episode [95 % stratified bootstrap over goals], and at its last"
+        console.print(told, highlight=False)
         console.print(_successes(report, summary), highlight=False)
         console.print("\nreturn", highlight=False)
     success = report.has_success and not report.names
@@ -225,7 +227,12 @@ def print_report(report: Report) -> None:
     empty = [""] * (gap + success)
     table.add_row("random", "", "", "", words_of(report.interval(report.random, 0)), *empty)
     console.print(table, highlight=False)
-    console.print(_by_name(report) if report.names else _by_task(report), highlight=False)
+    if report.names:
+        console.print("\nmean action, means over the goals of each task: success, at end, return", highlight=False)
+        console.print(_by_name(report), highlight=False)
+    else:
+        console.print("\nmean return of each task, mean action", highlight=False)
+        console.print(_by_task(report), highlight=False)
     diverged = report.mean_action.diverged + report.exploring.diverged
     if diverged:
         console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
@@ -237,7 +244,7 @@ def _extent(report: Report) -> str:
     if not report.names:
         return f"{len(report.tasks)} tasks, {episodes} each"
     names = len(set(report.names))
-    extent = f"{names} {'task' if names == 1 else 'tasks'}, {len(report.names)} goals, {episodes} of each"
+    extent = f"{names} {'task' if names == 1 else 'tasks'}, goals: {len(report.names)}, {episodes} of each"
     return f"[bold]{report.protocol}[/bold]: {extent}" if report.protocol else extent
 
 
@@ -248,7 +255,6 @@ def _label(row: Mapping[str, Any]) -> str:
 def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
     """Shares of episodes that succeed at any step, with their intervals, and at the last."""
     table = _table("shot", "seen", "mean action", "at end", "exploring", "at end")
-    table.title = "success at any step of an episode [95 % stratified bootstrap], and at its last"
     for row in summary:
         shares = [part for kind in ("mean_action", "exploring") for part in _shares(row[kind])]
         table.add_row(_label(row), f"{row['episodes_seen']:g}", *shares)
@@ -266,8 +272,7 @@ def _shares(row: Mapping[str, Any]) -> tuple[str, str]:
 def _by_name(report: Report) -> Table:
     """Success and return of each task with several goals."""
     shots = ["before" if shot == 0 else f"after {shot}" for shot in range(len(report.episodes_seen))]
-    table = _table("task", "goals", *(f"{shot}: {what}" for shot in shots for what in ("success", "at end", "return")))
-    table.title = "\nmeans over the goals of each task, mean action"
+    table = _table("task", "goals", *(what for shot in shots for what in (shot, "at end", "return")))
     for row in report.by_name():
         found = [shot["mean_action"] for shot in row["shots"]]
         cells = [(f"{one['success']:.0%}", f"{one['success_at_end']:.0%}", f"{one['return']:.0f}") for one in found]
@@ -279,7 +284,6 @@ def _by_task(report: Report) -> Table:
     """Mean return of each task."""
     shots = range(len(report.episodes_seen))
     table = _table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in shots))
-    table.title = "\nmean return of each task, mean action"
     for index, words in enumerate(report.tasks):
         means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
         table.add_row(str(index), words, *means)
