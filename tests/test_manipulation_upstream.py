@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import copied, same_tensors
-from test_manipulation_evaluation import Watched, built
+from test_manipulation_evaluation import Watched, built, flat
 
 from robometa import suites
 from robometa.cli import main
@@ -92,6 +92,11 @@ def test_upstream_shows_and_teaches_a_learner_what_our_evaluation_does(reach, na
     adapting = HORIZON if here.pools_worlds else 2 * HORIZON  # steps in which ours adapted
     scored = there.steps[2 * HORIZON :]
     assert len(scored) == 2 * HORIZON  # two environments, three episodes of the task: two each
+    first, second = flat(there.starts[2 * HORIZON]), flat(there.starts[3 * HORIZON])
+    assert first
+    assert all(map(torch.equal, first, second))
+    for theirs, mine in zip(first, flat(here.starts[adapting]), strict=True):
+        torch.testing.assert_close(theirs, mine[:, :1] if memory else mine, rtol=1e-3, atol=1e-4)
     for episode in (scored[:HORIZON], scored[HORIZON:]):  # each from the same adaptation
         for theirs, mine in zip(episode, here.steps[adapting:], strict=True):
             seen = ("obs", "last_action", "last_reward", "last_done") if memory else ("obs",)
