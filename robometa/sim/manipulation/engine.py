@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from robometa.data import Spaces
@@ -37,15 +38,15 @@ class ManipulationEngine:
     """Steps `tasks` x `worlds` simulations of Meta-World's arm.
 
     Physics, observation and success are upstream's to the bit, rewards to 1e-9. Every world keeps a simulation of its
-    own, whose solver starts from the step before, as upstream's does; a model is shared by the worlds of a task name
-    that the same thread steps, and set to each world's task before it steps. An episode of a task always begins alike,
+    own, whose solver starts from the step before, as upstream's does; a model is shared by the worlds of a task name in
+    the same piece, and set to each world's task before it steps. An episode of a task always begins alike,
     so noise changes nothing here.
     """
 
     device = torch.device("cpu")
 
     def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
-        """Loads the models of the first tasks and starts the threads.
+        """Starts the threads; the first tasks are the suite's, until others are assigned.
 
         Args:
             suite: One of Meta-World's.
@@ -75,10 +76,11 @@ class ManipulationEngine:
         """The last step's rewards, in double precision. `[task * world]`"""
         self._reached = np.zeros(count, dtype=bool)
         self._first = np.zeros((count, 3))
+        self._current, self._goal = np.zeros((count, CURRENT)), np.zeros((count, 3))
         self._steps = np.zeros(count, dtype=np.int64)
         self._episodes = np.zeros(count, dtype=np.int64)
         self._noise = Noise(0, (), tasks, worlds)
-        self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
+        self.assigned: tuple[Task, ...] = ()  # models are loaded when it is known which
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its goal and model; the worlds must then be reset."""
@@ -109,6 +111,7 @@ class ManipulationEngine:
             self._low[group.worlds], self._high[group.worlds] = template.bounds(self._goal_visible)
             self._reach[0, group.worlds], self._reach[1, group.worlds] = template.low, template.high
             self._scale[group.worlds] = template.scale
+            self._goal[group.worlds] = group.constants["goal"] if self._goal_visible else 0.0
             self._control_step[group.worlds] = template.frame_skip * template.model.opt.timestep
 
     def _load(self, names: Sequence[str]) -> None:
@@ -131,6 +134,8 @@ class ManipulationEngine:
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world. `[task, world, obs]`"""
+        if not self.assigned:
+            self.assign([self.suite.train[index % len(self.suite.train)] for index in range(self.tasks)])
         self._noise = noise
         self._episodes[:] = 0
         self._restart(np.ones(len(self._steps), dtype=bool))
@@ -177,30 +182,39 @@ class ManipulationEngine:
         """One control step of every world, and what it led to. `[task * world, action]`, float32"""
         self._target = np.clip(self._target + action[:, :3] * self._scale, *self._reach)
         control = np.stack((action[:, 3], -action[:, 3]), axis=1)
-
-        def run(group: Group) -> None:
-            group.advance(self._target[group.worlds], control[group.worlds])
+        for group in self._held:
+            group.ask(self._target[group.worlds], control[group.worlds])
+        list((map if self._pool is None else self._pool.map)(Group.advance, self._held))
+        for group in self._held:
+            group.gather()
+        self._look()
+        for group in self._held:
             self._judge(group, action[group.worlds])
 
-        list(map(run, self._held) if self._pool is None else self._pool.map(run, self._held))
+    def _look(self) -> None:
+        """Sees what the step led to."""
+        current = np.empty_like(self._current)
+        matrices = [group.matrices() for group in self._held]
+        sizes = [0 if found is None else len(found) for found in matrices]
+        some = [found for found in matrices if found is not None]
+        # MuJoCo makes them of unit quaternions: to look whether they are orthogonal would take most of the time.
+        turned = Rotation.from_matrix(np.concatenate(some), assume_valid=True).as_quat() if some else np.empty((0, 4))
+        for group, size, last in zip(self._held, sizes, np.cumsum(sizes), strict=True):
+            current[group.worlds] = group.observe(turned[last - size : last])
+        seen = np.concatenate((current, self._current, self._goal), axis=1)
+        np.clip(seen, self._low, self._high, out=self.seen)
+        self._current = current
+        fresh = self._steps == 0
+        self._first[fresh] = self.seen[fresh, 4:7]
 
     def _judge(self, group: Group, action: Array) -> None:
-        """Sees what a step of a group led to, and notes its reward and success. `[world, action]`"""
-        worlds, current = group.worlds, group.observe()
-        seen = np.concatenate((current, group.current, self._goal(group)), axis=1)
-        group.current = current
-        self.seen[worlds] = seen = np.clip(seen, self._low[worlds], self._high[worlds])
-        fresh = worlds[self._steps[worlds] == 0]
-        self._first[fresh] = self.seen[fresh, 4:7]
+        """Notes reward and success of a step of a group. `[world, action]`"""
+        worlds = group.worlds
         if isinstance(group, Fallback):
-            self.paid[worlds], self._reached[worlds] = group.judge(seen, action)
+            self.paid[worlds], self._reached[worlds] = group.judge(self.seen[worlds], action)
         else:
-            quantity = Quantities(group, seen, action.astype(np.float64), self._first[worlds])
+            quantity = Quantities(group, self.seen[worlds], action.astype(np.float64), self._first[worlds])
             self.paid[worlds], self._reached[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
-
-    def _goal(self, group: Group) -> Array:
-        goal = group.constants["goal"]
-        return goal if self._goal_visible else np.zeros_like(goal)
 
     def _times(self) -> Array:
         times = np.empty(len(self._steps))
@@ -219,24 +233,23 @@ class ManipulationEngine:
                 group.begin(int(index))
                 world, start = group.worlds[index], group.starts[index]
                 self._target[world] = start.target
-                self.seen[world, :CURRENT] = self.seen[world, CURRENT : 2 * CURRENT] = group.current[index]
-                self.seen[world, 2 * CURRENT :] = self._goal(group)[index]
+                self._current[world] = start.current
+        self.seen[which] = np.concatenate((self._current, self._current, self._goal), axis=1)[which]
         self._steps[which] = 0
         self._episodes[which] += 1
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` goes on exactly. Shorter states are padded with zeros."""
         longest = max(mujoco.mj_stateSize(group.model, STATE) for group in self._held)
-        physics, current = np.zeros((len(self._steps), longest)), np.zeros((len(self._steps), CURRENT))
+        physics = np.zeros((len(self._steps), longest))
         for group in self._held:
-            current[group.worlds] = group.current
             for index, world in enumerate(group.worlds):
                 state = state_of(group.model, group.datas[index])
                 physics[world, : len(state)] = state
         shape = (self.tasks, self.worlds)
         return SimulatorState(
             physics=physics.reshape(*shape, -1),
-            sensors=np.concatenate((current, self.seen, self._first), axis=1).reshape(*shape, -1),
+            sensors=np.concatenate((self._current, self.seen, self._first), axis=1).reshape(*shape, -1),
             steps=self._steps.reshape(shape).copy(),
             episodes=self._episodes.reshape(shape).copy(),
             obs=self._by_task(torch.from_numpy(self.seen).float()),
@@ -248,12 +261,12 @@ class ManipulationEngine:
         count = len(self._steps)
         physics, sensors = state.physics.reshape(count, -1), state.sensors.reshape(count, -1)
         for group in self._held:
-            group.current = sensors[group.worlds, :CURRENT].copy()
             for index, world in enumerate(group.worlds):
                 size = mujoco.mj_stateSize(group.model, STATE)
                 mujoco.mj_setState(group.model, group.datas[index], physics[world, :size], STATE)
                 group.time[index] = group.datas[index].time
                 self._target[world] = group.datas[index].mocap_pos[0]
+        self._current[:] = sensors[:, :CURRENT]
         self.seen[:], self._first[:] = sensors[:, CURRENT : CURRENT + SEEN], sensors[:, CURRENT + SEEN :]
         self._steps[:], self._episodes[:] = state.steps.flatten(), state.episodes.flatten()
         self._noise = state.noise

@@ -9,7 +9,6 @@ from typing import Any
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from robometa.sim.manipulation.scenes import SCENES, Scene, Turn
 from robometa.sim.manipulation.upstream import CURRENT, STATE, Start, Template
@@ -91,7 +90,6 @@ class Group:
             for index, data in enumerate(self.datas)
         ]
         self.time = np.zeros(count)
-        self.current = np.zeros((count, CURRENT))
         self.touching = np.zeros(count, dtype=bool)
         names = starts[0].constants
         self.constants = {name: np.stack([start.constants[name] for start in starts]) for name in names}
@@ -109,19 +107,28 @@ class Group:
         """Starts an episode in one of the worlds."""
         start, data = self.starts[index], self.datas[index]
         mujoco.mj_setState(self.model, data, start.state, STATE)
-        self.time[index], self.current[index] = data.time, start.current
+        self.time[index] = data.time
 
-    def advance(self, target: Array, control: Array) -> None:
-        """One control step of every world. `[world, 3]`, `[world, actuator]`"""
-        skip, model = self.template.frame_skip, self.model
-        for index, (data, hand, controls, pairs) in enumerate(self._views):
-            self._set(self.starts[index])
-            hand[:] = target[index]
-            controls[:] = control[index]
-            mujoco.mj_step(model, data, nstep=skip)
+    def ask(self, target: Array, control: Array) -> None:
+        """Tells every world what to do in the next step. `[world, 3]`, `[world, actuator]`"""
+        for (_, hand, controls, _), place, effort in zip(self._views, target, control, strict=True):
+            hand[:] = place
+            controls[:] = effort
+
+    def advance(self) -> None:
+        """One control step of every world, and little else: threads of Python do in turn what is not physics."""
+        skip, model, step, look = self.template.frame_skip, self.model, mujoco.mj_step, mujoco.mj_forward
+        for start, data in zip(self.starts, self.datas, strict=True):
+            if start is not self._set_to:
+                self._set(start)
+            step(model, data, skip)
             # A step leaves places as they were when its last physics step began; and what the solver of the next step
             # starts from is what it found here.
-            mujoco.mj_forward(model, data)
+            look(model, data)
+
+    def gather(self) -> None:
+        """Reads what the step led to."""
+        for index, (data, _, _, pairs) in enumerate(self._views):
             for mine, theirs in pairs:
                 mine[:] = theirs
             self.time[index] = data.time
@@ -139,9 +146,20 @@ class Group:
             getattr(self.model, field)[rows] = values
         self._set_to = start
 
-    def observe(self) -> Array:
-        """What the policy sees of now: the hand, how open its gripper is, and the objects. `[world, 18]`"""
-        bodies, scene, seen = self.read["body"], self.scene, np.zeros_like(self.current)
+    def matrices(self) -> Array | None:
+        """How the object is turned, where its quaternion is to be computed, or None. `[world, 3, 3]`"""
+        for turn, place in zip(self.scene.turns, self._turns, strict=True):
+            if isinstance(turn, Turn) and turn.kind != "quaternion":
+                return self.read[self._source(turn)][:, place].reshape(-1, 3, 3)
+        return None
+
+    def observe(self, computed: Array | None) -> Array:
+        """What the policy sees of now: the hand, how open its gripper is, and the objects. `[world, 18]`
+
+        Args:
+            computed: The quaternions of `matrices`. `[world, 4]`
+        """
+        bodies, scene, seen = self.read["body"], self.scene, np.zeros((len(self.worlds), CURRENT))
         right, left, hand = self._claws
         seen[:, :3] = bodies[:, hand]
         apart = bodies[:, right] - bodies[:, left]
@@ -150,21 +168,17 @@ class Group:
             column = 4 + 7 * index
             where = self.read[place.kind][:, self._objects[index]]
             seen[:, column : column + 3] = where + place.offset if any(place.offset) else where
-            seen[:, column + 3 : column + 7] = self._turned(turn, self._turns[index])
+            if not isinstance(turn, Turn):
+                seen[:, column + 3 : column + 7] = turn
+            elif turn.kind == "quaternion":
+                seen[:, column + 3 : column + 7] = self.read["quaternion"][:, self._turns[index]]
+            else:
+                seen[:, column + 3 : column + 7] = computed
         if self._dial is not None:
             angle = self.read["joint"][:, self._dial]
             rim = np.stack((np.sin(angle), -np.cos(angle), np.zeros_like(angle)), axis=1)
             seen[:, 4:7] += rim * DIAL_RADIUS
         return seen
-
-    def _turned(self, turn: Turn | tuple[float, float, float, float], place: int) -> Array:
-        """How an object is turned. `[world, 4]`"""
-        if not isinstance(turn, Turn):
-            return np.array(turn)
-        if turn.kind == "quaternion":
-            return self.read["quaternion"][:, place]
-        matrices = self.read[self._source(turn)][:, place].reshape(-1, 3, 3)
-        return Rotation.from_matrix(matrices).as_quat()
 
     def id(self, kind: str, name: str) -> int:
         """Where a body, site or geom stands in what is read, and a joint among the positions."""
