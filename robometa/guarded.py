@@ -12,6 +12,8 @@ from robometa.learners.protocol import Learner
 from robometa.learners.state import EXPERIENCE
 
 NOTHING_SOUND = "every simulation of a task diverged"
+SEEN = ("obs", "action", "reward", "next_obs")
+"""Numbers of a rollout that a learner sees."""
 
 
 def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], str]:
@@ -21,13 +23,9 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
     learn from again: that happened, and is finite. A trial with a task whose simulations all diverged at every step
     teaches nothing either.
     """
-    if any(bool(rollout.diverged.flatten(1).all(dim=1).any()) for rollout in trial.rollouts):
+    lost, seen = _unfit(trial)
+    if lost:
         return {}, NOTHING_SOUND
-    seen = [
-        name
-        for name in ("obs", "action", "reward", "next_obs")
-        if not all(_finite(getattr(rollout, name)) for rollout in trial.rollouts)
-    ]
     if seen:  # or it would stay in what is kept to learn from again
         return {}, _not_finite(seen)
     before = {name: tensor.clone() for name, tensor in learner.state().items() if not name.startswith(EXPERIENCE)}
@@ -37,15 +35,22 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined] # what a factorisation makes of numbers that are none
         metrics, bad = {}, [str(error).splitlines()[0]]
     after = learner.state()
-    bad += [
-        name
-        for name, tensor in after.items()
-        if not name.startswith(EXPERIENCE) and not _finite(tensor) and (name not in before or _finite(before[name]))
-    ]
+    spoilt = _spoilt({name: tensor for name, tensor in after.items() if not name.startswith(EXPERIENCE)})
+    bad += [name for name in spoilt if name not in before or not _spoilt({name: before[name]})]
     if not bad:
         return metrics, ""
     learner.load(before | {name: tensor for name, tensor in after.items() if name.startswith(EXPERIENCE)})
     return {}, _not_finite(bad)
+
+
+def _unfit(trial: Trial) -> tuple[bool, list[str]]:
+    """Whether a task's simulations all diverged at every step, and the names of what is not finite in the trial."""
+    rollouts = trial.rollouts
+    marks = [torch.stack([rollout.diverged.flatten(1).all(dim=1).any() for rollout in rollouts]).any()]
+    for name in SEEN:
+        marks.append(torch.stack([~getattr(rollout, name).isfinite().all() for rollout in rollouts]).any())
+    lost, *spoilt = torch.stack(marks).tolist()  # the device is asked once
+    return lost, [name for name, bad in zip(SEEN, spoilt, strict=True) if bad]
 
 
 def _not_finite(names: list[str]) -> str:
@@ -54,5 +59,16 @@ def _not_finite(names: list[str]) -> str:
     return f"{', '.join(names[:3])}{more} not finite"
 
 
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+def _spoilt(tensors: dict[str, Tensor]) -> list[str]:
+    """The names of those with a number that is not finite; every device is asked once, about all that it holds."""
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    names: dict[torch.device, list[str]] = {}
+    for name, tensor in floating.items():
+        names.setdefault(tensor.device, []).append(name)
+    bad = {
+        name
+        for held in names.values()
+        for name, fine in zip(held, torch.stack([floating[key].isfinite().all() for key in held]).tolist(), strict=True)
+        if not fine
+    }
+    return [name for name in floating if name in bad]

@@ -59,6 +59,11 @@ def _at_once(rows: Sequence[Sequence[Any]]) -> bool:
     return all(entry == of_one[0] for of_one in sizes for entry in of_one)
 
 
+def shares_of(batch: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Pieces of a batch that threads share out, cut alike on every machine; on a GPU the batch in one piece."""
+    return (batch,) if on_gpu(batch) else batch.split(size)
+
+
 def descend(
     loss_of: Callable[..., tuple[Tensor, Tensor]], parameters: Sequence[Tensor], *pieces: Iterable[Any]
 ) -> Tensor:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from robometa.errors import require
+from robometa.graphs import uploaded
 from robometa.networks import normal_log_density
-from robometa.parallel import descend, for_each_task
+from robometa.optimisers import set_learning_rate, steps_taken
+from robometa.parallel import descend, for_each_task, shares_of
 
 CHUNK = 64
 """Sequences that one thread computes together: the same pieces on every machine."""
@@ -117,7 +119,7 @@ def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
         with torch.no_grad():
             return network(*piece)
 
-    found = for_each_task(of_piece, *(part.split(CHUNK) for part in inputs))
+    found = for_each_task(of_piece, *(shares_of(part, CHUNK) for part in inputs))
     mean, log_std, value = zip(*found, strict=True)
     return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
 
@@ -149,14 +151,14 @@ def update(
 ) -> dict[str, float]:
     """Takes the gradient steps of an iteration and returns what to log.
 
-    A minibatch is cut into pieces that threads share out; their gradients are added up in the pieces' order.
+    A minibatch is cut into pieces that threads share out, but on a GPU; their gradients are added up in their order.
     """
     parameters = list(network.parameters())
     _set_learning_rate(optimiser, options)
     rows = []
     count = len(experience.action)
-    for _ in range(options.epochs):
-        order = torch.randperm(count, generator=generator).to(experience.action.device)
+    orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
+    for order in uploaded(orders, experience.action.device):
         for members in order.tensor_split(min(options.minibatches, count)):
 
             def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[Tensor, Tensor]:
@@ -164,7 +166,7 @@ def update(
                 share = len(piece) / whole
                 return share * loss, share * row
 
-            row = descend(of_piece, parameters, members.split(CHUNK))
+            row = descend(of_piece, parameters, shares_of(members, CHUNK))
             norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
             optimiser.step()
             rows.append(torch.cat((row, norm.reshape(1))))
@@ -173,12 +175,10 @@ def update(
 
 
 def _set_learning_rate(optimiser: torch.optim.Optimizer, options: Options) -> None:
-    # Adam itself counts the gradient steps that were taken.
-    taken = max((int(entry["step"]) for entry in optimiser.state.values()), default=0)
+    taken = steps_taken(optimiser)
     end = options.decay_end or options.iterations
     share = min(taken / (end * options.epochs * options.minibatches), 1.0)
-    for group in optimiser.param_groups:
-        group["lr"] = options.learning_rate + share * (options.final_learning_rate - options.learning_rate)
+    set_learning_rate(optimiser, options.learning_rate + share * (options.final_learning_rate - options.learning_rate))
 
 
 def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import torch
 from torch import Tensor
+
+from robometa.graphs import uploaded
 
 
 class TaskReplay:
@@ -35,12 +39,30 @@ class TaskReplay:
 
     def sample(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
         """Transitions drawn with replacement. `[task, count, width]`"""
-        drawn = []
-        for task in tasks:
-            filled = min(self.added[task], self.capacity)
-            places = torch.randint(filled, (count,), generator=generator)
-            drawn.append(self.rings[task][places.to(self.device)])
-        return torch.stack(drawn)
+        places = uploaded(self.places(tasks, count, generator), self.device)
+        return torch.stack([self.rings[task][some] for task, some in zip(tasks, places, strict=True)])
+
+    def places(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
+        """Where in the tasks' rings transitions stand that are drawn with replacement. `[task, count]`, on the CPU"""
+        filled = (min(self.added[task], self.capacity) for task in tasks)
+        return torch.stack([torch.randint(held, (count,), generator=generator) for held in filled])
+
+    def take(self, tasks: list[int], places: Tensor) -> Tensor:
+        """The transitions that stand there, for many tasks at once, which may repeat. `[n, count, width]`
+
+        Args:
+            tasks: `[n]`
+            places: In each one's ring, on the CPU. `[n, count]`
+        """
+        order = sorted(range(len(tasks)), key=tasks.__getitem__)
+        places = uploaded(places[order], self.device)
+        parts, start = [], 0
+        for task, members in groupby(order, key=tasks.__getitem__):
+            end = start + len(list(members))
+            parts.append(self.rings[task][places[start:end]])
+            start = end
+        taken = torch.cat(parts)
+        return torch.empty_like(taken).index_copy_(0, uploaded(torch.tensor(order), self.device), taken)
 
     def state(self) -> dict[str, Tensor]:
         """The filled part of every ring, and how much was added to each."""

@@ -11,7 +11,7 @@ import robometa
 PACKAGE = Path(robometa.__file__).parent
 FLOORS = (
     # 0: what stands alone
-    {"errors", "noise", "data", "distributions", "parallel", "toml_file", "model_file"}
+    {"errors", "noise", "data", "distributions", "parallel", "graphs", "optimisers", "toml_file", "model_file"}
     | {"sim.robots", "sim.objectives", "sim.variations"}
     | {"stopping", "bug_report"},
     # 1: suites, and the maths of learning

@@ -15,7 +15,7 @@ from robometa.learners.state import Parts, load_state, state_of
 from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
-from robometa.parallel import for_each_task
+from robometa.parallel import for_each_task, shares_of
 from robometa.recurrent import KINDS, Memory, pieces_of
 
 
@@ -241,7 +241,7 @@ class Hypernetwork:
             return mean, value, torch.stack(starts[:-1], dim=1)
 
         mean, value, starts = (
-            torch.cat(parts) for parts in zip(*for_each_task(of_some, inputs.split(ppo.CHUNK)), strict=True)
+            torch.cat(parts) for parts in zip(*for_each_task(of_some, shares_of(inputs, ppo.CHUNK)), strict=True)
         )
         return ppo.Output(mean, self.network.log_std.detach(), value), starts
 

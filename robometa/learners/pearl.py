@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -12,9 +13,11 @@ from torch.nn import functional
 
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
+from robometa.graphs import CapturedSteps, captures, uploaded
 from robometa.learners.state import Parts, load_state, state_of
 from robometa.networks import Perceptron, normal_log_density
 from robometa.noise import Noise
+from robometa.optimisers import set_learning_rate, steps_taken
 from robometa.replay import TaskReplay
 
 
@@ -114,6 +117,11 @@ PRESETS = {
 """Sizes for a CPU, and the paper's."""
 
 
+METRICS = ("critic_loss", "actor_loss", "kl_per_task", "entropy")
+AHEAD = 50
+"""Gradient steps whose numbers stand on a GPU before they are needed."""
+
+
 class Belief(NamedTuple):
     """A Gaussian belief over each world's latent task variable, and a sample of it."""
 
@@ -149,14 +157,16 @@ class Pearl:
         self.targets.requires_grad_(False)
         for network in (self.encoder, self.actor, self.critics, self.targets):
             network.to(self.device)
-        rate = config.learning_rate
-        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=rate, fused=True)
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=rate, fused=True)
-        self.encoder_optimiser = torch.optim.Adam(self.encoder.parameters(), lr=rate, fused=True)
+        self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser = (
+            self._adam(network) for network in (self.actor, self.critics, self.encoder)
+        )
         width = 2 * obs + action + 2
         self.replay = TaskReplay(config.capacity, width, self.device)
         # Context comes from the latest experience on the prior.
         self.recent = TaskReplay(config.capacity, width, self.device)
+        self._captured = None
+        if captures(self.device):
+            self._captured = CapturedSteps(self._learn, self._changed, len(METRICS), self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Belief:
         """The prior, and a sample of it for each world."""
@@ -191,18 +201,15 @@ class Pearl:
         for task, transitions in latest:
             self.recent.add(task, transitions)
         self._set_learning_rate()
-        generator = trial.noise.torch_generator()
         known = torch.tensor(self.recent.tasks())
         if not len(known):
             return dict.fromkeys(METRICS, 0.0)
-        logged = []
-        for _ in range(config.gradient_steps):
-            drawn = torch.randint(len(known), (config.meta_batch,), generator=generator)
-            tasks = known[drawn].tolist()
-            context = self.recent.sample(tasks, config.context, generator)
-            batch = self.replay.sample(tasks, config.batch, generator)
-            logged.append(self._gradient_step(context, batch, generator))
-        return dict(zip(METRICS, torch.stack(logged).mean(dim=0).tolist(), strict=True))
+        generator = trial.noise.torch_generator()
+        if self._captured is not None:
+            logged = self._captured.run(self._drawn_ahead(known, generator), config.gradient_steps)
+        else:
+            logged = torch.stack([self._plain_step(known, generator) for _ in range(config.gradient_steps)])
+        return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """Encoder and actor; for training also critics, optimisers and replay."""
@@ -211,6 +218,8 @@ class Pearl:
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
         load_state(self._parts(), state)
+        if self._captured is not None:
+            self._captured.forget()
 
     def _parts(self) -> Parts:
         return {
@@ -225,16 +234,27 @@ class Pearl:
             "training/replay_recent": self.recent,
         }
 
+    def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        """What takes the gradient steps of a network; where these are captured in a graph it reads its rate there."""
+        rate, captured = self.config.learning_rate, captures(self.device)
+        held = torch.tensor(rate, device=self.device) if captured else rate
+        return torch.optim.Adam(network.parameters(), lr=held, fused=True, capturable=captured)
+
+    def _changed(self) -> list[Tensor]:
+        """What a gradient step changes."""
+        networks = (self.encoder, self.actor, self.critics, self.targets)
+        optimisers = (self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser)
+        kept = [tensor for optimiser in optimisers for entry in optimiser.state.values() for tensor in entry.values()]
+        return [*(weight for network in networks for weight in network.parameters()), *kept]
+
     def _set_learning_rate(self) -> None:
         config = self.config
-        # Adam itself counts the gradient steps that were taken.
-        taken = max((int(entry["step"]) for entry in self.actor_optimiser.state.values()), default=0)
+        taken = steps_taken(self.actor_optimiser)
         past = taken / config.gradient_steps - config.decay_begin
         share = min(max(past / max(config.decay_end - config.decay_begin, 1), 0.0), 1.0)
         rate = config.learning_rate + share * (config.final_learning_rate - config.learning_rate)
         for optimiser in (self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser):
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            set_learning_rate(optimiser, rate)
 
     @staticmethod
     def _transitions(rollout: Rollout) -> Tensor:
@@ -246,8 +266,10 @@ class Pearl:
 
     def _sound(self, rollout: Rollout) -> list[Tensor]:
         """The transitions of each task at which the simulation did not diverge. `[n, transition]`"""
-        parts = zip(self._transitions(rollout), ~rollout.diverged, strict=True)
-        return [transitions[sound] for transitions, sound in parts]
+        transitions = self._transitions(rollout)
+        if rollout.blown_up() is None:
+            return list(transitions.flatten(1, 2))
+        return [of_task[sound] for of_task, sound in zip(transitions, ~rollout.diverged, strict=True)]
 
     def _context(self, transitions: Tensor) -> Tensor:
         """What the encoder sees of transitions: no terminals, and the next observation only where dynamics differ."""
@@ -285,6 +307,42 @@ class Pearl:
         x = torch.cat((obs, action, latent), dim=-1)
         return torch.stack([critic(x)[..., 0] for critic in critics])
 
+    def _plain_step(self, known: Tensor, generator: torch.Generator) -> Tensor:
+        """A gradient step on some of the tasks that something is known of. `[metric]`"""
+        config = self.config
+        tasks = known[torch.randint(len(known), (config.meta_batch,), generator=generator)].tolist()
+        context = self.recent.sample(tasks, config.context, generator)
+        batch = self.replay.sample(tasks, config.batch, generator)
+        return self._gradient_step(context, batch, generator)
+
+    def _drawn_ahead(self, known: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """What the gradient steps of an update learn from, some steps at a time, drawn in their order.
+
+        Each is what `_learn` takes, for every step: `[step, ...]`. The host draws the next while the device learns.
+        """
+        config, steps = self.config, self.config.gradient_steps
+        for start in range(0, steps, AHEAD):
+            tasks: list[int] = []
+            contexts, batches, draws = [], [], []
+            for _ in range(min(AHEAD, steps - start)):
+                some = known[torch.randint(len(known), (config.meta_batch,), generator=generator)].tolist()
+                tasks += some
+                contexts.append(self.recent.places(some, config.context, generator))
+                batches.append(self.replay.places(some, config.batch, generator))
+                draws.append(self._draws(generator))
+            rows = (len(draws), config.meta_batch)
+            yield (
+                self.recent.take(tasks, torch.cat(contexts)).unflatten(0, rows),
+                self.replay.take(tasks, torch.cat(batches)).unflatten(0, rows),
+                *(uploaded(torch.stack(parts), self.device) for parts in zip(*draws, strict=True)),
+            )
+
+    def _draws(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Standard normal numbers of a gradient step. `[task, latent]`, `[2, task, n, action]`, on the CPU"""
+        config = self.config
+        latent = torch.randn(config.meta_batch, config.latent, generator=generator)
+        return latent, torch.randn(2, config.meta_batch, config.batch, self.spaces.action, generator=generator)
+
     def _gradient_step(self, context: Tensor, batch: Tensor, generator: torch.Generator) -> Tensor:
         """One step of critics, encoder and actor. `[metric]`
 
@@ -293,15 +351,25 @@ class Pearl:
             batch: Transitions. `[task, n, transition]`
             generator: For the latent sample and the actions.
         """
+        return self._learn(context, batch, *(draws.to(self.device) for draws in self._draws(generator)))
+
+    def _learn(self, context: Tensor, batch: Tensor, draws: Tensor, noise: Tensor) -> Tensor:
+        """The same with what was drawn: it changes tensors in place, and asks nothing of the device. `[metric]`
+
+        Args:
+            context: Transitions on the prior. `[task, n, transition]`
+            batch: Transitions. `[task, n, transition]`
+            draws: Of the latent sample. `[task, latent]`
+            noise: Of the actions. `[2, task, n, action]`
+        """
         config, spaces = self.config, self.spaces
         widths = (spaces.observation, spaces.action, 1, spaces.observation, 1)
         obs, action, reward, next_obs, terminated = batch.split(widths, dim=-1)
         precision, weighted_mean = self._evidence(self._context(context))
         mean, variance = weighted_mean / precision, 1 / precision
-        sample = mean + variance.sqrt() * torch.randn(mean.shape, generator=generator).to(self.device)
+        sample = mean + variance.sqrt() * draws
         latent = sample.unsqueeze(-2).expand(-1, batch.shape[1], -1)  # [task, n, latent]
         known = latent.detach()
-        noise = torch.randn((2, *action.shape), generator=generator).to(self.device)
 
         with torch.no_grad():
             next_action, next_log_density = self._sampled_action(next_obs, known, noise[0])
@@ -330,6 +398,3 @@ class Pearl:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.targets.parameters()), list(self.critics.parameters()), config.target_rate)
         return torch.stack((critic_loss, actor_loss, kl / config.meta_batch, -log_density.mean())).detach()
-
-
-METRICS = ("critic_loss", "actor_loss", "kl_per_task", "entropy")

@@ -12,11 +12,12 @@ from robometa import ppo, whole_trials
 from robometa.beliefs import Decoders, Encoder, Moves, divergences
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
+from robometa.graphs import uploaded
 from robometa.learners.state import TRAINING, Parts, load_state, state_of
 from robometa.networks import Perceptron
 from robometa.noise import Noise
 from robometa.normaliser import Normaliser
-from robometa.parallel import descend, for_each_task
+from robometa.parallel import descend, for_each_task, shares_of
 from robometa.replay import TaskReplay
 
 CHUNK = 16
@@ -242,7 +243,7 @@ class Varibad:
 
     def _known(self, seen: Step) -> Tensor:
         """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`"""
-        pieces = self._inputs(seen).flatten(0, 1).split(ppo.CHUNK)
+        pieces = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
 
         def of_piece(inputs: Tensor) -> Tensor:
             with torch.no_grad():
@@ -269,9 +270,12 @@ class Varibad:
     def _predicting_step(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """One step of encoder and decoders. `[trial, time, column] -> [metric]`"""
         config, (trials, time, _) = self.config, batch.shape
-        moments = torch.randint(time + 1, (trials, config.beliefs), generator=generator).to(self.device)
-        targets = torch.randint(time, (trials, config.decodes), generator=generator).to(self.device)
-        draws = torch.randn(trials, config.beliefs, config.latent, generator=generator).to(self.device)
+        drawn = (
+            torch.randint(time + 1, (trials, config.beliefs), generator=generator),
+            torch.randint(time, (trials, config.decodes), generator=generator),
+            torch.randn(trials, config.beliefs, config.latent, generator=generator),
+        )
+        moments, targets, draws = (uploaded(numbers, self.device) for numbers in drawn)
         parameters = [*self.encoder.parameters(), *self.decoders.parameters()]
 
         def of_piece(*piece: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,7 +283,7 @@ class Varibad:
             # The evidence of a whole trial, which the drawn steps stand for, against one belief's divergence.
             return time * found[:2].sum() + config.kl_weight * found[2], found
 
-        pieces = (part.split(CHUNK) for part in (batch, moments, targets, draws))
+        pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
         found = descend(of_piece, parameters, *pieces)
         self.predicting_optimiser.step()
         return found

@@ -11,13 +11,14 @@ import warp
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.graphs import torch_graph
 from robometa.noise import Noise
 from robometa.sim import models
 from robometa.sim.objectives import OBJECTIVES
 from robometa.sim.protocol import Divergence, Outcome, SimulatorState
 from robometa.sim.reader import Reader
 from robometa.sim.revealing import Revealing
-from robometa.sim.warp_graphs import torch_graph, warp_graph
+from robometa.sim.warp_graphs import warp_graph
 from robometa.sim.warp_models import DeviceModel, capacity, supported
 from robometa.sim.warp_worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
 from robometa.suites import Suite, Task

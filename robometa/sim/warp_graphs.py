@@ -1,30 +1,10 @@
-"""Work captured once as a CUDA graph and launched again with one call: by torch, or by Warp."""
+"""Warp's work captured once as a CUDA graph and launched again with one call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import warp
-
-
-def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """What launches the work again. It runs once before, to load its kernels, on whatever its tensors hold.
-
-    Args:
-        work: Reads and writes the same tensors at every call, and asks the device nothing.
-        device: Where it runs.
-    """
-    with torch.cuda.device(device):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            work()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            work()
-    return graph.replay
 
 
 def warp_graph(work: Callable[[], None], device: warp.Device) -> Callable[[], None]:
