@@ -1,0 +1,260 @@
+"""Captured gradient steps: what a graph would do, without a GPU.
+
+`Recorded` stands in for a CUDA graph. Capturing keeps every operation with the tensors that it was given; launching
+does the same operations on the same memory again, and nothing of Python in between, as a GPU does.
+"""
+
+import pytest
+import torch
+from conftest import copied, fake_rollout, same_tensors
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from robometa import graphs
+from robometa.data import Spaces, Trial
+from robometa.graphs import CapturedSteps
+from robometa.guarded import guarded_update
+from robometa.learners import pearl
+from robometa.learners.pearl import Config, Pearl
+from robometa.noise import Noise
+
+SPACES = Spaces(3, 2)
+RATE = 2.0**-10
+"""The same number in float32, which is what a graph reads, and in float64."""
+OPTIONS = {
+    "latent": 2,
+    "hidden": (8, 8),
+    "encoder_hidden": (8,),
+    "context": 6,
+    "meta_batch": 3,
+    "batch": 5,
+    "gradient_steps": 7,
+    "capacity": 25,
+    "learning_rate": RATE,
+    "final_learning_rate": RATE / 4,
+    "decay_begin": 1,
+    "decay_end": 3,
+}
+FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "aten.rand", "normal_", "uniform_")
+
+
+class Recorded(TorchDispatchMode):
+    """Keeps what is done, to do it again; refuses what a graph on a GPU could not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.done, self.made = [], set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function)
+        masked = name.startswith("aten.index.") and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if masked or any(part in name for part in FORBIDDEN):
+            raise AssertionError(f"{name} cannot be captured")
+        found = function(*args, **(kwargs or {}))
+        if not function.is_view:
+            self.done.append((function, args, kwargs or {}, found))
+        return found
+
+    def launch(self):
+        """Does it all again, each result where the first one was put."""
+        with torch.no_grad():
+            for function, args, kwargs, first in self.done:
+                found = function(*args, **kwargs)
+                given = {id(leaf) for leaf in tree_leaves((args, kwargs))}
+                for old, new in zip(tree_leaves(first), tree_leaves(found), strict=True):
+                    if isinstance(old, torch.Tensor) and id(old) not in given:
+                        old.copy_(new)
+
+
+def recorded(work, device):
+    """What stands in for `torch_graph`: tries the work, captures it, and undoes what that did, as capturing does."""
+    work()
+    recorder = Recorded()
+    with recorder:
+        work()
+    recorded.captured += 1
+    return recorder.launch
+
+
+@pytest.fixture(autouse=True)
+def seeming_gpu(monkeypatch):
+    """Makes learners capture their steps where they are."""
+    recorded.captured = 0
+    monkeypatch.setattr(graphs, "torch_graph", recorded)
+    monkeypatch.setattr(pearl, "AHEAD", 3)  # a piece that is not whole, too
+
+
+def pair(monkeypatch, **options):
+    """A learner that captures its steps, and one that does not."""
+    config = Config(**(OPTIONS | options))
+    with monkeypatch.context() as patched:
+        patched.setattr(pearl, "captures", lambda device: True)
+        captured = Pearl(config, SPACES, seed=0)
+    return captured, Pearl(config, SPACES, seed=0)
+
+
+def trial(seed, tasks=(4, 7, 4)):
+    """A trial that no simulator made, with a task that stands there twice."""
+    shots = tuple(
+        fake_rollout(len(tasks), 2, 5, SPACES.observation, SPACES.action, 10 * seed + shot) for shot in (0, 1)
+    )
+    return Trial(torch.tensor(tasks), shots, Noise(0, ("update", seed), len(tasks), 2))
+
+
+def test_captured_steps_are_the_plain_ones_to_the_bit(monkeypatch):
+    captured, plain = pair(monkeypatch)
+    for seed in range(4):  # the learning rate falls between them, and tasks are added
+        one = trial(seed, (4, 7, seed))
+        assert captured.update(one) == plain.update(one)
+        assert same_tensors(captured.state(), plain.state())
+    assert recorded.captured == 1
+    rates = [group["lr"] for group in captured.actor_optimiser.param_groups]
+    assert [float(rate) for rate in rates] == [RATE / 4]
+
+
+def test_a_step_that_is_captured_reads_nothing_of_the_host(monkeypatch):
+    captured, _ = pair(monkeypatch)
+    captured.update(trial(0))
+    learn = captured._captured._step
+
+    def asks(*numbers):
+        found = learn(*numbers)
+        return found * float(found[0])
+
+    captured._captured._step = asks
+    captured._captured.forget()
+    with pytest.raises(AssertionError, match=r"_local_scalar_dense.* cannot be captured"):
+        captured.update(trial(1))
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses tensors of any device but one."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.device, self.operations = device, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.operations += 1
+        strange = {leaf.device for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)} - {
+            self.device
+        }
+        if strange:
+            raise AssertionError(f"{function} takes tensors of {strange}")
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_in_a_step_stands_on_another_device(monkeypatch):
+    """On `meta`, whose optimisers cannot step. A number of the host would be captured as what it was then."""
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda weights, **options: adam(weights, **{**options, "fused": False}))
+    learner = Pearl(Config(**OPTIONS), SPACES, seed=0, device="meta")
+    for optimiser in (learner.actor_optimiser, learner.critic_optimiser, learner.encoder_optimiser):
+        monkeypatch.setattr(optimiser, "step", lambda: None)
+    width, meta = 2 * SPACES.observation + SPACES.action + 2, torch.device("meta")
+    shapes = ((3, 6, width), (3, 5, width), (3, 2), (2, 3, 5, SPACES.action))
+    with OneDevice(meta) as watched:
+        learner._learn(*(torch.empty(shape, device=meta) for shape in shapes))
+    assert watched.operations > 100
+
+
+def test_a_learner_goes_on_captured_from_a_state_that_it_was_given(monkeypatch):
+    captured, plain = pair(monkeypatch)
+    for seed in range(2):
+        captured.update(trial(seed))
+    state = copied(captured.state())
+    captured.update(trial(5))
+    captured.load(copied(state))
+    plain.load(copied(state))
+    assert captured.update(trial(6)) == plain.update(trial(6))
+    assert same_tensors(captured.state(), plain.state())
+    assert recorded.captured == 2  # a state brings other tensors
+
+
+def spoil(network):
+    """Makes one of a network's numbers none."""
+    with torch.no_grad():
+        network[0].bias[0] = float("nan")
+
+
+def test_an_update_that_is_taken_back_leaves_the_graph_usable(monkeypatch):
+    captured, plain = pair(monkeypatch)
+    for learner in (captured, plain):
+        assert guarded_update(learner, trial(0))[1] == ""
+        with monkeypatch.context() as patched:
+            patched.setattr(learner, "_set_learning_rate", lambda made=learner: spoil(made.actor))
+            assert "not finite" in guarded_update(learner, trial(1))[1]
+    one = trial(2)
+    assert guarded_update(captured, one) == guarded_update(plain, one)
+    assert same_tensors(captured.state(), plain.state())
+
+
+def test_diverged_steps_are_left_out_captured_too(monkeypatch):
+    captured, plain = pair(monkeypatch)
+    one = trial(0)
+    one.rollouts[0].diverged[1, 0, 2:] = True
+    assert captured.update(one) == plain.update(one)
+    assert same_tensors(captured.state(), plain.state())
+
+
+def counting(value):
+    """A learner of one number, whose step adds what it is given to it."""
+
+    def step(number, other):
+        value.add_(number.sum() + other)
+        return torch.stack((value, number.sum()))
+
+    return CapturedSteps(step, lambda: [value], 2, torch.device("cpu"))
+
+
+def pieces(*sizes):
+    """Numbers 0, 1, 2, ... for so many steps each time."""
+    start = 0
+    for size in sizes:
+        numbers = torch.arange(start, start + size, dtype=torch.float32)
+        yield numbers.unsqueeze(1).expand(-1, 2), torch.zeros(size)
+        start += size
+
+
+def test_every_step_reads_its_own_row_and_logs_in_its_own_place():
+    value = torch.zeros(())
+    steps = counting(value)
+    logged = steps.run(pieces(4, 4, 2), 10)
+    assert logged[:, 1].tolist() == [2.0 * number for number in range(10)]
+    assert logged[:, 0].tolist() == torch.arange(10).mul(2.0).cumsum(0).tolist()
+    assert steps.run(pieces(3), 3)[:, 1].tolist() == [0.0, 2.0, 4.0]
+    assert float(value) == 90 + 6
+    assert recorded.captured == 1
+
+
+def test_numbers_that_the_buffers_do_not_hold_are_captured_anew():
+    value = torch.zeros(())
+    steps = counting(value)
+    steps.run(pieces(2), 2)
+    assert steps.run(pieces(5), 5)[:, 1].tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+    wider = [(torch.ones(5, 3), torch.zeros(5))]
+    assert steps.run(wider, 5)[:, 1].tolist() == [3.0] * 5
+    assert float(value) == 2 + 20 + 15
+    assert recorded.captured == 3
+
+
+def test_more_steps_than_before_have_room_for_what_they_log():
+    value = torch.zeros(())
+    steps = counting(value)
+    steps.run(pieces(2), 2)
+    assert len(steps.run(pieces(2, 2, 2), 6)) == 6
+    assert float(value) == 2 + 30
+
+
+def test_no_steps_log_nothing():
+    assert counting(torch.zeros(())).run([], 0).shape == (0, 2)
+
+
+def test_what_was_logged_stays_when_more_is():
+    steps = counting(torch.zeros(()))
+    first = steps.run(pieces(3), 3)
+    kept = first.clone()
+    steps.run(pieces(3), 3)
+    assert torch.equal(first, kept)
