@@ -16,6 +16,9 @@ from robometa.sim.warp_choice import on_warp
 
 SUITE = suites.load("half-cheetah-velocity")
 INSTALLED = importlib.util.find_spec("mujoco_warp") is not None
+MANIPULATES = importlib.util.find_spec("metaworld") is not None
+QUICK = {"pearl": ["--gradient-steps", "2", "--batch", "8", "--meta-batch", "2"]}
+"""Options with which a learner takes no time."""
 
 
 @pytest.fixture
@@ -77,6 +80,32 @@ def test_a_training_on_warp_is_resumed_and_evaluated_on_warp(tmp_path):
     assert len((folder / "metrics.jsonl").read_text().splitlines()) >= 2
     policy = str(folder / "policy")
     assert not main(["evaluate", policy, "--engine", "warp", "--worlds", "2", "--tasks", "2", "--shots", "0"])
+
+
+@pytest.mark.skipif(MANIPULATES, reason="the metaworld extra is installed")
+@pytest.mark.parametrize("engine", ["cpu", "auto", "warp"])
+def test_meta_world_says_in_a_line_why_it_cannot_run_here(engine, capsys, tmp_path):
+    folder = tmp_path / "run"
+    assert main(["train", "ml1/reach-v3", "rl2", "--engine", engine, "--folder", str(folder)]) == 2
+    out, told = capsys.readouterr()
+    assert len(told.splitlines()) == 1
+    assert "Meta-World" in told
+    assert "mujoco 3.3.0" in told
+    assert not out
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs the gpu extra: make test-gpu")
+@pytest.mark.parametrize("name", ["rl2", "pearl", "maml-trpo"])
+def test_a_training_on_warp_is_the_same_every_time(name, tmp_path):
+    tables = []
+    for attempt in ("first", "second"):
+        where = ["--engine", "warp", "--folder", str(tmp_path / attempt), "--seed", "3"]
+        options = ["--tasks", "2", "--worlds", "2", "--iterations", "2", *QUICK.get(name, [])]
+        assert not main(["train", "point-robot", name, *where, *options])
+        tables.append((tmp_path / attempt / "metrics.jsonl").read_bytes())
+    assert tables[0] == tables[1]
+    assert not any(json.loads(line)["skipped"] for line in tables[0].splitlines())
 
 
 def test_the_default_is_the_cpu_engine():
