@@ -64,8 +64,8 @@ def test_every_branch_of_a_reward_is_upstreams(name, monkeypatch):
         seen[state] = np.clip(env._get_obs(), low, high)
         monkeypatch.setattr(env, "touching_object", lambda _, state=state: group.touching[state])
         judged.append(env.evaluate_state(seen[state], action[state]))
-        for kind in group.sources:
-            group.read[kind][state] = getattr(env.data, SOURCES[kind])
+        for kind in SOURCES:
+            group.each(kind)[state] = getattr(env.data, SOURCES[kind])
     reward, solved = [entry[0] for entry in judged], [entry[1]["success"] > 0 for entry in judged]
     assert 0 < sum(solved) < STATES
     first = np.broadcast_to(seen[0, 4:7], (STATES, 3)).copy()

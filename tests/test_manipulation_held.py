@@ -62,8 +62,8 @@ def test_a_held_thing_is_rewarded_as_upstream(name, monkeypatch):
         seen[state] = env._get_obs()
         monkeypatch.setattr(env, "touching_object", lambda _, state=state: group.touching[state])
         judged.append(env.evaluate_state(seen[state], action[state]))
-        for kind in group.sources:
-            group.read[kind][state] = getattr(env.data, SOURCES[kind])
+        for kind in SOURCES:
+            group.each(kind)[state] = getattr(env.data, SOURCES[kind])
     grips = [told["grasp_reward"] for _, told in judged]
     assert any(0.55 < grip < 1 for grip in grips), "no firm grip among them: being around the thing is worth a half"
     first = np.broadcast_to(seen[0, 4:7], (STATES, 3)).copy()

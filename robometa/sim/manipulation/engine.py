@@ -96,8 +96,11 @@ class ManipulationEngine:
         self._held = [self._group(name, place) for name, place, _ in pieces]
         for group in set(itertools.chain(*self._groups.values())) - set(self._held):
             group.hold([], np.empty(0, dtype=np.int64))
-        for group, (name, _, worlds) in zip(self._held, pieces, strict=True):
-            group.hold([self._start(name, self.assigned[world // self.worlds]) for world in worlds], worlds)
+        for group, (name, place, worlds) in zip(self._held, pieces, strict=True):
+            starts = [self._start(name, self.assigned[world // self.worlds]) for world in worlds]
+            first = self._groups[name][0]
+            alike = place > 0 and all(start is first.starts[0] for start in (*first.starts, *starts))
+            group.hold(starts, worlds, lender=first if alike else None)
         if sum(group.simulations for group in itertools.chain(*self._groups.values())) > 2 * len(names):
             for group in itertools.chain(*self._groups.values()):
                 group.drop_spares()
@@ -143,11 +146,10 @@ class ManipulationEngine:
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
-        wanted = action.reshape(-1, 4).float()
-        sound = wanted.isfinite().all(dim=1).numpy()
-        wanted = wanted.nan_to_num(0.0, 0.0, 0.0).clamp(-1.0, 1.0)
+        wanted = action.reshape(-1, 4).float().numpy()
+        sound = np.isfinite(wanted).all(axis=1)
         before = self._times()
-        self._advance(wanted.numpy())
+        self._advance(np.clip(np.where(sound[:, None], wanted, 0.0), -1.0, 1.0, dtype=np.float32))
         elapsed = self._times() - before
         diverged = ~(sound & self._finite() & (np.abs(elapsed - self._control_step) < 1e-6))
         self._steps += 1
@@ -184,12 +186,25 @@ class ManipulationEngine:
         control = np.stack((action[:, 3], -action[:, 3]), axis=1)
         for group in self._held:
             group.ask(self._target[group.worlds], control[group.worlds])
-        list((map if self._pool is None else self._pool.map)(Group.advance, self._held))
+        self._advance_all()
         for group in self._held:
             group.gather()
         self._look()
         for group in self._held:
             self._judge(group, action[group.worlds])
+
+    def _advance_all(self) -> None:
+        """Lets the threads, this one among them, take group after group."""
+        waiting = iter(self._held)
+
+        def work() -> None:
+            for group in waiting:
+                group.advance()
+
+        others = [] if self._pool is None else [self._pool.submit(work) for _ in range(self.threads - 1)]
+        work()
+        for other in others:
+            other.result()
 
     def _look(self) -> None:
         """Sees what the step led to."""

@@ -21,8 +21,8 @@ class Fallback(Group):
         """Holds no world yet."""
         super().__init__(template, contacts=False)  # its reward looks for itself
 
-    def hold(self, starts: Sequence[Start], worlds: Array) -> None:
-        """Takes worlds in: how the episodes of each begin, and which worlds of the engine they are. `[world]`"""
+    def hold(self, starts: Sequence[Start], worlds: Array, lender: Group | None = None) -> None:
+        """Takes worlds in; a model is never lent, as upstream's reset changes it."""
         super().hold(starts, worlds)
         self._shells = [self.template.shell(self.model, data) for data in self.datas]
 

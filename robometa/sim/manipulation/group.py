@@ -44,14 +44,15 @@ class Group:
         """
         self.template, self.contacts = template, contacts
         self.scene: Scene = SCENES[template.name]
-        self.model = copy(template.model)
+        self.model: mujoco.MjModel = template.model
+        self._own: mujoco.MjModel | None = None
         self._set_to: Start | None = None
         self._ids: dict[tuple[str, str], int] = {}
         self._spare: list[mujoco.MjData] = []
         self.datas: list[mujoco.MjData] = []
         wanted = {"body", "site", *(place.kind for place in self.scene.objects)}
         wanted |= {self._source(turn) for turn in self.scene.turns if isinstance(turn, Turn)}
-        wanted |= {"geom", "joint"}
+        wanted |= {"joint"} if self.scene.dial else set()
         self.sources = [source for source in SOURCES if source in wanted]
         self._claws = [self.id("body", name) for name in ("rightclaw", "leftclaw", "hand")]
         self._objects = [self.id(place.kind, place.name) for place in self.scene.objects]
@@ -68,9 +69,23 @@ class Group:
     def _source(turn: Turn) -> str:
         return turn.kind if turn.kind == "quaternion" else f"{turn.kind}_matrix"
 
-    def hold(self, starts: Sequence[Start], worlds: Array) -> None:
-        """Takes worlds in: how the episodes of each begin, and which worlds of the engine they are. `[world]`"""
+    def hold(self, starts: Sequence[Start], worlds: Array, lender: Group | None = None) -> None:
+        """Takes worlds in.
+
+        Args:
+            starts: How the episodes of each begin.
+            worlds: Which worlds of the engine they are. `[world]`
+            lender: Another group, all of whose worlds and of these begin alike: one model serves them both.
+        """
         self.starts, self.worlds = list(starts), worlds
+        if lender is not None:
+            self.model = lender.model
+        elif starts:
+            self._own = self._own or copy(self.template.model)
+            self.model = self._own
+        self._set_to = None
+        if starts:
+            self._set(starts[0])
         while len(self.datas) < len(starts):
             self.datas.append(self._spare.pop() if self._spare else mujoco.MjData(self.model))
         while len(self.datas) > len(starts):
@@ -93,6 +108,12 @@ class Group:
         self.touching = np.zeros(count, dtype=bool)
         names = starts[0].constants
         self.constants = {name: np.stack([start.constants[name] for start in starts]) for name in names}
+
+    def each(self, source: str) -> Array:
+        """What is read of every world now, by the name in `SOURCES`. `[world, ...]`"""
+        if source not in self.read:  # few tasks ask for it
+            self.read[source] = np.stack([getattr(data, SOURCES[source]) for data in self.datas])
+        return self.read[source]
 
     @property
     def simulations(self) -> int:
@@ -128,6 +149,8 @@ class Group:
 
     def gather(self) -> None:
         """Reads what the step led to."""
+        for source in self.read.keys() - self.sources:
+            del self.read[source]
         for index, (data, _, _, pairs) in enumerate(self._views):
             for mine, theirs in pairs:
                 mine[:] = theirs
@@ -137,8 +160,6 @@ class Group:
 
     def _set(self, start: Start) -> None:
         """Changes the model to a task."""
-        if start is self._set_to:
-            return
         if self._set_to is not None and self._set_to.rows != start.rows:
             for field, rows, values in self._set_to.loaded:
                 getattr(self.model, field)[rows] = values

@@ -48,7 +48,7 @@ class Quantities(dict[str, Array]):
             object_first=first,
         )
         self.group = group
-        self._convert, self._read = convert, {source: convert(values) for source, values in group.read.items()}
+        self._convert = convert
 
     def __missing__(self, name: str) -> Array:
         """Reads a quantity on first use."""
@@ -67,16 +67,16 @@ class Quantities(dict[str, Array]):
 
     def body(self, name: str) -> Array:
         """Where a body is, m. `[world, 3]`"""
-        return self._read["body"][:, self.group.id("body", name)]
+        return self._convert(self.group.each("body"))[:, self.group.id("body", name)]
 
     def site(self, name: str) -> Array:
         """Where a site is, m. `[world, 3]`"""
-        return self._read["site"][:, self.group.id("site", name)]
+        return self._convert(self.group.each("site"))[:, self.group.id("site", name)]
 
     def geom(self, name: str) -> Array:
         """Where the middle of a geom is, m. `[world, 3]`"""
-        return self._read["geom"][:, self.group.id("geom", name)]
+        return self._convert(self.group.each("geom"))[:, self.group.id("geom", name)]
 
     def joint(self, name: str) -> Array:
         """How far a joint is, m or rad. `[world]`"""
-        return self._read["joint"][:, self.group.id("joint", name)]
+        return self._convert(self.group.each("joint"))[:, self.group.id("joint", name)]
