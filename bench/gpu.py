@@ -1,9 +1,10 @@
 """Measures simulation and learning on a GPU: the engine on MuJoCo Warp, whole trials, updates, and time to a return.
 
-One command, no network: `python -m bench.gpu FOLDER` writes FOLDER/gpu.json, anew after every part, so that whatever
+One command, no network: `python -m bench.gpu FOLDER` writes FOLDER/gpu.json, anew with every figure, so that whatever
 ends it leaves what was measured. A part that fails is written with its error, and the others go on; parts for which no
-time is left are written as left out. With --rehearse it runs end to end on the processors, in sizes that measure
-nothing.
+time is left are written as left out, and one that is running when the time is over is cut off there, with what it had
+found. It needs no installed robometa: a checkout on PYTHONPATH and the packages that the engine and the learners load.
+With --rehearse it runs end to end on the processors, in sizes that measure nothing.
 
 An engine's figure is control steps of all worlds per second, over many steps with actions drawn beforehand, with one
 wait for the device at the end; compiling and capturing are told apart. The floor beside it is how fast the robot could
@@ -15,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -54,8 +57,8 @@ class Scale:
     meta_batch: tuple[int, int, int] = (40, 20, 100)
     """Tasks, worlds and control steps of MAML-TRPO: 160k steps an iteration, with both rollouts."""
     horizon: int = 200
-    gradient_steps: int = 100
-    race_seconds: float = 75.0
+    gradient_steps: int = 400
+    race_seconds: float = 120.0
     """After which a race is given up."""
     options: tuple[tuple[str, Any], ...] = ()
     """Of every learner, on top of its own."""
@@ -72,6 +75,11 @@ class Bench:
         """Begins the clock."""
         self.folder, self.scale, self.device = folder, scale, device
         self._started, self._minutes = time.perf_counter(), minutes
+        self._writing = threading.RLock()
+        self.graphs = True
+        """Whether the engine's steps can be captured, until it shows that they cannot."""
+        self.row: Row = {}
+        """What the part that is running has found so far."""
         self.found: Row = {"machine": machine(device), "targets": TARGETS, "parts": {}}
 
     def left(self) -> float:
@@ -87,19 +95,50 @@ class Bench:
             needs: Seconds that it nearly always takes, compiling included.
         """
         started = time.perf_counter()
+        with self._writing:
+            self.row = self.found["parts"][name] = {}
         if self.left() < needs:
-            row: Row = {"left_out": f"{self.left():.0f} s left of the {needs:.0f} s that it takes"}
+            self.note(left_out=f"{self.left():.0f} s left of the {needs:.0f} s that it takes")
         else:
+            self.note(running=True)
             try:
-                row = part(self)
+                self.note(**part(self))
             except Exception:
-                row = {"error": traceback.format_exc(limit=6)}
-        row["part_seconds"] = round(time.perf_counter() - started, 1)
-        self.found["parts"][name] = row
-        self.found["seconds"] = round(60 * self._minutes - self.left(), 1)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "gpu.json").write_text(json.dumps(self.found, indent=2) + "\n", encoding="utf-8")
-        print(f"{name}: {json.dumps(row)}", flush=True)
+                self.note(error=traceback.format_exc(limit=-8))
+        with self._writing:
+            self.row.pop("running", None)
+        self.note(part_seconds=round(time.perf_counter() - started, 1))
+        print(f"{name}: {json.dumps(self.row)}", flush=True)
+
+    def note(self, **found: Any) -> None:
+        """Adds to what the running part has found, and writes everything."""
+        with self._writing:
+            self.row |= found
+            self.write()
+
+    def write(self) -> None:
+        """Writes everything found so far, over what was written before."""
+        with self._writing:
+            self.found["seconds"] = round(60 * self._minutes - self.left(), 1)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            aside = self.folder / ".gpu.json"
+            aside.write_text(json.dumps(self.found, indent=2) + "\n", encoding="utf-8")
+            aside.replace(self.folder / "gpu.json")
+
+    def end_in_time(self) -> None:
+        """Lets the process end when the time is over, whatever it is waiting for then."""
+
+        def end() -> None:
+            self.found["cut_off"] = f"when {self._minutes:g} minutes were over"
+            try:
+                self.write()
+            finally:
+                print(self.found["cut_off"], flush=True)
+                os._exit(0)
+
+        timer = threading.Timer(max(self.left(), 0.0), end)
+        timer.daemon = True
+        timer.start()
 
     def wait(self) -> None:
         """Waits for the device."""
@@ -155,13 +194,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="where gpu.json is written")
     parser.add_argument("--rehearse", action="store_true", help="small sizes, on the processors: measures nothing")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="parts whose names hold one of these")
-    parser.add_argument("--minutes", type=float, default=8.0, help="after which no part begins (default: 8)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which it ends (default: 8)")
     parser.add_argument("--device", default="cuda", help="the GPU (default: cuda)")
     asked = parser.parse_args(words)
     if not asked.rehearse and not torch.cuda.is_available():
         parser.error("there is no GPU here; --rehearse runs it on the processors")
     scale, device = (SMALL, "cpu") if asked.rehearse else (FULL, asked.device)
     bench = Bench(asked.folder, scale, device, asked.minutes)
+    bench.end_in_time()
     for name, (part, needs) in parts(asked.only).items():
         bench.run(name, part, 0.0 if asked.rehearse else needs)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.learners import with_horizon
+from bench.size import with_horizon
 from robometa import checkpoint, learners, suites
 from robometa.loop import task_batch
 from robometa.noise import Noise
@@ -30,6 +30,8 @@ SUITES = {
     "hopper": "hopper-params",
 }
 """Whose engine is measured."""
+ITERATIONS = 4
+"""On a GPU, of which the last is told: the first ones compile and capture."""
 RK4 = 1
 """MuJoCo's number for the integrator that evaluates the dynamics four times a step."""
 
@@ -37,15 +39,15 @@ RK4 = 1
 def engine_part(bench: Bench, robot: str) -> Row:
     """Steps per second of a robot at several numbers of worlds, beside the CPU engine and the floor."""
     suite = suites.load(SUITES[robot])
-    row: Row = {"warp": [], "cpu": cpu_speed(bench, suite)}
+    speeds: list[Row] = []
     for worlds in bench.scale.worlds:
-        if bench.left() < 20:
-            row["left_out"] = f"{worlds} worlds and more: no time was left"
+        if speeds and bench.left() < 20:
+            bench.note(left_out=f"{worlds} worlds and more: no time was left")
             break
-        row["warp"].append(warp_speed(bench, suite, worlds))
-    row["best"] = max(entry["env_steps_per_second"] for entry in row["warp"])
-    row["times_cpu"] = round(row["best"] / row["cpu"]["env_steps_per_second"], 1)
-    return row
+        speeds.append(warp_speed(bench, suite, worlds))
+        bench.note(warp=speeds)
+    best, beside = max(entry["env_steps_per_second"] for entry in speeds), cpu_speed(bench, suite)
+    return {"best": best, "cpu": beside, "times_cpu": round(best / beside["env_steps_per_second"], 1)}
 
 
 def cpu_speed(bench: Bench, suite: Suite) -> Row:
@@ -61,11 +63,13 @@ def warp_speed(bench: Bench, suite: Suite, worlds: int) -> Row:
 
     started, note = time.perf_counter(), {}
     try:
-        engine = WarpEngine(suite, 1, worlds, device=bench.device)
+        engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=bench.graphs)
         engine.reset(Noise(0, ("bench",), 1, worlds))
         bench.wait()
     except RuntimeError as error:
-        note = {"without_graphs": str(error)}
+        if not bench.graphs:
+            raise
+        bench.graphs, note = False, {"without_graphs": str(error)}
         engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=False)
     made = time.perf_counter() - started
     row = {"worlds": worlds, "seconds_to_make": round(made, 1), **note} | timed(bench, engine)
@@ -129,7 +133,7 @@ def bandwidth(bench: Bench) -> float:
 
 
 def trials_part(bench: Bench, name: str, on: str) -> Row:
-    """An iteration of a learner, taken apart: sampling and adapting, and the update; the second of two."""
+    """An iteration of a learner, taken apart: sampling and adapting, and the update; the last of some."""
     tasks, worlds, horizon = bench.scale.meta_batch
     suite = with_horizon(suites.load("half-cheetah-velocity"), horizon if name == "maml-trpo" else bench.scale.horizon)
     wanted: Row = {"tasks": tasks, "worlds": worlds} if name == "maml-trpo" else {}
@@ -137,9 +141,21 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
     device = bench.device if on == "warp" else "cpu"
     learner = checkpoint.build(name, options, suite, 0, device)
     config = learner.config
-    with closing(checkpoint.engine_for(learner, suite, config.tasks, config.worlds, engine=on)) as engine:
-        rows = [iteration(bench, engine, learner, number) for number in range(2)]
-    return {"tasks": config.tasks, "worlds": config.worlds, "horizon": suite.horizon, **rows[-1]}
+    bench.note(tasks=config.tasks, worlds=config.worlds, horizon=suite.horizon)
+    with closing(engine_on(bench, learner, suite, on)) as engine:
+        for number in range(ITERATIONS if on == "warp" else 2):
+            row = iteration(bench, engine, learner, number)
+            bench.note(**({"first_seconds": row["iteration_seconds"]} if number == 0 else row))
+    return row
+
+
+def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
+    """An engine for a learner's batches, its steps captured in graphs unless it has been seen that they cannot be."""
+    tasks, worlds = learner.config.tasks, learner.config.worlds
+    engine = checkpoint.engine_for(learner, suite, tasks, worlds, engine=on)
+    if on == "warp" and not bench.graphs:
+        engine._graphs = False  # type: ignore[attr-defined]
+    return engine
 
 
 def iteration(bench: Bench, engine: Engine, learner: Any, number: int) -> Row:
@@ -171,11 +187,19 @@ def pearl_part(bench: Bench, on: str) -> Row:
     config = vars(paper) | bench.options("pearl", gradient_steps=steps)
     learner = checkpoint.build("pearl", config, suite, 0, bench.device if on == "warp" else "cpu")
     tasks, worlds = learner.config.tasks, learner.config.worlds
-    with closing(checkpoint.engine_for(learner, suite, tasks, worlds, engine=on)) as engine:
+    with closing(engine_on(bench, learner, suite, on)) as engine:
         indices = task_batch(len(suite.train), tasks, 0, 0)
         noise = Noise(0, ("bench",), tasks, worlds)
         trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
-    learner.update(trial)
+    try:
+        learner.update(trial)
+    except RuntimeError as error:
+        if learner._captured is None:
+            raise
+        bench.note(without_graph=str(error))
+        learner = checkpoint.build("pearl", config, suite, 0, bench.device)
+        learner._captured = None
+        learner.update(trial)
     bench.wait()
     started = time.perf_counter()
     learner.update(trial)
@@ -191,19 +215,22 @@ def race_part(bench: Bench, suite_name: str, name: str, target: float, on: str) 
     learner = checkpoint.build(name, options, suite, 0, bench.device if on == "warp" else "cpu")
     curve: list[tuple[float, float]] = []
     end = min(bench.scale.race_seconds, bench.left() - 10)
-    started = time.perf_counter()
-    config = learner.config
-    with closing(checkpoint.engine_for(learner, suite, config.tasks, config.worlds, engine=on)) as engine:
-        for number in range(config.iterations):
+    started = told = time.perf_counter()
+    bench.note(target=target, of_iterations=learner.config.iterations)
+    with closing(engine_on(bench, learner, suite, on)) as engine:
+        for number in range(learner.config.iterations):
             row = iteration(bench, engine, learner, number)
-            curve.append((round(time.perf_counter() - started, 2), round(row["return_last"], 2)))
-            if row["return_last"] >= target or time.perf_counter() - started > end:
+            now = time.perf_counter()
+            curve.append((round(now - started, 2), round(row["return_last"], 2)))
+            if row["return_last"] >= target or now - started > end:
                 break
+            if now - told > 5:
+                told = now
+                bench.note(**so_far(curve))
     reached = curve[-1][1] >= target
-    return {
-        "target": target,
-        "seconds_to_target": curve[-1][0] if reached else None,
-        "iterations": len(curve),
-        "of_iterations": config.iterations,
-        "curve": curve[:: max(1, len(curve) // 50)] + curve[-1:],
-    }
+    return {"seconds_to_target": curve[-1][0] if reached else None, **so_far(curve)}
+
+
+def so_far(curve: list[tuple[float, float]]) -> Row:
+    """How many iterations there were, and some fifty points of the curve of seconds and returns."""
+    return {"iterations": len(curve), "curve": curve[:: max(1, len(curve) // 50)] + curve[-1:]}

@@ -14,7 +14,7 @@ from time import perf_counter
 from bench.measure import STEPS, Comparison, Contest, Figure, Values
 from bench.pearl_reference import Reference
 from bench.physics import Replay, sampled_replay
-from bench.size import Size
+from bench.size import Size, with_horizon
 from robometa import suites
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
@@ -25,11 +25,6 @@ from robometa.noise import Noise
 from robometa.sim.engine import CpuEngine
 from robometa.suites import Suite
 from robometa.trial import run_trial
-
-
-def with_horizon(suite: Suite, horizon: int) -> Suite:
-    """The suite with episodes of another length."""
-    return replace(suite, horizon=horizon, train=tuple(replace(task, horizon=horizon) for task in suite.train))
 
 
 @contextmanager

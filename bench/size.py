@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from robometa.suites import Suite
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,8 @@ QUICK = Size(
     trials=(3, 2),
     gradient_steps=(("cpu", 2), ("paper", 1)),
 )
+
+
+def with_horizon(suite: Suite, horizon: int) -> Suite:
+    """The suite with episodes of another length."""
+    return replace(suite, horizon=horizon, train=tuple(replace(task, horizon=horizon) for task in suite.train))
