@@ -56,7 +56,7 @@ def require(options: object, **intervals: str) -> None:
     for name, interval in intervals.items():
         low, high = (float(end) for end in interval[1:-1].split(","))
         value, usual = getattr(options, name), defaults.get(name)
-        usual = usual[0] if isinstance(usual, tuple) and usual else usual
+        usual = (usual[0] if usual else 0) if isinstance(usual, tuple) else usual
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, bool) or not isinstance(number, int if type(usual) is int else int | float):
                 kind = "whole number" if type(usual) is int else "number"

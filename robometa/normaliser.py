@@ -5,17 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from robometa.errors import UserError
+
 
 class Normaliser:
     """Brings numbers to mean 0 and standard deviation 1 by what was seen of them; at first it changes nothing."""
 
-    def __init__(self, size: int, limit: float = 10.0, device: torch.device | str = "cpu") -> None:
-        """For vectors of `size` numbers, cut off at `limit` standard deviations."""
-        self.limit = limit
+    def __init__(
+        self, size: int, limit: float = 10.0, device: torch.device | str = "cpu", blind: tuple[int, ...] = ()
+    ) -> None:
+        """For vectors of `size` numbers, cut off at `limit` standard deviations; those at `blind` always become 0.
+
+        Raises: UserError: If a place of `blind` is not among them.
+        """
+        if any(place >= size for place in blind):
+            raise UserError(f"blind must name places from 0 to {size - 1} of an observation, not {max(blind)}")
+        self.limit, self.blind = limit, list(blind)
         self.count = torch.zeros((), dtype=torch.float64, device=device)
         self.mean = torch.zeros(size, dtype=torch.float64, device=device)
         self.variance = torch.ones(size, dtype=torch.float64, device=device)
         self._shift, self._factor = self.mean.float(), self.variance.float()
+        self._factor[self.blind] = 0.0
 
     def include(self, values: Tensor) -> None:
         """Takes more numbers into the statistics. `[..., size]`
@@ -55,3 +65,4 @@ class Normaliser:
     def _prepare(self) -> None:
         self._shift = self.mean.float()
         self._factor = self.variance.clamp(min=1e-8).rsqrt().float()
+        self._factor[self.blind] = 0.0

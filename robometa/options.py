@@ -83,7 +83,7 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
 def _of_kind(value: Any, default: Any) -> bool:
     """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
     if isinstance(default, tuple):
-        return isinstance(value, tuple) and all(_of_kind(entry, default[0]) for entry in value)
+        return isinstance(value, tuple) and all(_of_kind(entry, default[0] if default else 0) for entry in value)
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(default)

@@ -1,6 +1,7 @@
 """RL^2: a memory that lasts as long as the trial, and credit that reaches from one episode into the next."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -186,3 +187,24 @@ def test_statistics_are_part_of_the_policy():
 def test_an_unknown_memory_is_refused():
     with pytest.raises(UserError, match=r"unknown memory 'gur' \(did you mean 'gru'\?\)"):
         Config(memory="gur")
+
+
+def test_what_it_is_blind_to_changes_nothing():
+    made, whole = learner(blind=(1,)), trial()
+    made.update(whole)
+    obs = whole.rollouts[0].obs[:, :, 0]
+    step = Step(obs, torch.zeros(TASKS, WORLDS, SPACES.action), torch.zeros(TASKS, WORLDS), torch.zeros(TASKS, WORLDS))
+    nothing = torch.zeros(TASKS, WORLDS, SPACES.action)
+
+    def action(place):
+        other = obs.clone()
+        other[..., place] += 1.0
+        return made.act(made.begin(TASKS, WORLDS, None), replace(step, obs=other), nothing)[0]
+
+    usual = made.act(made.begin(TASKS, WORLDS, None), step, nothing)[0]
+    assert torch.equal(action(1), usual)
+    assert not torch.equal(action(0), usual)
+    with pytest.raises(UserError, match=r"blind must name places from 0 to 2 of an observation, not 3"):
+        learner(blind=(0, 3))
+    with pytest.raises(UserError, match="blind must be in"):
+        Config(blind=(-1,))

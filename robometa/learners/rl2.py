@@ -37,6 +37,9 @@ class Config(ppo.Options):
     """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
+    blind: tuple[int, ...] = ()
+    """Places of the observation that it does not look at. Where one tells training tasks apart that has nothing to do
+    with what they ask for, a memory learns them by heart."""
     epochs: int = 4
     """Passes over an iteration's experience."""
     minibatches: int = 8
@@ -55,6 +58,7 @@ class Config(ppo.Options):
             memory_size="[1, inf)",
             backpropagation="[1, inf)",
             hidden="[1, inf)",
+            blind="[0, inf)",
         )
         if self.memory not in KINDS:
             raise UserError(unknown("memory", self.memory, KINDS))
@@ -98,7 +102,7 @@ class Rl2:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(config, spaces, generator).to(self.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normaliser(spaces.observation, device=self.device)
+        self.observations = Normaliser(spaces.observation, device=self.device, blind=config.blind)
         self.rewards = Normaliser(1, device=self.device)
         self.returns = Normaliser(1, device=self.device)
 
