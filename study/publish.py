@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from robometa import record
+from robometa import record, sealed
 from robometa.run_folder import CONFIGURATION, METRICS, TIMINGS
 from study import plan
 
@@ -52,8 +52,8 @@ def publish(cell: plan.Cell, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(cell.run / "policy", aside)
     (aside / "training").mkdir()
-    for name in (CONFIGURATION, METRICS, TIMINGS):
-        shutil.copy(cell.run / name, aside / "training" / name)
+    logs = (CONFIGURATION, METRICS, TIMINGS)
+    sealed.put(aside, {f"training/{name}": (cell.run / name).read_text(encoding="utf-8") for name in logs})
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 
