@@ -62,15 +62,20 @@ def push(size: Size) -> Iterator[Contest]:
 def ml10(size: Size) -> Iterator[Contest]:
     """ML10's training tasks, each in a few worlds, beside upstream's vector of as many processes as it comes with."""
     with ExitStack() as stack:
-        steppers = {
-            ENGINE: stack.enter_context(engine("ml10", ML10_TRAIN, max(1, size.manipulators // 16))),
-            VECTOR: stack.enter_context(vector(2 * ML10_TRAIN)),
-        }
+        steppers = {ENGINE: stack.enter_context(engine("ml10", ML10_TRAIN, max(1, size.manipulators // 16)))}
+        if size.with_vector:
+            steppers[VECTOR] = stack.enter_context(vector(2 * ML10_TRAIN))
         entries: list[Callable[[], dict[str, float]]] = [
             partial(measured, name, stepper, size.seconds) for name, stepper in steppers.items()
         ]
         entries.append(partial(beginning, size))
-        figures = (Figure(ENGINE), Figure(VECTOR), Figure(FIRST, unit="s"), Figure(MEMORY, unit="GiB"))
+        missing = "" if size.with_vector else "left out of a quick run"
+        figures = (
+            Figure(ENGINE),
+            Figure(VECTOR, missing=missing),
+            Figure(FIRST, unit="s"),
+            Figure(MEMORY, unit="GiB"),
+        )
         bounds = (
             Comparison(FIRST, lambda values: values[FIRST], 4.0, at_least=False, unit="s"),
             Comparison(MEMORY, lambda values: values[MEMORY], 4.0, at_least=False, unit="GiB"),
@@ -171,5 +176,3 @@ def pool(task: str, count: int) -> Iterator[Callable[[], int] | None]:
             return count
 
         yield step
-
-

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench.measure import Comparison, Figure, Result
 from robometa.parallel import processors
 
-PACKAGES = ("robometa", "mujoco", "torch", "numpy", "gymnasium", "stable-baselines3", "envpool")
+PACKAGES = ("robometa", "mujoco", "torch", "numpy", "gymnasium", "metaworld", "stable-baselines3", "envpool")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class Size:
     """Tasks, worlds and control steps of an iteration of MAML-TRPO."""
     manipulators: int = 64
     """Worlds of a manipulation task."""
+    with_vector: bool = True
+    """Whether to start upstream's vector of twenty processes, which takes a quarter of a minute."""
     many_manipulators: tuple[int, int] = (50, 10)
     """Tasks and worlds whose memory is told."""
     horizon: int = 200
@@ -47,6 +49,7 @@ QUICK = Size(
     seconds=0.02,
     meta_batch=(2, 2, 10),
     manipulators=4,
+    with_vector=False,
     many_manipulators=(2, 1),
     horizon=10,
     trials=(3, 2),

@@ -6,8 +6,7 @@ import pytest
 
 from robometa import card, suites
 from robometa.checkpoint import build
-from robometa.options import read_options
-from robometa.options import resolve_options
+from robometa.options import read_options, resolve_options
 
 TRAINING = {
     "preset": "default",

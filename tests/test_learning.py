@@ -7,8 +7,8 @@ import pytest
 from robometa import learners, suites
 from robometa.checkpoint import build, engine_for
 from robometa.evaluation import measure
-from robometa.noise import Noise
 from robometa.loop import task_batch
+from robometa.noise import Noise
 from robometa.options import resolve_options
 from robometa.trial import run_trial
 
