@@ -64,7 +64,7 @@ def load_policy(
                     f"suite {its_suite} is no longer the one that {folder} was trained on; "
                     f"--suite {its_suite} runs the policy on it as it is now"
                 )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
     known = spaces_of(suite, learners.find(name).load())
     if known != sizes:

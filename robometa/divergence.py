@@ -105,6 +105,6 @@ def replay(dump: str | Path) -> Replay:
         _ = int(manifest["iteration"]), str(manifest["mujoco"])
         divergence = Divergence(task, world, step, **tensors)
         finding = examine(suite, divergence)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, IndexError, OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} is damaged: {error!r}") from None
     return Replay(suite, manifest, divergence, finding)

@@ -21,7 +21,7 @@ class UserError(Exception):
         """With a message of one line for each mistake."""
         lines, kept = message.split("\n"), list[str]()
         for line in lines:
-            cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE - 100]} ... {line[-80:]}"
+            cut = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 100]} ... {line[-80:]}"
             if sum(map(len, kept)) + len(cut) > LONGEST:
                 kept.append(f"and {len(lines) - len(kept)} more")
                 break

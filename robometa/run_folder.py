@@ -170,7 +170,7 @@ class RunFolder:
             except UserError as error:
                 print(f"passed over: {error}", file=sys.stderr)
                 continue
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, OverflowError, TypeError, ValueError) as error:
                 print(f"passed over: {folder} says nothing of {error}", file=sys.stderr)
                 continue
             return Saved(state, **numbers)

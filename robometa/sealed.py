@@ -99,7 +99,7 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors[name] = _joined(folder, cut)
     except SafetensorError as error:
         raise UserError(f"{folder / TENSORS} is damaged: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
     return tensors, manifest
 

@@ -161,7 +161,7 @@ def rebuilt(
         engine, room = str(configuration.get("engine", "cpu")), float(configuration.get("room", 1.0))
         fingerprint = learners.of(name, trained).fingerprint()
         configuration |= {"learner": learners.absolute(name), "learner_sha256": fingerprint}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{run.path} cannot be resumed: its run.json is damaged ({error!r})") from None
     config = trained.config
     simulator = checkpoint.engine_for(trained, suite, config.tasks, config.worlds, threads, engine, room)

@@ -260,6 +260,7 @@ def test_a_dump_is_verified_and_its_suite_must_be_the_same(written, tmp_path):
         ({"suite_hash": "0"}, "no longer the one"),
         ({"task": 10_000}, "damaged"),
         ({"world": None}, "damaged"),
+        ({"step": float("inf")}, "damaged"),
         ({"kind": "policy"}, "not the manifest of a divergence"),
     ):
         sealed.write_manifest(folder, manifest | change)
