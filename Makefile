@@ -35,10 +35,10 @@ demo: $(VENV)/core
 	@echo "the training's curves:    $(BIN)/tensorboard --logdir $(DEMO)/tensorboard"
 
 test: $(VENV)/dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-all: $(VENV)/dev
-	@$(BIN)/python -m pytest -m 'slow or not slow'
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'slow or not slow'
 
 # MuJoCo Warp needs a later MuJoCo than Meta-World's, so the engine for GPUs has packages of its own.
 $(GPU)/stamp: pyproject.toml constraints-gpu.txt
