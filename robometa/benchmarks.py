@@ -16,6 +16,8 @@ KEYS = ("about", "source", "robot", "goals", "reward", "goal_visible", "horizon"
 SIDE_KEYS = ("tasks", "goals_per_task")
 REWARDS = ("v2", "v1")
 """Versions of the reward functions, the usual one first."""
+METAWORLD, MUJOCO = "3.1.1", "3.3.0"
+"""The versions whose models, physics and rewards these suites are."""
 HORIZON = 500
 """Control steps of an episode; upstream's environments refuse to go further."""
 ROBOT = "sawyer"
@@ -124,8 +126,8 @@ def _side(
 def content_hash(benchmark: Benchmark, train: Side, test: Side) -> str:
     """SHA-256 of all that a result depends on: upstream's version stands for models and rewards."""
     content = [
-        "metaworld 3.1.1",
-        "mujoco 3.3.0",
+        f"metaworld {METAWORLD}",
+        f"mujoco {MUJOCO}",
         benchmark.reward,
         benchmark.goal_visible,
         HORIZON,

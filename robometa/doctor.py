@@ -12,6 +12,7 @@ from importlib import metadata
 from rich.console import Console
 from rich.table import Table
 
+from robometa import benchmarks
 from robometa.parallel import processors
 
 NEEDED = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
@@ -102,7 +103,7 @@ def _metaworld() -> Finding:
         upstream.check()
     except (ImportError, UserError) as error:
         return Finding(name, f"{version}, which cannot run" if version else "not installed", False, str(error))
-    return Finding(name, f"{version}, with mujoco {upstream.MUJOCO}", True)
+    return Finding(name, f"{version}, with mujoco {benchmarks.MUJOCO}", True)
 
 
 def _processors() -> Finding:

@@ -168,7 +168,7 @@ def measure(
         advance = lambda: bar.advance(shown)  # noqa: E731
         for index, some in enumerate(pieces):
             acting = for_tasks(some) if for_tasks else learner
-            make = partial(_engine, learner, suite, len(some), threads, engine, room)
+            make = partial(checkpoint.engine_for, learner, suite, len(some), threads=threads, engine=engine, room=room)
             if protocol is None:
                 noise = Noise(seed, ("evaluate", split, index), len(some), worlds)
                 parts.append(_piece(make(worlds), acting, some, shots, noise, advance))
@@ -203,13 +203,6 @@ def _worlds(learner: Learner, worlds: int | None, protocol: Protocol | None) -> 
     if worlds is not None:
         return worlds
     return int(learner.config.worlds) if learner.pools_worlds else 20
-
-
-def _engine(
-    learner: Learner, suite: Suite, tasks: int, threads: int | None, engine: str, room: float, worlds: int
-) -> Engine:
-    """An engine for so many worlds of each task."""
-    return checkpoint.engine_for(learner, suite, tasks, worlds, threads, engine, room)
 
 
 def _experience(

@@ -14,6 +14,8 @@ metaworld = pytest.importorskip("metaworld")
 
 from robometa.sim.engines import engine_of  # noqa: E402
 from robometa.sim.manipulation import upstream  # noqa: E402
+from robometa.sim.manipulation.group import Group  # noqa: E402
+from robometa.sim.manipulation.upstream import template  # noqa: E402
 
 NAMES = ("push-v3", "drawer-close-v3", "hammer-v3")
 """Of which the first asks for contacts, and no two have equally long states."""
@@ -255,3 +257,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert float(done.stdout) < 4.0, done.stderr
+
+
+def test_a_model_keeps_nothing_of_the_task_before():
+    """Tasks that change different rows: what only the one before changed is as it was loaded, also after new worlds."""
+    found = template("drawer-open-v3", "v2")
+    start = found.start(dict(suites.load("ml1/drawer-open-v3").train[0].parameters)["goal"], {})
+    row = np.array([1])
+    edit = ("body_pos", row, found.model.body_pos[row] + 1.0)
+    other = dataclasses.replace(start, edits=(edit,), loaded=(("body_pos", row, found._loaded["body_pos"][row]),))
+    group = Group(found, contacts=False)
+    for begins in (other, start):
+        group.hold([begins], np.zeros(1, dtype=np.int64))
+        group.begin(0)
+        group.advance()
+    np.testing.assert_array_equal(group.model.body_pos[row], found._loaded["body_pos"][row])
+    for field, rows, values in start.edits:
+        np.testing.assert_array_equal(getattr(group.model, field)[rows], values)

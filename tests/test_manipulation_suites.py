@@ -199,7 +199,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
     ],
 )
 def test_with_another_version_one_line_says_what_to_install(monkeypatch, attribute, value, told):
-    installed = {"mujoco": upstream.MUJOCO, "metaworld": upstream.METAWORLD} | {attribute: value}
+    installed = {"mujoco": benchmarks.MUJOCO, "metaworld": benchmarks.METAWORLD} | {attribute: value}
     monkeypatch.setattr(upstream.mujoco, "__version__", installed["mujoco"])
     monkeypatch.setattr(upstream, "version", lambda name: installed[name])
     with pytest.raises(UserError, match=told) as error:

@@ -61,7 +61,7 @@ class CpuEngine:
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Told of the first world that blows up in a step."""
-        _quieten()
+        quieten()
         self._models_of: dict[Task, mujoco.MjModel] = {}
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
@@ -269,6 +269,6 @@ class CpuEngine:
         self._begin_from(state.noise)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keeps MuJoCo from writing warnings of diverged worlds into a file: the engine counts and reports them."""
     mujoco.set_mju_user_warning(lambda message: None)

@@ -18,6 +18,7 @@ from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.parallel import processors
+from robometa.sim.engine import quieten
 from robometa.sim.manipulation.fallback import Fallback
 from robometa.sim.manipulation.group import Group
 from robometa.sim.manipulation.quantities import Quantities
@@ -64,7 +65,7 @@ class ManipulationEngine:
         if suite.benchmark is None:
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
         check()
-        mujoco.set_mju_user_warning(lambda message: None)  # of diverged worlds, into a file: they are counted here
+        quieten()
         self._reward, self._goal_visible = suite.benchmark.reward, suite.benchmark.goal_visible
         self._groups: dict[str, list[Group]] = {}
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None

@@ -28,7 +28,7 @@ class Fallback(Group):
 
     def begin(self, index: int) -> None:
         """Starts an episode in one of the worlds, by upstream's own reset: its reward looks at what that leaves."""
-        self._set(self.starts[index])  # so that what the reset changes is what is set anyway
+        self._set_model.set_to(self.starts[index])  # so that what the reset changes is what is set anyway
         reset(self._shells[index], self.starts[index].goal)
         super().begin(index)
 
@@ -36,7 +36,7 @@ class Fallback(Group):
         """Reward and success of a step. `[world, 39]` and `[world, 4]` to `[world]` and `[world]`"""
         judged = []
         for start, shell, *pair in zip(self.starts, self._shells, seen, action, strict=True):
-            self._set(start)
+            self._set_model.set_to(start)
             judged.append(shell.evaluate_state(*pair))
         return (
             np.array([reward for reward, _ in judged], dtype=np.float64),

@@ -32,6 +32,26 @@ SOURCES = {
 """What is read from a simulation, and MuJoCo's array of it."""
 
 
+class Model:
+    """A model, and the task that it is set to."""
+
+    def __init__(self, template: Template) -> None:
+        """A copy of the template's."""
+        self.compiled = copy(template.model)
+        self._set_to: Start | None = None
+
+    def set_to(self, start: Start) -> None:
+        """Changes it to a task, and what only the task before had changed back."""
+        if start is self._set_to:
+            return
+        if self._set_to is not None and self._set_to.rows != start.rows:
+            for field, rows, values in self._set_to.loaded:
+                getattr(self.compiled, field)[rows] = values
+        for field, rows, values in start.edits:
+            getattr(self.compiled, field)[rows] = values
+        self._set_to = start
+
+
 class Group:
     """Worlds of one task name: one simulation each, a model for all of them, and what is read after every step."""
 
@@ -44,9 +64,9 @@ class Group:
         """
         self.template, self.contacts = template, contacts
         self.scene: Scene = SCENES[template.name]
-        self.model: mujoco.MjModel = template.model
-        self._own: mujoco.MjModel | None = None
-        self._set_to: Start | None = None
+        self.model = template.model
+        self._own: Model | None = None
+        self._set_model: Model
         self._ids: dict[tuple[str, str], int] = {}
         self._spare: list[mujoco.MjData] = []
         self.datas: list[mujoco.MjData] = []
@@ -78,14 +98,12 @@ class Group:
             lender: Another group, all of whose worlds and of these begin alike: one model serves them both.
         """
         self.starts, self.worlds = list(starts), worlds
-        if lender is not None:
-            self.model = lender.model
-        elif starts:
-            self._own = self._own or copy(self.template.model)
-            self.model = self._own
-        self._set_to = None
         if starts:
-            self._set(starts[0])
+            if lender is not None:
+                self._set_model = lender._set_model
+            else:
+                self._set_model = self._own = self._own or Model(self.template)
+            self.model = self._set_model.compiled
         while len(self.datas) < len(starts):
             self.datas.append(self._spare.pop() if self._spare else mujoco.MjData(self.model))
         while len(self.datas) > len(starts):
@@ -138,10 +156,10 @@ class Group:
 
     def advance(self) -> None:
         """One control step of every world, and little else: threads of Python do in turn what is not physics."""
-        skip, model, step, look = self.template.frame_skip, self.model, mujoco.mj_step, mujoco.mj_forward
+        skip, model, set_to = self.template.frame_skip, self.model, self._set_model.set_to
+        step, look = mujoco.mj_step, mujoco.mj_forward
         for start, data in zip(self.starts, self.datas, strict=True):
-            if start is not self._set_to:
-                self._set(start)
+            set_to(start)
             step(model, data, skip)
             # A step leaves places as they were when its last physics step began; and what the solver of the next step
             # starts from is what it found here.
@@ -157,15 +175,6 @@ class Group:
             self.time[index] = data.time
             if self.contacts:
                 self.touching[index] = self._touches(data)
-
-    def _set(self, start: Start) -> None:
-        """Changes the model to a task."""
-        if self._set_to is not None and self._set_to.rows != start.rows:
-            for field, rows, values in self._set_to.loaded:
-                getattr(self.model, field)[rows] = values
-        for field, rows, values in start.edits:
-            getattr(self.model, field)[rows] = values
-        self._set_to = start
 
     def matrices(self) -> Array | None:
         """How the object is turned, where its quaternion is to be computed, or None. `[world, 3, 3]`"""

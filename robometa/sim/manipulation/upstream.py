@@ -11,16 +11,15 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robometa.benchmarks import METAWORLD, MUJOCO
 from robometa.errors import UserError
 
 Array = NDArray[Any]
 
-METAWORLD, MUJOCO = "3.1.1", "3.3.0"
-"""The versions whose physics and rewards these suites are."""
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 CURRENT = 18
 """Numbers of the observation that tell of now; as many tell of the step before."""
-PARTS = ("body_", "geom_", "site_", "jnt_", "dof_", "eq_", "actuator_", "opt_")
+PARTS = ("body_", "geom_", "site_", "jnt_", "dof_", "eq_", "actuator_")
 """Beginnings of the names of a model's fields that a reset may change."""
 CONSTANTS = {
     "goal": "_target_pos",
