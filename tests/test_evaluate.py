@@ -41,7 +41,7 @@ class KnownEngine:
 
     made = ()
 
-    def __init__(self, suite, tasks, worlds, *rest):
+    def __init__(self, suite, tasks, worlds, **options):
         self.tasks, self.worlds, self.horizon, self.spaces = tasks, worlds, HORIZON, Spaces(1, 1)
         KnownEngine.made = (*KnownEngine.made, self)
 
@@ -74,7 +74,7 @@ class KnownEngine:
 @pytest.fixture
 def known(monkeypatch, tiny_suite, changed):
     """Measures known tasks in a given order with a number of worlds."""
-    monkeypatch.setattr(checkpoint, "engine_for", lambda learner, *sizes: KnownEngine(*sizes))
+    monkeypatch.setattr(checkpoint, "engine_for", lambda learner, *sizes, **options: KnownEngine(*sizes, **options))
     monkeypatch.setattr(checkpoint, "spaces_of", lambda suite: Spaces(1, 1))
     KnownEngine.made = ()
 
