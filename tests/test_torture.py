@@ -1,5 +1,6 @@
 """The torture's short form holds, and each of its parts notices what it is there to notice."""
 
+import gc
 import hashlib
 import json
 import random
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mujoco import rollout
 
 from robometa import sealed
 from robometa.errors import UserError
@@ -101,6 +103,17 @@ def test_a_rename_that_was_not_flushed_can_be_lost(tmp_path):
     operations.lose_power(notes, undo_renames=True)
     assert (tmp_path / "kept").read_text() == "old"
     assert (tmp_path / "new").read_text() == ""
+
+
+def test_a_child_does_not_wait_for_the_threads_of_its_parent(tmp_path):
+    gc.disable()
+    try:
+        garbage = [rollout.Rollout(nthread=2)]
+        garbage.append(garbage)
+        del garbage
+        assert trainings.Child(lambda: gc.collect() * 0, tmp_path / "log").wait(20.0) == 0
+    finally:
+        gc.enable()
 
 
 def test_a_save_that_flushes_nothing_is_found_out(tmp_path, monkeypatch):

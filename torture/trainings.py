@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -142,8 +143,11 @@ class Child:
         self.status: int | None = None
         self.peak = 0
         """Most memory it ever held, kilobytes; known when it has ended."""
+        # Old garbage may own a pool of threads, which a copy must not close: it has none of them, and would wait forever.
+        gc.collect()
         self.process = os.fork()
         if self.process == 0:
+            gc.freeze()
             code = 70
             try:
                 os.setsid()
