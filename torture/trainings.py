@@ -143,7 +143,7 @@ class Child:
         self.status: int | None = None
         self.peak = 0
         """Most memory it ever held, kilobytes; known when it has ended."""
-        # Old garbage may own a pool of threads, which a copy must not close: it has none of them, and would wait forever.
+        # Garbage may own a pool of threads, which a copy must not close: its threads are gone, it would wait forever.
         gc.collect()
         self.process = os.fork()
         if self.process == 0:
