@@ -18,6 +18,7 @@ from robometa.guarded import NOTHING_SOUND, guarded_update
 from robometa.noise import Noise
 from robometa.run_folder import RunFolder
 from robometa.sim.engine import CpuEngine
+from robometa.sim.engines import engine_of
 from robometa.training import resume
 from robometa.trial import run_trial
 
@@ -250,6 +251,51 @@ def test_a_replay_tells_an_action_that_was_none(written):
     found = replay(written(suite, told))
     assert found.finding.again
     assert found.finding.blown_up == ["action of bfoot is nan, as the policy gave it"]
+
+
+def storm_of_arms(suite, velocity=None, action=None):
+    """What an engine tells of one of Meta-World's arms that is made to blow up."""
+    engine, told = engine_of(suite, tasks=2, worlds=1, threads=1), []
+    engine.on_divergence = told.append
+    engine.assign(suite.train[3:5])
+    engine.reset(Noise(0, ("storm",), 2, 1))
+    actions = torch.full((2, 1, 4), 0.5)
+    for _ in range(3):
+        engine.step(actions)
+    if velocity is not None:
+        state = engine.state()
+        state.physics[1, 0, 1 + engine.simulation(1)[0].nq + 2] = velocity
+        engine.restore(state)
+    if action is not None:
+        actions[1, 0, 2] = action
+    engine.step(actions)
+    return told
+
+
+def test_a_replay_of_an_arm_names_the_joint_and_the_moment(written):
+    suite = suites.load("ml1/push-v3")
+    (told,) = storm_of_arms(suite, velocity=1e8)
+    found = replay(written(suite, told))
+    assert (told.task, told.world, told.step) == (suite.train[4], 0, 3)
+    assert found.finding.again
+    assert "acceleration of joint right_j" in found.finding.blown_up[0]
+    assert "after physics step 1 of 5" in found.finding.blown_up[0]
+
+
+def test_a_replay_of_an_arm_tells_an_action_that_was_none(written):
+    suite = suites.load("ml1/push-v3")
+    (told,) = storm_of_arms(suite, action=float("nan"))
+    found = replay(written(suite, told))
+    assert found.finding.again
+    assert found.finding.blown_up == ["action of z is nan, as the policy gave it"]
+
+
+def test_a_replay_of_an_arm_that_is_sound_finds_nothing(written):
+    suite = suites.load("ml1/push-v3")
+    (told,) = storm_of_arms(suite, action=float("nan"))
+    found = replay(written(suite, replace(told, action=torch.zeros(4))))
+    assert not found.finding.again
+    assert found.finding.blown_up == []
 
 
 def test_a_dump_is_verified_and_its_suite_must_be_the_same(written, tmp_path):

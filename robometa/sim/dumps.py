@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import mujoco
 import numpy as np
@@ -14,9 +15,13 @@ import torch
 from robometa.noise import Noise
 from robometa.sim import models
 from robometa.sim.engine import PHYSICS, CpuEngine
+from robometa.sim.engines import engine_of
 from robometa.sim.protocol import Divergence, SimulatorState
 from robometa.sim.reader import MAXIMUM, Reader
 from robometa.suites import Suite
+
+if TYPE_CHECKING:
+    from robometa.sim.manipulation.engine import ManipulationEngine
 
 SHOWN = 5
 """Numbers that are named, of those that are beyond the limit."""
@@ -32,47 +37,80 @@ class Finding:
     """What was beyond the limit first, and when, in words; the worst first."""
 
 
+class Simulation(NamedTuple):
+    """A simulation as it was before a step, to be looked at one physics step at a time."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    controls: Sequence[str]
+    """What the action's numbers are called."""
+    obey: Callable[[], None]
+    """Sets it to do the action."""
+    steps: int
+    """Physics steps of a control step."""
+
+
 def examine(suite: Suite, divergence: Divergence) -> Finding:
     """Does a step that blew up again: as the engine does it, then one physics step at a time."""
-    engine = CpuEngine(suite, tasks=1, worlds=1, threads=1)
+    engine = engine_of(suite, tasks=1, worlds=1, threads=1)
     engine.assign([divergence.task])
     count = np.zeros((1, 1), dtype=np.int64)
-    engine.restore(
-        SimulatorState(
-            physics=divergence.physics.numpy().reshape(1, 1, -1),
-            sensors=divergence.sensors.numpy().reshape(1, 1, -1),
-            steps=count,
-            episodes=count,
-            obs=torch.zeros(0),
-            noise=Noise(0, ("replay",), 1, 1),
-        )
+    before = SimulatorState(
+        physics=divergence.physics.numpy().reshape(1, 1, -1),
+        sensors=divergence.sensors.numpy().reshape(1, 1, -1),
+        steps=count,
+        episodes=count,
+        obs=torch.zeros(0),
+        noise=Noise(0, ("replay",), 1, 1),
     )
+    engine.restore(before)
     again = bool(engine.step(divergence.action.reshape(1, 1, -1)).diverged.any())
+    engine.restore(before)
+    simulation = _robot(divergence) if isinstance(engine, CpuEngine) else _arm(engine, divergence)
+    found = _slowly(simulation, divergence)
     engine.close()
-    return Finding(again, _slowly(divergence))
+    return Finding(again, found)
 
 
-def _slowly(divergence: Divergence) -> list[str]:
-    """What is beyond the limit first: in the state before, the action, or after which physics step."""
+def _robot(divergence: Divergence) -> Simulation:
+    """The simulation of a locomotion suite's robot."""
     robot, model = divergence.task.robot, copy.copy(models.varied(divergence.task))
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # or what blew up would be gone at once
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, divergence.physics.numpy(), PHYSICS)
+
+    def obey() -> None:
+        compiled, layout = models.compiled(robot)
+        reader = Reader(robot, compiled, layout, torch.float64, "cpu")
+        data.ctrl[:] = reader.control(divergence.action.unsqueeze(0))[0].numpy()
+
+    controls = [_name(model.actuator(index), index) for index in range(model.nu)]
+    return Simulation(model, data, controls, obey, robot.frame_skip)
+
+
+def _arm(engine: ManipulationEngine, divergence: Divergence) -> Simulation:
+    """The simulation of Meta-World's arm that an engine holds."""
+    model, data, steps = engine.simulation(0)
+    action = divergence.action.float().clamp(-1.0, 1.0).reshape(1, -1).numpy()
+    return Simulation(model, data, ("x", "y", "z", "the gripper"), lambda: engine.ask(action), steps)
+
+
+def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:
+    """What is beyond the limit first: in the state before, the action, or after which physics step."""
+    model, data, controls, obey, steps = simulation
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # or what blew up would be gone at once
     found = _beyond(model, data)
     if found:
         return [f"{words}, before the step" for words in found]
-    actions = enumerate(divergence.action.tolist())
-    found = [f"action of {_name(model.actuator(index), index)} is {value:g}" for index, value in actions if _bad(value)]
+    actions = zip(controls, divergence.action.tolist(), strict=True)
+    found = [f"action of {name} is {value:g}" for name, value in actions if _bad(value)]
     if found:
         return [f"{words}, as the policy gave it" for words in found[:SHOWN]]
-    compiled, layout = models.compiled(robot)
-    reader = Reader(robot, compiled, layout, torch.float64, "cpu")
-    data.ctrl[:] = reader.control(divergence.action.unsqueeze(0))[0].numpy()
-    for step in range(1, robot.frame_skip + 1):
+    obey()
+    for step in range(1, steps + 1):
         mujoco.mj_step(model, data)
         found = _beyond(model, data)
         if found:
-            return [f"{words}, after physics step {step} of {robot.frame_skip}" for words in found]
+            return [f"{words}, after physics step {step} of {steps}" for words in found]
     return []
 
 

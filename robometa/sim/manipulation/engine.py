@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,7 @@ from robometa.sim.manipulation.group import Group
 from robometa.sim.manipulation.quantities import Quantities
 from robometa.sim.manipulation.rewards import MANIPULATIONS
 from robometa.sim.manipulation.upstream import CURRENT, STATE, check, state_of, template
-from robometa.sim.protocol import Outcome, SimulatorState
+from robometa.sim.protocol import Divergence, Outcome, SimulatorState
 from robometa.suites import Suite, Task
 
 Array = NDArray[Any]
@@ -62,6 +62,8 @@ class ManipulationEngine:
         self.threads = processors() if threads is None else threads
         self.spaces = Spaces(SEEN, 4)
         self.divergences = 0
+        self.on_divergence: Callable[[Divergence], None] | None = None
+        """Told of the first world that blows up in a step."""
         if suite.benchmark is None:
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
         check()
@@ -150,9 +152,13 @@ class ManipulationEngine:
         wanted = action.reshape(-1, 4).float().numpy()
         sound = np.isfinite(wanted).all(axis=1)
         before = self._times()
+        if self.on_divergence is not None:
+            self._remember()
         self._advance(np.clip(np.where(sound[:, None], wanted, 0.0), -1.0, 1.0, dtype=np.float32))
         elapsed = self._times() - before
         diverged = ~(sound & self._finite() & (np.abs(elapsed - self._control_step) < 1e-6))
+        if diverged.any() and self.on_divergence is not None:
+            self.on_divergence(self._first_of(diverged, action))
         self._steps += 1
         terminated, truncated = diverged, (self._steps >= self.horizon) & ~diverged
         if diverged.any():
@@ -181,18 +187,51 @@ class ManipulationEngine:
         """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
+    def simulation(self, world: int) -> tuple[mujoco.MjModel, mujoco.MjData, int]:
+        """Model, set to its task, and simulation of one of the worlds, for a slow look, and its physics steps."""
+        group, index = self._place(world)
+        return (*group.simulation(index), group.template.frame_skip)
+
+    def _place(self, world: int) -> tuple[Group, int]:
+        """The group of a world, and its index there."""
+        return next((group, int(index)) for group in self._held for index in np.flatnonzero(group.worlds == world))
+
+    def _remember(self) -> None:
+        """Keeps what the next step begins from."""
+        for group in self._held:
+            group.remember()
+        self._before = self._sensors()
+
+    def _sensors(self) -> Array:
+        """What is seen and was at the beginning, which no simulation holds. `[task * world, 60]`"""
+        return np.concatenate((self._current, self.seen, self._first), axis=1)
+
+    def _first_of(self, diverged: Array, action: Tensor) -> Divergence:
+        """The first world that blew up in this step. `[task * world]`, `[task, world, action]`"""
+        row = int(diverged.argmax())
+        group, index = self._place(row)
+        task, world = divmod(row, self.worlds)
+        physics, sensors = (torch.from_numpy(part.copy()) for part in (group.before[index], self._before[row]))
+        return Divergence(
+            self.assigned[task], world, int(self._steps[row]), physics, sensors, action[task, world].clone()
+        )
+
     def _advance(self, action: Array) -> None:
         """One control step of every world, and what it led to. `[task * world, action]`, float32"""
-        self._target = np.clip(self._target + action[:, :3] * self._scale, *self._reach)
-        control = np.stack((action[:, 3], -action[:, 3]), axis=1)
-        for group in self._held:
-            group.ask(self._target[group.worlds], control[group.worlds])
+        self.ask(action)
         self._advance_all()
         for group in self._held:
             group.gather()
         self._look()
         for group in self._held:
             self._judge(group, action[group.worlds])
+
+    def ask(self, action: Array) -> None:
+        """Sets every world to do an action in -1..1. `[task * world, action]`, float32"""
+        self._target = np.clip(self._target + action[:, :3] * self._scale, *self._reach)
+        control = np.stack((action[:, 3], -action[:, 3]), axis=1)
+        for group in self._held:
+            group.ask(self._target[group.worlds], control[group.worlds])
 
     def _advance_all(self) -> None:
         """Lets the threads, this one among them, take group after group."""
@@ -265,7 +304,7 @@ class ManipulationEngine:
         shape = (self.tasks, self.worlds)
         return SimulatorState(
             physics=physics.reshape(*shape, -1),
-            sensors=np.concatenate((self._current, self.seen, self._first), axis=1).reshape(*shape, -1),
+            sensors=self._sensors().reshape(*shape, -1),
             steps=self._steps.reshape(shape).copy(),
             episodes=self._episodes.reshape(shape).copy(),
             obs=self._by_task(torch.from_numpy(self.seen).float()),

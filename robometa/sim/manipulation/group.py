@@ -122,6 +122,7 @@ class Group:
             )
             for index, data in enumerate(self.datas)
         ]
+        self.before = np.zeros((count, mujoco.mj_stateSize(self.model, STATE)))
         self.time = np.zeros(count)
         self.touching = np.zeros(count, dtype=bool)
         names = starts[0].constants
@@ -138,6 +139,11 @@ class Group:
         """How many there are, needed now or not."""
         return len(self.datas) + len(self._spare)
 
+    def simulation(self, index: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """The model, set to the task of one of the worlds, and that world's simulation."""
+        self._set_model.set_to(self.starts[index])
+        return self.model, self.datas[index]
+
     def drop_spares(self) -> None:
         """Frees simulations that no world needs now."""
         self._spare.clear()
@@ -147,6 +153,11 @@ class Group:
         start, data = self.starts[index], self.datas[index]
         mujoco.mj_setState(self.model, data, start.state, STATE)
         self.time[index] = data.time
+
+    def remember(self) -> None:
+        """Keeps the state of every world in `before`."""
+        for data, row in zip(self.datas, self.before, strict=True):
+            mujoco.mj_getState(self.model, data, row, STATE)
 
     def ask(self, target: Array, control: Array) -> None:
         """Tells every world what to do in the next step. `[world, 3]`, `[world, actuator]`"""
