@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import os
 import random
 import re
 import subprocess
@@ -99,10 +100,42 @@ def test_a_rename_that_was_not_flushed_can_be_lost(tmp_path):
 
     assert trainings.Child(replace, tmp_path / "log").wait() == 0
     notes = json.loads((tmp_path / "notes").read_text())
-    assert notes["unflushed"] == [str(tmp_path / "kept")]
+    assert notes["unflushed"] == {str(tmp_path / "kept"): 0}
     operations.lose_power(notes, undo_renames=True)
     assert (tmp_path / "kept").read_text() == "old"
     assert (tmp_path / "new").read_text() == ""
+
+
+def test_what_was_flushed_before_more_was_appended_is_not_lost(tmp_path):
+    changes, path = Operations(notes=tmp_path / "notes"), tmp_path / "table"
+
+    def append():
+        path.write_text("one\n")
+        with watched(changes):
+            for row in ("two\n", "three\n"):
+                with path.open("a") as file:
+                    file.write(row)
+                    if row == "two\n":
+                        os.fsync(file.fileno())
+
+    assert trainings.Child(append, tmp_path / "log").wait() == 0
+    notes = json.loads((tmp_path / "notes").read_text())
+    assert notes["unflushed"] == {str(path): 8}
+    operations.lose_power(notes, undo_renames=False)
+    assert path.read_text() == "one\ntwo\n"
+
+
+def test_a_file_that_was_emptied_and_not_flushed_is_lost(tmp_path):
+    changes, path = Operations(notes=tmp_path / "notes"), tmp_path / "table"
+
+    def rewrite():
+        path.write_text("one\n")
+        with watched(changes):
+            path.write_text("two\n")
+
+    assert trainings.Child(rewrite, tmp_path / "log").wait() == 0
+    operations.lose_power(json.loads((tmp_path / "notes").read_text()), undo_renames=False)
+    assert path.read_text() == ""
 
 
 def test_a_child_does_not_wait_for_the_threads_of_its_parent(tmp_path):

@@ -97,7 +97,7 @@ def _copy_with_losses(played: Path, target: Path, notes: dict[str, Any], undo: b
         return path.replace(str(played), str(target), 1)
 
     renames = [(moved(source), moved(end), copy) for source, end, copy in notes["renames"]]
-    lost = {"unflushed": [moved(path) for path in notes["unflushed"]], "renames": renames}
+    lost = {"unflushed": {moved(path): size for path, size in notes["unflushed"].items()}, "renames": renames}
     operations.lose_power(lost, undo_renames=undo)
 
 

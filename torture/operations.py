@@ -37,7 +37,10 @@ class Operations:
     """The disk is full there, and at everything that needs room afterwards; the process ends there otherwise."""
     notes: Path | None = None
     done: list[str] = field(default_factory=list)
-    unflushed: set[str] = field(default_factory=set)
+    unflushed: dict[str, int] = field(default_factory=dict)
+    """Files that a loss of power may cut, and how many of their bytes were flushed before."""
+    flushed: dict[str, int] = field(default_factory=dict)
+    """Bytes of each file when it was last flushed, or as it was found."""
     renames: list[tuple[str, str, str]] = field(default_factory=list)
     """Those that a loss of power may undo, oldest first: from where, to where, and a copy of what was replaced."""
     watching: bool = False
@@ -55,7 +58,7 @@ class Operations:
             return result
         if self.torn and half is not None:
             half()
-            self.unflushed.add(path)
+            self._note(name, path)
         if self.fails:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         self.end()
@@ -63,10 +66,21 @@ class Operations:
 
     def _note(self, name: str, path: str) -> None:
         if name in ("open", "write"):
-            self.unflushed.add(path)
+            self.unflushed.setdefault(path, self.flushed.get(path, 0))
         elif name == "fsync":
-            self.unflushed.discard(path)
+            self.unflushed.pop(path, None)
+            if Path(path).is_file():
+                self.flushed[path] = Path(path).stat().st_size
             self.renames = [pair for pair in self.renames if str(Path(pair[1]).parent) != path]
+
+    def found(self, path: str, *, emptied: bool) -> None:
+        """A file is about to be opened, and perhaps emptied; what stood in it before the watch counts as flushed."""
+        if emptied:
+            self.flushed[path] = 0
+            if path in self.unflushed:
+                self.unflushed[path] = 0
+        elif path not in self.unflushed and Path(path).is_file():
+            self.flushed.setdefault(path, Path(path).stat().st_size)
 
     def replaced(self, target: str) -> str:
         """A copy of a file that is about to be replaced, or nothing."""
@@ -81,16 +95,18 @@ class Operations:
     def renamed(self, source: str, target: str, copy: str) -> None:
         """Lets what was not flushed go by its new name."""
         self.renames.append((source, target, copy))
-        self.unflushed = {
-            target + path[len(source) :] if path == source or path.startswith(source + "/") else path
-            for path in self.unflushed
-        }
+
+        def now(path: str) -> str:
+            return target + path[len(source) :] if path == source or path.startswith(source + "/") else path
+
+        self.unflushed = {now(path): size for path, size in self.unflushed.items()}
+        self.flushed = {now(path): size for path, size in self.flushed.items()}
 
     def end(self) -> None:
         """Writes the notes."""
         self.watching = False
         if self.notes is not None:
-            kept = {"done": self.done, "unflushed": sorted(self.unflushed), "renames": self.renames}
+            kept = {"done": self.done, "unflushed": self.unflushed, "renames": self.renames}
             self.notes.write_text(json.dumps(kept), encoding="utf-8")
 
 
@@ -130,6 +146,7 @@ def _opening(operations: Operations, real: Callable[..., Any]) -> Callable[..., 
         if isinstance(file, int) or not WRITING & set(mode) or not operations.watching:
             return real(file, mode, *arguments, **options)
         path = os.path.abspath(os.fsdecode(file))
+        operations.found(path, emptied="w" in mode)
         return _File(operations.change("open", path, lambda: real(file, mode, *arguments, **options)), operations, path)
 
     return opened
@@ -170,10 +187,10 @@ class _File:
 
 
 def lose_power(notes: dict[str, Any], *, undo_renames: bool) -> None:
-    """Does to the disk what a loss of power may do: what was not flushed is empty, renames may not have happened."""
-    for path in map(Path, notes["unflushed"]):
-        if path.is_file():
-            path.write_bytes(b"")
+    """Does to the disk what a loss of power may do: what was not flushed is gone, renames may not have happened."""
+    for path, size in notes["unflushed"].items():
+        if Path(path).is_file():
+            Path(path).write_bytes(Path(path).read_bytes()[:size])
     for source, target, copy in reversed(notes["renames"]) if undo_renames else ():
         if Path(target).exists() and not Path(source).exists():
             Path(target).rename(source)
