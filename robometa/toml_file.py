@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from robometa.errors import UserError
 
 LARGEST, DEEPEST = 1 << 24, 16
 """Bytes, and tables within tables: no suite comes near either."""
+PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+LONG_KEY = re.compile(rf"(?<![\w-])(?:{PART}[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
 
 
 def read_toml(path: Path, shown: Path) -> dict[str, Any]:
@@ -25,7 +28,10 @@ def read_toml(path: Path, shown: Path) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise UserError(f"{shown} is not a suite: it has more than {LARGEST} bytes")
     try:
-        table = tomllib.loads(content.decode())
+        text = content.decode()
+        if LONG_KEY.search(text):  # what tomllib needs for one grows with the square of its length
+            raise UserError(f"{shown} is not a suite: it has a key of more than {DEEPEST} parts")
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{shown} is not a TOML file: {error}") from None
     level: list[Any] = [table]

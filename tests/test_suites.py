@@ -135,6 +135,19 @@ def test_what_is_no_toml_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "key", ["about" + ".a" * 16, "x = { a" + " . b" * 16, '"a"' + ".'b'" * 16, "[a" + ".\tb" * 16 + "]\nc"]
+)
+def test_a_key_of_many_parts_is_refused_before_it_eats_memory(tmp_path, key):
+    file = tmp_path / "deep.toml"
+    file.write_text(f"{key} = 1")
+    assert "more than 16 parts" in mistakes(file)[0]
+
+
+def test_dots_elsewhere_are_no_key(write):
+    assert suites.load(str(write(about='"a.b.c.d.e.f.g. h.i.j.k.l.m.n, 0.1, 0.2, 0.3"'))).about.startswith("a.b")
+
+
+@pytest.mark.parametrize(
     ("name", "told"),
     [
         ("half-cheetah-velocty", "did you mean 'half-cheetah-velocity'"),
