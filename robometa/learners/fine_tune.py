@@ -108,6 +108,8 @@ class FineTune:
     @torch.enable_grad()
     def _tuned(self, start: Tensor, batch: Batch) -> Tensor:
         """A task's policy after the steps of an adaptation. `[parameter]`"""
+        if not len(batch.obs):  # every simulation of the task blew up at once
+            return start
         policy, clip = self.network.policy, self.config.clip
         before = policy.log_likelihood(start, batch.obs, batch.output).detach()
         tuned = start.detach().clone().requires_grad_()
