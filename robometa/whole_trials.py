@@ -9,7 +9,6 @@ from robometa import ppo
 from robometa.data import Step, Trial
 from robometa.networks import normal_log_density
 from robometa.normaliser import Normaliser
-from robometa.returns import generalised_advantages
 
 
 def inputs(step: Step, observations: Normaliser, rewards: Normaliser) -> Tensor:
@@ -25,8 +24,9 @@ def experience(
 
     A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns that
     stopped with the episode would never credit finding out what the next one needs. What counts is the first episode of
-    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another. A
-    step at which the simulation diverged is not learned from, and nothing before it is credited with what comes after.
+    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another.
+    That one is seen, but not learned from, or the critic would take a start that is paid for one that is not. A step at
+    which the simulation diverged is not learned from, and nothing before it is credited with what comes after.
 
     Args:
         trial: What happened.
@@ -36,17 +36,15 @@ def experience(
         options: Discount and lambda.
     """
     whole = trial.joined()
-    action, blown_up = whole.action.flatten(0, 1), whole.blown_up()
-    diverged = None if blown_up is None else blown_up.flatten(0, 1)
-    counted = [rollout.reward * rollout.first_episode() for rollout in trial.rollouts]
-    reward = torch.cat(counted, dim=2).flatten(0, 1)
+    action, diverged = whole.action.flatten(0, 1), whole.diverged.flatten(0, 1)
+    paid = torch.cat([rollout.first_episode() for rollout in trial.rollouts], dim=2).flatten(0, 1)
+    goes_on = paid[:, -1] & ~whole.terminated[:, :, -1].flatten()
     value = returns.undo(old.value)
-    nowhere = torch.zeros_like(reward, dtype=torch.bool)
-    advantage = generalised_advantages(
-        reward, value[:, :-1], value[:, 1:], nowhere, nowhere, options.discount, options.gae_lambda, diverged
+    advantage = credited(
+        whole.reward.flatten(0, 1), value, paid, goes_on, diverged, options.discount, options.gae_lambda
     )
     target = advantage + value[:, :-1]
-    sound = slice(None) if diverged is None else ~diverged
+    sound = paid & ~diverged
     returns.include(target[sound])
     return ppo.Experience(
         inputs=taken,
@@ -54,5 +52,44 @@ def experience(
         log_density=normal_log_density(action, old.mean[:, :-1], old.log_std),
         advantage=(advantage - advantage[sound].mean()) / (advantage[sound].std() + 1e-8),
         target=returns(target),
-        weight=None if diverged is None else (~diverged).to(advantage),
+        weight=None if bool(sound.all()) else sound / sound.to(advantage).mean(),
     )
+
+
+def credited(
+    reward: Tensor,
+    value: Tensor,
+    paid: Tensor,
+    goes_on: Tensor,
+    diverged: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Generalised advantage estimates along trials, over what is paid and past what is not.
+
+    delta_t = r_t + discount^n * V_s - V_t and A_t = delta_t + discount^n * gae_lambda * A_s, where s is the next step
+    that is paid, n steps later: what is not paid only takes time. Where a simulation diverged it is as if the time
+    limit had come before.
+
+    Args:
+        reward: `[trial, time]`
+        value: Predicted return before each action, and after the last. `[trial, time + 1]`
+        paid: Which steps count. `[trial, time]`, bool
+        goes_on: Whether what counts goes on after the trial. `[trial]`, bool
+        diverged: Where the simulation blew up. `[trial, time]`, bool
+        discount: Per step, in (0, 1].
+        gae_lambda: In 0..1.
+    Returns: 0 for steps that do not count. `[trial, time]`
+    """
+    result = torch.empty_like(reward)
+    running, ahead = torch.zeros_like(reward[:, 0]), value[:, -1] * goes_on
+    blown_up = (paid & diverged).unbind(dim=1) if bool(diverged.any()) else None
+    for time in reversed(range(reward.shape[1])):
+        counts, here = paid[:, time], value[:, time]
+        delta = reward[:, time] + discount * ahead - here
+        running = torch.where(counts, delta + discount * gae_lambda * running, discount * running)
+        ahead = torch.where(counts, here, discount * ahead)
+        if blown_up is not None:
+            running = running.masked_fill(blown_up[time], 0.0)
+        result[:, time] = running
+    return result * paid

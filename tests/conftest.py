@@ -131,6 +131,33 @@ def fake_rollout(tasks, worlds, horizon, observation, action, seed, dtype=torch.
     )
 
 
+def credit(whole, value, discount, gae_lambda):
+    """What each step of a trial is credited with, from the definition, standardised; and which steps are learned from.
+
+    A step's credit is the sum over the steps that are paid from it on, of what they turned out better than expected.
+    `[trial, time + 1]` to `[trial, time]` and `[trial, time]`
+    """
+    paid = torch.cat([part.first_episode() for part in whole.rollouts], dim=2).flatten(0, 1)
+    joined = whole.joined()
+    reward, terminated = joined.reward.flatten(0, 1), joined.terminated.flatten(0, 1)
+    result = torch.zeros_like(reward)
+    for trial, length in enumerate(reward.shape[1] for _ in reward):
+        steps = [time for time in range(length) if paid[trial, time]]
+        goes_on = steps[-1] == length - 1 and not terminated[trial, -1]
+        ends = [*steps[1:], length]
+        ahead = [value[trial, end] if end < length or goes_on else 0.0 for end in ends]
+        better = [
+            reward[trial, time] + discount ** (end - time) * worth - value[trial, time]
+            for time, end, worth in zip(steps, ends, ahead, strict=True)
+        ]
+        for place, time in enumerate(steps):
+            result[trial, time] = sum(
+                discount ** (steps[later] - time) * gae_lambda ** (later - place) * better[later]
+                for later in range(place, len(steps))
+            )
+    return (result - result[paid].mean()) / result[paid].std(), paid
+
+
 def copied(state):
     """A copy of a learner's state that the learner cannot change any more."""
     return {name: tensor.clone() for name, tensor in state.items()}

@@ -87,7 +87,10 @@ def test_a_memory_s_policy_has_no_gradient_from_a_step_that_diverged(tiny_suite,
     guarded_update(learner, trial(checkpoint.spaces_of(tiny_suite, learner)))
     weight = seen[0].weight.reshape(12, 10)  # [task * world, time]
     assert weight[1, 2] == 0
-    assert weight.sum() == weight.numel() - 1
+    learned = weight > 0
+    assert learned[1, :5].tolist() == [True, True, False, False, False]  # nor from what comes after it in its rollout
+    assert weight[learned].unique().numel() == 1
+    torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
 
 
 def test_a_step_of_no_weight_has_no_part_in_ppo_s_loss(tiny_suite):
@@ -114,6 +117,16 @@ def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
     made.rollouts[1].diverged[2] = True
     assert guarded_update(learner, made) == ({}, NOTHING_SOUND)
     assert same_tensors(learner.state(), before)
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "grbal"])
+def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
+    learner = checkpoint.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    made = trial(checkpoint.spaces_of(tiny_suite, learner))
+    made.rollouts[0].diverged[2] = True
+    adaptation = learner.adapt(learner.begin(3, 4, made.noise), made.rollouts[0], made.noise.fork("adapt"))
+    parts = adaptation if isinstance(adaptation, tuple) else (adaptation,)
+    assert all(part.isfinite().all() for part in parts if isinstance(part, torch.Tensor))
 
 
 def test_a_belief_without_any_evidence_stays_the_prior(tiny_suite):

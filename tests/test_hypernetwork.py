@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import fake_rollout
+from conftest import credit, fake_rollout
 from torch import nn
 
 from robometa import ppo
@@ -142,13 +142,8 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     update = ppo.update
     monkeypatch.setattr(ppo, "update", lambda *given: (seen.append(given[2]), update(*given))[1])
     said, _ = made._read(made._inputs(whole.joined().seen()).flatten(0, 1))
-    counted = [part.reward * part.first_episode() for part in whole.rollouts]
-    reward, value = torch.cat(counted, dim=2).flatten(0, 1), made.returns.undo(said.value)
+    value = made.returns.undo(said.value)
     made.update(whole)
-    delta = reward + 0.5 * value[:, 1:] - value[:, :-1]
-    advantage, running = torch.empty_like(reward), torch.zeros(len(reward))
-    for time in reversed(range(reward.shape[1])):
-        running = delta[:, time] + 0.5 * 0.8 * running
-        advantage[:, time] = running
-    standard = (advantage - advantage.mean()) / advantage.std()
-    torch.testing.assert_close(seen[0].advantage, standard, rtol=1e-3, atol=1e-4)
+    standard, paid = credit(whole, value, 0.5, 0.8)
+    assert not paid.all()
+    torch.testing.assert_close(seen[0].advantage[paid], standard[paid], rtol=1e-3, atol=1e-4)

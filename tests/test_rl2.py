@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import copied, fake_rollout, same_tensors
+from conftest import copied, credit, fake_rollout, same_tensors
 from torch.distributions import Independent, Normal
 
 from robometa import ppo
@@ -132,21 +132,18 @@ def test_credit_crosses_the_ends_of_episodes(monkeypatch):
     made, whole = learner(discount=0.5, gae_lambda=0.8, backpropagation=2), trial()
     value = value_of(made, whole)
     learned = learned_from(copy.deepcopy(made), whole, monkeypatch)
-    # what counts is each rollout's first episode
-    reward = torch.cat([part.reward * part.first_episode() for part in whole.rollouts], dim=2).flatten(0, 1)
-    delta = reward + 0.5 * value[:, 1:] - value[:, :-1]
-    advantage, running = torch.empty_like(reward), torch.zeros(len(reward))
-    for time in reversed(range(reward.shape[1])):
-        running = delta[:, time] + 0.5 * 0.8 * running
-        advantage[:, time] = running
-    standard = (advantage - advantage.mean()) / advantage.std()
-    torch.testing.assert_close(learned.advantage.reshape(standard.shape), standard, rtol=1e-3, atol=1e-4)
+    standard, paid = credit(whole, value, 0.5, 0.8)
+    assert not paid.all()
+    torch.testing.assert_close(learned.advantage.reshape(paid.shape)[paid], standard[paid], rtol=1e-3, atol=1e-4)
+    assert torch.equal(learned.weight.reshape(paid.shape) > 0, paid)
     bonus = Rollout(**(vars(whole.rollouts[1]) | {"reward": whole.rollouts[1].reward + 100}))
     richer = learned_from(copy.deepcopy(made), Trial(whole.tasks, (whole.rollouts[0], bonus), whole.noise), monkeypatch)
-    # the first rollout's last action was paid the same, and is now seen to have been worth the more
-    last = HORIZON - 1
-    gain = richer.target.reshape(-1, 2 * HORIZON)[:, last] - richer.target.reshape(-1, 2 * HORIZON)[:, 0]
-    assert (gain > 0).all()
+    # the last action that the first rollout paid was paid the same, and is now seen to have been worth the more
+    last = paid[:, :HORIZON].sum(dim=1) - 1
+    target = richer.target.reshape(-1, 2 * HORIZON)
+    later = last > 0
+    assert later.any()
+    assert (target[later, last[later]] > target[later, 0]).all()
 
 
 def test_a_fall_loses_what_is_left_of_the_rollout(monkeypatch):
@@ -160,9 +157,10 @@ def test_a_fall_loses_what_is_left_of_the_rollout(monkeypatch):
     whole = Trial(whole.tasks, (Rollout(**parts),), whole.noise)
     last = value_of(made, whole)[:, -1]
     learned = learned_from(made, whole, monkeypatch)
-    returns = made.returns.undo(learned.target.reshape(-1, HORIZON)[:, 0]) - last
+    returns = made.returns.undo(learned.target.reshape(-1, HORIZON)[:, 0])
     torch.testing.assert_close(returns[0], torch.tensor(2.0), atol=1e-3, rtol=0)
-    torch.testing.assert_close(returns[1:], torch.full_like(returns[1:], HORIZON), atol=1e-3, rtol=0)
+    torch.testing.assert_close(returns[1:] - last[1:], torch.full_like(last[1:], HORIZON), atol=1e-3, rtol=0)
+    assert (learned.weight.reshape(-1, HORIZON)[0] > 0).tolist() == [True, True] + [False] * (HORIZON - 2)
     assert not whole.joined().seen().last_done[0, 0, -1]  # what follows the last action is as if the episode went on
 
 
