@@ -60,6 +60,11 @@ __all__ = [
 register_once_loaded()
 
 
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """A public name, loaded when it is first asked for."""
     if name not in PLACES:

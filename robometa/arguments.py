@@ -47,6 +47,8 @@ extra (default: cpu)"""
 KNOWN = "; ".join(f"{one.name} ({one.words()})" for one in PROTOCOLS.values())
 PROTOCOL = f"""how many episodes of which tasks: {KNOWN}, the default for Meta-World's suites with held-out goals
 unless --shots or --worlds is given; {NONE}: as these say"""
+REPORT = """folder for report.json and tasks.csv (default: the policy's folder; for another suite, split or some of
+the tasks runs/evaluations/POLICY-...; for sb3-... and scripted runs/SUITE-POLICY)"""
 TASKS = """only the first K tasks of the split; of Meta-World's suites, the first K goals of each task (default: all, or
 as the protocol says)"""
 
@@ -96,15 +98,15 @@ def parser() -> Parser:
     add.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     add.add_argument("--tasks", type=_count, metavar="K", help=TASKS)
     add.add_argument("--steps", type=_count, nargs="+", metavar="N", help=STEPS)
-    add.add_argument("--out", type=Path, help="folder for report.json and tasks.csv (default: the policy's folder)")
+    add.add_argument("--out", type=Path, help=REPORT)
     _engine_arguments(add)
 
     add = command("record", "record a policy's adaptation to one task on video")
     _policy_arguments(add, shots=2)
     add.add_argument("--task", type=_whole, default=0, help="index of the task in its split (default: 0)")
     add.add_argument("--out", type=Path, help="the .mp4 or .gif to write (default: videos/POLICY-taskN.mp4 and .gif)")
-    add.add_argument("--width", type=_count, default=1280, help="pixels (default: 1280)")
-    add.add_argument("--height", type=_count, default=480, help="pixels (default: 480)")
+    add.add_argument("--width", type=_count, default=1280, help="pixels, 480 to 3840 (default: 1280)")
+    add.add_argument("--height", type=_count, default=480, help="pixels, 240 to 2160 (default: 480)")
     add.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside it")
 
     add = command("suites", "list the suites, or show one: its tasks, and what the policy sees")

@@ -42,8 +42,8 @@ TEMPLATE = """\
 Measured \
 {% if report.protocol %}by protocol `{{ report.protocol }}` {% endif %}\
 on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
-{{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} (`robometa evaluate`). Return: \
-interquartile mean [95 % stratified bootstrap interval]; random actions \
+{{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} \
+(`robometa evaluate{{ measured }}`). Return: interquartile mean [95 % stratified bootstrap interval]; random actions \
 reach {{ words_of(report.interval(report.random, 0)) }}.
 
 | shot | episodes of the task seen | mean action | exploring |{{ " success |" if report.has_success }}
@@ -69,6 +69,10 @@ Merge it again: `robometa merge {{ merged[0].policy }} {{ merged[1].policy }} \
 `{{ name }}` was {{ value }}{% endfor %}.
 {% else %}\
 Train it again: `robometa train {{ suite_file }} {{ reference }} --seed {{ training.seed }}{{ command }}`
+{% if training.get("begun_for") %}\
+It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
+{{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
+{% endif %}\
 {% endif %}
 <details><summary>Options</summary>
 
@@ -76,6 +80,12 @@ Train it again: `robometa train {{ suite_file }} {{ reference }} --seed {{ train
 {% endfor %}
 </details>
 """
+
+
+def _measured(report: Any) -> str:
+    """The options of the evaluation that a report is of."""
+    seed = f" --seed {report.seed}" if report.seed else ""
+    return f" --shots {len(report.episodes_seen) - 1} --worlds {report.exploring.returns.shape[2]}{seed}"
 
 
 def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], report: Any = None) -> str:
@@ -104,6 +114,7 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
         options=options,
         command=command,
         report=report,
+        measured="" if report is None or report.protocol else _measured(report),
         successes=_successes(report) if report is not None and report.names else "",
         words_of=words_of,
     )

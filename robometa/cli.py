@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("stopped at once; what was saved stays", file=sys.stderr)
         return AT_ONCE
     except Exception as error:  # what nobody foresaw is ours
         return _broken(error, words)
@@ -97,6 +98,8 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         return
     if asked.steps is not None:
         raise UserError("--steps is of a training from scratch, as in `robometa evaluate sb3-ppo --suite point-robot`")
+    own_report = asked.suite is None and asked.split == "test" and asked.tasks is None
+    folder = _evaluation_folder(asked, asked.policy if own_report else None)
     from robometa.evaluation import evaluate, write_card
     from robometa.tables import print_report
 
@@ -116,17 +119,38 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         room=asked.room,
     )
     print_report(report)
-    folder = asked.out or asked.policy
     written = report.save(folder)
-    if folder == asked.policy and asked.suite is None and asked.split == "test":
+    if folder == asked.policy and own_report:
         write_card(asked.policy, report, asked.learner)
     print("written: " + ", ".join(str(path) for path in written))
+
+
+def _evaluation_folder(asked: argparse.Namespace, usual: Path | None) -> Path:
+    """Where a report goes, known before anything is measured.
+
+    What is not of all of a policy's own held-out tasks has no usual place: its own report and card are of those.
+
+    Raises: UserError: If no folder can be there.
+    """
+    if usual is None:
+        policy = asked.policy.resolve()
+        parts = [policy.parent.name if policy.name == "policy" else policy.name]
+        parts += [Path(asked.suite).stem.replace("/", "-")] if asked.suite else []
+        parts += [asked.split] if asked.split != "test" else []
+        parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
+        usual = Path("runs") / "evaluations" / "-".join(parts)
+    folder: Path = asked.out or usual
+    stands = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not stands.is_dir() or not os.access(stands, os.W_OK):
+        raise UserError(f"cannot write the report into {folder}: {stands} is no folder that can be written to")
+    return folder
 
 
 def _evaluate_experts(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError("the scripted experts need a suite, as in `robometa evaluate scripted --suite ml1/reach-v3`")
     suite = suites.load(asked.suite)
+    folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
     from robometa.evaluation import evaluate_experts
     from robometa.tables import print_report
 
@@ -140,7 +164,7 @@ def _evaluate_experts(asked: argparse.Namespace) -> None:
         protocol=asked.protocol,
     )
     print_report(report)
-    written = report.save(asked.out or Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
+    written = report.save(folder)
     print("written: " + ", ".join(str(path) for path in written))
 
 
@@ -148,6 +172,7 @@ def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError(f"{asked.policy} trains from scratch and needs a suite, as in --suite half-cheetah-velocity")
     suite = suites.load(asked.suite)
+    folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}")
     from robometa.from_scratch import evaluate_from_scratch
     from robometa.tables import print_report
 
@@ -163,7 +188,6 @@ def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
         threads=asked.threads,
     )
     print_report(report)
-    folder = asked.out or Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}"
     print("written: " + ", ".join(str(path) for path in report.save(folder)))
 
 
@@ -192,7 +216,28 @@ def _suites(asked: argparse.Namespace, rest: list[str]) -> None:
     if asked.suite is None:
         print_suites()
     else:
-        print_suite(suites.load(asked.suite))
+        suite = suites.load(asked.suite)
+        if suite.path.suffix == ".toml" and suite.learner:
+            _check_options(suite)
+        print_suite(suite)
+
+
+def _check_options(suite: suites.Suite) -> None:
+    """Returns if the options that a suite has for learners are sound.
+
+    Raises: UserError: With all that is wrong with them.
+    """
+    from robometa.options import resolve_options
+
+    mistakes: dict[str, None] = {}
+    for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
+        try:
+            options = resolve_options(suite, name, {})
+            learners.find(name).load().configuration(**options)
+        except UserError as error:
+            mistakes |= dict.fromkeys(str(error).splitlines())
+    if mistakes:
+        raise UserError("\n".join(mistakes))
 
 
 def _learners(asked: argparse.Namespace, rest: list[str]) -> int:

@@ -53,9 +53,9 @@ class RunFolder:
         Raises: UserError: If something stands there already.
         """
         if self.path.exists():
-            raise UserError(
-                f"{self.path} exists already: go on with `robometa resume {self.path}`, or choose another --folder"
-            )
+            is_run = (self.path / CONFIGURATION).is_file()
+            going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
+            raise UserError(f"{self.path} exists already: {going_on}choose another --folder")
         command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))
         aside = RunFolder(self.path.with_name(f".{self.path.name}.writing"))
         try:
@@ -115,9 +115,12 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """The folder for one process alone: two that train in it would spoil each other's work.
 
-        Raises: UserError: If another process trains in it now.
+        Raises: UserError: If there is none, or another process trains in it now.
         """
-        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 EVERY = 5.0
 """Seconds between plain lines."""
@@ -82,7 +83,8 @@ def screen(title: str, iterations: int) -> Iterator[Screen]:
         console.print(title, highlight=False, soft_wrap=True)
         yield shown
         return
-    with Live(console=console, refresh_per_second=4) as live:
+    beginning = Text(f"{title}\n\nthe first of {iterations} iterations is under way")
+    with Live(beginning, console=console, refresh_per_second=4) as live:
         shown.live = live
         yield shown
 

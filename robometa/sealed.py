@@ -85,7 +85,9 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     recover(folder)
     if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
-        raise UserError(f"{folder} is not a {kind}: it needs {MANIFEST} and {TENSORS}")
+        inside = folder / kind
+        meant = f"; did you mean {inside}?" if (inside / MANIFEST).is_file() else ""
+        raise UserError(f"{folder} is not a {kind}: it needs {MANIFEST} and {TENSORS}{meant}")
     manifest = read_manifest(folder)
     if manifest.get("kind") != kind:
         raise UserError(f"{folder / MANIFEST} is not the manifest of a {kind}, but of a {manifest.get('kind')}")

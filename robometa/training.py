@@ -58,6 +58,9 @@ def train(
         room: For how many times as many contacts as nearly always suffice MuJoCo Warp shall have memory.
     Raises: UserError: If something asked for does not exist, before anything is written.
     """
+    mistake = _impossible(torch_threads or 1, checkpoint_minutes)
+    if mistake:
+        raise UserError(mistake)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     learner = learners.absolute(learner)
     options = resolve_options(suite, learner, options or {}, preset)
@@ -150,8 +153,9 @@ def rebuilt(
     try:
         suite = suites.load(configuration["suite"])
         _ = [configuration[key] for key in TAKEN_OVER]
-        if not 1 <= int(configuration["torch_threads"]) <= 1024 or not float(configuration["checkpoint_minutes"]) >= 0:
-            raise ValueError("torch_threads or checkpoint_minutes")
+        mistake = _impossible(int(configuration["torch_threads"]), float(configuration["checkpoint_minutes"]))
+        if mistake:
+            raise ValueError(mistake)
         seed, options, told = int(configuration["seed"]), configuration["config"], str(configuration["learner"])
         name = own.of_run(told, configuration.get("learner_sha256"), learner, run.path)
         options |= {} if iterations is None else {"iterations": iterations}
@@ -166,6 +170,15 @@ def rebuilt(
     config = trained.config
     simulator = checkpoint.engine_for(trained, suite, config.tasks, config.worlds, threads, engine, room)
     return Training(run, suite, trained, simulator, configuration)
+
+
+def _impossible(torch_threads: int, checkpoint_minutes: float) -> str:
+    """What no training can be run with, in words; nothing if all is well."""
+    if not 1 <= torch_threads <= 1024:
+        return f"torch_threads must be from 1 to 1024, not {torch_threads}"
+    if not 0 <= checkpoint_minutes < float("inf"):
+        return f"checkpoint_minutes must be a number from 0, not {checkpoint_minutes:g}"
+    return ""
 
 
 def _finish(training: Training) -> Path:
@@ -188,6 +201,9 @@ def _finish(training: Training) -> Path:
             "processors": configuration["threads"],
             "last_returns": {name: rows[-1][name] for name in rows[-1] if name.startswith("return_")} if rows else {},
         }
+        begun_for = run.configuration().get("config", {}).get("iterations")
+        if begun_for != learner.config.iterations:
+            told["begun_for"] = begun_for
         policy, name = run.path / "policy", configuration["learner"]
         if not _written(policy, told, asdict(learner.config)):
             checkpoint.save_policy(policy, learner, name, suite, told, card.text(name, learner, suite, told))

@@ -69,7 +69,8 @@ def write(chosen: plan.Plan) -> None:
         tables[suite] = [asdict(row) for row in known]
     plan.RESULTS.mkdir(exist_ok=True)
     (plan.RESULTS / "README.md").write_text(text, encoding="utf-8")
-    (plan.RESULTS / "table.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    plain = json.loads(json.dumps(tables), parse_constant=lambda _: None)  # JSON has no NaN
+    (plan.RESULTS / "table.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 def row_of(cells: list[plan.Cell]) -> Row | None:

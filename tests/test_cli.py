@@ -104,12 +104,24 @@ MISTAKES = {
     "negative seed": (["train", "point-robot", "maml-trpo", "--seed", "-1"], "-1 must not be negative"),
     "no threads": (["train", "point-robot", "maml-trpo", "--threads", "0"], "0 must be at least 1"),
     "seed in words": (["train", "point-robot", "maml-trpo", "--seed", "one"], "whole number.*one"),
+    "checkpoints in the past": (
+        ["train", "point-robot", "maml-trpo", "--checkpoint-minutes", "-1"],
+        "checkpoint_minutes must be a number from 0, not -1",
+    ),
+    "checkpoints at no time": (["train", "point-robot", "rl2", "--checkpoint-minutes", "nan"], "checkpoint_minutes"),
+    "too many torch threads": (["train", "point-robot", "rl2", "--torch-threads", "5000"], "1 to 1024, not 5000"),
     "existing folder": (["train", "point-robot", "maml-trpo", "--folder", "taken"], "taken exists already"),
     "existing file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml"], "tiny.toml exists already"),
     "below a file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml/run"], "tiny.toml"),
+    "no folder of a run": (["resume", "nowhere"], "nowhere is not the folder of a run"),
     "a file, not a run": (["resume", "tiny.toml"], "tiny.toml is not the folder of a run"),
     "not a run": (["resume", "taken"], "taken is not the folder of a run"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
+    "no place for a report": (["evaluate", "random", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
+    "no place for a report of experts": (
+        ["evaluate", "scripted", "--suite", "ml1/reach-v3", "--out", "tiny.toml/report"],
+        "cannot write the report into tiny.toml/report",
+    ),
     "no second policy": (["merge", "policy"], "B"),
     "an unknown option of learners": (["learners", "--chek"], "did you mean '--check'"),
     "not a policy to record": (["record", "nowhere"], "nowhere is not a policy"),
@@ -143,6 +155,40 @@ def test_several_unknown_options_are_all_told(place, capsys):
     lines = refused(place, capsys, "train", "point-robot", "maml-trpo", "--worldz", "3", "--iteration", "2")
     assert "--worldz" in lines[0]
     assert "did you mean '--iterations'" in lines[1]
+
+
+def test_looking_at_a_suite_tells_every_mistake_of_its_options(place, capsys):
+    more = "\n[learner.pearl]\nlatentt = 3\n[learner.rl2]\nshots = -1\n[learner.maml-trop]\nworlds = 3\n"
+    Path("own.toml").write_text(TINY_SUITE + more, encoding="utf-8")
+    told = "\n".join(refused(place, capsys, "suites", "./own.toml"))
+    for mistake in ("latentt", "shots", "did you mean 'maml-trpo'"):
+        assert told.count(mistake) == 1, told
+
+
+def test_only_a_run_can_be_resumed_instead(place, capsys):
+    line = refused_in_a_line(place, capsys, "train", "point-robot", "random", "--folder", "taken")
+    assert "resume" not in line
+
+
+def test_a_runs_folder_in_place_of_its_policy_is_told(place, policy, capsys):
+    Path("run").mkdir()
+    policy.rename("run/policy")
+    assert "did you mean run/policy?" in refused_in_a_line(place, capsys, "evaluate", "run")
+
+
+def test_a_look_at_some_tasks_leaves_a_policys_own_report_alone(place, policy, capsys):
+    mine = policy.rename("mine")
+    assert main(["evaluate", "mine", "--shots", "1", "--worlds", "2"]) == 0
+    before = contents(mine)
+    assert b"`robometa evaluate --shots 1 --worlds 2`" in before[mine / "README.md"]
+    for words, folder in (
+        (["--tasks", "1"], "mine-1-tasks"),
+        (["--split", "train"], "mine-train"),
+        (["--suite", "./tiny.toml"], "mine-tiny"),
+    ):
+        assert main(["evaluate", "mine", "--shots", "1", "--worlds", "2", *words]) == 0
+        assert (place / "runs" / "evaluations" / folder / "report.json").is_file()
+    assert contents(mine) == before
 
 
 def test_mistakes_of_a_suites_own_options_name_its_file(place, capsys):
