@@ -158,7 +158,9 @@ def rebuilt(
             raise ValueError(mistake)
         seed, options, told = int(configuration["seed"]), configuration["config"], str(configuration["learner"])
         name = own.of_run(told, configuration.get("learner_sha256"), learner, run.path)
-        options |= {} if iterations is None else {"iterations": iterations}
+        if iterations is not None and iterations != options["iterations"]:
+            configuration.setdefault("begun_for", options["iterations"])
+            options["iterations"] = iterations
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
         trained = checkpoint.build(name, options, suite, seed, configuration["device"])
@@ -201,9 +203,8 @@ def _finish(training: Training) -> Path:
             "processors": configuration["threads"],
             "last_returns": {name: rows[-1][name] for name in rows[-1] if name.startswith("return_")} if rows else {},
         }
-        begun_for = run.configuration().get("config", {}).get("iterations")
-        if begun_for != learner.config.iterations:
-            told["begun_for"] = begun_for
+        if "begun_for" in configuration:
+            told["begun_for"] = int(configuration["begun_for"])
         policy, name = run.path / "policy", configuration["learner"]
         if not _written(policy, told, asdict(learner.config)):
             checkpoint.save_policy(policy, learner, name, suite, told, card.text(name, learner, suite, told))

@@ -310,6 +310,9 @@ def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learne
     resume(shorter, iterations=2)
     manifest = json.loads((shorter / "policy" / "manifest.json").read_text())
     assert manifest["training"]["iterations"] == manifest["config"]["iterations"] == 2
+    assert manifest["training"]["begun_for"] == 4
+    assert "begun for 4 iterations" in (shorter / "policy" / "README.md").read_text()
+    assert "begun for" not in (straight / "policy" / "README.md").read_text()
 
 
 def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):
