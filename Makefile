@@ -44,12 +44,12 @@ test-all: $(VENV)/dev
 $(GPU)/stamp: pyproject.toml constraints-gpu.txt
 	@test -x $(GPU)/bin/python || { echo "making $(GPU)"; $(PYTHON) -m venv $(GPU); }
 	@echo "installing robometa with the gpu extra"
-	@$(GPU_PIP) torch && $(GPU_PIP) --editable '.[gpu]' pytest pytest-timeout
+	@$(GPU_PIP) torch && $(GPU_PIP) --editable '.[gpu]' pytest pytest-timeout pytest-xdist
 	@touch $@
 
 # The first run compiles the simulator's kernels, which takes minutes.
 test-gpu: $(GPU)/stamp
-	@$(GPU)/bin/python -m pytest tests/test_warp_choice.py tests/test_warp_engine.py tests/test_graphs.py tests/test_device.py tests/test_engine.py tests/test_contract.py
+	@$(GPU)/bin/python -m pytest --numprocesses auto --dist worksteal tests/test_warp_choice.py tests/test_warp_engine.py tests/test_graphs.py tests/test_device.py tests/test_engine.py tests/test_contract.py
 
 # On a machine with a GPU, under eight minutes: writes runs/gpu/gpu.json. WHAT=--rehearse tries it out on processors.
 bench-gpu: $(GPU)/stamp
