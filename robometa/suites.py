@@ -222,7 +222,8 @@ def _of_benchmark(name: str, path: Path, table: Mapping[str, Any], task: str | N
 
 def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list[str]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        mistakes.append(f"{key} must be a whole number from {low} to {high}, not {value!r}, in {where}")
+        found = "is missing in" if value is None else f"must be a whole number from {low} to {high}, not {value!r}, in"
+        mistakes.append(f"{key} {found} {where}")
         return low
     return value
 

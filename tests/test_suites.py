@@ -128,6 +128,11 @@ def test_each_mistake_is_told(write, changes, told):
     assert any(told in line for line in lines), lines
 
 
+def test_a_split_without_tasks_says_so(write):
+    told = mistakes(write(train="{ velocity = { uniform = [0, 1] } }"))
+    assert any("tasks is missing in [train]" in line for line in told), told
+
+
 def test_what_is_no_toml_is_told(tmp_path):
     file = tmp_path / "broken.toml"
     file.write_text("robot = ")
