@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib import pyplot
 
 COLOURS = ("#7a8194", "#0b8a78", "#d8553a")
-SMOOTH = 5
+SMOOTH, COLUMNS = 5, 4
 
 
 def curves(policies: Path, picture: Path) -> None:
@@ -25,8 +25,12 @@ def curves(policies: Path, picture: Path) -> None:
     tables = sorted(policies.glob("*/training/metrics.jsonl"))
     if not tables:
         sys.exit(f"no training tables under {policies}")
-    figure, panels = pyplot.subplots(1, len(tables), figsize=(4.6 * len(tables), 3.2), squeeze=False)
-    for panel, table in zip(panels[0], tables, strict=True):
+    across = min(COLUMNS, len(tables))
+    down = -(-len(tables) // across)
+    figure, panels = pyplot.subplots(down, across, figsize=(4.2 * across, 3.0 * down), squeeze=False)
+    for panel in panels.flat[len(tables) :]:
+        panel.axis("off")
+    for panel, table in zip(panels.flat, tables, strict=False):
         rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
         steps = np.array([row["steps"] for row in rows]) / 1e6
         for shot, name in enumerate(sorted(key for key in rows[0] if key.startswith("return_"))):
@@ -35,10 +39,10 @@ def curves(policies: Path, picture: Path) -> None:
             label = "before adaptation" if shot == 0 else f"after {shot} shot"
             panel.plot(steps[SMOOTH - 1 :], smooth, color=COLOURS[shot % len(COLOURS)], label=label)
         panel.set_title(table.parents[1].name, fontsize=10)
-        panel.set_xlabel("environment steps, millions")
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].set_ylabel("mean return, exploring")
+    figure.supxlabel("environment steps, millions", fontsize=10)
+    figure.supylabel("mean return, exploring", fontsize=10)
     panels[0][0].legend(frameon=False, fontsize=9)
     figure.tight_layout()
     picture.parent.mkdir(exist_ok=True)
