@@ -7,25 +7,9 @@ import torch
 
 from robometa import suites
 from robometa.data import Rollout
+from torture.trainings import SUITE as TINY_SUITE
 
 torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
-
-TINY_SUITE = """\
-about     = "A point asked to go to a hidden place, with hardly any time for it."
-robot     = "point"
-objective = "goal"
-horizon   = 5
-
-[train]
-tasks = 6
-seed  = 0
-goal  = { arc = [1.0, 0.0, 3.141592653589793] }
-
-[test]
-tasks = 3
-seed  = 1
-goal  = { arc = [1.0, 0.0, 3.141592653589793] }
-"""
 
 SMALL_OPTIONS = {
     "fine-tune": {
