@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 
 from robometa import learners, suites
 from robometa.data import Spaces
-from robometa.errors import UserError, unknown
+from robometa.errors import UserError, of_kind, unknown
 from robometa.learners import own
 from robometa.learners.protocol import Learner, sees_parameters
 from robometa.sealed import MANIFEST, TENSORS, load, save
@@ -91,11 +91,30 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
     entry = learners.find(name)
     kind = entry.load()
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    _check_kinds(name, kind.configuration, options)
     try:
         config = kind.configuration(**entry.overrides | options)
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
     return kind(config, spaces_of(suite, kind), seed, device)
+
+
+def _check_kinds(name: str, configuration: type, options: dict[str, Any]) -> None:
+    """Returns if options are of the kinds that their defaults are: those of a file may be anything.
+
+    Raises: UserError: With every one that is not.
+    """
+    hints = get_type_hints(configuration)
+    wrong = [
+        f"learner {name}: option {field.name} must be something like {field.default}, not {options[field.name]!r:.100}"
+        for field in fields(configuration)
+        if field.name in options
+        and field.default is not MISSING
+        and type(None) not in get_args(hints[field.name])
+        and not of_kind(options[field.name], field.default)
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def _check_device(name: str) -> None:

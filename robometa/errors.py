@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 LONGEST_LINE, LONGEST = 1000, 3000
 """Characters of a message: what it quotes may be anybody's."""
@@ -69,3 +70,12 @@ def require(options: object, **intervals: str) -> None:
                 break
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def of_kind(value: Any, default: Any) -> bool:
+    """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(of_kind(entry, default[0] if default else 0) for entry in value)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)

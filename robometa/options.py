@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from robometa import learners
-from robometa.errors import UserError, unknown
+from robometa.errors import UserError, of_kind, unknown
 from robometa.learners import own
 from robometa.suites import Suite
 
@@ -72,21 +72,12 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
         mistakes += [
             f"option {name} of {where} must be something like {resolved[name]}, not {value!r}"
             for name, value in known.items()
-            if not _of_kind(value, resolved[name])
+            if not of_kind(value, resolved[name])
         ]
         resolved |= known
     if mistakes:
         raise UserError("\n".join(mistakes))
     return resolved
-
-
-def _of_kind(value: Any, default: Any) -> bool:
-    """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
-    if isinstance(default, tuple):
-        return isinstance(value, tuple) and all(_of_kind(entry, default[0] if default else 0) for entry in value)
-    if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default)
 
 
 def _one_line(boxed: str) -> str:

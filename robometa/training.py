@@ -158,6 +158,8 @@ def rebuilt(
             raise ValueError(mistake)
         seed, options, told = int(configuration["seed"]), configuration["config"], str(configuration["learner"])
         name = own.of_run(told, configuration.get("learner_sha256"), learner, run.path)
+        if not isinstance(options, dict):
+            raise ValueError("config")
         if iterations is not None and iterations != options["iterations"]:
             configuration.setdefault("begun_for", options["iterations"])
             options["iterations"] = iterations

@@ -218,6 +218,9 @@ def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
     [
         {"config": {"hidden": [9, 9, 9]}},
         {"config": {"worlds": 0}},
+        {"config": {"worlds": [2]}},
+        {"config": {"tasks": [2, 3]}},
+        {"config": {"iterations": {"a": 1}}},
         {"config": {"unheard_of": 1}},
         {"learner": "unheard-of"},
         {"spaces": {"observation": 2}},

@@ -322,3 +322,13 @@ def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps(told), encoding="utf-8")
     with pytest.raises(UserError, match="does not fit"):
         resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("config", [[], 3, None, {}, {"iterations": [4]}])
+def test_a_description_without_options_is_damaged(tiny_file, tmp_path, config):
+    trained(tiny_file, "maml-trpo", tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8")) | {"config": config}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    for iterations in (None, 9):
+        with pytest.raises(UserError):
+            resume(tmp_path / "run", iterations=iterations)
