@@ -110,7 +110,11 @@ def load(name: str | Path) -> Suite:
         return _read_shipped_benchmark(text)
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
-        if not path.is_file():
+        try:
+            found = path.is_file()
+        except OSError:  # no file can have this name
+            found = False
+        if not found:
             raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
     elif text not in names():
         raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")

@@ -153,6 +153,7 @@ def test_dots_elsewhere_are_no_key(write):
         ("half-cheetah-velocty", "did you mean 'half-cheetah-velocity'"),
         ("./nowhere.toml", "no suite file './nowhere.toml'"),
         ("../half-cheetah-velocity", "no suite file"),
+        ("x" * 300 + "/y", "no suite file"),
     ],
 )
 def test_an_unknown_suite_is_told(name, told):
