@@ -125,7 +125,8 @@ def credit(whole, value, discount, gae_lambda):
     joined = whole.joined()
     reward, terminated = joined.reward.flatten(0, 1), joined.terminated.flatten(0, 1)
     result = torch.zeros_like(reward)
-    for trial, length in enumerate(reward.shape[1] for _ in reward):
+    length = reward.shape[1]
+    for trial in range(len(reward)):
         steps = [time for time in range(length) if paid[trial, time]]
         goes_on = steps[-1] == length - 1 and not terminated[trial, -1]
         ends = [*steps[1:], length]
