@@ -135,7 +135,7 @@ def _evaluation_folder(asked: argparse.Namespace, usual: Path | None) -> Path:
     if usual is None:
         policy = asked.policy.resolve()
         parts = [policy.parent.name if policy.name == "policy" else policy.name]
-        parts += [Path(asked.suite).stem.replace("/", "-")] if asked.suite else []
+        parts += [Path(asked.suite).stem] if asked.suite else []
         parts += [asked.split] if asked.split != "test" else []
         parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
         usual = Path("runs") / "evaluations" / "-".join(parts)
@@ -217,27 +217,11 @@ def _suites(asked: argparse.Namespace, rest: list[str]) -> None:
         print_suites()
     else:
         suite = suites.load(asked.suite)
-        if suite.path.suffix == ".toml" and suite.learner:
-            _check_options(suite)
+        if suite.learner and asked.suite.endswith(".toml"):  # a file of the user's own
+            from robometa.options import check_options
+
+            check_options(suite)
         print_suite(suite)
-
-
-def _check_options(suite: suites.Suite) -> None:
-    """Returns if the options that a suite has for learners are sound.
-
-    Raises: UserError: With all that is wrong with them.
-    """
-    from robometa.options import resolve_options
-
-    mistakes: dict[str, None] = {}
-    for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
-        try:
-            options = resolve_options(suite, name, {})
-            learners.find(name).load().configuration(**options)
-        except UserError as error:
-            mistakes |= dict.fromkeys(str(error).splitlines())
-    if mistakes:
-        raise UserError("\n".join(mistakes))
 
 
 def _learners(asked: argparse.Namespace, rest: list[str]) -> int:

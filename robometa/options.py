@@ -80,6 +80,21 @@ def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset:
     return resolved
 
 
+def check_options(suite: Suite) -> None:
+    """Returns if the options that a suite's file has for learners are sound.
+
+    Raises: UserError: With all that is wrong with them.
+    """
+    mistakes: dict[str, None] = {}  # what is said for every learner is said once
+    for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
+        try:
+            learners.find(name).load().configuration(**resolve_options(suite, name, {}))
+        except UserError as error:
+            mistakes |= dict.fromkeys(str(error).splitlines())
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+
+
 def _one_line(boxed: str) -> str:
     """What a parser's boxed complaint says, in one line."""
     bare = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─━┃]", " ", boxed)

@@ -82,7 +82,7 @@ def credited(
     Returns: 0 for steps that do not count. `[trial, time]`
     """
     result = torch.empty_like(reward)
-    running, ahead = torch.zeros_like(reward[:, 0]), value[:, -1] * goes_on
+    running, ahead = torch.zeros_like(reward[:, 0]), torch.where(goes_on, value[:, -1], 0.0)
     blown_up = (paid & diverged).unbind(dim=1) if bool(diverged.any()) else None
     for time in reversed(range(reward.shape[1])):
         counts, here = paid[:, time], value[:, time]
