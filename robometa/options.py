@@ -45,7 +45,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             chosen = tyro.cli(kind, args=words, default=default, prog="robometa train")
     except SystemExit:
-        raise UserError(f"learner {learner}: {_one_line(said.getvalue())}") from None
+        raise UserError(f"learner {learner}: {_complaint(said.getvalue(), words, default)}") from None
     return asdict(chosen)
 
 
@@ -93,6 +93,18 @@ def check_options(suite: Suite) -> None:
             mistakes |= dict.fromkeys(str(error).splitlines())
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def _complaint(boxed: str, words: list[str], default: Any) -> str:
+    """What a parser says of an option's value, in our words; what it says of anything else, in its own."""
+    said = _one_line(boxed)
+    name = said.partition(":")[0]
+    usual = asdict(default).get(name.removeprefix("--").replace("-", "_"))
+    if usual is None:
+        return said
+    given = " ".join(words).partition(name)[2].strip(" =").partition(" --")[0]
+    wanted = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
+    return f"option {name} must be something like {wanted or 'whole numbers'}, not {given}"
 
 
 def _one_line(boxed: str) -> str:

@@ -90,6 +90,14 @@ MISTAKES = {
     "unknown learner": (["train", "point-robot", "maml-trop"], "did you mean 'maml-trpo'"),
     "unknown learner to show": (["learners", "perl"], "did you mean 'pearl'"),
     "unknown option": (["train", "point-robot", "maml-trpo", "--worldz", "3"], "did you mean '--worlds'"),
+    "no number": (
+        ["train", "point-robot", "maml-trpo", "--iterations", "many", "--worlds", "3"],
+        "option --iterations must be something like 200, not many",
+    ),
+    "no numbers": (
+        ["train", "point-robot", "rl2", "--hidden=64", "wide"],
+        "option --hidden must be something like 64, not 64 wide",
+    ),
     "an option of another": (["train", "point-robot", "maml-trpo", "--latent", "3"], "unknown option '--latent'"),
     "unknown option of evaluate": (["evaluate", "policy", "--wurlds", "3"], "did you mean '--worlds'"),
     "unknown preset": (["train", "point-robot", "pearl", "--preset", "papper"], "did you mean 'paper'"),
