@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 from dataclasses import asdict
 from typing import Any
@@ -102,9 +103,11 @@ def _complaint(boxed: str, words: list[str], default: Any) -> str:
     usual = asdict(default).get(name.removeprefix("--").replace("-", "_"))
     if usual is None:
         return said
-    given = " ".join(words).partition(name)[2].strip(" =").partition(" --")[0]
-    wanted = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
-    return f"option {name} must be something like {wanted or 'whole numbers'}, not {given}"
+    split = [part for word in words for part in (word.split("=") if word.startswith("--") else [word])]
+    after = split[[part.replace("_", "-") for part in split].index(name) + 1 :]
+    given = itertools.takewhile(lambda part: not part.startswith("--"), after)
+    wanted = (" ".join(map(str, usual)) or "whole numbers") if isinstance(usual, tuple) else usual
+    return f"option {name} must be something like {wanted}, not {' '.join(given)}"
 
 
 def _one_line(boxed: str) -> str:

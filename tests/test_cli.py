@@ -98,6 +98,14 @@ MISTAKES = {
         ["train", "point-robot", "rl2", "--hidden=64", "wide"],
         "option --hidden must be something like 64, not 64 wide",
     ),
+    "no number where zero is usual": (
+        ["train", "point-robot", "rl2", "--entropy_weight", "some"],
+        "option --entropy-weight must be something like 0.0, not some",
+    ),
+    "no number after an option that begins alike": (
+        ["train", "point-robot", "pearl", "--context-next-obs", "--context", "all"],
+        "option --context must be something like 100, not all",
+    ),
     "an option of another": (["train", "point-robot", "maml-trpo", "--latent", "3"], "unknown option '--latent'"),
     "unknown option of evaluate": (["evaluate", "policy", "--wurlds", "3"], "did you mean '--worlds'"),
     "unknown preset": (["train", "point-robot", "pearl", "--preset", "papper"], "did you mean 'paper'"),
