@@ -37,11 +37,11 @@ TARGETS = {
     "ant engine, env-steps/s": 2e5,
     "pearl gradient step, ms": 1.5,
     "maml-trpo iteration of 160k steps, s": 0.4,
-    "rl2 to the CPU table's return, s": 300.0,
+    "rl2 to the return of the CPU's training, s": 300.0,
 }
 """What a GPU of 2024 is to reach; bounds from below for speeds, from above for times."""
-RACES = (("half-cheetah-velocity", "rl2", -25.0), ("half-cheetah-direction", "maml-trpo", 500.0))
-"""Suite, learner, and the return after adaptation, exploring, at which the race is over: about the CPU table's."""
+RACES = (("half-cheetah-direction", "maml-trpo"), ("half-cheetah-velocity", "rl2"))
+"""Suite and learner of policies that were published with the log of their training on the CPU."""
 Row = dict[str, Any]
 
 
@@ -58,7 +58,7 @@ class Scale:
     """Tasks, worlds and control steps of MAML-TRPO: 160k steps an iteration, with both rollouts."""
     horizon: int = 200
     gradient_steps: int = 400
-    race_seconds: float = 120.0
+    race_seconds: float = 240.0
     """After which a race is given up."""
     options: tuple[tuple[str, Any], ...] = ()
     """Of every learner, on top of its own."""
@@ -78,6 +78,8 @@ class Bench:
         self._writing = threading.RLock()
         self.graphs = True
         """Whether the engine's steps can be captured, until it shows that they cannot."""
+        self.policy_graphs: set[str] = set()
+        """Learners that have been seen to sample faster by a graph."""
         self.row: Row = {}
         """What the part that is running has found so far."""
         self.found: Row = {"machine": machine(device), "targets": TARGETS, "parts": {}}
@@ -177,8 +179,8 @@ def parts(names: Sequence[str]) -> dict[str, tuple[Callable[[Bench], Row], float
         "pearl": (partial(pearl_part, on="warp"), 20.0),
         "engine ant": (partial(engine_part, robot="ant"), 40.0),
     }
-    for suite, learner, target in RACES:
-        race = partial(race_part, suite_name=suite, name=learner, target=target, on="warp")
+    for suite, learner in RACES:
+        race = partial(race_part, suite_name=suite, name=learner, on="warp")
         known[f"race {learner} {suite}"] = (race, 30.0)
     for robot in ("humanoid", "walker2d", "hopper"):
         known[f"engine {robot}"] = (partial(engine_part, robot=robot), 40.0)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from bench.size import with_horizon
 from robometa import checkpoint, learners, suites
+from robometa.graphs import captures
 from robometa.loop import task_batch
 from robometa.noise import Noise
+from robometa.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.sim.engine import CpuEngine
 from robometa.sim.protocol import Engine
 from robometa.suites import Suite
@@ -32,6 +36,9 @@ SUITES = {
 """Whose engine is measured."""
 ITERATIONS = 4
 """On a GPU, of which the last is told: the first ones compile and capture."""
+POLICIES = Path(__file__).parents[1] / "policies"
+NEWEST = 10
+"""Iterations over which a race's return is a mean: a single one's is noisy."""
 RK4 = 1
 """MuJoCo's number for the integrator that evaluates the dynamics four times a step."""
 
@@ -146,7 +153,28 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
         for number in range(ITERATIONS if on == "warp" else 2):
             row = iteration(bench, engine, learner, number)
             bench.note(**({"first_seconds": row["iteration_seconds"]} if number == 0 else row))
+        if on == "warp" and captures(learner.device):
+            row |= with_policy_graph(bench, engine, learner, name)
     return row
+
+
+def with_policy_graph(bench: Bench, engine: Engine, learner: Any, name: str) -> Row:
+    """How much faster sampling is where the policy acts by a graph, in turns with how it acts without: medians.
+
+    Where it is faster, the learner's races have it so.
+    """
+    took: dict[bool, list[float]] = {False: [], True: []}
+    try:
+        for number in range(2 * ITERATIONS):
+            by_graph = number % 2 == 1
+            row = iteration(bench, engine, learner, ITERATIONS + number, policy_graph=by_graph)
+            took[by_graph].append(row["sampling_seconds"])
+    except RuntimeError as error:
+        return {"without_policy_graph": str(error)}
+    plain, captured = (median(took[by_graph]) for by_graph in (False, True))
+    if captured < plain:
+        bench.policy_graphs.add(name)
+    return {"policy_graph_sampling_seconds": captured, "policy_graph_times": round(plain / captured, 2)}
 
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
@@ -158,12 +186,12 @@ def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
     return engine
 
 
-def iteration(bench: Bench, engine: Engine, learner: Any, number: int) -> Row:
-    """One iteration as training runs it."""
+def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_graph: bool = False) -> Row:
+    """One iteration as training runs it, or with the policy in a graph."""
     suite, started = engine.suite, time.perf_counter()
     noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)
     indices = task_batch(len(suite.train), engine.tasks, 0, number)
-    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
+    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise, policy_graph=policy_graph)
     bench.wait()
     sampled = time.perf_counter()
     learner.update(trial)
@@ -207,28 +235,57 @@ def pearl_part(bench: Bench, on: str) -> Row:
     return {"gradient_steps": steps, "ms_per_step": round(1000 * (time.perf_counter() - started) / steps, 3)}
 
 
-def race_part(bench: Bench, suite_name: str, name: str, target: float, on: str) -> Row:
-    """Seconds of training from scratch until the return after adaptation is there, and the curve."""
+def race_part(bench: Bench, suite_name: str, name: str, on: str) -> Row:
+    """Seconds of training from scratch until it returns what the published policy's training did, and the curve.
+
+    Returns are means over the newest iterations, after adaptation, exploring; options are that training's.
+    """
+    before = published(suite_name, name)
     suite = suites.load(suite_name)
     suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
-    options = bench.options(name) | suite.learner.get(name, {}) | bench.options(name)
+    options = bench.options(name, **before.options)
     learner = checkpoint.build(name, options, suite, 0, bench.device if on == "warp" else "cpu")
+    returns: list[float] = []
     curve: list[tuple[float, float]] = []
     end = min(bench.scale.race_seconds, bench.left() - 10)
-    started = told = time.perf_counter()
-    bench.note(target=target, of_iterations=learner.config.iterations)
+    by_graph, reached = name in bench.policy_graphs, False
+    bench.note(**before.told, of_iterations=learner.config.iterations, policy_graph=by_graph)
     with closing(engine_on(bench, learner, suite, on)) as engine:
+        started = told = time.perf_counter()
         for number in range(learner.config.iterations):
-            row = iteration(bench, engine, learner, number)
-            now = time.perf_counter()
-            curve.append((round(now - started, 2), round(row["return_last"], 2)))
-            if row["return_last"] >= target or now - started > end:
+            returns.append(iteration(bench, engine, learner, number, by_graph)["return_last"])
+            now, newest = time.perf_counter(), mean(returns[-NEWEST:])
+            curve.append((round(now - started, 2), round(newest, 2)))
+            reached = len(returns) >= NEWEST and newest >= before.told["target"]
+            if reached or now - started > end:
                 break
             if now - told > 5:
                 told = now
                 bench.note(**so_far(curve))
-    reached = curve[-1][1] >= target
-    return {"seconds_to_target": curve[-1][0] if reached else None, **so_far(curve)}
+    seconds = curve[-1][0] if reached else None
+    times = round(before.told["cpu_seconds"] / seconds, 1) if seconds else None
+    return {"seconds_to_target": seconds, "times_cpu": times, **so_far(curve)}
+
+
+class Published(NamedTuple):
+    """A training whose log stands beside its policy."""
+
+    options: Row
+    told: Row
+    """The return that it ended with, and the seconds and the processors that it took to get there."""
+
+
+def published(suite: str, learner: str) -> Published:
+    """What a published policy's training on the CPU reached, from its log."""
+    run = RunFolder(POLICIES / f"{suite}-{learner}" / "training")
+    asked, rows, timings = run.configuration(), run.rows(METRICS), run.rows(TIMINGS)
+    last = max(int(name.removeprefix("return_")) for name in rows[0] if name.startswith("return_"))
+    returns = [row[f"return_{last}"] for row in rows]
+    newest = [mean(returns[end - NEWEST : end]) for end in range(NEWEST, len(returns) + 1)]
+    first = next(place for place, value in enumerate(newest) if value >= newest[-1]) + NEWEST
+    seconds = sum(row["sampling"] + row["update"] for row in timings[:first])
+    told = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked["threads"]}
+    return Published(asked["config"], told)
 
 
 def so_far(curve: list[tuple[float, float]]) -> Row:

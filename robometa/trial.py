@@ -11,6 +11,7 @@ from torch import Tensor
 from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
+from robometa.policy_graph import PolicyGraph
 from robometa.sim.protocol import Engine
 from robometa.suites import Task
 
@@ -25,6 +26,7 @@ def collect(
     explore: bool = True,
     previous: Rollout | None = None,
     watch: Callable[[int], None] | None = None,
+    policy_graph: bool = False,
 ) -> tuple[Rollout, Adaptation]:
     """A rollout of one horizon in every world, and the adaptation that the learner carried out of it.
 
@@ -36,6 +38,8 @@ def collect(
         explore: Act with noise; with none, the mean action.
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
+        policy_graph: On a GPU, act by a graph that is captured for this rollout.
+    Raises: UserError: If the learner cannot act in a graph.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
@@ -47,6 +51,7 @@ def collect(
             else torch.zeros(1).expand(tasks, worlds, horizon, size)
         ).to(learner.device)
         step = _first_step(obs, size, previous)
+        graph = PolicyGraph(learner, adaptation, step.to(learner.device), draws) if policy_graph else None
         shape = (horizon, tasks, worlds)
         seen, seen_next = obs.new_empty(*shape, obs.shape[-1]), obs.new_empty(*shape, obs.shape[-1])
         actions, rewards = obs.new_empty(*shape, size), obs.new_empty(shape)
@@ -54,7 +59,10 @@ def collect(
         for time in range(horizon):
             if watch is not None:
                 watch(time)
-            action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
+            if graph is None:
+                action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
+            else:
+                action, adaptation = graph.act(step)
             action = action.to(obs.device)
             outcome = engine.step(action)
             # What an action was at which a world blew up, nobody shall see or learn from.
@@ -86,7 +94,14 @@ def collect(
 
 
 def run_trial(
-    engine: Engine, learner: Learner, tasks: Sequence[Task], indices: Sequence[int], shots: int, noise: Noise
+    engine: Engine,
+    learner: Learner,
+    tasks: Sequence[Task],
+    indices: Sequence[int],
+    shots: int,
+    noise: Noise,
+    *,
+    policy_graph: bool = False,
 ) -> Trial:
     """A trial of `shots` adaptations on the given tasks, exploring throughout.
 
@@ -97,13 +112,15 @@ def run_trial(
         indices: Which of them stand in the batch. `[task]`
         shots: Adaptations; there is one more rollout than these.
         noise: Keys everything random.
+        policy_graph: On a GPU, act by graphs; see `collect`.
     """
     engine.assign([tasks[index] for index in indices])
     adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))
     rollouts: list[Rollout] = []
     for shot in range(shots + 1):
         previous = rollouts[-1] if rollouts else None
-        rollout, adaptation = collect(engine, learner, adaptation, noise.fork("rollout", shot), previous=previous)
+        keyed = noise.fork("rollout", shot)
+        rollout, adaptation = collect(engine, learner, adaptation, keyed, previous=previous, policy_graph=policy_graph)
         rollouts.append(rollout)
         if shot < shots:
             adaptation = learner.adapt(adaptation, rollout, noise.fork("adapt", shot))

@@ -21,7 +21,7 @@ FLOORS = (
     # 2: learners and simulator, which do not know each other; everything else below `learners/` and `sim/`
     {"learners", "sim"},
     # 3: where they meet
-    {"trial", "checkpoint", "card", "screen", "report", "guarded", "curves", "scripted"},
+    {"trial", "policy_graph", "checkpoint", "card", "screen", "report", "guarded", "curves", "scripted"},
     # 4: the verbs
     {"training", "evaluation", "recording", "run_folder", "tables", "options", "doctor", "merging", "from_scratch"}
     | {"learner_check", "learner_bench", "loop", "divergence", "verification", "few_shot", "metaworld_adapter"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import gpu
+from bench import gpu, gpu_parts
 from bench.gpu import SMALL, Bench, parts
 
 
@@ -60,7 +60,7 @@ def test_what_a_running_part_has_found_is_written_already(bench, tmp_path):
 ENDLESS = """
 import sys, time
 from pathlib import Path
-from bench import gpu
+from bench import gpu, gpu_parts
 
 def endless(bench):
     bench.note(speed=3)
@@ -108,3 +108,28 @@ def test_it_loads_nothing_that_a_machine_with_a_gpu_need_not_have():
     root = Path(gpu.__file__).parents[1]
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_race_is_against_what_the_published_training_logged():
+    for suite, learner in gpu.RACES:
+        options, told = gpu_parts.published(suite, learner)
+        training = gpu_parts.POLICIES / f"{suite}-{learner}" / "training"
+        rows, timings = (
+            [json.loads(line) for line in (training / name).read_text().splitlines()]
+            for name in ("metrics.jsonl", "timings.jsonl")
+        )
+        assert len(rows) == options["iterations"]
+        assert told["target"] == pytest.approx(sum(row["return_1"] for row in rows[-10:]) / 10, abs=0.01)
+        assert told["cpu_seconds"] <= sum(row["sampling"] + row["update"] for row in timings) + 1
+        assert told["cpu_seconds"] >= sum(row["sampling"] + row["update"] for row in timings[:10])
+
+
+@pytest.mark.parametrize(("seconds", "faster"), [(2.0, False), (0.5, True)])
+def test_a_policy_graph_is_raced_with_where_it_measured_faster(bench, monkeypatch, seconds, faster):
+    def iteration(bench, engine, learner, number, policy_graph):
+        return {"sampling_seconds": seconds if policy_graph else 1.0}
+
+    monkeypatch.setattr(gpu_parts, "iteration", iteration)
+    found = gpu_parts.with_policy_graph(bench, None, None, "rl2")
+    assert found == {"policy_graph_sampling_seconds": seconds, "policy_graph_times": 1 / seconds}
+    assert bench.policy_graphs == ({"rl2"} if faster else set())
