@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 
@@ -12,9 +11,7 @@ from matplotlib import pyplot
 
 from robometa import suites
 from study import plan
-
-if TYPE_CHECKING:
-    from study.table import Row
+from study.rows import Row
 
 LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""

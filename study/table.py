@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-
-import numpy as np
+from dataclasses import asdict
 
 from robometa import reference, suites
-from robometa.report import interquartile_mean
-from study import figure, plan
+from study import figure, front_page, plan
+from study.rows import Row, row_of, words
 
 HEAD = """\
 # Results
@@ -27,35 +25,10 @@ those of the task that an adaptation has learned from by then: 20 at once where 
 time where every world is a trial of its own. The machine, versions and date of every cell stand in its record; it did
 other work too, which wall times show.
 """
-Interval = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of a learner on a suite."""
-
-    learner: str
-    seeds: tuple[int, ...]
-    wanted: int
-    """How many seeds the plan asks for."""
-    tasks: int
-    """How many held-out tasks were evaluated."""
-    episodes_seen: tuple[float, ...]
-    """`[shot]`"""
-    mean_action: tuple[Interval, ...]
-    """Interquartile mean and its interval. `[shot]`"""
-    exploring: tuple[Interval, ...]
-    """`[shot]`"""
-    environment_steps: float
-    """Of a training, mean over seeds."""
-    wall_minutes: float
-    core_minutes: float
-    random: Interval
-    """Of random actions on the same tasks."""
 
 
 def write(chosen: plan.Plan) -> None:
-    """Writes table, figures, and the references that evaluations are measured against."""
+    """Writes table, figures, the front page's part, and the references that evaluations are measured against."""
     text = HEAD.format(budget=chosen.core_minutes, half=chosen.core_minutes / 2, worlds=chosen.worlds)
     tables = {}
     for suite in dict.fromkeys(cell.suite for cell in chosen.cells):
@@ -66,42 +39,12 @@ def write(chosen: plan.Plan) -> None:
         if known:
             figure.adaptation(suite, known, plan.RESULTS / f"{suite}.png")
         text += section(suite, cells, known)
+        front_page.write(suite, known, {cell.learner: dict(cell.options) for cell in cells if not cell.long})
         tables[suite] = [asdict(row) for row in known]
     plan.RESULTS.mkdir(exist_ok=True)
     (plan.RESULTS / "README.md").write_text(text, encoding="utf-8")
     plain = json.loads(json.dumps(tables), parse_constant=lambda _: None)  # JSON has no NaN
     (plan.RESULTS / "table.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-
-
-def row_of(cells: list[plan.Cell]) -> Row | None:
-    """What the records of a learner's cells say together, or None if there are none."""
-    records = [cell.result() for cell in cells if cell.done()]
-    if not records:
-        return None
-
-    def pooled(key: str) -> tuple[Interval, ...]:
-        values = np.array([record[key] for record in records])  # [seed, shot, task]
-        return tuple(interquartile_mean(values[:, shot].T, together=True) for shot in range(values.shape[1]))
-
-    # Random actions have no mean action: theirs is to do nothing.
-    acting = "exploring" if records[0]["learner"] == "random" else "mean_action"
-
-    def mean(key: str) -> float:
-        return float(np.mean([record[key] for record in records]))
-
-    return Row(
-        learner=records[0]["learner"],
-        seeds=tuple(record["seed"] for record in records),
-        wanted=len(cells),
-        tasks=len(records[0]["random"]),
-        episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
-        mean_action=pooled(acting),
-        exploring=pooled("exploring"),
-        environment_steps=mean("environment_steps"),
-        wall_minutes=mean("wall_seconds") / 60,
-        core_minutes=mean("processor_seconds") / 60,
-        random=interquartile_mean(np.array([record["random"] for record in records]).T, together=True),
-    )
 
 
 def refer(suite: str, rows: list[Row]) -> None:
@@ -170,12 +113,6 @@ def markdown(suite: str, rows: list[Row]) -> str:
         name = f"`{row.learner}`" + (f" ({row.tasks} of {held_out} tasks)" if row.tasks < held_out else "")
         lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def words(interval: Interval) -> str:
-    """An interquartile mean and its interval in words."""
-    middle, low, high = interval
-    return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _learners(cells: list[plan.Cell]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from robometa import reference, suites
 from robometa.errors import UserError
 from study import cell as filling
-from study import plan, publish, table
+from study import front_page, plan, publish, rows, table
 from study.__main__ import main
 
 PLAN = """\
@@ -112,7 +112,7 @@ def test_learning_from_scratch_is_a_cell_like_any_other(small, own_references):
     assert np.shape(written["mean_action"]) == (3, 1)  # untrained, and after each number of steps
     assert written["environment_steps"] == 120
     assert written["steps_seen"] == [0, 40, 80]
-    row = table.row_of([cell])
+    row = rows.row_of([cell])
     assert "| `sb3-ppo` (1 of 20 tasks) | 1/1 |" in table.markdown("point-robot", [row])
 
 
@@ -134,10 +134,51 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     assert reference.find(suites.load("point-robot").content_hash) == reference.Reference(-16.0, -6.0, TASKS)
 
 
+def test_the_front_page_has_the_table_between_its_marks(small, own_references, tmp_path):
+    for name, values in (("no-adaptation-0", (-16, -16)), ("oracle-0", (-6, -6)), ("rl2-0", (-11, -8))):
+        record(cell_of(small, name), [[float(value)] * TASKS for value in values])
+    begin = front_page.BEGIN.format(suite="point-robot")
+    for learner, iterations in (("oracle", 1), ("no-adaptation", 7)):
+        training = tmp_path / "policies" / f"point-robot-{learner}" / "training"
+        training.mkdir(parents=True)
+        (training / "run.json").write_text(json.dumps({"config": {"iterations": iterations}}), encoding="utf-8")
+    front_page.PAGE.write_text(f"before\n{begin}old\n{front_page.END}after\n", encoding="utf-8")
+    table.write(small)
+    page = front_page.PAGE.read_text(encoding="utf-8")
+    assert page.startswith(f"before\n{begin}| learner |")
+    assert page.endswith(f"{front_page.END}after\n")
+    assert "old" not in page
+    names = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    # only the oracle's policy was trained with the plan's options
+    assert names[2:] == ["| [oracle](policies/point-robot-oracle/README.md)", "| rl2", "| no-adaptation"]
+    assert "| 1/2 | -11.0 | **-8.0** | -8.0 | 1, 1 | 80%, 80% | 2.0M steps, 1.5 core-minutes |" in page
+    table.write(small)
+    assert front_page.PAGE.read_text(encoding="utf-8") == page
+    front_page.PAGE.write_text("no marks\n", encoding="utf-8")
+    table.write(small)
+    assert front_page.PAGE.read_text(encoding="utf-8") == "no marks\n"
+
+
+def test_the_published_front_page_says_what_the_records_say():
+    """Without `make results` having been run, a record that came in would leave the page behind."""
+    chosen = plan.read()
+    for suite in {cell.suite for cell in chosen.cells}:
+        begin = front_page.BEGIN.format(suite=suite)
+        text = front_page.PAGE.read_text(encoding="utf-8")
+        if begin not in text:
+            continue
+        cells = [cell for cell in chosen.cells if cell.suite == suite and not cell.long]
+        learners = dict.fromkeys(cell.learner for cell in cells)
+        known = [rows.row_of([cell for cell in cells if cell.learner == learner]) for learner in learners]
+        options = {cell.learner: dict(cell.options) for cell in cells}
+        shown = text.partition(begin)[2].partition(front_page.END)[0]
+        assert shown == front_page.markdown(suite, [row for row in known if row is not None], options)
+
+
 def test_the_interval_is_over_seeds(small):
     for seed, value in ((0, -10.0), (1, -12.0)):
         record(cell_of(small, f"rl2-{seed}"), [[value] * TASKS] * SHOTS)
-    row = table.row_of([cell_of(small, "rl2-0"), cell_of(small, "rl2-1")])
+    row = rows.row_of([cell_of(small, "rl2-0"), cell_of(small, "rl2-1")])
     middle, low, high = row.mean_action[0]
     # a seed is one draw for all tasks: in 2000 draws of two, both are the same one often enough
     assert (low, middle, high) == pytest.approx((-12.0, -11.0, -10.0))
@@ -149,11 +190,11 @@ def test_a_gap_is_told_where_the_tasks_are_those_of_the_oracle(small, own_refere
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     record(cell_of(small, "rl2-0"), [[-11.0] * TASKS] * SHOTS)
-    assert "50%" in table.markdown("point-robot", [table.row_of([cell_of(small, "rl2-0")])])
+    assert "50%" in table.markdown("point-robot", [rows.row_of([cell_of(small, "rl2-0")])])
     few = [[-11.0] * 3] * SHOTS
     written = json.loads(cell_of(small, "rl2-0").record.read_text(encoding="utf-8"))
     filling.write(cell_of(small, "rl2-0").record, written | {"mean_action": few, "exploring": few, "random": few[0]})
-    page = table.markdown("point-robot", [table.row_of([cell_of(small, "rl2-0")])])
+    page = table.markdown("point-robot", [rows.row_of([cell_of(small, "rl2-0")])])
     assert "(3 of 20 tasks)" in page
     assert "%" not in page
 
@@ -162,7 +203,7 @@ def test_random_actions_are_shown_as_they_are(small):
     record(cell_of(small, "random-0"), [[-15.0] * TASKS] * SHOTS)
     written = json.loads(cell_of(small, "random-0").record.read_text(encoding="utf-8"))
     filling.write(cell_of(small, "random-0").record, written | {"exploring": [[-20.0] * TASKS] * SHOTS})
-    assert table.row_of([cell_of(small, "random-0")]).mean_action[0][0] == pytest.approx(-20.0)
+    assert rows.row_of([cell_of(small, "random-0")]).mean_action[0][0] == pytest.approx(-20.0)
 
 
 def test_a_record_of_other_options_or_of_another_suite_does_not_count(small):

@@ -1,0 +1,73 @@
+"""What is known of a learner on a suite, over the seeds that there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robometa.report import interquartile_mean
+from study import plan
+
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a learner on a suite."""
+
+    learner: str
+    seeds: tuple[int, ...]
+    wanted: int
+    """How many seeds the plan asks for."""
+    tasks: int
+    """How many held-out tasks were evaluated."""
+    episodes_seen: tuple[float, ...]
+    """`[shot]`"""
+    mean_action: tuple[Interval, ...]
+    """Interquartile mean and its interval. `[shot]`"""
+    exploring: tuple[Interval, ...]
+    """`[shot]`"""
+    environment_steps: float
+    """Of a training, mean over seeds."""
+    wall_minutes: float
+    core_minutes: float
+    random: Interval
+    """Of random actions on the same tasks."""
+
+
+def row_of(cells: list[plan.Cell]) -> Row | None:
+    """What the records of a learner's cells say together, or None if there are none."""
+    records = [cell.result() for cell in cells if cell.done()]
+    if not records:
+        return None
+
+    def pooled(key: str) -> tuple[Interval, ...]:
+        values = np.array([record[key] for record in records])  # [seed, shot, task]
+        return tuple(interquartile_mean(values[:, shot].T, together=True) for shot in range(values.shape[1]))
+
+    # Random actions have no mean action: theirs is to do nothing.
+    acting = "exploring" if records[0]["learner"] == "random" else "mean_action"
+
+    def mean(key: str) -> float:
+        return float(np.mean([record[key] for record in records]))
+
+    return Row(
+        learner=records[0]["learner"],
+        seeds=tuple(record["seed"] for record in records),
+        wanted=len(cells),
+        tasks=len(records[0]["random"]),
+        episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
+        mean_action=pooled(acting),
+        exploring=pooled("exploring"),
+        environment_steps=mean("environment_steps"),
+        wall_minutes=mean("wall_seconds") / 60,
+        core_minutes=mean("processor_seconds") / 60,
+        random=interquartile_mean(np.array([record["random"] for record in records]).T, together=True),
+    )
+
+
+def words(interval: Interval) -> str:
+    """An interquartile mean and its interval in words."""
+    middle, low, high = interval
+    return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
