@@ -15,16 +15,20 @@ def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], 
     Args:
         work: Reads and writes the same tensors at every call, and asks the device nothing.
         device: Where it runs.
+    Raises: RuntimeError: If the work cannot be captured; a process in which that happened is best ended.
     """
     with torch.cuda.device(device):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
+        current, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
             work()
-        torch.cuda.current_stream().wait_stream(stream)
+        current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            work()
+        try:
+            with torch.cuda.graph(graph):
+                work()
+        finally:
+            torch.cuda.set_stream(current)  # torch stays on the stream of a capture that failed
     return graph.replay
 
 

@@ -127,9 +127,9 @@ def test_a_race_is_against_what_the_published_training_logged():
 @pytest.mark.parametrize(("seconds", "faster"), [(2.0, False), (0.5, True)])
 def test_a_policy_graph_is_raced_with_where_it_measured_faster(bench, monkeypatch, seconds, faster):
     def iteration(bench, engine, learner, number, policy_graph):
-        return {"sampling_seconds": seconds if policy_graph else 1.0}
+        return {"iteration_seconds": seconds if policy_graph else 1.0}
 
     monkeypatch.setattr(gpu_parts, "iteration", iteration)
     found = gpu_parts.with_policy_graph(bench, None, None, "rl2")
-    assert found == {"policy_graph_sampling_seconds": seconds, "policy_graph_times": 1 / seconds}
+    assert found == {"policy_graph_iteration_seconds": seconds, "policy_graph_times": 1 / seconds}
     assert bench.policy_graphs == ({"rl2"} if faster else set())

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib.util
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,9 +27,11 @@ QUICK = {"pearl": ["--gradient-steps", "2", "--batch", "8", "--meta-batch", "2"]
 def extra(monkeypatch):
     """Makes the extra and the GPU seem there or not."""
 
-    def seem(installed, gpu):
+    def seem(installed, gpu, driver=True):
         monkeypatch.setattr(warp_choice, "find_spec", lambda name: object() if installed else None)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        engines = SimpleNamespace(sees_gpu=lambda: gpu and driver)
+        monkeypatch.setitem(sys.modules, "robometa.sim.warp_engine", engines if installed else None)
 
     return seem
 
@@ -39,6 +43,11 @@ def test_auto_is_warp_where_there_is_a_gpu_and_the_extra(installed, gpu, wanted,
     extra(installed, gpu)
     assert on_warp("auto", SUITE) == wanted
     assert not on_warp("cpu", SUITE)
+
+
+def test_auto_is_the_cpu_where_the_driver_is_too_old_for_warp(extra):
+    extra(installed=True, gpu=True, driver=False)
+    assert not on_warp("auto", SUITE)
 
 
 def test_an_engine_that_does_not_exist_is_told():

@@ -316,7 +316,7 @@ class Late:
 
     waits, seen = 0, 0
 
-    def record(self):
+    def record(self, stream):
         """Does nothing."""
 
     def query(self):
@@ -333,6 +333,7 @@ def test_the_host_waits_for_a_late_copy_only_before_beginnings_could_run_out(mon
     engine.reset(noise())
     starts, episodes = engine._worlds.starts, torch.ones(TASKS * WORLDS, dtype=torch.int64)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     starts._copied = Late()
     for _ in range(40):
         starts._copied.seen = starts._copied.waits

@@ -28,7 +28,16 @@ def on_warp(name: str, suite: Suite) -> bool:
         raise UserError(f"suite {suite.name}: Meta-World needs mujoco 3.3.0 and MuJoCo Warp a later one: --engine cpu")
     if name == "warp" and not installed:
         raise UserError("--engine warp needs the gpu extra: pip install 'robometa[gpu]'")
-    return name == "warp" or (name == "auto" and installed and simulated and torch.cuda.is_available())
+    return name == "warp" or (name == "auto" and installed and simulated and _sees_gpu())
+
+
+def _sees_gpu() -> bool:
+    """Whether torch and Warp both see a GPU."""
+    if not torch.cuda.is_available():
+        return False
+    from robometa.sim.warp_engine import sees_gpu
+
+    return sees_gpu()
 
 
 def warp_engine(suite: Suite, tasks: int, worlds: int, tells: bool, learner: torch.device, room: float) -> WarpEngine:

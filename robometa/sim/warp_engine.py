@@ -27,6 +27,13 @@ WARNINGS = 30
 """From which level on Warp speaks: not of every kernel that it loads."""
 
 
+def sees_gpu() -> bool:
+    """Whether Warp sees a GPU. It needs a later driver than torch."""
+    warp.config.log_level = WARNINGS
+    warp.init()
+    return bool(warp.is_cuda_available())
+
+
 class WarpEngine:
     """Steps `tasks` x `worlds` simulations of a suite's robot on a GPU, or slowly on Warp's CPU device for tests.
 
@@ -54,7 +61,7 @@ class WarpEngine:
             device: `cuda`, `cuda:1`, or `cpu`.
             room: For how many times as many contacts as nearly always suffice there shall be memory.
             graphs: Whether to capture a step in graphs, on a GPU.
-        Raises: UserError: If the robot's model cannot be loaded, or MuJoCo Warp cannot step it.
+        Raises: UserError: If the robot's model cannot be loaded, MuJoCo Warp cannot step it, or it sees no GPU.
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
@@ -62,8 +69,11 @@ class WarpEngine:
         self.threads, self.room = 1, room
         self.robot = suite.robot
         self.device = torch.empty(0, device=device).device  # with its index
-        warp.config.log_level = WARNINGS
-        warp.init()
+        if not sees_gpu() and self.device.type == "cuda":
+            raise UserError(
+                f"MuJoCo Warp sees no GPU: warp-lang {warp.__version__} needs a later driver than the one here; "
+                "--engine cpu needs none"
+            )
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
         self.on_divergence: Callable[[Divergence], None] | None = None

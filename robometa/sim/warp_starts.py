@@ -9,8 +9,8 @@ from robometa.noise import Noise
 from robometa.sim.robots import Robot
 from robometa.sim.starts import BLOCK, Starts
 
-BLOCKS = 4
-"""Blocks of episodes that the table has room for at first."""
+BLOCKS = 16
+"""Blocks of episodes that the table has room for at first: where it grows, a step is captured anew."""
 
 
 class StartTable:
@@ -67,7 +67,7 @@ class StartTable:
         if not self._copying:
             self._extent.copy_(torch.stack(episodes.aminmax()), non_blocking=True)
             if self._copied is not None:
-                self._copied.record()
+                self._copied.record(torch.cuda.current_stream(self._device))
             self._copying, self._since_copy = True, 0
         # At every step since it was known, a world may have begun an episode.
         must_wait = self._newest + self._since >= self._next_block * BLOCK
