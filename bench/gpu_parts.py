@@ -45,7 +45,7 @@ RK4 = 1
 
 def engine_part(bench: Bench, robot: str) -> Row:
     """Steps per second of a robot at several numbers of worlds, beside the CPU engine and the floor."""
-    suite = suites.load(SUITES[robot])
+    suite = with_horizon(suites.load(SUITES[robot]), bench.scale.horizon)
     speeds: list[Row] = []
     for worlds in bench.scale.worlds:
         if speeds and bench.left() < 20:
