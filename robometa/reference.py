@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from robometa import suites
 
 FILE = "references.json"
+TELLING = 0.1
+"""How much better than not adapting an oracle must be, as a part of how much better it is than random actions."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ class Reference:
 
 
 def find(content_hash: str) -> Reference | None:
-    """The reference of the suite with this hash, or None if none was measured or the oracle was no better."""
+    """The reference of the suite with this hash, or None if none was measured or the oracle is hardly better."""
     path = suites.folder() / FILE
     if not path.is_file():
         return None
     known = json.loads(path.read_text(encoding="utf-8"))
     entry = next((entry for entry in known.values() if entry["suite_hash"] == content_hash), None)
-    if entry is None or entry["oracle"] <= entry["unadapted"]:
+    if entry is None or entry["oracle"] - entry["unadapted"] <= TELLING * abs(entry["oracle"] - entry["random"]):
         return None
     return Reference(entry["unadapted"], entry["oracle"], entry["tasks"])

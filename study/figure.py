@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.ticker import NullLocator
 
 from robometa import suites
 from study import plan
@@ -17,9 +18,13 @@ LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""
 
 
+TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
+"""Episodes of a task that stand at the axis."""
+
+
 def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     """Return against episodes of the task seen: a line per learner with its interval; random and oracle across."""
-    figure, panel = pyplot.subplots(figsize=(9, 5))
+    figure, panel = pyplot.subplots(figsize=(9, 5.5))
     colours = pyplot.get_cmap("tab20")
     moving = [row for row in rows if row.learner not in LINES]
     for number, row in enumerate(moving):
@@ -32,15 +37,17 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
             panel.axhline(row.mean_action[0][0], color=LINES[row.learner], linestyle="--", linewidth=1)
             panel.annotate(row.learner, (1.0, row.mean_action[0][0]), xycoords=("axes fraction", "data"), va="center")
     panel.set_xscale("symlog", linthresh=1)
-    panel.set_xticks([0, 1, 2, 3, 10, 20, 40, 60], ["0", "1", "2", "3", "10", "20", "40", "60"])
     panel.set_xlim(left=-0.15)  # this scale would go on to negative numbers
+    ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
+    panel.set_xticks(ticks, [str(count) for count in ticks])
+    panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("episodes of the task seen")
     panel.set_ylabel("return of an episode, mean actions")
     panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
     panel.grid(alpha=0.2)
     panel.spines[["top", "right"]].set_visible(False)
     if moving:
-        panel.legend(frameon=False, fontsize=8, ncols=2)
+        panel.legend(frameon=False, fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     _save(figure, picture)
 
 

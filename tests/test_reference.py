@@ -1,6 +1,7 @@
 """What a return means on a suite: the fraction of the way from not adapting to the oracle."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,13 @@ def measured(tmp_path, monkeypatch):
     """A point robot whose oracle was measured."""
     suite = suites.load("point-robot")
     path = tmp_path / "references.json"
-    entry = {"suite_hash": suite.content_hash, "unadapted": -16.0, "oracle": -6.0, "tasks": len(suite.test)}
+    entry = {
+        "suite_hash": suite.content_hash,
+        "unadapted": -16.0,
+        "oracle": -6.0,
+        "random": -20.0,
+        "tasks": len(suite.test),
+    }
     path.write_text(json.dumps({"point-robot": entry}), encoding="utf-8")
     monkeypatch.setattr(reference, "FILE", str(path))
     return suite
@@ -30,6 +37,14 @@ def test_the_gap_is_closed_from_not_adapting_to_the_oracle(measured):
 
 def test_a_suite_that_was_not_measured_has_no_reference(measured):
     assert reference.find(suites.load("half-cheetah-terrain").content_hash) is None
+
+
+@pytest.mark.parametrize(("oracle", "told"), [(-6.0, True), (-14.0, True), (-15.9, False), (-17.0, False)])
+def test_an_oracle_that_is_hardly_better_tells_no_gap(measured, oracle, told):
+    path = Path(reference.FILE)
+    entry = json.loads(path.read_text(encoding="utf-8"))["point-robot"] | {"oracle": oracle}
+    path.write_text(json.dumps({"point-robot": entry}), encoding="utf-8")
+    assert (reference.find(measured.content_hash) is not None) == told
 
 
 def test_a_report_on_held_out_tasks_says_it(measured, capsys):

@@ -135,6 +135,7 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
 
 
 def test_the_front_page_has_the_table_between_its_marks(small, own_references, tmp_path):
+    record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
     for name, values in (("no-adaptation-0", (-16, -16)), ("oracle-0", (-6, -6)), ("rl2-0", (-11, -8))):
         record(cell_of(small, name), [[float(value)] * TASKS for value in values])
     begin = front_page.BEGIN.format(suite="point-robot")
@@ -186,7 +187,7 @@ def test_the_interval_is_over_seeds(small):
 
 
 def test_a_gap_is_told_where_the_tasks_are_those_of_the_oracle(small, own_references):
-    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0)):
+    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     record(cell_of(small, "rl2-0"), [[-11.0] * TASKS] * SHOTS)
@@ -253,3 +254,12 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert (there / "training" / "metrics.jsonl").is_file()
     publish.main(["--suite", "point-robot"])  # what is there stays
     assert len(drawn) == 1
+
+
+def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_references):
+    for name, value in (("no-adaptation-0", -6.5), ("oracle-0", -6.0), ("random-0", -20.0), ("rl2-0", -4.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert "Here the oracle is hardly better than not adapting" in page
+    assert "%" not in page.partition("## point-robot")[2]
