@@ -10,9 +10,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.ticker import NullLocator
 
-from robometa import suites
 from study import plan
-from study.rows import Row
+from study.rows import Row, label
 
 LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""
@@ -49,12 +48,6 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     if moving:
         panel.legend(frameon=False, fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     _save(figure, picture)
-
-
-def label(row: Row, suite: str) -> str:
-    """A learner's name, and on how many tasks it was measured if not on all."""
-    held_out = len(suites.load(suite).test)
-    return row.learner if row.tasks == held_out else f"{row.learner} ({row.tasks} of {held_out} tasks)"
 
 
 def curves(cells: list[plan.Cell], picture: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robometa import reference, suites
+from robometa import suites
 from robometa.run_folder import CONFIGURATION
-from study.rows import Row, words
+from study.rows import Row, gap_closed, label, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
 BEGIN, END = "<!-- results of {suite}, written by make results -->\n", "<!-- end of results -->\n"
@@ -21,7 +21,7 @@ def write(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]])
     Args:
         suite: The suite's name.
         rows: What is known of the learners.
-        options: What the plan says about each learner.
+        options: What the plan says about each learner, as it comes out of JSON.
     """
     begin = BEGIN.format(suite=suite)
     text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
@@ -33,21 +33,21 @@ def write(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]])
 
 def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]]) -> str:
     """The learners that train, the best after one shot first, each with its policy if that was trained so."""
-    known = reference.find(suites.load(suite).content_hash)
     head = ["learner", "seeds", "before", "after one shot", "after the last", "episodes seen by then", "gap closed"]
     lines = [[*head, "training"], ["---"] * (len(head) + 1)]
-    for row in sorted((row for row in rows if row.learner != "random"), key=lambda row: -row.mean_action[1][0]):
-        comparable = known is not None and known.tasks == row.tasks
+    shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1]
+    for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
         first, last = (row.mean_action[shot] for shot in (1, -1))
+        name = label(row, suite)
         lines.append(
             [
-                linked(suite, row.learner, options[row.learner]),
+                name.replace(row.learner, linked(suite, row.learner, options[row.learner]), 1),
                 f"{len(row.seeds)}/{row.wanted}",
                 words(row.mean_action[0]),
                 f"**{words(first)}**",
                 words(last),
                 f"{row.episodes_seen[1]:g}, {row.episodes_seen[-1]:g}",
-                f"{known.gap_closed(first[0]):.0%}, {known.gap_closed(last[0]):.0%}" if comparable else "",
+                gap_closed(row, suite),
                 f"{row.environment_steps / 1e6:.1f}M steps, {row.core_minutes:.1f} core-minutes",
             ]
         )
@@ -55,11 +55,12 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
 
 
 def linked(suite: str, learner: str, options: Mapping[str, Any]) -> str:
-    """A learner's name, leading to its policy if there is one that was trained with these options."""
+    """A learner's name, leading to its policy if there is one that was trained on this suite with these options."""
     policy = POLICIES / f"{suite}-{learner}"
     path = policy / "training" / CONFIGURATION
     if not path.is_file():
         return learner
-    config = json.loads(path.read_text(encoding="utf-8"))["config"]
-    same = all(config[name] == value for name, value in json.loads(json.dumps(dict(options))).items())
+    asked = json.loads(path.read_text(encoding="utf-8"))
+    same = asked["suite_hash"] == suites.load(suite).content_hash
+    same = same and all(asked["config"][name] == value for name, value in options.items())
     return f"[{learner}]({policy.as_posix()}/README.md)" if same else learner

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robometa import reference, suites
 from robometa.report import interquartile_mean
 from study import plan
 
@@ -71,3 +72,18 @@ def words(interval: Interval) -> str:
     """An interquartile mean and its interval in words."""
     middle, low, high = interval
     return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def label(row: Row, suite: str) -> str:
+    """A learner's name, and on how many tasks it was measured if not on all."""
+    held_out = len(suites.load(suite).test)
+    return row.learner if row.tasks == held_out else f"{row.learner} ({row.tasks} of {held_out} tasks)"
+
+
+def gap_closed(row: Row, suite: str) -> str:
+    """How much of the gap it closes after the first shot and the last; nothing where there is none to compare with."""
+    known = reference.find(suites.load(suite).content_hash)
+    if known is None or known.tasks != row.tasks or len(row.mean_action) < 2:
+        return ""
+    fractions = [known.gap_closed(row.mean_action[shot][0]) for shot in (1, -1)]
+    return ", ".join(f"{round(fraction, 2) + 0.0:.0%}" for fraction in fractions)  # and no -0%

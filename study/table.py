@@ -8,14 +8,18 @@ from dataclasses import asdict
 
 from robometa import reference, suites
 from study import figure, front_page, plan
-from study.rows import Row, row_of, words
+from study.rows import Row, gap_closed, label, row_of, words
+
+REFERENCES = {"oracle", "no-adaptation", "random"}
+"""Learners that a suite's reference is made of."""
 
 HEAD = """\
 # Results
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
 about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to one core, with the options in
-`study/plan.toml`, whose iterations were chosen to take so long. It was evaluated on the suite's held-out tasks,
+`study/plan.toml`, whose iterations were chosen to take so long (what each took stands in its row; those from scratch are
+held to numbers of steps instead). It was evaluated on the suite's held-out tasks,
 {worlds} episodes of each at every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of
 mean actions (random ones: as they are): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds
 resampled for all tasks together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after
@@ -42,7 +46,7 @@ def write(chosen: plan.Plan) -> None:
         if known:
             figure.adaptation(suite, known, plan.RESULTS / f"{suite}.png")
         text += section(suite, cells, known)
-        front_page.write(suite, known, {cell.learner: dict(cell.options) for cell in cells if not cell.long})
+        front_page.write(suite, known, {cell.learner: cell.plain_options() for cell in cells if not cell.long})
         tables[suite] = [asdict(row) for row in known]
     plan.RESULTS.mkdir(exist_ok=True)
     (plan.RESULTS / "README.md").write_text(text, encoding="utf-8")
@@ -53,7 +57,7 @@ def write(chosen: plan.Plan) -> None:
 def refer(suite: str, rows: list[Row]) -> None:
     """Keeps what the oracle, the policy that does not adapt and random actions reached, if all were measured."""
     by_name = {row.learner: row for row in rows}
-    if not {"oracle", "no-adaptation", "random"} <= set(by_name):
+    if not set(by_name) >= REFERENCES:
         return
     path = suites.folder() / reference.FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -74,8 +78,8 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
     text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
     if rows:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
-        names = {row.learner for row in rows}
-        if {"oracle", "no-adaptation"} <= names and reference.find(suites.load(suite).content_hash) is None:
+        measured = {row.learner for row in rows} >= REFERENCES
+        if measured and reference.find(suites.load(suite).content_hash) is None:
             text += "\nHere the oracle is hardly better than not adapting, on tasks that it has not trained on.\n"
     text += missing(cells)
     long = [cell for cell in cells if cell.long and cell.done()]
@@ -105,20 +109,14 @@ def missing(cells: list[plan.Cell]) -> str:
 def markdown(suite: str, rows: list[Row]) -> str:
     """Rows as a table, the best last episode first."""
     shots = max(len(row.mean_action) for row in rows)
-    found, held_out = reference.find(suites.load(suite).content_hash), len(suites.load(suite).test)
     head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
     lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
     for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
-        ends = [row.mean_action[shot][0] for shot in (1, -1)] if len(row.mean_action) > 1 else []
-        comparable = found is not None and found.tasks == row.tasks
-        closed = (
-            "" if found is None or not comparable else ", ".join(f"{found.gap_closed(value):.0%}" for value in ends)
-        )
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
-        name = f"`{row.learner}`" + (f" ({row.tasks} of {held_out} tasks)" if row.tasks < held_out else "")
-        lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, closed, *cost])
+        name = label(row, suite).replace(row.learner, f"`{row.learner}`", 1)
+        lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, gap_closed(row, suite), *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
