@@ -30,6 +30,7 @@ from typing import Any
 import torch
 
 from bench.gpu_parts import engine_part, pearl_part, race_part, trials_part
+from robometa.graphs import captures
 from robometa.parallel import processors
 
 TARGETS = {
@@ -77,9 +78,9 @@ class Bench:
         self._started, self._minutes = time.perf_counter(), minutes
         self._writing = threading.RLock()
         self.graphs = True
-        """Whether the engine's steps can be captured, until it shows that they cannot."""
+        """Whether the part that is running captures what it does."""
         self.policy_graphs: set[str] = set()
-        """Learners that have been seen to sample faster by a graph."""
+        """Learners whose iterations have been seen to be faster with the policy in a graph."""
         self.row: Row = {}
         """What the part that is running has found so far."""
         self.found: Row = {"machine": machine(device), "targets": TARGETS, "parts": {}}
@@ -104,7 +105,7 @@ class Bench:
         else:
             self.note(running=True)
             try:
-                self.note(**part(self))
+                self.note(**self.captured_or_not(part))
             except Exception:
                 self.note(error=traceback.format_exc(limit=-8))
         with self._writing:
@@ -142,10 +143,24 @@ class Bench:
         timer.daemon = True
         timer.start()
 
+    def captured_or_not(self, part: Callable[[Bench], Row]) -> Row:
+        """What a part finds; if it fails as a capture does, what it finds without graphs."""
+        try:
+            return part(self)
+        except RuntimeError:
+            if not captures(torch.device(self.device)):
+                raise
+            self.uncaptured("without_graphs")
+            self.graphs = False
+        try:
+            return part(self)
+        finally:
+            self.graphs = True
+
     def uncaptured(self, what: str) -> None:
         """Notes why something could not be captured, while that is handled."""
         with self._writing:
-            self.found["capture_failed"] = f"{what}: what was measured after it is to be measured again with --only"
+            self.found.setdefault("measure again with --only what came after", []).append(what)
         self.note(**{what: traceback.format_exc()})
 
     def wait(self) -> None:

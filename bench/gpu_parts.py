@@ -65,20 +65,13 @@ def cpu_speed(bench: Bench, suite: Suite) -> Row:
 
 
 def warp_speed(bench: Bench, suite: Suite, worlds: int) -> Row:
-    """MuJoCo Warp's at a number of worlds, without graphs if capturing them fails."""
+    """MuJoCo Warp's at a number of worlds."""
     from robometa.sim.warp_engine import WarpEngine
 
     started = time.perf_counter()
-    try:
-        engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=bench.graphs)
-        engine.reset(Noise(0, ("bench",), 1, worlds))
-        bench.wait()
-    except RuntimeError:
-        if not bench.graphs:
-            raise
-        bench.graphs = False
-        bench.uncaptured("without_graphs")
-        engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=False)
+    engine = WarpEngine(suite, 1, worlds, device=bench.device, graphs=bench.graphs)
+    engine.reset(Noise(0, ("bench",), 1, worlds))
+    bench.wait()
     made = time.perf_counter() - started
     row = {"worlds": worlds, "seconds_to_make": round(made, 1)} | timed(bench, engine)
     kept = simulator_bytes(engine) / worlds
@@ -154,7 +147,7 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
         for number in range(ITERATIONS if on == "warp" else 2):
             row = iteration(bench, engine, learner, number)
             bench.note(**({"first_seconds": row["iteration_seconds"]} if number == 0 else row))
-        if on == "warp" and captures(learner.device):
+        if on == "warp" and bench.graphs and captures(learner.device):
             row |= with_policy_graph(bench, engine, learner, name)
     return row
 
@@ -162,7 +155,7 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
 def with_policy_graph(bench: Bench, engine: Engine, learner: Any, name: str) -> Row:
     """How much faster iterations are where the policy acts by a graph, in turns with those without: medians.
 
-    Where they are, the learner's races have it so. An update counts too: capturing gives back the memory it had.
+    Where they are, the learner's race has it so. An update counts too: capturing gives back the memory it had.
     """
     took: dict[bool, list[float]] = {False: [], True: []}
     try:
@@ -180,7 +173,7 @@ def with_policy_graph(bench: Bench, engine: Engine, learner: Any, name: str) -> 
 
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
-    """An engine for a learner's batches, its steps captured in graphs unless it has been seen that they cannot be."""
+    """An engine for a learner's batches, its steps captured in graphs unless the part is to do without."""
     tasks, worlds = learner.config.tasks, learner.config.worlds
     engine = checkpoint.engine_for(learner, suite, tasks, worlds, engine=on)
     if on == "warp" and not bench.graphs:
@@ -221,15 +214,9 @@ def pearl_part(bench: Bench, on: str) -> Row:
         indices = task_batch(len(suite.train), tasks, 0, 0)
         noise = Noise(0, ("bench",), tasks, worlds)
         trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
-    try:
-        learner.update(trial)
-    except RuntimeError:
-        if learner._captured is None:
-            raise
-        bench.uncaptured("without_graph")
-        learner = checkpoint.build("pearl", config, suite, 0, bench.device)
+    if not bench.graphs:
         learner._captured = None
-        learner.update(trial)
+    learner.update(trial)
     bench.wait()
     started = time.perf_counter()
     learner.update(trial)
@@ -251,7 +238,7 @@ def race_part(bench: Bench, suite_name: str, name: str, on: str) -> Row:
     returns: list[float] = []
     curve: list[tuple[float, float]] = []
     end = min(bench.scale.race_seconds, bench.left() - 10)
-    by_graph, reached = name in bench.policy_graphs, False
+    by_graph, reached = bench.graphs and name in bench.policy_graphs, False
     most = 2 * learner.config.iterations
     bench.note(**before.told, of_iterations=most, policy_graph=by_graph)
     with closing(engine_on(bench, learner, suite, on)) as engine:
@@ -276,18 +263,22 @@ class Published(NamedTuple):
 
     options: Row
     told: Row
-    """The return that it ended with, and the seconds and the processors that it took to get there."""
+    """The return that it ended with, and the seconds and the threads that it took to get there."""
 
 
 def published(suite: str, learner: str) -> Published:
-    """What a published policy's training on the CPU reached, from its log."""
+    """What a published policy's training on the CPU reached, from its log.
+
+    Seconds are its processor's where it had one and the log tells them: the machine did other work too.
+    """
     run = RunFolder(POLICIES / f"{suite}-{learner}" / "training")
     asked, rows, timings = run.configuration(), run.rows(METRICS), run.rows(TIMINGS)
     last = max(int(name.removeprefix("return_")) for name in rows[0] if name.startswith("return_"))
     returns = [row[f"return_{last}"] for row in rows]
     newest = [mean(returns[end - NEWEST : end]) for end in range(NEWEST, len(returns) + 1)]
     first = next(place for place, value in enumerate(newest) if value >= newest[-1]) + NEWEST
-    seconds = sum(row["sampling"] + row["update"] for row in timings[:first])
+    alone = asked["threads"] == 1 and "processor" in timings[0]
+    seconds = sum(row["processor"] if alone else row["sampling"] + row["update"] for row in timings[:first])
     told = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked["threads"]}
     return Published(asked["config"], told)
 

@@ -29,11 +29,17 @@ class PolicyGraph:
             adaptation: What it knows at first.
             step: What the worlds show at first.
             draws: Noise of the whole rollout. `[task, world, time, action]`
-        Raises: UserError: If the adaptation holds more than tensors: a graph would never see it change.
+        Raises: UserError: If there is no GPU, or the adaptation holds more than tensors: a graph would never see it
+            change.
         """
+        if not graphs.captures(draws.device):
+            raise UserError(
+                f"policy_graph needs a learner on a GPU, not on {draws.device}: leave it out, or --device cuda"
+            )
         found = _leaves(adaptation)
         if not all(isinstance(leaf, Tensor) for leaf in found):
-            raise UserError(f"{type(learner).__name__} cannot act in a graph: its adaptation is not of tensors alone")
+            name = type(learner).__name__
+            raise UserError(f"{name} cannot act by a graph, as its adaptation is not of tensors alone: no policy_graph")
         self._learner, self._draws = learner, draws.movedim(2, 0).contiguous()
         self._adaptation = tree_map_only(Tensor, torch.clone, adaptation)
         self._step = Step(**{name: tensor.clone() for name, tensor in vars(step).items()})

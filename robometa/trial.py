@@ -38,8 +38,8 @@ def collect(
         explore: Act with noise; with none, the mean action.
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
-        policy_graph: On a GPU, act by a graph that is captured for this rollout.
-    Raises: UserError: If the learner cannot act in a graph.
+        policy_graph: Act by a graph that is captured for this rollout; needs a GPU.
+    Raises: UserError: If the learner cannot act by a graph.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
@@ -112,7 +112,8 @@ def run_trial(
         indices: Which of them stand in the batch. `[task]`
         shots: Adaptations; there is one more rollout than these.
         noise: Keys everything random.
-        policy_graph: On a GPU, act by graphs; see `collect`.
+        policy_graph: Act by graphs, see `collect`.
+    Raises: UserError: If the learner cannot act by a graph.
     """
     engine.assign([tasks[index] for index in indices])
     adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))

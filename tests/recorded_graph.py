@@ -16,7 +16,7 @@ class Recorded(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.done, self.made = [], set()
+        self.done = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = str(function)
@@ -42,7 +42,7 @@ class Recorded(TorchDispatchMode):
 
 
 def recorded(work, device):
-    """What stands in for `torch_graph`: tries the work, captures it, and undoes what that did, as capturing does."""
+    """What stands in for `torch_graph`: tries the work and captures it, which does it twice; a GPU would do it once."""
     work()
     recorder = Recorded()
     with recorder:

@@ -60,7 +60,7 @@ def test_what_a_running_part_has_found_is_written_already(bench, tmp_path):
 ENDLESS = """
 import sys, time
 from pathlib import Path
-from bench import gpu, gpu_parts
+from bench import gpu
 
 def endless(bench):
     bench.note(speed=3)
@@ -110,22 +110,75 @@ def test_it_loads_nothing_that_a_machine_with_a_gpu_need_not_have():
     assert found.stdout.strip() == "[]"
 
 
-def test_a_race_is_against_what_the_published_training_logged():
+def logged(folder, returns, threads, **timing):
+    """A training whose log says these returns after its only adaptation."""
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"threads": threads, "config": {"iterations": len(returns)}}))
+    rows = [{"iteration": number, "return_0": -99.0, "return_1": value} for number, value in enumerate(returns)]
+    times = [{"iteration": number, "sampling": 2.0, "update": 1.0, **timing} for number in range(len(returns))]
+    for name, lines in (("metrics.jsonl", rows), ("timings.jsonl", times)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("threads", "timing", "seconds"), [(1, {"processor": 2.5}, 2.5), (2, {"processor": 5.0}, 3.0), (1, {}, 3.0)]
+)
+def test_a_race_is_to_the_end_of_the_published_training(tmp_path, monkeypatch, threads, timing, seconds):
+    monkeypatch.setattr(gpu_parts, "POLICIES", tmp_path)
+    logged(tmp_path / "suite-rl2" / "training", [-50.0] * 10 + [-20.0] * 20 + [-30.0, -10.0] * 5, threads, **timing)
+    options, told = gpu_parts.published("suite", "rl2")
+    # the mean of ten stands at -20 after twenty iterations, as it does at the end
+    assert told == {"target": -20.0, "cpu_seconds": round(20 * seconds), "cpu_threads": threads}
+    assert options == {"iterations": 40}
+
+
+def test_the_races_have_published_trainings_to_run_against():
     for suite, learner in gpu.RACES:
         options, told = gpu_parts.published(suite, learner)
-        training = gpu_parts.POLICIES / f"{suite}-{learner}" / "training"
-        rows, timings = (
-            [json.loads(line) for line in (training / name).read_text().splitlines()]
-            for name in ("metrics.jsonl", "timings.jsonl")
-        )
-        assert len(rows) == options["iterations"]
-        assert told["target"] == pytest.approx(sum(row["return_1"] for row in rows[-10:]) / 10, abs=0.01)
-        assert told["cpu_seconds"] <= sum(row["sampling"] + row["update"] for row in timings) + 1
-        assert told["cpu_seconds"] >= sum(row["sampling"] + row["update"] for row in timings[:10])
+        assert told["cpu_seconds"] > 60
+        assert options["iterations"] > 10
+
+
+@pytest.mark.parametrize("by_graph", [False, True])
+def test_a_race_ends_when_the_mean_of_the_newest_is_there(bench, tmp_path, monkeypatch, by_graph):
+    monkeypatch.setattr(gpu_parts, "POLICIES", tmp_path)
+    logged(tmp_path / "point-robot-no-adaptation" / "training", [-20.0] * 12, 1)
+    seen = []
+
+    def iteration(bench, engine, learner, number, policy_graph):
+        seen.append(policy_graph)
+        return {"return_last": -25.0 if number < 10 else -15.0}
+
+    monkeypatch.setattr(gpu_parts, "iteration", iteration)
+    if by_graph:
+        bench.policy_graphs.add("no-adaptation")
+    found = gpu_parts.race_part(bench, "point-robot", "no-adaptation", on="cpu")
+    assert seen == [by_graph] * 15  # five of either: the mean is at -20
+    assert found["iterations"] == 15
+    assert found["seconds_to_target"] is not None
+    assert bench.row["of_iterations"] == 24
+
+
+def test_what_cannot_be_captured_is_measured_without_graphs(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "captures", lambda device: True)
+
+    def part(bench):
+        if bench.graphs:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return {"speed": 3}
+
+    bench.run("first", part, 0.0)
+    bench.run("second", lambda bench: {"graphs": bench.graphs}, 0.0)
+    found = written(tmp_path)
+    first, second = found["parts"].values()
+    assert first["speed"] == 3
+    assert "not permitted" in first["without_graphs"]
+    assert second["graphs"]
+    assert found["measure again with --only what came after"] == ["without_graphs"]
 
 
 @pytest.mark.parametrize(("seconds", "faster"), [(2.0, False), (0.5, True)])
-def test_a_policy_graph_is_raced_with_where_it_measured_faster(bench, monkeypatch, seconds, faster):
+def test_the_policy_is_raced_in_a_graph_where_that_measured_faster(bench, monkeypatch, seconds, faster):
     def iteration(bench, engine, learner, number, policy_graph):
         return {"iteration_seconds": seconds if policy_graph else 1.0}
 

@@ -23,6 +23,7 @@ def seeming_gpu(monkeypatch):
     """Captures wherever the tensors are."""
     recorded.captured = 0
     monkeypatch.setattr(graphs, "torch_graph", recorded)
+    monkeypatch.setattr(graphs, "captures", lambda device: True)
 
 
 def trial(learner, engine, suite, **options):
@@ -48,8 +49,14 @@ def test_a_trial_by_graphs_is_the_plain_one_to_the_bit(name, tiny_suite):
 
 
 def test_a_learner_that_plans_on_the_processors_is_refused(tiny_suite):
-    with pytest.raises(UserError, match="Grbal cannot act in a graph: its adaptation is not of tensors alone"):
+    with pytest.raises(UserError, match="Grbal cannot act by a graph, as its adaptation is not of tensors alone"):
         pair("grbal", tiny_suite)
+
+
+def test_without_a_gpu_it_is_refused(tiny_suite, monkeypatch):
+    monkeypatch.setattr(graphs, "captures", lambda device: device.type == "cuda")
+    with pytest.raises(UserError, match=r"^policy_graph needs a learner on a GPU, not on cpu"):
+        pair("rl2", tiny_suite)
 
 
 class Shifts:

@@ -306,6 +306,12 @@ def test_an_oracle_is_told_the_same():
     assert ours.state().obs.shape[-1] == ours.spaces.observation
 
 
+def test_a_driver_that_is_too_old_for_warp_is_told(monkeypatch):
+    monkeypatch.setattr(warp_engine, "sees_gpu", lambda: False)
+    with pytest.raises(UserError, match=r"finds no GPU: it may need a later driver .*--engine cpu"):
+        warp_engine.WarpEngine(suites.load("point-robot"), 1, 1, device="cuda")
+
+
 def test_no_worlds_is_told():
     with pytest.raises(UserError, match="at least one task and one world, not 0 and 3"):
         warp("half-cheetah-velocity", tasks=0)

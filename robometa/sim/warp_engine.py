@@ -28,7 +28,7 @@ WARNINGS = 30
 
 
 def sees_gpu() -> bool:
-    """Whether Warp sees a GPU. It needs a later driver than torch."""
+    """Whether Warp sees a GPU. It may need a later driver than torch."""
     warp.config.log_level = WARNINGS
     warp.init()
     return bool(warp.is_cuda_available())
@@ -68,12 +68,12 @@ class WarpEngine:
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads, self.room = 1, room
         self.robot = suite.robot
-        self.device = torch.empty(0, device=device).device  # with its index
-        if not sees_gpu() and self.device.type == "cuda":
+        if not sees_gpu() and torch.device(device).type == "cuda":
             raise UserError(
-                f"MuJoCo Warp sees no GPU: warp-lang {warp.__version__} needs a later driver than the one here; "
+                f"warp-lang {warp.__version__} finds no GPU: it may need a later driver (docs/gpu.md says which). "
                 "--engine cpu needs none"
             )
+        self.device = torch.empty(0, device=device).device  # with its index
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
         self.on_divergence: Callable[[Divergence], None] | None = None
