@@ -24,11 +24,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Publishes what there is."""
     parser = argparse.ArgumentParser(prog="python -m study.publish", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default="half-cheetah-velocity", help="of this suite (half-cheetah-velocity)")
+    parser.add_argument("--only", nargs="+", metavar="LEARNER", help="of these learners only")
     parser.add_argument("--replace", action="store_true", help="replace policies that stand there already")
     parser.add_argument("--task", type=int, default=0, help="held-out task that the videos show (0)")
     asked = parser.parse_args(words)
     cells = [cell for cell in plan.read().cells if cell.suite == asked.suite and cell.done()]
     cells = [cell for cell in cells if (cell.run / "policy").is_dir()]
+    cells = [cell for cell in cells if asked.only is None or cell.learner in asked.only]
     for learner in dict.fromkeys(cell.learner for cell in cells):
         best = max((cell for cell in cells if cell.learner == learner), key=ended)
         name = f"{asked.suite}-{learner}"

@@ -249,7 +249,10 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
         assert (there / name).read_bytes() == (cells[1].run / "policy" / name).read_bytes()
     assert (there / "training" / "metrics.jsonl").is_file()
     publish.main(["--suite", "point-robot"])  # what is there stays
+    publish.main(["--suite", "point-robot", "--only", "oracle", "--replace"])
     assert len(drawn) == 1
+    publish.main(["--suite", "point-robot", "--only", "rl2", "--replace"])
+    assert len(drawn) == 2
 
 
 def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_references):
