@@ -33,7 +33,8 @@ TEMPLATE = """\
 {% endif %}\
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
 {{ "{:,}".format(training.environment_steps) }} environment steps, \
-{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} cores\
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} \
+core{{ "s" if training.processors != 1 }}\
 {{ ", seed %s" % training.seed if not merged }} |
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
