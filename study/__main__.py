@@ -51,17 +51,14 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         chosen = plan.read()
+        asked = chosen.of(options.suite, options.only)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     missing = [
         cell
-        for cell in chosen.cells
-        if not cell.done()
-        and (options.only is None or cell.learner in options.only)
-        and (options.suite is None or cell.suite == options.suite)
-        and (options.seeds is None or cell.seed in options.seeds)
-        and (options.long or not cell.long)
+        for cell in asked
+        if not cell.done() and (options.seeds is None or cell.seed in options.seeds) and (options.long or not cell.long)
     ]
     failed = 0 if options.table else run(missing, options.jobs)
     table.write(chosen)

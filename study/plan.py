@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,22 @@ class Plan:
     worlds: int
     """Episodes of each held-out task at every shot, where an adaptation does not pool them."""
     cells: tuple[Cell, ...]
+
+    def of(self, suite: str | None, learners: Sequence[str] | None) -> list[Cell]:
+        """The cells of a suite and of some learners, of all where None is given.
+
+        Raises: UserError: If there are none such in the plan.
+        """
+        names = {"suite": {cell.suite for cell in self.cells}, "learner": {cell.learner for cell in self.cells}}
+        for kind, asked in (("suite", [suite] if suite else []), ("learner", learners or [])):
+            for name in asked:
+                if name not in names[kind]:
+                    raise UserError(unknown(kind, name, sorted(names[kind]), str(PLAN)))
+        return [
+            cell
+            for cell in self.cells
+            if suite in (None, cell.suite) and (learners is None or cell.learner in learners)
+        ]
 
 
 def read(path: Path | None = None) -> Plan:

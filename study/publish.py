@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robometa import record, sealed
+from robometa.errors import UserError
 from robometa.run_folder import CONFIGURATION, METRICS, TIMINGS
 from study import plan
 
@@ -28,9 +29,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--replace", action="store_true", help="replace policies that stand there already")
     parser.add_argument("--task", type=int, default=0, help="held-out task that the videos show (0)")
     asked = parser.parse_args(words)
-    cells = [cell for cell in plan.read().cells if cell.suite == asked.suite and cell.done()]
+    try:
+        cells = [cell for cell in plan.read().of(asked.suite, asked.only) if cell.done()]
+    except UserError as error:
+        parser.error(str(error))
     cells = [cell for cell in cells if (cell.run / "policy").is_dir()]
-    cells = [cell for cell in cells if asked.only is None or cell.learner in asked.only]
     for learner in dict.fromkeys(cell.learner for cell in cells):
         best = max((cell for cell in cells if cell.learner == learner), key=ended)
         name = f"{asked.suite}-{learner}"

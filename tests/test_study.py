@@ -233,6 +233,17 @@ def test_only_what_is_missing_is_run(small, own_references, capfd):
     assert untouched == {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
 
 
+def test_a_learner_or_suite_that_the_plan_lacks_is_told(small, monkeypatch, capsys):
+    assert main(["--only", "random", "nope"]) == 2
+    assert "unknown learner 'nope'" in capsys.readouterr().err
+    assert main(["--suite", "moon"]) == 2
+    assert "known: point-robot" in capsys.readouterr().err
+    monkeypatch.setattr(plan, "read", lambda: small)
+    with pytest.raises(SystemExit):
+        publish.main(["--suite", "point-robot", "--only", "nope"])
+    assert "unknown learner 'nope'" in capsys.readouterr().err
+
+
 def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     cells = [cell_of(small, "rl2-0"), cell_of(small, "rl2-1")]
     for cell, last in zip(cells, (-9.0, -4.0), strict=True):
