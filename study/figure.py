@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.ticker import NullLocator
 
 from study import plan
-from study.rows import Row, label
+from study.rows import Row, on_how_many
 
 LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""
@@ -29,7 +29,14 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     for number, row in enumerate(moving):
         middle, low, high = zip(*row.mean_action, strict=True)
         colour = colours(number % 20)
-        panel.plot(row.episodes_seen, middle, marker="o", markersize=3, color=colour, label=label(row, suite))
+        panel.plot(
+            row.episodes_seen,
+            middle,
+            marker="o",
+            markersize=3,
+            color=colour,
+            label=row.learner + on_how_many(row, suite),
+        )
         panel.fill_between(row.episodes_seen, low, high, color=colour, alpha=0.15, linewidth=0)
     for row in rows:
         if row.learner in LINES:

@@ -9,7 +9,7 @@ from typing import Any
 
 from robometa import suites
 from robometa.run_folder import CONFIGURATION
-from study.rows import Row, gap_closed, label, words
+from study.rows import Row, gap_closed, on_how_many, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
 BEGIN, END = "<!-- results of {suite}, written by make results -->\n", "<!-- end of results -->\n"
@@ -38,10 +38,9 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
     shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1]
     for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
         first, last = (row.mean_action[shot] for shot in (1, -1))
-        name = label(row, suite)
         lines.append(
             [
-                name.replace(row.learner, linked(suite, row.learner, options[row.learner]), 1),
+                linked(suite, row.learner, options[row.learner]) + on_how_many(row, suite),
                 f"{len(row.seeds)}/{row.wanted}",
                 words(row.mean_action[0]),
                 f"**{words(first)}**",

@@ -91,7 +91,7 @@ class Plan:
         for kind, asked in (("suite", [suite] if suite else []), ("learner", learners or [])):
             for name in asked:
                 if name not in names[kind]:
-                    raise UserError(unknown(kind, name, sorted(names[kind]), str(PLAN)))
+                    raise UserError(unknown(kind, name, names[kind], str(PLAN)))
         return [
             cell
             for cell in self.cells

@@ -74,10 +74,10 @@ def words(interval: Interval) -> str:
     return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def label(row: Row, suite: str) -> str:
-    """A learner's name, and on how many tasks it was measured if not on all."""
+def on_how_many(row: Row, suite: str) -> str:
+    """What follows a learner's name: on how many tasks it was measured, if not on all."""
     held_out = len(suites.load(suite).test)
-    return row.learner if row.tasks == held_out else f"{row.learner} ({row.tasks} of {held_out} tasks)"
+    return "" if row.tasks == held_out else f" ({row.tasks} of {held_out} tasks)"
 
 
 def gap_closed(row: Row, suite: str) -> str:

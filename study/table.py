@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from robometa import reference, suites
 from study import figure, front_page, plan
-from study.rows import Row, gap_closed, label, row_of, words
+from study.rows import Row, gap_closed, on_how_many, row_of, words
 
 REFERENCES = {"oracle", "no-adaptation", "random"}
 """Learners that a suite's reference is made of."""
@@ -115,7 +115,7 @@ def markdown(suite: str, rows: list[Row]) -> str:
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
-        name = label(row, suite).replace(row.learner, f"`{row.learner}`", 1)
+        name = f"`{row.learner}`{on_how_many(row, suite)}"
         lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, gap_closed(row, suite), *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
