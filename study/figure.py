@@ -38,10 +38,12 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
             label=row.learner + on_how_many(row, suite),
         )
         panel.fill_between(row.episodes_seen, low, high, color=colour, alpha=0.15, linewidth=0)
-    for row in rows:
-        if row.learner in LINES:
-            panel.axhline(row.mean_action[0][0], color=LINES[row.learner], linestyle="--", linewidth=1)
-            panel.annotate(row.learner, (1.0, row.mean_action[0][0]), xycoords=("axes fraction", "data"), va="center")
+    across = sorted((row for row in rows if row.learner in LINES), key=lambda row: -row.mean_action[0][0])
+    for row in across:
+        place = (1.0, row.mean_action[0][0])
+        panel.axhline(place[1], color=LINES[row.learner], linestyle="--", linewidth=1)
+        beside = "bottom" if row is across[0] else "top"  # two that stand close are not to be written over each other
+        panel.annotate(row.learner, place, xycoords=("axes fraction", "data"), va=beside)
     panel.set_xscale("symlog", linthresh=1)
     panel.set_xlim(left=-0.15)  # this scale would go on to negative numbers
     ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
