@@ -20,7 +20,7 @@ class DynamicsModel:
     """
 
     def __init__(self, spaces: Spaces, hidden: Sequence[int], device: torch.device | str = "cpu") -> None:
-        """The layout of a model with `hidden` tanh layers."""
+        """The layout of a model with `hidden` relu layers."""
         obs, action = spaces.observation, spaces.action
         self.widths = (obs, action, obs + 1)
         self.transition = sum(self.widths)
@@ -56,7 +56,7 @@ class DynamicsModel:
         x = torch.cat((self.seen(obs), action), dim=-1)
         for index, (into, out) in enumerate(self.layers):
             weight, bias = next(parts).unflatten(1, (into, out)), next(parts).unsqueeze(1)
-            x = torch.baddbmm(bias, x.tanh() if index else x, weight)
+            x = torch.baddbmm(bias, x.relu() if index else x, weight)
         return x
 
     def loss(self, parameters: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ OPTIONS = {
     "e-maml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
     "fomaml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
     "grbal": {
-        "iterations": 9,
+        "iterations": 12,
         "tasks": 20,
         "worlds": 2,
+        "shots": 1,
         "hidden": (32, 32),
         "across_episodes": True,
         "future": 8,
@@ -28,9 +29,10 @@ OPTIONS = {
         "candidates": 24,
         "plan_horizon": 5,
         "rounds": 1,
+        "plan_std": 0.5,
         "elites": 4,
         "windows": 32,
-        "gradient_steps": 150,
+        "gradient_steps": 200,
         "learning_rate": 5e-3,
     },
     "hypernetwork": {

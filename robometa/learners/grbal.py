@@ -37,12 +37,12 @@ class Config:
     """Training iterations."""
     tasks: int = 10
     """Tasks of an iteration's trial."""
-    worlds: int = 2
+    worlds: int = 1
     """Worlds of each task; each refits a model of its own."""
-    shots: int = 1
+    shots: int = 0
     """Adaptations within a training trial; they change nothing, because the model is refitted at every step."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Widths of the model's hidden layers, tanh."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the model's hidden layers, relu."""
     past: int = 16
     """The last transitions of its world that the model is refitted to."""
     future: int = 16
@@ -65,9 +65,9 @@ class Config:
     """Sequences of actions that are tried at every step, and in every round of cem."""
     plan_horizon: int = 10
     """Steps that a plan looks ahead."""
-    rounds: int = 1
+    rounds: int = 2
     """Rounds of cem; it begins at the plan of the step before."""
-    plan_std: float = 0.5
+    plan_std: float = 0.8
     """Standard deviation of its actions in the first round."""
     elites: int = 8
     """The best candidates, to which it fits the next round; not more than there are candidates."""
@@ -77,7 +77,7 @@ class Config:
     """Standard deviation of the noise on planned actions, 0 or more."""
     windows: int = 32
     """Windows of an outer gradient step."""
-    gradient_steps: int = 200
+    gradient_steps: int = 500
     """Outer gradient steps of an iteration."""
     learning_rate: float = 1e-3
     """Of Adam, in the outer steps."""
