@@ -24,7 +24,7 @@ OPTIONS = {
         "hidden": (32, 32),
         "across_episodes": True,
         "future": 8,
-        "inner_steps": 3,
+        "inner_steps": 2,
         "inner_step_size": 0.1,
         "candidates": 24,
         "plan_horizon": 5,
