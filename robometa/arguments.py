@@ -87,17 +87,17 @@ def parser() -> Parser:
     add.add_argument("--preset", help="which of the learner's configurations to start from (default: its first)")
     add.add_argument("--folder", type=Path, help="where to write (default: runs/SUITE-LEARNER-SEED)")
     _engine_arguments(add)
-    add.add_argument("--torch-threads", type=_count, help="threads of torch in updates (default: all processors)")
+    add.add_argument("--torch-threads", type=count, help="threads of torch in updates (default: all processors)")
     add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")
 
     _commands_on_runs(command)
 
     add = command("evaluate", "measure how a policy adapts to held-out tasks")
     _policy_arguments(add, shots=None)
-    add.add_argument("--worlds", type=_count, help="episodes of each task at each shot (default: the learner's, or 20)")
+    add.add_argument("--worlds", type=count, help="episodes of each task at each shot (default: the learner's, or 20)")
     add.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
-    add.add_argument("--tasks", type=_count, metavar="K", help=TASKS)
-    add.add_argument("--steps", type=_count, nargs="+", metavar="N", help=STEPS)
+    add.add_argument("--tasks", type=count, metavar="K", help=TASKS)
+    add.add_argument("--steps", type=count, nargs="+", metavar="N", help=STEPS)
     add.add_argument("--out", type=Path, help=REPORT)
     _engine_arguments(add)
 
@@ -105,8 +105,8 @@ def parser() -> Parser:
     _policy_arguments(add, shots=2)
     add.add_argument("--task", type=_whole, default=0, help="index of the task in its split (default: 0)")
     add.add_argument("--out", type=Path, help="the .mp4 or .gif to write (default: videos/POLICY-taskN.mp4 and .gif)")
-    add.add_argument("--width", type=_count, default=1280, help="pixels, 480 to 3840 (default: 1280)")
-    add.add_argument("--height", type=_count, default=480, help="pixels, 240 to 2160 (default: 480)")
+    add.add_argument("--width", type=count, default=1280, help="pixels, 480 to 3840 (default: 1280)")
+    add.add_argument("--height", type=count, default=480, help="pixels, 240 to 2160 (default: 480)")
     add.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside it")
 
     add = command("suites", "list the suites, or show one: its tasks, and what the policy sees")
@@ -131,13 +131,13 @@ def _commands_on_runs(command: Callable[..., Parser]) -> None:
     """The commands that take what a training has written so far."""
     add = command("resume", "go on with an interrupted run, to the same end as if it had never stopped")
     add.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
-    add.add_argument("--iterations", type=_count, help="another end: later to train longer, or the newest checkpoint's")
-    add.add_argument("--threads", type=_count, help="threads of the simulation (default: all processors)")
+    add.add_argument("--iterations", type=count, help="another end: later to train longer, or the newest checkpoint's")
+    add.add_argument("--threads", type=count, help="threads of the simulation (default: all processors)")
     add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
 
     add = command("verify", "do the first iterations of a run again, and compare them with what it wrote")
     add.add_argument("run", metavar="RUN", type=Path, help="the run's folder; nothing in it is changed")
-    add.add_argument("--iterations", type=_count, default=3, help="how many (default: 3)")
+    add.add_argument("--iterations", type=count, default=3, help="how many (default: 3)")
     add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
 
     add = command("replay", "show what blew up in a simulation that diverged in a training")
@@ -148,7 +148,7 @@ def _engine_arguments(add: Parser) -> None:
     add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
     add.add_argument("--engine", default="cpu", help=ENGINE)
     add.add_argument("--room", type=_share, default=1.0, help="factor on the contacts that warp has memory for")
-    add.add_argument("--threads", type=_count, help="threads of the CPU engine (default: all processors)")
+    add.add_argument("--threads", type=count, help="threads of the CPU engine (default: all processors)")
 
 
 def _policy_arguments(add: Parser, shots: int | None) -> None:
@@ -183,14 +183,15 @@ def _whole(text: str) -> int:
 _whole.__name__ = "whole number"
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number from 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")
     return number
 
 
-_count.__name__ = "whole number"
+count.__name__ = "whole number"
 
 
 def _share(text: str) -> float:

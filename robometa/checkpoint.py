@@ -54,7 +54,7 @@ def load_policy(
     """
     state, manifest = load(folder, "policy")
     try:
-        name, options, sizes = str(manifest["learner"]), dict(manifest["config"]), Spaces(**manifest["spaces"])
+        name, options, sizes = str(manifest["learner"]), dict(manifest["config"]), Spaces.read(manifest["spaces"])
         manifest["learner"] = name = own.of_policy(name, manifest.get("learner_sha256"), learner, folder)
         its_suite, known_hash = manifest["suite"], manifest["suite_hash"]
         if suite is None:
@@ -64,13 +64,12 @@ def load_policy(
                     f"suite {its_suite} is no longer the one that {folder} was trained on; "
                     f"--suite {its_suite} runs the policy on it as it is now"
                 )
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
     known = spaces_of(suite, learners.find(name).load())
     if known != sizes:
         raise UserError(
-            f"{folder} sees {sizes.observation} and moves {sizes.action} numbers, "
-            f"but suite {suite.name} has {known.observation} and {known.action}"
+            f"{folder} was trained with {sizes.described()}, but suite {suite.name} has {known.described()}"
         )
     trained = build(name, options, suite, seed=0, device=device)
     try:

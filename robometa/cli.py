@@ -146,9 +146,22 @@ def _evaluation_folder(asked: argparse.Namespace, usual: Path | None) -> Path:
     return folder
 
 
+def _refuse(asked: argparse.Namespace, names: Sequence[str]) -> None:
+    """Returns if none of these options of `evaluate` was given.
+
+    Raises: UserError: Naming those that were, which would change nothing.
+    """
+    usual = subparser("evaluate").get_default
+    given = [f"--{name}" for name in names if getattr(asked, name) != usual(name)]
+    if given:
+        them = "them" if len(given) > 1 else "it"
+        raise UserError(f"`robometa evaluate {asked.policy}` makes nothing of {' and '.join(given)}: leave {them} out")
+
+
 def _evaluate_experts(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError("the scripted experts need a suite, as in `robometa evaluate scripted --suite ml1/reach-v3`")
+    _refuse(asked, ("steps", "seed", "device", "engine", "room", "learner"))
     suite = suites.load(asked.suite)
     folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
     from robometa.evaluation import evaluate_experts
@@ -171,6 +184,7 @@ def _evaluate_experts(asked: argparse.Namespace) -> None:
 def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError(f"{asked.policy} trains from scratch and needs a suite, as in --suite half-cheetah-velocity")
+    _refuse(asked, ("device", "engine", "room", "protocol", "learner"))
     suite = suites.load(asked.suite)
     folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}")
     from robometa.from_scratch import evaluate_from_scratch

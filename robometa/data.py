@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,23 @@ class Spaces:
 
     observation: int
     action: int
+    told: tuple[str, ...] = ()
+    """What the last numbers of an oracle's observation are, of those that tasks hide."""
+
+    @classmethod
+    def read(cls, table: dict[str, Any]) -> Spaces:
+        """From a manifest.
+
+        Raises: AttributeError, TypeError: If it is not such a table.
+        """
+        return cls(**{**table, "told": tuple(table.get("told", ()))})
+
+    def described(self) -> str:
+        """In words."""
+        told = self.told[:3] + (f"{len(self.told) - 3} more",) * (len(self.told) > 3)
+        return f"{self.observation} observations and {self.action} actions" + (
+            f", of the observations what a task hides: {', '.join(told)}" if told else ""
+        )
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class Training:
         """At its beginning."""
         self.run, self.suite, self.learner, self.engine = run, suite, learner, engine
         self.configuration, self.config = configuration, learner.config
+        drawn = getattr(learner.config, "drawn_tasks", 0) if suite.endless else 0
+        self.tasks = [suite.drawn(f"drawn/{configuration['seed']}/{index}") for index in range(drawn)] or suite.train
         self.progress = Progress()
         self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
@@ -83,8 +85,8 @@ class Training:
         iteration = progress.iterations
         started, worked = time.perf_counter(), time.process_time()
         noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
-        indices = task_batch(len(self.suite.train), config.tasks, seed, iteration)
-        trial = run_trial(self.engine, self.learner, self.suite.train, indices, config.shots, noise)
+        indices = task_batch(len(self.tasks), config.tasks, seed, iteration)
+        trial = run_trial(self.engine, self.learner, self.tasks, indices, config.shots, noise)
         sampled = time.perf_counter()
         metrics, why = guarded_update(self.learner, trial)
         timing = {

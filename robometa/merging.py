@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from robometa import card, checkpoint, sealed
+from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.learners import own
 from robometa.run_folder import versions
@@ -68,9 +69,13 @@ def _check_pair(first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str
     names = [own.short(str(one.get("learner"))) for one in (manifest, other)]
     if names[0] != names[1]:
         raise UserError(f"{path} is of learner {names[0]} and {other_path} of {names[1]}: only one's can be averaged")
-    if manifest["spaces"] != other.get("spaces"):
+    try:
+        sizes, others = Spaces.read(manifest["spaces"]), Spaces.read(other["spaces"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{other_path / sealed.MANIFEST} is damaged: {error!r}") from None
+    if sizes != others:
         raise UserError(
-            f"{path} sees and moves {manifest['spaces']} and {other_path} {other.get('spaces')}: "
+            f"{path} has {sizes.described()} and {other_path} {others.described()}: "
             "only policies with the same can be averaged"
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from robometa import benchmarks, model_file
 from robometa.benchmarks import Benchmark
-from robometa.distributions import draw, read_distribution
+from robometa.distributions import Distribution, draw, read_distribution
 from robometa.errors import UserError, unknown
 from robometa.robot_table import known_name, read_number, read_robot
 from robometa.sim.objectives import OBJECTIVES
@@ -68,11 +68,24 @@ class Suite:
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
     benchmark: Benchmark | None = None
     """What it is besides if its tasks are Meta-World's."""
+    spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
+    """How the parameters of its training tasks are distributed."""
 
     @property
     def has_success(self) -> bool:
         """Whether its tasks have a success condition."""
         return self.benchmark is not None or OBJECTIVES[self.objective].has_success
+
+    @property
+    def endless(self) -> bool:
+        """Whether there are more tasks like those to train on than the listed ones, see `drawn`."""
+        listed = any("values" in one for one in self.spread.values())
+        return not self.finite and not listed and any("constant" not in one for one in self.spread.values())
+
+    def drawn(self, key: str) -> Task:
+        """A task of the training tasks' distributions that is on no list, drawn from `key`. Of an endless suite."""
+        parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
+        return replace(self.train[0], parameters=parameters)
 
     def tasks(self, split: str) -> tuple[Task, ...]:
         """The tasks of a split, `train` or `test`."""
@@ -145,11 +158,12 @@ def _read(path: Path, shown: Path) -> Suite:
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
         mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
-    split: dict[str, list[Parameters]] = {
+    read: dict[str, tuple[list[Parameters], dict[str, Distribution]]] = {
         name: _read_tasks(name, table[name], robot, objective, where, mistakes)
         for name in ("train", "test")
         if name in table
     }
+    split = {name: tasks for name, (tasks, _) in read.items()}
     learner = table.get("learner", {})
     if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
         mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
@@ -181,6 +195,7 @@ def _read(path: Path, shown: Path) -> Suite:
         learner=learner,
         path=path,
         content_hash=_hash(robot, objective, coefficients, horizon, split),
+        spread=read["train"][1],
     )
 
 
@@ -256,12 +271,12 @@ Parameters = tuple[tuple[str, tuple[float, ...]], ...]
 
 def _read_tasks(
     split: str, table: Any, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
-) -> list[Parameters]:
-    """The parameters of every task of a split, drawn from the split's seed."""
+) -> tuple[list[Parameters], dict[str, Distribution]]:
+    """The parameters of every task of a split, drawn from the split's seed, and what they were drawn from."""
     where = f"[{split}] of {where}"
     if not isinstance(table, dict):
         mistakes.append(f"{where} must be a table")
-        return []
+        return [], {}
     needed = dict(OBJECTIVES[objective].parameters) if objective in OBJECTIVES else {}
     known = {*needed, *VARIATIONS}
     spread = {key: value for key, value in table.items() if key not in ("tasks", "seed")}
@@ -291,11 +306,12 @@ def _read_tasks(
     tasks = _whole(table.get("tasks", max(lists, default=None)), "tasks", 1, MAXIMUM_TASKS, where, mistakes)
     mistakes += [f"{length} values for {tasks} tasks in {where}" for length in lists if length != tasks]
     if len(distributions) < len(spread) or lists.count(tasks) < len(lists):
-        return []
-    return [
+        return [], {}
+    drawn = [
         tuple((name, draw(distributions[name], f"{seed}/{name}/{index}", index)) for name in sorted(distributions))
         for index in range(tasks)
     ]
+    return drawn, distributions
 
 
 def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:

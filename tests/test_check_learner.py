@@ -72,9 +72,11 @@ class Sound:
         self.momentum = state.get("training/momentum", self.momentum).clone()
 
 
-@pytest.mark.parametrize("name", list(learners.LEARNERS))
-def test_the_shipped_learners_break_nothing(name):
-    assert check_learner(name, options=SMALL_OPTIONS[name]) == []
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, {}) for name in learners.LEARNERS] + [("rl2", {"memory": "lstm"})]
+)
+def test_the_shipped_learners_break_nothing(name, options):
+    assert check_learner(name, options=SMALL_OPTIONS[name] | options) == []
 
 
 def test_a_sound_learner_breaks_nothing_on_any_suite(tiny_suite):

@@ -171,9 +171,9 @@ def acted(learner, suite):
     return torch.stack((before, learner.act(adaptation, step, zero + 0.5)[0]))
 
 
-def policy(tmp_path, name, suite):
+def policy(tmp_path, name, suite, **options):
     """A policy on disk after an update, and the learner that it was saved from."""
-    learner = checkpoint.build(name, SMALL_OPTIONS[name], suite, seed=3)
+    learner = checkpoint.build(name, SMALL_OPTIONS[name] | options, suite, seed=3)
     spaces = checkpoint.spaces_of(suite, learner)
     rollouts = tuple(fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed) for seed in range(2))
     learner.update(Trial(torch.arange(2), rollouts, Noise(0, ("update",), 2, 3)))
@@ -182,9 +182,11 @@ def policy(tmp_path, name, suite):
     return folder, learner
 
 
-@pytest.mark.parametrize("name", list(learners.LEARNERS))
-def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name):
-    folder, learner = policy(tmp_path, name, tiny_suite)
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, {}) for name in learners.LEARNERS] + [("rl2", {"memory": "lstm"})]
+)
+def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name, options):
+    folder, learner = policy(tmp_path, name, tiny_suite, **options)
     before = copied(learner.state())
     loaded, suite, manifest = checkpoint.load_policy(folder)
     assert suite == tiny_suite
@@ -206,7 +208,7 @@ def test_a_damaged_policy_is_refused_by_name(tmp_path, tiny_suite, damage):
 
 def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
     folder, _ = policy(tmp_path, "maml-trpo", tiny_suite)
-    with pytest.raises(UserError, match="policy sees 2 and moves 2 numbers, but suite hopper-params has"):
+    with pytest.raises(UserError, match="with 2 observations and 2 actions, but suite hopper-params has"):
         checkpoint.load_policy(folder, suites.load("hopper-params"))
     same_sizes = suites.load("point-robot")
     assert checkpoint.load_policy(folder, same_sizes)[1] is same_sizes

@@ -277,7 +277,7 @@ def test_a_damaged_policy_is_told_in_a_line(policy, place, capsys, damage, comma
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--suite", "half-cheetah-velocity"], "policy sees 2 and moves 2 numbers, but suite half-cheetah-velocity"),
+        (["--suite", "half-cheetah-velocity"], "with 2 observations and 2 actions, but suite half-cheetah"),
         (["--split", "tset"], "did you mean 'test'"),
         (["--shots", "-1"], "-1"),
         (["--shots", "1000000"], "shots must be"),
@@ -285,6 +285,18 @@ def test_a_damaged_policy_is_told_in_a_line(policy, place, capsys, damage, comma
 )
 def test_a_policy_is_not_used_where_it_cannot_be(policy, place, capsys, command, words, message):
     assert message in refused_in_a_line(place, capsys, command, "policy", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("sb3-sac --suite point-robot --device cuda --protocol metaworld", "--device and --protocol: leave them out"),
+        ("scripted --suite ml1/reach-v3 --steps 3", "--steps: leave it out"),
+        ("scripted --suite ml1/reach-v3 --seed 3", "--seed: leave it out"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_not_taken(place, capsys, words, told):
+    assert told in refused_in_a_line(place, capsys, "evaluate", *words.split())
 
 
 @pytest.mark.parametrize(("task", "split", "last"), [("3", "test", 2), ("6", "train", 5)])

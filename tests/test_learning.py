@@ -134,11 +134,13 @@ def trained(learner, suite, seed):
     return learner
 
 
-@pytest.mark.parametrize("name", [name for name in learners.LEARNERS if name not in BASELINES])
-def test_it_adapts_to_tasks_that_it_has_never_seen(name):
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, None) for name in learners.LEARNERS if name not in BASELINES] + [("rl2", "lstm")]
+)
+def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()
     suite = suites.load("point-robot")
-    learner = build(name, resolve_options(suite, name, OPTIONS[name]), suite, seed=0)
+    learner = build(name, resolve_options(suite, name, OPTIONS[name], preset), suite, seed=0)
     before = measure(learner, suite, shots=1)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)
     chance = report.random.interquartile_mean(0)[0]

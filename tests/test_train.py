@@ -17,6 +17,7 @@ from robometa.screen import Screen
 from robometa.training import resume, train
 
 LEARNERS = [name for name in learners.LEARNERS if name != "random"]
+WITH_LSTM = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"})]
 NEVER = 1e9
 """Minutes between checkpoints: none but when it stops."""
 
@@ -65,27 +66,27 @@ def crash():
     raise MemoryError("the machine went away")
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(("learner", "options"), WITH_LSTM)
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tiny_file, tmp_path, monkeypatch, learner, stop):
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tiny_file, tmp_path, monkeypatch, learner, options, stop):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    trained(tiny_file, learner, straight)
+    trained(tiny_file, learner, straight, options=options)
     at_iteration(monkeypatch, 1, lambda: signal.raise_signal(stop))
     with pytest.raises(Stopped, match=f"{stop.name} after 2 of 4 .*robometa resume"):
-        trained(tiny_file, learner, stopped)
+        trained(tiny_file, learner, stopped, options=options)
     assert not (stopped / "policy").exists()
     assert len(RunFolder(stopped).rows("metrics.jsonl")) == 2
     assert resume(stopped) == stopped / "policy"
     assert_same_run(straight, stopped)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(tiny_file, tmp_path, monkeypatch, learner):
+@pytest.mark.parametrize(("learner", "options"), WITH_LSTM)
+def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(tiny_file, tmp_path, monkeypatch, learner, options):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    trained(tiny_file, learner, straight)
+    trained(tiny_file, learner, straight, options=options)
     at_iteration(monkeypatch, 2, crash)
     with pytest.raises(MemoryError):
-        trained(tiny_file, learner, broken, checkpoint_minutes=0.0)
+        trained(tiny_file, learner, broken, options=options, checkpoint_minutes=0.0)
     # the third iteration is in the table but in no checkpoint: it is done again
     assert len(RunFolder(broken).rows("metrics.jsonl")) == 3
     assert RunFolder(broken).newest_checkpoint()[1] == 2

@@ -12,7 +12,7 @@ pytest.importorskip("mujoco_warp", reason="needs the gpu extra: make test-gpu")
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim import warp_engine
+from robometa.sim import models, warp_engine
 from robometa.sim.engine import CpuEngine
 from robometa.sim.revealing import RevealingEngine
 from robometa.sim.starts import BLOCK
@@ -279,7 +279,7 @@ def test_other_tasks_have_other_models_and_parameters():
             engine.reset(noise())
         for index, task in enumerate(ours.assigned):
             mass = ours._on_device.model.body_mass.numpy()[index * WORLDS]
-            assert np.allclose(mass, exact._models_of[task].body_mass, rtol=1e-6)
+            assert np.allclose(mass, models.varied(task).body_mass, rtol=1e-6)
         action = actions(ours, 1)[0]
         assert apart(exact.step(action).next_obs, ours.step(action).next_obs) < 2e-3
 

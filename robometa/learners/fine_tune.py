@@ -33,7 +33,7 @@ class Config(ppo.Options):
     """Gradient steps of an adaptation."""
     tuning_minibatches: int = 8
     """Steps among which the experience of all worlds of the task is shared out; then it is gone through again."""
-    tuning_rate: float = 3e-3
+    tuning_rate: float = 1e-3
     """Learning rate of Adam in these."""
     minibatches: int = 16
     """Gradient steps of a pass, each on its share of the experience."""

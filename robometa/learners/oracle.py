@@ -31,13 +31,16 @@ class Config(ppo.Options):
     """Gradient steps of a pass, each on its share of the experience."""
     learning_rate: float = 1e-3
     """Of Adam."""
+    drawn_tasks: int = 1000
+    """Tasks to train on, drawn from the suite's distributions where it has such; with 0, those that it lists. Told what
+    they hide, a policy learns a short list by heart; it is a yardstick, and no rival of what must find out."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
     def __post_init__(self) -> None:
         """Refuses numbers that make no sense."""
         super().__post_init__()
-        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
+        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)", drawn_tasks="[0, inf)")
 
 
 class Oracle:

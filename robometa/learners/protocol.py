@@ -21,7 +21,8 @@ class Learner(Protocol):
     nothing. Only `update` changes the learner. Noise is passed in too.
 
     An oracle's class also says `sees_parameters: ClassVar[bool] = True`: its observation then ends with the numbers
-    that its task hides, standardised over the suite's training tasks. Every other learner leaves the attribute out.
+    that its task hides, and `spaces.told` names them. Every other learner leaves the attribute out. An option
+    `drawn_tasks: int` lets it train on so many tasks that are drawn from the suite's distributions.
     """
 
     configuration: ClassVar[type]

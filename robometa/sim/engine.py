@@ -62,7 +62,6 @@ class CpuEngine:
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Told of the first world that blows up in a step."""
         quieten()
-        self._models_of: dict[Task, mujoco.MjModel] = {}
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
         self._objective = OBJECTIVES[suite.objective]
@@ -93,10 +92,7 @@ class CpuEngine:
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
-        for task in self.assigned:
-            if task not in self._models_of:
-                self._models_of[task] = models.varied(task)
-        self._models = [self._models_of[task] for task in self.assigned for _ in range(self.worlds)]
+        self._models = [model for task in self.assigned for model in [models.varied(task)] * self.worlds]
         self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
 
     def reset(self, noise: Noise) -> Tensor:

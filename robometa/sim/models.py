@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import mujoco
 import numpy as np
@@ -17,6 +17,8 @@ from robometa.suites import Task
 
 BODY_SENSOR = "robometa/body"
 PLANE = ("x", "y", "z")
+MODELS_KEPT = 1024
+"""Of tasks, the last ones asked for; half a megabyte each."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ def _compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
         return spec.compile()
 
 
+@lru_cache(maxsize=MODELS_KEPT)
 def varied(task: Task) -> mujoco.MjModel:
-    """The model of a task: the robot's own where the task changes nothing of it, a changed copy otherwise."""
+    """The model of a task, not to be changed: the robot's own where the task changes nothing of it, else a copy."""
     model, _ = compiled(task.robot)
     if not any(name in VARIATIONS for name, _ in task.parameters):
         return model

@@ -21,31 +21,38 @@ ANGLE = "angle"
 
 
 class HiddenNumbers:
-    """The numbers that a suite's tasks hide, with mean 0 and standard deviation 1 over its training tasks.
+    """The numbers that a suite's tasks hide, in the units of its file.
 
     A number that is the same in all training tasks is left out. An angle is told as its cosine and sine: as a number
     it would tear directions that are neighbours apart.
     """
 
     def __init__(self, suite: Suite) -> None:
-        """Takes mean and standard deviation of the suite's training tasks."""
-        self._names = [(name, len(value)) for name, value in suite.train[0].parameters]
+        """Finds what differs among the suite's training tasks.
+
+        Raises: UserError: If the suite's tasks differ in more than numbers.
+        """
+        if len({task.objective for task in (*suite.train, *suite.test)}) > 1:
+            raise UserError(
+                f"an oracle cannot be told what suite {suite.name} hides: which task it is, and that is no number"
+            )
+        self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
         numbers = torch.stack([self._numbers(task) for task in suite.train])
         self._varies = (numbers != numbers[0]).any(dim=0)
-        self._mean = numbers.mean(dim=0)[self._varies]
-        self._deviation = numbers.std(dim=0, correction=0)[self._varies]
-        self.count = len(self._mean)
+        every = [words for name, size in self._sizes for words in _names(name, size)]
+        self.names = tuple(name for name, varies in zip(every, self._varies.tolist(), strict=True) if varies)
+        """What each number is."""
 
     def __call__(self, task: Task) -> Tensor:
-        """A task's numbers. `[count]`, float32
+        """A task's numbers. `[name]`, float32
 
         Raises: UserError: If the task hides other things than the suite's training tasks.
         """
-        return ((self._numbers(task)[self._varies] - self._mean) / self._deviation).float()
+        return self._numbers(task)[self._varies].float()
 
     def _numbers(self, task: Task) -> Tensor:
-        if [(name, len(value)) for name, value in task.parameters] != self._names:
-            known = ", ".join(name for name, _ in self._names) or "nothing"
+        if [(name, len(value)) for name, value in task.parameters] != self._sizes:
+            known = ", ".join(name for name, _ in self._sizes) or "nothing"
             raise UserError(
                 f"a task with {task.describe()} cannot be told to an oracle: the training tasks hide {known}"
             )
@@ -53,6 +60,12 @@ class HiddenNumbers:
         for name, value in task.parameters:
             told += [turn(value[0]) for turn in (math.cos, math.sin)] if name == ANGLE else value
         return torch.tensor(told, dtype=torch.float64)
+
+
+def _names(name: str, size: int) -> list[str]:
+    if name == ANGLE:
+        return [f"cos {name}", f"sin {name}"]
+    return [name] if size == 1 else [f"{name} {place}" for place in range(size)]
 
 
 # Any engine can stand behind it; the type checker is told of the one that everybody has.
@@ -69,7 +82,8 @@ class Revealing(_Engine):
         """As the engine itself."""
         self._hidden = HiddenNumbers(suite)
         super().__init__(suite, *sizes, **options)
-        self.spaces = Spaces(self.spaces.observation + self._hidden.count, self.spaces.action)
+        told = self._hidden.names
+        self.spaces = Spaces(self.spaces.observation + len(told), self.spaces.action, told)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model, and tells them from now on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import mujoco
 import mujoco_warp
 import torch
 import warp
@@ -81,7 +80,6 @@ class WarpEngine:
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
-        self._models_of: dict[Task, mujoco.MjModel] = {}
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             self._on_device = DeviceModel(self.model, tasks * worlds)
@@ -109,11 +107,8 @@ class WarpEngine:
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
-        for task in self.assigned:
-            if task not in self._models_of:
-                self._models_of[task] = models.varied(task)
         with warp.ScopedDevice(self._warp_device):
-            if self._on_device.vary([self._models_of[task] for task in self.assigned]):
+            if self._on_device.vary([models.varied(task) for task in self.assigned]):
                 self._parts = []
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
         for name, values in self._reader.parameters(
