@@ -20,6 +20,7 @@ from typing import IO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from robometa.arguments import count
 from robometa.errors import UserError
 from robometa.parallel import processors
 from robometa.run_folder import METRICS
@@ -74,7 +75,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--suite", help="fill the cells of this suite only")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="fill the cells of these seeds only")
     parser.add_argument("--long", action="store_true", help="fill the long runs, too")
-    parser.add_argument("--jobs", type=int, default=processors(), help="cells at once, each on a core (all of them)")
+    parser.add_argument("--jobs", type=count, default=processors(), help="cells at once, each on a core (all of them)")
     parser.add_argument("--table", action="store_true", help="run nothing: write the table of what is there")
     return parser.parse_args(words)
 

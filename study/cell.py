@@ -22,6 +22,8 @@ from robometa.report import Report, Scores
 from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
 from study import plan
 
+CODE = (":(top)robometa", ":(top)study", ":(top)tasks", ":(top,exclude)tasks/references.json")
+"""What the content of a record depends on; not the records themselves, nor the pages made of them."""
 POINTS = 100
 """Points of a learning curve at the most."""
 
@@ -44,8 +46,8 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     else:
         if (cell.run / "run.json").is_file():
             config = RunFolder(cell.run).configuration()["config"]
-            if any(config[name] != value for name, value in cell.plain_options().items()):
-                raise UserError(f"{cell.run} was begun with other options than the plan's: remove it to begin anew")
+            if not cell.trained_as_now(config):
+                raise UserError(f"{cell.run} was begun with other options than now: remove it to begin anew")
             policy = resume(cell.run)
         else:
             policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
@@ -109,12 +111,17 @@ def scores_of(report: Report) -> dict[str, Any]:
 
 
 def revision() -> str | None:
-    """The commit that this ran from, or None outside of a checkout."""
+    """The commit that this ran from, `-dirty` if what a cell depends on differs from it; None outside of a checkout."""
     try:
-        words = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def machine() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from robometa import suites
 from robometa.run_folder import CONFIGURATION
-from study.rows import Row, gap_closed, on_how_many, words
+from study.rows import Row, gap_closed, on_all, on_how_many, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
 BEGIN, END = "<!-- results of {suite}, written by make results -->\n", "<!-- end of results -->\n"
@@ -32,11 +32,14 @@ def write(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]])
 
 
 def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]]) -> str:
-    """The learners that train, the best after one shot first, each with its policy if that was trained so."""
+    """The learners that train, the best after one shot first, each with its policy if that was trained so.
+
+    What was measured on some of the tasks only stands at the end.
+    """
     head = ["learner", "seeds", "before", "after one shot", "after the last", "episodes seen by then", "gap closed"]
     lines = [[*head, "training"], ["---"] * (len(head) + 1)]
     shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1]
-    for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
+    for row in sorted(shown, key=lambda row: (not on_all(row, suite), -row.mean_action[1][0])):
         first, last = (row.mean_action[shot] for shot in (1, -1))
         lines.append(
             [

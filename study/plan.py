@@ -12,10 +12,12 @@ from typing import Any
 from robometa import suites
 from robometa.errors import UserError, unknown
 from robometa.from_scratch import ALGORITHMS
-from robometa.training import resolve_options
+from robometa.options import resolve_options
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
+UNTRAINED = ("random", *ALGORITHMS)
+"""What is not trained before it is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,19 @@ class Cell:
         return Path("runs") / "results" / self.suite / self.name
 
     def done(self) -> bool:
-        """Whether its result is there: of this suite as it is now, with these options."""
+        """Whether its result is there: of this suite and with these options as they are now, defaults and all."""
         if not self.record.is_file():
             return False
         found = self.result()
-        same = found["options"] == self.plain_options()
+        same = found["options"] == self.plain_options() and self.trained_as_now(found.get("configuration", {}))
         return bool(same and found["suite_hash"] == suites.load(self.suite).content_hash)
+
+    def trained_as_now(self, configuration: dict[str, Any]) -> bool:
+        """Whether a training with these options is the one that would be begun now; a new option makes another."""
+        if self.learner in UNTRAINED:
+            return True
+        now = resolve_options(suites.load(self.suite), self.learner, dict(self.options))
+        return all(configuration.get(name) == value for name, value in json.loads(json.dumps(now)).items())
 
     def plain_options(self) -> dict[str, Any]:
         """Its options as they come out of JSON."""

@@ -37,14 +37,19 @@ class Row:
     """Of random actions on the same tasks."""
 
 
-def row_of(cells: list[plan.Cell]) -> Row | None:
-    """What the records of a learner's cells say together, or None if there are none."""
+def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
+    """What the records of a learner's cells say together, or None if there are none.
+
+    Args:
+        cells: A learner's.
+        tasks: Of the first so many held-out tasks alone; of all that were evaluated if None.
+    """
     records = [cell.result() for cell in cells if cell.done()]
     if not records:
         return None
 
     def pooled(key: str) -> tuple[Interval, ...]:
-        values = np.array([record[key] for record in records])  # [seed, shot, task]
+        values = np.array([record[key] for record in records])[..., :tasks]  # [seed, shot, task]
         return tuple(interquartile_mean(values[:, shot].T, together=True) for shot in range(values.shape[1]))
 
     # Random actions have no mean action: theirs is to do nothing.
@@ -57,14 +62,14 @@ def row_of(cells: list[plan.Cell]) -> Row | None:
         learner=records[0]["learner"],
         seeds=tuple(record["seed"] for record in records),
         wanted=len(cells),
-        tasks=len(records[0]["random"]),
+        tasks=len(records[0]["random"][:tasks]),
         episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
         mean_action=pooled(acting),
         exploring=pooled("exploring"),
         environment_steps=mean("environment_steps"),
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,
-        random=interquartile_mean(np.array([record["random"] for record in records]).T, together=True),
+        random=interquartile_mean(np.array([record["random"][:tasks] for record in records]).T, together=True),
     )
 
 
@@ -74,10 +79,14 @@ def words(interval: Interval) -> str:
     return f"{middle:.1f}" if np.isnan(low) else f"{middle:.1f} [{low:.1f}, {high:.1f}]"
 
 
+def on_all(row: Row, suite: str) -> bool:
+    """Whether it was measured on all of the suite's held-out tasks."""
+    return row.tasks == len(suites.load(suite).test)
+
+
 def on_how_many(row: Row, suite: str) -> str:
     """What follows a learner's name: on how many tasks it was measured, if not on all."""
-    held_out = len(suites.load(suite).test)
-    return "" if row.tasks == held_out else f" ({row.tasks} of {held_out} tasks)"
+    return "" if on_all(row, suite) else f" ({row.tasks} of {len(suites.load(suite).test)} tasks)"
 
 
 def gap_closed(row: Row, suite: str) -> str:

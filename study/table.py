@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from robometa import reference, suites
 from study import figure, front_page, plan
-from study.rows import Row, gap_closed, on_how_many, row_of, words
+from study.rows import Row, gap_closed, on_all, on_how_many, row_of, words
 
 REFERENCES = {"oracle", "no-adaptation", "random"}
 """Learners that a suite's reference is made of."""
@@ -24,11 +24,11 @@ every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are
 as they are): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
 together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after the last, is how far
 that is from a policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained
-within the same budget: the oracle is a yardstick, not the best that could be, and where it is hardly better than not
-adapting (by less than {telling:.0%} of what it is better than random actions) no gap is told. *Episodes seen* are
-those of the task that an adaptation has learned from by then: 20 at once where it pools the worlds of a task, one at
-a time where every world is a trial of its own. The machine, versions and date of every cell stand in its record; it
-did other work too, which wall times show.
+within the same budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a yardstick, not the
+best that could be, and where it is hardly better than not adapting (by less than {telling:.0%} of what it is better
+than random actions) no gap is told. *Episodes seen* are those of the task that an adaptation has learned from by then:
+20 at once where it pools the worlds of a task, one at a time where every world is a trial of its own. The machine,
+versions and date of every cell stand in its record; the machine did other work too, which wall times show.
 """
 
 
@@ -80,8 +80,15 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
         measured = {row.learner for row in rows} >= REFERENCES
         if measured and reference.find(suites.load(suite).content_hash) is None:
-            text += "\nHere the oracle is hardly better than not adapting, on tasks that it has not trained on.\n"
-    text += missing(cells)
+            by_name = {row.learner: row.mean_action[0][0] for row in rows}
+            how = "hardly better" if by_name["oracle"] > by_name["no-adaptation"] else "no better"
+            text += f"\nHere the oracle is {how} than not adapting, on tasks that it has not trained on.\n"
+    text += missing(cells) + untraced(cells)
+    some = min((row.tasks for row in rows), default=0)
+    if not all(on_all(row, suite) for row in rows):
+        same = [row_of([cell for cell in cells if cell.learner == row.learner and not cell.long], some) for row in rows]
+        text += f"\n### All on the first {some} held-out tasks, as those from scratch\n\n"
+        text += markdown(suite, [row for row in same if row is not None])
     long = [cell for cell in cells if cell.long and cell.done()]
     if long:
         figure.curves(long, plan.RESULTS / f"{suite}-long.png")
@@ -106,12 +113,21 @@ def missing(cells: list[plan.Cell]) -> str:
     return "\nNot run yet:\n\n" + "".join(lines) if lines else ""
 
 
+def untraced(cells: list[plan.Cell]) -> str:
+    """Which cells were filled by code that no commit has, in words."""
+    names = []
+    for cell in cells:
+        if cell.done() and (cell.result().get("revision") or "-dirty").endswith("-dirty"):
+            names.append(f"`{cell.name}`")
+    return f"\nFilled by code that is in no commit, or that was not noted: {', '.join(names)}.\n" if names else ""
+
+
 def markdown(suite: str, rows: list[Row]) -> str:
-    """Rows as a table, the best last episode first."""
+    """Rows as a table, the best last episode first, those measured on some of the tasks after those on most."""
     shots = max(len(row.mean_action) for row in rows)
     head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
     lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
-    for row in sorted(rows, key=lambda row: -row.mean_action[-1][0]):
+    for row in sorted(rows, key=lambda row: (-row.tasks, -row.mean_action[-1][0])):
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
 from robometa import reference, suites
 from robometa.errors import UserError
+from robometa.options import resolve_options
 from study import cell as filling
 from study import front_page, plan, publish, rows, table
 from study.__main__ import main
@@ -51,6 +53,13 @@ def cell_of(chosen, name):
     return next(cell for cell in chosen.cells if cell.name == name)
 
 
+def configuration(cell):
+    """All options of its training, as `run.json` has them."""
+    if cell.learner in plan.UNTRAINED:
+        return {}
+    return resolve_options(suites.load(cell.suite), cell.learner, dict(cell.options))
+
+
 def record(cell, mean_action):
     """A record as a cell leaves it, with these mean returns. `[shot, task]`"""
     shots = len(mean_action)
@@ -59,6 +68,8 @@ def record(cell, mean_action):
         {
             "suite_hash": suites.load(cell.suite).content_hash,
             "options": dict(cell.options),
+            "configuration": configuration(cell),
+            "revision": "0123456789ab",
             "learner": cell.learner,
             "seed": cell.seed,
             "environment_steps": 2_000_000,
@@ -68,7 +79,7 @@ def record(cell, mean_action):
             "episodes_seen": list(range(shots)),
             "mean_action": mean_action,
             "exploring": mean_action,
-            "random": [-20.0] * TASKS,
+            "random": [-20.0] * len(mean_action[0]),
         },
     )
 
@@ -209,9 +220,26 @@ def test_a_record_of_other_options_or_of_another_suite_does_not_count(small):
     record(cell, [[-11.0] * TASKS] * SHOTS)
     assert cell.done()
     written = json.loads(cell.record.read_text(encoding="utf-8"))
-    for change in ({"options": {"iterations": 3}}, {"suite_hash": "another"}):
+    trained = written["configuration"]
+    another_default, before_an_option = trained | {"learning_rate": 0.7}, trained | {}
+    del before_an_option["learning_rate"]
+    for change in (
+        {"options": {"iterations": 3}},
+        {"suite_hash": "another"},
+        {"configuration": another_default},
+        {"configuration": before_an_option},
+    ):
         filling.write(cell.record, written | change)
         assert not cell.done()
+    filling.write(cell.record, written)
+    assert cell.done()
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_a_table_needs_somebody_to_fill_it(small, capsys, jobs):
+    with pytest.raises(SystemExit):
+        main(["--jobs", jobs])
+    assert jobs in capsys.readouterr().err
 
 
 def test_a_run_that_was_begun_with_other_options_is_not_gone_on_with(small):
@@ -267,13 +295,61 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert len(drawn) == 2
 
 
-def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_references):
-    for name, value in (("no-adaptation-0", -6.5), ("oracle-0", -6.0), ("random-0", -20.0), ("rl2-0", -4.0)):
+@pytest.mark.parametrize(("oracle", "how"), [(-6.0, "hardly"), (-7.0, "no")])
+def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_references, oracle, how):
+    for name, value in (("no-adaptation-0", -6.5), ("oracle-0", oracle), ("random-0", -20.0), ("rl2-0", -4.0)):
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
-    assert "Here the oracle is hardly better than not adapting" in page
+    assert f"Here the oracle is {how} better than not adapting" in page
     assert "%" not in page.partition("## point-robot")[2]
+
+
+def test_records_that_are_written_anew_do_not_make_the_code_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("robometa/code.py", "tasks/suite.toml", "tasks/references.json", "results/rl2-0.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    assert filling.revision() is None
+    person = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    for words in (("init",), ("add", "."), (*person, "commit", "-m", "all")):
+        subprocess.run(["git", *words], check=True, capture_output=True)
+    clean = filling.revision()
+    for name in ("results/rl2-0.json", "tasks/references.json"):
+        (tmp_path / name).write_text("after", encoding="utf-8")
+    (tmp_path / "new").touch()
+    assert filling.revision() == clean
+    assert len(clean) == 12
+    (tmp_path / "tasks/suite.toml").write_text("after", encoding="utf-8")
+    assert filling.revision() == f"{clean}-dirty"
+
+
+def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_references):
+    for name, revision in (("rl2-0", "0123456789ab-dirty"), ("rl2-1", None), ("oracle-0", "0123456789ab")):
+        record(cell_of(small, name), [[-8.0] * TASKS] * SHOTS)
+        written = cell_of(small, name).result()
+        filling.write(cell_of(small, name).record, written | {"revision": revision})
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert "in no commit, or that was not noted: `rl2-0`, `rl2-1`.\n" in page
+
+
+def test_those_from_scratch_stand_beside_the_others_on_their_tasks(small, own_references):
+    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    # better on the tasks that the other was not measured on
+    record(cell_of(small, "rl2-0"), [[-12.0] * 3 + [-8.0] * (TASKS - 3)] * SHOTS)
+    scratch = plan.Cell("point-robot", "sb3-ppo", 0, (("steps", (40,)), ("tasks", 3)))
+    record(scratch, [[-20.0] * 3, [-7.0] * 3])
+    chosen = dataclasses.replace(small, cells=(*small.cells, scratch))
+    table.write(chosen)
+    whole, _, same = (plan.RESULTS / "README.md").read_text(encoding="utf-8").partition("### All on the first 3 ")
+    names = [[line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `")] for page in (whole, same)]
+    some = " (3 of 20 tasks)"
+    assert names[0] == ["| `oracle`", "| `rl2`", "| `no-adaptation`", "| `random`", f"| `sb3-ppo`{some}"]
+    learners = ["oracle", "sb3-ppo", "rl2", "no-adaptation", "random"]
+    assert names[1][:5] == [f"| `{name}`{some}" for name in learners]
+    assert f"| `rl2`{some} | 1/2 | -12.0 | -12.0 |" in same
 
 
 def test_without_random_actions_nothing_is_said_of_the_oracle(small, own_references):
