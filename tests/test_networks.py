@@ -88,3 +88,27 @@ def test_a_perceptron_ends_in_a_linear_layer_of_small_weights_if_asked():
     assert network[-1].weight.abs().max() <= 1e-3
     assert network[-1].bias.abs().max() <= 1e-3
     assert network[0].weight.abs().max() > 0.1
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch was built without oneDNN")
+@pytest.mark.parametrize("rows", [(4096,), (16, 256)])
+def test_many_rows_come_out_as_few_do_and_so_do_their_gradients(rows, monkeypatch):
+    network = Perceptron((5, 200, 200, 3), torch.Generator().manual_seed(0))
+    many = drawn(*rows, 5).float().requires_grad_()
+    few = many.detach().clone().requires_grad_()
+    calls, way = [], torch.Tensor.to_mkldnn
+    monkeypatch.setattr(torch.Tensor, "to_mkldnn", lambda x: calls.append(x.shape) or way(x))
+    out = network(many)
+    assert calls == [(*rows, 200)]  # the large layer alone
+    at_once = torch.autograd.grad(out.square().sum(), [many, *network.parameters()])
+    piecewise = torch.cat([network(piece) for piece in few.flatten(0, -2).split(100)]).unflatten(0, rows)
+    in_pieces = torch.autograd.grad(piecewise.square().sum(), [few, *network.parameters()])
+    assert out.shape == (*rows, 3)
+    assert len(calls) == 1
+    torch.testing.assert_close((out, *at_once), (piecewise, *in_pieces), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_no_number_stays_none_in_many_rows():
+    network, x = Perceptron((5, 200, 200, 3), torch.Generator().manual_seed(0)), torch.zeros(4096, 5)
+    x[7] = torch.nan
+    assert network(x).isnan().any(dim=-1).nonzero().flatten().tolist() == [7]
