@@ -92,7 +92,7 @@ def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: 
 class Linear(torch.nn.Linear):
     """A linear layer that on a processor has oneDNN multiply many rows of many numbers.
 
-    PyTorch has MKL multiply single precision, which on AMD's processors takes more than twice as long (docs/benchmark.md).
+    PyTorch has MKL multiply single precision, which on an AMD EPYC took more than twice as long (docs/benchmark.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
