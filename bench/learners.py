@@ -111,7 +111,7 @@ def pearl(size: Size) -> Iterator[Contest]:
         (
             Comparison("paper / reference", lambda values: quotient(values, paper, REFERENCE), 0.8, at_least=False),
             Comparison("reference / cpu", lambda values: quotient(values, REFERENCE, cpu), 10.0),
-            Comparison("paper / cpu", lambda values: quotient(values, paper, cpu)),
+            Comparison("paper / cpu", lambda values: quotient(values, paper, cpu), 10.0),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from robometa import checkpoint, sealed, suites
 from robometa.errors import UserError
 from robometa.sim.dumps import Finding, examine
 from robometa.sim.protocol import Divergence
-from robometa.suites import Suite
+from robometa.suites import Suite, Task
 
 FOLDER, KIND = "divergences", "divergence"
 MOST = 5
@@ -23,21 +23,32 @@ MOST = 5
 class Dumps:
     """Writes what an engine tells of simulations that blow up into a run's folder, the first few of them."""
 
-    def __init__(self, folder: Path, suite: Suite, iteration: Callable[[], int], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        suite: Suite,
+        tasks: Sequence[Task],
+        drawn_from: int | None,
+        iteration: Callable[[], int],
+        say: Callable[[str], None],
+    ) -> None:
         """For a run.
 
         Args:
             folder: The run's.
             suite: What it trains on.
+            tasks: Of this suite, what it trains on.
+            drawn_from: The seed that these were drawn from; None if they are the listed ones.
             iteration: Which one it is in, from 0.
             say: Tells the user.
         """
         self.folder, self.suite, self._iteration, self._say = folder / FOLDER, suite, iteration, say
+        self._tasks, self._drawn_from = tasks, drawn_from
         self._last, self._number = -1, 0
 
     def __call__(self, divergence: Divergence) -> None:
         """Writes a dump, if there are not enough yet."""
-        task, iteration = self.suite.train.index(divergence.task), self._iteration()
+        task, iteration = self._tasks.index(divergence.task), self._iteration()
         self._number = self._number + 1 if self._last == iteration else 1
         self._last = iteration
         # A resumed run meets the same divergences again, and writes them under the same names.
@@ -49,6 +60,7 @@ class Dumps:
             "suite": checkpoint.suite_reference(self.suite),
             "suite_hash": self.suite.content_hash,
             "task": task,
+            "drawn_from": self._drawn_from,
             "world": divergence.world,
             "step": divergence.step,
             "iteration": iteration,
@@ -78,11 +90,12 @@ class Replay:
     def lines(self) -> list[str]:
         """The same in words."""
         told, task = self.manifest, self.divergence.task
+        kind = "training" if told.get("drawn_from") is None else "drawn"
         again = "it diverges again" if self.finding.again else "it does not diverge here"
         if told["mujoco"] != mujoco.__version__:
             again += f" (MuJoCo {mujoco.__version__} here, {told['mujoco']} there)"
         return [
-            f"{self.suite.name}, training task {told['task']} ({task.describe()}), world {told['world']}: "
+            f"{self.suite.name}, {kind} task {told['task']} ({task.describe()}), world {told['world']}: "
             f"control step {told['step'] + 1} of an episode in iteration {told['iteration'] + 1}",
             f"done again: {again}",
             *(self.finding.blown_up or ["nothing is beyond the limit at any physics step"]),
@@ -100,7 +113,8 @@ def replay(dump: str | Path) -> Replay:
         suite = suites.load(manifest["suite"])
         if suite.content_hash != manifest["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one of {folder}")
-        task = suite.train[int(manifest["task"])]
+        seed, index = manifest.get("drawn_from"), int(manifest["task"])
+        task = suite.train[index] if seed is None else suite.drawn(int(seed), index)
         world, step = int(manifest["world"]), int(manifest["step"])
         _ = int(manifest["iteration"]), str(manifest["mujoco"])
         divergence = Divergence(task, world, step, **tensors)

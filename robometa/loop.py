@@ -49,7 +49,8 @@ class Training:
         self.run, self.suite, self.learner, self.engine = run, suite, learner, engine
         self.configuration, self.config = configuration, learner.config
         drawn = getattr(learner.config, "drawn_tasks", 0) if suite.endless else 0
-        self.tasks = [suite.drawn(f"drawn/{configuration['seed']}/{index}") for index in range(drawn)] or suite.train
+        self.tasks = [suite.drawn(configuration["seed"], index) for index in range(drawn)] or suite.train
+        self.drawn_from = configuration["seed"] if drawn else None
         self.progress = Progress()
         self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
@@ -70,7 +71,9 @@ class Training:
             stop = stack.enter_context(stop_on_signals())
             if hasattr(self.engine, "on_divergence"):
                 iteration = lambda: self.progress.iterations  # noqa: E731
-                self.engine.on_divergence = Dumps(self.run.path, self.suite, iteration, shown.say)
+                self.engine.on_divergence = Dumps(
+                    self.run.path, self.suite, self.tasks, self.drawn_from, iteration, shown.say
+                )
             while self.progress.iterations < end:
                 row, timing = self._iterate(shown)
                 self._note(row, timing, shown)

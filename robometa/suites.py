@@ -82,8 +82,9 @@ class Suite:
         listed = any("values" in one for one in self.spread.values())
         return not self.finite and not listed and any("constant" not in one for one in self.spread.values())
 
-    def drawn(self, key: str) -> Task:
-        """A task of the training tasks' distributions that is on no list, drawn from `key`. Of an endless suite."""
+    def drawn(self, seed: int, index: int) -> Task:
+        """A task of the training tasks' distributions that is on no list. Of an endless suite."""
+        key = f"drawn/{seed}/{index}"
         parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
         return replace(self.train[0], parameters=parameters)
 

@@ -116,8 +116,8 @@ def test_some_suites_have_more_tasks_than_they_list(name, endless):
     suite = suites.load(name)
     assert suite.endless == endless
     if endless:
-        assert suite.drawn("a") == suite.drawn("a") != suite.drawn("b")
-        assert [key for key, _ in suite.drawn("a").parameters] == [key for key, _ in suite.train[0].parameters]
+        assert suite.drawn(0, 1) == suite.drawn(0, 1) != suite.drawn(0, 2) != suite.drawn(1, 2)
+        assert [key for key, _ in suite.drawn(0, 1).parameters] == [key for key, _ in suite.train[0].parameters]
 
 
 def test_what_never_changes_is_left_out(tmp_path):

@@ -170,7 +170,7 @@ def test_an_action_that_is_none_is_seen_by_nobody(tiny_suite, monkeypatch):
     assert not found.rollouts[0].action[0, 0, 3].any()
 
 
-@pytest.mark.parametrize("name", ["maml-trpo", "pearl", "varibad", "grbal", "no-adaptation"])
+@pytest.mark.parametrize("name", ["maml-trpo", "pearl", "varibad", "grbal", "no-adaptation", "oracle"])
 def test_a_training_with_divergences_counts_shows_and_dumps_them_and_goes_on(
     tiny_file, tmp_path, monkeypatch, name, capsys
 ):
@@ -187,6 +187,7 @@ def test_a_training_with_divergences_counts_shows_and_dumps_them_and_goes_on(
     assert main(["replay", str(dumps[0])]) == 0
     told = capsys.readouterr().out
     assert "it diverges again" in told
+    assert ("drawn task" if name == "oracle" else "training task") in told
     assert "position of joint" in told
     assert "1e+12" in told
 
@@ -240,7 +241,7 @@ def written(tmp_path):
         from robometa.divergence import Dumps
 
         said = []
-        Dumps(tmp_path, suite, lambda: 6, said.append)(divergence)
+        Dumps(tmp_path, suite, suite.train, None, lambda: 6, said.append)(divergence)
         assert len(said) == 1
         return next((tmp_path / FOLDER).iterdir())
 
