@@ -1,13 +1,15 @@
 """Puts each learner's best policy of the table into `policies/`, its video into `videos/`: `python -m study.publish`.
 
 The best is the one whose training ended with the highest return, exploring, after adaptation: held-out scores choose
-nothing. A policy that stands there already is replaced only with `--replace`.
+nothing. A long run is no seed of the table: its policy is called `-long`. A policy that stands there already is
+replaced only with `--replace`, and never by a worse one because the best was trained on another machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,15 +32,20 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", type=int, default=0, help="held-out task that the videos show (0)")
     asked = parser.parse_args(words)
     try:
-        cells = [cell for cell in plan.read().of(asked.suite, asked.only) if cell.done()]
+        cells = plan.read().of(asked.suite, asked.only)
     except UserError as error:
         parser.error(str(error))
-    cells = [cell for cell in cells if (cell.run / "policy").is_dir()]
-    for learner in dict.fromkeys(cell.learner for cell in cells):
-        best = max((cell for cell in cells if cell.learner == learner), key=ended)
-        name = f"{asked.suite}-{learner}"
+    kinds: dict[str, list[plan.Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.learner not in plan.UNTRAINED and cell.done():
+            kinds[f"{asked.suite}-{cell.learner}{'-long' if cell.long else ''}"].append(cell)
+    for name, alike in kinds.items():
+        best = max(alike, key=ended)
         if (POLICIES / name).exists() and not asked.replace:
             print(f"{name} stands there already")
+            continue
+        if not (best.run / "policy").is_dir():
+            print(f"{name}: the best is {best.name}, whose run folder is not here")
             continue
         publish(best, POLICIES / name)
         record(POLICIES / name, task=asked.task, shots=2, out=VIDEOS / f"{name}.mp4", gif=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -293,6 +294,25 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert len(drawn) == 1
     publish.main(["--suite", "point-robot", "--only", "rl2", "--replace"])
     assert len(drawn) == 2
+
+
+def test_a_long_run_has_a_policy_of_its_own_and_a_worse_one_replaces_none(small, monkeypatch, capsys):
+    curve = {"steps": [1], "return_0": [-1.0]}
+    for name, last in (("rl2-0", -4.0), ("rl2-1", -9.0), ("long-rl2-0", -1.0), ("random-0", 0.0)):
+        cell = cell_of(small, name)
+        filling.fill(cell, small.shots, small.worlds)
+        written = json.loads(cell.record.read_text(encoding="utf-8"))
+        filling.write(cell.record, written | {"curve": curve | {"return_1": [last]}})
+    monkeypatch.setattr(publish, "record", lambda policy, **options: None)
+    monkeypatch.setattr(plan, "read", lambda: small)
+    publish.main(["--suite", "point-robot"])
+    assert sorted(path.name for path in publish.POLICIES.iterdir()) == ["point-robot-rl2", "point-robot-rl2-long"]
+    there = (publish.POLICIES / "point-robot-rl2" / "README.md").read_bytes()
+    assert there == (cell_of(small, "rl2-0").run / "policy" / "README.md").read_bytes()
+    shutil.rmtree(cell_of(small, "rl2-0").run)
+    publish.main(["--suite", "point-robot", "--replace"])
+    assert "point-robot-rl2: the best is rl2-0, whose run folder is not here" in capsys.readouterr().out
+    assert (publish.POLICIES / "point-robot-rl2" / "README.md").read_bytes() == there
 
 
 @pytest.mark.parametrize(("oracle", "how"), [(-6.0, "hardly"), (-7.0, "no")])
