@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -17,6 +18,8 @@ LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""
 
 
+TOGETHER = 9
+"""Points of a learning curve whose mean is drawn at the last of them."""
 TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
 """Episodes of a task that stand at the axis."""
 
@@ -60,12 +63,16 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
 
 
 def curves(cells: list[plan.Cell], picture: Path) -> None:
-    """Return of each training's last rollout, exploring, against environment steps."""
+    """Return of each training's last rollout, exploring, against environment steps; means over a few points, too."""
     figure, panel = pyplot.subplots(figsize=(9, 4))
     for cell in cells:
         steps, returns = cell.curve()
-        panel.plot([count / 1e6 for count in steps], returns, label=cell.learner)
-    panel.set_xlabel("environment steps, millions")
+        count = min(TOGETHER, len(steps))
+        (every,) = panel.plot(steps, returns, linewidth=0.7, alpha=0.35)
+        mean = np.convolve(returns, np.full(count, 1 / count), mode="valid")
+        panel.plot(steps[count - 1 :], mean, color=every.get_color(), label=cell.learner)
+    panel.set_xscale("log")  # one that plans takes hundreds of times fewer steps than one that does not
+    panel.set_xlabel("environment steps")
     panel.set_ylabel("return after adaptation, exploring")
     panel.grid(alpha=0.2)
     panel.spines[["top", "right"]].set_visible(False)
