@@ -386,6 +386,14 @@ def test_the_step_sizes_are_learned_only_where_that_is_asked_for():
         assert bool((made.step_sizes != 1).any()) == wanted
 
 
+def test_a_longer_outer_gradient_is_cut():
+    bound = 0.01
+    made = learner(gradient_norm=bound)
+    assert made.update(trial(rollout()))["gradient_norm"] > bound  # what is told is what it was before
+    # Adam's second moment is a mean of squared gradients, zero at the start
+    assert 0 < sum(float(held["exp_avg_sq"].sum()) for held in made.optimiser.state.values()) < bound**2
+
+
 def test_options_that_make_no_sense_are_refused():
     with pytest.raises(UserError, match=r"unknown planner 'cam'.*did you mean 'cem'"):
         Config(planner="cam")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad
 
 from robometa.data import Rollout, Spaces, Step, Trial
@@ -25,6 +25,8 @@ COUNTS = (
     *("plan_horizon", "rounds", "windows", "gradient_steps", "capacity"),
 )
 """Options that must be 1 at least."""
+LOGGED = ("model_loss", "model_loss_before_refit", "gradient_norm")
+"""What an update tells of itself: means over its outer steps, the gradient's norm before it is cut."""
 WORLDS_AT_ONCE = 16
 """Worlds whose plans a processor makes together: their candidates stay in its cache."""
 
@@ -81,6 +83,8 @@ class Config:
     """Outer gradient steps of an iteration."""
     learning_rate: float = 1e-3
     """Of Adam, in the outer steps."""
+    gradient_norm: float = 5.0
+    """Longer outer gradients are cut to this: one through a refit to an outlier would undo a training."""
     capacity: int = 200_000
     """Steps that the replay keeps, the latest ones."""
 
@@ -96,6 +100,7 @@ class Config:
             random_iterations="[0, inf)",
             exploration="[0, inf)",
             learning_rate="(0, inf)",
+            gradient_norm="(0, inf)",
         )
         if self.planner not in PLANNERS:
             raise UserError(unknown("planner", self.planner, PLANNERS))
@@ -155,8 +160,8 @@ class Grbal:
         self.parameters = initial.to(self.device).requires_grad_()
         self.step_sizes = torch.ones_like(initial, device=self.device).requires_grad_(config.learn_step_size)
         self.updates = torch.zeros((), dtype=torch.int64)
-        trained = [tensor for tensor in (self.parameters, self.step_sizes) if tensor.requires_grad]
-        self.optimiser = torch.optim.Adam(trained, lr=config.learning_rate)
+        self.trained = [tensor for tensor in (self.parameters, self.step_sizes) if tensor.requires_grad]
+        self.optimiser = torch.optim.Adam(self.trained, lr=config.learning_rate)
         self.replay = WindowReplay(config.capacity, self.model.transition, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
@@ -209,7 +214,7 @@ class Grbal:
             self.replay.add(steps[sound], done[sound])
         self.updates = self.updates + 1
         if not len(self.replay.steps):
-            return {"model_loss": 0.0, "model_loss_before_refit": 0.0}
+            return dict.fromkeys(LOGGED, 0.0)
         generator = trial.noise.torch_generator()
         logged = []
         for _ in range(config.gradient_steps):
@@ -217,10 +222,10 @@ class Grbal:
             loss, before = self._outer_loss(self.parameters, self.step_sizes, windows)
             self.optimiser.zero_grad()
             loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.trained, self.config.gradient_norm)
             self.optimiser.step()
-            logged.append(torch.stack((loss.detach(), before)))
-        loss, before = torch.stack(logged).mean(dim=0).tolist()
-        return {"model_loss": loss, "model_loss_before_refit": before}
+            logged.append(torch.stack((loss.detach(), before, norm)))
+        return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """The model, its step sizes and statistics; for training also the optimiser and the replay."""
