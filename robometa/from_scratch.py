@@ -142,12 +142,15 @@ def _trained(
     algorithm: str, suite: Suite, split: str, index: int, steps: Sequence[int], seed: int, advance: Callable[[], None]
 ) -> tuple[list[Any], list[int]]:
     """A task's policies, untrained and trained with so many steps each, and the steps that these took."""
+    from stable_baselines3.common.logger import Logger
+
     drawn = Noise(seed, ("from scratch", algorithm, split, index), 1, 1).generator().integers(2**31)
     policies: list[Any] = []
     taken: list[int] = []
     for count in steps:
         with closing(_environment(suite, split, index)) as environment:
             model, exact = _model(algorithm, environment, count, int(drawn))
+            model.set_logger(Logger(folder=None, output_formats=[]))  # its own leaves a folder among temporary files
             if not policies:
                 policies.append(copy.deepcopy(model.policy))
 

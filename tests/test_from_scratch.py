@@ -1,6 +1,7 @@
 """Stable-Baselines3 from scratch: scored like a learner, with the steps asked for, and the same every time."""
 
 import random
+import tempfile
 
 import gymnasium
 import numpy as np
@@ -52,6 +53,15 @@ def test_the_same_seed_gives_the_same_and_leaves_the_global_generators_alone(tin
     torch.manual_seed(6)
     np.testing.assert_array_equal(returns(0), first)
     assert not np.array_equal(returns(1), first)
+
+
+def test_it_leaves_nothing_among_temporary_files(tiny_suite, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for name, steps in STEPS.items():
+        evaluate_from_scratch(name, tiny_suite, steps=steps, tasks=1, worlds=2)
+    assert not list(temporary.iterdir())
 
 
 def test_every_task_has_a_policy_of_its_own_wherever_tasks_are_cut(tiny_suite, monkeypatch):
