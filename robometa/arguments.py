@@ -93,7 +93,7 @@ def parser() -> Parser:
     _commands_on_runs(command)
 
     add = command("evaluate", "measure how a policy adapts to held-out tasks")
-    _policy_arguments(add, shots=None)
+    _policy_arguments(add, shots=None, from_scratch="sb3-ppo, sb3-sac or sb3-td3 for a training from scratch, ")
     add.add_argument("--worlds", type=count, help="episodes of each task at each shot (default: the learner's, or 20)")
     add.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     add.add_argument("--tasks", type=count, metavar="K", help=TASKS)
@@ -151,8 +151,8 @@ def _engine_arguments(add: Parser) -> None:
     add.add_argument("--threads", type=count, help="threads of the CPU engine (default: all processors)")
 
 
-def _policy_arguments(add: Parser, shots: int | None) -> None:
-    about = "the policy's folder, or scripted for Meta-World's experts"
+def _policy_arguments(add: Parser, shots: int | None, from_scratch: str = "") -> None:
+    about = f"the policy's folder, {from_scratch}or scripted for Meta-World's experts"
     add.add_argument("policy", metavar="POLICY", type=Path, help=about)
     add.add_argument("--suite", help="another suite, with the same observation and action (default: the policy's own)")
     add.add_argument("--split", default="test", help="test: held-out tasks, train: those trained on (default: test)")
