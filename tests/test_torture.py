@@ -15,7 +15,7 @@ from mujoco import rollout
 
 from robometa import sealed
 from robometa.errors import UserError
-from torture import crashes, findings, flips, guard, operations, soak, trainings
+from torture import crashes, findings, flips, guard, loaders, operations, soak, trainings
 from torture.findings import Findings, Settings
 from torture.operations import CRASHED, Operations, watched
 
@@ -55,6 +55,14 @@ def test_the_short_form_breaks_nothing(short, part):
     assert not short[part]["failed"], "\n".join(short[part]["failed"])
     for name, least in LEAST[part].items():
         assert short[part]["counts"][name] >= least, (name, short[part]["counts"])
+
+
+def test_the_fuzzer_does_not_break_itself():
+    nested = loaders.Choices(b"\x03\x82" * 4096).value()
+    depth = 0
+    while nested:
+        nested, depth = nested[0], depth + 1
+    assert depth == loaders.DEEPEST
 
 
 def test_a_bit_that_nobody_looks_at_is_told(tmp_path):

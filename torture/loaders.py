@@ -19,6 +19,8 @@ from torture.trainings import SUITE
 
 MOST = 300
 """The largest whole number that is put into a manifest: how much memory larger ones may take is asked elsewhere."""
+DEEPEST = 50
+"""Lists and tables that are put into one another."""
 
 
 class Loader(Protocol):
@@ -80,15 +82,17 @@ class Choices:
         byte = self.content[self.place - 1] if self.place <= len(self.content) else 0
         return byte % limit
 
-    def value(self) -> Any:
-        """Some JSON."""
+    def value(self, depth: int = DEEPEST) -> Any:
+        """Some JSON, nested no deeper than this: the bytes that are loaded as they are nest deeper."""
         kind = self.below(12)
         if kind < 3:
             return self.below(256) * (MOST / 255 if kind == 2 else 1) - (kind == 1) * 128
+        if kind in (3, 4) and not depth:
+            return None
         if kind == 3:
-            return [self.value() for _ in range(self.below(4))]
+            return [self.value(depth - 1) for _ in range(self.below(4))]
         if kind == 4:
-            return {self.word(): self.value() for _ in range(self.below(4))}
+            return {self.word(): self.value(depth - 1) for _ in range(self.below(4))}
         if kind < 7:
             return self.word()
         return (None, True, False, float("nan"), float("inf"))[kind - 7]
