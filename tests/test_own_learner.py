@@ -177,6 +177,14 @@ MISTAKES = {
         "not Python: invalid syntax in line 30",
     ),
     "no text": (lambda: Path("mine.py").write_bytes(b"\xff\xfe"), "not Python in UTF-8"),
+    "brackets without end": (
+        lambda: Path("mine.py").write_text("x, y:" + 199 * "[", encoding="utf-8"),
+        "nested too deeply",
+    ),
+    "minuses without end": (
+        lambda: Path("mine.py").write_text("x = " + 5000 * "-" + "1", encoding="utf-8"),
+        "nested too deeply",
+    ),
     "a null byte": (lambda: Path("mine.py").write_bytes(b"a = '\0'"), "not Python"),
     "a failing import": (
         changed("import torch\n", "import troch\n"),

@@ -157,6 +157,8 @@ def read(reference: str) -> OwnEntry:
     except (SyntaxError, ValueError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise UserError(f"{text} is not Python: {_line(error)}{line}") from None
+    except (MemoryError, RecursionError):  # how the parser says so
+        raise UserError(f"{text} is nested too deeply to be parsed") from None
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:
         raise UserError(unknown("learner class", name, classes, text))
