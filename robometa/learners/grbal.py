@@ -222,7 +222,7 @@ class Grbal:
             loss, before = self._outer_loss(self.parameters, self.step_sizes, windows)
             self.optimiser.zero_grad()
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.trained, self.config.gradient_norm)
+            norm = nn.utils.clip_grad_norm_(self.trained, config.gradient_norm)
             self.optimiser.step()
             logged.append(torch.stack((loss.detach(), before, norm)))
         return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
