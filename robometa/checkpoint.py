@@ -95,7 +95,8 @@ def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: s
         config = kind.configuration(**entry.overrides | options)
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {name}: {error}") from None
-    return kind(config, spaces_of(suite, kind), seed, device)
+    placed = str(torch.empty(0, device=device).device)  # with its index, as tensors that are there have it
+    return kind(config, spaces_of(suite, kind), seed, placed)
 
 
 def _check_kinds(name: str, configuration: type, options: dict[str, Any]) -> None:

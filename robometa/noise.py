@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+MIN_THREADED = 2**17
+"""Numbers of a draw from which on threads share out its tasks: fewer are drawn faster than threads are woken."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,42 @@ class Noise:
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, float32. `[task, world, *shape]`"""
         draws = np.empty((self.tasks, self.worlds, *shape), dtype=np.float32)
-        for task in range(self.tasks):
+
+        def fill(task: int) -> None:
             self.generator(task).standard_normal(out=draws[task], dtype=np.float32)
+
+        _fill_each(fill, self.tasks, draws.size)
         return torch.from_numpy(draws)
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers uniform in [0, 1), float64. `[task, world, *shape]`"""
         draws = np.empty((self.tasks, self.worlds, *shape))
-        for task in range(self.tasks):
+
+        def fill(task: int) -> None:
             self.generator(task).random(out=draws[task])
+
+        _fill_each(fill, self.tasks, draws.size)
         return torch.from_numpy(draws)
 
     def torch_generator(self) -> torch.Generator:
         """A torch generator for work that is not split by task, such as sampling from a replay buffer."""
         seed = int(self.generator().integers(0, 2**62))
         return torch.Generator().manual_seed(seed)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="noise")
+
+
+if hasattr(os, "register_at_fork"):  # a child has no threads, only the object that says so
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def _fill_each(fill: Callable[[int], None], tasks: int, numbers: int) -> None:
+    """Fills every task's part of a draw, on threads where it is large: numpy draws without holding the interpreter."""
+    if tasks > 1 and numbers >= MIN_THREADED:
+        list(_threads().map(fill, range(tasks)))
+    else:
+        for task in range(tasks):
+            fill(task)

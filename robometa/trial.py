@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Step, Trial
+from robometa.graphs import uploaded
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.policy_graph import PolicyGraph
@@ -27,6 +31,7 @@ def collect(
     previous: Rollout | None = None,
     watch: Callable[[int], None] | None = None,
     policy_graph: bool = False,
+    drawn: Future[Tensor] | None = None,
 ) -> tuple[Rollout, Adaptation]:
     """A rollout of one horizon in every world, and the adaptation that the learner carried out of it.
 
@@ -39,17 +44,18 @@ def collect(
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
         policy_graph: Act by a graph that is captured for this rollout; needs a GPU.
+        drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
     Raises: UserError: If the learner cannot act by a graph.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
         obs = engine.reset(noise.fork("reset"))
         size = engine.spaces.action
-        draws = (
-            noise.fork("action").normal(horizon, size)
-            if explore
-            else torch.zeros(1).expand(tasks, worlds, horizon, size)
-        ).to(learner.device)
+        if not explore:
+            draws = torch.zeros(1, device=learner.device).expand(tasks, worlds, horizon, size)
+        else:
+            ready = action_noise(noise, horizon, size) if drawn is None else drawn.result()
+            draws = uploaded(ready, learner.device)
         step = _first_step(obs, size, previous)
         graph = PolicyGraph(learner, adaptation, step.to(learner.device), draws) if policy_graph else None
         shape = (horizon, tasks, worlds)
@@ -115,17 +121,38 @@ def run_trial(
         policy_graph: Act by graphs, see `collect`.
     Raises: UserError: If the learner cannot act by a graph.
     """
+    keyed = [noise.fork("rollout", shot) for shot in range(shots + 1)]
+    drawn: list[Future[Tensor] | None] = [None] * len(keyed)
+    if learner.device.type == "cuda":  # the processors have little else to do
+        size = engine.spaces.action
+        drawn = [_ahead().submit(action_noise, source, engine.horizon, size) for source in keyed]
     engine.assign([tasks[index] for index in indices])
     adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))
     rollouts: list[Rollout] = []
-    for shot in range(shots + 1):
+    for shot, source in enumerate(keyed):
         previous = rollouts[-1] if rollouts else None
-        keyed = noise.fork("rollout", shot)
-        rollout, adaptation = collect(engine, learner, adaptation, keyed, previous=previous, policy_graph=policy_graph)
+        rollout, adaptation = collect(
+            engine, learner, adaptation, source, previous=previous, policy_graph=policy_graph, drawn=drawn[shot]
+        )
         rollouts.append(rollout)
         if shot < shots:
             adaptation = learner.adapt(adaptation, rollout, noise.fork("adapt", shot))
     return Trial(torch.tensor(list(indices)), tuple(rollouts), noise.fork("update"))
+
+
+def action_noise(noise: Noise, horizon: int, size: int) -> Tensor:
+    """The noise of a rollout's actions. `[task, world, time, action]`"""
+    return noise.fork("action").normal(horizon, size)
+
+
+@cache
+def _ahead() -> ThreadPoolExecutor:
+    """The thread that draws the noise of the coming rollouts while a GPU steps the one before."""
+    return ThreadPoolExecutor(1, thread_name_prefix="noise-ahead")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ahead.cache_clear)
 
 
 @contextmanager

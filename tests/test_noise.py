@@ -1,9 +1,15 @@
 """Keyed noise: the numbers of a world depend on what they are for, and on nothing that stands beside it."""
 
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
 
+from robometa import noise
 from robometa.noise import Noise
 
 
@@ -11,14 +17,14 @@ def source(tasks=3, worlds=4, seed=0):
     return Noise(seed, ("test",), tasks, worlds)
 
 
-@pytest.mark.parametrize("draw", [lambda noise: noise.normal(5, 2), lambda noise: noise.uniform(5, 2)])
+@pytest.mark.parametrize("draw", [lambda made: made.normal(5, 2), lambda made: made.uniform(5, 2)])
 def test_drawing_changes_nothing(draw):
     noise = source()
     assert torch.equal(draw(noise), draw(noise))
     assert draw(noise).shape == (3, 4, 5, 2)
 
 
-@pytest.mark.parametrize("draw", [lambda noise: noise.normal(5), lambda noise: noise.uniform(5)])
+@pytest.mark.parametrize("draw", [lambda made: made.normal(5), lambda made: made.uniform(5)])
 def test_what_stands_beside_changes_nothing(draw):
     assert torch.equal(draw(source(2, 3)), draw(source(7, 9))[:2, :3])
 
@@ -29,6 +35,36 @@ def test_what_stands_beside_changes_nothing(draw):
 )
 def test_another_seed_or_purpose_gives_other_numbers(other):
     assert not torch.isin(source().uniform(5), other.uniform(5)).any()
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform"])
+def test_threads_draw_the_same_numbers(monkeypatch, draw):
+    alone = getattr(source(7, 3), draw)(11, 2)
+    workers = set()
+    monkeypatch.setattr(noise, "MIN_THREADED", 1)
+    generator = Noise.generator
+    monkeypatch.setattr(
+        Noise, "generator", lambda self, *place: workers.add(threading.get_ident()) or generator(self, *place)
+    )
+    assert torch.equal(getattr(source(7, 3), draw)(11, 2), alone)
+    assert threading.get_ident() not in workers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_child_that_was_forked_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(noise, "MIN_THREADED", 1)
+    source(7, 3).uniform(5)
+    child = os.fork()
+    if child == 0:
+        source(7, 3).uniform(5)
+        os._exit(0)
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
 
 
 def test_tasks_worlds_and_places_have_numbers_of_their_own():

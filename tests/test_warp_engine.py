@@ -312,6 +312,37 @@ def test_a_driver_that_is_too_old_for_warp_is_told(monkeypatch):
         warp_engine.WarpEngine(suites.load("point-robot"), 1, 1, device="cuda")
 
 
+def test_warp_without_its_compiler_for_processors_is_told(monkeypatch):
+    monkeypatch.setattr(warp_engine.warp, "is_cpu_available", lambda: False)
+    with pytest.raises(UserError, match=r"without its compiler for processors.*--device cuda, or --engine cpu"):
+        warp("point-robot")
+
+
+def test_a_reset_reads_the_sensors_by_the_captured_part(monkeypatch):
+    """Outside a graph reading them is a hundred launches, and the host waits in some."""
+    launched = []
+
+    def counted(work, device):
+        return lambda: launched.append(work.__name__) or work()
+
+    for maker in ("torch_graph", "warp_graph"):
+        monkeypatch.setattr(warp_engine, maker, counted)
+    plain, captured = warp("rover-goal"), warp("rover-goal")
+    captured._graphs = True
+    assert torch.equal(plain.reset(noise()), captured.reset(noise()))
+    assert launched == ["_sense", "look"]
+    action = actions(plain, 1)[0]
+    assert torch.equal(plain.step(action).obs, captured.step(action).obs)
+
+
+def test_arrays_of_no_numbers_are_tensors_where_the_others_are():
+    engine = warp("half-cheetah-velocity")
+    assert engine._data.act.size == 0
+    worlds = engine._worlds
+    assert (worlds._act.shape, worlds._act.dtype) == ((TASKS * WORLDS, 0), torch.float32)
+    assert worlds._act.device == worlds._qpos.device
+
+
 def test_no_worlds_is_told():
     with pytest.raises(UserError, match="at least one task and one world, not 0 and 3"):
         warp("half-cheetah-velocity", tasks=0)

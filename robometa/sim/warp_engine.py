@@ -24,6 +24,8 @@ from robometa.suites import Suite, Task
 
 WARNINGS = 30
 """From which level on Warp speaks: not of every kernel that it loads."""
+AFTER_SETTLING = 3
+"""Parts of a step from which on the worlds are only looked at: sensors, where there are some, and observations."""
 
 
 def sees_gpu() -> bool:
@@ -67,10 +69,16 @@ class WarpEngine:
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads, self.room = 1, room
         self.robot = suite.robot
-        if not sees_gpu() and torch.device(device).type == "cuda":
+        kind = torch.device(device).type
+        if not sees_gpu() and kind == "cuda":
             raise UserError(
                 f"warp-lang {warp.__version__} finds no GPU: it may need a later driver (docs/gpu.md says which). "
                 "--engine cpu needs none"
+            )
+        if kind == "cpu" and not warp.is_cpu_available():
+            raise UserError(
+                f"warp-lang {warp.__version__} is installed without its compiler for processors, so it steps only on a "
+                "GPU: --device cuda, or --engine cpu"
             )
         self.device = torch.empty(0, device=device).device  # with its index
         self._warp_device = warp.device_from_torch(self.device)
@@ -128,8 +136,8 @@ class WarpEngine:
         worlds.episodes.zero_()
         worlds.ended.fill_(True)
         worlds.go_on_from(worlds.state)
-        self._sense()
-        worlds.look()
+        for part in self._parts[AFTER_SETTLING:]:
+            part()
         return self._by_task(worlds.obs.clone())
 
     def step(self, action: Tensor) -> Outcome:

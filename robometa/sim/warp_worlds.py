@@ -24,6 +24,14 @@ DIVERGED, DIVERGED_LATELY, FULL_LATELY = range(3)
 """What is counted: steps that blew up, since the engine was made and since somebody looked, and steps without room."""
 
 
+def shared(array: warp.array) -> Tensor:
+    """A tensor of Warp's own memory; an empty array has none, and torch would put it on the current device."""
+    if array.size:
+        return warp.to_torch(array)
+    device, dtype = warp.device_to_torch(array.device), warp.dtype_to_torch(array.dtype)
+    return torch.empty(array.shape, dtype=dtype, device=device)
+
+
 class Worlds:
     """Tensors of every world, written in place at every step, some of them Warp's own memory; the host is not asked.
 
@@ -45,10 +53,10 @@ class Worlds:
         self._reader, self._objective, self._horizon = reader, objective, horizon
         self._nq, self._nv, self._senses = model.nq, model.nv, model.nsensordata > 0
         self._time, self._qpos, self._qvel, self._act = (
-            warp.to_torch(array) for array in (data.time, data.qpos, data.qvel, data.act)
+            shared(array) for array in (data.time, data.qpos, data.qvel, data.act)
         )
         self._ctrl, self._readings, self._qacc, self._overflow = (
-            warp.to_torch(array) for array in (data.ctrl, data.sensordata, data.qacc, data.overflow)
+            shared(array) for array in (data.ctrl, data.sensordata, data.qacc, data.overflow)
         )
         count, device = data.nworld, self._qpos.device
         self.state = reader.rest.repeat(count, 1)
