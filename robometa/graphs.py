@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
 def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -18,18 +23,49 @@ def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], 
     Raises: RuntimeError: If the work cannot be captured; a process in which that happened is best ended.
     """
     with torch.cuda.device(device):
-        current, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+        current, stream = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            work()
-        current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                work()
-        finally:
-            torch.cuda.set_stream(current)  # torch stays on the stream of a capture that failed
+        with torch.cuda.stream(stream):  # the same for both, so that what cuBLAS needs of a stream is there already
+            work()
+            with _no_collection():
+                _capture(graph, work)
+        current.wait_stream(stream)
     return graph.replay
+
+
+def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], None]) -> None:
+    """Captures the work on the current stream.
+
+    `torch.cuda.graph` would wait for the device and empty its memory caches, and stay on the stream if it failed.
+    """
+    graph.capture_begin(capture_error_mode="thread_local")
+    try:
+        work()
+    except BaseException:
+        _side_stream.cache_clear()  # it may be no good any more
+        with suppress(RuntimeError):  # the work's own failure says more
+            graph.capture_end()
+        raise
+    graph.capture_end()
+
+
+@cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """Where a device's work is captured. One for all: cuBLAS keeps a workspace for each stream."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collects no garbage: that might free what another library has on the device, which no capture survives."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def captures(device: torch.device) -> bool:
@@ -42,6 +78,72 @@ def uploaded(numbers: Tensor, device: torch.device) -> Tensor:
     if numbers.device.type == "cpu" and device.type == "cuda":
         return numbers.pin_memory().to(device, non_blocking=True)
     return numbers.to(device)
+
+
+class _Held(NamedTuple):
+    """A captured call of a function."""
+
+    inputs: list[Tensor]
+    """Where the graph reads them."""
+    launch: Callable[[], None]
+    found: Any
+    """What the function returns, where the graph leaves it."""
+
+
+class CapturedFunction:
+    """A function of tensors that on a GPU is captured once for all inputs of the same shapes, and then launched.
+
+    Where nothing can be captured it is the plain function.
+    """
+
+    def __init__(self, function: Callable[..., Any], device: torch.device, kept: int = 2) -> None:
+        """Captures nothing yet.
+
+        Args:
+            function: Takes and returns tensors, or tuples of them; it asks the device nothing and draws no numbers.
+                Whatever else it takes must be hashable.
+            device: Where it runs.
+            kept: How many graphs are kept at the most; those used last stay.
+        """
+        self._function, self._device, self._kept = function, device, kept
+        self._graphs: dict[Hashable, _Held] = {}
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What the function returns; captured, it holds until the next call.
+
+        Raises: RuntimeError: If it cannot be captured.
+        """
+        if not captures(self._device):
+            return self._function(*inputs)
+        leaves, form = tree_flatten(inputs)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        signature = (str(form), *((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
+        held = self._graphs.pop(signature, None)
+        if held is None:
+            held = self._captured(leaves, form)
+        else:
+            torch._foreach_copy_(held.inputs, tensors)
+        self._graphs[signature] = held
+        if len(self._graphs) > self._kept:
+            del self._graphs[next(iter(self._graphs))]
+        held.launch()
+        return held.found
+
+    def _captured(self, leaves: Sequence[Any], form: Any) -> _Held:
+        """A graph that reads buffers of its own, which hold the inputs."""
+        kept = [_buffer(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        found: list[Any] = []
+
+        def work() -> None:
+            found[:] = [self._function(*tree_unflatten(kept, form))]
+
+        launch = torch_graph(work, self._device)
+        return _Held([leaf for leaf in kept if isinstance(leaf, Tensor)], launch, found[0])
+
+
+def _buffer(tensor: Tensor) -> Tensor:
+    """A copy without gaps or overlaps."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 class CapturedSteps:

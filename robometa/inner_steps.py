@@ -49,15 +49,7 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
         action_scale: Factor from the policy's output to the action.
     """
     diverged = rollout.blown_up()
-    reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
-    returns = discounted_returns(reward, rollout.done, discount)
-    value = linear_baseline(rollout.obs, returns, diverged=diverged)
-    # The baseline predicts what is left of a rollout, which is nothing at its end.
-    next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
-    advantage = advantages(
-        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, gae_lambda, diverged
-    )
-    parts = (rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
+    parts = _pooled(rollout, discount, gae_lambda, action_scale, diverged)
     batches = [Batch(*of_task) for of_task in zip(*parts, strict=True)]
     if diverged is None:
         return batches
@@ -69,6 +61,33 @@ def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale
     """The batches of a trial's rollouts, task by task; arguments as in `rollout_batches`."""
     shots = [rollout_batches(rollout, discount, gae_lambda, action_scale) for rollout in trial.rollouts]
     return [TaskBatches(tuple(batches[:-1]), batches[-1]) for batches in zip(*shots, strict=True)]
+
+
+def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
+    """The same with all tasks in each batch, `[task, n, ...]`.
+
+    There are none where tasks are better computed one by one, or had to be left with fewer steps than others.
+    """
+    rollouts = trial.rollouts
+    if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.diverged.any() for rollout in rollouts]).any()):
+        return None
+    *inner, outer = (_pooled(rollout, discount, gae_lambda, action_scale, None) for rollout in rollouts)
+    return TaskBatches(tuple(inner), outer)
+
+
+def _pooled(
+    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
+) -> Batch:
+    """All steps of each task, those that diverged too. `[task, n, ...]`"""
+    reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
+    returns = discounted_returns(reward, rollout.done, discount)
+    value = linear_baseline(rollout.obs, returns, diverged=diverged)
+    # The baseline predicts what is left of a rollout, which is nothing at its end.
+    next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+    advantage = advantages(
+        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, gae_lambda, diverged
+    )
+    return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
 
 
 @dataclass(frozen=True)
@@ -220,7 +239,7 @@ def surrogate_change(
     point: Tensor,
     tasks: list[TaskBatches],
     before: list[tuple[Tensor, Tensor]],
-) -> tuple[float, float]:
+) -> list[float]:
     """By how much the surrogate after adaptation has grown, and the mean KL divergence of the adapted policies.
 
     Args:
@@ -236,8 +255,8 @@ def surrogate_change(
         gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
         return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
 
-    improvement, divergence = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0)
-    return float(improvement), float(divergence)
+    found: list[float] = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0).tolist()
+    return found
 
 
 def likelihood_ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:

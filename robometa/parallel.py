@@ -26,9 +26,14 @@ def _pool() -> ThreadPoolExecutor:
 def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
     """What the function returns for each task, in the tasks' order.
 
-    Torch computes each task on one thread, so results do not depend on how many threads there are.
+    Torch computes each task on one thread, so results do not depend on how many threads there are. The only task of a
+    GPU is computed here: another thread would first have to get handles of cuBLAS and cuDNN.
     """
-    return list(_pool().map(function, *batches))
+    rows = [list(batch) for batch in batches]
+    if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
+        with torch.enable_grad():  # as in a thread of its own
+            return [function(*(row[0] for row in rows))]
+    return list(_pool().map(function, *rows))
 
 
 def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
@@ -49,6 +54,11 @@ def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[
 def on_gpu(tensor: Tensor) -> bool:
     """Whether a tensor is where one large computation is faster than many small ones."""
     return tensor.is_cuda
+
+
+def _any_on_gpu(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether a tensor among them is on a GPU."""
+    return any(isinstance(leaf, Tensor) and on_gpu(leaf) for leaf in tree_leaves(rows))
 
 
 def _at_once(rows: Sequence[Sequence[Any]]) -> bool:

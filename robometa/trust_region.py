@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from robometa.parallel import on_gpu
+
 
 def conjugate_gradient(
-    product: Callable[[Tensor], Tensor], target: Tensor, steps: int, tolerance: float = 1e-10
+    product: Callable[[Tensor], Tensor],
+    target: Tensor,
+    steps: int,
+    tolerance: float = 1e-10,
+    ends_early: bool | None = None,
 ) -> Tensor:
     """An approximate solution x of A x = target for a symmetric positive definite A, known by its products.
 
@@ -18,28 +24,36 @@ def conjugate_gradient(
         target: `[n]`
         steps: Products at the most.
         tolerance: Squared norm of the residual, relative to the target's, at which to stop.
+        ends_early: Ask after each step if that is reached, and otherwise take the steps that remain without effect.
+            Left out, it asks unless a GPU would be waited for.
     Returns: `[n]`
     """
+    asks = not on_gpu(target) if ends_early is None else ends_early
     solution = torch.zeros_like(target)
     residual = target.clone()
     direction = residual.clone()
     squared = residual @ residual
     stop = tolerance * squared
     for _ in range(steps):
-        if squared <= stop:
+        done = squared <= stop
+        if asks and done:
             break
         moved = product(direction)
         length = squared / (direction @ moved)
-        solution += length * direction
-        residual -= length * moved
+        solution = torch.where(done, solution, solution + length * direction)
+        residual = torch.where(done, residual, residual - length * moved)
         previous, squared = squared, residual @ residual
-        direction = residual + squared / previous * direction
+        direction = torch.where(done, direction, residual + squared / previous * direction)
     return solution
 
 
 def trust_region_step(
-    gradient: Tensor, fisher_product: Callable[[Tensor], Tensor], bound: float, steps: int
-) -> tuple[Tensor, float]:
+    gradient: Tensor,
+    fisher_product: Callable[[Tensor], Tensor],
+    bound: float,
+    steps: int,
+    ends_early: bool | None = None,
+) -> tuple[Tensor, Tensor]:
     """The step of steepest descent whose quadratic model of the divergence is `bound`.
 
     Args:
@@ -47,18 +61,18 @@ def trust_region_step(
         fisher_product: From a vector to the Fisher matrix times it.
         bound: On the KL divergence, nats.
         steps: Of conjugate gradient.
-    Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it.
+        ends_early: As for `conjugate_gradient`.
+    Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it `[]`.
     """
-    direction = conjugate_gradient(fisher_product, -gradient, steps)
+    direction = conjugate_gradient(fisher_product, -gradient, steps, ends_early=ends_early)
     curvature = direction @ fisher_product(direction)
-    if not torch.isfinite(curvature) or curvature <= 0:
-        return torch.zeros_like(gradient), 0.0
-    step = direction * torch.sqrt(2 * bound / curvature)
-    return step, float(-(gradient @ step))
+    sound = torch.isfinite(curvature) & (curvature > 0)
+    step = torch.where(sound, direction * torch.sqrt(2 * bound / curvature), 0.0)
+    return step, torch.where(sound, -(gradient @ step), 0.0)
 
 
 def line_search(
-    measure: Callable[[Tensor], tuple[float, float]],
+    measure: Callable[[Tensor], Sequence[float]],
     start: Tensor,
     step: Tensor,
     bound: float,

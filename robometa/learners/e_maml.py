@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,10 +22,11 @@ from robometa.inner_steps import (
     surrogate_change,
     trial_batches,
 )
+from robometa.meta_update import Begun, MetaUpdate, told
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.parallel import for_each_task, of_each_task
-from robometa.trust_region import line_search, trust_region_step
+from robometa.trust_region import trust_region_step
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class EMaml:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
         self.step = InnerStep(self.policy, config.inner_step_size)
+        self._at_once = MetaUpdate(self.step, config, self.device, 1.0)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -128,29 +131,17 @@ class EMaml:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
-        config, start = self.config, self.parameters
-        tasks = trial_batches(trial, *self._estimator())
-        credits = config.credit_weight * _credits(trial.rollouts[-1])
-        acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
-        gradient, adapted = outer_gradient(self.step, self.step.after, start, tasks)
-        gradient = gradient - self._credit_gradient(start, tasks, acted, credits)
-        before = [policies[-1] for policies in acted]
-        fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping)
-        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
-
-        def measure(point: Tensor) -> tuple[float, float]:
-            improvement, divergence = surrogate_change(self.step, self.step.after, point, tasks, before)
-            likelier = torch.stack(for_each_task(self._likelier, [point] * len(tasks), tasks, acted))
-            return improvement + float((credits * likelier).mean()), divergence
-
-        self.parameters, refused = line_search(
-            measure, start, step, config.kl_bound, config.line_search_shrink, config.line_search_trials
-        )
+        credits = self.config.credit_weight * _credits(trial.rollouts[-1])
+        begun = self._at_once.begun(self.parameters, trial, self._estimator(), credits)
+        begun = begun or self._one_by_one(trial, credits)
+        self.parameters, refused = begun.searched(self.parameters, self.config)
+        spread = self.parameters[-self.policy.action :].exp().mean()
+        expected, norm, spread_told = told(begun.expected, begun.norm, spread)
         return {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
-            "gradient_norm": float(gradient.norm()),
-            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+            "gradient_norm": norm,
+            "policy_std": spread_told,
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -163,6 +154,24 @@ class EMaml:
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters = parameters.to(self.device)
+
+    def _one_by_one(self, trial: Trial, credits: Tensor) -> Begun:
+        """An update whose tasks are computed one by one."""
+        config, start = self.config, self.parameters
+        tasks = trial_batches(trial, *self._estimator())
+        acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
+        gradient, adapted = outer_gradient(self.step, self.step.after, start, tasks)
+        gradient = gradient - self._credit_gradient(start, tasks, acted, credits)
+        before = [policies[-1] for policies in acted]
+        fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping)
+        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
+
+        def measure(point: Tensor) -> Sequence[float]:
+            improvement, divergence = surrogate_change(self.step, self.step.after, point, tasks, before)
+            likelier = torch.stack(for_each_task(self._likelier, [point] * len(tasks), tasks, acted))
+            return improvement + float((credits * likelier).mean()), divergence
+
+        return Begun(step, expected, gradient.norm(), measure)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
         """How much likelier a start makes what was done before the adaptations: ratio less 1, sum over shots. `[]`"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,10 +20,11 @@ from robometa.inner_steps import (
     surrogate_change,
     trial_batches,
 )
+from robometa.meta_update import Begun, MetaUpdate, told
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.parallel import of_each_task
-from robometa.trust_region import line_search, trust_region_step
+from robometa.trust_region import trust_region_step
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class MamlTrpo:
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
         self.step = InnerStep(self.policy, config.inner_step_size, config.first_order)
         self.rate = self.policy.last_layer().to(self.parameters) if config.last_layer_only else 1.0
+        self._at_once = MetaUpdate(self.step, config, self.device, self.rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -130,24 +133,15 @@ class MamlTrpo:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
-        config, start = self.config, self.parameters
-        tasks = trial_batches(trial, *self._estimator())
-        gradient, adapted = outer_gradient(self.step, self._adapted, start, tasks)
-        before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
-        fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping, self.rate)
-        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
-
-        def measure(point: Tensor) -> tuple[float, float]:
-            return surrogate_change(self.step, self._adapted, point, tasks, before)
-
-        self.parameters, refused = line_search(
-            measure, start, step, config.kl_bound, config.line_search_shrink, config.line_search_trials
-        )
+        begun = self._at_once.begun(self.parameters, trial, self._estimator()) or self._one_by_one(trial)
+        self.parameters, refused = begun.searched(self.parameters, self.config)
+        spread = self.parameters[-self.policy.action :].exp().mean()
+        expected, norm, spread_told = told(begun.expected, begun.norm, spread)
         return {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
-            "gradient_norm": float(gradient.norm()),
-            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+            "gradient_norm": norm,
+            "policy_std": spread_told,
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -160,6 +154,20 @@ class MamlTrpo:
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters = parameters.to(self.device)
+
+    def _one_by_one(self, trial: Trial) -> Begun:
+        """An update whose tasks are computed one by one."""
+        config, start = self.config, self.parameters
+        tasks = trial_batches(trial, *self._estimator())
+        gradient, adapted = outer_gradient(self.step, self._adapted, start, tasks)
+        before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
+        fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping, self.rate)
+        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
+
+        def measure(point: Tensor) -> Sequence[float]:
+            return surrogate_change(self.step, self._adapted, point, tasks, before)
+
+        return Begun(step, expected, gradient.norm(), measure)
 
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """The parameters of one task after its inner steps. `[parameter]`"""

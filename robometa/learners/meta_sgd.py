@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,10 +20,11 @@ from robometa.inner_steps import (
     surrogate_change,
     trial_batches,
 )
+from robometa.meta_update import Begun, MetaUpdate, told
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.parallel import of_each_task
-from robometa.trust_region import line_search, trust_region_step
+from robometa.trust_region import trust_region_step
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class MetaSgd:
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
         self.rate = torch.ones_like(self.parameters)
         self.step = InnerStep(self.policy, config.inner_step_size)
+        self._at_once = MetaUpdate(self.step, config, self.device, None)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -124,29 +127,24 @@ class MetaSgd:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on start and step sizes, differentiating through the inner steps."""
-        config, learned = self.config, torch.cat((self.parameters, self.rate))
-        tasks = trial_batches(trial, *self._estimator())
-        gradient, adapted = outer_gradient(self.step, self._adapted, learned, tasks)
-        before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
-        fisher = fisher_product(
-            self.step, self.parameters, tasks, adapted, config.fisher_stride, config.damping, self.rate
-        )
-        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
-
-        def measure(point: Tensor) -> tuple[float, float]:
-            return surrogate_change(self.step, self._adapted, point, tasks, before)
-
-        learned, refused = line_search(
-            measure, learned, step, config.kl_bound, config.line_search_shrink, config.line_search_trials
-        )
+        learned = torch.cat((self.parameters, self.rate))
+        begun = self._at_once.begun(learned, trial, self._estimator()) or self._one_by_one(learned, trial)
+        learned, refused = begun.searched(learned, self.config)
         self.parameters, self.rate = learned.chunk(2)
+        expected, norm, mean, spread, deviation = told(
+            begun.expected,
+            begun.norm,
+            self.rate.mean(),
+            self.rate.std(),
+            self.parameters[-self.policy.action :].exp().mean(),
+        )
         return {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
-            "gradient_norm": float(gradient.norm()),
-            "step_size": config.inner_step_size * float(self.rate.mean()),
-            "step_size_spread": config.inner_step_size * float(self.rate.std()),
-            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+            "gradient_norm": norm,
+            "step_size": self.config.inner_step_size * mean,
+            "step_size_spread": self.config.inner_step_size * spread,
+            "policy_std": deviation,
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -159,6 +157,21 @@ class MetaSgd:
         if parameters.shape != self.parameters.shape or rate.shape != self.rate.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters, self.rate = parameters.to(self.device), rate.to(self.device)
+
+    def _one_by_one(self, learned: Tensor, trial: Trial) -> Begun:
+        """An update whose tasks are computed one by one."""
+        config, tasks = self.config, trial_batches(trial, *self._estimator())
+        gradient, adapted = outer_gradient(self.step, self._adapted, learned, tasks)
+        before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
+        fisher = fisher_product(
+            self.step, self.parameters, tasks, adapted, config.fisher_stride, config.damping, self.rate
+        )
+        step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
+
+        def measure(point: Tensor) -> Sequence[float]:
+            return surrogate_change(self.step, self._adapted, point, tasks, before)
+
+        return Begun(step, expected, gradient.norm(), measure)
 
     def _adapted(self, learned: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """The parameters of one task after its inner steps, from start and factors in one vector. `[parameter]`"""
