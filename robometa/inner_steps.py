@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import grad, vjp
 
 from robometa.data import Rollout, Trial
+from robometa.graphs import CapturedFunction, captures
 from robometa.networks import GaussianPolicy, normal_kl
 from robometa.parallel import for_each_task, of_each_task, on_gpu
 from robometa.returns import advantages, discounted_returns, linear_baseline
@@ -80,14 +81,26 @@ def _pooled(
 ) -> Batch:
     """All steps of each task, those that diverged too. `[task, n, ...]`"""
     reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
-    returns = discounted_returns(reward, rollout.done, discount)
+    returns = _looped(discounted_returns, reward, rollout.done, discount)
     value = linear_baseline(rollout.obs, returns, diverged=diverged)
     # The baseline predicts what is left of a rollout, which is nothing at its end.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
-    advantage = advantages(
-        rollout.reward, value, next_value, rollout.terminated, rollout.truncated, discount, gae_lambda, diverged
-    )
+    ends = rollout.terminated, rollout.truncated
+    advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, diverged)
     return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
+
+
+def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """What a function with a loop over time returns: its many small computations are one launch on a GPU."""
+    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # it leaves out steps that diverged
+        return function(*inputs)
+    found: Tensor = _by_graph(function, inputs[0].device)(*inputs)
+    return found.clone()
+
+
+@cache
+def _by_graph(function: Callable[..., Tensor], device: torch.device) -> CapturedFunction:
+    return CapturedFunction(function, device)
 
 
 @dataclass(frozen=True)
