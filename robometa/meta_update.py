@@ -167,9 +167,7 @@ class MetaUpdate:
         )
         return Proposal(step, expected, gradient.norm(), (*acted, policy))
 
-    def _measure(
-        self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None
-    ) -> Tensor:
+    def _measure(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
         """By how much the surrogate has grown at a point, and the mean KL divergence of the adapted policies. `[2]`"""
         start, rate = self._split(point)
         at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])

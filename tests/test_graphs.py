@@ -1,5 +1,8 @@
 """Captured gradient steps: what a graph would do, without a GPU."""
 
+import gc
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
 from conftest import copied, fake_rollout, same_tensors
@@ -9,13 +12,14 @@ from torch.utils._pytree import tree_leaves
 
 from robometa import graphs
 from robometa.data import Spaces, Trial
-from robometa.graphs import CapturedSteps
+from robometa.graphs import CapturedFunction, CapturedSteps
 from robometa.guarded import guarded_update
 from robometa.learners import pearl
 from robometa.learners.pearl import Config, Pearl
 from robometa.noise import Noise
 
 SPACES = Spaces(3, 2)
+TORCH_GRAPH = graphs.torch_graph
 RATE = 2.0**-10
 """The same number in float32, which is what a graph reads, and in float64."""
 OPTIONS = {
@@ -214,3 +218,134 @@ def test_what_was_logged_stays_when_more_is():
     kept = first.clone()
     steps.run(pieces(3), 3)
     assert torch.equal(first, kept)
+
+
+class Told:
+    """Stands in for what torch has for a GPU, telling what is asked of it."""
+
+    def __init__(self, monkeypatch, begins=None):
+        self.said, self.current = [], "default"
+        cuda, told = torch.cuda, self
+
+        class Stream:
+            def __init__(self, name="side"):
+                self.name = name
+
+            def wait_stream(self, other):
+                told.said.append(f"{self.name} waits for {other.name}")
+
+        class Graph:
+            def capture_begin(self, pool=None, capture_error_mode="global"):
+                told.said.append(f"begin {capture_error_mode} on {told.current}")
+                if begins is not None:
+                    raise begins
+
+            def capture_end(self):
+                told.said.append("end")
+                if "fails" in told.said:
+                    raise RuntimeError("the capture is invalid")
+
+            def replay(self):
+                told.said.append("replay")
+
+        @contextmanager
+        def on_stream(stream):
+            before, told.current = told.current, stream.name
+            try:
+                yield
+            finally:
+                told.current = before
+
+        monkeypatch.setattr(cuda, "device", lambda device: nullcontext())
+        monkeypatch.setattr(cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(cuda, "current_stream", lambda: Stream("default"))
+        monkeypatch.setattr(cuda, "Stream", lambda device: Stream())
+        monkeypatch.setattr(cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(cuda, "stream", on_stream)
+        monkeypatch.setattr(graphs, "torch_graph", TORCH_GRAPH)
+        graphs._side_stream.cache_clear()
+
+    def work(self, fails=None):
+        """Work that tells where it runs, and may fail at its second time."""
+
+        def work():
+            again = any(entry.startswith("work") for entry in self.said)
+            self.said.append(f"work on {self.current}{'' if gc.isenabled() else ' without collecting'}")
+            if again and fails is not None:
+                self.said.append("fails")
+                raise fails
+
+        return work
+
+
+WARM = ["side waits for default", "work on side", "begin thread_local on side"]
+
+
+def test_work_is_tried_and_captured_on_one_stream_and_launched_later(monkeypatch):
+    told = Told(monkeypatch)
+    launch = graphs.torch_graph(told.work(), torch.device("cuda"))
+    assert told.said == [*WARM, "work on side without collecting", "end", "default waits for side"]
+    launch()
+    assert told.said[-1] == "replay"
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not permitted"), ValueError("another")])
+def test_work_that_cannot_be_captured_tells_why_and_leaves_the_stream(monkeypatch, error):
+    told = Told(monkeypatch)
+    first = graphs._side_stream(0)
+    with pytest.raises(type(error), match=str(error)):
+        graphs.torch_graph(told.work(error), torch.device("cuda"))
+    assert told.said == [*WARM, "work on side without collecting", "fails", "end"]
+    assert told.current == "default"
+    assert gc.isenabled()
+    assert graphs._side_stream(0) is not first  # the next capture has another
+
+
+def test_a_capture_that_does_not_begin_is_not_ended(monkeypatch):
+    told = Told(monkeypatch, begins=RuntimeError("captures already"))
+    with pytest.raises(RuntimeError, match="captures already"):
+        graphs.torch_graph(told.work(), torch.device("cuda"))
+    assert told.said == WARM
+    assert told.current == "default"
+
+
+def test_garbage_that_was_not_collected_before_is_not_after(monkeypatch):
+    told = Told(monkeypatch)
+    gc.disable()
+    try:
+        graphs.torch_graph(told.work(), torch.device("cuda"))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_captured_function_reads_new_inputs_and_is_captured_once_for_their_shapes(monkeypatch):
+    monkeypatch.setattr(graphs, "captures", lambda device: True)
+    function = CapturedFunction(lambda one, pair, factor: (one + pair[0], factor * pair[1]), torch.device("cpu"))
+    for number in range(3):
+        one = torch.full((2,), float(number))
+        found = function(one, (one.expand(3, 2), one), 2.0)
+        assert found[0].tolist() == [[2.0 * number] * 2] * 3
+        assert found[1].tolist() == [2.0 * number] * 2
+    assert recorded.captured == 1
+    assert function(one, (one, one), 3.0)[1].tolist() == [6.0] * 2  # another shape, another number
+    assert function(one.double(), (one, one), 3.0)[0].dtype == torch.float64
+    assert recorded.captured == 3
+    assert len(function._graphs) == 2
+
+
+def test_the_graph_that_was_used_last_stays(monkeypatch):
+    monkeypatch.setattr(graphs, "captures", lambda device: True)
+    function = CapturedFunction(torch.neg, torch.device("cpu"))
+    for size in (1, 2, 1, 3, 1):
+        assert function(torch.ones(size)).tolist() == [-1.0] * size
+    assert recorded.captured == 3
+    function(torch.ones(2))
+    assert recorded.captured == 4
+
+
+def test_where_nothing_can_be_captured_a_captured_function_is_the_plain_one():
+    function = CapturedFunction(lambda tensor: tensor * float(tensor.sum()), torch.device("cpu"))
+    assert function(torch.ones(2)).tolist() == [2.0, 2.0]
+    assert recorded.captured == 0
