@@ -7,7 +7,7 @@ gradient of the tasks' summed losses is that of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,40 +16,12 @@ from robometa.data import Trial
 from robometa.graphs import CapturedFunction
 from robometa.inner_steps import Batch, InnerStep, TaskBatches, likelihood_ratio, stacked_batches
 from robometa.networks import GaussianPolicy, normal_kl, normal_log_density
-from robometa.trust_region import line_search, trust_region_step
+from robometa.trust_region import Begun, Options, trust_region_step
 
 Product = Callable[[Tensor], Tensor]
 """From a vector of each task to a symmetric matrix of the task times it. `[task, parameter]`"""
 Acted = tuple[Tensor, Tensor]
 """Mean and log standard deviation of a policy at a batch. `[task, n, action]`, `[task, 1, action]`"""
-
-
-class Options(Protocol):
-    """What a learner's options say about its updates."""
-
-    @property
-    def kl_bound(self) -> float:
-        """How far an update may move the adapted policies, nats."""
-
-    @property
-    def conjugate_gradient_steps(self) -> int:
-        """Products with the Fisher matrix."""
-
-    @property
-    def damping(self) -> float:
-        """Added to the Fisher matrix's diagonal."""
-
-    @property
-    def fisher_stride(self) -> int:
-        """Of the observations, the Fisher matrix takes every so many-th."""
-
-    @property
-    def line_search_shrink(self) -> float:
-        """Factor on the step after each refused point."""
-
-    @property
-    def line_search_trials(self) -> int:
-        """Points at the most."""
 
 
 class Proposal(NamedTuple):
@@ -76,30 +48,6 @@ class _Shot(NamedTuple):
     """Of the loss; none if it is taken for zero."""
     estimate: Product | None
     """The same on fewer observations."""
-
-
-class Begun(NamedTuple):
-    """An update before its line search."""
-
-    step: Tensor
-    """To be added to what is learned. `[n]`"""
-    expected: Tensor
-    """The improvement that a linear model expects of it. `[]`"""
-    norm: Tensor
-    """Of the gradient. `[]`"""
-    measure: Callable[[Tensor], Sequence[float]]
-    """By how much a point improves the surrogate, and its KL divergence."""
-
-    def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
-        """What is learned after the line search, and how many points that refused."""
-        return line_search(
-            self.measure,
-            learned,
-            self.step,
-            options.kl_bound,
-            options.line_search_shrink,
-            options.line_search_trials,
-        )
 
 
 class MetaUpdate:
@@ -256,12 +204,6 @@ class MetaUpdate:
             return joined.mean(dim=0) + self._options.damping * vector
 
         return product
-
-
-def told(*numbers: Tensor) -> list[float]:
-    """Numbers of a device, read in one go."""
-    found: list[float] = torch.stack(numbers).tolist()
-    return found
 
 
 def _sizes(policy: GaussianPolicy) -> list[int]:

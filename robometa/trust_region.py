@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -96,3 +97,61 @@ def line_search(
         if improvement > 0 and divergence <= bound:
             return point, trial
     return start, trials
+
+
+class Options(Protocol):
+    """What a learner's options say about its updates."""
+
+    @property
+    def kl_bound(self) -> float:
+        """How far an update may move the adapted policies, nats."""
+
+    @property
+    def conjugate_gradient_steps(self) -> int:
+        """Products with the Fisher matrix."""
+
+    @property
+    def damping(self) -> float:
+        """Added to the Fisher matrix's diagonal."""
+
+    @property
+    def fisher_stride(self) -> int:
+        """Of the observations, the Fisher matrix takes every so many-th."""
+
+    @property
+    def line_search_shrink(self) -> float:
+        """Factor on the step after each refused point."""
+
+    @property
+    def line_search_trials(self) -> int:
+        """Points at the most."""
+
+
+class Begun(NamedTuple):
+    """An update before its line search."""
+
+    step: Tensor
+    """To be added to what is learned. `[n]`"""
+    expected: Tensor
+    """The improvement that a linear model expects of it. `[]`"""
+    norm: Tensor
+    """Of the gradient. `[]`"""
+    measure: Callable[[Tensor], Sequence[float]]
+    """By how much a point improves the surrogate, and its KL divergence."""
+
+    def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
+        """What is learned after the line search, and how many points that refused."""
+        return line_search(
+            self.measure,
+            learned,
+            self.step,
+            options.kl_bound,
+            options.line_search_shrink,
+            options.line_search_trials,
+        )
+
+
+def told(*numbers: Tensor) -> list[float]:
+    """Numbers of a device, read in one go."""
+    found: list[float] = torch.stack(numbers).tolist()
+    return found

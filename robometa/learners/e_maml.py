@@ -22,11 +22,11 @@ from robometa.inner_steps import (
     surrogate_change,
     trial_batches,
 )
-from robometa.meta_update import Begun, MetaUpdate, told
+from robometa.meta_update import MetaUpdate
 from robometa.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.parallel import for_each_task, of_each_task
-from robometa.trust_region import trust_region_step
+from robometa.trust_region import Begun, told, trust_region_step
 
 
 @dataclass(frozen=True)
