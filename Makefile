@@ -51,7 +51,7 @@ $(GPU)/stamp: pyproject.toml constraints-gpu.txt
 test-gpu: $(GPU)/stamp
 	@$(GPU)/bin/python -m pytest --numprocesses auto --dist worksteal tests/test_warp_choice.py tests/test_warp_engine.py tests/test_graphs.py tests/test_policy_graph.py tests/test_gpu_bench.py tests/test_device.py tests/test_engine.py tests/test_contract.py
 
-# On a machine with a GPU, under eight minutes: writes runs/gpu/gpu.json. WHAT=--rehearse tries it out on processors.
+# On a machine with a GPU, under eight minutes: writes runs/gpu/gpu.json. WHAT=--rehearse tries it out on processors, WHAT="--only race --add" races.
 bench-gpu: $(GPU)/stamp
 	@$(GPU)/bin/python -m bench.gpu runs/gpu $(WHAT)
 

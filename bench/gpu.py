@@ -1,10 +1,11 @@
 """Measures simulation and learning on a GPU: the engine on MuJoCo Warp, whole trials, updates, and time to a return.
 
 One command, no network: `python -m bench.gpu FOLDER` writes FOLDER/gpu.json, anew with every figure, so that whatever
-ends it leaves what was measured. A part that fails is written with its error, and the others go on; parts for which no
-time is left are written as left out, and one that is running when the time is over is cut off there, with what it had
-found. It needs no installed robometa: a checkout on PYTHONPATH and the packages that the engine and the learners load.
-With --rehearse it runs end to end on the processors, in sizes that measure nothing.
+ends it leaves what was measured. Each part runs in a process of its own for a time of its own: one that fails is
+written with its error, one that is ended with what it had found, and the others go on; parts for which no time is left
+are written as left out. What the processes print stands in FOLDER/gpu.log. It needs no installed robometa: a checkout
+on PYTHONPATH and the packages that the engine and the learners load. With --rehearse it runs end to end on the
+processors, in sizes that measure nothing.
 
 An engine's figure is control steps of all worlds per second, over many steps with actions drawn beforehand, with a wait
 for the device after every sixteen; compiling and capturing are told apart. The floor beside it is how fast the robot
@@ -15,200 +16,77 @@ evaluation of the dynamics, at the bandwidth that copying a large tensor reaches
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import os
-import platform
-import threading
+import signal
+import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
-import torch
+from bench.gpu_bench import FULL, RACES, SMALL, Bench, machine
+from bench.gpu_run import Asked, Measurement, Part
 
-from bench.gpu_parts import engine_part, pearl_part, race_part, trials_part
-from robometa.graphs import captures
-from robometa.parallel import processors
-
-TARGETS = {
-    "half-cheetah engine, env-steps/s": 1.5e6,
-    "ant engine, env-steps/s": 2e5,
-    "pearl gradient step, ms": 1.5,
-    "maml-trpo iteration of 160k steps, s": 0.4,
-    "rl2 to the return of the CPU's training, s": 300.0,
-}
-"""What a GPU of 2024 is to reach; bounds from below for speeds, from above for times."""
-RACES = (("half-cheetah-direction", "maml-trpo"), ("half-cheetah-velocity", "rl2"))
-"""Suite and learner of policies that were published with the log of their training on the CPU."""
-Row = dict[str, Any]
+SMOKE_SECONDS = 40.0
+"""Of a step of the smoke test."""
+REHEARSAL_SECONDS = 150.0
+"""Of a part in a rehearsal, which may have to compile kernels."""
+PARITY = ("half-cheetah-velocity", "ant-direction", "walker2d-params", "humanoid-direction-2d", "hopper-params")
+"""Suites whose engines are compared."""
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How much is measured."""
-
-    worlds: tuple[int, ...] = (1024, 4096, 8192, 16384)
-    """Worlds of the engine."""
-    cpu_worlds: int = 1024
-    seconds: float = 1.5
-    """Of a measurement of an engine."""
-    meta_batch: tuple[int, int, int] = (40, 20, 100)
-    """Tasks, worlds and control steps of MAML-TRPO: 160k steps an iteration, with both rollouts."""
-    horizon: int = 200
-    gradient_steps: int = 400
-    race_seconds: float = 330.0
-    """After which a race is given up."""
-    options: tuple[tuple[str, Any], ...] = ()
-    """Of every learner, on top of its own."""
-
-
-FULL = Scale()
-SMALL = Scale((4, 8), 8, 0.05, (2, 2, 5), 5, 2, 4.0, (("tasks", 2), ("worlds", 2)))
-
-
-class Bench:
-    """Runs parts one after the other while there is time, and writes what they find."""
-
-    def __init__(self, folder: Path, scale: Scale, device: str, minutes: float) -> None:
-        """Begins the clock."""
-        self.folder, self.scale, self.device = folder, scale, device
-        self._started, self._minutes = time.perf_counter(), minutes
-        self._writing = threading.RLock()
-        self.graphs = True
-        """Whether the part that is running captures what it does."""
-        self.policy_graphs: set[str] = set()
-        """Learners whose iterations have been seen to be faster with the policy in a graph."""
-        self.row: Row = {}
-        """What the part that is running has found so far."""
-        self.found: Row = {"machine": machine(device), "targets": TARGETS, "parts": {}}
-
-    def left(self) -> float:
-        """Seconds that are left."""
-        return 60 * self._minutes - (time.perf_counter() - self._started)
-
-    def run(self, name: str, part: Callable[[Bench], Row], needs: float) -> None:
-        """Runs a part if so many seconds are left, and writes everything found so far.
-
-        Args:
-            name: The part's.
-            part: Measures.
-            needs: Seconds that it nearly always takes, compiling included.
-        """
-        started = time.perf_counter()
-        with self._writing:
-            self.row = self.found["parts"][name] = {}
-        if self.left() < needs:
-            self.note(left_out=f"{self.left():.0f} s left of the {needs:.0f} s that it takes")
-        else:
-            self.note(running=True)
-            try:
-                self.note(**self.captured_or_not(part))
-            except Exception:
-                self.note(error=traceback.format_exc(limit=-8))
-        with self._writing:
-            self.row.pop("running", None)
-        self.note(part_seconds=round(time.perf_counter() - started, 1))
-        print(f"{name}: {json.dumps(self.row)}", flush=True)
-
-    def note(self, **found: Any) -> None:
-        """Adds to what the running part has found, and writes everything."""
-        with self._writing:
-            self.row |= found
-            self.write()
-
-    def write(self) -> None:
-        """Writes everything found so far, over what was written before."""
-        with self._writing:
-            self.found["seconds"] = round(60 * self._minutes - self.left(), 1)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            aside = self.folder / ".gpu.json"
-            aside.write_text(json.dumps(self.found, indent=2) + "\n", encoding="utf-8")
-            aside.replace(self.folder / "gpu.json")
-
-    def end_in_time(self) -> None:
-        """Lets the process end when the time is over, whatever it is waiting for then."""
-
-        def end() -> None:
-            self.found["cut_off"] = f"when {self._minutes:g} minutes were over"
-            try:
-                self.write()
-            finally:
-                print(self.found["cut_off"], flush=True)
-                os._exit(0)
-
-        timer = threading.Timer(max(self.left(), 0.0), end)
-        timer.daemon = True
-        timer.start()
-
-    def captured_or_not(self, part: Callable[[Bench], Row]) -> Row:
-        """What a part finds; if it fails as a capture does, what it finds without graphs."""
-        try:
-            return part(self)
-        except RuntimeError:
-            if not captures(torch.device(self.device)):
-                raise
-            self.uncaptured("without_graphs")
-            self.graphs = False
-        try:
-            return part(self)
-        finally:
-            self.graphs = True
-
-    def uncaptured(self, what: str) -> None:
-        """Notes why something could not be captured, while that is handled."""
-        with self._writing:
-            self.found.setdefault("measure again with --only what came after", []).append(what)
-        self.note(**{what: traceback.format_exc()})
-
-    def wait(self) -> None:
-        """Waits for the device."""
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
-
-    def options(self, learner: str, **wanted: Any) -> Row:
-        """Options of a learner: the ones wanted, and in a rehearsal small ones."""
-        return wanted | dict(self.scale.options) | ({"worlds": 1} if learner == "pearl" and self.scale.options else {})
-
-
-def machine(device: str) -> Row:
-    """What it ran on, and when."""
-    import mujoco
-    import mujoco_warp
-    import warp
-
-    return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "the processors",
-        "processors": processors(),
-        "platform": platform.platform(),
-        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "torch": torch.__version__,
-        "warp": warp.__version__,
-        "mujoco": mujoco.__version__,
-        "mujoco_warp": mujoco_warp.__version__,
-    }
-
-
-def parts(names: Sequence[str]) -> dict[str, tuple[Callable[[Bench], Row], float]]:
-    """What can be measured, in its order, and the seconds that each takes at least."""
-    known: dict[str, tuple[Callable[[Bench], Row], float]] = {
-        "engine half-cheetah": (partial(engine_part, robot="half-cheetah"), 60.0),
-        "trials maml-trpo": (partial(trials_part, name="maml-trpo", on="warp"), 15.0),
-        "trials rl2": (partial(trials_part, name="rl2", on="warp"), 15.0),
-        "pearl": (partial(pearl_part, on="warp"), 20.0),
-        "engine ant": (partial(engine_part, robot="ant"), 40.0),
-    }
-    for suite, learner in RACES:
-        race = partial(race_part, suite_name=suite, name=learner, on="warp")
-        known[f"race {learner} {suite}"] = (race, 30.0)
-    for robot in ("humanoid", "walker2d", "hopper"):
-        known[f"engine {robot}"] = (partial(engine_part, robot=robot), 40.0)
+def parts() -> dict[str, Part]:
+    """What can be measured, in its order."""
+    known = {"smoke init": Part("gpu_smoke.init_part", SMOKE_SECONDS)}
+    for suite in PARITY:
+        known[f"smoke parity {suite}"] = Part("gpu_smoke.parity_part", SMOKE_SECONDS, {"suite": suite})
+    for name, call in (
+        ("speed", "speed_part"),
+        ("pearl step", "pearl_smoke"),
+        ("rl2 update", "rl2_smoke"),
+        ("rl2 acting by a graph", "acting_smoke"),
+        ("maml-trpo update", "maml_smoke"),
+        ("training", "training_part"),
+    ):
+        known[f"smoke {name}"] = Part(f"gpu_smoke.{call}", SMOKE_SECONDS)
+    for robot, seconds in (("half-cheetah", 25.0), ("ant", 30.0)):
+        known[f"engine {robot}"] = Part("gpu_parts.engine_part", seconds, {"robot": robot})
+    for name, seconds in (("maml-trpo", 20.0), ("rl2", 22.0)):
+        known[f"trials {name}"] = Part("gpu_parts.trials_part", seconds, {"name": name, "on": "warp"})
+    known["pearl"] = Part("gpu_parts.pearl_part", 18.0, {"on": "warp"})
+    for robot, seconds in (("walker2d", 18.0), ("hopper", 18.0), ("humanoid", 24.0)):
+        known[f"engine {robot}"] = Part("gpu_parts.engine_part", seconds, {"robot": robot})
+    known["profile engine"] = Part("gpu_profile.engine_profile", 18.0)
+    for name in ("rl2", "maml-trpo"):
+        known[f"profile {name}"] = Part("gpu_profile.iteration_profile", 25.0, {"name": name})
+    for threads, seconds in ((16, 12.0), (8, 12.0), (4, 13.0), (2, 16.0), (1, 22.0)):
+        scaling = Part("gpu_scaling.scaling_part", seconds, {"threads": threads}, processors=threads)
+        known[f"cpu scaling {threads}"] = scaling
+    known["pearl on the CPU"] = Part("gpu_parts.pearl_part", 20.0, {"on": "cpu"})
     for name in ("maml-trpo", "rl2"):
-        known[f"trials {name} on the CPU"] = (partial(trials_part, name=name, on="cpu"), 20.0)
-    known["pearl on the CPU"] = (partial(pearl_part, on="cpu"), 20.0)
-    return {name: part for name, part in known.items() if not names or any(word in name for word in names)}
+        known[f"policy graph {name}"] = Part("gpu_parts.policy_graph_part", 25.0, {"name": name})
+    for suite, name in RACES:
+        race = Part("gpu_races.race_part", 600.0, {"suite_name": suite, "name": name, "on": "warp"}, needs=30.0)
+        known[f"race {name} {suite}"] = race
+    return known
+
+
+def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
+    """The parts whose names hold one of these words; all but the races if there are none.
+
+    A race takes minutes: only a word that says so asks for one, or a rehearsal, in which it takes seconds.
+    """
+    found = {}
+    for name, part in parts().items():
+        if name.startswith("race"):
+            asked = any(word in name and "race" in word for word in words) or (rehearse and not words)
+        else:
+            asked = not words or any(word in name for word in words)
+        if asked:
+            found[name] = part
+    return found
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -219,14 +97,80 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="parts whose names hold one of these")
     parser.add_argument("--minutes", type=float, default=8.0, help="after which it ends (default: 8)")
     parser.add_argument("--device", default="cuda", help="the GPU (default: cuda)")
+    parser.add_argument("--add", action="store_true", help="go on with what stands in gpu.json")
+    parser.add_argument("--part-seconds", type=float, metavar="S", help="for each part, instead of its own")
+    parser.add_argument("--policy-graph", action="store_true", help="the policy of a race in a graph")
+    for hidden in ("--part", "--until"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    for hidden in ("--without-graphs", "--without-conditional"):
+        parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
+    if asked.part:
+        _measure(asked, parser)
+    else:
+        _measure_all(asked)
+
+
+def _measure(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Measures one part in this process; a folder is the file that it writes."""
+    part, device = parts()[asked.part], "cpu" if asked.rehearse else asked.device
+    if part.processors and hasattr(os, "sched_setaffinity"):  # before anything counts them
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: part.processors])
+    import torch
+
     if not asked.rehearse and not torch.cuda.is_available():
         parser.error("there is no GPU here; --rehearse runs it on the processors")
-    scale, device = (SMALL, "cpu") if asked.rehearse else (FULL, asked.device)
-    bench = Bench(asked.folder, scale, device, asked.minutes)
+    bench = Bench(
+        asked.folder,
+        SMALL if asked.rehearse else FULL,
+        device,
+        float(asked.until),
+        graphs=not asked.without_graphs,
+        conditional=not asked.without_conditional,
+        policy_graph=asked.policy_graph,
+    )
     bench.end_in_time()
-    for name, (part, needs) in parts(asked.only).items():
-        bench.run(name, part, 0.0 if asked.rehearse else needs)
+    bench.note(machine=machine(device))
+    started = time.perf_counter()
+    bench.run(partial(loaded(part.call), **part.options))
+    bench.note(measured_seconds=round(time.perf_counter() - started, 1))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # what was found is written: nothing is worth waiting for
+
+
+def loaded(call: str) -> Callable[..., dict[str, object]]:
+    """The function of this name in one of these modules."""
+    module, _, name = call.partition(".")
+    function: Callable[..., dict[str, object]] = getattr(importlib.import_module(f"bench.{module}"), name)
+    return function
+
+
+def _measure_all(asked: argparse.Namespace) -> None:
+    """Runs the parts that are asked for, as long as there is time."""
+    common = ["--device", asked.device]
+    common += [flag for flag, on in (("--rehearse", asked.rehearse), ("--policy-graph", asked.policy_graph)) if on]
+
+    def command(one: Asked) -> list[str]:
+        words = [str(one.file), "--part", one.name, "--until", str(one.until), *common, *one.flags]
+        return [sys.executable, "-m", "bench.gpu", *words]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(f"ended by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGTERM, end)
+    measurement = Measurement(asked.folder.resolve(), asked.minutes, command, add=asked.add)
+    named = chosen(asked.only, asked.rehearse)
+    races = [name for name in named if name.startswith("race")]
+    try:
+        for name, part in named.items():
+            seconds = asked.part_seconds or (REHEARSAL_SECONDS if asked.rehearse else None)
+            if name in races and seconds is None:
+                seconds = measurement.left() / (len(races) - races.index(name))
+            measurement.run(name, part, seconds)
+    except BaseException as why:
+        measurement.end(f"ended by {type(why).__name__}: {why}")
+        raise
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Processors: how engines and iterations gain from more of them, on the machine that has the GPU."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import torch
+
+from bench.gpu_bench import Bench, Row
+from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
+from bench.gpu_races import published
+from bench.size import with_horizon
+from robometa import checkpoint, suites
+from robometa.parallel import processors
+from robometa.trial import torch_on
+
+
+def scaling_part(bench: Bench, threads: int) -> Row:
+    """The CPU engine's steps per second, and seconds of iterations, on as many processors as this process has."""
+    if processors() < threads:
+        return {"left_out": f"this machine has {processors()} processors"}
+    torch.set_num_threads(threads)
+    bench.note(threads=threads)
+    engines: Row = {}
+    for robot in ("half-cheetah", "ant"):
+        suite = with_horizon(suites.load(SUITES[robot]), bench.scale.horizon)
+        engines[robot] = cpu_speed(bench, suite)
+        bench.note(engines=engines)
+    took: Row = {}
+    for name in ("rl2", "maml-trpo as published", "maml-trpo"):
+        took[name] = _iteration(bench, name, threads)
+        bench.note(iterations=took)
+    return {}
+
+
+def _iteration(bench: Bench, name: str, threads: int) -> Row:
+    """The second of two iterations where they are short, else the first: nothing is compiled for it."""
+    if name.endswith("as published"):
+        learner, suite_name = "maml-trpo", "half-cheetah-direction"
+        suite = suites.load(suite_name)
+        suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
+        trained = checkpoint.build(learner, bench.options(learner, **published(suite_name, learner).options), suite, 0)
+    else:
+        trained, suite = learner_of(bench, name, "cpu")
+    with torch_on(threads), closing(engine_on(bench, trained, suite, "cpu")) as engine:
+        row = iteration(bench, engine, trained, 0)
+        if 2 * row["iteration_seconds"] < bench.left() - 2 and row["iteration_seconds"] < 2:
+            row = iteration(bench, engine, trained, 1)
+    return {"tasks": trained.config.tasks, "worlds": trained.config.worlds, "horizon": suite.horizon} | row
