@@ -33,6 +33,8 @@ SMOKE_SECONDS = 40.0
 """Of a step of the smoke test."""
 REHEARSAL_SECONDS = 150.0
 """Of a part in a rehearsal, which may have to compile kernels."""
+FAILED = {"error", "ended_with", "cut_off", "with_graphs", "profiler_error"}
+"""What is told of a part that did not run through."""
 PARITY = ("half-cheetah-velocity", "ant-direction", "walker2d-params", "humanoid-direction-2d", "hopper-params")
 """Suites whose engines are compared."""
 
@@ -120,6 +122,9 @@ def _measure(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None
 
     if not asked.rehearse and not torch.cuda.is_available():
         parser.error("there is no GPU here; --rehearse runs it on the processors")
+    from robometa import graphs
+
+    graphs.CAPTURE = not asked.without_graphs
     bench = Bench(
         asked.folder,
         SMALL if asked.rehearse else FULL,
@@ -162,15 +167,19 @@ def _measure_all(asked: argparse.Namespace) -> None:
     measurement = Measurement(asked.folder.resolve(), asked.minutes, command, add=asked.add)
     named = chosen(asked.only, asked.rehearse)
     races = [name for name in named if name.startswith("race")]
+    failed = []
     try:
         for name, part in named.items():
             seconds = asked.part_seconds or (REHEARSAL_SECONDS if asked.rehearse else None)
             if name in races and seconds is None:
                 seconds = measurement.left() / (len(races) - races.index(name))
-            measurement.run(name, part, seconds)
+            row = measurement.run(name, part, seconds)
+            failed += [name] if FAILED & row.keys() else []
     except BaseException as why:
         measurement.end(f"ended by {type(why).__name__}: {why}")
         raise
+    if failed and asked.rehearse:
+        raise SystemExit(f"did not run through: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

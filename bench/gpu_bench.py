@@ -160,11 +160,11 @@ def machine(device: str) -> Row:
         "processors": processors(),
         "platform": platform.platform(),
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "versions": {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},
+        "versions": {name: version_of(name) for name in PACKAGES} | {"torch": torch.__version__},
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     """A package's version, None where it is not installed."""
     try:
         return version(package)

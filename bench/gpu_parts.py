@@ -166,6 +166,8 @@ def policy_graph_part(bench: Bench, name: str) -> Row:
 
     An update counts too: capturing gives back the memory it had.
     """
+    if not bench.graphs:
+        return {}
     learner, suite = learner_of(bench, name, "warp")
     took: dict[bool, list[float]] = {False: [], True: []}
     with closing(engine_on(bench, learner, suite, "warp")) as engine:

@@ -68,9 +68,13 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+CAPTURE = True
+"""Capture work on a GPU at all; a measurement turns it off to see what it gains, or where capturing fails."""
+
+
 def captures(device: torch.device) -> bool:
-    """Whether work on a device can be captured in a graph."""
-    return device.type == "cuda"
+    """Work on this device is captured in graphs."""
+    return CAPTURE and device.type == "cuda"
 
 
 def uploaded(numbers: Tensor, device: torch.device) -> Tensor:
