@@ -36,7 +36,12 @@ def learned(name, broken=False):
     options = learners.find(name).overrides | SMALL_OPTIONS[name] | ({"shots": 2} if name == "maml-trpo" else {})
     learner = kind(kind.configuration(**options), Spaces(5, 2), 0)
     noise = Noise(0, ("at once",), TASKS, WORLDS)
-    rollouts = tuple(fake_rollout(TASKS, WORLDS, HORIZON, 5, 2, seed) for seed in range(learner.config.shots + 1))
+    # Double precision: on so few steps the Fisher matrix is nearly singular, which magnifies rounding a thousandfold.
+    seeds = range(learner.config.shots + 1)
+    rollouts = tuple(fake_rollout(TASKS, WORLDS, HORIZON, 5, 2, seed, torch.float64) for seed in seeds)
+    for vector in ("parameters", "rate"):
+        if isinstance(getattr(learner, vector, None), torch.Tensor):
+            setattr(learner, vector, getattr(learner, vector).double())
     if broken:  # one task then has fewer steps than the others
         rollouts[0].diverged[1, 2, 3] = rollouts[0].terminated[1, 2, 3] = True
     adapted = learner.adapt(learner.begin(TASKS, WORLDS, noise), rollouts[0], noise)
