@@ -122,9 +122,9 @@ def _measure(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None
 
     if not asked.rehearse and not torch.cuda.is_available():
         parser.error("there is no GPU here; --rehearse runs it on the processors")
-    from robometa import graphs
+    from robometa.compute import cuda_graphs
 
-    graphs.CAPTURE = not asked.without_graphs
+    cuda_graphs.CAPTURE = not asked.without_graphs
     bench = Bench(
         asked.folder,
         SMALL if asked.rehearse else FULL,

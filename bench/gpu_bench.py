@@ -153,7 +153,7 @@ def machine(device: str) -> Row:
     """What it runs on, and when."""
     import torch
 
-    from robometa.parallel import processors
+    from robometa.compute.parallel import processors
 
     return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "the processors",

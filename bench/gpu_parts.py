@@ -12,14 +12,15 @@ import torch
 
 from bench.gpu_bench import Bench, Row
 from bench.size import with_horizon
-from robometa import checkpoint, learners, suites
-from robometa.graphs import captures
-from robometa.loop import task_batch
+from robometa import registry, suites
+from robometa.compute.cuda_graphs import captures
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
-from robometa.sim.protocol import Engine
-from robometa.suites import Suite
-from robometa.trial import run_trial
+from robometa.sim.engine import Engine
+from robometa.sim.locomotion.engine import CpuEngine
+from robometa.suites.suite import Suite
+from robometa.training.loop import task_batch
+from robometa.trials import make
+from robometa.trials.trial import run_trial
 
 SUITES = {
     "half-cheetah": "half-cheetah-velocity",
@@ -70,7 +71,7 @@ def cpu_speed(bench: Bench, suite: Suite) -> Row:
 
 def warp_speed(bench: Bench, suite: Suite, worlds: int, copied: float) -> Row:
     """MuJoCo Warp's at a number of worlds, on a device that copies so many bytes a second."""
-    from robometa.sim.warp_engine import WarpEngine
+    from robometa.sim.warp.engine import WarpEngine
 
     started = time.perf_counter()
     engine = bench.tuned(WarpEngine(suite, 1, worlds, device=bench.device))
@@ -147,7 +148,7 @@ def learner_of(bench: Bench, name: str, on: str, **wanted: Any) -> tuple[Any, Su
     suite = with_horizon(suites.load("half-cheetah-velocity"), horizon if name == "maml-trpo" else bench.scale.horizon)
     sizes: Row = {"tasks": tasks, "worlds": worlds} if name == "maml-trpo" else {}
     options = bench.options(name, **sizes | wanted)
-    return checkpoint.build(name, options, suite, 0, bench.device if on == "warp" else "cpu"), suite
+    return make.build(name, options, suite, 0, bench.device if on == "warp" else "cpu"), suite
 
 
 def trials_part(bench: Bench, name: str, on: str) -> Row:
@@ -183,7 +184,7 @@ def policy_graph_part(bench: Bench, name: str) -> Row:
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
     """An engine for a learner's batches, its steps captured in graphs unless the part is to do without."""
-    engine = checkpoint.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, engine=on)
+    engine = make.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, engine=on)
     return bench.tuned(engine) if on == "warp" else engine
 
 
@@ -212,10 +213,10 @@ def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_gr
 def pearl_part(bench: Bench, on: str) -> Row:
     """Milliseconds of a gradient step at the paper's sizes, on a replay that holds one trial."""
     suite = with_horizon(suites.load("half-cheetah-velocity"), bench.scale.horizon)
-    paper = learners.find("pearl").presets()["paper"]
+    paper = registry.find("pearl").presets()["paper"]
     steps = bench.scale.gradient_steps if on == "warp" else max(1, bench.scale.gradient_steps // 10)
     config = vars(paper) | bench.options("pearl", gradient_steps=steps)
-    learner = checkpoint.build("pearl", config, suite, 0, bench.device if on == "warp" else "cpu")
+    learner = make.build("pearl", config, suite, 0, bench.device if on == "warp" else "cpu")
     tasks, worlds = learner.config.tasks, learner.config.worlds
     with closing(engine_on(bench, learner, suite, on)) as engine:
         indices = task_batch(len(suite.train), tasks, 0, 0)

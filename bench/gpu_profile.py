@@ -16,9 +16,9 @@ from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, engine_on, iteration, learner_of
 from bench.size import with_horizon
 from robometa import suites
-from robometa.loop import task_batch
 from robometa.noise import Noise
-from robometa.trial import run_trial
+from robometa.training.loop import task_batch
+from robometa.trials.trial import run_trial
 
 STEPS = 3
 """Control steps that are looked at."""
@@ -59,7 +59,7 @@ def iteration_profile(bench: Bench, name: str) -> Row:
 
 def engine_profile(bench: Bench) -> Row:
     """Some control steps of many half-cheetahs: kernels a step, the share of time that the device is busy."""
-    from robometa.sim.warp_engine import WarpEngine
+    from robometa.sim.warp.engine import WarpEngine
 
     suite, worlds = with_horizon(suites.load(SUITES["half-cheetah"]), bench.scale.horizon), bench.scale.worlds[0]
     engine = bench.tuned(WarpEngine(suite, 1, worlds, device=bench.device))

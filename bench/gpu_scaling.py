@@ -10,9 +10,10 @@ from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
 from bench.gpu_races import published
 from bench.size import with_horizon
-from robometa import checkpoint, suites
-from robometa.parallel import processors
-from robometa.trial import torch_on
+from robometa import suites
+from robometa.compute.parallel import processors
+from robometa.trials import make
+from robometa.trials.trial import torch_on
 
 
 def scaling_part(bench: Bench, threads: int) -> Row:
@@ -39,7 +40,7 @@ def _iteration(bench: Bench, name: str, threads: int) -> Row:
         learner, suite_name = "maml-trpo", "half-cheetah-direction"
         suite = suites.load(suite_name)
         suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
-        trained = checkpoint.build(learner, bench.options(learner, **published(suite_name, learner).options), suite, 0)
+        trained = make.build(learner, bench.options(learner, **published(suite_name, learner).options), suite, 0)
     else:
         trained, suite = learner_of(bench, name, "cpu")
     with torch_on(threads), closing(engine_on(bench, trained, suite, "cpu")) as engine:

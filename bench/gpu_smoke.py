@@ -20,14 +20,15 @@ from torch import Tensor
 from bench.gpu_bench import Bench, Row, version_of
 from bench.gpu_parts import SUITES, engine_on
 from bench.size import with_horizon
-from robometa import checkpoint, suites
+from robometa import suites
+from robometa.compute.cuda_graphs import captures
 from robometa.data import Trial
-from robometa.graphs import captures
-from robometa.loop import task_batch
 from robometa.noise import Noise
-from robometa.run_folder import METRICS, RunFolder
-from robometa.sim.engine import CpuEngine
-from robometa.trial import run_trial
+from robometa.sim.locomotion.engine import CpuEngine
+from robometa.training.loop import task_batch
+from robometa.training.run_folder import METRICS, RunFolder
+from robometa.trials import make
+from robometa.trials.trial import run_trial
 
 FREE_STEPS, ON_THE_GROUND = 5, 12
 """Control steps from the beginning that are compared; and after how many a single one is, from the same state."""
@@ -66,7 +67,7 @@ def parity_part(bench: Bench, suite: str) -> Row:
 
     Asked to do without graphs, it has them without conditional nodes: whether that works where the usual way does not.
     """
-    from robometa.sim.warp_engine import WarpEngine
+    from robometa.sim.warp.engine import WarpEngine
 
     fallback = not bench.graphs
     bench.graphs, bench.conditional = True, bench.conditional and not fallback
@@ -125,7 +126,7 @@ def _apart(one: Tensor, other: Tensor) -> Row:
 
 def speed_part(bench: Bench) -> Row:
     """Some hundred steps of thousands of half-cheetahs."""
-    from robometa.sim.warp_engine import WarpEngine
+    from robometa.sim.warp.engine import WarpEngine
 
     worlds = bench.scale.worlds[0]
     suite = with_horizon(suites.load(SUITES["half-cheetah"]), bench.scale.horizon)
@@ -150,7 +151,7 @@ def _trial(bench: Bench, name: str, policy_graph: bool = False, **wanted: Any) -
     options = bench.options(name, **wanted)
 
     def build(device: str) -> Any:
-        return checkpoint.build(name, options, suite, 0, device)
+        return make.build(name, options, suite, 0, device)
 
     learner = build(bench.device)
     with closing(engine_on(bench, learner, suite, "warp")) as engine:

@@ -20,11 +20,11 @@ from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
 from robometa.learners.rl2 import Config as Rl2Config
 from robometa.learners.rl2 import Rl2
-from robometa.loop import task_batch
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
-from robometa.suites import Suite
-from robometa.trial import run_trial
+from robometa.sim.locomotion.engine import CpuEngine
+from robometa.suites.suite import Suite
+from robometa.training.loop import task_batch
+from robometa.trials.trial import run_trial
 
 
 @contextmanager

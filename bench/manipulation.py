@@ -14,8 +14,8 @@ from bench.measure import Comparison, Contest, Figure, ratio
 from bench.rivals import Actions, measured
 from bench.size import Size
 from robometa import suites
+from robometa.compute.parallel import processors
 from robometa.noise import Noise
-from robometa.parallel import processors
 
 ENGINE, SINGLE, VECTOR, POOL = "engine", "upstream, one environment", "upstream, asynchronous vector", "EnvPool"
 FIRST, MEMORY = "first step of ml10", "memory of 500 worlds of ml45"
@@ -27,7 +27,7 @@ started = time.perf_counter()
 import torch
 from robometa import suites
 from robometa.noise import Noise
-from robometa.sim.manipulation.engine import ManipulationEngine
+from robometa.sim.metaworld.engine import ManipulationEngine
 suite = suites.load("{suite}")
 every = len(suite.train) // {tasks}
 engine = ManipulationEngine(suite, {tasks}, {worlds})
@@ -101,7 +101,7 @@ def fresh(suite: str, tasks: int, worlds: int, steps: int) -> tuple[float, float
 @contextmanager
 def engine(name: str, tasks: int, worlds: int) -> Iterator[Callable[[], int]]:
     """Our engine, each task another one, under uniform actions."""
-    from robometa.sim.manipulation.engine import ManipulationEngine
+    from robometa.sim.metaworld.engine import ManipulationEngine
 
     suite = suites.load(name)
     with closing(ManipulationEngine(suite, tasks, worlds)) as stepper:

@@ -20,11 +20,11 @@ from bench.size import Size
 from robometa import suites
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.noise import Noise
-from robometa.sim.engine import CpuEngine
-from robometa.sim.robots import ROBOTS
-from robometa.sim.variations import VARIATIONS
-from robometa.suites import Suite, Task
-from robometa.trial import collect, torch_on
+from robometa.sim.locomotion.engine import CpuEngine
+from robometa.suites.robots import ROBOTS
+from robometa.suites.suite import Suite, Task
+from robometa.suites.variations import VARIATIONS
+from robometa.trials.trial import collect, torch_on
 
 SUITES = {
     "half-cheetah": "half-cheetah-params",

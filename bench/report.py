@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.measure import Comparison, Figure, Result
-from robometa.parallel import processors
+from robometa.compute.parallel import processors
 
 PACKAGES = ("robometa", "mujoco", "torch", "numpy", "gymnasium", "metaworld", "stable-baselines3", "envpool")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from robometa.suites import Suite
+from robometa.suites.suite import Suite
 
 
 @dataclass(frozen=True)

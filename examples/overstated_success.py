@@ -20,10 +20,10 @@ from metaworld import make_ml_envs_test
 from metaworld.evaluation import metalearning_evaluation
 
 from robometa import suites
-from robometa.evaluation import measure
-from robometa.metaworld_adapter import MetaWorldAdapter
-from robometa.scripted import Scripted
-from robometa.suites import Suite, Task
+from robometa.evaluation.evaluate import measure
+from robometa.evaluation.metaworld_adapter import MetaWorldAdapter
+from robometa.evaluation.scripted_experts import Scripted
+from robometa.suites.suite import Suite, Task
 
 Choice = Callable[[Task], bool]
 

@@ -8,35 +8,35 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from robometa.sim.registration import register_once_loaded
+from robometa.sim.gym.registration import register_once_loaded
 
 if TYPE_CHECKING:
+    from robometa.conformance.check_learner import check_learner
     from robometa.errors import UserError
-    from robometa.evaluation import evaluate
-    from robometa.from_scratch import evaluate_from_scratch
-    from robometa.learner_check import check_learner
-    from robometa.merging import merge
-    from robometa.recording import record
-    from robometa.report import Report
-    from robometa.suites import Suite, Task
+    from robometa.evaluation.evaluate import evaluate
+    from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
+    from robometa.policies.merge import merge
+    from robometa.reports.report import Report
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
-    from robometa.training import resume, train
+    from robometa.suites.suite import Suite, Task
+    from robometa.training.train import resume, train
+    from robometa.video.record import record
 
 PLACES = {
     "UserError": ("robometa.errors", "UserError"),
-    "Report": ("robometa.report", "Report"),
-    "evaluate": ("robometa.evaluation", "evaluate"),
-    "evaluate_from_scratch": ("robometa.from_scratch", "evaluate_from_scratch"),
-    "check_learner": ("robometa.learner_check", "check_learner"),
-    "merge": ("robometa.merging", "merge"),
-    "record": ("robometa.recording", "record"),
-    "Suite": ("robometa.suites", "Suite"),
-    "Task": ("robometa.suites", "Task"),
+    "Report": ("robometa.reports.report", "Report"),
+    "evaluate": ("robometa.evaluation.evaluate", "evaluate"),
+    "evaluate_from_scratch": ("robometa.evaluation.stable_baselines3", "evaluate_from_scratch"),
+    "check_learner": ("robometa.conformance.check_learner", "check_learner"),
+    "merge": ("robometa.policies.merge", "merge"),
+    "record": ("robometa.video.record", "record"),
+    "Suite": ("robometa.suites.suite", "Suite"),
+    "Task": ("robometa.suites.suite", "Task"),
     "load_suite": ("robometa.suites", "load"),
     "suite_names": ("robometa.suites", "names"),
-    "resume": ("robometa.training", "resume"),
-    "train": ("robometa.training", "train"),
+    "resume": ("robometa.training.train", "resume"),
+    "train": ("robometa.training.train", "train"),
 }
 """Where each public name lives."""
 

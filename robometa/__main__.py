@@ -2,6 +2,6 @@
 
 import sys
 
-from robometa.cli import main
+from robometa.commands.main import main
 
 sys.exit(main())

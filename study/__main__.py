@@ -20,10 +20,10 @@ from typing import IO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from robometa.arguments import count
+from robometa.commands.arguments import count
+from robometa.compute.parallel import processors
 from robometa.errors import UserError
-from robometa.parallel import processors
-from robometa.run_folder import METRICS
+from robometa.training.run_folder import METRICS
 from study import plan
 
 

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from robometa import train
-from robometa.from_scratch import ALGORITHMS
-from robometa.run_folder import TIMINGS, RunFolder
+from robometa.evaluation.stable_baselines3 import ALGORITHMS
+from robometa.training.run_folder import TIMINGS, RunFolder
 from study import plan
 
 ITERATIONS = 4

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from robometa import evaluate, learners, resume, suites, train
-from robometa.checkpoint import build
+from robometa import evaluate, registry, resume, suites, train
 from robometa.errors import UserError
-from robometa.evaluation import measure, write_card
-from robometa.from_scratch import ALGORITHMS, evaluate_from_scratch
-from robometa.report import Report, Scores
-from robometa.run_folder import METRICS, TIMINGS, RunFolder, versions
+from robometa.evaluation.evaluate import measure, write_card
+from robometa.evaluation.stable_baselines3 import ALGORITHMS, evaluate_from_scratch
+from robometa.reports.report import Report
+from robometa.reports.scores import Scores
+from robometa.storage.versions import versions
+from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
+from robometa.trials.make import build
 from study import plan
 
 CODE = (":(top)robometa", ":(top)study", ":(top)tasks", ":(top,exclude)tasks/references.json")
@@ -51,7 +53,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
             policy = resume(cell.run)
         else:
             policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
-        pooled = learners.find(cell.learner).load().pools_worlds
+        pooled = registry.find(cell.learner).load().pools_worlds
         report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
         report.save(policy)
         write_card(policy, report)

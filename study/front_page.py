@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa import suites
-from robometa.run_folder import CONFIGURATION
+from robometa.training.run_folder import CONFIGURATION
 from study.rows import Row, gap_closed, on_all, on_how_many, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")

@@ -11,8 +11,8 @@ from typing import Any
 
 from robometa import suites
 from robometa.errors import UserError, unknown
-from robometa.from_scratch import ALGORITHMS
-from robometa.options import resolve_options
+from robometa.evaluation.stable_baselines3 import ALGORITHMS
+from robometa.registry.options import resolve_options
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")

@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from robometa import record, sealed
+from robometa import record
 from robometa.errors import UserError
-from robometa.run_folder import CONFIGURATION, METRICS, TIMINGS
+from robometa.storage import sealed_folder
+from robometa.training.run_folder import CONFIGURATION, METRICS, TIMINGS
 from study import plan
 
 POLICIES, VIDEOS = Path("policies"), Path("videos")
@@ -65,7 +66,7 @@ def publish(cell: plan.Cell, folder: Path) -> None:
     shutil.copytree(cell.run / "policy", aside)
     (aside / "training").mkdir()
     logs = (CONFIGURATION, METRICS, TIMINGS)
-    sealed.put(aside, {f"training/{name}": (cell.run / name).read_text(encoding="utf-8") for name in logs})
+    sealed_folder.put(aside, {f"training/{name}": (cell.run / name).read_text(encoding="utf-8") for name in logs})
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 

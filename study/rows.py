@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robometa import reference, suites
-from robometa.report import interquartile_mean
+from robometa import suites
+from robometa.reports import reference_returns
+from robometa.reports.statistics import interquartile_mean
 from study import plan
 
 Interval = tuple[float, float, float]
@@ -91,7 +92,7 @@ def on_how_many(row: Row, suite: str) -> str:
 
 def gap_closed(row: Row, suite: str) -> str:
     """How much of the gap it closes after the first shot and the last; nothing where there is none to compare with."""
-    known = reference.find(suites.load(suite).content_hash)
+    known = reference_returns.find(suites.load(suite).content_hash)
     if known is None or known.tasks != row.tasks or len(row.mean_action) < 2:
         return ""
     fractions = [known.gap_closed(row.mean_action[shot][0]) for shot in (1, -1)]

@@ -6,7 +6,8 @@ import json
 from collections import defaultdict
 from dataclasses import asdict
 
-from robometa import reference, suites
+from robometa import suites
+from robometa.reports import reference_returns
 from study import figure, front_page, plan
 from study.rows import Row, gap_closed, on_all, on_how_many, row_of, words
 
@@ -35,7 +36,10 @@ versions and date of every cell stand in its record; the machine did other work 
 def write(chosen: plan.Plan) -> None:
     """Writes table, figures, the front page's part, and the references that evaluations are measured against."""
     text = HEAD.format(
-        budget=chosen.core_minutes, half=chosen.core_minutes / 2, worlds=chosen.worlds, telling=reference.TELLING
+        budget=chosen.core_minutes,
+        half=chosen.core_minutes / 2,
+        worlds=chosen.worlds,
+        telling=reference_returns.TELLING,
     )
     tables = {}
     for suite in dict.fromkeys(cell.suite for cell in chosen.cells):
@@ -59,7 +63,7 @@ def refer(suite: str, rows: list[Row]) -> None:
     by_name = {row.learner: row for row in rows}
     if not set(by_name) >= REFERENCES:
         return
-    path = suites.folder() / reference.FILE
+    path = suites.folder() / reference_returns.FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     known[suite] = {
         "suite_hash": suites.load(suite).content_hash,
@@ -79,7 +83,7 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
     if rows:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
         measured = {row.learner for row in rows} >= REFERENCES
-        if measured and reference.find(suites.load(suite).content_hash) is None:
+        if measured and reference_returns.find(suites.load(suite).content_hash) is None:
             by_name = {row.learner: row.mean_action[0][0] for row in rows}
             how = "hardly better" if by_name["oracle"] > by_name["no-adaptation"] else "no better"
             text += f"\nHere the oracle is {how} than not adapting, on tasks that it has not trained on.\n"

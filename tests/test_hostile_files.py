@@ -27,9 +27,9 @@ MODULES = {
 NAMES = {"eval", "exec", "compile", "__import__", "execfile"}
 MAY = {
     ("__init__.py", "import_module"): "loads what the package's own table names, when it is asked for",
-    ("learners/own.py", "exec_module"): "runs the file of a learner of the user's own, which the user names",
-    ("sim/registration.py", "exec_module"): "wraps the import of Gymnasium, to register the suites after it",
-    ("learners/__init__.py", "import_module"): "loads the learners of this package by the names in its own table",
+    ("registry/user_file.py", "exec_module"): "runs the file of a learner of the user's own, which the user names",
+    ("sim/gym/registration.py", "exec_module"): "wraps the import of Gymnasium, to register the suites after it",
+    ("registry/entry.py", "import_module"): "loads the learners of this package by the names in its own table",
 }
 LOADERS = {"torch", "np", "numpy", "jit", "hub", "PPO", "SAC", "TD3", "A2C", "BaseAlgorithm", "yaml", "joblib", "dill"}
 """Whose `load` may execute what it reads."""

@@ -7,14 +7,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from robometa import checkpoint, learners, sealed, suites
-from robometa.distributions import KINDS
+from robometa import registry, suites
 from robometa.errors import UserError
-from robometa.options import resolve_options
-from robometa.robot_table import ROBOT_FIELDS
-from robometa.sim.objectives import OBJECTIVES
-from robometa.sim.robots import ROBOTS
-from robometa.sim.variations import VARIATIONS
+from robometa.policies import policy_folder
+from robometa.registry.options import resolve_options
+from robometa.storage import sealed_folder
+from robometa.suites import parse
+from robometa.suites.distributions import KINDS
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.robot_file import ROBOT_FIELDS
+from robometa.suites.robots import ROBOTS
+from robometa.suites.variations import VARIATIONS
+from robometa.trials import make
 
 PROPERTY = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -97,7 +101,7 @@ def load_suite(folder, content):
     """A suite from a file's content, read anew; None if it was refused in a typed error."""
     path = folder / "suite.toml"
     path.write_bytes(content)
-    suites._read.cache_clear()
+    parse._read.cache_clear()
     try:
         return suites.load(path)
     except UserError as error:
@@ -140,16 +144,16 @@ def test_the_generator_makes_suites_that_are_right_too(tmp_path):
 option_values = st.one_of(anything, st.lists(numbers, max_size=3), st.just(float("nan")))
 
 
-@pytest.mark.parametrize("name", list(learners.LEARNERS))
+@pytest.mark.parametrize("name", list(registry.LEARNERS))
 def test_any_options_make_a_learner_or_are_told(tmp_path, tiny_suite, name):
-    known = list(learners.find(name).load().configuration.__dataclass_fields__)
+    known = list(registry.find(name).load().configuration.__dataclass_fields__)
 
     @SLOW
     @given(options=st.dictionaries(st.one_of(st.sampled_from(known), texts), option_values, min_size=1, max_size=2))
     def made(options):
         try:
             resolved = resolve_options(tiny_suite, name, options)
-            kind = learners.find(name).load()
+            kind = registry.find(name).load()
             kind.configuration(**resolved)
         except UserError as error:
             check_message(str(error))
@@ -160,9 +164,9 @@ def test_any_options_make_a_learner_or_are_told(tmp_path, tiny_suite, name):
 @pytest.fixture
 def policy(tmp_path, tiny_suite):
     """A policy's folder, and what its manifest says."""
-    learner = checkpoint.build("maml-trpo", {"hidden": (8,), "tasks": 2, "worlds": 2}, tiny_suite, seed=0)
-    checkpoint.save_policy(tmp_path / "policy", learner, "maml-trpo", tiny_suite, {"seed": 0}, "a card")
-    return tmp_path / "policy", sealed.read_manifest(tmp_path / "policy")
+    learner = make.build("maml-trpo", {"hidden": (8,), "tasks": 2, "worlds": 2}, tiny_suite, seed=0)
+    policy_folder.save_policy(tmp_path / "policy", learner, "maml-trpo", tiny_suite, {"seed": 0}, "a card")
+    return tmp_path / "policy", sealed_folder.read_manifest(tmp_path / "policy")
 
 
 def replaced(manifest, place, value):
@@ -190,15 +194,15 @@ def test_any_manifest_is_a_policy_or_told_what_is_wrong(policy):
     @PROPERTY
     @given(place=st.sampled_from(known), value=st.one_of(anything, st.none()))
     def loaded(place, value):
-        sealed.write_manifest(folder, replaced(manifest, place, value))
+        sealed_folder.write_manifest(folder, replaced(manifest, place, value))
         try:
-            checkpoint.load_policy(folder)
+            policy_folder.load_policy(folder)
         except UserError as error:
             check_message(str(error))
 
     loaded()
-    sealed.write_manifest(folder, manifest)
-    assert checkpoint.load_policy(folder)[2]["learner"] == "maml-trpo"
+    sealed_folder.write_manifest(folder, manifest)
+    assert policy_folder.load_policy(folder)[2]["learner"] == "maml-trpo"
 
 
 def test_any_bytes_in_place_of_a_manifest_are_told(policy):
@@ -207,8 +211,8 @@ def test_any_bytes_in_place_of_a_manifest_are_told(policy):
     @PROPERTY
     @given(content=st.one_of(st.binary(max_size=100), anything.map(lambda value: json.dumps(value).encode())))
     def refused(content):
-        (folder / sealed.MANIFEST).write_bytes(content)
+        (folder / sealed_folder.MANIFEST).write_bytes(content)
         with pytest.raises(UserError):
-            checkpoint.load_policy(folder)
+            policy_folder.load_policy(folder)
 
     refused()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robometa import sealed
+from robometa.storage import sealed_folder
 from torture.corpus_suites import model_cases, suite_cases
 
 Commands = Callable[[Path], list[list[str]]]
@@ -107,7 +107,7 @@ def _pickles() -> Iterator[Case]:
         def put(files: Path, place: str, kind: str = kind) -> None:
             target = files / "run" / place
             target.write_bytes(_payloads(str(files.parent / "executed"))[kind])
-            if target.parent != files / "run" and target.name != sealed.MANIFEST:
+            if target.parent != files / "run" and target.name != sealed_folder.MANIFEST:
                 reseal(target.parent)
 
         def single(files: Path, name: str, kind: str = kind) -> None:
@@ -137,9 +137,9 @@ def _in_checkpoints(files: Path, put: Callable[[Path, str], None]) -> None:
 
 def reseal(folder: Path, **changes: Any) -> None:
     """Makes a folder's manifest fit its files again, as anybody can who knows how, and changes what it says."""
-    manifest = sealed.read_manifest(folder)
-    manifest["files"] = {name: sealed.sha256(folder / name) for name in manifest["files"]}
-    sealed.write_manifest(folder, manifest | changes)
+    manifest = sealed_folder.read_manifest(folder)
+    manifest["files"] = {name: sealed_folder.sha256(folder / name) for name in manifest["files"]}
+    sealed_folder.write_manifest(folder, manifest | changes)
 
 
 def _tables_of_tensors() -> Iterator[Case]:
@@ -176,7 +176,7 @@ def _tables_of_tensors() -> Iterator[Case]:
 
         def put(files: Path, content: bytes = content) -> None:
             policy = files / "run" / "policy"
-            (policy / sealed.TENSORS).write_bytes(content)
+            (policy / sealed_folder.TENSORS).write_bytes(content)
             reseal(policy)
 
         yield Case(f"tensors: {name}", put, of_policy)
@@ -186,12 +186,12 @@ def _manifests() -> Iterator[Case]:
     """Manifests that fit their digest, and ask for something that they should not get."""
     outside, evil = "/etc/passwd", "import os\nos.mkdir({!r})\nclass Evil: pass\n"
     changes: dict[str, dict[str, Any]] = {
-        "files outside": {"files": {"../../../../../../etc/passwd": "0" * 64, sealed.TENSORS: "0" * 64}},
-        "a file by its whole path": {"files": {outside: "0" * 64, sealed.TENSORS: "0" * 64}},
-        "a device as a file": {"files": {"/dev/zero": "0" * 64, sealed.TENSORS: "0" * 64}},
-        "a path in the middle": {"files": {"a/../../../manifest.json": "0" * 64, sealed.TENSORS: "0" * 64}},
+        "files outside": {"files": {"../../../../../../etc/passwd": "0" * 64, sealed_folder.TENSORS: "0" * 64}},
+        "a file by its whole path": {"files": {outside: "0" * 64, sealed_folder.TENSORS: "0" * 64}},
+        "a device as a file": {"files": {"/dev/zero": "0" * 64, sealed_folder.TENSORS: "0" * 64}},
+        "a path in the middle": {"files": {"a/../../../manifest.json": "0" * 64, sealed_folder.TENSORS: "0" * 64}},
         "files of no table": {"files": ["x"]},
-        "files with no hashes": {"files": {sealed.TENSORS: None}},
+        "files with no hashes": {"files": {sealed_folder.TENSORS: None}},
         "pieces of a huge tensor": {"pieces": {"w": {"dtype": "float32", "shape": [2**40], "files": ["0" * 64]}}},
         "a piece outside": {"pieces": {"w": {"dtype": "float32", "shape": [1], "files": ["../" * 8 + "etc/passwd"]}}},
         "a piece for ever": {"pieces": {"w": {"dtype": "float32", "shape": [1], "files": ["0" * 64] * 100_000}}},
@@ -227,9 +227,9 @@ def _manifests() -> Iterator[Case]:
         def put(files: Path, change: dict[str, Any] = change) -> None:
             policy = files / "run" / "policy"
             (policy / "evil.py").write_text(evil.format(str(files.parent / "executed")), encoding="utf-8")
-            manifest = sealed.read_manifest(policy)
+            manifest = sealed_folder.read_manifest(policy)
             config = {"config": manifest["config"] | change["config"]} if isinstance(change.get("config"), dict) else {}
-            sealed.write_manifest(policy, manifest | change | config)
+            sealed_folder.write_manifest(policy, manifest | change | config)
 
         yield Case(f"manifest: {name}", put, of_policy)
     texts = {
@@ -298,7 +298,7 @@ def _odd_files() -> Iterator[Case]:
 
     def sparse(path: Path) -> None:
         path.touch()
-        os.truncate(path, 1 << 31 if path.name == sealed.TENSORS else 1 << 36)  # the one is read and hashed
+        os.truncate(path, 1 << 31 if path.name == sealed_folder.TENSORS else 1 << 36)  # the one is read and hashed
 
     makers: dict[str, Callable[[Path], object]] = {
         "a pipe": os.mkfifo,

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from robometa import sealed, training
-from robometa.run_folder import RunFolder, Saved
+from robometa.storage import sealed_folder
+from robometa.training.run_folder import RunFolder, Saved
+from robometa.training.train import resume
 from torture import operations
 from torture.findings import Findings, Settings
 from torture.operations import CRASHED, Operations, watched
@@ -125,7 +126,7 @@ def _fault_of_checkpoints(stage: Path) -> str:
 
 def _fault_of_policy(stage: Path) -> str:
     """Where a folder is replaced there must be the old or the new one."""
-    tensors, _ = sealed.load(stage / "policy", "policy")
+    tensors, _ = sealed_folder.load(stage / "policy", "policy")
     return "" if any(torch.equal(tensors["weight"], one["weight"]) for one in (OLD, NEW)) else "neither old nor new"
 
 
@@ -140,7 +141,7 @@ def _guarded(fault: Callable[[Path], str]) -> Callable[[Path], str]:
 
 
 def _policy(stage: Path, tensors: dict[str, torch.Tensor]) -> None:
-    sealed.save(stage / "policy", tensors, {"kind": "policy"}, {"README.md": "a card"})
+    sealed_folder.save(stage / "policy", tensors, {"kind": "policy"}, {"README.md": "a card"})
 
 
 def _tables(stage: Path) -> None:
@@ -193,7 +194,7 @@ def _whole_run(folder: Path) -> Scene:
     expected = written(straight)
 
     def fault(stage: Path) -> str:
-        child = Child(lambda: training.resume(stage / "run", threads=1), stage / "resumed.log")
+        child = Child(lambda: resume(stage / "run", threads=1), stage / "resumed.log")
         if child.wait() != 0:
             return child.said()[-400:]
         return ", ".join(differences(expected, written(stage / "run")))
@@ -205,4 +206,4 @@ def _whole_run(folder: Path) -> Scene:
             shutil.rmtree(newest)
         shutil.rmtree(run / "policy")
 
-    return Scene("end of a training", prepare, lambda stage: training.resume(stage / "run", threads=1), _guarded(fault))
+    return Scene("end of a training", prepare, lambda stage: resume(stage / "run", threads=1), _guarded(fault))

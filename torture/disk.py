@@ -14,8 +14,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from robometa import cli, training
-from robometa.run_folder import RunFolder
+from robometa.commands import main
+from robometa.training.run_folder import RunFolder
+from robometa.training.train import resume
 from torture.findings import Findings, Settings
 from torture.operations import Operations, watched
 from torture.trainings import Child, differences, small, suite_file, train, written
@@ -95,7 +96,7 @@ class _Disk:
             return
         if code != 0:
             lost = RunFolder(run).checkpoints() and RunFolder(run).newest_checkpoint() is None
-            resumed = Child(lambda: training.resume(run, threads=1), begun.log.with_suffix(".resumed"))
+            resumed = Child(lambda: resume(run, threads=1), begun.log.with_suffix(".resumed"))
             if lost or resumed.wait() != 0:
                 self.found.fail(f"{what}: cannot be resumed with room again: {resumed.said()[-500:]}")
                 return
@@ -147,7 +148,7 @@ class _Disk:
         words += ["--torch-threads", "1", "--checkpoint-minutes", "0"]
         for name, value in small(LEARNER, ITERATIONS).items():
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
-        return cli.main(words)
+        return main.main(words)
 
 
 def _enlarge(disk: Path) -> None:

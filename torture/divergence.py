@@ -15,9 +15,9 @@ import torch
 
 from robometa import suites
 from robometa.noise import Noise
-from robometa.run_folder import METRICS, RunFolder
-from robometa.sim.engine import CpuEngine
-from robometa.suites import Suite
+from robometa.sim.locomotion.engine import CpuEngine
+from robometa.suites.suite import Suite
+from robometa.training.run_folder import METRICS, RunFolder
 from torture.findings import Findings, Settings
 from torture.trainings import TRAINED, Child, train
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from robometa import checkpoint, cli, sealed
+from robometa.commands import main
 from robometa.errors import UserError
-from robometa.run_folder import RunFolder, Saved
+from robometa.policies import policy_folder
+from robometa.storage import sealed_folder
+from robometa.training.run_folder import RunFolder, Saved
 from torture.findings import Findings, Settings
 from torture.trainings import Child, train
 
@@ -27,9 +29,9 @@ def run(settings: Settings) -> Findings:
     small, large = RunFolder(run).checkpoints()[-2:]
     policy = run / "policy"
     places: list[tuple[str, Path, Callable[[], object]]] = [
-        ("checkpoints", small, lambda: sealed.load(small, "checkpoint")),
-        ("checkpoints", large, lambda: sealed.load(large, "checkpoint")),
-        ("policies", policy, lambda: checkpoint.load_policy(policy)),
+        ("checkpoints", small, lambda: sealed_folder.load(small, "checkpoint")),
+        ("checkpoints", large, lambda: sealed_folder.load(large, "checkpoint")),
+        ("policies", policy, lambda: policy_folder.load_policy(policy)),
     ]
     for flip in range(FEW if settings.short else FLIPS):
         kind, folder, load = places[flip % len(places)]
@@ -51,7 +53,7 @@ def _make(run: Path) -> None:
     assert last is not None
     state = last.state | {"training/ring": torch.arange(700_000.0)}
     RunFolder(run).save_checkpoint(Saved(state, 4, 40, 0, 0))
-    assert cli.main(["evaluate", str(run / "policy"), "--worlds", "2", "--shots", "1", "--threads", "1"]) == 0
+    assert main.main(["evaluate", str(run / "policy"), "--worlds", "2", "--shots", "1", "--threads", "1"]) == 0
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from robometa import cli
+from robometa.commands import main
 from torture.corpus import Case, cases
 from torture.findings import Findings, Settings
 from torture.guard import watch
@@ -78,7 +78,7 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
 
 
 def _command(words: list[str], places: tuple[Path, ...], box: Path) -> Child:
-    return Child(lambda: watch(lambda: cli.main(words), places, box / "trace"), box / f"{words[0]}.log")
+    return Child(lambda: watch(lambda: main.main(words), places, box / "trace"), box / f"{words[0]}.log")
 
 
 def _listing(box: Path, places: tuple[Path, ...]) -> dict[str, tuple[int, int]]:

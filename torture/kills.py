@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from robometa import training
-from robometa.run_folder import CONFIGURATION
+from robometa.training.run_folder import CONFIGURATION
+from robometa.training.train import resume
 from torture.findings import Findings, Settings
 from torture.trainings import TRAINED, Child, differences, train, written
 
@@ -76,7 +76,7 @@ class _Victim:
         return Child(lambda: train(run, self.learner, ITERATIONS), run.with_suffix(".log"))
 
     def _resume(self, run: Path) -> Child:
-        return Child(lambda: training.resume(run, threads=1), run.with_suffix(".log"))
+        return Child(lambda: resume(run, threads=1), run.with_suffix(".log"))
 
     def _kill_anywhere(self, run: Path) -> None:
         """From the moment when the run's folder is there, at a uniform time."""

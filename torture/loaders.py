@@ -10,11 +10,16 @@ from typing import Any, Protocol
 
 import torch
 
-from robometa import checkpoint, divergence, sealed, suites, training
+from robometa import suites
 from robometa.errors import UserError
-from robometa.learners import own
-from robometa.lines import Lines
-from robometa.run_folder import RunFolder
+from robometa.policies import policy_folder
+from robometa.registry import user_file
+from robometa.storage import sealed_folder
+from robometa.storage.json_lines import Lines
+from robometa.suites import parse
+from robometa.training import divergence_dumps
+from robometa.training.run_folder import RunFolder
+from robometa.training.train import rebuilt
 from torture.trainings import SUITE
 
 MOST = 300
@@ -126,38 +131,40 @@ def change(table: Any, choices: Choices) -> None:
 def _suite(run: Path) -> Loader:
     path = run.parent / "fuzzed.toml"
     shipped = [file.read_bytes() for file in sorted(suites.folder().glob("*.toml"))[:6]]
-    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], suites._read.cache_clear)
+    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse._read.cache_clear)
 
 
 def _manifest(run: Path) -> Loader:
-    path = run / "policy" / sealed.MANIFEST
-    return _Bytes(path, lambda: sealed.load(path.parent, "policy"), [path.read_bytes()])
+    path = run / "policy" / sealed_folder.MANIFEST
+    return _Bytes(path, lambda: sealed_folder.load(path.parent, "policy"), [path.read_bytes()])
 
 
 def _policy(run: Path) -> Loader:
     policy = run / "policy"
-    manifest = sealed.read_manifest(policy)
-    return _Table(manifest, lambda table: sealed.write_manifest(policy, table), lambda: checkpoint.load_policy(policy))
+    manifest = sealed_folder.read_manifest(policy)
+    return _Table(
+        manifest, lambda table: sealed_folder.write_manifest(policy, table), lambda: policy_folder.load_policy(policy)
+    )
 
 
 def _tensors(run: Path) -> Loader:
     policy = run / "policy"
-    path, manifest = policy / sealed.TENSORS, sealed.read_manifest(policy)
+    path, manifest = policy / sealed_folder.TENSORS, sealed_folder.read_manifest(policy)
 
     def seal() -> None:
-        digests = manifest["files"] | {sealed.TENSORS: sealed.sha256(path)}
-        sealed.write_manifest(policy, manifest | {"files": digests})
+        digests = manifest["files"] | {sealed_folder.TENSORS: sealed_folder.sha256(path)}
+        sealed_folder.write_manifest(policy, manifest | {"files": digests})
 
-    return _Bytes(path, lambda: checkpoint.load_policy(policy), [path.read_bytes()], seal)
+    return _Bytes(path, lambda: policy_folder.load_policy(policy), [path.read_bytes()], seal)
 
 
 def _pieces(run: Path) -> Loader:
     folder = run.parent / "pieces"
-    sealed.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, pieces=True)
+    sealed_folder.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, pieces=True)
     return _Table(
-        sealed.read_manifest(folder),
-        lambda table: sealed.write_manifest(folder, table),
-        lambda: sealed.load(folder, "checkpoint"),
+        sealed_folder.read_manifest(folder),
+        lambda table: sealed_folder.write_manifest(folder, table),
+        lambda: sealed_folder.load(folder, "checkpoint"),
     )
 
 
@@ -170,7 +177,7 @@ def _run(run: Path) -> Loader:
     folder = RunFolder(run)
 
     def load() -> None:
-        training.rebuilt(folder, folder.configuration(), threads=1).engine.close()
+        rebuilt(folder, folder.configuration(), threads=1).engine.close()
 
     return _Table(folder.configuration(), folder.configure, load)
 
@@ -184,18 +191,18 @@ def _dump(run: Path) -> Loader:
     folder, (suite, task) = run.parent / "dump", (suites.load("point-robot"), 0)
     described = {"suite": "point-robot", "suite_hash": suite.content_hash, "task": task, "world": 0, "step": 1}
     tensors = {"physics": torch.zeros(9, dtype=torch.float64), "sensors": torch.zeros(0), "action": torch.zeros(2)}
-    sealed.save(folder, tensors, {"kind": divergence.KIND, **described, "iteration": 0, "mujoco": "0"})
+    sealed_folder.save(folder, tensors, {"kind": divergence_dumps.KIND, **described, "iteration": 0, "mujoco": "0"})
     return _Table(
-        sealed.read_manifest(folder),
-        lambda table: sealed.write_manifest(folder, table),
-        lambda: divergence.replay(folder),
+        sealed_folder.read_manifest(folder),
+        lambda table: sealed_folder.write_manifest(folder, table),
+        lambda: divergence_dumps.replay(folder),
     )
 
 
 def _own_learner(run: Path) -> Loader:
     path = run.parent / "fuzzed.py"
     program = b'"""A learner."""\nclass Mine:\n    """Mine."""\n    def act(self, x): return x if x else [0]\n'
-    return _Bytes(path, lambda: own.read(f"{path}:Mine"), [program])
+    return _Bytes(path, lambda: user_file.read(f"{path}:Mine"), [program])
 
 
 LOADERS: dict[str, Callable[[Path], Loader]] = {

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from robometa import cli
-from robometa.recording import record
+from robometa.commands import main
+from robometa.video.record import record
 from torture.findings import Findings, Settings
 from torture.trainings import Child, train
 
@@ -57,7 +57,7 @@ def _go_round(settings: Settings, told: Path, minutes: float) -> None:
         learner = LEARNERS[0] if settings.short else LEARNERS[index % len(LEARNERS)]
         folder = settings.folder / "run"
         policy = train(folder, learner, 2)
-        cli.main(["evaluate", str(policy), "--worlds", "2", "--shots", "1", "--threads", "2"])
+        main.main(["evaluate", str(policy), "--worlds", "2", "--shots", "1", "--threads", "2"])
         if not settings.short:
             record(policy, shots=1, width=480, height=240, gif=False, out="film.mp4")
         shutil.rmtree(folder)

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
-from robometa import learners, training
-from robometa.run_folder import METRICS, RunFolder
+from robometa import registry
+from robometa.training import train as training
+from robometa.training.run_folder import METRICS, RunFolder
 
-TRAINED = tuple(name for name in learners.LEARNERS if name != "random")
+TRAINED = tuple(name for name in registry.LEARNERS if name != "random")
 """Every learner that learns something."""
 
 SUITE = """\
@@ -68,7 +69,7 @@ SMALL: dict[str, Any] = {
 
 def small(learner: str, iterations: int) -> dict[str, Any]:
     """Options with which a learner trains in about a second."""
-    known = {field.name for field in fields(learners.find(learner).load().configuration)}
+    known = {field.name for field in fields(registry.find(learner).load().configuration)}
     options = {name: value for name, value in SMALL.items() if name in known}
     options |= {"decay_end": iterations} if "decay_end" in known else {}
     return options | {"iterations": iterations}
@@ -121,13 +122,13 @@ def differences(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
 
 def warm() -> None:
     """Loads everything that a training needs, so that a process forked from this one need not. No thread is started."""
-    import robometa.cli
-    import robometa.evaluation
-    import robometa.from_scratch
-    import robometa.merging
-    import robometa.recording  # noqa: F401
+    import robometa.commands.main
+    import robometa.evaluation.evaluate
+    import robometa.evaluation.stable_baselines3
+    import robometa.policies.merge
+    import robometa.video.record  # noqa: F401
 
-    for entry in learners.LEARNERS.values():
+    for entry in registry.LEARNERS.values():
         entry.load()
 
 

@@ -10,23 +10,15 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.inner_steps import (
-    InnerStep,
-    TaskBatches,
-    fisher_product,
-    likelihood_ratio,
-    outer_gradient,
-    rollout_batches,
-    surrogate_change,
-    trial_batches,
-)
-from robometa.meta_update import MetaUpdate
-from robometa.networks import GaussianPolicy
+from robometa.nn.networks import GaussianPolicy
 from robometa.noise import Noise
-from robometa.parallel import for_each_task, of_each_task
-from robometa.trust_region import Begun, told, trust_region_step
+from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
+from robometa.rl.meta_update import MetaUpdate
+from robometa.rl.policy_gradient import InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
+from robometa.rl.trust_region import Begun, told, trust_region_step
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robometa import ppo
+from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.feedforward import Network, experience
-from robometa.inner_steps import Batch, rollout_batches
-from robometa.learners.state import Parts, load_state, state_of
+from robometa.nn.actor_critic import Network
+from robometa.nn.normaliser import Normaliser
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.normaliser import Normaliser
-from robometa.parallel import for_each_task
+from robometa.rl import ppo
+from robometa.rl.policy_gradient import Batch, rollout_batches
+from robometa.rl.ppo_on_episodes import experience
 
 
 @dataclass(frozen=True)

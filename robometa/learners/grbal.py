@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
+from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.dynamics import DynamicsModel, transitions_of
 from robometa.errors import UserError, require, unknown
-from robometa.learners.state import load_optimiser, optimiser_state, under
+from robometa.nn.dynamics_model import DynamicsModel, transitions_of
+from robometa.nn.state import load_optimiser, optimiser_state, under
 from robometa.noise import Noise
-from robometa.parallel import for_each_task
-from robometa.planning import best_of, cross_entropy
-from robometa.windows import WindowReplay, Windows
+from robometa.rl.planning import best_of, cross_entropy
+from robometa.rl.replay import WindowReplay, Windows
 
 PLANNERS = ("cem", "shooting")
 COUNTS = (

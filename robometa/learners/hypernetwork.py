@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from robometa import ppo, whole_trials
+from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import UserError, require, unknown
-from robometa.learners.state import Parts, load_state, state_of
-from robometa.networks import Perceptron
+from robometa.nn.actor_critic import Output
+from robometa.nn.networks import Perceptron
+from robometa.nn.normaliser import Normaliser
+from robometa.nn.recurrent import KINDS, Memory, pieces_of
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.normaliser import Normaliser
-from robometa.parallel import for_each_task, shares_of
-from robometa.recurrent import KINDS, Memory, pieces_of
+from robometa.rl import ppo, ppo_on_trials
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,15 @@ class Network(nn.Module):
         self.observation = spaces.observation
         self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
 
-    def forward(self, inputs: Tensor, start: Tensor) -> ppo.Output:
+    def forward(self, inputs: Tensor, start: Tensor) -> Output:
         """What it says along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`"""
         return self.read(inputs, start[:, 0])[0]
 
-    def read(self, inputs: Tensor, start: Tensor) -> tuple[ppo.Output, Tensor]:
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
         """The same, and the memory at the end. `[n, time, inputs]`, `[n, state]`"""
         remembered, end = self.memory.read(inputs, start)
         obs = inputs[..., : self.observation]
-        return ppo.Output(self.actor(obs, remembered), self.log_std, self.critic(obs, remembered)[..., 0]), end
+        return Output(self.actor(obs, remembered), self.log_std, self.critic(obs, remembered)[..., 0]), end
 
 
 class Generated(nn.Module):
@@ -196,7 +197,7 @@ class Hypernetwork:
         config, rollout = self.config, trial.joined()
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
         old, starts = self._read(inputs)
-        whole = whole_trials.experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
+        whole = ppo_on_trials.experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
         experience = ppo.cut(whole, starts.shape[1])
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
@@ -220,7 +221,7 @@ class Hypernetwork:
             "training/optimiser": self.optimiser,
         }
 
-    def _read(self, inputs: Tensor) -> tuple[ppo.Output, Tensor]:
+    def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
         """What the network says along whole trials, and the memories at the start of each of their pieces.
 
         Args:
@@ -243,11 +244,11 @@ class Hypernetwork:
         mean, value, starts = (
             torch.cat(parts) for parts in zip(*for_each_task(of_some, shares_of(inputs, ppo.CHUNK)), strict=True)
         )
-        return ppo.Output(mean, self.network.log_std.detach(), value), starts
+        return Output(mean, self.network.log_std.detach(), value), starts
 
     def _inputs(self, step: Step) -> Tensor:
         """What the memory takes of a step. `[..., obs + action + 2]`"""
-        return whole_trials.inputs(step, self.observations, self.rewards)
+        return ppo_on_trials.inputs(step, self.observations, self.rewards)
 
 
 def _weights(memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robometa import ppo
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.feedforward import Network, experience
-from robometa.learners.state import Parts, load_state, state_of
+from robometa.nn.actor_critic import Network
+from robometa.nn.normaliser import Normaliser
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.normaliser import Normaliser
+from robometa.rl import ppo
+from robometa.rl.ppo_on_episodes import experience
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robometa.compute.cuda_graphs import CapturedSteps, captures, uploaded
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.graphs import CapturedSteps, captures, uploaded
-from robometa.learners.state import Parts, load_state, state_of
-from robometa.networks import Perceptron, normal_log_density
+from robometa.nn.networks import Perceptron, normal_log_density
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.optimisers import set_learning_rate, steps_taken
-from robometa.replay import TaskReplay
+from robometa.rl.learning_rate import set_learning_rate, steps_taken
+from robometa.rl.replay import TaskReplay
 
 
 @dataclass(frozen=True)

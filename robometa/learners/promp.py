@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
+from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.inner_steps import Batch, InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
-from robometa.learners.state import load_optimiser, optimiser_state
-from robometa.networks import GaussianPolicy, normal_kl
+from robometa.nn.networks import GaussianPolicy, normal_kl
+from robometa.nn.state import load_optimiser, optimiser_state
 from robometa.noise import Noise
-from robometa.parallel import for_each_task, of_each_task
+from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
 
 
 @dataclass(frozen=True)

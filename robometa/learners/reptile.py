@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from robometa.compute.parallel import of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.inner_steps import InnerStep, rollout_batches, trial_batches
-from robometa.learners.state import load_optimiser, optimiser_state
-from robometa.networks import GaussianPolicy
+from robometa.nn.networks import GaussianPolicy
+from robometa.nn.state import load_optimiser, optimiser_state
 from robometa.noise import Noise
-from robometa.parallel import of_each_task
+from robometa.rl.policy_gradient import InnerStep, rollout_batches, trial_batches
 
 
 @dataclass(frozen=True)

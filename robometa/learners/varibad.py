@@ -8,17 +8,18 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from robometa import ppo, whole_trials
-from robometa.beliefs import Decoders, Encoder, Moves, divergences
+from robometa.compute.cuda_graphs import uploaded
+from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import require
-from robometa.graphs import uploaded
-from robometa.learners.state import TRAINING, Parts, load_state, state_of
-from robometa.networks import Perceptron
+from robometa.nn.actor_critic import Output
+from robometa.nn.networks import Perceptron
+from robometa.nn.normaliser import Normaliser
+from robometa.nn.state import TRAINING, Parts, load_state, state_of
+from robometa.nn.task_belief import Decoders, Encoder, Moves, divergences
 from robometa.noise import Noise
-from robometa.normaliser import Normaliser
-from robometa.parallel import descend, for_each_task, shares_of
-from robometa.replay import TaskReplay
+from robometa.rl import ppo, ppo_on_trials
+from robometa.rl.replay import TaskReplay
 
 CHUNK = 16
 """Trials that one thread encodes and decodes together: the same pieces on every machine."""
@@ -145,9 +146,9 @@ class Network(nn.Module):
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
         self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
 
-    def forward(self, known: Tensor) -> ppo.Output:
+    def forward(self, known: Tensor) -> Output:
         """What it says along trials. `[n, time, obs + 2 * latent]`"""
-        return ppo.Output(self.actor(known), self.log_std, self.critic(known)[..., 0])
+        return Output(self.actor(known), self.log_std, self.critic(known)[..., 0])
 
 
 class Varibad:
@@ -197,7 +198,7 @@ class Varibad:
         config, rollout = self.config, trial.joined()
         known = self._known(rollout.seen())
         old = ppo.outputs(self.network, known)
-        whole = whole_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
+        whole = ppo_on_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
         experience = ppo.shortened(whole)  # the policy has no memory of its own
         metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
@@ -239,7 +240,7 @@ class Varibad:
 
     def _inputs(self, step: Step) -> Tensor:
         """What the encoder takes of a step. `[..., obs + action + 2]`"""
-        return whole_trials.inputs(step, self.observations, self.rewards)
+        return ppo_on_trials.inputs(step, self.observations, self.rewards)
 
     def _known(self, seen: Step) -> Tensor:
         """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`"""

@@ -1,1 +1,1 @@
-"""The simulator: robots, objectives and variations, and the engine that steps them."""
+"""The simulator: the engines that step a suite's tasks."""

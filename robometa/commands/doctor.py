@@ -1,0 +1,175 @@
+"""`robometa doctor`: what this machine has of what robometa needs, and what to install for the rest."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from robometa.commands.arguments import Parser
+from robometa.suites import metaworld
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NEEDED = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
+EXTRAS = {"mujoco-warp": "simulation on a GPU"}
+"""Packages that come with an extra, and what for."""
+EXTRA_NAMES = {"mujoco-warp": "gpu"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    name: str
+    found: str
+    """What was found, such as a version."""
+    good: bool
+    advice: str = ""
+    """What to do about it."""
+    needed: bool = False
+    """Whether training cannot do without it."""
+
+
+def report(console: Console) -> int:
+    """Prints what was found and what to install.
+
+    Args:
+        console: Where to.
+    Returns: 0 if training works here, else 1.
+    """
+    findings = examine()
+    console.print(_table(findings))
+    for finding in findings:
+        if finding.advice:
+            console.print(f"{finding.name}: {finding.advice}", highlight=False, markup=False, soft_wrap=True)
+    works = all(finding.good for finding in findings if finding.needed)
+    console.print("training works here" if works else "training does not work here", style="bold")
+    return 0 if works else 1
+
+
+def examine() -> list[Finding]:
+    """Everything that was looked for, what training needs first."""
+    return [
+        Finding("python", platform.python_version(), True, needed=True),
+        *(_package(name) for name in NEEDED),
+        _processors(),
+        _gpu(),
+        *_drawing(),
+        _ffmpeg(),
+        _metaworld(),
+        *(_extra(package, purpose) for package, purpose in EXTRAS.items()),
+    ]
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for finding in findings:
+        mark = (
+            "[green]ok[/green]" if finding.good else "[red]missing[/red]" if finding.needed else "[yellow]no[/yellow]"
+        )
+        table.add_row(mark, finding.name, finding.found)
+    return table
+
+
+def _package(name: str) -> Finding:
+    version = _version(name)
+    if version is None:
+        return Finding(name, "not installed", False, "pip install robometa", needed=True)
+    return Finding(name, version, True, needed=True)
+
+
+def _extra(package: str, purpose: str) -> Finding:
+    version = _version(package)
+    name = f"{package} ({purpose})"
+    if version is None:
+        return Finding(name, "not installed", False, f"pip install 'robometa[{EXTRA_NAMES[package]}]'")
+    return Finding(name, version, True)
+
+
+def _metaworld() -> Finding:
+    """Whether Meta-World's suites can run: they need its package and the one MuJoCo that its results belong to."""
+    from robometa.errors import UserError
+
+    name = "metaworld (Meta-World's arm tasks)"
+    version = _version("metaworld")
+    try:
+        from robometa.sim.metaworld import upstream  # loads mujoco
+
+        upstream.check()
+    except (ImportError, UserError) as error:
+        return Finding(name, f"{version}, which cannot run" if version else "not installed", False, str(error))
+    return Finding(name, f"{version}, with mujoco {metaworld.MUJOCO}", True)
+
+
+def _processors() -> Finding:
+    import torch  # takes a second to load
+
+    from robometa.compute.parallel import processors
+
+    count, threads = processors(), torch.get_num_threads()
+    return Finding("processors", f"{count}, torch uses {threads} {'thread' if threads == 1 else 'threads'}", True)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("GPU", torch.cuda.get_device_name(), True)
+    return Finding("GPU", "none that torch can use; everything runs on the processors", False)
+
+
+def _drawing() -> list[Finding]:
+    """The ways to draw videos: one is enough."""
+    from robometa.video import gl_backends
+
+    works = {backend: gl_backends.works(backend) for backend in gl_backends.BACKENDS}
+    findings = []
+    for backend, good in works.items():
+        advice = "" if any(works.values()) else f"sudo apt-get install {gl_backends.PACKAGES[backend]}  (for videos)"
+        name = {"egl": "EGL", "osmesa": "OSMesa"}[backend]
+        findings.append(Finding(f"drawing by {name}", "works" if good else "does not work", good, advice))
+    return findings
+
+
+def _ffmpeg() -> Finding:
+    from robometa.errors import UserError
+    from robometa.video import encode
+
+    try:
+        command = [encode.ffmpeg(), "-version"]
+    except UserError as error:
+        return Finding("ffmpeg", "not found", False, str(error))
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("ffmpeg", f"does not run: {error}", False, "pip install --force-reinstall imageio-ffmpeg")
+    found = re.match(r"ffmpeg version (\S+)", said)
+    return Finding("ffmpeg", found.group(1) if found else command[0], True)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def add_arguments(command: Callable[..., Parser]) -> None:
+    """Adds `robometa doctor` to the parser."""
+    command("doctor", "check this machine: versions, GPU, rendering, ffmpeg, and what to install")
+
+
+def _doctor(asked: argparse.Namespace, rest: list[str]) -> int:
+    from rich.console import Console
+
+    return report(Console())

@@ -1,0 +1,73 @@
+"""A learner's options as the command line gives them: its configuration's fields, with their own words as help."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import re
+from dataclasses import asdict
+from typing import Any
+
+from robometa import registry
+from robometa.errors import UserError, unknown
+from robometa.registry.options import resolve_options
+from robometa.suites.suite import Suite
+
+STARTS, ENDS = (
+    ("Error parsing", "Unrecognized options:", "Missing value"),
+    ("---", "Argument helptext", "For full helptext"),
+)
+"""How the lines of a parser's complaint begin, and the lines after it."""
+
+
+def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
+    """The learner's options for a suite, with what the user wrote on top.
+
+    With `--help` among the words, prints what there is and exits.
+
+    Raises: UserError: In one line per mistake.
+    """
+    import tyro  # which only a command line needs
+
+    kind = registry.find(learner).load().configuration
+    default = kind(**resolve_options(suite, learner, {}, preset))
+    names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
+    flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
+    known = [*names, *flags, "--help", "-h"]
+    given = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    wrong = [unknown("option", name, names, f"learner {learner}") for name in given if name not in known]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    if "--help" in words or "-h" in words:
+        tyro.cli(kind, args=["--help"], default=default, prog=f"robometa train {suite.name} {learner}")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            chosen = tyro.cli(kind, args=words, default=default, prog="robometa train")
+    except SystemExit:
+        raise UserError(f"learner {learner}: {_complaint(said.getvalue(), words, default)}") from None
+    return asdict(chosen)
+
+
+def _complaint(boxed: str, words: list[str], default: Any) -> str:
+    """What a parser says of an option's value, in our words; what it says of anything else, in its own."""
+    said = _one_line(boxed)
+    name = said.partition(":")[0]
+    usual = asdict(default).get(name.removeprefix("--").replace("-", "_"))
+    if usual is None:
+        return said
+    split = [part for word in words for part in (word.split("=") if word.startswith("--") else [word])]
+    after = split[[part.replace("_", "-") for part in split].index(name) + 1 :]
+    given = itertools.takewhile(lambda part: not part.startswith("--"), after)
+    wanted = (" ".join(map(str, usual)) or "whole numbers") if isinstance(usual, tuple) else usual
+    return f"option {name} must be something like {wanted}, not {' '.join(given)}"
+
+
+def _one_line(boxed: str) -> str:
+    """What a parser's boxed complaint says, in one line."""
+    bare = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─━┃]", " ", boxed)
+    lines = [line.strip() for line in bare.splitlines() if line.strip()]
+    first = next((row for row, line in enumerate(lines) if line.startswith(STARTS)), 0)
+    last = next((row for row, line in enumerate(lines) if row > first and line.startswith(ENDS)), len(lines))
+    return " ".join(" ".join(lines[first:last]).removeprefix("Error parsing ").split())

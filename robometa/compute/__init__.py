@@ -1,0 +1,1 @@
+"""How work is shared out: threads, and graphs on a GPU."""

@@ -1,0 +1,1 @@
+"""Checks that a learner keeps the learners' protocol."""

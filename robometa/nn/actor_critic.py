@@ -1,0 +1,56 @@
+"""What an actor-critic puts out, and one without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robometa.nn.networks import GaussianPolicy, Perceptron
+
+LAST_LAYER = 0.01
+"""Factor on the initial weights of the policy's last layer: it begins near zero actions, wherever it is."""
+
+
+class Network(nn.Module):
+    """What to do and how much return to expect, from the observation alone."""
+
+    def __init__(
+        self, observation: int, action: int, hidden: Sequence[int], initial_std: float, generator: torch.Generator
+    ) -> None:
+        """Untrained. The policy's parameters are one vector, so that a task can have a copy of them."""
+        super().__init__()
+        self.policy = GaussianPolicy(observation, action, hidden)
+        start = self.policy.initial(generator, initial_std)
+        into, out = self.policy.layers[-1]
+        start[-(into * out + out + action) : -action] *= LAST_LAYER
+        self.actor = nn.Parameter(start)
+        self.critic = Perceptron((observation, *hidden, 1), generator, nn.Tanh)
+
+    def forward(self, obs: Tensor) -> Output:
+        """What it says along episodes. `[n, time, obs]`"""
+        mean, log_std = self.policy.distribution(self.actor, obs)
+        return Output(mean, log_std, self.critic(obs)[..., 0])
+
+
+class Output(NamedTuple):
+    """What a policy says about sequences."""
+
+    mean: Tensor
+    """Of the actions. `[n, time, action]`"""
+    log_std: Tensor
+    """Of the actions; broadcasts against the mean."""
+    value: Tensor
+    """Normalised prediction of the return. `[n, time]`"""
+
+
+class ActorCritic(Protocol):
+    """A network that `update` can train."""
+
+    def __call__(self, *inputs: Tensor) -> Output:
+        """What it says about sequences. `[n, time, ...]` each"""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained."""

@@ -1,0 +1,57 @@
+"""Memories: recurrent cells whose state is one tensor, so that it can be an adaptation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from robometa.nn.networks import check_size
+
+KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class Memory(nn.Module):
+    """A gated recurrent unit or a long short-term memory; the latter's state holds output and cell side by side."""
+
+    def __init__(self, kind: str, inputs: int, size: int, generator: torch.Generator) -> None:
+        """A memory of `size` numbers (an LSTM holds twice as many), its weights uniform within 1 / sqrt(size)."""
+        super().__init__()
+        check_size(4 * size * (size + inputs + 2), f"memory_size {size}")
+        self.size = size
+        self.state_size = size if kind == "gru" else 2 * size
+        # Made without weights, as `skip_init` would: it does not take recurrent networks.
+        self.cell = KINDS[kind](inputs, size, device="meta").to_empty(device="cpu")
+        with torch.no_grad():
+            for weight in self.cell.parameters():
+                weight.uniform_(-1 / math.sqrt(size), 1 / math.sqrt(size), generator=generator)
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """The state after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`"""
+        weights = list(self.cell.parameters())
+        if isinstance(self.cell, nn.GRU):
+            return torch.gru_cell(inputs, state, *weights)
+        return torch.cat(torch.lstm_cell(inputs, state.split(self.size, dim=-1), *weights), dim=-1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`"""
+        return self.read(inputs, inputs.new_zeros(len(inputs), self.state_size))[0]
+
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs along sequences that begin with a memory, and the states at their ends.
+
+        Args:
+            inputs: `[n, time, inputs]`
+            start: `[n, state]`
+        Returns: `[n, time, size]` and `[n, state]`
+        """
+        parts = tuple(part.unsqueeze(0).contiguous() for part in start.split(self.size, dim=-1))
+        outputs, end = self.cell(inputs.transpose(0, 1), parts if len(parts) > 1 else parts[0])
+        end = torch.cat(end, dim=-1) if isinstance(end, tuple) else end
+        return outputs.transpose(0, 1), end[0]
+
+
+def pieces_of(time: int, least: int) -> int:
+    """Into how many equal pieces a sequence can be cut that are at least so many steps long; 1 if it is shorter."""
+    return next(count for count in range(max(time // least, 1), 0, -1) if time % count == 0)

@@ -1,0 +1,1 @@
+"""Trained policies on disk: folder, card, merging."""

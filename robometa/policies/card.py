@@ -1,0 +1,167 @@
+"""The card of a policy: what it is, how it was trained, what was measured. Markdown from a template."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from robometa import registry, suites
+from robometa.registry import user_file
+from robometa.reports.statistics import words_of
+from robometa.suites.shipped import benchmark_names
+from robometa.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from robometa.learners.protocol import Learner
+
+TEMPLATE = """\
+# {{ learner }} on {{ suite.name }}
+
+{{ suite.about }} {{ about }}
+
+| | |
+| --- | --- |
+| suite | `{{ suite.name }}`, horizon {{ suite.horizon }}, hash `{{ suite.content_hash[:16] }}` |
+| source | {{ suite.source }} |
+| learner | `{{ learner }}` ({{ paper }}), {{ training.preset }} configuration |
+{% if fingerprint %}\
+| its file | `{{ reference }}`, SHA-256 `{{ fingerprint }}` |
+{% endif %}\
+{% if merged %}\
+| merged | {% for part in merged %}\
+{{ "%g" % part.weight }} of `{{ part.policy }}` \
+(suite `{{ part.suite }}`, seed {{ part.seed }}, tensors `{{ part.sha256[:16] }}`){{ " and " if not loop.last }}\
+{% endfor %}, averaged tensor by tensor |
+{% endif %}\
+| training | {{ "together " if merged }}{{ training.iterations }} iterations, \
+{{ "{:,}".format(training.environment_steps) }} environment steps, \
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} \
+core{{ "s" if training.processors != 1 }}\
+{{ ", seed %s" % training.seed if not merged }} |
+| versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
+{% endfor %} |
+
+{% if report %}
+Measured \
+{% if report.protocol %}by protocol `{{ report.protocol }}` {% endif %}\
+on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
+{{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} \
+(`robometa evaluate{{ measured }}`). Return: interquartile mean [95 % stratified bootstrap interval]; random actions \
+reach {{ words_of(report.interval(report.random, 0)) }}.
+
+| shot | episodes of the task seen | mean action | exploring |{{ " success |" if report.has_success }}
+| --- | --- | --- | --- |{{ " --- |" if report.has_success }}
+{% for row in report.summary() %}| {{ row.shot or "before" }} | {{ "%g" % row.episodes_seen }} | \
+{{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
+{{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
+{% endfor %}\
+{{ successes }}
+{% elif merged %}
+Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
+
+{% else %}
+Mean return in the last training iteration, exploring: {% for name, value in training.last_returns.items() %}\
+{{ "before adaptation" if name == "return_0" else "after shot " ~ name[7:] }} {{ value | round(1) }}\
+{{ ", " if not loop.last }}{% endfor %}. Measure it on held-out tasks with `robometa evaluate`.
+
+{% endif %}
+{% if merged %}\
+Merge it again: `robometa merge {{ merged[0].policy }} {{ merged[1].policy }} \
+--weight {{ "%g" % merged[0].weight }}`. Its options are the first's\
+{% for name, value in training["merged_options"].items() %}{{ "; in the second " if loop.first else ", " }}\
+`{{ name }}` was {{ value }}{% endfor %}.
+{% else %}\
+Train it again: `robometa train {{ suite_file }} {{ reference }} --seed {{ training.seed }}{{ command }}`
+{% if training.get("begun_for") %}\
+It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
+{{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
+{% endif %}\
+{% endif %}
+<details><summary>Options</summary>
+
+{% for name, value in options.items() %}- `{{ name }}`: {{ value }}
+{% endfor %}
+</details>
+"""
+
+
+def _measured(report: Any) -> str:
+    """The options of the evaluation that a report is of."""
+    seed = f" --seed {report.seed}" if report.seed else ""
+    return f" --shots {len(report.episodes_seen) - 1} --worlds {report.exploring.returns.shape[2]}{seed}"
+
+
+def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], report: Any = None) -> str:
+    """The card of a trained policy, with what an evaluation reported of it if there was one."""
+    entry = registry.of(name, learner)
+    presets = entry.presets()
+    preset = presets[training["preset"]]
+    plain, options = asdict(preset), asdict(learner.config)
+    from_suite = suite.learner.get(user_file.short(name), {})
+    changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
+    command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
+    command += "".join(_option(key, value) for key, value in changed.items())
+    from jinja2 import Environment, StrictUndefined  # not needed for `words_of`
+
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
+    return template.render(
+        learner=registry.label(name),
+        reference=user_file.short(name),
+        fingerprint=entry.fingerprint(),
+        about=entry.about,
+        paper=entry.paper,
+        suite=suite,
+        suite_file=suite.name if suite.name in suites.names() or _is_benchmark(suite) else suite.path.name,
+        training=training,
+        merged=training.get("merged"),
+        options=options,
+        command=command,
+        report=report,
+        measured="" if report is None or report.protocol else _measured(report),
+        successes=_successes(report) if report is not None and report.names else "",
+        words_of=words_of,
+    )
+
+
+def _successes(report: Any) -> str:
+    """How often the goals of each task were reached, as a table."""
+    summary = report.summary()
+    shots = [f"after {row['episodes_seen']:g} episodes | at the end" for row in summary[1:]]
+    lines = [
+        f"\nSuccess of mean actions at any step of an episode and at its last, means over {len(report.names)} goals:\n",
+        " | ".join(("| task | goals", "before | at the end", *shots)) + " |",
+        "| --- " * (2 + 2 * len(summary)) + "|",
+    ]
+    for row in report.by_name():
+        found = [shot["mean_action"] for shot in row["shots"]]
+        lines.append(_shares(row["task"], row["goals"], found))
+    lines.append(_shares("all", len(report.names), [row["mean_action"] for row in summary]))
+    return "\n".join(lines) + "\n"
+
+
+def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
+    """A row of it; with intervals where there are any."""
+    cells = [name, str(goals)]
+    for shot in found:
+        share = f"{shot['success']:.1%}"
+        if shot.get("success_low") is not None:
+            share += f" [{shot['success_low']:.1%}, {shot['success_high']:.1%}]"
+        cells += [share, f"{shot['success_at_end']:.1%}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _is_benchmark(suite: Suite) -> bool:
+    """Whether it is one of the shipped suites of Meta-World's tasks."""
+    return suite.name.partition("/")[0] in benchmark_names()
+
+
+def _option(name: str, value: Any) -> str:
+    """An option as the command line takes it."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f" --{flag}" if value else f" --no-{flag}"
+    return f" --{flag} {_words(value)}"
+
+
+def _words(value: Any) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, tuple | list) else str(value)

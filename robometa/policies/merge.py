@@ -1,0 +1,128 @@
+"""Merging: the parameters of two policies of one learner, averaged into a new policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from robometa.data import Spaces
+from robometa.errors import UserError
+from robometa.policies import card, policy_folder
+from robometa.registry import user_file
+from robometa.storage import sealed_folder
+from robometa.storage.versions import versions
+
+
+def merge(
+    first: str | Path,
+    second: str | Path,
+    weight: float = 0.5,
+    *,
+    out: str | Path | None = None,
+    learner: str | None = None,
+) -> Path:
+    """Averages two policies of one learner, weight * first + (1 - weight) * second, and returns the new one's folder.
+
+    What is no fraction, such as a count, is taken from the policy that weighs more. Options and suite are the first's.
+
+    Args:
+        first: A policy's folder.
+        second: Another's, of the same learner and the same sizes.
+        weight: Of the first, in 0..1.
+        out: Where to write; `policies/FIRST-SECOND-WEIGHT` if None.
+        learner: `FILE.py:CLASS`, for policies whose learner is one of your own.
+    Raises: UserError: If the two do not fit, the weight is none, or something stands where the new one shall go.
+    """
+    first, second = Path(first), Path(second)
+    if not 0 <= weight <= 1:
+        raise UserError(f"weight must be from 0 to 1, not {weight}")
+    folder = Path(out) if out is not None else Path("policies") / f"{_name(first)}-{_name(second)}-{weight:g}"
+    if folder.exists():
+        raise UserError(f"{folder} exists already: choose another --out")
+    merged, suite, manifest = policy_folder.load_policy(first, learner=learner)
+    other, other_manifest = sealed_folder.load(second, "policy")
+    _check_pair((first, manifest), (second, other_manifest))
+    user_file.of_policy(str(other_manifest["learner"]), other_manifest.get("learner_sha256"), learner, second)
+    tensors, _ = sealed_folder.load(first, "policy")
+    _check_tensors((first, tensors), (second, other))
+    merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
+    training = _described((first, manifest), (second, other_manifest), weight)
+    name = manifest["learner"]
+    try:
+        policy_folder.save_policy(folder, merged, name, suite, training, card.text(name, merged, suite, training))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
+    return folder
+
+
+def averaged(first: Tensor, second: Tensor, weight: float) -> Tensor:
+    """The weighted mean of two tensors; exactly one of them at the ends, and for numbers that have no fractions."""
+    if weight in (0, 1) or not first.is_floating_point():
+        return first if weight >= 0.5 else second
+    return weight * first + (1 - weight) * second
+
+
+def _check_pair(first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str, Any]]) -> None:
+    """Raises the mistake if two policies are of different learners or have other observations and actions."""
+    (path, manifest), (other_path, other) = first, second
+    names = [user_file.short(str(one.get("learner"))) for one in (manifest, other)]
+    if names[0] != names[1]:
+        raise UserError(f"{path} is of learner {names[0]} and {other_path} of {names[1]}: only one's can be averaged")
+    try:
+        sizes, others = Spaces.read(manifest["spaces"]), Spaces.read(other["spaces"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{other_path / sealed_folder.MANIFEST} is damaged: {error!r}") from None
+    if sizes != others:
+        raise UserError(
+            f"{path} has {sizes.described()} and {other_path} {others.described()}: "
+            "only policies with the same can be averaged"
+        )
+
+
+def _check_tensors(first: tuple[Path, dict[str, Tensor]], second: tuple[Path, dict[str, Tensor]]) -> None:
+    """Raises the mistake if two policies do not have the same tensors."""
+    (path, tensors), (other_path, others) = first, second
+    shapes, other_shapes = ({name: list(one.shape) for name, one in part.items()} for part in (tensors, others))
+    wrong = [name for name in sorted({*shapes, *other_shapes}) if shapes.get(name) != other_shapes.get(name)]
+    if wrong:
+        raise UserError(
+            f"{path} and {other_path} are of different sizes: {wrong[0]} is {shapes.get(wrong[0], 'not')} in one and "
+            f"{other_shapes.get(wrong[0], 'not')} in the other" + f", and {len(wrong) - 1} more" * (len(wrong) > 1)
+        )
+
+
+def _described(
+    first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str, Any]], weight: float
+) -> dict[str, Any]:
+    """What the manifest says of how the policy was made: the two, their hashes and weights, and what they cost."""
+    trainings = [manifest.get("training") or {} for _, manifest in (first, second)]
+    merged = [
+        {
+            "policy": str(path),
+            "sha256": manifest["files"][sealed_folder.TENSORS],
+            "weight": part,
+            "suite": manifest["suite"],
+            "seed": training.get("seed"),
+        }
+        for (path, manifest), part, training in zip((first, second), (weight, 1 - weight), trainings, strict=True)
+    ]
+    config, other = first[1]["config"], second[1]["config"]
+    return {
+        **trainings[0],
+        **{
+            key: sum(training.get(key, 0) for training in trainings)
+            for key in ("iterations", "environment_steps", "wall_time_seconds")
+        },
+        "last_returns": {},
+        "versions": versions(),
+        "merged": merged,
+        "merged_options": {name: other.get(name) for name, value in config.items() if other.get(name) != value},
+    }
+
+
+def _name(policy: Path) -> str:
+    """What a policy is called: a run's goes by the run's name."""
+    place = policy.resolve()
+    return place.parent.name if place.name == "policy" else place.name

@@ -1,0 +1,142 @@
+"""The shipped learners by name, and how a name is resolved. Naming them loads none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robometa.errors import UserError, unknown
+from robometa.registry.entry import Entry
+
+if TYPE_CHECKING:
+    from robometa.learners.protocol import Learner
+
+LEARNERS = {
+    "maml-trpo": Entry(
+        "robometa.learners.maml_trpo",
+        "MamlTrpo",
+        "Learns a start from which one policy-gradient step adapts; trust-region outer steps through the inner one.",
+        "Finn et al. 2017, https://arxiv.org/abs/1703.03400",
+    ),
+    "fomaml": Entry(
+        "robometa.learners.maml_trpo",
+        "MamlTrpo",
+        "MAML-TRPO that does not differentiate through the inner step: first order only.",
+        "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
+        overrides={"first_order": True},
+    ),
+    "anil": Entry(
+        "robometa.learners.maml_trpo",
+        "MamlTrpo",
+        "MAML-TRPO whose inner steps move the policy's last layer only.",
+        "Raghu et al. 2020, https://arxiv.org/abs/1909.09157",
+        overrides={"last_layer_only": True},
+    ),
+    "meta-sgd": Entry(
+        "robometa.learners.meta_sgd",
+        "MetaSgd",
+        "MAML-TRPO that learns the step size of every parameter together with the start.",
+        "Li et al. 2017, https://arxiv.org/abs/1707.09835",
+    ),
+    "e-maml": Entry(
+        "robometa.learners.e_maml",
+        "EMaml",
+        "MAML-TRPO that also credits what is done before an adaptation with how well it goes after it.",
+        "Stadie et al. 2018, https://arxiv.org/abs/1803.01118",
+    ),
+    "promp": Entry(
+        "robometa.learners.promp",
+        "ProMp",
+        "Learns a start from which one policy-gradient step adapts, by clipped steps that credit the exploration too.",
+        "Rothfuss et al. 2018, https://arxiv.org/abs/1810.06784",
+    ),
+    "reptile": Entry(
+        "robometa.learners.reptile",
+        "Reptile",
+        "Learns a start by moving it towards where policy-gradient steps on each task take it.",
+        "Nichol et al. 2018, https://arxiv.org/abs/1803.02999",
+    ),
+    "pearl": Entry(
+        "robometa.learners.pearl",
+        "Pearl",
+        "Infers a latent task variable from context and acts on a sample of it; off-policy, with SAC.",
+        "Rakelly et al. 2019, https://arxiv.org/abs/1903.08254",
+    ),
+    "varibad": Entry(
+        "robometa.learners.varibad",
+        "Varibad",
+        "Keeps a belief over the task at every step, learned by predicting rewards, and a policy that acts on it.",
+        "Zintgraf et al. 2020, https://arxiv.org/abs/1910.08348",
+    ),
+    "rl2": Entry(
+        "robometa.learners.rl2",
+        "Rl2",
+        "Learns a recurrent policy whose memory, carried through a trial, is what it knows of the task.",
+        "Duan et al. 2016, https://arxiv.org/abs/1611.02779",
+    ),
+    "hypernetwork": Entry(
+        "robometa.learners.hypernetwork",
+        "Hypernetwork",
+        "RL^2 whose memory generates the weights of a small policy at every step.",
+        "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
+    ),
+    "grbal": Entry(
+        "robometa.learners.grbal",
+        "Grbal",
+        "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
+        "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
+    ),
+    "no-adaptation": Entry(
+        "robometa.learners.no_adaptation",
+        "NoAdaptation",
+        "One policy for all tasks that never finds out which one it is on: what every adaptation must beat.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "fine-tune": Entry(
+        "robometa.learners.fine_tune",
+        "FineTune",
+        "One policy for the mean over tasks, trained on to each task: what pretraining without meta-learning gives.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "oracle": Entry(
+        "robometa.learners.oracle",
+        "Oracle",
+        "The same policy shown the numbers that its task hides: what finding out can be worth.",
+        "Schulman et al. 2017, https://arxiv.org/abs/1707.06347",
+    ),
+    "random": Entry(
+        "robometa.learners.random",
+        "Random",
+        "Acts uniformly at random and learns nothing: the floor that every other learner stands on.",
+        "none",
+    ),
+}
+"""Every learner by its name on the command line: gradients, beliefs, memories, models, and what keeps them honest."""
+
+
+def find(name: str) -> Entry:
+    """The learner of this name, or of a file of the user's own: `./mine.py:MyLearner`.
+
+    Raises: UserError: If there is none, naming the nearest.
+    """
+    from robometa.registry import user_file
+
+    if user_file.is_reference(name):
+        return user_file.read(name)
+    if name not in LEARNERS:
+        raise UserError(unknown("learner", name, LEARNERS) + " (or ./FILE.py:CLASS for one of your own)")
+    return LEARNERS[name]
+
+
+def of(name: str, learner: Learner) -> Entry:
+    """The entry that a learner was made from: a file of the user's own may have changed since."""
+    from robometa.registry import user_file
+
+    return user_file.MADE.get(type(learner)) or find(name)
+
+
+def absolute(name: str) -> str:
+    """A learner's name that means the same in every folder."""
+    from robometa.registry import user_file
+
+    entry = find(name)
+    return f"{entry.path}:{entry.name}" if isinstance(entry, user_file.OwnEntry) else name

@@ -1,0 +1,240 @@
+"""A learner in a file of the user's own, named as `./mine.py:MyLearner`. It is read first, and run when it is needed.
+
+Running it is running somebody's program. So nothing in the package takes the name of such a file from a policy: the
+user gives it, and a policy only says what the file was called and what it held.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+import traceback
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from importlib.abc import ExecutionLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from robometa.errors import UserError, unknown
+from robometa.registry.entry import Entry, label
+
+if TYPE_CHECKING:
+    from robometa.learners.protocol import Learner
+
+METHODS = ("begin", "act", "adapt", "update", "state", "load")
+ATTRIBUTES = ("configuration", "pools_worlds")
+OPTIONS = ("iterations", "tasks", "worlds", "shots")
+"""What a class must have to be a learner, and its configuration to be one's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnEntry(Entry):
+    """Where a learner of the user's own is, what it says it is, and the program that was read."""
+
+    path: Path
+    source: bytes
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file as it was read."""
+        return hashlib.sha256(self.source).hexdigest()
+
+    def load(self) -> type[Learner]:
+        """The learner's class; its file is run the first time.
+
+        Raises: UserError: If the file cannot be run, or the class is no learner.
+        """
+        kind: Any = getattr(self._run(), self.name, None)
+        fault = fault_of(kind, f"{self.name} of {self.path}")
+        if fault:
+            raise UserError(fault)
+        MADE[kind] = self
+        return kind
+
+    def presets(self) -> dict[str, Any]:
+        """The learner's configurations by name: its file's PRESETS, or the configuration's defaults."""
+        configuration = self.load().configuration
+        presets = getattr(self._run(), "PRESETS", None)
+        if isinstance(presets, dict) and presets and all(type(one) is configuration for one in presets.values()):
+            return presets
+        try:
+            return {"default": configuration()}
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{configuration.__name__} of {self.path} must have a default for every option: {error}"
+            ) from None
+
+    def _run(self) -> ModuleType:
+        """The file as a module: run once for what it holds, and known to Python by that."""
+        name = "own_" + hashlib.sha256(str(self.path).encode() + b"\0" + self.source).hexdigest()[:16]
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = spec_from_loader(name, _Source(self.path, self.source))
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look themselves up there
+        sys.path.append(str(self.path.parent))  # last, so that a neighbouring file hides nothing that is installed
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise UserError(f"{self.path} does not run: {told(error, self.path)}") from error
+        finally:
+            sys.path.remove(str(self.path.parent))
+        return module
+
+
+MADE: dict[type, OwnEntry] = {}
+"""What each class of a user's own was made from, since its file may change while it is used."""
+
+
+class _Source(ExecutionLoader):
+    """Runs the very bytes that were read and hashed, and leaves no compiled file behind."""
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self.path, self.source = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def get_source(self, fullname: str) -> str:
+        """The file's text."""
+        return self.source.decode("utf-8")
+
+
+def is_reference(name: object) -> bool:
+    """Whether a learner's name is meant as a file's and a class's, rather than as a shipped learner's."""
+    return isinstance(name, str) and (":" in name or "/" in name or name.endswith(".py"))
+
+
+def fault_of(kind: Any, where: str) -> str:
+    """What keeps a class from being a learner at all, in a sentence; nothing if nothing does."""
+    if not isinstance(kind, type):
+        return f"{where} is not a class once its file has been run"
+    lacking = [name for name in METHODS if not callable(getattr(kind, name, None))]
+    lacking += [name for name in ATTRIBUTES if not hasattr(kind, name)]
+    if lacking:
+        has = ", ".join((*METHODS, *ATTRIBUTES))
+        return f"{where} lacks {', '.join(lacking)}: a learner has {has}, as robometa/learners/protocol.py says"
+    configuration: Any = kind.configuration  # type: ignore[attr-defined]
+    if not isinstance(configuration, type) or not is_dataclass(configuration):
+        return f"configuration of {where} must be a frozen dataclass, not {configuration!r}"
+    missing = [name for name in OPTIONS if name not in {field.name for field in fields(configuration)}]
+    if missing:
+        return (
+            f"configuration of {where} lacks {', '.join(missing)}: every learner has the options {', '.join(OPTIONS)}"
+        )
+    try:
+        inspect.signature(kind).bind(None, None, 0, "cpu")
+    except TypeError as error:
+        return f"{where} must be made from (config, spaces, seed, device): {error}"
+    return ""
+
+
+def read(reference: str) -> OwnEntry:
+    """The learner of a reference such as `./mine.py:MyLearner`. Its file is read and parsed, not run.
+
+    Raises: UserError: If there is no such file or class, or the file is no Python.
+    """
+    text, _, name = reference.rpartition(":")
+    if not text or not name or "/" in name:
+        raise UserError(
+            f"a learner of your own is named as FILE.py:CLASS, such as ./mine.py:MyLearner, not {reference!r}"
+        )
+    path = Path(text)
+    try:
+        source = path.read_bytes()
+        tree = ast.parse(source.decode("utf-8"))
+    except OSError as error:
+        raise UserError(f"no learner file {text!r}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{text} is not Python in UTF-8: {error.reason} at byte {error.start}") from None
+    except (SyntaxError, ValueError) as error:
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise UserError(f"{text} is not Python: {_line(error)}{line}") from None
+    except (MemoryError, RecursionError):  # how the parser says so
+        raise UserError(f"{text} is nested too deeply to be parsed") from None
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if name not in classes:
+        raise UserError(unknown("learner class", name, classes, text))
+    about = _first_line(classes[name]) or "A learner of its user's own, which says nothing about itself."
+    paper = _first_line(tree) or "none"
+    return OwnEntry(path.stem, name, about, paper, path=path.resolve(), source=source)
+
+
+def short(reference: str) -> str:
+    """What a policy is told of where its learner came from, without the folder: `mine.py:MyLearner`."""
+    text, colon, name = reference.rpartition(":")
+    return f"{Path(text).name}{colon}{name}"
+
+
+def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
+    """The learner to build a policy with: the shipped one that its manifest tells, or the file that the user gives.
+
+    Raises: UserError: If it is one of somebody's own and no file is given, or the two are not the same learner.
+    """
+    if given is None and is_reference(told):
+        raise UserError(
+            f"{where} was trained with {label(told)} of {short(told).rpartition(':')[0]}, a program that a policy does "
+            f"not bring along and that is not run unasked: say where it is with --learner PATH/{short(told)}"
+        )
+    return told if given is None else _given(told, sha256, given, where)
+
+
+def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
+    """The learner to go on with: what the run was started with, or where the user says that this is now.
+
+    A run is the user's own, so its file is found again by itself, but only as long as it is the one that was run.
+
+    Raises: UserError: If the file is gone or another, or the one given is not the same learner.
+    """
+    if given is not None:
+        return _given(told, sha256, given, where)
+    if is_reference(told):
+        path = Path(told.rpartition(":")[0])
+        if not path.is_absolute() or not path.is_file():
+            raise UserError(f"no learner file {str(path)!r}; --learner FILE.py:{label(told)} says where it is now")
+        if read(told).fingerprint() != sha256:
+            raise UserError(
+                f"{path} is no longer the file that {where} was started with; "
+                f"--learner {told} goes on with it as it is now"
+            )
+        print(f"learner: {label(told)} of {path}", file=sys.stderr)
+    return told
+
+
+def _given(told: str, sha256: object, given: str, where: Path) -> str:
+    """The learner that the user gives for one that was told, with a word if its file has changed since."""
+    if is_reference(told) != is_reference(given) or label(told) != label(given):
+        raise UserError(f"{where} is of learner {short(told)}, not of {given}")
+    if is_reference(given) and read(given).fingerprint() != sha256:
+        _say_changed(given, where)
+    return given
+
+
+@cache
+def _say_changed(given: str, where: Path) -> None:
+    """Says once that a file is not what it was."""
+    print(f"warning: {given} has changed since {where} was trained with it", file=sys.stderr)
+
+
+def told(error: BaseException, path: str | Path | None) -> str:
+    """An error in a line: its kind, the line of the given file that it came from, what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    place = f" in line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}{place}: {_line(error)}"
+
+
+def _first_line(node: ast.Module | ast.ClassDef) -> str:
+    return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").strip()
+
+
+def _line(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return " ".join(text.split())

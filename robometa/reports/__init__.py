@@ -1,0 +1,1 @@
+"""Reports of evaluations: scores, statistics, tables."""

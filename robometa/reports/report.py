@@ -1,0 +1,189 @@
+"""What the evaluator found: returns of every shot, task and world, their summary, and the files that keep it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robometa.reports import reference_returns
+from robometa.reports.scores import Scores
+from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
+from robometa.storage import sealed_folder
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the evaluator found."""
+
+    suite: str
+    suite_hash: str
+    split: str
+    learner: str
+    policy: str
+    seed: int
+    tasks: tuple[str, ...]
+    """Each task's hidden numbers in words."""
+    episodes_seen: tuple[float, ...]
+    """Episodes of a task that the adaptation has seen at each shot, mean over tasks. `[shot]`"""
+    steps_seen: tuple[int, ...]
+    """Environment steps of a task that the adaptation has seen at each shot. `[shot]`"""
+    mean_action: Scores
+    """Acting without noise."""
+    exploring: Scores
+    """Acting as in training."""
+    random: Scores
+    """Random actions on the same tasks; there is one shot. `[1, task, world]`"""
+    has_success: bool
+    """Whether the suite's objective has a success condition."""
+    names: tuple[str, ...] = ()
+    """Which task each is a goal of, where a suite has several goals of each task. `[task]`"""
+    protocol: str = ""
+    """The protocol that was followed, by its versioned name; none where shots and worlds were chosen freely."""
+
+    def summary(self) -> list[dict[str, Any]]:
+        """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
+
+        On all held-out tasks of a suite whose oracle was measured, also the gap closed: how far the mean actions are
+        from not adapting, 0, to the oracle, 1.
+        """
+        known = reference_returns.find(self.suite_hash) if self.split == "test" else None
+        if known is not None and known.tasks != len(self.tasks):
+            known = None
+        rows: list[dict[str, Any]] = []
+        for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
+            row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
+            for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
+                row[name] = self.interval(scores, shot) | {"mean": float(scores.returns[shot].mean())}
+                row[name] |= self.successes(scores, shot)
+            if known is not None:
+                row["gap_closed"] = known.gap_closed(row["mean_action"]["interquartile_mean"])
+            rows.append(row)
+        return rows
+
+    def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Interquartile mean of the returns after a shot and its interval, for JSON: no interval is None."""
+        found = interquartile_mean(self._strata(scores.returns[shot]))
+        return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
+
+    def by_name(self) -> list[dict[str, Any]]:
+        """Of each task that has several goals: how many, and after each shot the means over its goals."""
+        rows = []
+        for name in dict.fromkeys(self.names):
+            where = self._goals_of(name)
+            shots = [
+                {kind: _means(scores, shot, where) for kind, scores in self._kinds()}
+                for shot in range(len(self.episodes_seen))
+            ]
+            rows.append({"task": name, "goals": len(where), "shots": shots})
+        return rows
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world; returns their paths.
+
+        Where tasks have several goals, also `goals.csv` and `names.csv`, with means over the episodes of each goal and
+        over the goals of each task. A policy's manifest lists them from then on.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        resampled = "goals" if self.names else "worlds"
+        described = {
+            "suite": self.suite,
+            "suite_hash": self.suite_hash,
+            "split": self.split,
+            "protocol": self.protocol or None,
+            "learner": self.learner,
+            "policy": self.policy,
+            "seed": self.seed,
+            "tasks": len(self.tasks),
+            "worlds": self.exploring.returns.shape[2],
+            "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the {resampled} of each task",
+            "random": self.interval(self.random, 0) | self.successes(self.random, 0),
+            "diverged": self.mean_action.diverged + self.exploring.diverged,
+            "shots": self.summary(),
+        }
+        if self.names:
+            described["by_name"] = self.by_name()
+        described = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
+        texts = {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._episodes_table()}
+        if self.names:
+            texts |= {"goals.csv": self._goals_table(), "names.csv": self._names_table()}
+        sealed_folder.put(folder, texts)
+        return [folder / name for name in texts]
+
+    def _kinds(self) -> tuple[tuple[str, Scores], ...]:
+        return (("mean_action", self.mean_action), ("exploring", self.exploring))
+
+    def _goals_of(self, name: str) -> list[int]:
+        return [task for task, other in enumerate(self.names) if other == name]
+
+    def _strata(self, values: Array) -> list[Array]:
+        """What is resampled apart: the worlds of each task, or the goals of each task with several. `[task, world]`"""
+        if not self.names:
+            return list(values)
+        each = values.mean(axis=1)
+        return [each[self._goals_of(name)] for name in dict.fromkeys(self.names)]
+
+    def successes(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Share of episodes that succeeded at any step, its interval, and the share at the last step."""
+        keys = ("success", "success_low", "success_high", "success_at_end")
+        if not self.has_success:
+            return dict.fromkeys(keys)
+        found = mean(self._strata(scores.success[shot]))
+        return dict(zip(keys, map(_told, (*found, float(scores.success_at_end[shot].mean()))), strict=True))
+
+    def _episodes_table(self) -> str:
+        """A row per task, shot and world, as comma-separated values."""
+        rows = []
+        for name, scores in self._kinds():
+            for place in np.ndindex(scores.returns.shape):
+                shot, task, world = place
+                won = (int(scores.success[place]), int(scores.success_at_end[place])) if self.has_success else ("", "")
+                rows.append((name.replace("_", " "), shot, task, self.tasks[task], world, scores.returns[place], *won))
+        return _lines("acting,shot,task,parameters,world,return,success,success_at_end", rows)
+
+    def _goals_table(self) -> str:
+        """A row per shot and goal: means over its episodes."""
+        goal = [self._goals_of(name).index(task) for task, name in enumerate(self.names)]
+        rows = [
+            (kind.replace("_", " "), shot, name, goal[task], *_means(scores, shot, [task]).values())
+            for kind, scores in self._kinds()
+            for shot in range(len(scores.returns))
+            for task, name in enumerate(self.names)
+        ]
+        return _lines("acting,shot,name,goal,return,success,success_at_end", rows)
+
+    def _names_table(self) -> str:
+        """A row per shot and task: means over its goals."""
+        rows = [
+            (kind.replace("_", " "), shot, row["task"], row["goals"], *found[kind].values())
+            for row in self.by_name()
+            for shot, found in enumerate(row["shots"])
+            for kind in found
+        ]
+        return _lines("acting,shot,name,goals,return,success,success_at_end", rows)
+
+
+def _means(scores: Scores, shot: int, tasks: list[int]) -> dict[str, float]:
+    return {
+        "return": float(scores.returns[shot, tasks].mean()),
+        "success": float(scores.success[shot, tasks].mean()),
+        "success_at_end": float(scores.success_at_end[shot, tasks].mean()),
+    }
+
+
+def _lines(header: str, rows: Sequence[Sequence[Any]]) -> str:
+    """Comma-separated values."""
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows((header.split(","), *rows))
+    return table.getvalue()
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,62 @@
+"""Scores of an evaluation: one episode of every task in every world after every shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robometa.data import Rollout
+from robometa.reports.statistics import Array, interquartile_mean
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One episode of every task in every world after every shot."""
+
+    returns: Array
+    """`[shot, task, world]`"""
+    success: Array
+    """1 where the success condition held at any step of the episode. `[shot, task, world]`"""
+    success_at_end: Array
+    """1 where it held at the episode's last step. `[shot, task, world]`"""
+    episodes: Array
+    """Episodes that each world began in the rollout: more than one where they end early. `[shot, task, world]`"""
+    diverged: int
+    """Simulation steps that blew up; they were paid nothing."""
+
+    def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
+        """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
+        return interquartile_mean(self.returns[shot])
+
+
+def scores_of(rollouts: Sequence[Rollout]) -> Scores:
+    """The scores of a rollout of every shot."""
+
+    def stacked(measured: Callable[[Rollout], Any]) -> Array:
+        return np.stack([measured(rollout).double().cpu().numpy() for rollout in rollouts])
+
+    return Scores(
+        returns=stacked(Rollout.episode_return),
+        success=stacked(Rollout.episode_success),
+        success_at_end=stacked(lambda rollout: (rollout.success & rollout.done & rollout.first_episode()).any(dim=-1)),
+        episodes=stacked(lambda rollout: rollout.done.sum(dim=-1)),
+        diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
+    )
+
+
+def joined(parts: Sequence[Scores], axis: int) -> Scores:
+    """Scores one after the other along an axis: 0 of shots, 1 of tasks, 2 of worlds."""
+
+    def along(name: str) -> Array:
+        return np.concatenate([vars(part)[name] for part in parts], axis=axis)
+
+    return Scores(
+        returns=along("returns"),
+        success=along("success"),
+        success_at_end=along("success_at_end"),
+        episodes=along("episodes"),
+        diverged=sum(part.diverged for part in parts),
+    )

@@ -1,0 +1,72 @@
+"""Statistics of scores: interquartile means and means, with their bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def words_of(interval: dict[str, Any]) -> str:
+    """An interquartile mean and its interval in words, such as `-61.2 [-63.0, -59.1]`."""
+    if interval["low"] is None:
+        return f"{interval['interquartile_mean']:.1f}"
+    return f"{interval['interquartile_mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
+
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+Array = NDArray[np.float64]
+
+
+def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tuple[float, float, float]:
+    """Interquartile mean over all entries, and its stratified bootstrap interval: worlds resampled within each task.
+
+    Args:
+        values: `[task, world]`, or a row of its own length for each task.
+        together: Resample the same worlds for all tasks: for columns that are one draw each, as a training seed is.
+    Returns: The mean of the middle half, and the interval's ends; both NaN where there is but one world.
+    Source: Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
+    """
+    from scipy import stats  # takes more than a second to load
+
+    return _bootstrapped(lambda all_, axis: stats.trim_mean(all_, 0.25, axis=axis), values, together)
+
+
+def mean(values: Sequence[Array]) -> tuple[float, float, float]:
+    """Mean over all entries, and its stratified bootstrap interval.
+
+    A share of successes is a mean: the middle half of outcomes that are 0 or 1 would call 25 % nothing.
+
+    Args:
+        values: `[task, world]`, or a row of its own length for each task.
+    """
+    return _bootstrapped(lambda all_, axis: np.mean(all_, axis=axis), values, False)
+
+
+def _bootstrapped(
+    statistic: Callable[[Array, int], Any], values: Sequence[Array], together: bool
+) -> tuple[float, float, float]:
+    """A statistic over all entries, and its stratified bootstrap interval."""
+    from scipy import stats
+
+    def middle(*tasks: Array, axis: int = -1) -> Any:
+        return statistic(np.concatenate(tasks, axis=axis), axis)
+
+    if min(len(task) for task in values) < 2:
+        return float(middle(*values)), float("nan"), float("nan")
+    if max(np.ptp(task) for task in values) == 0:  # nothing to resample
+        return float(middle(*values)), float(middle(*values)), float(middle(*values))
+    found = stats.bootstrap(
+        tuple(values),
+        middle,
+        n_resamples=RESAMPLES,
+        batch=200,
+        confidence_level=CONFIDENCE,
+        paired=together,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return float(middle(*values)), float(found.confidence_interval.low), float(found.confidence_interval.high)

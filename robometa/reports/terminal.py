@@ -1,0 +1,129 @@
+"""Reports as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from robometa.reports.report import Report
+
+PROSE = ("about", "meaning", "hidden", "paper", "", "mean action", "exploring")
+"""Columns whose text may wrap."""
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
+    return table
+
+
+def print_report(report: Report) -> None:
+    """What the evaluator found: a row per shot, random actions below, then the tasks."""
+    from robometa.reports.statistics import words_of
+
+    console = Console()
+    summary = report.summary()
+    gap = "gap_closed" in summary[0]
+    told = "; gap: closed between a policy that does not adapt and an oracle" if gap else ""
+    console.print(
+        f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {_extent(report)}; "
+        f"return: interquartile mean [95 % stratified bootstrap] with so many episodes and "
+        f"steps of the task seen{told}",
+        highlight=False,
+    )
+    if report.names:
+        told = "\nsuccess: at any step of an episode [95 % stratified bootstrap over goals], and at its last"
+        console.print(told, highlight=False)
+        console.print(_successes(report, summary), highlight=False)
+        console.print("\nreturn", highlight=False)
+    success = report.has_success and not report.names
+    columns = ["shot", "seen", "steps", "mean action", "exploring"]
+    table = _table(*columns, *(["gap"] if gap else []), *(["success"] if success else []))
+    for row in summary:
+        further = [f"{row['gap_closed']:.0%}"] if gap else []
+        further += [f"{row['mean_action']['success']:.0%}"] if success else []
+        table.add_row(
+            _label(row),
+            f"{row['episodes_seen']:g}",
+            str(row["steps_seen"]),
+            words_of(row["mean_action"]),
+            words_of(row["exploring"]),
+            *further,
+        )
+    empty = [""] * (gap + success)
+    table.add_row("random", "", "", "", words_of(report.interval(report.random, 0)), *empty)
+    console.print(table, highlight=False)
+    if report.names:
+        console.print("\nmean action, means over the goals of each task: success, at end, return", highlight=False)
+        console.print(_by_name(report), highlight=False)
+    else:
+        console.print("\nmean return of each task, mean action", highlight=False)
+        console.print(_by_task(report), highlight=False)
+    diverged = report.mean_action.diverged + report.exploring.diverged
+    if diverged:
+        console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
+
+
+def _extent(report: Report) -> str:
+    """How much was measured, and by which protocol."""
+    episodes = f"{report.exploring.returns.shape[2]} episodes"
+    if not report.names:
+        return f"{len(report.tasks)} tasks, {episodes} each"
+    names = len(set(report.names))
+    extent = f"{names} {'task' if names == 1 else 'tasks'}, goals: {len(report.names)}, {episodes} of each"
+    return f"[bold]{report.protocol}[/bold]: {extent}" if report.protocol else extent
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    return "before" if row["shot"] == 0 else str(row["shot"])
+
+
+def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
+    """Shares of episodes that succeed at any step, with their intervals, and at the last."""
+    table = _table("shot", "seen", "mean action", "at end", "exploring", "at end")
+    for row in summary:
+        shares = [part for kind in ("mean_action", "exploring") for part in _shares(row[kind])]
+        table.add_row(_label(row), f"{row['episodes_seen']:g}", *shares)
+    table.add_row("random", "", "", "", *_shares(report.successes(report.random, 0)))
+    return table
+
+
+def _shares(row: Mapping[str, Any]) -> tuple[str, str]:
+    share = f"{row['success']:.1%}"
+    if row["success_low"] is not None:
+        share += f" [{row['success_low']:.1%}, {row['success_high']:.1%}]"
+    return share, f"{row['success_at_end']:.1%}"
+
+
+def _by_name(report: Report) -> Table:
+    """Success and return of each task with several goals."""
+    shots = ["before" if shot == 0 else f"after {shot}" for shot in range(len(report.episodes_seen))]
+    table = _table("task", "goals", *(what for shot in shots for what in (shot, "at end", "return")))
+    for row in report.by_name():
+        found = [shot["mean_action"] for shot in row["shots"]]
+        cells = [(f"{one['success']:.0%}", f"{one['success_at_end']:.0%}", f"{one['return']:.0f}") for one in found]
+        table.add_row(row["task"], str(row["goals"]), *(cell for three in cells for cell in three))
+    return table
+
+
+def _by_task(report: Report) -> Table:
+    """Mean return of each task."""
+    shots = range(len(report.episodes_seen))
+    table = _table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in shots))
+    for index, words in enumerate(report.tasks):
+        means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
+        table.add_row(str(index), words, *means)
+    return table

@@ -1,0 +1,1 @@
+"""Reinforcement learning that several methods share."""

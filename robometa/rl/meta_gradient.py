@@ -1,0 +1,153 @@
+"""How what comes out of policy-gradient steps moves with where they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.func import grad, vjp
+
+from robometa.compute.parallel import for_each_task, of_each_task, on_gpu
+from robometa.nn.networks import normal_kl
+from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio
+
+Adapted = Callable[[Tensor, tuple[Batch, ...]], Tensor]
+"""From what a learner learns, as a vector, and the batches of the inner steps to a task's adapted parameters."""
+
+
+def outer_gradient(
+    step: InnerStep, adapted: Adapted, point: Tensor, tasks: list[TaskBatches]
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradient of the loss after adaptation, mean over tasks `[n]`, and each task's adapted parameters.
+
+    Args:
+        step: Its loss is the one that is lowered.
+        adapted: The adaptation that is differentiated.
+        point: What the learner learns. `[n]`
+        tasks: What the trial taught.
+    """
+
+    def of_task(task: TaskBatches) -> tuple[Tensor, Tensor]:
+        after, pull_back = pulled(lambda at: adapted(at, task.inner), point)
+        after = after.detach()
+        # At ratio 1 the surrogate's gradient is that of the inner loss.
+        return pull_back(grad(step.loss)(after, task.outer))[0], after
+
+    gradients, after = zip(*of_each_task(of_task, tasks), strict=True)
+    return torch.stack(gradients).mean(dim=0), list(after)
+
+
+def fisher_product(
+    step: InnerStep,
+    start: Tensor,
+    tasks: list[TaskBatches],
+    adapted: list[Tensor],
+    stride: int,
+    damping: float,
+    rate: Tensor | float = 1.0,
+) -> Callable[[Tensor], Tensor]:
+    """Products with the Fisher matrix of the adapted policies, seen from the start.
+
+    Through its structure, K' J' M J K: K differentiates the inner steps, J the adapted policy's mean, M weighs by its
+    variance, and the standard deviation adds twice the identity. Each inner step's factor of K is symmetric but for
+    the rate.
+
+    Args:
+        step: The inner step.
+        start: Parameters before the inner steps. `[parameter]`
+        tasks: What the trial taught.
+        adapted: Each task's parameters after the inner steps. `[task][parameter]`
+        stride: Of the observations, take every so many-th.
+        damping: Added to the matrix's diagonal.
+        rate: Factor on the step size, for each parameter. `[parameter]`
+    Returns: From a change of the start, or of start and rate one behind the other, to its product.
+    """
+
+    def factors(task: TaskBatches, after: Tensor) -> Callable[[Tensor], Tensor]:
+        return _task_product(step, start, task, after, stride, rate)
+
+    # For all tasks in one go, what a product needs is computed anew each time: it cannot leave the vectorised function.
+    at_once = on_gpu(start)
+    products = [] if at_once else for_each_task(factors, tasks, adapted)
+
+    def product(vector: Tensor) -> Tensor:
+        if at_once:
+            moved = of_each_task(lambda task, after: factors(task, after)(vector), tasks, adapted)
+        else:
+            moved = for_each_task(lambda of_task: of_task(vector), products)
+        return torch.stack(moved).mean(dim=0) + damping * vector
+
+    return product
+
+
+def _task_product(
+    step: InnerStep, start: Tensor, task: TaskBatches, after: Tensor, stride: int, rate: Tensor | float
+) -> Callable[[Tensor], Tensor]:
+    """One task's part of `fisher_product`."""
+    point, derivatives = start, []
+    for shot in task.inner:
+        fewer = Batch(*(part[::stride] for part in shot))
+        gradient = grad(step.loss)(point, shot)
+        hessian = torch.zeros_like if step.first_order else _hessian(step, point, fewer)
+        derivatives.append((gradient, hessian))
+        point = (point - step.size * (rate * gradient)).detach()
+    obs, deviations, count = task.outer.obs[::stride], step.policy.action, len(start)
+    mean, pull_mean = pulled(lambda at: step.policy.distribution(at, obs)[0], after)
+    _, push_mean = pulled(lambda weight: pull_mean(weight)[0], torch.zeros_like(mean))
+    precision = torch.exp(-2 * after[-deviations:]) / len(obs)
+
+    def product(vector: Tensor) -> Tensor:
+        moved, rate_change = vector[:count], vector[count:]  # of a rate that is not learned there is no change
+        for gradient, hessian in derivatives:
+            moved = moved - step.size * (rate * hessian(moved))
+            if len(rate_change):
+                moved = moved - step.size * (rate_change * gradient)
+        curved = pull_mean(precision * push_mean(moved)[0])[0]
+        curved[-deviations:] += 2 * moved[-deviations:]
+        rate_curved = torch.zeros_like(rate_change)
+        for gradient, hessian in reversed(derivatives):
+            if len(rate_change):
+                rate_curved = rate_curved - step.size * (gradient * curved)
+            curved = curved - step.size * hessian(rate * curved)
+        return torch.cat((curved, rate_curved))
+
+    return product
+
+
+def surrogate_change(
+    step: InnerStep,
+    adapted: Adapted,
+    point: Tensor,
+    tasks: list[TaskBatches],
+    before: list[tuple[Tensor, Tensor]],
+) -> list[float]:
+    """By how much the surrogate after adaptation has grown, and the mean KL divergence of the adapted policies.
+
+    Args:
+        step: Its policy is the learner's.
+        adapted: The adaptation.
+        point: What the learner might learn. `[n]`
+        tasks: What the trial taught.
+        before: The adapted policies that acted: mean and log standard deviation at the outer batch. `[task]`
+    """
+
+    def of_task(task: TaskBatches, old: tuple[Tensor, Tensor]) -> Tensor:
+        new = step.policy.distribution(adapted(point, task.inner), task.outer.obs)
+        gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
+        return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
+
+    found: list[float] = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0).tolist()
+    return found
+
+
+def pulled(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
+    """A function's value at a point, and the products of its transposed Jacobian there."""
+    return vjp(function, point)  # type: ignore[return-value]
+
+
+def _hessian(step: InnerStep, point: Tensor, batch: Batch) -> Callable[[Tensor], Tensor]:
+    """Products with the Hessian of a step's loss."""
+    pull_back = pulled(partial(grad(step.loss), batch=batch), point)[1]
+    return lambda vector: pull_back(vector)[0]

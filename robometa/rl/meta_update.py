@@ -1,0 +1,262 @@
+"""The numbers of a trust-region update for all tasks in one go, of few large computations, which a GPU captures.
+
+They are those of `inner_steps`, which computes task by task. What a task's loss depends on is its own, so that the
+gradient of the tasks' summed losses is that of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robometa.compute.cuda_graphs import CapturedFunction
+from robometa.data import Trial
+from robometa.nn.networks import GaussianPolicy, normal_kl, normal_log_density
+from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio, stacked_batches
+from robometa.rl.trust_region import Begun, Options, trust_region_step
+
+Product = Callable[[Tensor], Tensor]
+"""From a vector of each task to a symmetric matrix of the task times it. `[task, parameter]`"""
+Acted = tuple[Tensor, Tensor]
+"""Mean and log standard deviation of a policy at a batch. `[task, n, action]`, `[task, 1, action]`"""
+
+
+class Proposal(NamedTuple):
+    """What the line search begins with."""
+
+    step: Tensor
+    """To be added to what is learned. `[n]`"""
+    expected: Tensor
+    """The improvement that a linear model expects of it. `[]`"""
+    norm: Tensor
+    """Of the gradient. `[]`"""
+    acted: tuple[Acted, ...]
+    """The policies before the update, at each inner batch and at the outer one."""
+
+
+class _Shot(NamedTuple):
+    """An inner step, differentiated."""
+
+    gradient: Tensor
+    """Of the loss, which the step follows. `[task, parameter]`"""
+    credited: Tensor | None
+    """Of what is done before the step, credited. `[task, parameter]`"""
+    hessian: Product | None
+    """Of the loss; none if it is taken for zero."""
+    estimate: Product | None
+    """The same on fewer observations."""
+
+
+class MetaUpdate:
+    """Proposes a step of what a learner learns, and measures where it leads: on a GPU a launch each.
+
+    What is learned is the start, or start and rate one behind the other.
+    """
+
+    def __init__(self, step: InnerStep, options: Options, device: torch.device, rate: Tensor | float | None) -> None:
+        """Captures nothing yet.
+
+        Args:
+            step: The inner step.
+            options: The learner's.
+            device: Where it is.
+            rate: Factor on the inner step's size `[parameter]`; none if it is learned.
+        """
+        self._step, self._options, self._rate = step, options, rate
+        self.propose = CapturedFunction(self._propose, device)
+        self.measure = CapturedFunction(self._measure, device)
+
+    def begun(
+        self, learned: Tensor, trial: Trial, estimator: tuple[float, float, float], credits: Tensor | None = None
+    ) -> Begun | None:
+        """An update by a trial; none if tasks are to be computed one by one.
+
+        Args:
+            learned: `[n]`
+            trial: Of all shots.
+            estimator: As `rollout_batches` takes it.
+            credits: As `_propose` takes them.
+        """
+        tasks = stacked_batches(trial, *estimator)
+        if tasks is None:
+            return None
+        found: Proposal = self.propose(learned, tasks, credits)
+
+        def measure(point: Tensor) -> Sequence[float]:
+            told: list[float] = self.measure(point, tasks, found.acted, credits).tolist()
+            return told
+
+        return Begun(found.step, found.expected, found.norm, measure)
+
+    def _propose(self, learned: Tensor, tasks: TaskBatches, credits: Tensor | None) -> Proposal:
+        """A step of what is learned.
+
+        Args:
+            learned: `[n]`
+            tasks: What the trial taught, one batch for all tasks. `[task, n, ...]`
+            credits: How well each task went in the end, for what is done before its inner steps. `[task]`
+        """
+        options, (start, rate) = self._options, self._split(learned)
+        point, shots, acted = start.expand(len(tasks.outer.obs), -1), [], []
+        for batch in tasks.inner:
+            policy, shot = self._differentiated(point, batch, credits)
+            acted.append(policy)
+            shots.append(shot)
+            point = point - self._step.size * (rate * shot.gradient)
+        loss, policy = self._loss(leaves := _cut(self._step.policy, point), tasks.outer)
+        # At ratio 1 the surrogate's gradient is that of the inner loss.
+        gradient = self._pulled_back(_gradient(loss, leaves), shots, rate).mean(dim=0)
+        fisher = self._fisher(point, tasks.outer.obs, shots, rate)
+        step, expected = trust_region_step(
+            gradient, fisher, options.kl_bound, options.conjugate_gradient_steps, ends_early=False
+        )
+        return Proposal(step, expected, gradient.norm(), (*acted, policy))
+
+    def _measure(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
+        """By how much the surrogate has grown at a point, and the mean KL divergence of the adapted policies. `[2]`"""
+        start, rate = self._split(point)
+        at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])
+        for batch, old in zip(tasks.inner, acted[:-1], strict=True):
+            loss, new = self._loss(leaves := _cut(self._step.policy, at), batch)
+            if credits is not None:
+                gain = gain + credits * (likelihood_ratio(*new, *old, batch.output).mean(dim=-1) - 1)
+            at = at - self._step.size * (rate * _gradient(loss, leaves))
+        new = self._step.policy.distribution(at, tasks.outer.obs)
+        paid = (likelihood_ratio(*new, *acted[-1], tasks.outer.output) - 1) * tasks.outer.advantage
+        divergence = normal_kl(*acted[-1], *new).mean(dim=-1)
+        return torch.stack((gain + paid.mean(dim=-1), divergence)).mean(dim=-1)
+
+    def _split(self, learned: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Start and rate."""
+        if self._rate is not None:
+            return learned, self._rate
+        start, rate = learned.chunk(2)
+        return start, rate
+
+    def _loss(self, leaves: list[Tensor], batch: Batch) -> tuple[Tensor, Acted]:
+        """The tasks' summed losses, to be differentiated by the leaves, and the policy that acts."""
+        with torch.enable_grad():
+            mean, log_std = _distribution(self._step.policy, leaves, batch.obs)
+            likelihood = normal_log_density(batch.output, mean, log_std)
+            loss = -(likelihood * batch.advantage).mean(dim=-1).sum()
+        return loss, (mean.detach(), log_std.detach())
+
+    def _differentiated(self, point: Tensor, batch: Batch, credits: Tensor | None) -> tuple[Acted, _Shot]:
+        """The policy at a point, and the inner step from there. `[task, parameter]`"""
+        leaves, stride = _cut(self._step.policy, point), self._options.fisher_stride
+        if self._step.first_order:
+            loss, acted = self._loss(leaves, batch)
+            gradient, hessian = _gradient(loss, leaves), None
+        else:
+            loss, acted = self._loss(leaves, batch)
+            gradient, hessian = _gradient_and_hessian(loss, leaves)
+        credited, estimate = None, hessian
+        if credits is not None:
+            ones = batch._replace(advantage=credits.unsqueeze(-1).expand_as(batch.advantage))
+            credited = _gradient(self._loss(leaves, ones)[0], leaves)
+        if hessian is not None and stride > 1:
+            fewer = Batch(*(part[:, ::stride].contiguous() for part in batch))
+            estimate = _gradient_and_hessian(self._loss(leaves, fewer)[0], leaves)[1]
+        return acted, _Shot(gradient, credited, hessian, estimate)
+
+    def _pulled_back(self, curved: Tensor, shots: list[_Shot], rate: Tensor | float) -> Tensor:
+        """A gradient at the adapted parameters, as one for what is learned. `[task, n]`"""
+        curved, rate_curved = self._through(curved, shots, rate, [shot.hessian for shot in shots])
+        return curved if rate_curved is None else torch.cat((curved, rate_curved), dim=-1)
+
+    def _through(
+        self, curved: Tensor, shots: list[_Shot], rate: Tensor | float, hessians: list[Product | None]
+    ) -> tuple[Tensor, Tensor | None]:
+        """A gradient at the adapted parameters, as one at the start, and as one for the rate if that is learned."""
+        size, rate_curved = self._step.size, None
+        for shot, hessian in zip(reversed(shots), reversed(hessians), strict=True):
+            if self._rate is None:
+                change = -size * (shot.gradient * curved)
+                rate_curved = change if rate_curved is None else rate_curved + change
+            if hessian is not None:
+                curved = curved - size * hessian(rate * curved)
+            if shot.credited is not None:
+                curved = curved + shot.credited
+        return curved, rate_curved
+
+    def _fisher(self, after: Tensor, obs: Tensor, shots: list[_Shot], rate: Tensor | float) -> Product:
+        """Products with the Fisher matrix, `K' J' M J K` as in `inner_steps.fisher_product`. `[n] -> [n]`"""
+        size, count, deviations = self._step.size, after.shape[-1], self._step.policy.action
+        push, pull = _jacobian(self._step.policy, after, obs := obs[:, :: self._options.fisher_stride].contiguous())
+        precision = torch.exp(-2 * after[:, -deviations:]).unsqueeze(-2) / obs.shape[1]
+        plain = [shot._replace(credited=None) for shot in shots]
+        estimates = [shot.estimate for shot in shots]
+
+        def product(vector: Tensor) -> Tensor:
+            moved, rate_change = vector[:count].expand_as(after), vector[count:]
+            for shot in shots:
+                if shot.estimate is not None:
+                    moved = moved - size * (rate * shot.estimate(moved))
+                if self._rate is None:
+                    moved = moved - size * (rate_change * shot.gradient)
+            # The standard deviation adds twice the identity.
+            curved = torch.cat((pull(precision * push(moved)), 2 * moved[:, -deviations:]), dim=-1)
+            curved, rate_curved = self._through(curved, plain, rate, estimates)
+            joined = curved if rate_curved is None else torch.cat((curved, rate_curved), dim=-1)
+            return joined.mean(dim=0) + self._options.damping * vector
+
+        return product
+
+
+def _sizes(policy: GaussianPolicy) -> list[int]:
+    """How many numbers are in each weight and bias, and in the standard deviation."""
+    return [size for into, out in policy.layers for size in (into * out, out)] + [policy.action]
+
+
+def _cut(policy: GaussianPolicy, point: Tensor) -> list[Tensor]:
+    """Weights, biases and log standard deviation, to be differentiated by. `[task, numbers]` each
+
+    Parts, not slices of one vector: a slice's derivative is a vector of zeros and a copy.
+    """
+    return [part.detach().requires_grad_() for part in point.split(_sizes(policy), dim=-1)]
+
+
+def _distribution(policy: GaussianPolicy, leaves: list[Tensor], obs: Tensor) -> Acted:
+    """The policy's output, as `GaussianPolicy.distribution` has it, from the parts of its parameters."""
+    x, (*layers, log_std) = obs, leaves
+    for index, ((into, out), weight, bias) in enumerate(zip(policy.layers, layers[::2], layers[1::2], strict=True)):
+        x = torch.bmm(torch.tanh(x) if index else x, weight.unflatten(-1, (into, out))) + bias.unsqueeze(-2)
+    return x, log_std.unsqueeze(-2).clamp(min=policy.minimum_log_std)
+
+
+def _gradient(loss: Tensor, leaves: list[Tensor]) -> Tensor:
+    """Gradient of each task's loss. `[task, parameter]`"""
+    return torch.cat(torch.autograd.grad(loss, leaves, retain_graph=True), dim=-1)
+
+
+def _gradient_and_hessian(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor, Product]:
+    """The same, and products with its Jacobian."""
+    gradients = torch.autograd.grad(loss, leaves, create_graph=True)
+    sizes = [leaf.shape[-1] for leaf in leaves]
+
+    def product(vector: Tensor) -> Tensor:
+        parts = vector.split(sizes, dim=-1)
+        return torch.cat(torch.autograd.grad(gradients, leaves, parts, retain_graph=True), dim=-1)
+
+    return torch.cat(gradients, dim=-1).detach(), product
+
+
+def _jacobian(policy: GaussianPolicy, point: Tensor, obs: Tensor) -> tuple[Product, Product]:
+    """Products with the Jacobian of a policy's mean, and with its transpose, which leaves out the deviation."""
+    leaves = _cut(policy, point)
+    with torch.enable_grad():
+        mean, _ = _distribution(policy, leaves, obs)
+        weight = torch.zeros_like(mean, requires_grad=True)
+        pulled = torch.autograd.grad(mean, leaves[:-1], weight, create_graph=True)
+
+    def push(vector: Tensor) -> Tensor:
+        parts = vector.split(_sizes(policy), dim=-1)[:-1]
+        return torch.autograd.grad(pulled, weight, parts, retain_graph=True)[0]
+
+    def pull(vector: Tensor) -> Tensor:
+        return torch.cat(torch.autograd.grad(mean, leaves[:-1], vector, retain_graph=True), dim=-1)
+
+    return push, pull

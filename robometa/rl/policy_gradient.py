@@ -1,0 +1,150 @@
+"""Policy-gradient steps within a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from robometa.compute.cuda_graphs import CapturedFunction, captures
+from robometa.compute.parallel import on_gpu
+from robometa.data import Rollout, Trial
+from robometa.nn.networks import GaussianPolicy
+from robometa.rl.returns import advantages, discounted_returns, linear_baseline
+
+
+class Batch(NamedTuple):
+    """What a gradient step of one task needs of a rollout."""
+
+    obs: Tensor
+    """`[n, obs]`"""
+    output: Tensor
+    """The policy's output, before scaling. `[n, action]`"""
+    advantage: Tensor
+    """`[n]`"""
+
+
+class TaskBatches(NamedTuple):
+    """What a trial taught of one task: a batch before every adaptation, and one after the last."""
+
+    inner: tuple[Batch, ...]
+    """One per inner step, in their order."""
+    outer: Batch
+    """Of the rollout after the last inner step."""
+
+
+def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action_scale: float) -> list[Batch]:
+    """Observations, outputs and advantages over a linear baseline, one batch per task.
+
+    Steps at which the simulation diverged are left out; the steps before them are as if the time limit had come.
+
+    Args:
+        rollout: The worlds of a task are pooled.
+        discount: Per step, in (0, 1].
+        gae_lambda: Of generalised advantage estimation, in 0..1.
+        action_scale: Factor from the policy's output to the action.
+    """
+    diverged = rollout.blown_up()
+    parts = _pooled(rollout, discount, gae_lambda, action_scale, diverged)
+    batches = [Batch(*of_task) for of_task in zip(*parts, strict=True)]
+    if diverged is None:
+        return batches
+    kept = ~diverged.flatten(1)
+    return [Batch(*(part[rows] for part in batch)) for batch, rows in zip(batches, kept, strict=True)]
+
+
+def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> list[TaskBatches]:
+    """The batches of a trial's rollouts, task by task; arguments as in `rollout_batches`."""
+    shots = [rollout_batches(rollout, discount, gae_lambda, action_scale) for rollout in trial.rollouts]
+    return [TaskBatches(tuple(batches[:-1]), batches[-1]) for batches in zip(*shots, strict=True)]
+
+
+def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
+    """The same with all tasks in each batch, `[task, n, ...]`.
+
+    There are none where tasks are better computed one by one, or had to be left with fewer steps than others.
+    """
+    rollouts = trial.rollouts
+    if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.diverged.any() for rollout in rollouts]).any()):
+        return None
+    *inner, outer = (_pooled(rollout, discount, gae_lambda, action_scale, None) for rollout in rollouts)
+    return TaskBatches(tuple(inner), outer)
+
+
+def _pooled(
+    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
+) -> Batch:
+    """All steps of each task, those that diverged too. `[task, n, ...]`"""
+    reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
+    returns = _looped(discounted_returns, reward, rollout.done, discount)
+    value = linear_baseline(rollout.obs, returns, diverged=diverged)
+    # The baseline predicts what is left of a rollout, which is nothing at its end.
+    next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+    ends = rollout.terminated, rollout.truncated
+    advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, diverged)
+    return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
+
+
+def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """What a function with a loop over time returns: its many small computations are one launch on a GPU."""
+    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # it leaves out steps that diverged
+        return function(*inputs)
+    found: Tensor = _by_graph(function, inputs[0].device)(*inputs)
+    return found.clone()
+
+
+@cache
+def _by_graph(function: Callable[..., Tensor], device: torch.device) -> CapturedFunction:
+    return CapturedFunction(function, device)
+
+
+@dataclass(frozen=True)
+class InnerStep:
+    """A policy-gradient step, theta' = theta - size * rate * gradient, on parameter vectors of one task."""
+
+    policy: GaussianPolicy
+    size: float
+    """Step size of all parameters."""
+    first_order: bool = False
+    """Differentiate the step as if its gradient were a constant."""
+
+    def loss(self, parameters: Tensor, batch: Batch) -> Tensor:
+        """The policy-gradient objective at ratio 1, to be lowered. `[]`"""
+        return -(self.policy.log_likelihood(parameters, batch.obs, batch.output) * batch.advantage).mean()
+
+    def __call__(self, parameters: Tensor, batch: Batch, rate: Tensor | float = 1.0) -> Tensor:
+        """The parameters after one step. `[parameter]`
+
+        Args:
+            parameters: `[parameter]`
+            batch: Sampled with these parameters.
+            rate: Factor on the step size, for each parameter. `[parameter]`
+        """
+        gradient = grad(self.loss)(parameters, batch)
+        if self.first_order:
+            gradient = gradient.detach()
+        return parameters - self.size * (rate * gradient)
+
+    def after(self, start: Tensor, shots: tuple[Batch, ...], rate: Tensor | float = 1.0) -> Tensor:
+        """The parameters after one step on each batch. `[parameter]`"""
+        for batch in shots:
+            start = self(start, batch, rate)
+        return start
+
+    def policies(self, start: Tensor, batches: tuple[Batch, ...]) -> list[tuple[Tensor, Tensor]]:
+        """Mean and log standard deviation at each batch, after an inner step on every one before it. `[shot]`"""
+        return [
+            self.policy.distribution(self.after(start, batches[:shot]), batch.obs) for shot, batch in enumerate(batches)
+        ]
+
+
+def likelihood_ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:
+    """How much likelier a normal distribution makes the outputs than an old one did. `[..., n]`"""
+    new = (output - mean) * torch.exp(-log_std)
+    old = (output - old_mean) * torch.exp(-old_log_std)
+    return torch.exp((0.5 * (old.square() - new.square()) + old_log_std - log_std).sum(dim=-1))

@@ -1,0 +1,179 @@
+"""Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) on batches of sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robometa.compute.cuda_graphs import uploaded
+from robometa.compute.parallel import descend, for_each_task, shares_of
+from robometa.errors import require
+from robometa.nn.actor_critic import ActorCritic, Output
+from robometa.nn.networks import normal_log_density
+from robometa.rl.learning_rate import set_learning_rate, steps_taken
+
+CHUNK = 64
+"""Sequences that one thread computes together: the same pieces on every machine."""
+
+LONGEST = 25
+"""Steps that stay together in a minibatch of a network without a memory, at the most."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every learner that trains with PPO can be told."""
+
+    iterations: int = 200
+    """Training iterations."""
+    epochs: int = 5
+    """Passes over an iteration's experience."""
+    minibatches: int = 4
+    """Gradient steps of a pass, each on its share of the sequences."""
+    clip: float = 0.2
+    """How far the probability ratio counts, either way from 1."""
+    learning_rate: float = 7e-4
+    """Of Adam."""
+    final_learning_rate: float = 1e-4
+    """What it falls to, linearly."""
+    decay_end: int = 0
+    """Iteration by which it has fallen; 0 is the last one, so that a run that is given another end falls slower."""
+    discount: float = 0.99
+    """Discount per step, in (0, 1]."""
+    gae_lambda: float = 0.95
+    """Of generalised advantage estimation, in 0..1."""
+    entropy_weight: float = 0.0
+    """Weight of the policy's entropy in the loss."""
+    value_weight: float = 0.5
+    """Weight of the value's squared error in the loss."""
+    gradient_norm: float = 0.5
+    """Longer gradients are cut to this."""
+    initial_std: float = 0.6
+    """Standard deviation of the actions at the start; learned from there."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that make no sense."""
+        require(
+            self,
+            iterations="[1, inf)",
+            epochs="[1, inf)",
+            minibatches="[1, inf)",
+            clip="(0, 1)",
+            learning_rate="(0, inf)",
+            final_learning_rate="(0, inf)",
+            decay_end="[0, inf)",
+            discount="(0, 1]",
+            gae_lambda="[0, 1]",
+            entropy_weight="[0, inf)",
+            value_weight="[0, inf)",
+            gradient_norm="(0, inf)",
+            initial_std="(0, inf)",
+        )
+
+
+class Experience(NamedTuple):
+    """What `update` learns from."""
+
+    inputs: tuple[Tensor, ...]
+    """What the network takes. `[n, time or longer, ...]` each"""
+    action: Tensor
+    """As emitted, before any clipping. `[n, time, action]`"""
+    log_density: Tensor
+    """Of the actions under the policy that acted. `[n, time]`"""
+    advantage: Tensor
+    """`[n, time]`"""
+    target: Tensor
+    """Returns, normalised as the network's values are. `[n, time]`"""
+    weight: Tensor | None = None
+    """0 for steps that are not learned from and 1 for others; None if all are. `[n, time]`"""
+
+
+def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
+    """What a network says about all sequences, without gradients, a piece at a time."""
+
+    def of_piece(*piece: Tensor) -> Output:
+        with torch.no_grad():
+            return network(*piece)
+
+    found = for_each_task(of_piece, *(shares_of(part, CHUNK) for part in inputs))
+    mean, log_std, value = zip(*found, strict=True)
+    return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
+
+
+def cut(experience: Experience, pieces: int) -> Experience:
+    """The same experience with every sequence cut into equal pieces, each a sequence of its own."""
+
+    def shorter(part: Tensor) -> Tensor:
+        return part.unflatten(1, (pieces, -1)).flatten(0, 1)
+
+    inputs = tuple(shorter(part) for part in experience.inputs)
+    weight = None if experience.weight is None else shorter(experience.weight)
+    _, action, log_density, advantage, target, _ = experience
+    return Experience(inputs, shorter(action), shorter(log_density), shorter(advantage), shorter(target), weight)
+
+
+def shortened(experience: Experience) -> Experience:
+    """The same experience in short pieces, for a network without a memory: its minibatches are better mixed."""
+    time = experience.action.shape[1]
+    return cut(experience, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
+
+
+def update(
+    network: ActorCritic,
+    optimiser: torch.optim.Optimizer,
+    experience: Experience,
+    options: Options,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Takes the gradient steps of an iteration and returns what to log.
+
+    A minibatch is cut into pieces that threads share out, but on a GPU; their gradients are added up in their order.
+    """
+    parameters = list(network.parameters())
+    _set_learning_rate(optimiser, options)
+    rows = []
+    count = len(experience.action)
+    orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
+    for order in uploaded(orders, experience.action.device):
+        for members in order.tensor_split(min(options.minibatches, count)):
+
+            def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[Tensor, Tensor]:
+                loss, row = _loss(network, experience, piece, options)
+                share = len(piece) / whole
+                return share * loss, share * row
+
+            row = descend(of_piece, parameters, shares_of(members, CHUNK))
+            norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
+            optimiser.step()
+            rows.append(torch.cat((row, norm.reshape(1))))
+    names = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
+    return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, options: Options) -> None:
+    taken = steps_taken(optimiser)
+    end = options.decay_end or options.iterations
+    share = min(taken / (end * options.epochs * options.minibatches), 1.0)
+    set_learning_rate(optimiser, options.learning_rate + share * (options.final_learning_rate - options.learning_rate))
+
+
+def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """The loss on some sequences, and what to log of it."""
+    action, advantage = experience.action[piece], experience.advantage[piece]
+    time = action.shape[1]
+    mean, log_std, value = network(*(part[piece, :time] for part in experience.inputs))
+    log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
+    gain = torch.minimum(ratio * advantage, clipped * advantage)
+    error = (value - experience.target[piece]).square()
+    if experience.weight is not None:
+        gain, error = gain * experience.weight[piece], error * experience.weight[piece]
+    policy_loss, value_loss = -gain.mean(), error.mean()
+    entropy = log_std.sum(dim=-1).mean()  # but for a constant
+    loss = policy_loss + options.value_weight * value_loss - options.entropy_weight * entropy
+    beyond = ((ratio - 1).abs() > options.clip).float().mean()
+    kl = (ratio - 1 - log_ratio).mean()  # Schulman's estimate, which cannot be negative
+    return loss, torch.stack((policy_loss, value_loss, entropy, kl, beyond)).detach()

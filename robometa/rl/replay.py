@@ -1,0 +1,148 @@
+"""Replay: what happened on each task, to learn from again, and windows of recent experience."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robometa.compute.cuda_graphs import uploaded
+
+
+class TaskReplay:
+    """A ring buffer of transitions for each task, made when the task first shows up."""
+
+    def __init__(self, capacity: int, width: int, device: torch.device | str = "cpu") -> None:
+        """Buffers of `capacity` transitions of `width` numbers each."""
+        self.capacity, self.width, self.device = capacity, width, torch.device(device)
+        self.rings: dict[int, Tensor] = {}
+        self.added: dict[int, int] = {}
+
+    def add(self, task: int, transitions: Tensor) -> None:
+        """Adds transitions of one task, over the oldest where the ring is full. `[n, width]`"""
+        if task not in self.rings:
+            self.rings[task] = torch.empty(self.capacity, self.width, device=self.device)
+            self.added[task] = 0
+        transitions = transitions[-self.capacity :]
+        places = (self.added[task] + torch.arange(len(transitions), device=self.device)) % self.capacity
+        self.rings[task][places] = transitions
+        self.added[task] += len(transitions)
+
+    def clear(self, task: int) -> None:
+        """Forgets what happened on one task."""
+        self.added[task] = 0
+
+    def tasks(self) -> list[int]:
+        """The tasks that have something to learn from."""
+        return sorted(task for task, added in self.added.items() if added)
+
+    def sample(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
+        """Transitions drawn with replacement. `[task, count, width]`"""
+        places = uploaded(self.places(tasks, count, generator), self.device)
+        return torch.stack([self.rings[task][some] for task, some in zip(tasks, places, strict=True)])
+
+    def places(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
+        """Where in the tasks' rings transitions stand that are drawn with replacement. `[task, count]`, on the CPU"""
+        filled = (min(self.added[task], self.capacity) for task in tasks)
+        return torch.stack([torch.randint(held, (count,), generator=generator) for held in filled])
+
+    def take(self, tasks: list[int], places: Tensor) -> Tensor:
+        """The transitions that stand there, for many tasks at once, which may repeat. `[n, count, width]`
+
+        Args:
+            tasks: `[n]`
+            places: In each one's ring, on the CPU. `[n, count]`
+        """
+        order = sorted(range(len(tasks)), key=tasks.__getitem__)
+        places = uploaded(places[order], self.device)
+        parts, start = [], 0
+        for task, members in groupby(order, key=tasks.__getitem__):
+            end = start + len(list(members))
+            parts.append(self.rings[task][places[start:end]])
+            start = end
+        taken = torch.cat(parts)
+        return torch.empty_like(taken).index_copy_(0, uploaded(torch.tensor(order), self.device), taken)
+
+    def state(self) -> dict[str, Tensor]:
+        """The filled part of every ring, and how much was added to each."""
+        rings = {f"ring/{task}": ring[: self.added[task]] for task, ring in self.rings.items()}
+        added = {f"added/{task}": torch.tensor(added) for task, added in self.added.items()}
+        return rings | added
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+        self.rings, self.added = {}, {}
+        for name, added in state.items():
+            kind, task = name.split("/")
+            if kind == "added":
+                ring = torch.empty(self.capacity, self.width, device=self.device)
+                ring[: len(state[f"ring/{task}"])] = state[f"ring/{task}"]
+                self.rings[int(task)], self.added[int(task)] = ring, int(added)
+
+
+class Windows(NamedTuple):
+    """Pieces of trials, cut in two. What a weight of 0 stands on is to be left out."""
+
+    past: Tensor
+    """The steps before. `[window, past, width]`"""
+    past_weight: Tensor
+    """1 where a step counts, 0 where the window reaches beyond what is allowed. `[window, past]`"""
+    future: Tensor
+    """The steps after. `[window, future, width]`"""
+    future_weight: Tensor
+    """The same for these; the first always counts. `[window, future]`"""
+
+
+class WindowReplay:
+    """The latest trials of single worlds, from which windows are cut."""
+
+    def __init__(self, capacity: int, width: int, device: torch.device | str = "cpu") -> None:
+        """Room for about `capacity` steps of `width` numbers each, and for one trial at least."""
+        self.capacity, self.device = capacity, torch.device(device)
+        self.steps = torch.empty(0, 0, width, device=self.device)  # [row, time, width]
+        self.episode = torch.empty(0, 0, dtype=torch.int64, device=self.device)
+
+    def add(self, steps: Tensor, done: Tensor) -> None:
+        """Adds what happened in worlds, over the oldest where there is no more room.
+
+        Args:
+            steps: `[world, time, width]`, equally long every time.
+            done: Whether a step ended an episode. `[world, time]`, bool
+        """
+        episode = torch.cumsum(done.long(), dim=1) - done.long()
+        rows = max(1, self.capacity // steps.shape[1])
+        for name, new in (("steps", steps), ("episode", episode)):
+            held = getattr(self, name)
+            if not len(held):
+                held = new[:0]
+            # The ring is kept in the order of age: what is cut off is the oldest.
+            setattr(self, name, torch.cat((held, new))[-rows:])
+
+    def sample(
+        self, count: int, past: int, future: int, generator: torch.Generator, across_episodes: bool = False
+    ) -> Windows:
+        """Windows around moments drawn at random.
+
+        A window never leaves the episode of its first future step, unless it may go on `across_episodes` of a trial.
+        Fewer steps than asked for count at the beginning of an episode, perhaps none, and at its end.
+        """
+        rows, time = self.episode.shape
+        row = torch.randint(rows, (count, 1), generator=generator).to(self.device)
+        moment = torch.randint(time, (count, 1), generator=generator).to(self.device)
+        place = moment + torch.arange(-past, future, device=self.device)  # [window, past + future]
+        inside = (place >= 0) & (place < time)
+        place = place.clamp(0, time - 1)
+        if not across_episodes:
+            inside &= self.episode[row, place] == self.episode[row, moment]
+        steps, weight = self.steps[row, place], inside.to(self.steps.dtype)
+        return Windows(steps[:, :past], weight[:, :past], steps[:, past:], weight[:, past:])
+
+    def state(self) -> dict[str, Tensor]:
+        """What is held."""
+        return {"steps": self.steps, "episode": self.episode}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+        self.steps, self.episode = state["steps"].to(self.device), state["episode"].to(self.device)

@@ -1,0 +1,157 @@
+"""The parts of trust-region policy optimisation (Schulman et al. 2015, https://arxiv.org/abs/1502.05477)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from robometa.compute.parallel import on_gpu
+
+
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor],
+    target: Tensor,
+    steps: int,
+    tolerance: float = 1e-10,
+    ends_early: bool | None = None,
+) -> Tensor:
+    """An approximate solution x of A x = target for a symmetric positive definite A, known by its products.
+
+    Args:
+        product: From a vector to A times it. `[n] -> [n]`
+        target: `[n]`
+        steps: Products at the most.
+        tolerance: Squared norm of the residual, relative to the target's, at which to stop.
+        ends_early: Ask after each step if that is reached, and otherwise take the steps that remain without effect.
+            Left out, it asks unless a GPU would be waited for.
+    Returns: `[n]`
+    """
+    asks = not on_gpu(target) if ends_early is None else ends_early
+    solution = torch.zeros_like(target)
+    residual = target.clone()
+    direction = residual.clone()
+    squared = residual @ residual
+    stop = tolerance * squared
+    for _ in range(steps):
+        done = squared <= stop
+        if asks and done:
+            break
+        moved = product(direction)
+        length = squared / (direction @ moved)
+        solution = torch.where(done, solution, solution + length * direction)
+        residual = torch.where(done, residual, residual - length * moved)
+        previous, squared = squared, residual @ residual
+        direction = torch.where(done, direction, residual + squared / previous * direction)
+    return solution
+
+
+def trust_region_step(
+    gradient: Tensor,
+    fisher_product: Callable[[Tensor], Tensor],
+    bound: float,
+    steps: int,
+    ends_early: bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The step of steepest descent whose quadratic model of the divergence is `bound`.
+
+    Args:
+        gradient: Of the loss. `[n]`
+        fisher_product: From a vector to the Fisher matrix times it.
+        bound: On the KL divergence, nats.
+        steps: Of conjugate gradient.
+        ends_early: As for `conjugate_gradient`.
+    Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it `[]`.
+    """
+    direction = conjugate_gradient(fisher_product, -gradient, steps, ends_early=ends_early)
+    curvature = direction @ fisher_product(direction)
+    sound = torch.isfinite(curvature) & (curvature > 0)
+    step = torch.where(sound, direction * torch.sqrt(2 * bound / curvature), 0.0)
+    return step, torch.where(sound, -(gradient @ step), 0.0)
+
+
+def line_search(
+    measure: Callable[[Tensor], Sequence[float]],
+    start: Tensor,
+    step: Tensor,
+    bound: float,
+    shrink: float,
+    trials: int,
+) -> tuple[Tensor, int]:
+    """The first point on the way back from `start + step` that improves the loss within the bound.
+
+    Args:
+        measure: From a point to (loss improvement, KL divergence) against the start.
+        start: `[n]`
+        step: `[n]`
+        bound: On the KL divergence, nats.
+        shrink: Factor on the step after each refusal.
+        trials: Points at the most.
+    Returns: The point, and how many were refused; the start itself if all were.
+    """
+    for trial in range(trials):
+        point = start + shrink**trial * step
+        improvement, divergence = measure(point)
+        if improvement > 0 and divergence <= bound:
+            return point, trial
+    return start, trials
+
+
+class Options(Protocol):
+    """What a learner's options say about its updates."""
+
+    @property
+    def kl_bound(self) -> float:
+        """How far an update may move the adapted policies, nats."""
+
+    @property
+    def conjugate_gradient_steps(self) -> int:
+        """Products with the Fisher matrix."""
+
+    @property
+    def damping(self) -> float:
+        """Added to the Fisher matrix's diagonal."""
+
+    @property
+    def fisher_stride(self) -> int:
+        """Of the observations, the Fisher matrix takes every so many-th."""
+
+    @property
+    def line_search_shrink(self) -> float:
+        """Factor on the step after each refused point."""
+
+    @property
+    def line_search_trials(self) -> int:
+        """Points at the most."""
+
+
+class Begun(NamedTuple):
+    """An update before its line search."""
+
+    step: Tensor
+    """To be added to what is learned. `[n]`"""
+    expected: Tensor
+    """The improvement that a linear model expects of it. `[]`"""
+    norm: Tensor
+    """Of the gradient. `[]`"""
+    measure: Callable[[Tensor], Sequence[float]]
+    """By how much a point improves the surrogate, and its KL divergence."""
+
+    def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
+        """What is learned after the line search, and how many points that refused."""
+        return line_search(
+            self.measure,
+            learned,
+            self.step,
+            options.kl_bound,
+            options.line_search_shrink,
+            options.line_search_trials,
+        )
+
+
+def told(*numbers: Tensor) -> list[float]:
+    """Numbers of a device, read in one go."""
+    found: list[float] = torch.stack(numbers).tolist()
+    return found

@@ -1,0 +1,1 @@
+"""Robots of an MJCF file, on the CPU."""

@@ -1,0 +1,266 @@
+"""The CPU engine: steps all tasks and worlds at once with `mujoco.rollout` on a persistent pool of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mujoco
+import numpy as np
+import torch
+from mujoco import rollout
+from torch import Tensor
+
+from robometa.compute.parallel import processors
+from robometa.errors import UserError
+from robometa.noise import Noise
+from robometa.sim.engine import Divergence, Outcome, SimulatorState
+from robometa.sim.locomotion import models
+from robometa.sim.locomotion.quantities import Moment
+from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
+from robometa.sim.locomotion.resets import Starts
+from robometa.sim.quiet import quieten
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.suite import Suite, Task
+
+PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
+CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
+MOST_WORLDS = 1_000_000
+"""A run's description may be anybody's, and ask for more than the machine has."""
+
+
+class CpuEngine:
+    """Steps `tasks` x `worlds` simulations of a suite's robot on a pool of threads.
+
+    Every control step is a pure function of the state: no warmstart is carried over, so results do not depend on the
+    number of threads, and a restored state goes on exactly. Sensors are read as MuJoCo computes them, from the state
+    at the start of the last physics step.
+    """
+
+    device = torch.device("cpu")
+    """Where what it returns is."""
+
+    def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
+        """Compiles the robot and starts the pool.
+
+        Args:
+            suite: Whose robot and objective.
+            tasks: Tasks of a batch.
+            worlds: Worlds of each task.
+            threads: Threads that step them; all processors if None.
+        Raises: UserError: If the robot's model cannot be loaded.
+        """
+        if tasks < 1 or worlds < 1:
+            raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
+        if tasks * worlds > MOST_WORLDS:
+            raise UserError(f"{tasks} tasks with {worlds} worlds each are more than {MOST_WORLDS:,} worlds at once")
+        self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
+        self.threads = processors() if threads is None else threads
+        self.robot = suite.robot
+        self.model, self.layout = models.compiled(self.robot)
+        self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
+        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        self.divergences = 0
+        self.on_divergence: Callable[[Divergence], None] | None = None
+        """Told of the first world that blows up in a step."""
+        quieten()
+        self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
+        self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
+        self._objective = OBJECTIVES[suite.objective]
+        self._weight = dict(suite.train[0].coefficients)
+        self._allocate()
+        self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
+
+    def _allocate(self) -> None:
+        """Makes the arrays that MuJoCo writes into; torch reads the same memory."""
+        count, skip, model = self.tasks * self.worlds, self.robot.frame_skip, self.model
+        size = mujoco.mj_stateSize(model, PHYSICS)
+        self._before = np.zeros((count, size))
+        self._path = np.zeros((count, skip, size))
+        self._control = np.zeros((count, skip, model.nu))
+        self._readings = np.zeros((count, skip, model.nsensordata))
+        self._state = torch.from_numpy(self._before)
+        self._sensed_before = torch.zeros(count, model.nsensordata, dtype=torch.float64)
+        self._end_of_path = torch.from_numpy(self._path)[:, -1]
+        self._last_readings = torch.from_numpy(self._readings)[:, -1]
+        self._after, self._sensed = self._state.clone(), self._sensed_before.clone()
+        self._controls = torch.from_numpy(self._control)
+        self._steps = torch.zeros(count, dtype=torch.int64)
+        self._episodes = torch.zeros(count, dtype=torch.int64)
+        self._no = torch.zeros(count, dtype=torch.bool)
+
+    def assign(self, tasks: Sequence[Task]) -> None:
+        """Gives each task of the batch its parameters and model; the worlds must then be reset."""
+        if len(tasks) != self.tasks:
+            raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
+        self.assigned = tuple(tasks)
+        self._models = [model for task in self.assigned for model in [models.varied(task)] * self.worlds]
+        self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
+
+    def reset(self, noise: Noise) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
+        self._begin_from(noise)
+        self._episodes.zero_()
+        self._restart(np.arange(self.tasks * self.worlds))
+        return self._by_task(self._observe(self._state, self._sensed_before))
+
+    def step(self, action: Tensor) -> Outcome:
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
+        action = action.reshape(-1, self.spaces.action)
+        control = self._reader.control(action)
+        self._advance(control)
+        diverged = self._diverged(action)
+        if diverged is not None:
+            self._tell(diverged, action)
+            control = self._put_back(diverged, control)
+        reward, success = self._objective.reward(
+            self._reader.quantities(
+                Moment(self._state, self._sensed_before), Moment(self._after, self._sensed), control
+            ),
+            self._parameter,
+            self._weight,
+        )
+        self._steps += 1
+        terminated = self._terminated()
+        truncated = self._steps >= self.horizon
+        if diverged is not None:
+            self.divergences += int(diverged.sum())
+            reward = reward.masked_fill(diverged, 0.0)
+            success = None if success is None else success & ~diverged
+            terminated = terminated | diverged
+        truncated &= ~terminated
+        next_obs = self._observe(self._after, self._sensed)
+        self._state.copy_(self._after)
+        self._sensed_before.copy_(self._sensed)
+        ended = terminated | truncated
+        obs = next_obs
+        if ended.any():
+            self._restart(ended.nonzero()[:, 0].numpy())
+            obs = self._observe(self._state, self._sensed_before)
+        return Outcome(
+            self._by_task(obs),
+            self._by_task(next_obs),
+            self._by_task(reward.float()),
+            self._by_task(terminated),
+            self._by_task(truncated),
+            self._by_task(self._no if success is None else success),
+            self._by_task(self._no if diverged is None else diverged),
+        )
+
+    def close(self) -> None:
+        """Ends the pool's threads; the engine is of no further use."""
+        self._pool.close()
+
+    def _by_task(self, values: Tensor) -> Tensor:
+        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        return values.reshape(self.tasks, self.worlds, *values.shape[1:])
+
+    def _advance(self, control: Tensor) -> None:
+        """One control step of every world under these controls. `[task * world, actuator]`"""
+        self._controls.copy_(control.unsqueeze(1))
+        self._pool.rollout(
+            self._models,
+            self._datas,
+            self._before,
+            self._control,
+            control_spec=CONTROL,
+            skip_checks=True,
+            nstep=self.robot.frame_skip,
+            state=self._path,
+            sensordata=self._readings,
+        )
+        self._after.copy_(self._end_of_path)
+        self._sensed.copy_(self._last_readings)
+
+    def _diverged(self, action: Tensor) -> Tensor | None:
+        """Which worlds blew up in this step, or None. `[task * world]`, bool"""
+        # Six numbers tell that no world did, which is nearly always.
+        elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
+        tolerance = 0.5 * self.model.opt.timestep
+        limits = ((self._after, MAXIMUM), (action, MAXIMUM), (elapsed, tolerance))
+        if all(within(values, limit) for values, limit in limits):
+            return None
+        fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
+        return torch.logical_or(~fine, elapsed.abs() > tolerance)
+
+    def _tell(self, diverged: Tensor, action: Tensor) -> None:
+        """Tells who wants to know of the first world that blew up."""
+        if self.on_divergence is None:
+            return
+        row = int(diverged.int().argmax())
+        task, world = divmod(row, self.worlds)
+        physics, sensors, chosen = (part[row].clone() for part in (self._state, self._sensed_before, action))
+        step = int(self._steps[row])
+        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen))
+
+    def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
+        """Puts what blew up back where it was, so that nothing downstream sees a number that is not one.
+
+        Returns: The controls, zero where a world blew up. `[task * world, actuator]`
+        """
+        self._after[diverged] = self._reader.put_back(self._state[diverged])
+        self._sensed[diverged] = self._sensed_before[diverged]
+        return control.masked_fill(diverged.unsqueeze(-1), 0.0)
+
+    def _terminated(self) -> Tensor:
+        """Which worlds the robot's own rule ends. `[task * world]`, bool"""
+        ended = self._reader.ended(self._after, glance=True)
+        return self._no if ended is None else ended
+
+    def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
+        """What the policy sees. `[task * world, obs]`, float32"""
+        return self._reader.observe(state, sensed)
+
+    def _restart(self, worlds: np.ndarray) -> None:
+        """Starts the next episode of these worlds. `[world]`"""
+        model, robot = self.model, self.robot
+        episodes = self._episodes.numpy()
+        positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
+        self._before[worlds] = self._reader.rest.numpy()
+        self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
+        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
+        if model.nsensordata:
+            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
+        episodes[worlds] += 1
+        self._steps.numpy()[worlds] = 0
+
+    def _begin_from(self, noise: Noise) -> None:
+        """Lets episodes begin from this noise from now on."""
+        self._starts = Starts(noise, self.model.nq, self.model.nv, normal=self.robot.reset_velocity_normal)
+
+    def _sense(self, worlds: np.ndarray) -> Tensor:
+        """What the sensors of these worlds read now, with the actuators at zero. `[world, reading]`"""
+        # A physics step computes the sensors of the state that it starts from.
+        count, model = len(worlds), self.model
+        readings = np.empty((count, 1, model.nsensordata))
+        self._pool.rollout(
+            [self._models[world] for world in worlds],
+            self._datas,
+            self._before[worlds],
+            np.zeros((count, 1, model.nu)),
+            control_spec=CONTROL,
+            skip_checks=True,
+            nstep=1,
+            state=np.empty((count, 1, self._before.shape[1])),
+            sensordata=readings,
+        )
+        return torch.from_numpy(readings[:, 0])
+
+    def state(self) -> SimulatorState:
+        """The simulator's full state, from which `restore` goes on exactly."""
+        shape = (self.tasks, self.worlds)
+        return SimulatorState(
+            physics=self._before.reshape(*shape, -1).copy(),
+            sensors=self._sensed_before.reshape(*shape, -1).numpy().copy(),
+            steps=self._steps.reshape(shape).numpy().copy(),
+            episodes=self._episodes.reshape(shape).numpy().copy(),
+            obs=self._by_task(self._observe(self._state, self._sensed_before)),
+            noise=self._starts.noise,
+        )
+
+    def restore(self, state: SimulatorState) -> None:
+        """Puts every world into a state that `state` returned."""
+        self._before[:] = state.physics.reshape(self._before.shape)
+        self._sensed_before.copy_(torch.from_numpy(state.sensors).reshape(self._sensed_before.shape))
+        self._steps.copy_(torch.from_numpy(state.steps).flatten())
+        self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
+        self._begin_from(state.noise)

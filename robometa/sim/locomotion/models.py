@@ -1,0 +1,163 @@
+"""MuJoCo models of robots: compiled, varied for a task, and a map of where their numbers stand."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import mujoco
+import numpy as np
+
+from robometa.errors import UserError, unknown
+from robometa.suites.robots import Robot
+from robometa.suites.suite import Task
+from robometa.suites.variations import VARIATIONS
+
+BODY_SENSOR = "robometa/body"
+PLANE = ("x", "y", "z")
+MODELS_KEPT = 1024
+"""Of tasks, the last ones asked for; half a megabyte each."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a robot's numbers stand in the simulator's state (time, qpos, qvel, ...) and in its sensor readings."""
+
+    position: tuple[int, ...]
+    """Columns of the state with the body's place in the plane, x first; empty where a sensor tells it."""
+    height: int | None
+    """Column of the state that moves the body up and down."""
+    height_offset: float
+    """What to add to that column to get the height, m."""
+    pitch: int | None
+    joints: tuple[int, ...]
+    """Columns of the positions that are not the body's place in the plane."""
+    velocities: tuple[int, ...]
+    limited: tuple[int, ...]
+    """Columns that a state limit looks at: all positions and velocities but the body's place in the plane."""
+    body_sensor: int | None
+    """First sensor reading of the body's position, where no joint tells it."""
+    sensors: tuple[int, ...]
+    """Sensor readings that belong to the robot."""
+    quantities: tuple[tuple[str, tuple[int, ...]], ...]
+    """Sensor readings that stand for a named quantity."""
+
+
+@cache
+def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
+    """The robot's model as drawn, with its sensors, and its layout.
+
+    Raises: UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
+    """
+    try:
+        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        model = _compiled(spec)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+    if model.nu < 1 or not 0 < model.opt.timestep < 1:
+        raise UserError(
+            f"{robot.mjcf.name} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
+            f"it has {model.nu} and {model.opt.timestep} s"
+        )
+    bodies = [model.body(index).name for index in range(1, model.nbody)]
+    if robot.body not in bodies:
+        raise UserError(unknown("body", robot.body, bodies, robot.mjcf.name) + "; say which one in [robot] body")
+    for kind, body in robot.sensors:
+        spec.add_sensor(
+            name=f"{kind}/{body}",
+            type=getattr(mujoco.mjtSensor, f"mjSENS_{kind.upper()}"),
+            objtype=mujoco.mjtObj.mjOBJ_BODY,
+            objname=body,
+        )
+    if not _plane_joints(model, robot):
+        spec.add_sensor(
+            name=BODY_SENSOR,
+            type=mujoco.mjtSensor.mjSENS_FRAMEPOS,
+            objtype=mujoco.mjtObj.mjOBJ_XBODY,
+            objname=robot.body,
+        )
+    model = _compiled(spec)
+    return model, _layout(model, robot)
+
+
+def _compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """The model of a specification, without what newer versions of MuJoCo say of attributes in old files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
+        return spec.compile()
+
+
+@lru_cache(maxsize=MODELS_KEPT)
+def varied(task: Task) -> mujoco.MjModel:
+    """The model of a task, not to be changed: the robot's own where the task changes nothing of it, else a copy."""
+    model, _ = compiled(task.robot)
+    if not any(name in VARIATIONS for name, _ in task.parameters):
+        return model
+    model = copy.copy(model)
+    vary(model, task)
+    return model
+
+
+def vary(model: mujoco.MjModel, task: Task) -> None:
+    """Changes a model of the task's robot as the task says, and recomputes the constants that follow."""
+    for name, value in task.parameters:
+        if name in VARIATIONS:
+            VARIATIONS[name].apply(model, np.array(value), task.robot)
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+
+
+def _plane_joints(model: mujoco.MjModel, robot: Robot) -> dict[str, int]:
+    """Addresses in qpos of what moves the body along x, y and z and pitches it, where its own joints do."""
+    found: dict[str, int] = {}
+    body = model.body(robot.body)
+    if body.parentid[0] != 0:
+        return found
+    for joint in range(body.jntadr[0], body.jntadr[0] + body.jntnum[0]):
+        address, axis = int(model.jnt_qposadr[joint]), np.abs(model.jnt_axis[joint])
+        kind = model.jnt_type[joint]
+        if kind == mujoco.mjtJoint.mjJNT_FREE:
+            return {"x": address, "y": address + 1, "z": address + 2}
+        main = PLANE[int(axis.argmax())] if axis.max() > 0.999 else None
+        if kind == mujoco.mjtJoint.mjJNT_SLIDE and main is not None:
+            found[main] = address
+        elif kind == mujoco.mjtJoint.mjJNT_HINGE and main == "y":
+            found["pitch"] = address
+    return found if "x" in found else {}
+
+
+def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
+    found = _plane_joints(model, robot)
+    plane = [found[axis] for axis in ("x", "y") if axis in found]
+    qpos, qvel = 1, 1 + model.nq
+    joints = [index for index in range(model.nq) if index not in plane]
+    velocities = range(qvel, qvel + model.nv)
+    height = found.get("z")
+    readings = {
+        model.sensor(index).name: tuple(
+            range(model.sensor_adr[index], model.sensor_adr[index] + model.sensor_dim[index])
+        )
+        for index in range(model.nsensor)
+    }
+    for quantity, sensor in robot.quantities:
+        if sensor not in readings:
+            raise UserError(unknown("sensor", sensor, readings, robot.mjcf.name) + f" (for the quantity {quantity})")
+    if robot.height is not None and height is None:
+        raise UserError(
+            f"robot {robot.name}: a height range needs a body that its own joints carry, in {robot.mjcf.name}"
+        )
+    if robot.pitch is not None and "pitch" not in found:
+        raise UserError(f"robot {robot.name}: a pitch limit needs a body with a hinge about y, in {robot.mjcf.name}")
+    return Layout(
+        position=tuple(qpos + index for index in plane),
+        height=None if height is None else qpos + height,
+        height_offset=0.0 if height is None else float(model.body(robot.body).pos[2] - model.qpos0[height]),
+        pitch=qpos + found["pitch"] if "pitch" in found else None,
+        joints=tuple(qpos + index for index in joints),
+        velocities=tuple(velocities),
+        limited=(*(qpos + index for index in joints), *velocities),
+        body_sensor=readings[BODY_SENSOR][0] if BODY_SENSOR in readings else None,
+        sensors=tuple(column for name, columns in readings.items() if name != BODY_SENSOR for column in columns),
+        quantities=tuple((quantity, readings[sensor]) for quantity, sensor in robot.quantities),
+    )

@@ -1,0 +1,75 @@
+"""The named quantities of a control step, read from the simulator's numbers before and after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robometa.errors import UserError
+from robometa.sim.locomotion.models import Layout
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the simulator knows of every world at one time."""
+
+    state: Tensor
+    """Time, positions, velocities, activations. `[world, state]`, float64"""
+    sensed: Tensor
+    """Sensor readings. `[world, reading]`, float64"""
+
+    def x(self, layout: Layout) -> Tensor:
+        """How far ahead the body is, m. `[world]`"""
+        return self.state[:, layout.position[0]] if layout.body_sensor is None else self.sensed[:, layout.body_sensor]
+
+    def place(self, layout: Layout) -> Tensor:
+        """The body's place in the plane, its y zero where it cannot move there, m. `[world, 2]`"""
+        if layout.body_sensor is not None:
+            return self.sensed[:, layout.body_sensor : layout.body_sensor + 2]
+        x = self.x(layout)
+        y = self.state[:, layout.position[1]] if len(layout.position) > 1 else torch.zeros_like(x)
+        return torch.stack((x, y), dim=1)
+
+
+class Quantities(dict[str, Tensor]):
+    """The named quantities of a step, each computed when an objective asks for it."""
+
+    def __init__(
+        self, robot: str, layout: Layout, before: Moment, after: Moment, control: Tensor, duration: float
+    ) -> None:
+        """Takes what the quantities are read from.
+
+        Args:
+            robot: The robot's name, for errors.
+            layout: Where its numbers stand.
+            before: Every world before the step.
+            after: Every world after it.
+            control: What the actuators were told, in their own units. `[world, actuator]`
+            duration: How long the step was, s.
+        """
+        super().__init__(control=control)
+        self.robot, self.layout, self.before, self.after, self.duration = robot, layout, before, after, duration
+        for name, columns in layout.quantities:
+            readings = after.sensed[:, columns[0] : columns[-1] + 1]  # a sensor's readings follow each other
+            self[name] = readings[:, 0] if name in ("forward_velocity", "height") else readings[:, :2]
+
+    def __missing__(self, name: str) -> Tensor:
+        """Computes a quantity on first use.
+
+        Raises: UserError: If the robot does not have it.
+        """
+        if name == "forward_velocity":
+            ahead = None if "velocity" in self else self.after.x(self.layout) - self.before.x(self.layout)
+            value = self["velocity"][:, 0] if ahead is None else ahead / self.duration
+        elif name == "velocity":
+            value = (self.after.place(self.layout) - self.before.place(self.layout)) / self.duration
+        elif name == "position":
+            value = self.after.place(self.layout)
+        elif name == "height" and self.layout.height is not None:
+            value = self.after.state[:, self.layout.height] + self.layout.height_offset
+        else:
+            raise UserError(f"robot {self.robot} has no quantity {name!r}")
+        self[name] = value
+        return value

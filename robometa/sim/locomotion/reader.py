@@ -1,0 +1,143 @@
+"""What every engine does to the simulator's numbers: actions to controls, states to observations and endings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from robometa.data import Spaces
+from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.quantities import Moment, Quantities
+from robometa.suites.objectives import Objective
+from robometa.suites.robots import Robot
+from robometa.suites.suite import Task
+
+BEGINNING = 1.0
+"""Simulated time at which an episode begins, s. MuJoCo resets a world that blows up to time 0: a clock that never
+starts there always shows it."""
+MAXIMUM = 1e10
+"""Beyond this MuJoCo calls a state bad."""
+
+
+class Reader:
+    """Reads a robot's state and sensor readings, on any device and in any precision.
+
+    A state is time, positions, velocities and activations, one row per world.
+    """
+
+    def __init__(
+        self, robot: Robot, model: mujoco.MjModel, layout: Layout, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        """Takes the robot's model as drawn.
+
+        Args:
+            robot: Says what is observed and when an episode ends.
+            model: Its compiled model.
+            layout: Where its numbers stand.
+            dtype: Of states and readings.
+            device: Where they are.
+        """
+        self.robot, self.layout, self._dtype, self._device = robot, layout, dtype, device
+        self.control_step = robot.frame_skip * model.opt.timestep
+        self.rest = torch.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS), dtype=torch.float64)
+        self.rest[0], self.rest[1 : 1 + model.nq] = BEGINNING, torch.from_numpy(model.qpos0)
+        self.rest = self._here(self.rest)
+        """The state of the model as drawn, at the beginning of an episode. `[state]`"""
+        limited = model.actuator_ctrllimited.astype(bool)
+        low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
+        high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
+        self._control_middle = self._here(torch.from_numpy((high + low) / 2))
+        self._control_half = self._here(torch.from_numpy((high - low) / 2))
+        self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
+        self._choose_observation(model)
+
+    def _here(self, values: Tensor) -> Tensor:
+        return values.to(self._dtype).to(self._device)
+
+    def _choose_observation(self, model: mujoco.MjModel) -> None:
+        """Lists the columns of state and sensor readings that the policy sees."""
+        layout, observe = self.layout, self.robot.observe
+        columns = [
+            *(layout.joints if "joint_positions" in observe else ()),
+            *(layout.velocities if "velocities" in observe else ()),
+            *(layout.position if "position" in observe else ()),
+        ]
+        body = layout.body_sensor if "position" in observe else None
+        readings = [
+            *(() if body is None else (body, body + 1)),
+            *(layout.sensors if "sensors" in observe else ()),
+        ]
+        self._observed, self._observed_readings = _runs(columns), _runs(readings)
+        clip = self.robot.velocity_clip
+        self._clip = None
+        if clip is not None:
+            reach = [clip if column in layout.velocities else float("inf") for column in columns]
+            self._clip = self._here(torch.tensor(reach + [float("inf")] * len(readings), dtype=torch.float64))
+        self.spaces = Spaces(len(columns) + len(readings), model.nu)
+
+    def control(self, action: Tensor) -> Tensor:
+        """What actions mean to the actuators, in their units; outside -1..1 they are clipped. `[world, actuator]`"""
+        return self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
+
+    def observe(self, state: Tensor, sensed: Tensor) -> Tensor:
+        """What the policy sees. `[world, obs]`, float32"""
+        states = [state[:, columns] for columns in self._observed]
+        readings = [sensed[:, columns] for columns in self._observed_readings]
+        obs = torch.cat(states + readings, dim=1)
+        return (obs if self._clip is None else obs.clamp(-self._clip, self._clip)).float()
+
+    def quantities(self, before: Moment, after: Moment, control: Tensor) -> Quantities:
+        """The named quantities of a control step between two moments."""
+        return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
+
+    def ended(self, after: Tensor, glance: bool) -> Tensor | None:
+        """Which worlds the robot's own rule ends, or None where it cannot. `[world]`, bool
+
+        Args:
+            after: State after the step. `[world, state]`
+            glance: Whether to look at all numbers at once first, which nearly always tells that none is beyond the
+                limit; on another device that would be waiting for it.
+        """
+        robot, layout = self.robot, self.layout
+        rules: list[Tensor] = []
+        if robot.height is not None and layout.height is not None:
+            height = after[:, layout.height] + layout.height_offset
+            rules += [height < robot.height[0], height > robot.height[1]]
+        if robot.pitch is not None and layout.pitch is not None:
+            rules.append(after[:, layout.pitch].abs() > robot.pitch)
+        if robot.state_limit is not None and not (glance and within(after[:, 1:], robot.state_limit)):
+            rules.append((after[:, self._limited].abs() > robot.state_limit).any(dim=-1))
+        return torch.stack(rules).any(dim=0) if rules else None
+
+    def put_back(self, before: Tensor) -> Tensor:
+        """Where worlds that blew up are put: where they were, or as drawn where that is no number. `[world, state]`"""
+        return torch.where(before.abs() < MAXIMUM, before, self.rest)
+
+    def parameters(self, objective: Objective, tasks: Sequence[Task], worlds: int) -> dict[str, Tensor]:
+        """What an objective needs to know of each world's task, by name. `[task * world, number]`"""
+        found = {}
+        for name in objective.parameters:
+            values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)
+            found[name] = self._here(values).repeat_interleave(worlds, dim=0)
+        return found
+
+
+def within(values: Tensor, limit: float) -> bool:
+    """Whether all magnitudes are below the limit. NaN compares false."""
+    low, high = torch.aminmax(values)
+    return low.item() > -limit and high.item() < limit
+
+
+def _runs(columns: Sequence[int]) -> list[slice]:
+    """The same columns as slices of consecutive ones, which are cheaper to gather."""
+    runs: list[slice] = []
+    for column in columns:
+        if runs and runs[-1].stop == column:
+            runs[-1] = slice(runs[-1].start, column + 1)
+        else:
+            runs.append(slice(column, column + 1))
+    return runs

@@ -1,0 +1,147 @@
+"""Simulations that blew up: what is kept of one, and what a slow look at its last step finds."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import mujoco
+import numpy as np
+import torch
+
+from robometa.noise import Noise
+from robometa.sim.engine import Divergence, SimulatorState
+from robometa.sim.locomotion import models
+from robometa.sim.locomotion.engine import PHYSICS, CpuEngine
+from robometa.sim.locomotion.reader import MAXIMUM, Reader
+from robometa.sim.select import engine_of
+from robometa.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from robometa.sim.metaworld.engine import ManipulationEngine
+
+SHOWN = 5
+"""Numbers that are named, of those that are beyond the limit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What happened when the last step of a simulation was done again."""
+
+    again: bool
+    """Whether it blew up again."""
+    blown_up: list[str]
+    """What was beyond the limit first, and when, in words; the worst first."""
+
+
+class Simulation(NamedTuple):
+    """A simulation as it was before a step, to be looked at one physics step at a time."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    controls: Sequence[str]
+    """What the action's numbers are called."""
+    obey: Callable[[], None]
+    """Sets it to do the action."""
+    steps: int
+    """Physics steps of a control step."""
+
+
+def examine(suite: Suite, divergence: Divergence) -> Finding:
+    """Does a step that blew up again: as the engine does it, then one physics step at a time."""
+    engine = engine_of(suite, tasks=1, worlds=1, threads=1)
+    engine.assign([divergence.task])
+    count = np.zeros((1, 1), dtype=np.int64)
+    before = SimulatorState(
+        physics=divergence.physics.numpy().reshape(1, 1, -1),
+        sensors=divergence.sensors.numpy().reshape(1, 1, -1),
+        steps=count,
+        episodes=count,
+        obs=torch.zeros(0),
+        noise=Noise(0, ("replay",), 1, 1),
+    )
+    engine.restore(before)
+    again = bool(engine.step(divergence.action.reshape(1, 1, -1)).diverged.any())
+    engine.restore(before)
+    simulation = _robot(divergence) if isinstance(engine, CpuEngine) else _arm(engine, divergence)
+    found = _slowly(simulation, divergence)
+    engine.close()
+    return Finding(again, found)
+
+
+def _robot(divergence: Divergence) -> Simulation:
+    """The simulation of a locomotion suite's robot."""
+    robot, model = divergence.task.robot, copy.copy(models.varied(divergence.task))
+    data = mujoco.MjData(model)
+    mujoco.mj_setState(model, data, divergence.physics.numpy(), PHYSICS)
+
+    def obey() -> None:
+        compiled, layout = models.compiled(robot)
+        reader = Reader(robot, compiled, layout, torch.float64, "cpu")
+        data.ctrl[:] = reader.control(divergence.action.unsqueeze(0))[0].numpy()
+
+    controls = [_name(model.actuator(index), index) for index in range(model.nu)]
+    return Simulation(model, data, controls, obey, robot.frame_skip)
+
+
+def _arm(engine: ManipulationEngine, divergence: Divergence) -> Simulation:
+    """The simulation of Meta-World's arm that an engine holds."""
+    model, data, steps = engine.simulation(0)
+    action = divergence.action.float().clamp(-1.0, 1.0).reshape(1, -1).numpy()
+    return Simulation(model, data, ("x", "y", "z", "the gripper"), lambda: engine.ask(action), steps)
+
+
+def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:
+    """What is beyond the limit first: in the state before, the action, or after which physics step."""
+    model, data, controls, obey, steps = simulation
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # or what blew up would be gone at once
+    found = _beyond(model, data)
+    if found:
+        return [f"{words}, before the step" for words in found]
+    actions = zip(controls, divergence.action.tolist(), strict=True)
+    found = [f"action of {name} is {value:g}" for name, value in actions if _bad(value)]
+    if found:
+        return [f"{words}, as the policy gave it" for words in found[:SHOWN]]
+    obey()
+    for step in range(1, steps + 1):
+        mujoco.mj_step(model, data)
+        found = _beyond(model, data)
+        if found:
+            return [f"{words}, after physics step {step} of {steps}" for words in found]
+    return []
+
+
+def _beyond(model: mujoco.MjModel, data: mujoco.MjData) -> list[str]:
+    """The accelerations, velocities and positions that are beyond the limit, in words, the worst few."""
+    bad = [(kind, of, value) for kind, of, value in _numbers(model, data) if _bad(value)]
+    bad.sort(key=lambda number: float("inf") if math.isnan(number[2]) else abs(number[2]), reverse=True)
+    found = [f"{kind} of {of} is {value:g}" for kind, of, value in bad]
+    more = [f"{len(found) - SHOWN} more numbers"] if len(found) > SHOWN else []
+    return found[:SHOWN] + more
+
+
+def _numbers(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[tuple[str, str, float]]:
+    """Every number of the motion: its kind, the joint and body that it is of, and its value."""
+    for joint in range(model.njnt):
+        body = model.body(int(model.jnt_bodyid[joint]))
+        of = f"joint {_name(model.joint(joint), joint)} (body {_name(body, body.id)})"
+        dofs = np.flatnonzero(model.dof_jntid == joint)
+        first = int(model.jnt_qposadr[joint])
+        last = int(model.jnt_qposadr[joint + 1]) if joint + 1 < model.njnt else model.nq
+        for kind, values in (
+            ("acceleration", data.qacc[dofs]),
+            ("velocity", data.qvel[dofs]),
+            ("position", data.qpos[first:last]),
+        ):
+            yield from ((kind, of, float(value)) for value in values)
+
+
+def _bad(value: float) -> bool:
+    return not abs(value) < MAXIMUM
+
+
+def _name(named: object, index: int) -> str:
+    return getattr(named, "name", "") or str(index)

@@ -1,0 +1,258 @@
+"""The GPU engine: steps all tasks and worlds at once with MuJoCo Warp, and never waits for the device in a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mujoco_warp
+import torch
+import warp
+from torch import Tensor
+
+from robometa.compute.cuda_graphs import torch_graph
+from robometa.errors import UserError
+from robometa.noise import Noise
+from robometa.sim.engine import Divergence, Outcome, SimulatorState
+from robometa.sim.locomotion import models
+from robometa.sim.locomotion.reader import Reader
+from robometa.sim.oracle import Revealing
+from robometa.sim.warp.graphs import warp_graph
+from robometa.sim.warp.models import DeviceModel, capacity, supported
+from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.suite import Suite, Task
+
+WARNINGS = 30
+"""From which level on Warp speaks: not of every kernel that it loads."""
+AFTER_SETTLING = 3
+"""Parts of a step from which on the worlds are only looked at: sensors, where there are some, and observations."""
+
+
+def sees_gpu() -> bool:
+    """Whether Warp sees a GPU. It may need a later driver than torch."""
+    warp.config.log_level = WARNINGS
+    warp.init()
+    return bool(warp.is_cuda_available())
+
+
+class WarpEngine:
+    """Steps `tasks` x `worlds` simulations of a suite's robot on a GPU, or slowly on Warp's CPU device for tests.
+
+    Robots, objectives, variations and noise are the CPU engine's; numbers are float32. On a GPU the physics of a
+    control step are one captured graph, and what comes of it another; the host follows a few steps ahead. When a
+    horizon of steps is over, and at every reset, it waits, and makes sure that the contacts had room.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        tasks: int,
+        worlds: int,
+        *,
+        device: str | torch.device = "cuda",
+        room: float = 1.0,
+        graphs: bool = True,
+    ) -> None:
+        """Puts the robot on the device; the first engine of a kind on a machine compiles its kernels, which takes time.
+
+        Args:
+            suite: Whose robot and objective.
+            tasks: Tasks of a batch.
+            worlds: Worlds of each task.
+            device: `cuda`, `cuda:1`, or `cpu`.
+            room: For how many times as many contacts as nearly always suffice there shall be memory.
+            graphs: Whether to capture a step in graphs, on a GPU.
+        Raises: UserError: If the robot's model cannot be loaded, MuJoCo Warp cannot step it, or it sees no GPU.
+        """
+        if tasks < 1 or worlds < 1:
+            raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
+        self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
+        self.threads, self.room = 1, room
+        self.robot = suite.robot
+        kind = torch.device(device).type
+        if not sees_gpu() and kind == "cuda":
+            raise UserError(
+                f"warp-lang {warp.__version__} finds no GPU: it may need a later driver (docs/gpu.md says which). "
+                "--engine cpu needs none"
+            )
+        if kind == "cpu" and not warp.is_cpu_available():
+            raise UserError(
+                f"warp-lang {warp.__version__} is installed without its compiler for processors, so it steps only on a "
+                "GPU: --device cuda, or --engine cpu"
+            )
+        self.device = torch.empty(0, device=device).device  # with its index
+        self._warp_device = warp.device_from_torch(self.device)
+        self._graphs = graphs and self.device.type == "cuda"
+        self.on_divergence: Callable[[Divergence], None] | None = None
+        """Told, when a horizon of steps is over, of the first world that blew up in it."""
+        compiled, self.layout = models.compiled(self.robot)
+        self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
+        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        with warp.ScopedDevice(self._warp_device):
+            self.model = supported(compiled, self.robot.name)
+            self._on_device = DeviceModel(self.model, tasks * worlds)
+            self.capacity = capacity(self.model, self._on_device.model, room)
+            self._data = mujoco_warp.make_data(
+                self.model, tasks * worlds, nconmax=self.capacity.contacts, njmax=self.capacity.constraints
+            )
+        objective = OBJECTIVES[suite.objective]
+        self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon)
+        self._worlds.weight = dict(suite.train[0].coefficients)
+        self._parts: list[Callable[[], None]] = []
+        self._since_check = 0
+        self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
+
+    @property
+    def divergences(self) -> int:
+        """Steps at which a world blew up, since the engine was made. Waits for the device."""
+        return int(self._worlds.counts[DIVERGED])
+
+    def assign(self, tasks: Sequence[Task]) -> None:
+        """Gives each task of the batch its parameters and model; the worlds must then be reset.
+
+        Raises: UserError: If MuJoCo Warp cannot vary what they vary.
+        """
+        if len(tasks) != self.tasks:
+            raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
+        self.assigned = tuple(tasks)
+        with warp.ScopedDevice(self._warp_device):
+            if self._on_device.vary([models.varied(task) for task in self.assigned]):
+                self._parts = []
+        parameter = self._worlds.parameter  # written in place: a captured graph holds the address
+        for name, values in self._reader.parameters(
+            OBJECTIVES[self.suite.objective], self.assigned, self.worlds
+        ).items():
+            parameter.setdefault(name, torch.empty_like(values)).copy_(values)
+
+    def reset(self, noise: Noise) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`
+
+        Raises: UserError: If in the steps before there was no room for a contact.
+        """
+        self.check()
+        worlds = self._worlds
+        worlds.starts.begin(noise, oldest=0, newest=1)  # the first is begun below
+        self._make()
+        worlds.episodes.zero_()
+        worlds.ended.fill_(True)
+        worlds.go_on_from(worlds.state)
+        for part in self._parts[AFTER_SETTLING:]:
+            part()
+        return self._by_task(worlds.obs.clone())
+
+    def step(self, action: Tensor) -> Outcome:
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`
+
+        Raises: UserError: If it is a horizon's last step, and there was no room for a contact.
+        """
+        worlds = self._worlds
+        worlds.starts.look(worlds.episodes)
+        self._make()
+        worlds.action.copy_(action.reshape(worlds.action.shape))
+        for part in self._parts:
+            part()
+        flags = worlds.flags.clone()
+        outcome = Outcome(
+            self._by_task(worlds.obs.clone()),
+            self._by_task(worlds.next_obs.clone()),
+            self._by_task(worlds.reward.clone()),
+            *(self._by_task(flag) for flag in flags),
+        )
+        self._since_check += 1
+        if self._since_check >= self.horizon:
+            self.check()
+        return outcome
+
+    def check(self) -> None:
+        """Waits for the device, tells of a world that blew up, and makes sure that every contact had room.
+
+        Raises: UserError: If there was none: what was simulated since the last time is not to be used.
+        """
+        self._since_check = 0
+        counts = self._worlds.counts.tolist()
+        self._worlds.counts[DIVERGED_LATELY:].zero_()
+        if counts[DIVERGED_LATELY] and self.on_divergence is not None:
+            self.on_divergence(self._first_that_blew_up())
+        if counts[FULL_LATELY]:
+            raise UserError(
+                f"robot {self.robot.name} touched itself and its surroundings in more places than there is room for "
+                f"({self.capacity.contacts} contacts, {self.capacity.constraints} constraints a world) in "
+                f"{counts[FULL_LATELY]} steps: their physics are wrong. --room {2 * self.room:g} gives it twice as much"
+            )
+
+    def close(self) -> None:
+        """Nothing; the memory is given back with the engine."""
+
+    def _by_task(self, values: Tensor) -> Tensor:
+        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        return values.reshape(self.tasks, self.worlds, *values.shape[1:])
+
+    def _make(self) -> None:
+        """Lists the parts of a step, captured in graphs on a GPU, unless they are listed and good still."""
+        worlds = self._worlds
+        if self._parts and not worlds.starts.moved:
+            return
+        worlds.starts.moved = False
+        if not self._graphs:
+            self._parts = [worlds.tell, self._advance, worlds.settle, self._sense, worlds.look]
+            return
+        before = [tensor.clone() for tensor in worlds.kept()]
+        self._parts = [
+            torch_graph(worlds.tell, self.device),
+            warp_graph(self._advance, self._warp_device),
+            torch_graph(worlds.settle, self.device),
+            *([warp_graph(self._sense, self._warp_device)] if self.model.nsensordata else []),
+            torch_graph(worlds.look, self.device),
+        ]
+        for tensor, value in zip(worlds.kept(), before, strict=True):  # capturing has tried each part
+            tensor.copy_(value)
+        worlds.hand_over()
+
+    def _advance(self) -> None:
+        """The physics of one control step, without a warmstart from the one before."""
+        with warp.ScopedDevice(self._warp_device):
+            self._data.qacc_warmstart.zero_()
+            for _ in range(self.robot.frame_skip):
+                mujoco_warp.step(self._on_device.model, self._data)
+
+    def _sense(self) -> None:
+        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at zero."""
+        # A physics step reads the sensors of the state that it starts from: an episode's first must be read apart.
+        if self.model.nsensordata:
+            with warp.ScopedDevice(self._warp_device):
+                self._data.ctrl.zero_()
+                mujoco_warp.forward(self._on_device.model, self._data)
+
+    def _first_that_blew_up(self) -> Divergence:
+        """The first world that blew up since the last look."""
+        sizes = (1, 1, self._worlds.state.shape[1], self.model.nsensordata, self.model.nu)
+        row, step, physics, sensors, action = self._worlds.blown_up.double().cpu().split(sizes)
+        task, world = divmod(int(row), self.worlds)
+        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float())
+
+    def state(self) -> SimulatorState:
+        """The simulator's full state, from which `restore` goes on exactly. Waits for the device."""
+        worlds, shape = self._worlds, (self.tasks, self.worlds)
+        return SimulatorState(
+            physics=worlds.state.double().cpu().numpy().reshape(*shape, -1),
+            sensors=worlds.sensed.double().cpu().numpy().reshape(*shape, -1),
+            steps=worlds.steps.cpu().numpy().reshape(shape).copy(),
+            episodes=worlds.episodes.cpu().numpy().reshape(shape).copy(),
+            obs=self._by_task(self._reader.observe(worlds.state, worlds.sensed)),
+            noise=worlds.starts.noise,
+        )
+
+    def restore(self, state: SimulatorState) -> None:
+        """Puts every world into a state that `state` returned."""
+        worlds = self._worlds
+        worlds.starts.begin(state.noise, int(state.episodes.min()), int(state.episodes.max()))
+        self._make()
+        worlds.state.copy_(torch.from_numpy(state.physics).reshape(worlds.state.shape))
+        worlds.sensed.copy_(torch.from_numpy(state.sensors).reshape(worlds.sensed.shape))
+        worlds.steps.copy_(torch.from_numpy(state.steps).flatten())
+        worlds.episodes.copy_(torch.from_numpy(state.episodes).flatten())
+        worlds.hand_over()
+
+
+class RevealingWarpEngine(Revealing, WarpEngine):
+    """Steps the same simulations; each observation ends with the hidden numbers of its task."""

@@ -1,0 +1,111 @@
+"""The beginnings of episodes on a device, drawn ahead on the processors so that nothing waits for a reset."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robometa.noise import Noise
+from robometa.sim.locomotion.resets import BLOCK, Starts
+from robometa.suites.robots import Robot
+
+BLOCKS = 16
+"""Blocks of episodes that the table has room for at first: where it grows, a step is captured anew."""
+
+
+class StartTable:
+    """How far from its rest each world begins each of its episodes: the numbers of `Starts`, on a device.
+
+    A world's episode stands in the column `episode % episodes`. The host follows the worlds' episodes a few steps late,
+    by copies that it does not wait for, and draws a block before any world can need it. Only where it is so many steps
+    ahead of the device that a world might have used up what is drawn does it wait for such a copy.
+    """
+
+    def __init__(self, robot: Robot, sizes: tuple[int, int], worlds: int, device: torch.device) -> None:
+        """Makes an empty table.
+
+        Args:
+            robot: Says how noisy its beginnings are.
+            sizes: How many positions and velocities it has.
+            worlds: Worlds of all tasks together.
+            device: Where the table is.
+        """
+        self._robot, self._sizes, self._worlds, self._device = robot, sizes, worlds, device
+        self.table = torch.zeros(worlds, BLOCKS * BLOCK, sum(sizes), device=device)
+        """Offsets of positions and velocities from rest. `[world, episode, position + velocity]`"""
+        self.moved = False
+        """Whether the table was replaced by a larger one: what has its address must be made again."""
+        on_gpu = device.type == "cuda"
+        self._extent = torch.zeros(2, dtype=torch.int64, pin_memory=on_gpu)
+        self._copied = torch.cuda.Event() if on_gpu else None
+        self._copying = False
+
+    def begin(self, noise: Noise, oldest: int, newest: int) -> None:
+        """Draws from this noise from now on.
+
+        Args:
+            noise: Keys the numbers.
+            oldest: The earliest episode, counted from 0, that any world may ask for.
+            newest: The most episodes that any world has begun.
+        """
+        self._starts = Starts(noise, *self._sizes, normal=self._robot.reset_velocity_normal)
+        self._oldest, self._newest, self._since, self._copying = oldest, newest, 0, False
+        self._next_block = oldest // BLOCK
+        self._draw_up_to(newest + BLOCK // 2)
+
+    @property
+    def noise(self) -> Noise:
+        """What keys the numbers."""
+        return self._starts.noise
+
+    def look(self, episodes: Tensor) -> None:
+        """Follows the worlds' episodes and draws what the coming step may need; to be called before every step.
+
+        Args:
+            episodes: Episodes that each world has begun. `[world]`, int64
+        """
+        if not self._copying:
+            self._extent.copy_(torch.stack(episodes.aminmax()), non_blocking=True)
+            if self._copied is not None:
+                self._copied.record(torch.cuda.current_stream(self._device))
+            self._copying, self._since_copy = True, 0
+        # At every step since it was known, a world may have begun an episode.
+        must_wait = self._newest + self._since >= self._next_block * BLOCK
+        if self._copied is not None and must_wait:
+            self._copied.synchronize()
+        if self._copied is None or self._copied.query():
+            self._oldest, self._newest = self._extent.tolist()
+            self._since, self._copying = self._since_copy, False
+        self._draw_up_to(self._newest + self._since)
+        self._since += 1
+        self._since_copy += 1
+
+    def _draw_up_to(self, episode: int) -> None:
+        """Draws blocks until that episode, counted from 0, stands in the table."""
+        while self._next_block * BLOCK <= episode:
+            if (self._next_block - self._oldest // BLOCK + 1) * BLOCK > self.table.shape[1]:
+                self._grow()
+            self._put(self._next_block)
+            self._next_block += 1
+
+    def _put(self, block: int) -> None:
+        positions, velocities = self._starts.block(block)
+        robot = self._robot
+        offsets = torch.cat(
+            (
+                torch.from_numpy(positions).mul_(2).sub_(1).mul_(robot.reset_noise),
+                torch.from_numpy(velocities) * robot.reset_velocity_noise,
+            ),
+            dim=2,
+        ).float()  # [world, episode, position + velocity]
+        first = block * BLOCK % self.table.shape[1]
+        if self._copied is not None:
+            offsets = offsets.pin_memory()  # so that copying it does not wait for the device
+        self.table[:, first : first + BLOCK] = offsets.to(self._device, non_blocking=True)
+
+    def _grow(self) -> None:
+        """A table of twice the size, with the same beginnings in it."""
+        self.table = torch.zeros(self._worlds, 2 * self.table.shape[1], sum(self._sizes), device=self._device)
+        self.moved = True
+        for block in range(self._oldest // BLOCK, self._next_block):
+            self._put(block)

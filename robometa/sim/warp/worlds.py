@@ -1,0 +1,148 @@
+"""What is kept of every world on the device beside the simulator's own numbers, and what a step makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mujoco
+import mujoco_warp
+import torch
+import warp
+from torch import Tensor
+
+from robometa.sim.locomotion.quantities import Moment
+from robometa.sim.locomotion.reader import MAXIMUM, Reader
+from robometa.sim.warp.resets import StartTable
+from robometa.suites.objectives import Objective
+
+Overflow = mujoco_warp.OverflowType
+FULL = int(
+    Overflow.NEFC | Overflow.NJMAX_NNZ | Overflow.BROADPHASE | Overflow.NARROWPHASE | Overflow.CCD | Overflow.NVMAX
+)
+"""What says that there was no room for a contact or a constraint."""
+DIVERGED, DIVERGED_LATELY, FULL_LATELY = range(3)
+"""What is counted: steps that blew up, since the engine was made and since somebody looked, and steps without room."""
+
+
+def shared(array: warp.array) -> Tensor:
+    """A tensor of Warp's own memory; an empty array has none, and torch would put it on the current device."""
+    if array.size:
+        return warp.to_torch(array)
+    device, dtype = warp.device_to_torch(array.device), warp.dtype_to_torch(array.dtype)
+    return torch.empty(array.shape, dtype=dtype, device=device)
+
+
+class Worlds:
+    """Tensors of every world, written in place at every step, some of them Warp's own memory; the host is not asked.
+
+    A step is `tell`, the simulator's physics, `settle`, the simulator's sensors where it has some, and `look`.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco_warp.Data, reader: Reader, objective: Objective, horizon: int
+    ) -> None:
+        """Takes hold of the simulator's numbers.
+
+        Args:
+            model: The robot's.
+            data: The simulator's numbers on the device.
+            reader: Reads them.
+            objective: Pays for them.
+            horizon: Control steps of an episode.
+        """
+        self._reader, self._objective, self._horizon = reader, objective, horizon
+        self._nq, self._nv, self._senses = model.nq, model.nv, model.nsensordata > 0
+        self._time, self._qpos, self._qvel, self._act = (
+            shared(array) for array in (data.time, data.qpos, data.qvel, data.act)
+        )
+        self._ctrl, self._readings, self._qacc, self._overflow = (
+            shared(array) for array in (data.ctrl, data.sensordata, data.qacc, data.overflow)
+        )
+        count, device = data.nworld, self._qpos.device
+        self.state = reader.rest.repeat(count, 1)
+        self.sensed = torch.zeros(count, model.nsensordata, device=device)
+        self.action = torch.zeros(count, model.nu, device=device)
+        self.obs = torch.zeros(count, reader.spaces.observation, device=device)
+        self.next_obs, self.reward = torch.zeros_like(self.obs), torch.zeros(count, device=device)
+        self.flags = torch.zeros(4, count, dtype=torch.bool, device=device)
+        """Terminated, truncated, success, diverged. `[4, world]`"""
+        self.steps, self.episodes = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2))
+        self.ended = torch.zeros(count, dtype=torch.bool, device=device)
+        self.counts = torch.zeros(3, dtype=torch.int64, device=device)
+        self.blown_up = torch.zeros(2 + self.state.shape[1] + self.sensed.shape[1] + model.nu, device=device)
+        """The first that did since somebody looked: world, steps of its episode, state, readings, action."""
+        self.parameter: dict[str, Tensor] = {}
+        self.weight: Mapping[str, float] = {}
+        self.starts = StartTable(reader.robot, (model.nq, model.nv), count, device)
+
+    def kept(self) -> list[Tensor]:
+        """Everything that lasts from step to step."""
+        return [self.state, self.sensed, self.steps, self.episodes, self.ended, self.counts, self.blown_up]
+
+    def tell(self) -> None:
+        """Tells the simulator what the actions mean."""
+        self._ctrl.copy_(self._reader.control(self.action))
+
+    def settle(self) -> None:
+        """What the step led to: reward, ends of episodes, and the state from which the next one goes on."""
+        before, sensed_before = self.state, self.sensed
+        after = torch.cat((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), dim=1)
+        # The state before too: the simulator makes a quaternion that is no number into one.
+        numbers = (before, after, self._qacc, self.action)
+        fine = torch.stack([(part.abs() < MAXIMUM).all(dim=1) for part in numbers]).all(dim=0)
+        diverged, broken = ~fine, ~fine.unsqueeze(1)
+        after = torch.where(broken, self._reader.put_back(before), after)
+        sensed = torch.where(broken, sensed_before, self._readings)
+        control = self._ctrl.masked_fill(broken, 0.0)
+        quantities = self._reader.quantities(Moment(before, sensed_before), Moment(after, sensed), control)
+        reward, success = self._objective.reward(quantities, self.parameter, self.weight)
+        self._count(diverged)
+        self.reward.copy_(reward.masked_fill(diverged, 0.0))
+        self.steps += 1
+        ended = self._reader.ended(after, glance=False)
+        terminated = diverged if ended is None else ended | diverged
+        truncated = (self.steps >= self._horizon) & ~terminated
+        succeeded = torch.zeros_like(fine) if success is None else success & fine
+        self.flags.copy_(torch.stack((terminated, truncated, succeeded, diverged)))
+        self.next_obs.copy_(self._reader.observe(after, sensed))
+        self.sensed.copy_(sensed)
+        self.ended.copy_(terminated | truncated)
+        self.go_on_from(after)
+
+    def go_on_from(self, after: Tensor) -> None:
+        """Goes on from these states, or begins the next episode where one has ended. `[world, state]`"""
+        self.state.copy_(torch.where(self.ended.unsqueeze(1), self._beginnings(), after))
+        self.episodes += self.ended
+        self.steps *= ~self.ended
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Hands the states to the simulator."""
+        parts = self.state.split((1, self._nq, self._nv, self._act.shape[1]), dim=1)
+        for target, part in zip((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), parts, strict=True):
+            target.copy_(part)
+
+    def look(self) -> None:
+        """What the policy sees next; where an episode begins, with the sensors as they are read there."""
+        if self._senses:
+            self.sensed.copy_(torch.where(self.ended.unsqueeze(1), self._readings, self.sensed))
+        self.obs.copy_(self._reader.observe(self.state, self.sensed))
+
+    def _beginnings(self) -> Tensor:
+        """Where each world's next episode begins. `[world, state]`"""
+        table, rest = self.starts.table, self._reader.rest
+        place = (self.episodes % table.shape[1]).reshape(-1, 1, 1).expand(-1, 1, table.shape[2])
+        offset = table.gather(1, place)[:, 0]  # [world, position + velocity]
+        return rest + torch.nn.functional.pad(offset, (1, self._act.shape[1]))
+
+    def _count(self, diverged: Tensor) -> None:
+        """Counts what blew up and what had no room, and remembers the first that blew up."""
+        full = ((self._overflow & FULL) != 0) & ~diverged
+        self._overflow.zero_()
+        row = diverged.int().argmax().reshape(1)
+        parts = (row, self.steps[row], self.state[row], self.sensed[row], self.action[row])
+        first = diverged.any() & (self.counts[DIVERGED_LATELY] == 0)
+        found = torch.cat([part.reshape(-1).float() for part in parts])
+        self.blown_up.copy_(torch.where(first, found, self.blown_up))
+        several = diverged.sum()
+        self.counts += torch.stack((several, several, full.sum()))

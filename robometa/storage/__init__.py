@@ -1,0 +1,1 @@
+"""Files and folders that are whole and verified, or not there."""

@@ -1,0 +1,43 @@
+"""A suite by its name or file, and by what it is found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robometa.errors import UserError, unknown
+from robometa.suites.metaworld import _read_shipped_benchmark
+from robometa.suites.parse import _read
+from robometa.suites.shipped import benchmark_names, folder, names
+from robometa.suites.suite import Suite
+
+
+def suite_reference(suite: Suite) -> str:
+    """By what a suite is found again: its name if it is a shipped one, else its file."""
+    shipped = folder().resolve()
+    return suite.name if suite.path.parent.resolve() in (shipped, shipped / "metaworld") else str(suite.path)
+
+
+def load(name: str | Path) -> Suite:
+    """The suite of a shipped name, or of a TOML file of the user's own.
+
+    A suite of Meta-World's tasks may end with the version of its rewards, as in `ml10/v1`; `ml1/reach-v3` and so on are
+    suites of one task.
+
+    Raises: UserError: If there is no such suite, or naming every mistake that its file makes.
+    """
+    text = str(name)
+    if text.partition("/")[0] in benchmark_names():
+        return _read_shipped_benchmark(text)
+    if text.endswith(".toml") or "/" in text:
+        path = Path(text)
+        try:
+            found = path.is_file()
+        except OSError:  # no file can have this name
+            found = False
+        if not found:
+            raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
+    elif text not in names():
+        raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
+    else:
+        path = folder() / f"{text}.toml"
+    return _read(path.resolve(), path)

@@ -1,0 +1,174 @@
+"""Reads suites from TOML: checked, drawn once, frozen and hashed. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from robometa.errors import UserError, unknown
+from robometa.suites import metaworld, mjcf_check
+from robometa.suites.distributions import Distribution, draw, read_distribution
+from robometa.suites.metaworld import _of_benchmark
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.robot_file import known_name, read_number, read_robot
+from robometa.suites.robots import Robot
+from robometa.suites.suite import Suite, Task
+from robometa.suites.toml_file import read_toml
+from robometa.suites.variations import VARIATIONS
+
+KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
+MAXIMUM_HORIZON = 100_000
+MAXIMUM_TASKS = 100_000
+
+
+@cache
+def _read(path: Path, shown: Path) -> Suite:
+    """Reads and checks a suite's file; all mistakes are told at once."""
+    table = read_toml(path, shown)
+    if table.get("robot") == metaworld.ROBOT:
+        return _of_benchmark(path.stem, path, table, None, None)
+    mistakes: list[str] = []
+    where = str(shown)
+    mistakes += [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
+    mistakes += [
+        f"missing key {key!r} in {where}" for key in ("robot", "objective", "train", "test") if key not in table
+    ]
+    robot = read_robot(table.get("robot"), path, where, mistakes)
+    horizon = _whole(table.get("horizon", 200), "horizon", 1, MAXIMUM_HORIZON, where, mistakes)
+    objective = table.get("objective")
+    if objective is not None and not known_name(objective, OBJECTIVES):
+        mistakes.append(unknown("objective", objective, OBJECTIVES, where))
+        objective = None
+    coefficients = _read_coefficients(table.get("coefficients", {}), objective, where, mistakes)
+    finite = table.get("finite", False)
+    if not isinstance(finite, bool):
+        mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
+    read: dict[str, tuple[list[Parameters], dict[str, Distribution]]] = {
+        name: _read_tasks(name, table[name], robot, objective, where, mistakes)
+        for name in ("train", "test")
+        if name in table
+    }
+    split = {name: tasks for name, (tasks, _) in read.items()}
+    learner = table.get("learner", {})
+    if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
+        mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
+    if not mistakes:
+        shared = set(split["train"]) & set(split["test"])
+        if shared and not finite:
+            mistakes.append(
+                f"{len(shared)} tasks are both in [train] and in [test] of {where}: change a seed, "
+                "or say finite = true where the task set is finite"
+            )
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    assert robot is not None
+    assert objective is not None
+    train, test = (
+        tuple(Task(robot, objective, coefficients, parameters, horizon) for parameters in split[name])
+        for name in ("train", "test")
+    )
+    return Suite(
+        name=path.stem,
+        about=str(table.get("about", "")),
+        source=str(table.get("source", "")),
+        robot=robot,
+        objective=objective,
+        horizon=horizon,
+        train=train,
+        test=test,
+        finite=finite,
+        learner=learner,
+        path=path,
+        content_hash=_hash(robot, objective, coefficients, horizon, split),
+        spread=read["train"][1],
+    )
+
+
+def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list[str]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        found = "is missing in" if value is None else f"must be a whole number from {low} to {high}, not {value!r}, in"
+        mistakes.append(f"{key} {found} {where}")
+        return low
+    return value
+
+
+def _read_coefficients(table: Any, objective: Any, where: str, mistakes: list[str]) -> tuple[tuple[str, float], ...]:
+    if objective not in OBJECTIVES:
+        return ()
+    known = OBJECTIVES[objective].coefficients
+    if not isinstance(table, dict):
+        mistakes.append(f"coefficients must be a table, not {table!r}, in {where}")
+        return ()
+    values = dict(known)
+    for name, value in table.items():
+        if name not in known:
+            mistakes.append(unknown("coefficient", name, known, f"{where} (objective {objective})"))
+            continue
+        try:
+            values[name] = read_number(value)
+        except ValueError as error:
+            mistakes.append(f"coefficient {name} = {value!r} in {where}: {error}")
+    return tuple(sorted(values.items()))
+
+
+Parameters = tuple[tuple[str, tuple[float, ...]], ...]
+
+
+def _read_tasks(
+    split: str, table: Any, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
+) -> tuple[list[Parameters], dict[str, Distribution]]:
+    """The parameters of every task of a split, drawn from the split's seed, and what they were drawn from."""
+    where = f"[{split}] of {where}"
+    if not isinstance(table, dict):
+        mistakes.append(f"{where} must be a table")
+        return [], {}
+    needed = dict(OBJECTIVES[objective].parameters) if objective in OBJECTIVES else {}
+    known = {*needed, *VARIATIONS}
+    spread = {key: value for key, value in table.items() if key not in ("tasks", "seed")}
+    if objective in OBJECTIVES:
+        mistakes += [unknown("parameter", name, known, where) for name in spread if name not in known]
+        mistakes += [f"missing parameter {name!r} in {where}" for name in needed if name not in spread]
+    seed = _whole(table.get("seed", 0), "seed", 0, 2**63 - 1, where, mistakes)
+    distributions = {}
+    sizes = None
+    if robot is not None and any(name in VARIATIONS for name in spread):
+        try:
+            sizes = robot.count()
+        except ValueError as error:
+            mistakes.append(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}")
+    for name, value in spread.items():
+        if name in needed:
+            size = needed[name]
+        elif name in VARIATIONS and sizes is not None:
+            size = VARIATIONS[name].size(sizes)
+        else:
+            continue
+        try:
+            distributions[name] = read_distribution(value, size)
+        except ValueError as error:
+            mistakes.append(f"{name} in {where}: {error}")
+    lists = [len(spread["values"]) for spread in distributions.values() if "values" in spread]
+    tasks = _whole(table.get("tasks", max(lists, default=None)), "tasks", 1, MAXIMUM_TASKS, where, mistakes)
+    mistakes += [f"{length} values for {tasks} tasks in {where}" for length in lists if length != tasks]
+    if len(distributions) < len(spread) or lists.count(tasks) < len(lists):
+        return [], {}
+    drawn = [
+        tuple((name, draw(distributions[name], f"{seed}/{name}/{index}", index)) for name in sorted(distributions))
+        for index in range(tasks)
+    ]
+    return drawn, distributions
+
+
+def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
+    described = asdict(robot) | {
+        "mjcf": mjcf_check.digest(robot.mjcf),
+        "about": "",
+        "sizes": None,
+    }
+    content = [described, objective, coefficients, horizon, split["train"], split["test"]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

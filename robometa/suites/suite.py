@@ -1,0 +1,96 @@
+"""A task, and a suite: a named distribution of tasks, drawn once. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from robometa.errors import UserError, unknown
+from robometa.suites.distributions import Distribution, draw
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.robots import Robot
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a suite of Meta-World's tasks is, besides its tasks."""
+
+    goals: str
+    """Whose goals they are: `ML10` and so on."""
+    seed: int
+    """With which upstream drew them."""
+    reward: str
+    """Version of the reward functions, `v1` or `v2`."""
+    goal_visible: bool
+    """Whether the policy sees the goal, as in multi-task suites."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One Markov decision process: a robot, an objective, the numbers that the policy must find out, a horizon."""
+
+    robot: Robot
+    objective: str
+    coefficients: tuple[tuple[str, float], ...]
+    parameters: tuple[tuple[str, tuple[float, ...]], ...]
+    """The hidden numbers, by name."""
+    horizon: int
+    """Control steps per episode."""
+
+    def describe(self) -> str:
+        """The hidden numbers in a few words, such as `velocity 1.25`."""
+        words = []
+        for name, value in self.parameters:
+            shown = " ".join(f"{number:.3g}" for number in value[:6])
+            words.append(f"{name} {shown}" + (f" ... ({len(value)} numbers)" if len(value) > 6 else ""))
+        return ", ".join(words) or "no hidden parameters"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named distribution of tasks: a fixed set to train on and a disjoint one held out."""
+
+    name: str
+    about: str
+    source: str
+    robot: Robot
+    objective: str
+    horizon: int
+    train: tuple[Task, ...]
+    test: tuple[Task, ...]
+    finite: bool
+    """The task set is finite, and training and held-out tasks are the same, as for two directions."""
+    learner: Mapping[str, Mapping[str, Any]] = field(hash=False, compare=False)
+    """What a learner needs differently here: options by learner."""
+    path: Path = field(hash=False, compare=False)
+    content_hash: str
+    """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
+    benchmark: Benchmark | None = None
+    """What it is besides if its tasks are Meta-World's."""
+    spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
+    """How the parameters of its training tasks are distributed."""
+
+    @property
+    def has_success(self) -> bool:
+        """Whether its tasks have a success condition."""
+        return self.benchmark is not None or OBJECTIVES[self.objective].has_success
+
+    @property
+    def endless(self) -> bool:
+        """Whether there are more tasks like those to train on than the listed ones, see `drawn`."""
+        listed = any("values" in one for one in self.spread.values())
+        return not self.finite and not listed and any("constant" not in one for one in self.spread.values())
+
+    def drawn(self, seed: int, index: int) -> Task:
+        """A task of the training tasks' distributions that is on no list. Of an endless suite."""
+        key = f"drawn/{seed}/{index}"
+        parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
+        return replace(self.train[0], parameters=parameters)
+
+    def tasks(self, split: str) -> tuple[Task, ...]:
+        """The tasks of a split, `train` or `test`."""
+        if split not in ("train", "test"):
+            raise UserError(unknown("split", split, ("train", "test")))
+        return self.train if split == "train" else self.test

@@ -1,0 +1,92 @@
+"""Variations: what a task may change in a robot's model. Each is a plain function on the arrays of a MuJoCo model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from robometa.errors import UserError
+
+if TYPE_CHECKING:
+    import mujoco
+    import numpy as np
+
+    from robometa.suites.robots import Robot, Sizes
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A change to a robot's model, and how many numbers say it."""
+
+    about: str
+    size: Callable[[Sizes], int]
+    apply: Callable[[mujoco.MjModel, np.ndarray, Robot], None]
+    """Changes the model in place; constants that follow from mass or pose are recomputed by the caller."""
+
+
+def _body_mass(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
+    # Inertia goes with mass, so that every body stays one that could exist.
+    model.body_mass[1:] *= factor
+    model.body_inertia[1:] *= factor[:, None]
+
+
+def _geom_friction(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
+    model.geom_friction[:] *= factor.reshape(model.geom_friction.shape)
+
+
+def _joint_damping(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
+    model.dof_damping[:] *= factor
+
+
+def _gravity(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
+    model.opt.gravity[:] *= factor
+
+
+def _slope(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
+    x, y, z = model.opt.gravity.copy()
+    sine, cosine = math.sin(angle[0]), math.cos(angle[0])
+    model.opt.gravity[:] = (cosine * x + sine * z, y, cosine * z - sine * x)
+
+
+def _motor_strength(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
+    model.actuator_gainprm[:] *= factor[:, None]
+    model.actuator_biasprm[:] *= factor[:, None]
+
+
+def _payload(model: mujoco.MjModel, mass: np.ndarray, robot: Robot) -> None:
+    model.body_mass[model.body(robot.body).id] += mass[0]
+
+
+def _joint_offset(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
+    if any(model.actuator_trntype):  # 0 is a joint
+        raise UserError(f"joint_offset needs every actuator to drive a joint, in {robot.mjcf.name}")
+    # qpos0 is the reading at which the joint stands as drawn: moving it leaves readings, limits and springs alone.
+    model.qpos0[model.jnt_qposadr[model.actuator_trnid[:, 0]]] -= angle
+
+
+VARIATIONS = {
+    "body_mass": Variation(
+        "factor on each body's mass and inertia, bodies in the model's order without the world",
+        lambda sizes: sizes.bodies,
+        _body_mass,
+    ),
+    "geom_friction": Variation(
+        "factor on each geom's sliding, torsional and rolling friction, geoms in the model's order",
+        lambda sizes: 3 * sizes.geoms,
+        _geom_friction,
+    ),
+    "joint_damping": Variation(
+        "factor on the damping of each degree of freedom", lambda sizes: sizes.velocities, _joint_damping
+    ),
+    "gravity": Variation("factor on gravity", lambda sizes: 1, _gravity),
+    "slope": Variation("rad by which the floor rises ahead, as tilted gravity", lambda sizes: 1, _slope),
+    "motor_strength": Variation(
+        "factor on what each actuator gives; 0 is a broken one", lambda sizes: sizes.actuators, _motor_strength
+    ),
+    "payload": Variation("kg added to the robot's body", lambda sizes: 1, _payload),
+    "joint_offset": Variation(
+        "rad by which each driven joint stands off its reading", lambda sizes: sizes.actuators, _joint_offset
+    ),
+}

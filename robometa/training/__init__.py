@@ -1,0 +1,1 @@
+"""Training: the loop, its folder, and what keeps it safe."""

@@ -1,0 +1,1 @@
+"""The trial, where a learner meets a simulator."""

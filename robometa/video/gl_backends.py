@@ -1,0 +1,88 @@
+"""Ways to draw without a screen. Each is tried in a process of its own: MuJoCo chooses one for good when imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from robometa.errors import UserError
+
+BACKENDS = ("egl", "osmesa")
+"""MuJoCo's names for them, the better one first."""
+PACKAGES = {"egl": "libegl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}
+"""What each needs, as Debian and Ubuntu name it."""
+HINT = (
+    "videos need EGL or OSMesa to draw without a screen, and neither works here: "
+    f"sudo apt-get install {PACKAGES['egl']}  (or {PACKAGES['osmesa']})"
+)
+TRIAL = """
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+with mujoco.Renderer(model, 16, 16) as renderer:
+    renderer.update_scene(mujoco.MjData(model))
+    renderer.render()
+"""
+PATIENCE = 120.0
+"""How long a trial may take, s."""
+
+
+def environment(backend: str) -> dict[str, str]:
+    """The variables of a process that draws with a backend."""
+    # PyOpenGL must agree with MuJoCo, and this process may have set it to something else.
+    return os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
+
+
+@cache
+def works(backend: str) -> bool:
+    """Whether a picture can be drawn with a backend; tried once."""
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", TRIAL],
+            env=environment(backend),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return found.returncode == 0
+
+
+def find() -> str:
+    """The first backend that works.
+
+    Raises: UserError: If none does, saying what to install.
+    """
+    for backend in BACKENDS:
+        if works(backend):
+            return backend
+    raise UserError(HINT)
+
+
+def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
+    """Draws the film of a folder in a process that chooses how to draw for itself.
+
+    Args:
+        folder: What `robometa.video.render_process` expects; its files come to lie there too.
+        backend: How to draw.
+        advance: Called after every frame.
+    Raises: RuntimeError: If the process fails, with what it said.
+    """
+    log = folder / "errors.txt"
+    command = [sys.executable, "-m", "robometa.video.render_process", str(folder)]
+    with log.open("w", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, env=environment(backend), stdout=subprocess.PIPE, stderr=errors)
+        try:
+            assert process.stdout is not None
+            for _ in process.stdout:
+                advance()
+            process.wait()
+        finally:
+            process.kill()  # does nothing to one that has ended
+            process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"drawing the video failed:\n{log.read_text(encoding='utf-8', errors='replace')}")

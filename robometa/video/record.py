@@ -1,0 +1,222 @@
+"""Adaptation, watched: one task before any data, after one shot and after the last, side by side on video."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from robometa import registry
+from robometa.data import Rollout
+from robometa.errors import UserError
+from robometa.evaluation.scripted_experts import NAME, Scripted, needs_experts
+from robometa.learners.protocol import Adaptation, Learner
+from robometa.noise import Noise
+from robometa.policies import policy_folder
+from robometa.progress import progress
+from robometa.sim.engine import Engine
+from robometa.suites.suite import Suite
+from robometa.trials import make
+from robometa.trials.trial import collect
+from robometa.video import encode, film, gl_backends, storyboard
+from robometa.video.storyboard import Episode
+
+MAXIMUM_SHOTS = 1000
+SMALLEST, LARGEST = (480, 240), (3840, 2160)
+
+
+def record(
+    policy: str | Path,
+    *,
+    suite: Suite | None = None,
+    split: str = "test",
+    task: int = 0,
+    shots: int = 2,
+    seed: int = 0,
+    out: str | Path | None = None,
+    width: int = 1280,
+    height: int = 480,
+    gif: bool = True,
+    learner: str | None = None,
+) -> tuple[Path, ...]:
+    """Records how a policy adapts to one task, and returns the files written.
+
+    Each panel shows one episode with mean actions, all from the same reset: before any data, after the first shot and
+    after the last. The episodes that the policy learns from in between are not shown.
+
+    Args:
+        policy: Its folder, or `scripted` for Meta-World's experts, which are shown in one episode: they do not adapt.
+        suite: Another suite than the one it was trained on, with the same observation and action.
+        split: `test` for held-out tasks, `train` for those it was trained on.
+        task: Index of the task in its split.
+        shots: Adaptations.
+        seed: Of resets and exploration.
+        out: The file to write, `.mp4`, or `.gif` for a GIF only; `videos/POLICY-taskN.mp4` if None.
+        width: Pixels; an odd number loses one.
+        height: Pixels; an odd number loses one.
+        gif: Whether to write a GIF beside the `.mp4`.
+        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+    Raises: UserError: If the policy, a number asked for or the place to write to is wrong, or nothing can draw here.
+    """
+    policy = Path(policy)
+    if not 1 <= shots <= MAXIMUM_SHOTS:
+        raise UserError(f"shots must be from 1 to {MAXIMUM_SHOTS}, not {shots}")
+    for name, value, low, high in zip(("width", "height"), (width, height), SMALLEST, LARGEST, strict=True):
+        if not low <= value <= high:
+            raise UserError(f"{name} must be from {low} to {high} pixels, not {value}")
+    scripted = is_scripted(policy)
+    if scripted:
+        suite, label, shots = _scripted_suite(suite), "scripted expert", 0
+        policy = Path(f"{policy}-{suite.name.replace('/', '-')}")
+    else:
+        trained, suite, manifest = policy_folder.load_policy(policy, suite, learner=learner)
+        label = registry.label(manifest["learner"])
+    known = len(suite.tasks(split))
+    if not 0 <= task < known:
+        raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {known - 1}")
+    targets = _targets(policy, task, None if out is None else Path(out), gif)
+    backend = gl_backends.find()
+    encode.ffmpeg()
+    if scripted:
+        trained = Scripted([suite.tasks(split)[task]])
+    episodes = play(trained, suite, split, task, shots, seed)
+    drawn = storyboard.film(
+        suite,
+        suite.tasks(split)[task],
+        episodes,
+        where=f"{'held-out' if split == 'test' else 'training'} task {task}",
+        learner=label,
+        size=(width // 2 * 2, height // 2 * 2),
+        gif=any(path.suffix == ".gif" for path in targets),
+    )
+    with tempfile.TemporaryDirectory(prefix="robometa-") as folder:
+        job = Path(folder)
+        film.write(drawn, job)
+        mujoco.mj_saveModel(storyboard.subject(suite, suite.tasks(split)[task]).dressed(), str(job / "model.mjb"), None)
+        with progress() as bar:
+            counter = bar.add_task("drawing", total=len(drawn.times) + drawn.hold)
+            gl_backends.draw(job, backend, lambda: bar.advance(counter))
+        targets[0].parent.mkdir(exist_ok=True)
+        for path in targets:
+            _publish(job / f"film{path.suffix}", path)
+    return targets
+
+
+def is_scripted(policy: Path) -> bool:
+    """Whether Meta-World's scripted experts are meant, and not a folder."""
+    return str(policy) == NAME and not policy.exists()
+
+
+def _scripted_suite(suite: Suite | None) -> Suite:
+    """The suite, if it has scripted experts.
+
+    Raises: UserError: If there is none, or its tasks are not Meta-World's.
+    """
+    if suite is None:
+        raise UserError("the scripted experts need a suite, as in `robometa record scripted --suite ml1/reach-v3`")
+    needs_experts(suite)
+    return suite
+
+
+def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed: int) -> list[Episode]:
+    """One trial on a task; from before the first shot, after it and after the last, an episode to show."""
+    worlds = int(learner.config.worlds) if learner.pools_worlds else 1
+    shown = sorted({0, min(1, shots), shots})
+    engine = make.engine_for(learner, suite, 1, worlds)
+    engine.assign([suite.tasks(split)[task]])
+    noise = Noise(seed, ("record", split, task), 1, worlds)
+    adaptation = learner.begin(1, worlds, noise.fork("begin"))
+    episodes: list[Episode] = []
+    previous: Rollout | None = None
+    seen = 0
+    with progress() as bar:
+        counter = bar.add_task("rolling out", total=(shots + len(shown)) * suite.horizon)
+        advance = lambda: bar.advance(counter)  # noqa: E731
+        for shot in range(shots + 1):
+            if shot in shown:
+                title = _title(shot, seen) if shots else "an episode"
+                episodes.append(_watched(engine, learner, adaptation, noise.fork("shown"), previous, title, advance))
+            if shot < shots:
+                source = noise.fork("rollout", shot)
+                previous, adaptation = collect(
+                    engine, learner, adaptation, source, previous=previous, watch=lambda time: advance()
+                )
+                adaptation = learner.adapt(adaptation, previous, noise.fork("adapt", shot))
+                seen += int(previous.done.sum())
+    engine.close()
+    return episodes
+
+
+def _watched(
+    engine: Engine,
+    learner: Learner,
+    adaptation: Adaptation,
+    noise: Noise,
+    previous: Rollout | None,
+    title: str,
+    advance: Callable[[], None],
+) -> Episode:
+    """The first episode of the first world, with mean actions; what the learner would take along is dropped."""
+    physics, sensors = [], []
+
+    def watch(time: int) -> None:
+        state = engine.state()
+        physics.append(state.physics[0, 0])
+        sensors.append(state.sensors[0, 0])
+        advance()
+
+    rollout, _ = collect(engine, learner, adaptation, noise, explore=False, previous=previous, watch=watch)
+    # The state after the episode's last step is the next reset's.
+    length = int(rollout.first_episode()[0, 0].sum())
+    return Episode(
+        title=title,
+        physics=np.stack(physics[:length]),
+        sensors=np.stack(sensors[:length]),
+        rewards=rollout.reward[0, 0, :length].double().numpy(),
+        success=rollout.success[0, 0, :length].numpy(),
+        early=length < engine.horizon,
+    )
+
+
+def _title(shot: int, episodes: int) -> str:
+    if shot == 0:
+        return "before adaptation"
+    return f"after {shot} {_plural('shot', shot)} ({episodes} {_plural('episode', episodes)})"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else word + "s"
+
+
+def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path, ...]:
+    """The files to write.
+
+    Raises: UserError: If `out` is of another kind, or its folder is missing.
+    """
+    if out is None:
+        place = policy.resolve()
+        name = place.parent.name if place.name == "policy" else place.name  # a run's policy goes by the run's name
+        out = Path("videos") / f"{name}-task{task}.mp4"
+    elif not out.parent.is_dir():
+        raise UserError(f"no folder {str(out.parent)!r} to write {out.name} to")
+    if out.suffix not in (".mp4", ".gif"):
+        raise UserError(f"a video is a .mp4 or a .gif file, not {str(out)!r}")
+    if out.is_dir():
+        raise UserError(f"{str(out)!r} is a folder, not a file to write")
+    return (out, out.with_suffix(".gif")) if gif and out.suffix == ".mp4" else (out,)
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Puts a whole file in its place in one rename."""
+    aside = target.with_name(f".{target.stem}.writing{target.suffix}")
+    try:
+        shutil.copyfile(source, aside)
+        aside.replace(target)
+    except OSError as error:
+        raise UserError(f"cannot write {str(target)!r}: {error.strerror}") from None
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Draws a film that lies in a folder: `python -m robometa.video.render_process FOLDER`, a process of its own.
+
+MuJoCo chooses a way to draw once, when it is imported; another process may do so whatever this one has chosen. What it
+finds there: `film.json`, `film.npz` and `model.mjb`. What it writes: `film.mp4` and, if asked, `film.gif`; on its
+output a line for each frame.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mujoco
+
+from robometa.video import encode
+from robometa.video import film as films
+from robometa.video.film import Array, Film
+from robometa.video.overlay import Page, accent
+from robometa.video.panel_picture import View
+
+
+def main(folder: Path) -> None:
+    """Draws the film in the folder."""
+    film = films.read(folder)
+    with encode.mp4(folder / "film.mp4", film.width, film.height, film.rate) as writer:
+        for picture in _pictures(film, folder):
+            writer.send(picture)
+            print(flush=True)
+    if film.gif:
+        encode.gif(folder / "film.mp4", folder / "film.gif", film.rate)
+
+
+def _pictures(film: Film, folder: Path) -> Iterator[Array]:
+    """The frames of the film, the last one held for a while. `[height, width, 3]`, uint8"""
+    page = Page(film)
+    place = page.places[0]
+    view = View(mujoco.MjModel.from_binary_path(str(folder / "model.mjb")), film, place.width, place.height)
+    try:
+        for frame in range(len(film.times)):
+            colours = [accent(index, len(film.panels)) for index in range(len(film.panels))]
+            parts = [
+                view.draw(panel, frame, [part / 255 for part in colour])
+                for panel, colour in zip(film.panels, colours, strict=True)
+            ]
+            picture = page.compose(parts, frame)
+            yield picture
+        for _ in range(film.hold):
+            yield picture
+    finally:
+        view.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

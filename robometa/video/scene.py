@@ -1,0 +1,104 @@
+"""The model of a task as a video shows it: same bodies and joints, dressed for the camera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robometa.errors import UserError
+from robometa.sim.locomotion.models import vary
+from robometa.suites.robots import ROBOTS
+from robometa.suites.suite import Task
+
+FLOOR, SKY = "robometa/floor", "robometa/sky"
+PALE, SHADE, EDGE = (0.90, 0.90, 0.875), (0.815, 0.82, 0.81), (0.76, 0.765, 0.76)
+HORIZON, ZENITH = (0.94, 0.95, 0.95), (0.60, 0.72, 0.83)
+DEFAULT_PAINT, PAINT = (0.8, 0.6, 0.4), (0.90, 0.62, 0.28)
+SUNLIGHT = (0.35, 0.45, -1.0)
+"""Direction of the light."""
+SHADOW_MAP, SHADOW_REACH = 1024, 3.0
+"""Side of the shadow map, pixels, and how far it covers, in extents of the model. At MuJoCo's 4096 a software renderer
+spends most of its time on shadows; at its reach of 1 the map's edge shows on the floor."""
+SMALLEST_EXTENT = 1.0
+"""Of what is seen, m: shadows and clipping are scaled by it, and a point robot's own is too small for a scene."""
+
+
+def dressed(task: Task) -> mujoco.MjModel:
+    """A task's model to look at: the same bodies and joints, on a light checkered floor with squares of 1 m.
+
+    The robots of this package are repainted; a user's own model keeps its colours, sky and floor.
+
+    Raises: UserError: If MuJoCo cannot load the model file.
+    """
+    try:
+        spec = mujoco.MjSpec.from_file(str(task.robot.mjcf))
+        _add_floor_material(spec)
+        if not own_look(task):
+            _repaint(spec)
+        if not skies(spec):
+            add_sky(spec)
+        model = spec.compile()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{task.robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+    vary(model, task)
+    model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
+    model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
+    return model
+
+
+def own_look(task: Task) -> bool:
+    """Whether the robot is a user's own model, which keeps its look."""
+    return task.robot.mjcf not in {robot.mjcf for robot in ROBOTS.values()}
+
+
+def _add_floor_material(spec: mujoco.MjSpec) -> None:
+    spec.add_texture(
+        name=FLOOR,
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        mark=mujoco.mjtMark.mjMARK_EDGE,
+        rgb1=PALE,
+        rgb2=SHADE,
+        markrgb=EDGE,
+        width=512,
+        height=512,
+    )
+    # A checker has two squares a side: half a repetition per metre makes squares of 1 m.
+    material = spec.add_material(name=FLOOR, texrepeat=(0.5, 0.5), texuniform=True, specular=0.1, shininess=0.1)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = FLOOR
+
+
+def skies(spec: mujoco.MjSpec) -> list[Any]:
+    """The skies of a model that is not compiled yet."""
+    return [texture for texture in spec.textures if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX]
+
+
+def add_sky(spec: mujoco.MjSpec) -> None:
+    """Adds the house's sky to a model that is not compiled yet."""
+    spec.add_texture(
+        name=SKY,
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=ZENITH,
+        rgb2=HORIZON,
+        width=256,
+        height=256,
+    )
+
+
+def _repaint(spec: mujoco.MjSpec) -> None:
+    """Gives a robot of this package the house's floor, light and paint, and takes its sky away."""
+    for texture in skies(spec):
+        texture.delete()
+    spec.visual.headlight.ambient = (0.42, 0.42, 0.42)
+    spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
+    spec.visual.headlight.specular = (0.0, 0.0, 0.0)
+    for light in spec.lights:
+        light.dir, light.diffuse, light.specular = SUNLIGHT, (0.55, 0.54, 0.52), (0.15, 0.15, 0.15)
+    for geom in spec.geoms:
+        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+            geom.material, geom.rgba, geom.size = FLOOR, (1, 1, 1, 1), (0, 0, 1)
+        elif np.allclose(geom.rgba[:3], DEFAULT_PAINT, atol=0.01):
+            geom.material, geom.rgba = "", (*PAINT, 1)

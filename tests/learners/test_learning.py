@@ -1,0 +1,156 @@
+"""Every learner learns: on tasks that it has never seen, it does better once it has adapted."""
+
+import time
+
+import pytest
+
+from robometa import registry, suites
+from robometa.evaluation.evaluate import measure
+from robometa.noise import Noise
+from robometa.registry.options import resolve_options
+from robometa.training.loop import task_batch
+from robometa.trials.make import build, engine_for
+from robometa.trials.trial import run_trial
+
+OPTIONS = {
+    "anil": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "e-maml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "fomaml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "grbal": {
+        "iterations": 12,
+        "tasks": 20,
+        "worlds": 2,
+        "shots": 1,
+        "hidden": (32, 32),
+        "across_episodes": True,
+        "future": 8,
+        "inner_steps": 2,
+        "inner_step_size": 0.1,
+        "candidates": 24,
+        "plan_horizon": 5,
+        "rounds": 1,
+        "plan_std": 0.5,
+        "elites": 4,
+        "windows": 32,
+        "gradient_steps": 200,
+        "learning_rate": 5e-3,
+    },
+    "hypernetwork": {
+        "iterations": 24,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "hidden": (16,),
+        "epochs": 5,
+        "minibatches": 4,
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+    },
+    "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "meta-sgd": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "promp": {
+        "iterations": 12,
+        "learning_rate": 0.01,
+        "tasks": 20,
+        "worlds": 20,
+        "hidden": (32, 32),
+        "discount": 0.95,
+    },
+    "reptile": {
+        "iterations": 20,
+        "learning_rate": 0.02,
+        "tasks": 20,
+        "worlds": 20,
+        "hidden": (32, 32),
+        "discount": 0.95,
+    },
+    "pearl": {
+        "iterations": 24,
+        "tasks": 20,
+        "worlds": 2,
+        "hidden": (64, 64),
+        "encoder_hidden": (64, 64),
+        "latent": 3,
+        "gradient_steps": 80,
+        "batch": 64,
+        "context": 40,
+        "learning_rate": 2e-3,
+        "discount": 0.9,
+        "temperature": 0.1,
+        "target_rate": 0.02,
+    },
+    "rl2": {
+        "iterations": 35,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "hidden": (32,),
+        "epochs": 5,
+        "minibatches": 4,
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+    },
+    "varibad": {
+        "iterations": 45,
+        "tasks": 40,
+        "worlds": 4,
+        "memory_size": 32,
+        "latent": 3,
+        "hidden": (32, 32),
+        "epochs": 5,
+        "minibatches": 4,
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-3,
+        "discount": 0.95,
+        "gae_lambda": 0.9,
+        "decoder_learning_rate": 3e-3,
+        "decodes": 20,
+    },
+}
+"""Options with which a learner learns the point robot in seconds."""
+BUDGET = 120
+"""Processor time of a training and its evaluation: a minute of 2 cores, s."""
+BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
+"""By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
+learners reached -5 to -10 here, and -16 before it."""
+
+ONLINE = {"grbal", "hypernetwork", "rl2", "varibad"}
+"""Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
+BETTER_ONLINE = 1.0
+"""By how much their return must still grow; they must also beat their untrained selves by the other margin."""
+
+BASELINES = {"random", "no-adaptation", "fine-tune", "oracle"}
+"""Learners that do not learn to adapt: what they must do stands in test_baselines.py."""
+
+
+def trained(learner, suite, seed):
+    """Trains a learner in memory."""
+    config = learner.config
+    engine = engine_for(learner, suite, config.tasks, config.worlds)
+    for iteration in range(config.iterations):
+        noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
+        indices = task_batch(len(suite.train), config.tasks, seed, iteration)
+        learner.update(run_trial(engine, learner, suite.train, indices, config.shots, noise))
+    return learner
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, None) for name in registry.LEARNERS if name not in BASELINES] + [("rl2", "lstm")]
+)
+def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
+    begun = time.process_time()
+    suite = suites.load("point-robot")
+    learner = build(name, resolve_options(suite, name, OPTIONS[name], preset), suite, seed=0)
+    before = measure(learner, suite, shots=1)
+    report = measure(trained(learner, suite, seed=0), suite, shots=1)
+    chance = report.random.interquartile_mean(0)[0]
+    for scores in (report.mean_action, report.exploring):
+        start, adapted = scores.interquartile_mean(0)[0], scores.interquartile_mean(1)[0]
+        assert adapted > start + (BETTER_ONLINE if name in ONLINE else BETTER)
+        assert adapted > chance + BETTER_THAN_RANDOM
+    # an untrained learner cannot do that: adapting is what training has taught it
+    untrained = before.mean_action
+    if name in ONLINE:
+        assert report.mean_action.interquartile_mean(0)[0] > untrained.interquartile_mean(0)[0] + BETTER_THAN_RANDOM
+    assert untrained.interquartile_mean(1)[0] < untrained.interquartile_mean(0)[0] + BETTER
+    assert time.process_time() - begun < BUDGET

@@ -1,0 +1,382 @@
+"""The table of results: its plan, a cell filled for real, and the page made of records."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from robometa import suites
+from robometa.errors import UserError
+from robometa.registry.options import resolve_options
+from robometa.reports import reference_returns
+from study import cell as filling
+from study import front_page, plan, publish, rows, table
+from study.__main__ import main
+
+PLAN = """\
+core_minutes = 1
+shots = 1
+worlds = 2
+seeds = [0, 1]
+long_seeds = [0]
+
+[table.point-robot]
+random = {}
+no-adaptation = { iterations = 1 }
+oracle = { iterations = 1 }
+rl2 = { iterations = 2, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
+
+[long.point-robot]
+rl2 = { iterations = 3, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
+"""
+SHOTS, TASKS = 2, 20
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A plan in an empty folder, in which its results and runs are written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "PLAN", tmp_path / "plan.toml")
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    return plan.read(tmp_path / "plan.toml")
+
+
+@pytest.fixture
+def own_references(tmp_path, monkeypatch):
+    """References that are written beside nothing else."""
+    (tmp_path / "tasks").mkdir()
+    monkeypatch.setattr(reference_returns, "FILE", str(tmp_path / "tasks" / "references.json"))
+
+
+def cell_of(chosen, name):
+    return next(cell for cell in chosen.cells if cell.name == name)
+
+
+def configuration(cell):
+    """All options of its training, as `run.json` has them."""
+    if cell.learner in plan.UNTRAINED:
+        return {}
+    return resolve_options(suites.load(cell.suite), cell.learner, dict(cell.options))
+
+
+def record(cell, mean_action):
+    """A record as a cell leaves it, with these mean returns. `[shot, task]`"""
+    shots = len(mean_action)
+    filling.write(
+        cell.record,
+        {
+            "suite_hash": suites.load(cell.suite).content_hash,
+            "options": dict(cell.options),
+            "configuration": configuration(cell),
+            "revision": "0123456789ab",
+            "learner": cell.learner,
+            "seed": cell.seed,
+            "environment_steps": 2_000_000,
+            "wall_seconds": 60.0,
+            "processor_seconds": 90.0,
+            "curve": {"steps": [1, 2], "return_0": [-2.0, -1.0]},
+            "episodes_seen": list(range(shots)),
+            "mean_action": mean_action,
+            "exploring": mean_action,
+            "random": [-20.0] * len(mean_action[0]),
+        },
+    )
+
+
+def test_the_plan_goes_seed_by_seed_and_ends_with_the_long_runs(small):
+    names = [cell.name for cell in small.cells]
+    assert names[:4] == ["random-0", "no-adaptation-0", "oracle-0", "rl2-0"]
+    assert names[4:8] == ["random-1", "no-adaptation-1", "oracle-1", "rl2-1"]
+    assert names[8:] == ["long-rl2-0"]
+
+
+@pytest.mark.parametrize("wrong", ["r12 = {}", "rl2 = { iteration = 3 }", "sb3-ppo = { stepz = 3 }"])
+def test_a_plan_with_a_mistake_is_refused(tmp_path, wrong):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        "core_minutes=1\nshots=1\nworlds=2\nseeds=[0]\nlong_seeds=[0]\n[table.point-robot]\n" + wrong + "\n[long]\n"
+    )
+    with pytest.raises(UserError, match="unknown"):
+        plan.read(path)
+
+
+def test_a_cell_is_trained_evaluated_and_written(small):
+    cell = cell_of(small, "rl2-0")
+    filling.fill(cell, small.shots, small.worlds)
+    written = json.loads(cell.record.read_text(encoding="utf-8"))
+    suite = suites.load("point-robot")
+    assert written["suite_hash"] == suite.content_hash
+    assert np.shape(written["mean_action"]) == (small.shots + 1, len(suite.test))
+    config = written["configuration"]
+    assert written["environment_steps"] == 2 * 2 * 2 * suite.horizon * (config["shots"] + 1)
+    assert 0 < written["processor_seconds"] < 60
+    assert written["curve"]["steps"][-1] == written["environment_steps"]
+    assert (cell.run / "policy" / "report.json").is_file()
+    assert cell.done()
+
+
+def test_learning_from_scratch_is_a_cell_like_any_other(small, own_references):
+    cell = plan.Cell("point-robot", "sb3-ppo", 0, (("steps", (40, 80)), ("tasks", 1)))
+    filling.fill(cell, small.shots, small.worlds)
+    written = json.loads(cell.record.read_text(encoding="utf-8"))
+    assert np.shape(written["mean_action"]) == (3, 1)  # untrained, and after each number of steps
+    assert written["environment_steps"] == 120
+    assert written["steps_seen"] == [0, 40, 80]
+    row = rows.row_of([cell])
+    assert "| `sb3-ppo` (1 of 20 tasks) | 1/1 |" in table.markdown("point-robot", [row])
+
+
+def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_references):
+    record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
+    for seed in (0, 1):
+        record(cell_of(small, f"no-adaptation-{seed}"), [[-16.0] * TASKS] * SHOTS)
+        record(cell_of(small, f"oracle-{seed}"), [[-6.0] * TASKS] * SHOTS)
+    record(cell_of(small, "rl2-0"), [[-11.0] * TASKS, [-8.0] * TASKS])
+    record(cell_of(small, "long-rl2-0"), [[-9.0] * TASKS, [-7.0] * TASKS])
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
+    # (-8 - -16) / (-6 - -16) = 80 %
+    assert "| 1/2 | -11.0 | -8.0 | 0, 1 | 80%, 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    assert "- seeds 1: `random`, `rl2`\n" in page
+    assert "One long run" in page
+    assert (plan.RESULTS / "point-robot.png").is_file()
+    assert reference_returns.find(suites.load("point-robot").content_hash) == reference_returns.Reference(
+        -16.0, -6.0, TASKS
+    )
+
+
+def test_the_front_page_has_the_table_between_its_marks(small, own_references, tmp_path):
+    record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
+    for name, values in (("no-adaptation-0", (-16, -16)), ("oracle-0", (-6, -6)), ("rl2-0", (-11, -8))):
+        record(cell_of(small, name), [[float(value)] * TASKS for value in values])
+    begin = front_page.BEGIN.format(suite="point-robot")
+    for learner, iterations in (("oracle", 1), ("no-adaptation", 7)):
+        training = tmp_path / "policies" / f"point-robot-{learner}" / "training"
+        training.mkdir(parents=True)
+        asked = {"suite_hash": suites.load("point-robot").content_hash, "config": {"iterations": iterations}}
+        (training / "run.json").write_text(json.dumps(asked), encoding="utf-8")
+    front_page.PAGE.write_text(f"before\n{begin}old\n{front_page.END}after\n", encoding="utf-8")
+    table.write(small)
+    page = front_page.PAGE.read_text(encoding="utf-8")
+    assert page.startswith(f"before\n{begin}| learner |")
+    assert page.endswith(f"{front_page.END}after\n")
+    assert "old" not in page
+    names = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    # only the oracle's policy was trained with the plan's options
+    assert names[2:] == ["| [oracle](policies/point-robot-oracle/README.md)", "| rl2", "| no-adaptation"]
+    assert "| 1/2 | -11.0 | **-8.0** | -8.0 | 1, 1 | 80%, 80% | 2.0M steps, 1.5 core-minutes |" in page
+    table.write(small)
+    assert front_page.PAGE.read_text(encoding="utf-8") == page
+    front_page.PAGE.write_text("no marks\n", encoding="utf-8")
+    table.write(small)
+    assert front_page.PAGE.read_text(encoding="utf-8") == "no marks\n"
+
+
+@pytest.mark.parametrize("suite", ["half-cheetah-velocity", "half-cheetah-params"])
+def test_the_published_front_page_says_what_the_records_say(suite):
+    """Without `make results` having been run, a record that came in would leave the page behind."""
+    text = front_page.PAGE.read_text(encoding="utf-8")
+    cells = [cell for cell in plan.read().cells if cell.suite == suite and not cell.long]
+    learners = dict.fromkeys(cell.learner for cell in cells)
+    known = [rows.row_of([cell for cell in cells if cell.learner == learner]) for learner in learners]
+    options = {cell.learner: cell.plain_options() for cell in cells}
+    shown = text.partition(front_page.BEGIN.format(suite=suite))[2].partition(front_page.END)[0]
+    assert shown == front_page.markdown(suite, [row for row in known if row is not None], options)
+
+
+def test_the_interval_is_over_seeds(small):
+    for seed, value in ((0, -10.0), (1, -12.0)):
+        record(cell_of(small, f"rl2-{seed}"), [[value] * TASKS] * SHOTS)
+    row = rows.row_of([cell_of(small, "rl2-0"), cell_of(small, "rl2-1")])
+    middle, low, high = row.mean_action[0]
+    # a seed is one draw for all tasks: in 2000 draws of two, both are the same one often enough
+    assert (low, middle, high) == pytest.approx((-12.0, -11.0, -10.0))
+    assert row.seeds == (0, 1)
+
+
+def test_a_gap_is_told_where_the_tasks_are_those_of_the_oracle(small, own_references):
+    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    table.write(small)
+    record(cell_of(small, "rl2-0"), [[-11.0] * TASKS] * SHOTS)
+    assert "50%" in table.markdown("point-robot", [rows.row_of([cell_of(small, "rl2-0")])])
+    few = [[-11.0] * 3] * SHOTS
+    written = json.loads(cell_of(small, "rl2-0").record.read_text(encoding="utf-8"))
+    filling.write(cell_of(small, "rl2-0").record, written | {"mean_action": few, "exploring": few, "random": few[0]})
+    page = table.markdown("point-robot", [rows.row_of([cell_of(small, "rl2-0")])])
+    assert "(3 of 20 tasks)" in page
+    assert "%" not in page
+
+
+def test_random_actions_are_shown_as_they_are(small):
+    record(cell_of(small, "random-0"), [[-15.0] * TASKS] * SHOTS)
+    written = json.loads(cell_of(small, "random-0").record.read_text(encoding="utf-8"))
+    filling.write(cell_of(small, "random-0").record, written | {"exploring": [[-20.0] * TASKS] * SHOTS})
+    assert rows.row_of([cell_of(small, "random-0")]).mean_action[0][0] == pytest.approx(-20.0)
+
+
+def test_a_record_of_other_options_or_of_another_suite_does_not_count(small):
+    cell = cell_of(small, "rl2-0")
+    record(cell, [[-11.0] * TASKS] * SHOTS)
+    assert cell.done()
+    written = json.loads(cell.record.read_text(encoding="utf-8"))
+    trained = written["configuration"]
+    another_default, before_an_option = trained | {"learning_rate": 0.7}, trained | {}
+    del before_an_option["learning_rate"]
+    for change in (
+        {"options": {"iterations": 3}},
+        {"suite_hash": "another"},
+        {"configuration": another_default},
+        {"configuration": before_an_option},
+    ):
+        filling.write(cell.record, written | change)
+        assert not cell.done()
+    filling.write(cell.record, written)
+    assert cell.done()
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_a_table_needs_somebody_to_fill_it(small, capsys, jobs):
+    with pytest.raises(SystemExit):
+        main(["--jobs", jobs])
+    assert jobs in capsys.readouterr().err
+
+
+def test_a_run_that_was_begun_with_other_options_is_not_gone_on_with(small):
+    cell = cell_of(small, "rl2-0")
+    filling.fill(cell, small.shots, small.worlds)
+    other = dataclasses.replace(cell, options=(*cell.options[1:], ("iterations", 9)))
+    with pytest.raises(UserError, match="other options"):
+        filling.fill(other, small.shots, small.worlds)
+
+
+def test_only_what_is_missing_is_run(small, own_references, capfd):
+    for cell in small.cells:
+        if cell.name != "rl2-1":
+            record(cell, [[-11.0] * TASKS] * SHOTS)
+    assert main(["--table"]) == 0
+    assert "9 cells, 1 missing" in capfd.readouterr().out
+    untouched = {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
+    assert main(["--only", "random", "--jobs", "1"]) == 0  # there is nothing to do
+    assert untouched == {cell.name: cell.record.stat().st_mtime_ns for cell in small.cells if cell.done()}
+
+
+def test_a_learner_or_suite_that_the_plan_lacks_is_told(small, monkeypatch, capsys):
+    assert main(["--only", "random", "nope"]) == 2
+    assert "unknown learner 'nope'" in capsys.readouterr().err
+    assert main(["--suite", "moon"]) == 2
+    assert "known: point-robot" in capsys.readouterr().err
+    monkeypatch.setattr(plan, "read", lambda: small)
+    with pytest.raises(SystemExit):
+        publish.main(["--suite", "point-robot", "--only", "nope"])
+    assert "unknown learner 'nope'" in capsys.readouterr().err
+
+
+def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
+    cells = [cell_of(small, "rl2-0"), cell_of(small, "rl2-1")]
+    for cell, last in zip(cells, (-9.0, -4.0), strict=True):
+        filling.fill(cell, small.shots, small.worlds)
+        written = json.loads(cell.record.read_text(encoding="utf-8"))
+        written["curve"] = {"steps": [1], "return_0": [-1.0], "return_1": [last]}  # what counts is after adaptation
+        filling.write(cell.record, written)
+    drawn = []
+    monkeypatch.setattr(publish, "record", lambda policy, **options: drawn.append((policy, options["out"])))
+    monkeypatch.setattr(plan, "read", lambda: small)
+    publish.main(["--suite", "point-robot"])
+    there = publish.POLICIES / "point-robot-rl2"
+    assert drawn == [(there, publish.VIDEOS / "point-robot-rl2.mp4")]
+    for name in ("tensors.safetensors", "report.json", "README.md"):
+        assert (there / name).read_bytes() == (cells[1].run / "policy" / name).read_bytes()
+    assert (there / "training" / "metrics.jsonl").is_file()
+    publish.main(["--suite", "point-robot"])  # what is there stays
+    publish.main(["--suite", "point-robot", "--only", "oracle", "--replace"])
+    assert len(drawn) == 1
+    publish.main(["--suite", "point-robot", "--only", "rl2", "--replace"])
+    assert len(drawn) == 2
+
+
+def test_a_long_run_has_a_policy_of_its_own_and_a_worse_one_replaces_none(small, monkeypatch, capsys):
+    curve = {"steps": [1], "return_0": [-1.0]}
+    for name, last in (("rl2-0", -4.0), ("rl2-1", -9.0), ("long-rl2-0", -1.0), ("random-0", 0.0)):
+        cell = cell_of(small, name)
+        filling.fill(cell, small.shots, small.worlds)
+        written = json.loads(cell.record.read_text(encoding="utf-8"))
+        filling.write(cell.record, written | {"curve": curve | {"return_1": [last]}})
+    monkeypatch.setattr(publish, "record", lambda policy, **options: None)
+    monkeypatch.setattr(plan, "read", lambda: small)
+    publish.main(["--suite", "point-robot"])
+    assert sorted(path.name for path in publish.POLICIES.iterdir()) == ["point-robot-rl2", "point-robot-rl2-long"]
+    there = (publish.POLICIES / "point-robot-rl2" / "README.md").read_bytes()
+    assert there == (cell_of(small, "rl2-0").run / "policy" / "README.md").read_bytes()
+    shutil.rmtree(cell_of(small, "rl2-0").run)
+    publish.main(["--suite", "point-robot", "--replace"])
+    assert "point-robot-rl2: the best is rl2-0, whose run folder is not here" in capsys.readouterr().out
+    assert (publish.POLICIES / "point-robot-rl2" / "README.md").read_bytes() == there
+
+
+@pytest.mark.parametrize(("oracle", "how"), [(-6.0, "hardly"), (-7.0, "no")])
+def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_references, oracle, how):
+    for name, value in (("no-adaptation-0", -6.5), ("oracle-0", oracle), ("random-0", -20.0), ("rl2-0", -4.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert f"Here the oracle is {how} better than not adapting" in page
+    assert "%" not in page.partition("## point-robot")[2]
+
+
+def test_records_that_are_written_anew_do_not_make_the_code_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("robometa/code.py", "tasks/suite.toml", "tasks/references.json", "results/rl2-0.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    assert filling.revision() is None
+    person = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    for words in (("init",), ("add", "."), (*person, "commit", "-m", "all")):
+        subprocess.run(["git", *words], check=True, capture_output=True)
+    clean = filling.revision()
+    for name in ("results/rl2-0.json", "tasks/references.json"):
+        (tmp_path / name).write_text("after", encoding="utf-8")
+    (tmp_path / "new").touch()
+    assert filling.revision() == clean
+    assert len(clean) == 12
+    (tmp_path / "tasks/suite.toml").write_text("after", encoding="utf-8")
+    assert filling.revision() == f"{clean}-dirty"
+
+
+def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_references):
+    for name, revision in (("rl2-0", "0123456789ab-dirty"), ("rl2-1", None), ("oracle-0", "0123456789ab")):
+        record(cell_of(small, name), [[-8.0] * TASKS] * SHOTS)
+        written = cell_of(small, name).result()
+        filling.write(cell_of(small, name).record, written | {"revision": revision})
+    table.write(small)
+    page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert "in no commit, or that was not noted: `rl2-0`, `rl2-1`.\n" in page
+
+
+def test_those_from_scratch_stand_beside_the_others_on_their_tasks(small, own_references):
+    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    # better on the tasks that the other was not measured on
+    record(cell_of(small, "rl2-0"), [[-12.0] * 3 + [-8.0] * (TASKS - 3)] * SHOTS)
+    scratch = plan.Cell("point-robot", "sb3-ppo", 0, (("steps", (40,)), ("tasks", 3)))
+    record(scratch, [[-20.0] * 3, [-7.0] * 3])
+    chosen = dataclasses.replace(small, cells=(*small.cells, scratch))
+    table.write(chosen)
+    whole, _, same = (plan.RESULTS / "README.md").read_text(encoding="utf-8").partition("### All on the first 3 ")
+    names = [[line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `")] for page in (whole, same)]
+    some = " (3 of 20 tasks)"
+    assert names[0] == ["| `oracle`", "| `rl2`", "| `no-adaptation`", "| `random`", f"| `sb3-ppo`{some}"]
+    learners = ["oracle", "sb3-ppo", "rl2", "no-adaptation", "random"]
+    assert names[1][:5] == [f"| `{name}`{some}" for name in learners]
+    assert f"| `rl2`{some} | 1/2 | -12.0 | -12.0 |" in same
+
+
+def test_without_random_actions_nothing_is_said_of_the_oracle(small, own_references):
+    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0)):
+        record(cell_of(small, name), [[value] * TASKS] * SHOTS)
+    table.write(small)
+    assert "hardly better than not adapting, on" not in (plan.RESULTS / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,260 @@
+"""What a training survives: a full disk, a kill at any moment, a second Ctrl-C, two processes in one folder."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SMALL_OPTIONS
+from test_train import NEVER, assert_same_run, at_iteration, trained
+
+from robometa.commands.main import main
+from robometa.errors import Stopped, TrainingError, UserError
+from robometa.storage import atomic, sealed_folder
+from robometa.storage.json_lines import Lines
+from robometa.training import loop
+from robometa.training.run_folder import RunFolder
+from robometa.training.train import resume
+
+
+def full(monkeypatch, where):
+    """A disk that does not take files below folders or files of such a name."""
+    write = atomic._write
+
+    def refused(path, content):
+        if any(where in part for part in path.parts):
+            path.write_bytes(bytes(content)[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(atomic, "_write", refused)
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
+    tiny_file, tmp_path, monkeypatch, capsys
+):
+    straight, short = tmp_path / "straight", tmp_path / "short"
+    trained(tiny_file, "pearl", straight)
+    with monkeypatch.context() as patched:
+        full(patched, ".0000002.writing")
+        trained(tiny_file, "pearl", short, checkpoint_minutes=0.0)
+    printed = capsys.readouterr().out
+    assert (
+        "iteration 2: no checkpoint could be written (No space left on device); the newest is of iteration 1"
+        in " ".join(printed.split())
+    )
+    assert [path.name for path in sorted((short / "checkpoints").iterdir())] == ["0000003", "0000004"]
+    assert_same_run(straight, short)
+
+
+def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_saved(tiny_file, tmp_path, monkeypatch):
+    straight, short = tmp_path / "straight", tmp_path / "short"
+    trained(tiny_file, "maml-trpo", straight)
+    with monkeypatch.context() as patched:
+        full(patched, ".0000003.writing")
+        at_iteration(patched, 2, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Stopped, match="after 3 of 4 iterations, 2 of them saved"):
+            trained(tiny_file, "maml-trpo", short, checkpoint_minutes=0.0)
+    resume(short)
+    assert_same_run(straight, short)
+
+
+def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(tiny_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained(tiny_file, "maml-trpo", Path("straight"))
+    words = ["train", str(tiny_file), "maml-trpo", "--folder", "short"]
+    for name, value in SMALL_OPTIONS["maml-trpo"].items():
+        words += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        full(patched, ".policy.writing")
+        assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "the policy could not be written to short (No space left on device)" in told
+    assert "robometa resume short" in told
+    assert not [path for path in Path("short").iterdir() if "policy" in path.name]
+    assert not list(tmp_path.glob("robometa-bug*"))
+    assert main(["resume", "short"]) == 0
+    assert_same_run(Path("straight"), Path("short"))
+
+
+def test_lines_that_the_disk_does_not_take_for_a_while_are_all_there_in_the_end(
+    tiny_file, tmp_path, monkeypatch, capsys
+):
+    straight, short = tmp_path / "straight", tmp_path / "short"
+    trained(tiny_file, "maml-trpo", straight)
+    write = Lines.write
+
+    def refused(self):
+        if self.path.name == "metrics.jsonl" and len(self._waiting) < 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lines, "write", refused)
+        patched.setattr(loop.Training, "_save_if_due", lambda self, shown, stopping: None)
+        at_iteration(patched, 2, lambda: patched.setattr(Lines, "write", write))
+        trained(tiny_file, "maml-trpo", short)
+    assert "metrics.jsonl cannot be written (No space left on device)" in capsys.readouterr().out
+    assert (short / "metrics.jsonl").read_bytes() == (straight / "metrics.jsonl").read_bytes()
+
+
+def test_no_checkpoint_is_saved_without_the_lines_before_it(tiny_file, tmp_path, monkeypatch):
+    write = Lines.write
+
+    def refused(self):
+        if self.path.name == "metrics.jsonl":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self)
+
+    monkeypatch.setattr(Lines, "write", refused)
+    with pytest.raises(TrainingError, match="the policy could not be written"):
+        trained(tiny_file, "maml-trpo", tmp_path / "run", checkpoint_minutes=0.0)
+    assert RunFolder(tmp_path / "run").newest_checkpoint() is None
+
+
+def test_curves_that_the_disk_does_not_take_end_no_training(tiny_file, tmp_path, monkeypatch, capsys):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def refused(self, *arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", refused)
+    assert trained(tiny_file, "random", tmp_path / "run").is_dir()
+    assert capsys.readouterr().out.count("no more curves for TensorBoard") == 1
+
+
+KILLED = """
+import os, signal, sys
+from robometa.storage import json_lines, atomic, sealed_folder
+from robometa.training.run_folder import RunFolder
+from robometa.training.train import resume, train
+
+kind, count, folder, suite, learner = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
+options = {OPTIONS}[learner]
+done = [0]
+
+
+def kill_at(function):
+    def call(*arguments, **words):
+        done[0] += 1
+        if done[0] == count:
+            if kind == "line":  # half of it is written
+                with arguments[0].path.open("ab") as file:
+                    file.write(b'{"iteration": 1, "st')
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+        return function(*arguments, **words)
+
+    return call
+
+
+if kind == "line":
+    json_lines.Lines.write = kill_at(json_lines.Lines.write)
+elif kind == "file":
+    atomic._write = kill_at(atomic._write)
+elif kind == "rename":
+    sealed_folder.Path.rename = kill_at(sealed_folder.Path.rename)
+train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("file", 1),  # run.json: before there is a run
+        ("line", 1),  # before the first checkpoint
+        ("line", 3),
+        ("file", 3),  # within the first checkpoint
+        ("rename", 3),  # run.json, the run, then the first checkpoint
+        ("rename", 4),
+        ("file", 10),  # within the policy
+        ("rename", 7),  # of the policy
+    ],
+)
+def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, kind, count):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    trained(tiny_file, "pearl", straight)
+    script = KILLED.replace("{OPTIONS}", repr({"pearl": SMALL_OPTIONS["pearl"]}))
+    words = [sys.executable, "-c", script, kind, str(count), str(killed), str(tiny_file), "pearl"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, start_new_session=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (killed / "policy").exists()
+    if killed.exists():
+        resume(killed)
+    else:
+        trained(tiny_file, "pearl", killed)
+    assert_same_run(straight, killed)
+    assert not [path for path in killed.rglob(".*") if path.name.endswith((".writing", ".old"))]
+
+
+WAITING = """
+import sys, time
+from robometa.storage import atomic
+from robometa.commands.main import main
+
+write = atomic._write
+
+
+def slowly(path, content):
+    if ".0000002.writing" in path.parts:
+        print("saving", flush=True)
+        time.sleep(60)
+    return write(path, content)
+
+
+atomic._write = slowly
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_second_ctrl_c_leaves_at_once_without_damage(tiny_file, tmp_path):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    trained(tiny_file, "random", straight, options={"iterations": 3})
+    options = ["--iterations", "3", "--tasks", "2", "--worlds", "2", "--checkpoint-minutes", "0"]
+    words = [sys.executable, "-c", WAITING, "train", str(tiny_file), "random", "--folder", str(stopped), *options]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "saving" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None  # it would save first
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, told = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 10
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["0000001"]
+    resume(stopped)
+    assert_same_run(straight, stopped)
+
+
+def test_two_processes_do_not_train_in_one_folder(tiny_file, tmp_path, monkeypatch):
+    def again():
+        with pytest.raises(UserError, match="being trained in by another process"):
+            resume(tmp_path / "run")
+
+    at_iteration(monkeypatch, 0, again)
+    trained(tiny_file, "random", tmp_path / "run", checkpoint_minutes=NEVER)
+    resume(tmp_path / "run")
+
+
+def test_a_report_beside_the_policy_survives_a_resume_of_the_finished_run(tiny_file, tmp_path):
+    policy = trained(tiny_file, "maml-trpo", tmp_path / "run")
+    sealed_folder.put(policy, {"report.json": "{}"})
+    resume(tmp_path / "run")
+    assert sealed_folder.load(policy, "policy")[1]["files"].keys() >= {"report.json"}
+
+
+def test_lost_lines_are_told(tiny_file, tmp_path, monkeypatch, capsys):
+    at_iteration(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        trained(tiny_file, "maml-trpo", tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(b"")
+    resume(tmp_path / "run")
+    assert "has lost the lines of 3 iterations before 3" in capsys.readouterr().err

@@ -1,1 +1,0 @@
-"""What is run once in a while by hand, and kept so that anyone can run it again."""
