@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
+from robometa.errors import Options
 from robometa.noise import Noise
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of hill climbing."""
 
-    iterations: int = 20
+    iterations: Annotated[int, "[1, inf)"] = 20
     """Training iterations."""
-    tasks: int = 20
+    tasks: Annotated[int, "[1, inf)"] = 20
     """Tasks of an iteration."""
-    worlds: int = 20
+    worlds: Annotated[int, "[1, inf)"] = 20
     """Worlds of each task, which climb together."""
-    shots: int = 1
+    shots: Annotated[int, "[1, inf)"] = 1
     """Adaptations within a trial."""
-    std: float = 0.5
+    std: Annotated[float, "(0, inf)"] = 0.5
     """Standard deviation of the exploration."""
-    discount: float = 0.9
-    """Of rewards, per step, in 0..1."""
-    start_rate: float = 0.3
-    """How far the start moves towards where the tasks climbed to, in (0, 1]."""
-    growth: float = 1.3
+    discount: Annotated[float, "[0, 1]"] = 0.9
+    """Of rewards, per step."""
+    start_rate: Annotated[float, "(0, 1]"] = 0.3
+    """How far the start moves towards where the tasks climbed to."""
+    growth: Annotated[float, "(1, inf)"] = 1.3
     """Factor on the size of a step as long as climbing pays more than the time before; its inverse if not."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(self, iterations="[1, inf)", tasks="[1, inf)", worlds="[1, inf)", shots="[1, inf)", std="(0, inf)")
-        require(self, discount="[0, 1]", start_rate="(0, 1]", growth="(1, inf)")
 
 
 class HillClimber:

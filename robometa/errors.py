@@ -1,11 +1,11 @@
-"""What goes wrong: a user's mistake, told in one readable message, and a training that cannot go on."""
+"""Errors: a user's mistake in one readable message, a training that cannot go on; and options with their ranges."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
 
 LONGEST_LINE, LONGEST = 1000, 3000
 """Characters of a message: what it quotes may be anybody's."""
@@ -47,29 +47,99 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> s
     return f"unknown {kind} {str(name)!r}{place}{guess}; known: {', '.join(names) or 'none'}"
 
 
-def require(options: object, **intervals: str) -> None:
-    """Checks that every named option, or every number of a list of them, is in its interval, written as "(0, 1]".
+@dataclass(frozen=True)
+class Range:
+    """The values that an option allows: an interval such as "(0, 1]", or names such as "{gru, lstm}"."""
 
-    Raises: UserError: Naming every option that is not, its value and its interval.
+    text: str
+    """The range as it is written, with a round bracket at an end that is left out."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names to choose from; none for an interval."""
+        return tuple(self.text[1:-1].split(", ")) if self.text.startswith("{") else ()
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of an interval, which may be infinite."""
+        low, high = (float(end) for end in self.text[1:-1].split(","))
+        return low, high
+
+    def __contains__(self, value: Any) -> bool:
+        """Whether a name is one of the choices, or a number is in the interval."""
+        if self.choices:
+            return value in self.choices
+        low, high = self.ends
+        above = value > low if self.text[0] == "(" else value >= low
+        below = value < high if self.text[-1] == ")" else value <= high
+        return bool(above and below)
+
+    def __str__(self) -> str:
+        """The range as it is written."""
+        return self.text
+
+
+@dataclass(frozen=True)
+class Options:
+    """The base of a learner's options, which refuses an option outside the range that its annotation gives.
+
+    A range is written beside the type: `rate: Annotated[float, "(0, 1]"] = 0.1` for a number, or for every number of a
+    list; `memory: Annotated[str, "{gru, lstm}"] = "gru"` for a choice.
     """
-    mistakes = []
+
+    def __post_init__(self) -> None:
+        """Checks every option against its range.
+
+        Raises:
+            UserError: Naming every option outside its range.
+        """
+        require(self)
+
+
+def ranges_of(configuration: type) -> dict[str, Range]:
+    """The ranges in the annotations of a dataclass, by the option's name."""
+    hints = get_type_hints(configuration, include_extras=True)
+    notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {
+        name: Range(note)
+        for name, beside in notes.items()
+        for note in beside
+        if isinstance(note, str) and note[:1] in ("(", "[", "{")
+    }
+
+
+def require(options: object, **ranges: str) -> None:
+    """Checks options, and every entry of an option that is a list, against their ranges.
+
+    Args:
+        options: The dataclass that holds them.
+        **ranges: The range of each option to check, such as "(0, 1]"; the ranges in the annotations if none is given.
+
+    Raises:
+        UserError: Naming every option outside its range, its value and its range.
+    """
+    wanted = {name: Range(text) for name, text in ranges.items()} or ranges_of(type(options))
     defaults = {entry.name: entry.default for entry in fields(options)} if is_dataclass(options) else {}
-    for name, interval in intervals.items():
-        low, high = (float(end) for end in interval[1:-1].split(","))
-        value, usual = getattr(options, name), defaults.get(name)
-        usual = (usual[0] if usual else 0) if isinstance(usual, tuple) else usual
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, bool) or not isinstance(number, int if type(usual) is int else int | float):
-                kind = "whole number" if type(usual) is int else "number"
-                mistakes.append(f"option {name} must be a {kind} in {interval}, not {value!r}")
-                break
-            above = number > low if interval[0] == "(" else number >= low
-            below = number < high if interval[-1] == ")" else number <= high
-            if not (above and below):
-                mistakes.append(f"option {name} must be in {interval}, not {value}")
-                break
+    checked = [_mistake(name, getattr(options, name), allowed, defaults.get(name)) for name, allowed in wanted.items()]
+    mistakes = [mistake for mistake in checked if mistake]
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
+    """Returns the reason why an option's value is not allowed, or nothing if it is."""
+    if value is None and default is None:
+        return ""
+    if allowed.choices:
+        return "" if value in allowed else unknown(name, value, allowed.choices)
+    usual = (default[0] if default else 0) if isinstance(default, tuple) else default
+    whole = type(usual) is int
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
+            return f"option {name} must be a {'whole number' if whole else 'number'} in {allowed}, not {value!r}"
+        if number not in allowed:
+            return f"option {name} must be in {allowed}, not {value}"
+    return ""
 
 
 def of_kind(value: Any, default: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch.func import grad
 
 from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
+from robometa.errors import Options
 from robometa.nn.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
@@ -22,67 +22,44 @@ from robometa.rl.trust_region import Begun, told, trust_region_step
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of E-MAML."""
 
-    iterations: int = 200
+    iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
-    tasks: int = 40
+    tasks: Annotated[int, "[1, inf)"] = 40
     """Tasks of an iteration."""
-    worlds: int = 20
+    worlds: Annotated[int, "[1, inf)"] = 20
     """Episodes of each task before and after every adaptation; the adaptation pools them."""
-    shots: int = 1
+    shots: Annotated[int, "[1, inf)"] = 1
     """Inner gradient steps, each on a rollout of its own."""
-    inner_step_size: float = 0.1
+    inner_step_size: Annotated[float, "(0, inf)"] = 0.1
     """Step size of the inner gradient steps."""
-    credit_weight: float = 1.0
+    credit_weight: Annotated[float, "[0, inf)"] = 1.0
     """Weight of what is done before the adaptations, credited with how well it goes after them; 0 is MAML-TRPO."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
-    initial_std: float = 1.0
+    initial_std: Annotated[float, "(0, inf)"] = 1.0
     """Standard deviation of the policy's output at the start; learned from there."""
-    action_scale: float = 0.5
+    action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
-    discount: float = 0.99
-    """Discount per step, in (0, 1]."""
-    gae_lambda: float = 0.9
-    """Of generalised advantage estimation, in 0..1. The paper's preset has 1."""
-    kl_bound: float = 0.02
+    discount: Annotated[float, "(0, 1]"] = 0.99
+    """Discount per step."""
+    gae_lambda: Annotated[float, "[0, 1]"] = 0.9
+    """Of generalised advantage estimation. The paper's preset has 1."""
+    kl_bound: Annotated[float, "(0, inf)"] = 0.02
     """How far an update may move the adapted policies, nats of mean KL divergence."""
-    conjugate_gradient_steps: int = 10
+    conjugate_gradient_steps: Annotated[int, "[1, inf)"] = 10
     """Products with the Fisher matrix per update."""
-    damping: float = 1e-5
+    damping: Annotated[float, "[0, inf)"] = 1e-5
     """Added to the Fisher matrix's diagonal."""
-    fisher_stride: int = 4
+    fisher_stride: Annotated[int, "[1, inf)"] = 4
     """The Fisher matrix is estimated on every so many-th step in time; gradient and line search use them all."""
-    line_search_shrink: float = 0.8
+    line_search_shrink: Annotated[float, "(0, 1)"] = 0.8
     """Factor on the step after each refused point of the line search."""
-    line_search_trials: int = 15
+    line_search_trials: Annotated[int, "[1, inf)"] = 15
     """Points of the line search; if all are refused the policy stays as it is."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(
-            self,
-            iterations="[1, inf)",
-            tasks="[1, inf)",
-            worlds="[1, inf)",
-            shots="[1, inf)",
-            inner_step_size="(0, inf)",
-            credit_weight="[0, inf)",
-            hidden="[1, inf)",
-            initial_std="(0, inf)",
-            action_scale="(0, inf)",
-            discount="(0, 1]",
-            gae_lambda="[0, 1]",
-            kl_bound="(0, inf)",
-            conjugate_gradient_steps="[1, inf)",
-            damping="[0, inf)",
-            fisher_stride="[1, inf)",
-            line_search_shrink="(0, 1)",
-            line_search_trials="[1, inf)",
-        )
 
 
 PRESETS = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
 from robometa.nn.actor_critic import Network
 from robometa.nn.normaliser import Normaliser
 from robometa.nn.state import Parts, load_state, state_of
@@ -24,30 +23,24 @@ from robometa.rl.ppo_on_episodes import experience
 class Config(ppo.Options):
     """Options of fine-tuning."""
 
-    tasks: int = 12
+    tasks: Annotated[int, "[1, inf)"] = 12
     """Tasks of an iteration."""
-    worlds: int = 20
+    worlds: Annotated[int, "[1, inf)"] = 20
     """Worlds of each task; an adaptation pools them."""
-    shots: int = 0
+    shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial: the policy that training looks for is the best without any."""
-    tuning_steps: int = 100
+    tuning_steps: Annotated[int, "[1, inf)"] = 100
     """Gradient steps of an adaptation."""
-    tuning_minibatches: int = 8
+    tuning_minibatches: Annotated[int, "[1, inf)"] = 8
     """Steps among which the experience of all worlds of the task is shared out; then it is gone through again."""
-    tuning_rate: float = 1e-3
+    tuning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Learning rate of Adam in these."""
-    minibatches: int = 16
+    minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        super().__post_init__()
-        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
-        require(self, tuning_steps="[1, inf)", tuning_minibatches="[1, inf)", tuning_rate="(0, inf)")
 
 
 class FineTune:

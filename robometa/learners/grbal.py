@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +12,13 @@ from torch.func import grad
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import UserError, require, unknown
+from robometa.errors import Options, require
 from robometa.nn.dynamics_model import DynamicsModel, transitions_of
 from robometa.nn.state import load_optimiser, optimiser_state, under
 from robometa.noise import Noise
 from robometa.rl.planning import best_of, cross_entropy
 from robometa.rl.replay import WindowReplay, Windows
 
-PLANNERS = ("cem", "shooting")
-COUNTS = (
-    *("iterations", "tasks", "worlds", "hidden", "past", "future", "inner_steps", "refit_every", "candidates"),
-    *("plan_horizon", "rounds", "windows", "gradient_steps", "capacity"),
-)
-"""Options that must be 1 at least."""
 LOGGED = ("model_loss", "model_loss_before_refit", "gradient_norm")
 """What an update tells of itself: means over its outer steps, the gradient's norm before it is cut."""
 WORLDS_AT_ONCE = 16
@@ -32,78 +26,66 @@ WORLDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of GrBAL; the defaults are sized for a CPU. Its plans do not know that an episode can end."""
 
-    iterations: int = 30
+    iterations: Annotated[int, "[1, inf)"] = 30
     """Training iterations."""
-    tasks: int = 10
+    tasks: Annotated[int, "[1, inf)"] = 10
     """Tasks of an iteration's trial."""
-    worlds: int = 1
+    worlds: Annotated[int, "[1, inf)"] = 1
     """Worlds of each task; each refits a model of its own."""
-    shots: int = 0
+    shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial; they change nothing, because the model is refitted at every step."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the model's hidden layers, relu."""
-    past: int = 16
+    past: Annotated[int, "[1, inf)"] = 16
     """The last transitions of its world that the model is refitted to."""
-    future: int = 16
+    future: Annotated[int, "[1, inf)"] = 16
     """Transitions after these on which the refitted model is judged."""
     across_episodes: bool = False
     """Whether the windows of an update may reach into the episodes before of the same trial, as those in acting do."""
-    inner_steps: int = 1
+    inner_steps: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of a refit."""
-    inner_step_size: float = 0.01
+    inner_step_size: Annotated[float, "(0, inf)"] = 0.01
     """Their step size at the start."""
     learn_step_size: bool = True
     """Learn a factor on the step size for each parameter (Meta-SGD), instead of keeping it."""
     first_order: bool = False
     """Take the outer gradient as if the inner step did not depend on the start."""
-    refit_every: int = 1
+    refit_every: Annotated[int, "[1, inf)"] = 1
     """Steps from one refit to the next."""
-    planner: str = "cem"
+    planner: Annotated[str, "{cem, shooting}"] = "cem"
     """How actions are found in the model: cem (the cross-entropy method) or shooting (the best of random sequences)."""
-    candidates: int = 64
+    candidates: Annotated[int, "[1, inf)"] = 64
     """Sequences of actions that are tried at every step, and in every round of cem."""
-    plan_horizon: int = 10
+    plan_horizon: Annotated[int, "[1, inf)"] = 10
     """Steps that a plan looks ahead."""
-    rounds: int = 2
+    rounds: Annotated[int, "[1, inf)"] = 2
     """Rounds of cem; it begins at the plan of the step before."""
-    plan_std: float = 0.8
+    plan_std: Annotated[float, "(0, inf)"] = 0.8
     """Standard deviation of its actions in the first round."""
-    elites: int = 8
+    elites: Annotated[int, "[1, inf)"] = 8
     """The best candidates, to which it fits the next round; not more than there are candidates."""
-    random_iterations: int = 1
+    random_iterations: Annotated[int, "[0, inf)"] = 1
     """Iterations in the beginning that act at random."""
-    exploration: float = 0.2
-    """Standard deviation of the noise on planned actions, 0 or more."""
-    windows: int = 32
+    exploration: Annotated[float, "[0, inf)"] = 0.2
+    """Standard deviation of the noise on planned actions."""
+    windows: Annotated[int, "[1, inf)"] = 32
     """Windows of an outer gradient step."""
-    gradient_steps: int = 500
+    gradient_steps: Annotated[int, "[1, inf)"] = 500
     """Outer gradient steps of an iteration."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam, in the outer steps."""
-    gradient_norm: float = 5.0
+    gradient_norm: Annotated[float, "(0, inf)"] = 5.0
     """Longer outer gradients are cut to this: one through a refit to an outlier would undo a training."""
-    capacity: int = 200_000
+    capacity: Annotated[int, "[1, inf)"] = 200_000
     """Steps that the replay keeps, the latest ones."""
 
     def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(
-            self,
-            **dict.fromkeys(COUNTS, "[1, inf)"),
-            shots="[0, inf)",
-            inner_step_size="(0, inf)",
-            plan_std="(0, inf)",
-            elites=f"[1, {self.candidates}]",
-            random_iterations="[0, inf)",
-            exploration="[0, inf)",
-            learning_rate="(0, inf)",
-            gradient_norm="(0, inf)",
-        )
-        if self.planner not in PLANNERS:
-            raise UserError(unknown("planner", self.planner, PLANNERS))
+        """Checks every option, and that the elites are not more than the candidates."""
+        super().__post_init__()
+        require(self, elites=f"[1, {self.candidates}]")
 
 
 PRESETS = {

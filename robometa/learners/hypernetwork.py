@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import UserError, require, unknown
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.normaliser import Normaliser
-from robometa.nn.recurrent import KINDS, Memory, pieces_of
+from robometa.nn.recurrent import Memory, pieces_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl import ppo, ppo_on_trials
@@ -24,41 +23,26 @@ from robometa.rl import ppo, ppo_on_trials
 class Config(ppo.Options):
     """Options of the recurrent hypernetwork; the defaults are sized for a CPU."""
 
-    tasks: int = 64
+    tasks: Annotated[int, "[1, inf)"] = 64
     """Tasks of an iteration."""
-    worlds: int = 2
+    worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
-    shots: int = 1
+    shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the memory is carried from one into the next."""
-    memory: str = "gru"
+    memory: Annotated[str, "{gru, lstm}"] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
-    memory_size: int = 64
+    memory_size: Annotated[int, "[1, inf)"] = 64
     """Numbers that it puts out."""
-    backpropagation: int = 100
+    backpropagation: Annotated[int, "[1, inf)"] = 100
     """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
-    hidden: tuple[int, ...] = (32,)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (32,)
     """Widths of the hidden layers of the generated networks, tanh."""
-    epochs: int = 2
+    epochs: Annotated[int, "[1, inf)"] = 2
     """Passes over an iteration's experience."""
-    minibatches: int = 8
+    minibatches: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of a pass, each on its share of the trials' pieces."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        super().__post_init__()
-        require(
-            self,
-            tasks="[1, inf)",
-            worlds="[1, inf)",
-            shots="[0, inf)",
-            memory_size="[1, inf)",
-            backpropagation="[1, inf)",
-            hidden="[1, inf)",
-        )
-        if self.memory not in KINDS:
-            raise UserError(unknown("memory", self.memory, KINDS))
 
 
 PRESETS = {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
 from robometa.nn.actor_critic import Network
 from robometa.nn.normaliser import Normaliser
 from robometa.nn.state import Parts, load_state, state_of
@@ -22,23 +21,18 @@ from robometa.rl.ppo_on_episodes import experience
 class Config(ppo.Options):
     """Options of the policy without adaptation."""
 
-    tasks: int = 64
+    tasks: Annotated[int, "[1, inf)"] = 64
     """Tasks of an iteration."""
-    worlds: int = 4
+    worlds: Annotated[int, "[1, inf)"] = 4
     """Worlds of each task."""
-    shots: int = 0
+    shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial, which change nothing."""
-    minibatches: int = 16
+    minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        super().__post_init__()
-        require(self, tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)", hidden="[1, inf)")
 
 
 class NoAdaptation:

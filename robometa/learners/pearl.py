@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from robometa.compute.cuda_graphs import CapturedSteps, captures, uploaded
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
+from robometa.errors import Options
 from robometa.nn.networks import Perceptron, normal_log_density
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
@@ -23,80 +23,53 @@ from robometa.rl.replay import TaskReplay
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of PEARL; the defaults are sized for a CPU."""
 
-    iterations: int = 600
+    iterations: Annotated[int, "[1, inf)"] = 600
     """Training iterations."""
-    tasks: int = 20
+    tasks: Annotated[int, "[1, inf)"] = 20
     """Tasks of an iteration's trial."""
-    worlds: int = 2
+    worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each has a belief of its own."""
-    shots: int = 1
+    shots: Annotated[int, "[1, inf)"] = 1
     """Adaptations within a training trial: before the first it acts on the prior, from then on on the posterior."""
-    latent: int = 5
+    latent: Annotated[int, "[1, inf)"] = 5
     """Numbers of the latent task variable."""
-    hidden: tuple[int, ...] = (128, 128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
     """Widths of the hidden layers of actor and critics, ReLU."""
-    encoder_hidden: tuple[int, ...] = (128, 128, 128)
+    encoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
     """Widths of the context encoder's hidden layers, ReLU."""
-    context: int = 100
+    context: Annotated[int, "[1, inf)"] = 100
     """Transitions from which the belief is inferred in an update."""
     context_next_obs: bool = False
     """Let the encoder see what an action led to: needed where the dynamics differ between tasks."""
-    meta_batch: int = 8
+    meta_batch: Annotated[int, "[1, inf)"] = 8
     """Tasks of a gradient step."""
-    batch: int = 128
+    batch: Annotated[int, "[1, inf)"] = 128
     """Transitions per task of a gradient step."""
-    gradient_steps: int = 200
+    gradient_steps: Annotated[int, "[1, inf)"] = 200
     """Gradient steps of an iteration."""
-    capacity: int = 20_000
+    capacity: Annotated[int, "[1, inf)"] = 20_000
     """Transitions that the replay keeps of each task."""
-    learning_rate: float = 3e-4
+    learning_rate: Annotated[float, "(0, inf)"] = 3e-4
     """Of Adam, for every network."""
-    final_learning_rate: float = 3e-5
+    final_learning_rate: Annotated[float, "(0, inf)"] = 3e-5
     """What it falls to, linearly: the policy of a moment is noisy while the rate is high."""
-    decay_begin: int = 450
+    decay_begin: Annotated[int, "[0, inf)"] = 450
     """Iteration from which it falls."""
-    decay_end: int = 600
+    decay_end: Annotated[int, "[1, inf)"] = 600
     """Iteration from which it stays."""
-    discount: float = 0.99
-    """Discount per step, in (0, 1)."""
-    target_rate: float = 0.005
-    """How far the target critics move towards the critics at every step, in (0, 1]."""
-    reward_scale: float = 5.0
+    discount: Annotated[float, "(0, 1)"] = 0.99
+    """Discount per step."""
+    target_rate: Annotated[float, "(0, 1]"] = 0.005
+    """How far the target critics move towards the critics at every step."""
+    reward_scale: Annotated[float, "(0, inf)"] = 5.0
     """Factor on rewards in the critics' targets."""
-    temperature: float = 0.2
+    temperature: Annotated[float, "[0, inf)"] = 0.2
     """Weight of the policy's entropy."""
-    kl_weight: float = 0.1
+    kl_weight: Annotated[float, "[0, inf)"] = 0.1
     """Weight of the KL divergence from the belief to the prior, summed over tasks and latents."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(
-            self,
-            iterations="[1, inf)",
-            tasks="[1, inf)",
-            worlds="[1, inf)",
-            shots="[1, inf)",
-            latent="[1, inf)",
-            hidden="[1, inf)",
-            encoder_hidden="[1, inf)",
-            context="[1, inf)",
-            meta_batch="[1, inf)",
-            batch="[1, inf)",
-            gradient_steps="[1, inf)",
-            capacity="[1, inf)",
-            learning_rate="(0, inf)",
-            final_learning_rate="(0, inf)",
-            decay_begin="[0, inf)",
-            decay_end="[1, inf)",
-            discount="(0, 1)",
-            target_rate="(0, 1]",
-            reward_scale="(0, inf)",
-            temperature="[0, inf)",
-            kl_weight="[0, inf)",
-        )
 
 
 PRESETS = {

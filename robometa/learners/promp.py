@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.func import grad, grad_and_value
 
 from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
+from robometa.errors import Options
 from robometa.nn.networks import GaussianPolicy, normal_kl
 from robometa.nn.state import load_optimiser, optimiser_state
 from robometa.noise import Noise
@@ -19,58 +19,38 @@ from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihoo
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of ProMP."""
 
-    iterations: int = 200
+    iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
-    tasks: int = 40
+    tasks: Annotated[int, "[1, inf)"] = 40
     """Tasks of an iteration."""
-    worlds: int = 20
+    worlds: Annotated[int, "[1, inf)"] = 20
     """Episodes of each task before and after every adaptation; the adaptation pools them."""
-    shots: int = 1
+    shots: Annotated[int, "[1, inf)"] = 1
     """Inner gradient steps, each on a rollout of its own."""
-    inner_step_size: float = 0.1
+    inner_step_size: Annotated[float, "(0, inf)"] = 0.1
     """Step size of the inner gradient steps."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
-    initial_std: float = 1.0
+    initial_std: Annotated[float, "(0, inf)"] = 1.0
     """Standard deviation of the policy's output at the start; learned from there."""
-    action_scale: float = 0.5
+    action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
-    discount: float = 0.99
-    """Discount per step, in (0, 1]."""
-    gae_lambda: float = 0.9
-    """Of generalised advantage estimation, in 0..1. The paper's preset has 1."""
-    learning_rate: float = 3e-3
+    discount: Annotated[float, "(0, 1]"] = 0.99
+    """Discount per step."""
+    gae_lambda: Annotated[float, "[0, 1]"] = 0.9
+    """Of generalised advantage estimation. The paper's preset has 1."""
+    learning_rate: Annotated[float, "(0, inf)"] = 3e-3
     """Of Adam. The paper's preset has 1e-3."""
-    epochs: int = 5
+    epochs: Annotated[int, "[1, inf)"] = 5
     """Gradient steps of an update, all on the same trial."""
-    clip: float = 0.3
+    clip: Annotated[float, "(0, inf)"] = 0.3
     """How far the likelihood ratio after the adaptations may pay off, to either side of 1."""
-    kl_weight: float = 5e-4
+    kl_weight: Annotated[float, "[0, inf)"] = 5e-4
     """Weight of the KL divergence of the policies before the adaptations from those that acted."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(
-            self,
-            iterations="[1, inf)",
-            tasks="[1, inf)",
-            worlds="[1, inf)",
-            shots="[1, inf)",
-            inner_step_size="(0, inf)",
-            hidden="[1, inf)",
-            initial_std="(0, inf)",
-            action_scale="(0, inf)",
-            discount="(0, 1]",
-            gae_lambda="[0, 1]",
-            learning_rate="(0, inf)",
-            epochs="[1, inf)",
-            clip="(0, inf)",
-            kl_weight="[0, inf)",
-        )
 
 
 PRESETS = {

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
+from robometa.errors import Options
 from robometa.noise import Noise
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """Options of random actions."""
 
-    iterations: int = 1
+    iterations: Annotated[int, "[1, inf)"] = 1
     """Training iterations, in which nothing is learned."""
-    tasks: int = 10
+    tasks: Annotated[int, "[1, inf)"] = 10
     """Tasks of an iteration."""
-    worlds: int = 10
+    worlds: Annotated[int, "[1, inf)"] = 10
     """Worlds of each task."""
-    shots: int = 1
+    shots: Annotated[int, "[0, inf)"] = 1
     """Adaptations within a trial, which change nothing."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(self, iterations="[1, inf)", tasks="[1, inf)", worlds="[1, inf)", shots="[0, inf)")
 
 
 class Random:

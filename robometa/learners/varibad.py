@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import require
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.normaliser import Normaliser
@@ -29,61 +28,40 @@ CHUNK = 16
 class Config(ppo.Options):
     """Options of VariBAD; the defaults are sized for a CPU."""
 
-    minibatches: int = 16
+    minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the trials' pieces."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam, for the policy and its values."""
-    tasks: int = 64
+    tasks: Annotated[int, "[1, inf)"] = 64
     """Tasks of an iteration."""
-    worlds: int = 2
+    worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
-    shots: int = 1
+    shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the belief is carried from one into the next."""
-    latent: int = 5
+    latent: Annotated[int, "[1, inf)"] = 5
     """Numbers of the latent task variable."""
-    memory_size: int = 64
+    memory_size: Annotated[int, "[1, inf)"] = 64
     """Numbers that the encoder's recurrent unit puts out."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and values, tanh."""
-    decoder_hidden: tuple[int, ...] = (64, 32)
+    decoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 32)
     """Widths of the decoders' hidden layers, ReLU."""
     decode_state: bool = False
     """Let the belief predict what an action leads to as well: needed where the dynamics differ between tasks."""
-    kl_weight: float = 0.1
+    kl_weight: Annotated[float, "[0, inf)"] = 0.1
     """Weight of the KL divergence from each belief to the one before, the first one's to the prior."""
-    decoder_learning_rate: float = 1e-3
+    decoder_learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Of Adam, for encoder and decoders."""
-    gradient_steps: int = 8
+    gradient_steps: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of encoder and decoders in an iteration."""
-    batch: int = 32
+    batch: Annotated[int, "[1, inf)"] = 32
     """Trials of such a step."""
-    beliefs: int = 16
+    beliefs: Annotated[int, "[1, inf)"] = 16
     """Moments of each of them whose belief is decoded, drawn at random."""
-    decodes: int = 64
+    decodes: Annotated[int, "[1, inf)"] = 64
     """Steps of each of them that every such belief predicts, drawn at random from past and future alike."""
-    capacity: int = 1000
+    capacity: Annotated[int, "[1, inf)"] = 1000
     """Trials that are kept to learn encoder and decoders from."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        super().__post_init__()
-        require(
-            self,
-            tasks="[1, inf)",
-            worlds="[1, inf)",
-            shots="[0, inf)",
-            latent="[1, inf)",
-            memory_size="[1, inf)",
-            hidden="[1, inf)",
-            decoder_hidden="[1, inf)",
-            kl_weight="[0, inf)",
-            decoder_learning_rate="(0, inf)",
-            gradient_steps="[1, inf)",
-            batch="[1, inf)",
-            beliefs="[1, inf)",
-            decodes="[1, inf)",
-            capacity="[1, inf)",
-        )
 
 
 PRESETS = {

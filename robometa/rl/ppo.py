@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from robometa import errors
 from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
-from robometa.errors import require
 from robometa.nn.actor_critic import ActorCritic, Output
 from robometa.nn.networks import normal_log_density
 from robometa.rl.learning_rate import set_learning_rate, steps_taken
@@ -23,54 +23,35 @@ LONGEST = 25
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(errors.Options):
     """What every learner that trains with PPO can be told."""
 
-    iterations: int = 200
+    iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
-    epochs: int = 5
+    epochs: Annotated[int, "[1, inf)"] = 5
     """Passes over an iteration's experience."""
-    minibatches: int = 4
+    minibatches: Annotated[int, "[1, inf)"] = 4
     """Gradient steps of a pass, each on its share of the sequences."""
-    clip: float = 0.2
+    clip: Annotated[float, "(0, 1)"] = 0.2
     """How far the probability ratio counts, either way from 1."""
-    learning_rate: float = 7e-4
+    learning_rate: Annotated[float, "(0, inf)"] = 7e-4
     """Of Adam."""
-    final_learning_rate: float = 1e-4
+    final_learning_rate: Annotated[float, "(0, inf)"] = 1e-4
     """What it falls to, linearly."""
-    decay_end: int = 0
+    decay_end: Annotated[int, "[0, inf)"] = 0
     """Iteration by which it has fallen; 0 is the last one, so that a run that is given another end falls slower."""
-    discount: float = 0.99
-    """Discount per step, in (0, 1]."""
-    gae_lambda: float = 0.95
-    """Of generalised advantage estimation, in 0..1."""
-    entropy_weight: float = 0.0
+    discount: Annotated[float, "(0, 1]"] = 0.99
+    """Discount per step."""
+    gae_lambda: Annotated[float, "[0, 1]"] = 0.95
+    """Of generalised advantage estimation."""
+    entropy_weight: Annotated[float, "[0, inf)"] = 0.0
     """Weight of the policy's entropy in the loss."""
-    value_weight: float = 0.5
+    value_weight: Annotated[float, "[0, inf)"] = 0.5
     """Weight of the value's squared error in the loss."""
-    gradient_norm: float = 0.5
+    gradient_norm: Annotated[float, "(0, inf)"] = 0.5
     """Longer gradients are cut to this."""
-    initial_std: float = 0.6
+    initial_std: Annotated[float, "(0, inf)"] = 0.6
     """Standard deviation of the actions at the start; learned from there."""
-
-    def __post_init__(self) -> None:
-        """Refuses numbers that make no sense."""
-        require(
-            self,
-            iterations="[1, inf)",
-            epochs="[1, inf)",
-            minibatches="[1, inf)",
-            clip="(0, 1)",
-            learning_rate="(0, inf)",
-            final_learning_rate="(0, inf)",
-            decay_end="[0, inf)",
-            discount="(0, 1]",
-            gae_lambda="[0, 1]",
-            entropy_weight="[0, inf)",
-            value_weight="[0, inf)",
-            gradient_norm="(0, inf)",
-            initial_std="(0, inf)",
-        )
 
 
 class Experience(NamedTuple):
