@@ -15,6 +15,7 @@ from bench.size import with_horizon
 from robometa import registry, suites
 from robometa.compute.cuda_graphs import captures
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.sim.engine import Engine
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.suite import Suite
@@ -148,7 +149,7 @@ def learner_of(bench: Bench, name: str, on: str, **wanted: Any) -> tuple[Any, Su
     suite = with_horizon(suites.load("half-cheetah-velocity"), horizon if name == "maml-trpo" else bench.scale.horizon)
     sizes: Row = {"tasks": tasks, "worlds": worlds} if name == "maml-trpo" else {}
     options = bench.options(name, **sizes | wanted)
-    return make.build(name, options, suite, 0, bench.device if on == "warp" else "cpu"), suite
+    return make.build(name, read_config(name, options), suite, 0, bench.device if on == "warp" else "cpu"), suite
 
 
 def trials_part(bench: Bench, name: str, on: str) -> Row:
@@ -216,7 +217,7 @@ def pearl_part(bench: Bench, on: str) -> Row:
     paper = registry.find("pearl").presets()["paper"]
     steps = bench.scale.gradient_steps if on == "warp" else max(1, bench.scale.gradient_steps // 10)
     config = vars(paper) | bench.options("pearl", gradient_steps=steps)
-    learner = make.build("pearl", config, suite, 0, bench.device if on == "warp" else "cpu")
+    learner = make.build("pearl", read_config("pearl", config), suite, 0, bench.device if on == "warp" else "cpu")
     tasks, worlds = learner.config.tasks, learner.config.worlds
     with closing(engine_on(bench, learner, suite, on)) as engine:
         indices = task_batch(len(suite.train), tasks, 0, 0)

@@ -12,6 +12,7 @@ from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import engine_on, iteration
 from bench.size import with_horizon
 from robometa import suites
+from robometa.registry.options import read_config
 from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.trials import make
 
@@ -30,7 +31,7 @@ def race_part(bench: Bench, suite_name: str, name: str, on: str) -> Row:
     suite = suites.load(suite_name)
     suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
     options = bench.options(name, **before.options)
-    learner = make.build(name, options, suite, 0, bench.device if on == "warp" else "cpu")
+    learner = make.build(name, read_config(name, options), suite, 0, bench.device if on == "warp" else "cpu")
     returns: list[float] = []
     curve: list[tuple[float, float]] = []
     end, reached = min(bench.scale.race_seconds, bench.left() - 3), False

@@ -12,6 +12,7 @@ from bench.gpu_races import published
 from bench.size import with_horizon
 from robometa import suites
 from robometa.compute.parallel import processors
+from robometa.registry.options import read_config
 from robometa.trials import make
 from robometa.trials.trial import torch_on
 
@@ -40,7 +41,8 @@ def _iteration(bench: Bench, name: str, threads: int) -> Row:
         learner, suite_name = "maml-trpo", "half-cheetah-direction"
         suite = suites.load(suite_name)
         suite = with_horizon(suite, bench.scale.horizon) if bench.scale.options else suite
-        trained = make.build(learner, bench.options(learner, **published(suite_name, learner).options), suite, 0)
+        config = read_config(learner, bench.options(learner, **published(suite_name, learner).options))
+        trained = make.build(learner, config, suite, 0)
     else:
         trained, suite = learner_of(bench, name, "cpu")
     with torch_on(threads), closing(engine_on(bench, trained, suite, "cpu")) as engine:

@@ -24,6 +24,7 @@ from robometa import suites
 from robometa.compute.cuda_graphs import captures
 from robometa.data import Trial
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.training.loop import task_batch
 from robometa.training.run_folder import METRICS, RunFolder
@@ -151,7 +152,7 @@ def _trial(bench: Bench, name: str, policy_graph: bool = False, **wanted: Any) -
     options = bench.options(name, **wanted)
 
     def build(device: str) -> Any:
-        return make.build(name, options, suite, 0, device)
+        return make.build(name, read_config(name, options), suite, 0, device)
 
     learner = build(bench.device)
     with closing(engine_on(bench, learner, suite, "warp")) as engine:

@@ -17,6 +17,7 @@ from robometa import evaluate, registry, resume, suites, train
 from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure, write_card
 from robometa.evaluation.stable_baselines3 import ALGORITHMS, evaluate_from_scratch
+from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores
 from robometa.storage.versions import versions
@@ -35,7 +36,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     suite = suites.load(cell.suite)
     training: dict[str, Any] = {"environment_steps": 0, "wall_seconds": 0.0, "processor_seconds": 0.0, "curve": {}}
     if cell.learner == "random":
-        learner = build("random", {}, suite, cell.seed)
+        learner = build("random", read_config("random", {}), suite, cell.seed)
         report = measure(learner, suite, shots=shots, worlds=worlds, seed=cell.seed, name="random")
     elif cell.learner in ALGORITHMS:
         started, worked = time.perf_counter(), time.process_time()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from robometa import suites
 from robometa.errors import UserError, unknown
 from robometa.evaluation.stable_baselines3 import ALGORITHMS
-from robometa.registry.options import resolve_options
+from robometa.registry.options import resolve
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
@@ -59,7 +59,7 @@ class Cell:
         """Whether a training with these options is the one that would be begun now; a new option makes another."""
         if self.learner in UNTRAINED:
             return True
-        now = resolve_options(suites.load(self.suite), self.learner, dict(self.options))
+        now = asdict(resolve(suites.load(self.suite), self.learner, dict(self.options)))
         return all(configuration.get(name) == value for name, value in json.loads(json.dumps(now)).items())
 
     def plain_options(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def read(path: Path | None = None) -> Plan:
             suite = suites.load(name)
             for learner, options in rows.items():
                 if learner not in ALGORITHMS:
-                    resolve_options(suite, learner, {key: _frozen(value) for key, value in options.items()})
+                    resolve(suite, learner, {key: _frozen(value) for key, value in options.items()})
                 elif set(options) - {"steps", "tasks"}:
                     raise UserError(unknown("option", sorted(set(options))[0], ("steps", "tasks"), str(path)))
                 frozen = tuple((key, _frozen(value)) for key, value in options.items())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from robometa import registry, suites
 from robometa.errors import UserError
 from robometa.policies import policy_folder
-from robometa.registry.options import resolve_options
+from robometa.registry.options import read_config, resolve
 from robometa.storage import sealed_folder
 from robometa.suites import parse
 from robometa.suites.distributions import KINDS
@@ -152,9 +152,7 @@ def test_any_options_make_a_learner_or_are_told(tmp_path, tiny_suite, name):
     @given(options=st.dictionaries(st.one_of(st.sampled_from(known), texts), option_values, min_size=1, max_size=2))
     def made(options):
         try:
-            resolved = resolve_options(tiny_suite, name, options)
-            kind = registry.find(name).load()
-            kind.configuration(**resolved)
+            resolve(tiny_suite, name, options)
         except UserError as error:
             check_message(str(error))
 
@@ -164,7 +162,8 @@ def test_any_options_make_a_learner_or_are_told(tmp_path, tiny_suite, name):
 @pytest.fixture
 def policy(tmp_path, tiny_suite):
     """A policy's folder, and what its manifest says."""
-    learner = make.build("maml-trpo", {"hidden": (8,), "tasks": 2, "worlds": 2}, tiny_suite, seed=0)
+    config = read_config("maml-trpo", {"hidden": (8,), "tasks": 2, "worlds": 2})
+    learner = make.build("maml-trpo", config, tiny_suite, seed=0)
     policy_folder.save_policy(tmp_path / "policy", learner, "maml-trpo", tiny_suite, {"seed": 0}, "a card")
     return tmp_path / "policy", sealed_folder.read_manifest(tmp_path / "policy")
 

@@ -9,9 +9,8 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from robometa import registry
 from robometa.errors import UserError, unknown
-from robometa.registry.options import resolve_options
+from robometa.registry.options import resolve
 from robometa.suites.suite import Suite
 
 STARTS, ENDS = (
@@ -30,8 +29,8 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     """
     import tyro  # which only a command line needs
 
-    kind = registry.find(learner).load().configuration
-    default = kind(**resolve_options(suite, learner, {}, preset))
+    default = resolve(suite, learner, {}, preset)
+    kind = type(default)
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
     known = [*names, *flags, "--help", "-h"]

@@ -11,6 +11,7 @@ from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.registry import user_file
+from robometa.registry.options import read_config
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
@@ -68,7 +69,7 @@ def load_policy(
         raise UserError(
             f"{folder} was trained with {sizes.described()}, but suite {suite.name} has {known.described()}"
         )
-    trained = make.build(name, options, suite, seed=0, device=device)
+    trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
     try:
         trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:

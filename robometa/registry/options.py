@@ -1,56 +1,167 @@
-"""A learner's options: its preset's, the suite file's on top, the user's on top of these."""
+"""A learner's options: resolved into its configuration, read from a file, and described."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+import ast
+import inspect
+import itertools
+import textwrap
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any, get_args, get_type_hints
 
-from robometa.errors import UserError, of_kind, unknown
+from robometa.errors import Range, UserError, of_kind, ranges_of, unknown
 from robometa.registry import learners, user_file
 from robometa.suites.suite import Suite
 
 
-def resolve_options(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> dict[str, Any]:
-    """The learner's options: the preset's, the suite file's on top, the user's on top of these.
+@dataclass(frozen=True)
+class Option:
+    """An option of a learner, as help texts and searches show it."""
 
-    Raises: UserError: Naming every option that the learner does not have, or that is of another kind.
+    name: str
+    """The field's name in the configuration."""
+    kind: Any
+    """The field's type, without its range: `int`, `tuple[int, ...]`."""
+    range: Range | None
+    """The values that it allows; None if the annotation names none."""
+    default: Any
+    """The value that it has unless another is chosen; `dataclasses.MISSING` if there is none."""
+    meaning: str
+    """The words under the field, in one line."""
+
+
+def described(configuration: type) -> list[Option]:
+    """Describes every option of a configuration, in the order of its fields."""
+    kinds, ranges, meanings = get_type_hints(configuration), ranges_of(configuration), _meanings(configuration)
+    return [
+        Option(field.name, kinds[field.name], ranges.get(field.name), field.default, meanings.get(field.name, ""))
+        for field in fields(configuration)
+    ]
+
+
+def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> Any:
+    """Resolves a learner's options into its configuration.
+
+    Args:
+        suite: The suite to train on, whose file may set options of the learner.
+        learner: The learner's name, or the file and class of one of the user's own.
+        options: The user's options, which override the suite file's, which override the preset's.
+        preset: The name of the configuration to start from; the learner's first if None.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        UserError: Naming every option that the learner does not have, that is of another kind, or outside its range.
     """
     presets = learners.find(learner).presets()
     if preset is not None and preset not in presets:
         raise UserError(unknown("preset", preset, presets))
-    resolved = asdict(presets[preset] if preset is not None else next(iter(presets.values())))
+    start = presets[preset] if preset is not None else next(iter(presets.values()))
+    usual = asdict(start)
     mistakes = [
         unknown("learner", name, learners.LEARNERS, suite.path.name)
         for name in suite.learner
         if name not in learners.LEARNERS and not user_file.is_reference(name)
     ]
-    learner = user_file.short(learner)
-    from_suite = suite.learner.get(learner, {})
-    for source, where in ((from_suite, f"[learner.{learner}] of {suite.path.name}"), (options, f"learner {learner}")):
-        mistakes += [unknown("option", name, resolved, where) for name in source if name not in resolved]
-        known = {name: value for name, value in source.items() if name in resolved}
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    name = user_file.short(learner)
+    from_suite = suite.learner.get(name, {})
+    changes: dict[str, Any] = {}
+    for source, where in ((from_suite, f"[learner.{name}] of {suite.path.name}"), (options, f"learner {name}")):
+        mistakes += [unknown("option", option, usual, where) for option in source if option not in usual]
+        known = _tuples({option: value for option, value in source.items() if option in usual})
         mistakes += [
-            f"option {name} of {where} must be something like {resolved[name]}, not {value!r}"
-            for name, value in known.items()
-            if not of_kind(value, resolved[name])
+            f"option {option} of {where} must be something like {usual[option]}, not {value!r}"
+            for option, value in known.items()
+            if not of_kind(value, usual[option])
         ]
-        resolved |= known
+        changes |= known
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return resolved
+    return _made(learner, lambda: replace(start, **changes))
+
+
+def read_config(learner: str, saved: dict[str, Any]) -> Any:
+    """Reads a learner's configuration from a policy's manifest or a run's description.
+
+    Args:
+        learner: The learner's name, or the file and class of one of the user's own.
+        saved: The options as JSON holds them; those that are absent have their defaults.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        UserError: Naming every option that the learner does not have, that is of another kind, or outside its range.
+    """
+    entry = learners.find(learner)
+    configuration = entry.load().configuration
+    options = _tuples(saved)
+    hints = get_type_hints(configuration)
+    wrong = [
+        f"learner {learner}: option {field.name} must be something like {field.default}, "
+        f"not {options[field.name]!r:.100}"
+        for field in fields(configuration)
+        if field.name in options
+        and field.default is not MISSING
+        and type(None) not in get_args(hints[field.name])
+        and not of_kind(options[field.name], field.default)
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return _made(learner, lambda: configuration(**entry.overrides | options))
 
 
 def check_options(suite: Suite) -> None:
-    """Returns if the options that a suite's file has for learners are sound.
+    """Checks the options that a suite's file has for learners.
 
-    Raises: UserError: With all that is wrong with them.
+    Raises:
+        UserError: With all that is wrong with them.
     """
     mistakes: dict[str, None] = {}  # what is said for every learner is said once
     for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
         try:
-            learners.find(name).load().configuration(**resolve_options(suite, name, {}))
+            resolve(suite, name, {})
         except UserError as error:
             mistakes |= dict.fromkeys(str(error).splitlines())
     if mistakes:
         raise UserError("\n".join(mistakes))
+
+
+def _made(learner: str, make: Callable[[], Any]) -> Any:
+    """Makes a configuration.
+
+    Raises:
+        UserError: If it refuses an option.
+    """
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"learner {learner}: {error}") from None
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with tuples for the lists that JSON and TOML have instead."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _meanings(configuration: type) -> dict[str, str]:
+    """The words under each field of a configuration, by the field's name."""
+    tables = [_parsed(kind) for kind in configuration.__mro__[-2::-1]]
+    return {
+        field.target.id: " ".join(line.value.value.split())
+        for table in tables
+        if isinstance(table, ast.ClassDef)
+        for field, line in itertools.pairwise(table.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+    }
+
+
+def _parsed(kind: type) -> ast.stmt | None:
+    """A class's source, parsed; None if there is no source."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    except (OSError, TypeError):
+        return None

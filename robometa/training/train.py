@@ -14,7 +14,7 @@ from robometa import registry, suites
 from robometa.errors import TrainingError, UserError
 from robometa.policies import card, policy_folder
 from robometa.registry import user_file
-from robometa.registry.options import resolve_options
+from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage import sealed_folder
 from robometa.suites.load import suite_reference
@@ -67,12 +67,11 @@ def train(
         raise UserError(mistake)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     learner = registry.absolute(learner)
-    options = resolve_options(suite, learner, options or {}, preset)
-    trained = make.build(learner, options, suite, seed, device)
+    config = resolve(suite, learner, options or {}, preset)
+    trained = make.build(learner, config, suite, seed, device)
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
     run = RunFolder(Path(folder) if folder is not None else default)
     engine = "warp" if on_warp(engine, suite) else "cpu"
-    config = trained.config
     simulator = make.engine_for(trained, suite, config.tasks, config.worlds, threads, engine, room)
     configuration = {
         "suite": suite_reference(suite),
@@ -80,7 +79,7 @@ def train(
         "learner": learner,
         "learner_sha256": registry.of(learner, trained).fingerprint(),
         "preset": preset or next(iter(registry.find(learner).presets())),
-        "config": asdict(trained.config),
+        "config": asdict(config),
         "seed": seed,
         "device": device,
         "threads": simulator.threads,
@@ -169,7 +168,7 @@ def rebuilt(
             options["iterations"] = iterations
         if suite.content_hash != configuration["suite_hash"]:
             raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
-        trained = make.build(name, options, suite, seed, configuration["device"])
+        trained = make.build(name, read_config(name, options), suite, seed, configuration["device"])
         engine, room = str(configuration.get("engine", "cpu")), float(configuration.get("room", 1.0))
         fingerprint = registry.of(name, trained).fingerprint()
         configuration |= {"learner": registry.absolute(name), "learner_sha256": fingerprint}

@@ -1,57 +1,39 @@
-"""Makes a learner and an engine that fit each other, from a name, options and the suite to act on."""
+"""Makes a learner and an engine that fit each other, from a name, a configuration and the suite to act on."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 
 from robometa import registry
 from robometa.data import Spaces
-from robometa.errors import UserError, of_kind, unknown
+from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner, sees_parameters
 from robometa.sim.engine import Engine
 from robometa.sim.select import engine_of, on_warp, warp_engine
 from robometa.suites.suite import Suite
 
 
-def build(name: str, options: dict[str, Any], suite: Suite, seed: int, device: str = "cpu") -> Learner:
-    """An untrained learner for a suite, its options as they came out of JSON.
+def build(name: str, config: Any, suite: Suite, seed: int, device: str = "cpu") -> Learner:
+    """Builds an untrained learner for a suite.
 
-    Raises: UserError: If an option is not the learner's, or the device is not there.
+    Args:
+        name: The learner's name, or the file and class of one of the user's own.
+        config: Its configuration.
+        suite: The suite whose observations and actions it is built for.
+        seed: The seed of its weights.
+        device: The device of its tensors.
+
+    Raises:
+        UserError: If there is no such learner, or the device is not there.
     """
     _check_device(device)
     # A memory that acts step by step and one that is trained on sequences must agree to more than TF32 holds.
     torch.backends.cudnn.allow_tf32 = False
-    entry = registry.find(name)
-    kind = entry.load()
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    _check_kinds(name, kind.configuration, options)
-    try:
-        config = kind.configuration(**entry.overrides | options)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"learner {name}: {error}") from None
+    kind = registry.find(name).load()
     placed = str(torch.empty(0, device=device).device)  # with its index, as tensors that are there have it
     return kind(config, spaces_of(suite, kind), seed, placed)
-
-
-def _check_kinds(name: str, configuration: type, options: dict[str, Any]) -> None:
-    """Returns if options are of the kinds that their defaults are: those of a file may be anything.
-
-    Raises: UserError: With every one that is not.
-    """
-    hints = get_type_hints(configuration)
-    wrong = [
-        f"learner {name}: option {field.name} must be something like {field.default}, not {options[field.name]!r:.100}"
-        for field in fields(configuration)
-        if field.name in options
-        and field.default is not MISSING
-        and type(None) not in get_args(hints[field.name])
-        and not of_kind(options[field.name], field.default)
-    ]
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def _check_device(name: str) -> None:

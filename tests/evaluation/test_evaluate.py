@@ -16,6 +16,7 @@ from robometa.evaluation.by_shot import episodes_seen
 from robometa.evaluation.evaluate import measure
 from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
+from robometa.registry.options import read_config
 from robometa.reports.scores import Scores
 from robometa.reports.statistics import interquartile_mean
 from robometa.sim.engine import Outcome
@@ -113,7 +114,7 @@ def test_pieces_of_tasks_come_together_in_order(known, monkeypatch):
 
 def test_one_episode_of_every_task_in_every_world_at_every_shot(tiny_suite):
     options = SMALL_OPTIONS["maml-trpo"]
-    learner = make.build("maml-trpo", options, tiny_suite, seed=0)
+    learner = make.build("maml-trpo", read_config("maml-trpo", options), tiny_suite, seed=0)
     report = measure(learner, tiny_suite, shots=3, worlds=7)
     assert report.exploring.returns.shape == report.mean_action.returns.shape == (4, 3, 7)
     assert report.random.returns.shape == (1, 3, 7)
@@ -123,7 +124,7 @@ def test_one_episode_of_every_task_in_every_world_at_every_shot(tiny_suite):
 
 
 def built(name, suite):
-    return make.build(name, SMALL_OPTIONS[name], suite, seed=0)
+    return make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=0)
 
 
 def test_experience_counts_pooled_worlds_together_and_others_apart(tiny_suite):

@@ -16,6 +16,7 @@ from robometa.evaluation import by_protocol, protocols
 from robometa.evaluation.evaluate import chosen_protocol
 from robometa.evaluation.protocols import PROTOCOLS
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, scores_of
 from robometa.reports.statistics import mean
@@ -58,7 +59,7 @@ def flat(value):
 
 
 def built(name, suite):
-    return making.build(name, SMALL_OPTIONS[name], suite, seed=0)
+    return making.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=0)
 
 
 # The protocol

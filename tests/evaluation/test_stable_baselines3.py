@@ -15,6 +15,7 @@ from robometa.errors import UserError
 from robometa.evaluation import evaluate
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.stable_baselines3 import ALGORITHMS, PPO_ROLLOUT, FromScratch, _model, _trained
+from robometa.registry.options import read_config
 from robometa.trials.make import build
 
 STEPS = {"sb3-ppo": 100, "sb3-sac": 120, "sb3-td3": 120}
@@ -28,7 +29,7 @@ def tiny_model(name, steps=200):
 @pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_it_is_scored_as_learners_are(tiny_suite, name):
     report = evaluate_from_scratch(name, tiny_suite, steps=STEPS[name], tasks=2, worlds=4, seed=3)
-    learner = measure(build("random", {}, tiny_suite, 0), tiny_suite, shots=1, worlds=4, seed=3)
+    learner = measure(build("random", read_config("random", {}), tiny_suite, 0), tiny_suite, shots=1, worlds=4, seed=3)
     assert (report.learner, report.suite, report.split) == (name, "tiny", "test")
     assert report.tasks == learner.tasks[:2]
     assert report.mean_action.returns.shape == report.exploring.returns.shape == (2, 2, 4)

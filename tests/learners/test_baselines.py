@@ -20,6 +20,7 @@ from robometa.nn.networks import normal_log_density
 from robometa.nn.normaliser import Normaliser
 from robometa.noise import Noise
 from robometa.policies import policy_folder
+from robometa.registry.options import read_config
 from robometa.rl.policy_gradient import Batch
 from robometa.rl.ppo_on_episodes import experience
 from robometa.sim.locomotion.engine import CpuEngine
@@ -166,7 +167,7 @@ def test_an_oracle_is_trained_measured_and_recorded_as_such(tiny_file, tiny_suit
 
 @pytest.mark.parametrize("name", ["no-adaptation", "oracle"])
 def test_nothing_is_found_out(tiny_suite, name):
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=0)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=0)
     size = make.spaces_of(tiny_suite, learner).observation
     rollout = fake_rollout(TASKS, WORLDS, 5, size, 2, seed=0)
     start = learner.begin(TASKS, WORLDS, noise())
@@ -232,13 +233,14 @@ def test_it_begins_near_zero_actions():
 
 
 def test_the_statistics_are_part_of_the_policy(tiny_suite):
-    learner = make.build("no-adaptation", SMALL_OPTIONS["no-adaptation"], tiny_suite, seed=0)
+    config = read_config("no-adaptation", SMALL_OPTIONS["no-adaptation"])
+    learner = make.build("no-adaptation", config, tiny_suite, seed=0)
     rollout = fake_rollout(TASKS, WORLDS, 5, 2, 2, seed=0)
     rollout = dataclasses.replace(rollout, obs=7 + 3 * rollout.obs)
     learner.update(Trial(torch.arange(TASKS), (rollout,), noise()))
     policy = {name: value for name, value in learner.state().items() if not name.startswith("training/")}
     assert policy["observations/mean"].tolist() == pytest.approx(rollout.obs.double().mean(dim=(0, 1, 2)).tolist())
-    other = make.build("no-adaptation", SMALL_OPTIONS["no-adaptation"], tiny_suite, seed=1)
+    other = make.build("no-adaptation", config, tiny_suite, seed=1)
     other.load(policy)
     zero = torch.zeros(TASKS, WORLDS, 2)
     step = Step(rollout.obs[:, :, 0], zero, zero[..., 0], zero[..., 0].bool())
@@ -246,7 +248,7 @@ def test_the_statistics_are_part_of_the_policy(tiny_suite):
 
 
 def tuner(tiny_suite, **options):
-    return make.build("fine-tune", SMALL_OPTIONS["fine-tune"] | options, tiny_suite, seed=0)
+    return make.build("fine-tune", read_config("fine-tune", SMALL_OPTIONS["fine-tune"] | options), tiny_suite, seed=0)
 
 
 def test_one_step_of_fine_tuning_follows_the_policy_gradient(tiny_suite):
@@ -321,7 +323,7 @@ LEARNING = {
 def learned(name):
     """What mean actions are paid on the point robot's held-out tasks at each shot, and random ones."""
     suite = suites.load("point-robot")
-    learner = make.build(name, POINT | LEARNING[name], suite, seed=0)
+    learner = make.build(name, read_config(name, POINT | LEARNING[name]), suite, seed=0)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)
     returns = [report.mean_action.interquartile_mean(shot)[0] for shot in range(2)]
     return *returns, report.random.interquartile_mean(0)[0]
@@ -356,9 +358,8 @@ def test_a_direction_is_told_as_a_direction():
 
 def test_fine_tuning_trains_on_what_the_policy_itself_did(tiny_suite):
     """Rollouts after an adaptation acted with tuned policies, of which PPO would believe that they were its own."""
-    one, other = (
-        make.build("fine-tune", SMALL_OPTIONS["fine-tune"] | {"shots": 1}, tiny_suite, seed=0) for _ in range(2)
-    )
+    config = read_config("fine-tune", SMALL_OPTIONS["fine-tune"] | {"shots": 1})
+    one, other = (make.build("fine-tune", config, tiny_suite, seed=0) for _ in range(2))
     spaces = make.spaces_of(tiny_suite)
     first, second = (fake_rollout(3, 4, 5, spaces.observation, spaces.action, seed) for seed in (0, 1))
     one.update(Trial(torch.arange(3), (first, second), noise("update")))

@@ -7,7 +7,7 @@ import pytest
 from robometa import registry, suites
 from robometa.evaluation.evaluate import measure
 from robometa.noise import Noise
-from robometa.registry.options import resolve_options
+from robometa.registry.options import resolve
 from robometa.training.loop import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
@@ -140,7 +140,7 @@ def trained(learner, suite, seed):
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()
     suite = suites.load("point-robot")
-    learner = build(name, resolve_options(suite, name, OPTIONS[name], preset), suite, seed=0)
+    learner = build(name, resolve(suite, name, OPTIONS[name], preset), suite, seed=0)
     before = measure(learner, suite, shots=1)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)
     chance = report.random.interquartile_mean(0)[0]

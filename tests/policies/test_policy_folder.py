@@ -14,6 +14,7 @@ from robometa.data import Step, Trial
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.policies import policy_folder
+from robometa.registry.options import read_config
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.trials import make
@@ -178,7 +179,7 @@ def acted(learner, suite):
 
 def policy(tmp_path, name, suite, **options):
     """A policy on disk after an update, and the learner that it was saved from."""
-    learner = make.build(name, SMALL_OPTIONS[name] | options, suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name] | options), suite, seed=3)
     spaces = make.spaces_of(suite, learner)
     rollouts = tuple(fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed) for seed in range(2))
     learner.update(Trial(torch.arange(2), rollouts, Noise(0, ("update",), 2, 3)))

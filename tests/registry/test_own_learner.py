@@ -15,6 +15,7 @@ from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.evaluation.evaluate import evaluate
 from robometa.registry import user_file
+from robometa.registry.options import read_config
 from robometa.storage import sealed_folder
 from robometa.suites import parse
 from robometa.training import loop
@@ -349,4 +350,6 @@ def test_a_shipped_learner_may_be_built_upon(place):
     Path("variant.py").write_text(text, encoding="utf-8")
     entry = registry.find("./variant.py:Mine")
     assert list(entry.presets()) == ["default"]
-    assert registry.of("./variant.py:Mine", make.build("./variant.py:Mine", {}, suites.load("point-robot"), 0)) == entry
+    config = read_config("./variant.py:Mine", {})
+    learner = make.build("./variant.py:Mine", config, suites.load("point-robot"), seed=0)
+    assert registry.of("./variant.py:Mine", learner) == entry

@@ -7,6 +7,7 @@ import pytest
 
 from robometa import suites
 from robometa.evaluation.evaluate import measure
+from robometa.registry.options import read_config
 from robometa.reports import reference_returns
 from robometa.reports.terminal import print_report
 from robometa.trials.make import build
@@ -49,7 +50,7 @@ def test_an_oracle_that_is_hardly_better_tells_no_gap(measured, oracle, told):
 
 
 def test_a_report_on_held_out_tasks_says_it(measured, capsys):
-    learner = build("random", {}, measured, seed=0)
+    learner = build("random", read_config("random", {}), measured, seed=0)
     report = measure(learner, measured, shots=0, worlds=2)
     row = report.summary()[0]
     expected = (row["mean_action"]["interquartile_mean"] + 16.0) / 10.0

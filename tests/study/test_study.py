@@ -10,7 +10,7 @@ import pytest
 
 from robometa import suites
 from robometa.errors import UserError
-from robometa.registry.options import resolve_options
+from robometa.registry.options import resolve
 from robometa.reports import reference_returns
 from study import cell as filling
 from study import front_page, plan, publish, rows, table
@@ -59,7 +59,7 @@ def configuration(cell):
     """All options of its training, as `run.json` has them."""
     if cell.learner in plan.UNTRAINED:
         return {}
-    return resolve_options(suites.load(cell.suite), cell.learner, dict(cell.options))
+    return dataclasses.asdict(resolve(suites.load(cell.suite), cell.learner, dict(cell.options)))
 
 
 def record(cell, mean_action):

@@ -14,6 +14,7 @@ from robometa.commands.main import main
 from robometa.data import Trial
 from robometa.errors import Stopped, UserError
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.rl import ppo
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.select import engine_of
@@ -47,7 +48,7 @@ def trial(spaces, spoil=None):
 
 def updated(name, suite, spoil=None):
     """A learner's state after it has adapted to a trial and learned from it."""
-    learner = make.build(name, SMALL_OPTIONS[name], suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
     made = trial(make.spaces_of(suite, learner), spoil)
     adaptation = learner.begin(3, 4, made.noise)
     if name != "grbal":
@@ -74,7 +75,7 @@ def test_what_happened_where_the_simulation_diverged_changes_nothing_that_is_lea
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
     """Or the test above could not fail."""
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     made = trial(make.spaces_of(tiny_suite, learner), "action")
     sound = replace(made.rollouts[0], diverged=torch.zeros_like(made.rollouts[0].diverged))
     guarded_update(learner, Trial(made.tasks, (sound, made.rollouts[1]), made.noise))
@@ -86,7 +87,7 @@ def test_a_memory_s_policy_has_no_gradient_from_a_step_that_diverged(tiny_suite,
     seen = []
     update = ppo.update
     monkeypatch.setattr(ppo, "update", lambda *arguments: seen.append(arguments[2]) or update(*arguments))
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     guarded_update(learner, trial(make.spaces_of(tiny_suite, learner)))
     weight = seen[0].weight.reshape(12, 10)  # [task * world, time]
     assert weight[1, 2] == 0
@@ -97,7 +98,8 @@ def test_a_memory_s_policy_has_no_gradient_from_a_step_that_diverged(tiny_suite,
 
 
 def test_a_step_of_no_weight_has_no_part_in_ppo_s_loss(tiny_suite):
-    learner = make.build("no-adaptation", SMALL_OPTIONS["no-adaptation"], tiny_suite, seed=3)
+    config = read_config("no-adaptation", SMALL_OPTIONS["no-adaptation"])
+    learner = make.build("no-adaptation", config, tiny_suite, seed=3)
     generator = torch.Generator().manual_seed(0)
     shape = (4, 5)
     weight = torch.ones(shape)
@@ -115,7 +117,7 @@ def test_a_step_of_no_weight_has_no_part_in_ppo_s_loss(tiny_suite):
 
 
 def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
-    learner = make.build("maml-trpo", SMALL_OPTIONS["maml-trpo"], tiny_suite, seed=3)
+    learner = make.build("maml-trpo", read_config("maml-trpo", SMALL_OPTIONS["maml-trpo"]), tiny_suite, seed=3)
     made, before = trial(make.spaces_of(tiny_suite, learner)), copied(learner.state())
     made.rollouts[1].diverged[2] = True
     assert guarded_update(learner, made) == ({}, NOTHING_SOUND)
@@ -124,7 +126,7 @@ def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name != "grbal"])
 def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     made = trial(make.spaces_of(tiny_suite, learner))
     made.rollouts[0].diverged[2] = True
     adaptation = learner.adapt(learner.begin(3, 4, made.noise), made.rollouts[0], made.noise.fork("adapt"))
@@ -133,7 +135,7 @@ def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
 
 
 def test_a_belief_without_any_evidence_stays_the_prior(tiny_suite):
-    learner = make.build("pearl", SMALL_OPTIONS["pearl"], tiny_suite, seed=3)
+    learner = make.build("pearl", read_config("pearl", SMALL_OPTIONS["pearl"]), tiny_suite, seed=3)
     rollout = trial(make.spaces_of(tiny_suite, learner)).rollouts[0]
     rollout.diverged[1, 2] = True
     prior = learner.begin(3, 4, Noise(0, ("begin",), 3, 4))
@@ -161,7 +163,7 @@ def diverging(monkeypatch, at, column=2, value=1e12, action=False):
 
 
 def test_an_action_that_is_none_is_seen_by_nobody(tiny_suite, monkeypatch):
-    learner = make.build("rl2", SMALL_OPTIONS["rl2"], tiny_suite, seed=3)
+    learner = make.build("rl2", read_config("rl2", SMALL_OPTIONS["rl2"]), tiny_suite, seed=3)
     engine = make.engine_for(learner, tiny_suite, 3, 2)
     diverging(monkeypatch, {3}, value=float("nan"), action=True)
     found = run_trial(engine, learner, tiny_suite.train, [0, 1, 2], 1, Noise(0, ("train", 0), 3, 2))

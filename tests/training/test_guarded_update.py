@@ -13,6 +13,7 @@ from robometa.data import Trial
 from robometa.errors import Stopped, TrainingError
 from robometa.nn.state import EXPERIENCE
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.training.guarded_update import guarded_update
 from robometa.training.loggers.terminal import Screen
 from robometa.training.loop import PATIENCE
@@ -50,7 +51,7 @@ def poisoned(monkeypatch, learner, when=lambda trial: True):
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("updates_before", [0, 2])
 def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, name, updates_before):
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     for seed in range(updates_before):
         assert guarded_update(learner, trial(learner, tiny_suite, seed))[1] == ""
     before = copied(learner.state())
@@ -63,7 +64,7 @@ def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, nam
     kept = {key: value for key, value in before.items() if not key.startswith(EXPERIENCE)}
     assert same_tensors({key: value for key, value in after.items() if not key.startswith(EXPERIENCE)}, kept)
     # and it goes on as one does that was made from a checkpoint of this moment
-    resumed = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    resumed = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     resumed.load(copied(after))
     for one in (learner, resumed):
         assert guarded_update(one, trial(one, tiny_suite, 8))[1] == ""
@@ -73,7 +74,7 @@ def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, nam
 @pytest.mark.parametrize("name", ["no-adaptation", "pearl", "varibad", "grbal", "promp", "maml-trpo", "rl2"])
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_experience_that_is_not_finite_is_not_shown_to_a_learner(tiny_suite, name, value):
-    learner = make.build(name, SMALL_OPTIONS[name], tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     before, spoilt = copied(learner.state()), trial(learner, tiny_suite, 1)
     spoilt.rollouts[0].reward[0, 0, 2] = value
     assert guarded_update(learner, spoilt) == ({}, "reward not finite")

@@ -11,6 +11,7 @@ from robometa.compute import cuda_graphs
 from robometa.data import Step
 from robometa.errors import UserError
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.trials.captured_policy import PolicyGraph
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
@@ -34,7 +35,7 @@ def trial(learner, engine, suite, **options):
 
 def pair(name, suite):
     """A trial as the learner acts, and one by graphs."""
-    learner = build(name, SMALL_OPTIONS[name], suite, 0)
+    learner = build(name, read_config(name, SMALL_OPTIONS[name]), suite, 0)
     engine = engine_for(learner, suite, 3, 2)
     return trial(learner, engine, suite), trial(learner, engine, suite, policy_graph=True)
 

@@ -13,6 +13,7 @@ from robometa import suites
 from robometa.errors import UserError
 from robometa.evaluation.scripted_experts import Scripted
 from robometa.policies import policy_folder
+from robometa.registry.options import read_config
 from robometa.sim.locomotion.models import compiled
 from robometa.trials import make
 from robometa.video import film, gl_backends, storyboard
@@ -37,7 +38,7 @@ def short(name: str):
 
 def untrained(folder: Path, name: str, learner: str) -> Path:
     suite = suites.load(name)
-    built = make.build(learner, {"worlds": 2}, suite, seed=0)
+    built = make.build(learner, read_config(learner, {"worlds": 2}), suite, seed=0)
     if learner == "maml-trpo":
         generator = torch.Generator().manual_seed(0)
         built.parameters = built.parameters + 0.3 * torch.randn(built.parameters.shape, generator=generator)
