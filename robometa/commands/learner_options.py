@@ -6,11 +6,12 @@ import contextlib
 import io
 import itertools
 import re
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, field, make_dataclass
+from functools import partial
+from typing import Annotated, Any
 
 from robometa.errors import UserError, unknown
-from robometa.registry.options import resolve
+from robometa.registry.options import Option, described, resolve
 from robometa.suites.suite import Suite
 
 STARTS, ENDS = (
@@ -39,7 +40,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     if wrong:
         raise UserError("\n".join(wrong))
     if "--help" in words or "-h" in words:
-        tyro.cli(kind, args=["--help"], default=default, prog=f"robometa train {suite.name} {learner}")
+        print_help(default, f"robometa train {suite.name} {learner}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -47,6 +48,28 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     except SystemExit:
         raise UserError(f"learner {learner}: {_complaint(said.getvalue(), words, default)}") from None
     return asdict(chosen)
+
+
+def print_help(default: Any, command: str) -> None:
+    """Prints the options of a configuration with their meanings, ranges and values, and exits."""
+    import tyro
+
+    kind = type(default)
+    table = [
+        (
+            option.name,
+            Annotated[option.kind, tyro.conf.arg(help=_help(option))],
+            field(default_factory=partial(getattr, default, option.name)),
+        )
+        for option in described(kind)
+    ]
+    shown = make_dataclass(kind.__name__, table, frozen=True)
+    tyro.cli(shown, args=["--help"], prog=command, description=kind.__doc__)
+
+
+def _help(option: Option) -> str:
+    """The meaning of an option, and its range."""
+    return f"{option.meaning} Range: {option.range}." if option.range else option.meaning
 
 
 def _complaint(boxed: str, words: list[str], default: Any) -> str:

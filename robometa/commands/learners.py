@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
-import itertools
 from collections.abc import Callable
-from dataclasses import asdict
 
 from robometa import registry
 from robometa.commands.arguments import OWN, Parser
@@ -55,31 +51,20 @@ def print_learners() -> None:
 
 
 def print_learner(name: str) -> None:
-    """A learner: what it does, its paper, its options in every preset."""
+    """Prints a learner: what it does, its paper, its options in every preset with their ranges."""
     from rich.console import Console
+    from rich.markup import escape
 
+    from robometa.registry.options import described
     from robometa.reports.terminal import _table
 
     entry = registry.find(name)
     presets = entry.presets()
     console = Console()
     console.print(f"[bold]{registry.label(name)}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
-    table = _table("option", *presets, "meaning")
-    meanings = _meanings(type(next(iter(presets.values()))))
-    for option in asdict(next(iter(presets.values()))):
-        values = [str(asdict(preset)[option]) for preset in presets.values()]
-        table.add_row(f"--{option.replace('_', '-')}", *values, meanings.get(option, ""))
+    table = _table("option", *presets, "range", "meaning")
+    for option in described(type(next(iter(presets.values())))):
+        values = [str(getattr(preset, option.name)) for preset in presets.values()]
+        allowed = escape(str(option.range or ""))
+        table.add_row(f"--{option.name.replace('_', '-')}", *values, allowed, option.meaning)
     console.print(table, highlight=False)
-
-
-def _meanings(configuration: type) -> dict[str, str]:
-    """The words under each field of a configuration, by the field's name."""
-    tables = [ast.parse(inspect.getsource(kind)).body[0] for kind in configuration.__mro__[-2::-1]]
-    return {
-        field.target.id: " ".join(line.value.value.split())
-        for table in tables
-        if isinstance(table, ast.ClassDef)
-        for field, line in itertools.pairwise(table.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
-    }

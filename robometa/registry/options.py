@@ -7,7 +7,7 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from robometa.errors import Range, UserError, of_kind, ranges_of, unknown
@@ -26,7 +26,7 @@ class Option:
     range: Range | None
     """The values that it allows; None if the annotation names none."""
     default: Any
-    """The value that it has unless another is chosen; `dataclasses.MISSING` if there is none."""
+    """The value that it has unless another is chosen; None if one must be."""
     meaning: str
     """The words under the field, in one line."""
 
@@ -35,7 +35,7 @@ def described(configuration: type) -> list[Option]:
     """Describes every option of a configuration, in the order of its fields."""
     kinds, ranges, meanings = get_type_hints(configuration), ranges_of(configuration), _meanings(configuration)
     return [
-        Option(field.name, kinds[field.name], ranges.get(field.name), field.default, meanings.get(field.name, ""))
+        Option(field.name, kinds[field.name], ranges.get(field.name), _default(field), meanings.get(field.name, ""))
         for field in fields(configuration)
     ]
 
@@ -144,6 +144,13 @@ def _made(learner: str, make: Callable[[], Any]) -> Any:
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:
     """Options with tuples for the lists that JSON and TOML have instead."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _default(field: Field[Any]) -> Any:
+    """The value of a field unless another is given; None if one must be."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
 
 
 def _meanings(configuration: type) -> dict[str, str]:
