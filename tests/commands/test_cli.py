@@ -108,6 +108,14 @@ MISTAKES = {
         "option --context must be something like 100, not all",
     ),
     "an option of another": (["train", "point-robot", "maml-trpo", "--latent", "3"], "unknown option '--latent'"),
+    "an option outside its range": (
+        ["train", "point-robot", "rl2", "--discount", "1.5"],
+        "option discount must be in (0, 1], not 1.5",
+    ),
+    "an unknown choice": (
+        ["train", "point-robot", "rl2", "--memory", "gur"],
+        "unknown memory 'gur' (did you mean 'gru'?)",
+    ),
     "unknown option of evaluate": (["evaluate", "policy", "--wurlds", "3"], "did you mean '--worlds'"),
     "unknown preset": (["train", "point-robot", "pearl", "--preset", "papper"], "did you mean 'paper'"),
     "not a number": (["train", "point-robot", "maml-trpo", "--worlds", "many"], "many"),
@@ -330,8 +338,18 @@ def test_the_help_of_a_training_shows_the_learners_options(capsys):
         main(["train", "point-robot", "pearl", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for words in ("--seed", "--gradient-steps", "Weight of the policy's entropy"):
+    for words in ("--seed", "--gradient-steps", "Weight of the policy's entropy", "Range: (0, 1). (default: 0.99)"):
         assert words in printed
+
+
+def test_help_shows_the_values_of_the_preset_and_of_the_suites_file(place, capsys):
+    Path("own.toml").write_text(f"{TINY_SUITE}\n[learner.rl2]\nworlds = 17\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "own.toml", "rl2", "--preset", "lstm", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "Range: {gru, lstm}. (default: lstm)" in printed
+    assert "(default: 17)" in printed
 
 
 @pytest.mark.parametrize("name", list(registry.LEARNERS))
@@ -341,6 +359,8 @@ def test_a_learner_is_shown_with_every_option(capsys, name):
     preset = next(iter(registry.find(name).presets().values()))
     for option in vars(preset):
         assert f"--{option.replace('_', '-')}" in printed
+    assert "range" in printed
+    assert "[1, inf)" in printed
 
 
 def test_every_suite_is_listed(capsys):

@@ -149,6 +149,19 @@ def test_it_is_shown_with_its_options(place, capsys):
     assert "How large its guesses are." in capsys.readouterr().out
 
 
+def test_its_ranges_are_shown_and_held(place, capsys):
+    text = MINE.replace(
+        "import torch", "from typing import Annotated\n\nimport torch\n\nfrom robometa import errors", 1
+    )
+    text = text.replace("class Options:", "class Options(errors.Options):")
+    text = text.replace("scale: float", 'scale: Annotated[float, "(0, 4]"]')
+    Path("mine.py").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["train", "tiny.toml", NAME, "--help"])
+    assert "How large its guesses are. Range: (0, 4]." in capsys.readouterr().out
+    assert "option scale must be in (0, 4], not 5.0" in told(capsys, "train", "tiny.toml", NAME, "--scale", "5")
+
+
 def test_its_options_are_read_and_its_presets_known(place, capsys):
     presets = "\nPRESETS = {'usual': Options(), 'large': Options(scale=3.0)}\n"
     Path("mine.py").write_text(MINE + presets, encoding="utf-8")
