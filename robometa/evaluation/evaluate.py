@@ -130,9 +130,7 @@ def chosen_protocol(suite: Suite, name: str | None, shots: int | None, worlds: i
         return None
     if name is None:
         return protocols.default(suite) if shots is None and worlds is None else None
-    found = protocols.find(name)
-    if suite.benchmark is None:
-        raise UserError(f"protocol {name} is for Meta-World's suites, not for {suite.name}")
+    found = protocols.find(name, suite)
     if shots is not None or worlds is not None:
         raise UserError(f"protocol {name} says how many episodes there are: leave out shots and worlds")
     return found
@@ -162,7 +160,7 @@ def measure(
         if not low <= value <= high:
             raise UserError(f"{asked} must be from {low} to {high}, not {value}")
     chosen = _chosen(suite, split, tasks, protocol)
-    piece = max(1, (WORLDS_AT_ONCE if suite.benchmark is None else SIMULATIONS_AT_ONCE) // worlds)
+    piece = max(1, (SIMULATIONS_AT_ONCE if suite.family.one_simulation_per_world else WORLDS_AT_ONCE) // worlds)
     pieces = [chosen[start : start + piece] for start in range(0, len(chosen), piece)]
     parts = []
     with progress() as bar:
@@ -180,7 +178,7 @@ def measure(
                 parts.append(_piece_by(protocol, make, acting, some, noise, advance))
     mean_action, exploring, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
     words = [task.describe() for task in chosen]
-    names = () if suite.benchmark is None else tuple(task.objective for task in chosen)
+    names = tuple(task.objective for task in chosen) if suite.family.has_goals else ()
     return Report(
         suite=suite.name,
         suite_hash=suite.content_hash,
@@ -225,13 +223,9 @@ def _experience(
 def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | None) -> tuple[Task, ...]:
     """The tasks to measure."""
     known = suite.tasks(split)
-    if protocol is not None:
-        return protocols.first_goals(known, protocol.goals if tasks is None else tasks)
-    if suite.benchmark is not None and tasks is not None:
-        return protocols.first_goals(known, tasks)
-    if tasks is not None and not 1 <= tasks <= len(known):
-        raise UserError(f"tasks must be from 1 to {len(known)}, not {tasks}")
-    return known[:tasks]
+    if tasks is None and protocol is not None:
+        tasks = protocol.goals
+    return known if tasks is None else suite.family.first(known, tasks)
 
 
 def _piece(

@@ -91,5 +91,5 @@ def needs_experts(suite: Suite) -> None:
 
     Raises: UserError: If they are not Meta-World's.
     """
-    if suite.benchmark is None:
+    if not suite.family.has_experts:
         raise UserError(f"the scripted experts know Meta-World's tasks, and suite {suite.name} has others")

@@ -22,6 +22,7 @@ from robometa.evaluation.evaluate import measure
 from robometa.noise import Noise
 from robometa.progress import progress
 from robometa.reports.report import Report
+from robometa.sim.gym.registration import suite_names
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite, Task
 from robometa.trials.trial import torch_on
@@ -170,8 +171,8 @@ def _environment(suite: Suite, split: str, index: int) -> Any:
     import gymnasium
 
     reference = suite_reference(suite)
-    if reference == suite.name and suite.benchmark is None:
-        return gymnasium.make(f"robometa/{suite.name}-v0", split=split, task=index)
+    if reference in suite_names():
+        return gymnasium.make(f"robometa/{reference}-v0", split=split, task=index)
     return gymnasium.make("robometa/suite-v0", suite=reference, split=split, task=index)
 
 

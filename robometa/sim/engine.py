@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -79,7 +79,9 @@ class Engine(Protocol):
     threads: int
     """Threads that step the simulation."""
     device: torch.device
-    """Where its tensors are."""
+    """Device of its tensors."""
+    on_divergence: Callable[[Divergence], None] | None
+    """Called with a world that blew up: with the first of a step, or of a horizon of steps on a GPU. None at first."""
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model."""

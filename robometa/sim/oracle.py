@@ -1,10 +1,10 @@
-"""An engine that tells what its tasks hide: for an oracle, which shows how good knowing the task would be."""
+"""An oracle's engine: observations end with the hidden parameters of the task."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Outcome, SimulatorState
+from robometa.sim.engine import Divergence, Engine, Outcome, SimulatorState
 from robometa.suites.suite import Suite, Task
 
 ANGLE = "angle"
@@ -20,32 +20,35 @@ ANGLE = "angle"
 
 
 class HiddenNumbers:
-    """The numbers that a suite's tasks hide, in the units of its file.
+    """The hidden parameters of a suite's tasks as numbers, in the units of its file.
 
-    A number that is the same in all training tasks is left out. An angle is told as its cosine and sine: as a number
-    it would tear directions that are neighbours apart.
+    A number that is the same in all training tasks is left out. An angle becomes its cosine and sine, because the
+    angles of two neighbouring directions may differ by a whole turn.
     """
 
     def __init__(self, suite: Suite) -> None:
-        """Finds what differs among the suite's training tasks.
+        """Finds the numbers that differ among the suite's training tasks.
 
-        Raises: UserError: If the suite's tasks differ in more than numbers.
+        Raises:
+            UserError: If the suite's tasks differ in more than numbers.
         """
         if len({task.objective for task in (*suite.train, *suite.test)}) > 1:
             raise UserError(
                 f"an oracle cannot be told what suite {suite.name} hides: which task it is, and that is no number"
             )
+        self.suite = suite
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
         numbers = torch.stack([self._numbers(task) for task in suite.train])
         self._varies = (numbers != numbers[0]).any(dim=0)
         every = [words for name, size in self._sizes for words in _names(name, size)]
         self.names = tuple(name for name, varies in zip(every, self._varies.tolist(), strict=True) if varies)
-        """What each number is."""
+        """Name of each number."""
 
     def __call__(self, task: Task) -> Tensor:
-        """A task's numbers. `[name]`, float32
+        """Returns a task's numbers. `[name]`, float32
 
-        Raises: UserError: If the task hides other things than the suite's training tasks.
+        Raises:
+            UserError: If the task hides other parameters than the suite's training tasks.
         """
         return self._numbers(task)[self._varies].float()
 
@@ -55,10 +58,10 @@ class HiddenNumbers:
             raise UserError(
                 f"a task with {task.describe()} cannot be told to an oracle: the training tasks hide {known}"
             )
-        told: list[float] = []
+        numbers: list[float] = []
         for name, value in task.parameters:
-            told += [turn(value[0]) for turn in (math.cos, math.sin)] if name == ANGLE else value
-        return torch.tensor(told, dtype=torch.float64)
+            numbers += [turn(value[0]) for turn in (math.cos, math.sin)] if name == ANGLE else value
+        return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _names(name: str, size: int) -> list[str]:
@@ -67,41 +70,63 @@ def _names(name: str, size: int) -> list[str]:
     return [name] if size == 1 else [f"{name} {place}" for place in range(size)]
 
 
-_Engine: Any = object
-"""Any engine can stand behind it."""
+class RevealingEngine:
+    """Delegates to an engine, and appends the hidden parameters of its task to each observation."""
 
+    def __init__(self, engine: Engine, hidden: HiddenNumbers) -> None:
+        """Wraps an engine.
 
-class Revealing(_Engine):  # type: ignore[misc]
-    """What makes an engine tell: to stand before it among the bases of a class."""
+        Args:
+            engine: Engine that steps the simulations, on any device.
+            hidden: Hidden parameters of the suite's tasks.
+        """
+        self._engine, self._hidden = engine, hidden
+        self.horizon, self.tasks, self.worlds = engine.horizon, engine.tasks, engine.worlds
+        self.threads, self.device = engine.threads, engine.device
+        observation = engine.spaces.observation + len(hidden.names)
+        self.spaces = Spaces(observation, engine.spaces.action, hidden.names)
+        suite = hidden.suite
+        self._reveal([suite.train[index % len(suite.train)] for index in range(self.tasks)])
 
-    spaces: Spaces
+    @property
+    def on_divergence(self) -> Callable[[Divergence], None] | None:
+        """The engine's callback for a simulation that diverges."""
+        return self._engine.on_divergence
 
-    def __init__(self, suite: Suite, *sizes: Any, **options: Any) -> None:
-        """As the engine itself."""
-        self._hidden = HiddenNumbers(suite)
-        super().__init__(suite, *sizes, **options)
-        told = self._hidden.names
-        self.spaces = Spaces(self.spaces.observation + len(told), self.spaces.action, told)
+    @on_divergence.setter
+    def on_divergence(self, call: Callable[[Divergence], None] | None) -> None:
+        self._engine.on_divergence = call
 
     def assign(self, tasks: Sequence[Task]) -> None:
-        """Gives each task of the batch its parameters and model, and tells them from now on."""
-        super().assign(tasks)
-        told = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
-        self._told = told.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
+        """Gives each task of the batch its parameters and model, and reveals the parameters from now on."""
+        self._engine.assign(tasks)
+        self._reveal(tasks)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
-        return self._revealing(super().reset(noise))
+        return self._appended(self._engine.reset(noise))
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1. `[task, world, action]`"""
-        outcome = super().step(action)
-        return outcome._replace(obs=self._revealing(outcome.obs), next_obs=self._revealing(outcome.next_obs))
+        outcome = self._engine.step(action)
+        return outcome._replace(obs=self._appended(outcome.obs), next_obs=self._appended(outcome.next_obs))
 
     def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly."""
-        state = super().state()
-        return SimulatorState(**{**vars(state), "obs": self._revealing(state.obs)})
+        """The simulator's full state, from which `restore` continues exactly."""
+        state = self._engine.state()
+        return replace(state, obs=self._appended(state.obs))
 
-    def _revealing(self, obs: Tensor) -> Tensor:
-        return torch.cat((obs, self._told), dim=-1)
+    def restore(self, state: SimulatorState) -> None:
+        """Puts every world into a state that `state` returned."""
+        self._engine.restore(state)
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self._engine.close()
+
+    def _reveal(self, tasks: Sequence[Task]) -> None:
+        numbers = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
+        self._numbers = numbers.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
+
+    def _appended(self, obs: Tensor) -> Tensor:
+        return torch.cat((obs, self._numbers), dim=-1)

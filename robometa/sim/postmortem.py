@@ -6,16 +6,16 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mujoco
 import numpy as np
 import torch
 
 from robometa.noise import Noise
-from robometa.sim.engine import Divergence, SimulatorState
+from robometa.sim.engine import Divergence, Engine, SimulatorState
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.engine import PHYSICS, CpuEngine
+from robometa.sim.locomotion.engine import PHYSICS
 from robometa.sim.locomotion.reader import MAXIMUM, Reader
 from robometa.sim.select import engine_of
 from robometa.suites.suite import Suite
@@ -66,14 +66,13 @@ def examine(suite: Suite, divergence: Divergence) -> Finding:
     engine.restore(before)
     again = bool(engine.step(divergence.action.reshape(1, 1, -1)).diverged.any())
     engine.restore(before)
-    simulation = _robot(divergence) if isinstance(engine, CpuEngine) else _arm(engine, divergence)
-    found = _slowly(simulation, divergence)
+    found = _slowly(SIMULATIONS[suite.family.name](engine, divergence), divergence)
     engine.close()
     return Finding(again, found)
 
 
-def _robot(divergence: Divergence) -> Simulation:
-    """The simulation of a locomotion suite's robot."""
+def _robot(engine: Engine, divergence: Divergence) -> Simulation:
+    """The simulation of a locomotion suite's robot, made anew."""
     robot, model = divergence.task.robot, copy.copy(models.varied(divergence.task))
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, divergence.physics.numpy(), PHYSICS)
@@ -92,6 +91,10 @@ def _arm(engine: ManipulationEngine, divergence: Divergence) -> Simulation:
     model, data, steps = engine.simulation(0)
     action = divergence.action.float().clamp(-1.0, 1.0).reshape(1, -1).numpy()
     return Simulation(model, data, ("x", "y", "z", "the gripper"), lambda: engine.ask(action), steps)
+
+
+SIMULATIONS: dict[str, Callable[[Any, Divergence], Simulation]] = {"locomotion": _robot, "metaworld": _arm}
+"""Simulations to look at by family, from the family's engine, restored, and the divergence."""
 
 
 def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
-from robometa.suites.metaworld import _read_shipped_benchmark
+from robometa.suites.metaworld import read_shipped
 from robometa.suites.parse import _read
 from robometa.suites.shipped import benchmark_names, folder, names
 from robometa.suites.suite import Suite
@@ -27,7 +27,7 @@ def load(name: str | Path) -> Suite:
     """
     text = str(name)
     if text.partition("/")[0] in benchmark_names():
-        return _read_shipped_benchmark(text)
+        return read_shipped(text)
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
         try:

@@ -1,20 +1,22 @@
-"""Meta-World's suites: which of its fifty tasks stand on which side, and their frozen goals. Standard library only."""
+"""Meta-World's suites: their tasks, their frozen goals, and their family. Standard library only."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from robometa.errors import UserError, unknown
+from robometa.suites.family import Family
 from robometa.suites.robots import SAWYER
 from robometa.suites.shipped import folder
-from robometa.suites.suite import Benchmark, Suite, Task
+from robometa.suites.suite import Suite, Task
 
 KEYS = ("about", "source", "robot", "goals", "reward", "goal_visible", "horizon", "finite", "train", "test", "learner")
 SIDE_KEYS = ("tasks", "goals_per_task")
@@ -25,11 +27,68 @@ METAWORLD, MUJOCO = "3.1.1", "3.3.0"
 HORIZON = 500
 """Control steps of an episode; upstream's environments refuse to go further."""
 ROBOT = "sawyer"
+"""Robot of a suite's file that makes it a suite of this family."""
+
+
+@dataclass(frozen=True)
+class MetaWorld(Family):
+    """Meta-World's Sawyer arm: named manipulation tasks, each with several goals."""
+
+    goals: str
+    """Benchmark whose goals they are: `ML10` and so on."""
+    seed: int
+    """Seed with which upstream drew the goals."""
+    reward: str
+    """Version of the reward functions, `v1` or `v2`."""
+    goal_visible: bool
+    """The policy observes the goal, as in multi-task suites."""
+
+    name: ClassVar[str] = "metaworld"
+    title: ClassVar[str] = "Meta-World"
+    has_goals: ClassVar[bool] = True
+    has_experts: ClassVar[bool] = True
+    one_simulation_per_world: ClassVar[bool] = True
+    warp_obstacle: ClassVar[str | None] = "Meta-World needs mujoco 3.3.0 and MuJoCo Warp a later one"
+
+    def has_success(self, suite: Suite) -> bool:
+        """Returns True: every task has a success condition."""
+        return True
+
+    def rows(self, suite: Suite) -> Iterator[tuple[str, str]]:
+        """Yields the objective, the observation, the action, the hidden parameters and the termination."""
+        goal = "the goal" if self.goal_visible else "3 zeros in the goal's place"
+        yield "objective", f"each task's own reward, version {self.reward}, and success condition"
+        yield "horizon", f"{suite.horizon} control steps"
+        now = "hand, opening of the gripper, places and turns of up to two objects"
+        yield "policy sees", f"39 numbers: {now} (18), the same a step before (18), {goal}"
+        yield "policy moves", "4 numbers: where the hand is pulled to, x, y, z, and the gripper's effort"
+        yield "hidden", "which task it is" if self.goal_visible else "which task it is, and its goal"
+        yield "episode ends", f"after {suite.horizon} steps; success is noted and does not end it"
+
+    def listing(self, tasks: tuple[Task, ...]) -> tuple[str, list[str]]:
+        """Lists the task names, each with its number of goals."""
+        counts = Counter(task.objective for task in tasks)
+        words = f"{len(counts)} {'task' if len(counts) == 1 else 'tasks'}, {counts.total()} goals"
+        return words, [", ".join(f"{name} {count}" for name, count in counts.items())]
+
+    def first(self, tasks: tuple[Task, ...], count: int) -> tuple[Task, ...]:
+        """Returns the first `count` goals of each task name, in their order.
+
+        Raises:
+            UserError: If a task name has fewer.
+        """
+        by_name: dict[str, list[Task]] = {}
+        for task in tasks:
+            by_name.setdefault(task.objective, []).append(task)
+        fewest = min(len(goals) for goals in by_name.values())
+        if not 1 <= count <= fewest:
+            raise UserError(f"goals of each task must be from 1 to {fewest}, not {count}")
+        return tuple(task for goals in by_name.values() for task in goals[:count])
 
 
 @cache
 def frozen_goals(path: Path) -> dict[str, Any]:
-    """The goals that a file holds: `train` and `test`, each a table from a task's name to its goals."""
+    """Reads a file of frozen goals: `train` and `test`, each a table from a task's name to its goals."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -44,16 +103,21 @@ Side = tuple[tuple[str, tuple[float, ...]], ...]
 
 def read(
     table: Mapping[str, Any], folder: Path, where: str, task: str | None, reward: str | None
-) -> tuple[Benchmark, Side, Side]:
-    """What a suite's file says of a benchmark and its two sides.
+) -> tuple[MetaWorld, Side, Side]:
+    """Reads a suite's table: the family, the training tasks and the held-out tasks.
 
     Args:
-        table: The file's.
-        folder: Where the frozen goals are.
-        where: The file, for errors.
-        task: The task of a suite that has one (`ml1`).
-        reward: Another version of the reward than the file's.
-    Raises: UserError: Naming every mistake.
+        table: Table of the suite's file.
+        folder: Folder of the shipped suites, with the frozen goals.
+        where: Name of the file, for error messages.
+        task: The task of a suite that has only one (`ml1`).
+        reward: Version of the reward functions; the file's if None.
+
+    Returns:
+        The family, the tasks to train on and the tasks held out.
+
+    Raises:
+        UserError: Naming every mistake.
     """
     mistakes = [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
     known = sorted(path.stem for path in (folder / "metaworld").glob("*.json"))
@@ -82,7 +146,7 @@ def read(
         mistakes.append(f"{len(shared)} tasks are both in [train] and in [test] of {where}")
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return Benchmark(str(frozen["benchmark"]), int(frozen["seed"]), version, visible), sides["train"], sides["test"]
+    return MetaWorld(str(frozen["benchmark"]), int(frozen["seed"]), version, visible), sides["train"], sides["test"]
 
 
 def _side(
@@ -113,13 +177,13 @@ def _side(
     return tuple((name, tuple(float(number) for number in goal)) for name, goal in chosen)
 
 
-def content_hash(benchmark: Benchmark, train: Side, test: Side) -> str:
-    """SHA-256 of all that a result depends on: upstream's version stands for models and rewards."""
+def content_hash(family: MetaWorld, train: Side, test: Side) -> str:
+    """Hashes all that a result depends on; upstream's version represents models and rewards."""
     content = [
         f"metaworld {METAWORLD}",
         f"mujoco {MUJOCO}",
-        benchmark.reward,
-        benchmark.goal_visible,
+        family.reward,
+        family.goal_visible,
         HORIZON,
         train,
         test,
@@ -128,8 +192,8 @@ def content_hash(benchmark: Benchmark, train: Side, test: Side) -> str:
 
 
 @cache
-def _read_shipped_benchmark(name: str) -> Suite:
-    """A shipped suite of Meta-World's tasks, by its whole name."""
+def read_shipped(name: str) -> Suite:
+    """Reads a shipped suite of Meta-World's tasks by its whole name, such as `ml1/reach-v3/v1`."""
     stem, *rest = name.split("/")
     reward = rest.pop() if rest and rest[-1] in REWARDS else None
     path = folder() / "metaworld" / f"{stem}.toml"
@@ -140,18 +204,19 @@ def _read_shipped_benchmark(name: str) -> Suite:
     elif rest:
         raise UserError(unknown("reward", "/".join(rest), REWARDS, f"{stem}/REWARD"))
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return _of_benchmark(name, path, table, rest[0] if rest else None, reward)
+    return suite_of(name, path, table, rest[0] if rest else None, reward)
 
 
-def _of_benchmark(name: str, path: Path, table: Mapping[str, Any], task: str | None, reward: str | None) -> Suite:
-    """A suite of Meta-World's tasks."""
-    benchmark, *sides = read(table, folder(), path.name, task, reward)
-    robot = replace(SAWYER, observe=("arm", "objects", "goal") if benchmark.goal_visible else ("arm", "objects"))
+def suite_of(name: str, path: Path, table: Mapping[str, Any], task: str | None, reward: str | None) -> Suite:
+    """Builds a suite of Meta-World's tasks from the table of its file."""
+    family, *sides = read(table, folder(), path.name, task, reward)
+    robot = replace(SAWYER, observe=("arm", "objects", "goal") if family.goal_visible else ("arm", "objects"))
     train, test = (tuple(Task(robot, told, (), (("goal", goal),), HORIZON) for told, goal in side) for side in sides)
     return Suite(
         name=name,
         about=str(table.get("about", "")),
         source=str(table.get("source", "")),
+        family=family,
         robot=robot,
         objective="manipulation",
         horizon=HORIZON,
@@ -160,6 +225,5 @@ def _of_benchmark(name: str, path: Path, table: Mapping[str, Any], task: str | N
         finite=bool(table.get("finite", False)),
         learner=table.get("learner", {}),
         path=path,
-        content_hash=content_hash(benchmark, *sides),
-        benchmark=benchmark,
+        content_hash=content_hash(family, *sides),
     )

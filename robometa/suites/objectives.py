@@ -6,7 +6,8 @@ file fixes. All tensors have the worlds first; the functions use tensor methods 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,33 @@ QUANTITIES = {
 """What every robot offers to an objective (`height` where the body has one)."""
 
 
+MINUS = "\N{MINUS SIGN}"
+
+
+def in_place(values: Sequence[float]) -> str:
+    """Writes a place as `(1.20, -0.50) m`, with a true minus sign."""
+    return f"({', '.join(f'{value:.2f}' for value in values)}) m".replace("-", MINUS)
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a video shows what an objective asks for."""
+
+    words: Callable[[Sequence[float]], str]
+    """Describes the target, from the numbers of `parameter`."""
+    marker: str = "none"
+    """`speed`: a gauge with a mark at the speed, m/s. `direction`: an arrow forward or backward. `heading`: an arrow on
+    the floor, at an angle, rad. `goal`: a flag at a place in the plane, m. `none`: nothing."""
+    parameter: str | None = None
+    """The task parameter that is the target."""
+    tolerance: str | None = None
+    """The coefficient that says how near to the target is a success."""
+    norm: str | None = None
+    """The coefficient that says in which norm the distance to a goal is measured."""
+    measured: tuple[str, str] = ("speed", "m/s")
+    """Label and unit of the number under the picture."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """A reward and, where it has one, a success condition."""
@@ -37,6 +65,8 @@ class Objective:
     """The task parameters it needs, and how many numbers each has."""
     coefficients: Mapping[str, float]
     """Its coefficients and what they are where a suite's file says nothing."""
+    display: Display
+    """How a video shows it."""
     has_success: bool = False
     """Whether it has a success condition."""
 
@@ -79,18 +109,34 @@ def _sparse_goal(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tupl
     return (1 - distance) * inside, inside
 
 
+GOAL_DISPLAY = Display(
+    lambda goal: f"goal at {in_place(goal)}",
+    marker="goal",
+    parameter="goal",
+    tolerance="radius",
+    norm="norm",
+    measured=("to the goal", "m"),
+)
+
 OBJECTIVES = {
     "forward": Objective(
         "run forward: velocity + alive_bonus - control_cost |control|^2",
         _forward,
         parameters={},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0},
+        display=Display(lambda nothing: "run forward"),
     ),
     "velocity": Objective(
         "run at a hidden speed: alive_bonus - |v - v*| - control_cost |control|^2; success within tolerance, m/s",
         _velocity,
         parameters={"velocity": 1},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "tolerance": 0.2},
+        display=Display(
+            lambda velocity: f"target speed {velocity[0]:.2f} m/s",
+            marker="speed",
+            parameter="velocity",
+            tolerance="tolerance",
+        ),
         has_success=True,
     ),
     "direction": Objective(
@@ -98,18 +144,30 @@ OBJECTIVES = {
         _direction,
         parameters={"direction": 1},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0},
+        display=Display(
+            lambda direction: "run forward" if direction[0] > 0 else "run backward",
+            marker="direction",
+            parameter="direction",
+        ),
     ),
     "heading": Objective(
         "run at a hidden angle in the plane: velocity_weight v.(cos, sin) + alive_bonus - control_cost |control|^2",
         _heading,
         parameters={"angle": 1},
         coefficients={"control_cost": 0.0, "alive_bonus": 0.0, "velocity_weight": 1.0},
+        display=Display(
+            lambda angle: f"run towards {math.degrees(angle[0]) % 360:.0f}\N{DEGREE SIGN}",
+            marker="heading",
+            parameter="angle",
+            measured=("towards target", "m/s"),
+        ),
     ),
     "goal": Objective(
         "go to a hidden place: -|position - goal| - control_cost |control|^2, in any norm; success within radius, m",
         _goal,
         parameters={"goal": 2},
         coefficients={"control_cost": 0.0, "norm": 2.0, "radius": 0.2},
+        display=GOAL_DISPLAY,
         has_success=True,
     ),
     "sparse-goal": Objective(
@@ -117,6 +175,7 @@ OBJECTIVES = {
         _sparse_goal,
         parameters={"goal": 2},
         coefficients={"norm": 2.0, "radius": 0.2},
+        display=GOAL_DISPLAY,
         has_success=True,
     ),
 }

@@ -13,7 +13,7 @@ from typing import Any
 from robometa.errors import UserError, unknown
 from robometa.suites import metaworld, mjcf_check
 from robometa.suites.distributions import Distribution, draw, read_distribution
-from robometa.suites.metaworld import _of_benchmark
+from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.robot_file import known_name, read_number, read_robot
 from robometa.suites.robots import Robot
@@ -31,7 +31,7 @@ def _read(path: Path, shown: Path) -> Suite:
     """Reads and checks a suite's file; all mistakes are told at once."""
     table = read_toml(path, shown)
     if table.get("robot") == metaworld.ROBOT:
-        return _of_benchmark(path.stem, path, table, None, None)
+        return metaworld.suite_of(path.stem, path, table, None, None)
     mistakes: list[str] = []
     where = str(shown)
     mistakes += [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
@@ -76,6 +76,7 @@ def _read(path: Path, shown: Path) -> Suite:
         name=path.stem,
         about=str(table.get("about", "")),
         source=str(table.get("source", "")),
+        family=LOCOMOTION,
         robot=robot,
         objective=objective,
         horizon=horizon,

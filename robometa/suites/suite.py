@@ -9,22 +9,8 @@ from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.suites.distributions import Distribution, draw
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.family import Family
 from robometa.suites.robots import Robot
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a suite of Meta-World's tasks is, besides its tasks."""
-
-    goals: str
-    """Whose goals they are: `ML10` and so on."""
-    seed: int
-    """With which upstream drew them."""
-    reward: str
-    """Version of the reward functions, `v1` or `v2`."""
-    goal_visible: bool
-    """Whether the policy sees the goal, as in multi-task suites."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +41,8 @@ class Suite:
     name: str
     about: str
     source: str
+    family: Family
+    """Which engine steps its tasks, and all that follows from that."""
     robot: Robot
     objective: str
     horizon: int
@@ -67,15 +55,13 @@ class Suite:
     path: Path = field(hash=False, compare=False)
     content_hash: str
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
-    benchmark: Benchmark | None = None
-    """What it is besides if its tasks are Meta-World's."""
     spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
     """How the parameters of its training tasks are distributed."""
 
     @property
     def has_success(self) -> bool:
-        """Whether its tasks have a success condition."""
-        return self.benchmark is not None or OBJECTIVES[self.objective].has_success
+        """True if its tasks have a success condition."""
+        return self.family.has_success(self)
 
     @property
     def endless(self) -> bool:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variation:
-    """A change to a robot's model, and how many numbers say it."""
+    """A change to a robot's model, given by some numbers."""
 
     about: str
     size: Callable[[Sizes], int]
+    """Count of the numbers, from the sizes of the model."""
     apply: Callable[[mujoco.MjModel, np.ndarray, Robot], None]
-    """Changes the model in place; constants that follow from mass or pose are recomputed by the caller."""
+    """Changes the model in place; the caller recomputes the constants that follow from mass or pose."""
+    unit: str = ""
+    """Unit of the numbers; empty for factors."""
 
 
 def _body_mass(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
@@ -81,12 +84,12 @@ VARIATIONS = {
         "factor on the damping of each degree of freedom", lambda sizes: sizes.velocities, _joint_damping
     ),
     "gravity": Variation("factor on gravity", lambda sizes: 1, _gravity),
-    "slope": Variation("rad by which the floor rises ahead, as tilted gravity", lambda sizes: 1, _slope),
+    "slope": Variation("rad by which the floor rises ahead, as tilted gravity", lambda sizes: 1, _slope, "rad"),
     "motor_strength": Variation(
         "factor on what each actuator gives; 0 is a broken one", lambda sizes: sizes.actuators, _motor_strength
     ),
-    "payload": Variation("kg added to the robot's body", lambda sizes: 1, _payload),
+    "payload": Variation("kg added to the robot's body", lambda sizes: 1, _payload, "kg"),
     "joint_offset": Variation(
-        "rad by which each driven joint stands off its reading", lambda sizes: sizes.actuators, _joint_offset
+        "rad by which each driven joint stands off its reading", lambda sizes: sizes.actuators, _joint_offset, "rad"
     ),
 }

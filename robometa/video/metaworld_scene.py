@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa.sim.metaworld.upstream import template
+from robometa.suites.metaworld import MetaWorld
 from robometa.suites.suite import Suite, Task
 from robometa.video import scene
 from robometa.video.film import Camera, Target
@@ -45,8 +46,8 @@ class Manipulation:
 
     def __init__(self, suite: Suite, task: Task) -> None:
         """Asks upstream's environment how the task begins."""
-        assert suite.benchmark is not None
-        self._template = template(task.objective, suite.benchmark.reward)
+        assert isinstance(suite.family, MetaWorld)
+        self._template = template(task.objective, suite.family.reward)
         self._start = self._template.start(dict(task.parameters)["goal"], {})
         self._reached = reached(task.objective)
         self._goal: Array = self._start.constants["goal"]

@@ -1,9 +1,9 @@
-"""From recorded episodes to a film: which states are frames, what is measured, what the target is in words."""
+"""Makes a film of recorded episodes: chooses the frames, measures, describes the target."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,22 +13,24 @@ import torch
 
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment, Quantities
+from robometa.suites.objectives import MINUS, OBJECTIVES
 from robometa.suites.suite import Suite, Task
+from robometa.suites.variations import VARIATIONS
 from robometa.video import scene
 from robometa.video.film import Array, Camera, Film, Panel, Target
 from robometa.video.metaworld_scene import Manipulation
 
-HOLD = 1.5
-"""How long the last frame stands, s."""
-WINDOW = 0.3
-"""Speeds are shown as means over the time just past, s: within a stride they swing too fast to read."""
-FEW = 3
-"""Hidden numbers of a kind that are told one by one, as whole or broken motors are; of more, the range is told."""
+LAST_FRAME_SECONDS = 1.5
+"""Duration of the last frame, s."""
+SPEED_WINDOW = 0.3
+"""Time over which a shown speed is a mean, s: within a stride the speed swings too fast to read."""
+MAX_NUMBERS_LISTED = 3
+"""Numbers of a variation that a description lists one by one."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """What happened to one world from a reset on, step by step; what comes after the episode's end does not count."""
+    """One recorded episode of a world, step by step."""
 
     title: str
     physics: Array
@@ -38,24 +40,24 @@ class Episode:
     rewards: Array
     """`[time]`"""
     success: Array
-    """Whether the success condition held after each step. `[time]`, bool"""
+    """The success condition held after the step. `[time]`, bool"""
     early: bool
-    """Whether the episode ended before its time."""
+    """The episode ended before its time limit."""
 
 
 def film(
     suite: Suite, task: Task, episodes: Sequence[Episode], *, where: str, learner: str, size: tuple[int, int], gif: bool
 ) -> Film:
-    """A film of the episodes side by side, in real time.
+    """Makes a film of the episodes side by side, in real time.
 
     Args:
-        suite: Whose other tasks' goals are shown.
-        task: The task of the episodes.
+        suite: Suite of the task; a film shows the goals of its other tasks.
+        task: Task of the episodes.
         episodes: One for each panel.
-        where: Which task it is, in words.
-        learner: The learner's name.
+        where: Position of the task in the suite, in words.
+        learner: Name of the learner.
         size: Width and height, pixels.
-        gif: Whether to make a GIF too.
+        gif: Make a GIF too.
     """
     shown = subject(suite, task)
     stride = max(1, round(1 / (shown.rate * shown.control_step)))
@@ -78,7 +80,7 @@ def film(
         width=size[0],
         height=size[1],
         rate=rate,
-        hold=round(HOLD * rate),
+        hold=round(LAST_FRAME_SECONDS * rate),
         duration=suite.horizon * shown.control_step,
         gif=gif,
         camera=shown.camera(),
@@ -90,28 +92,26 @@ def film(
 
 
 def subject(suite: Suite, task: Task) -> Subject:
-    """What a film of a task shows."""
-    if suite.benchmark is not None:
-        return Manipulation(suite, task)
-    return Runner(suite, task)
+    """Makes what a film of a task shows."""
+    return SUBJECTS[suite.family.name](suite, task)
 
 
 class Subject(Protocol):
     """A task to be filmed: its model to look at, and what is measured in it."""
 
     words: str
-    """What it asks for."""
+    """Description of the task."""
     target: Target
     measured: tuple[str, str]
-    """What is measured, and in what unit."""
+    """Label and unit of the number under the picture."""
     body: str
-    """Whom the camera follows."""
+    """Body that the camera follows."""
     planar: bool
-    """Whether it moves along a line, to be seen from the side."""
+    """It moves along a line, and the camera sees it from the side."""
     own_look: bool
-    """Whether the model keeps its own light."""
+    """The model keeps its own light."""
     rate: float
-    """Frames per second to come near to, where control steps are that short."""
+    """Desired number of frames per second; control steps may be too long for it."""
     control_step: float
     """s"""
     positions: int
@@ -121,17 +121,17 @@ class Subject(Protocol):
         """The model to look at."""
 
     def camera(self) -> Camera | None:
-        """Where the camera stands; if None it follows the body."""
+        """The fixed camera; None for one that follows the body."""
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """Where the body is, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`"""
+        """The body's place, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`"""
 
     def measure(self, physics: Array, sensors: Array) -> Array:
         """The number that the target is about, before each step. `[time]`"""
 
 
 class Runner:
-    """A task of a robot that moves about, to be filmed."""
+    """A locomotion task to be filmed."""
 
     rate = 30.0
 
@@ -140,7 +140,7 @@ class Runner:
         model, self._layout = models.compiled(task.robot)
         self._task = task
         self.words, self.target = in_words(task), _target(suite, task)
-        self.measured = MEASURES[self.target.kind]
+        self.measured = OBJECTIVES[task.objective].display.measured
         self.body, self.planar, self.own_look = task.robot.body, len(self._layout.position) == 1, scene.own_look(task)
         self.control_step, self.positions = float(task.robot.frame_skip * model.opt.timestep), int(model.nq)
 
@@ -149,10 +149,10 @@ class Runner:
         return scene.dressed(self._task)
 
     def camera(self) -> None:
-        """Nothing: it follows the body."""
+        """None: the camera follows the body."""
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """Where the body is in the plane, m. `[time, 2]`"""
+        """The body's place in the plane, m. `[time, 2]`"""
         return Moment(torch.from_numpy(physics), torch.from_numpy(sensors)).place(self._layout).numpy().copy()
 
     def measure(self, physics: Array, sensors: Array) -> Array:
@@ -169,57 +169,53 @@ class Runner:
             speed = quantity["velocity"].numpy() @ np.array([math.cos(angle), math.sin(angle)])
         else:
             speed = quantity["forward_velocity"].numpy()
-        return _recent_mean(speed, max(1, round(WINDOW / self.control_step)))
+        return _recent_mean(speed, max(1, round(SPEED_WINDOW / self.control_step)))
 
 
-MEASURES = {
-    "speed": ("speed", "m/s"),
-    "direction": ("speed", "m/s"),
-    "none": ("speed", "m/s"),
-    "heading": ("towards target", "m/s"),
-    "goal": ("to the goal", "m"),
-}
-"""What is measured for each kind of target, and in what unit."""
-
-
-UNITS = {"payload": " kg", "slope": " rad", "joint_offset": " rad"}
-"""Of the hidden numbers that are not factors."""
+SUBJECTS: dict[str, Callable[[Suite, Task], Subject]] = {"locomotion": Runner, "metaworld": Manipulation}
+"""What a film shows, by family."""
 
 
 def in_words(task: Task) -> str:
-    """What a task asks for and what varies in it, such as `target speed 1.25 m/s`."""
-    return ", ".join(_phrase(name, value) for name, value in task.parameters) or "run forward"
+    """Describes what a task asks for and what varies in it, such as `target speed 1.25 m/s`."""
+    display = OBJECTIVES[task.objective].display
+    phrases = [
+        display.words(value) if name == display.parameter else _variation_in_words(name, value)
+        for name, value in task.parameters
+    ]
+    return ", ".join(phrases) or display.words(())
 
 
-def _phrase(name: str, value: tuple[float, ...]) -> str:
-    if name == "velocity":
-        return f"target speed {value[0]:.2f} m/s"
-    if name == "direction":
-        return "run forward" if value[0] > 0 else "run backward"
-    if name == "angle":
-        return f"run towards {math.degrees(value[0]) % 360:.0f}\N{DEGREE SIGN}"
-    if name == "goal":
-        return f"goal at ({value[0]:.2f}, {value[1]:.2f}) m".replace("-", "\N{MINUS SIGN}")
+def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
+    """Describes a variation: each number if they are few, as whole or broken motors are, else the range."""
     words = name.replace("_", " ")
-    if len(value) <= FEW or set(value) <= {0.0, 1.0}:
-        told = " ".join(f"{entry:.2g}" for entry in value)
-        return f"{words} {told}{UNITS.get(name, '')}".replace("-", "\N{MINUS SIGN}")
+    if len(value) <= MAX_NUMBERS_LISTED or set(value) <= {0.0, 1.0}:
+        unit = VARIATIONS[name].unit
+        numbers = " ".join(f"{entry:.2g}" for entry in value)
+        return f"{words} {numbers}{' ' if unit else ''}{unit}".replace("-", MINUS)
     return f"{words} {min(value):.2g} to {max(value):.2g}"
 
 
 def _target(suite: Suite, task: Task) -> Target:
-    parameter, weight = dict(task.parameters), dict(task.coefficients)
-    if "velocity" in parameter:
-        return Target("speed", parameter["velocity"], weight["tolerance"])
-    if "direction" in parameter:
-        return Target("direction", parameter["direction"])
-    if "angle" in parameter:
-        return Target("heading", parameter["angle"])
-    if "goal" not in parameter:
-        return Target("none")
-    others = [dict(other.parameters)["goal"] for other in suite.test]
-    places = tuple((place[0], place[1]) for place in others if place != parameter["goal"])
-    return Target("goal", parameter["goal"], weight["radius"], weight["norm"], places)
+    """The target that a task's objective shows, from the task's parameters and coefficients."""
+    display = OBJECTIVES[task.objective].display
+    parameters, coefficients = dict(task.parameters), dict(task.coefficients)
+    if display.parameter is None:
+        return Target(display.marker)
+    value = parameters[display.parameter]
+    return Target(
+        kind=display.marker,
+        values=value,
+        tolerance=coefficients[display.tolerance] if display.tolerance else 0.0,
+        norm=coefficients[display.norm] if display.norm else 2.0,
+        others=_other_goals(suite, value) if display.marker == "goal" else (),
+    )
+
+
+def _other_goals(suite: Suite, goal: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """The goals of the other held-out tasks, m."""
+    goals = [dict(task.parameters)["goal"] for task in suite.test]
+    return tuple((other[0], other[1]) for other in goals if other != goal)
 
 
 def _recent_mean(speed: Array, window: int) -> Array:
@@ -231,7 +227,7 @@ def _recent_mean(speed: Array, window: int) -> Array:
 
 
 def _span(target: Target, measures: Sequence[Array]) -> tuple[float, float]:
-    """The gauge's range: whole numbers around zero, the target and what was reached, m/s."""
+    """The gauge's range: whole numbers around zero, the target and the measured speeds, m/s."""
     if target.kind != "speed":
         return (0.0, 1.0)
     reached = np.concatenate(measures)
@@ -241,7 +237,7 @@ def _span(target: Target, measures: Sequence[Array]) -> tuple[float, float]:
 
 
 def _panel(episode: Episode, measure: Array, steps: Array, shown: Subject) -> Panel:
-    """The frames of an episode. After its end the last state that it had stands still."""
+    """The frames of an episode; after its end the last state is repeated."""
     length = len(episode.rewards)
     frames = np.minimum(steps, length - 1)
     paid = np.concatenate([[0.0], np.cumsum(episode.rewards)])

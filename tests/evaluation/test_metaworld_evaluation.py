@@ -98,12 +98,12 @@ def test_the_three_exploring_episodes_are_three_different_ones(tiny_suite):
 def test_the_protocol_takes_the_first_forty_goals_of_each_held_out_task():
     suite = suites.load("ml10")
     assert protocols.default(suite) is OFFICIAL
-    chosen = protocols.first_goals(suite.test, OFFICIAL.goals)
+    chosen = suite.family.first(suite.test, OFFICIAL.goals)
     names = list(dict.fromkeys(task.objective for task in suite.test))
     assert [task.objective for task in chosen] == [name for name in names for _ in range(40)]
     assert chosen[40:80] == suite.test[50:90]
     with pytest.raises(UserError, match="from 1 to 50, not 51"):
-        protocols.first_goals(suite.test, 51)
+        suite.family.first(suite.test, 51)
 
 
 def test_a_part_of_a_protocol_does_not_go_by_its_name():

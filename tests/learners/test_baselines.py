@@ -23,9 +23,8 @@ from robometa.policies import policy_folder
 from robometa.registry.options import read_config
 from robometa.rl.policy_gradient import Batch
 from robometa.rl.ppo_on_episodes import experience
-from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.oracle import HiddenNumbers
-from robometa.sim.select import RevealingEngine
+from robometa.sim.select import engine_of
 from robometa.training import loop
 from robometa.training.train import train
 from robometa.trials import make
@@ -49,7 +48,7 @@ def hidden_by_hand(suite, task):
 @pytest.mark.parametrize("name", ["point-robot", "half-cheetah-direction", "half-cheetah-velocity", "hopper-params"])
 def test_the_engine_tells_an_oracle_exactly_what_tasks_hide(name):
     suite = suites.load(name)
-    plain, telling = (kind(suite, TASKS, WORLDS, threads=1) for kind in (CpuEngine, RevealingEngine))
+    plain, telling = (engine_of(suite, TASKS, WORLDS, threads=1, reveal=reveal) for reveal in (False, True))
     tasks = [suite.test[index % len(suite.test)] for index in (1, 0, 3)]
     told = torch.from_numpy(np.stack([hidden_by_hand(suite, task) for task in tasks]))
     told = told.unsqueeze(1).expand(-1, WORLDS, -1)

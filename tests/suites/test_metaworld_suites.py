@@ -110,13 +110,13 @@ def test_goals_are_those_that_upstream_draws(name):
 
 def test_the_first_version_of_the_reward_is_another_suite_with_the_same_tasks():
     now, first = suites.load("ml10"), suites.load("ml10/v1")
-    assert (now.benchmark.reward, first.benchmark.reward) == ("v2", "v1")
+    assert (now.family.reward, first.family.reward) == ("v2", "v1")
     assert first.train == now.train
     assert first.content_hash != now.content_hash
 
 
 def test_only_multi_task_suites_show_the_goal():
-    shown = {name for name in SIZES if suites.load(name).benchmark.goal_visible}
+    shown = {name for name in SIZES if suites.load(name).family.goal_visible}
     assert shown == {"mt10", "mt50"}
 
 
@@ -125,7 +125,7 @@ def test_a_selection_of_ones_own(tmp_path):
     assert [task.objective for task in suite.train] == ["push-v3"] * 3 + ["reach-v3"] * 3
     assert [task.objective for task in suite.test] == ["drawer-open-v3"] * 2
     assert suite.train[:3] == suites.load("ml1/push-v3").train[:3]
-    assert suite.benchmark.reward == "v1"
+    assert suite.family.reward == "v1"
     assert suite.name == "mine"
 
 

@@ -25,6 +25,7 @@ from robometa.sim.metaworld.rewards import MANIPULATIONS
 from robometa.sim.metaworld.upstream import CURRENT, STATE, check, state_of, template
 from robometa.sim.metaworld.upstream_rewards import Fallback
 from robometa.sim.quiet import quieten
+from robometa.suites.metaworld import MetaWorld
 from robometa.suites.suite import Suite, Task
 
 Array = NDArray[Any]
@@ -64,11 +65,12 @@ class ManipulationEngine:
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Told of the first world that blows up in a step."""
-        if suite.benchmark is None:
+        family = suite.family
+        if not isinstance(family, MetaWorld):
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
         check()
         quieten()
-        self._reward, self._goal_visible = suite.benchmark.reward, suite.benchmark.goal_visible
+        self._reward, self._goal_visible = family.reward, family.goal_visible
         self._groups: dict[str, list[Group]] = {}
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         count = tasks * worlds

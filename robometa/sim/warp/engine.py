@@ -15,7 +15,6 @@ from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.reader import Reader
-from robometa.sim.oracle import Revealing
 from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
 from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
@@ -252,7 +251,3 @@ class WarpEngine:
         worlds.steps.copy_(torch.from_numpy(state.steps).flatten())
         worlds.episodes.copy_(torch.from_numpy(state.episodes).flatten())
         worlds.hand_over()
-
-
-class RevealingWarpEngine(Revealing, WarpEngine):
-    """Steps the same simulations; each observation ends with the hidden numbers of its task."""

@@ -221,7 +221,7 @@ def test_the_goal_is_shown_in_multi_task_suites_only():
 
 def test_an_oracle_s_engine_tells_the_goal_in_single_task_suites():
     suite = suites.load("ml1/reach-v3")
-    engine = engine_of(suite, 2, 1, 1, tells=True)
+    engine = engine_of(suite, 2, 1, 1, reveal=True)
     engine.assign(suite.test[:2])
     seen = engine.reset(Noise(0, (), 2, 1))
     assert seen.shape[-1] > 39

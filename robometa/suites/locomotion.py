@@ -1,0 +1,75 @@
+"""Locomotion suites: one robot, one objective, tasks that differ in numbers. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from robometa.suites.family import Family
+from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.variations import VARIATIONS
+
+if TYPE_CHECKING:
+    from robometa.suites.robots import Robot
+    from robometa.suites.suite import Suite, Task
+
+MAX_TASKS_LISTED = 12
+"""Tasks of a split that a listing shows one by one."""
+PARTS_IN_WORDS = {
+    "joint_positions": "positions of the joints (all but the body's place in the plane)",
+    "velocities": "velocities",
+    "position": "the body's place in the plane",
+    "sensors": "sensors",
+}
+"""Descriptions of the parts of an observation."""
+
+
+@dataclass(frozen=True)
+class Locomotion(Family):
+    """A robot that moves about, with an objective of `suites/objectives.py`."""
+
+    name: ClassVar[str] = "locomotion"
+    title: ClassVar[str] = "locomotion"
+
+    def has_success(self, suite: Suite) -> bool:
+        """Returns True if the objective has a success condition."""
+        return OBJECTIVES[suite.objective].has_success
+
+    def rows(self, suite: Suite) -> Iterator[tuple[str, str]]:
+        """Yields the objective, its coefficients, the observation, the hidden parameters and the termination."""
+        task = suite.train[0]
+        hidden = [f"{name} ({_meaning(name, suite)})" for name, _ in task.parameters]
+        yield "objective", f"{suite.objective}: {OBJECTIVES[suite.objective].about}"
+        yield "coefficients", ", ".join(f"{name} {value:g}" for name, value in task.coefficients)
+        yield "horizon", f"{suite.horizon} control steps"
+        yield "policy sees", ", ".join(PARTS_IN_WORDS[part] for part in suite.robot.observe)
+        yield "hidden", "; ".join(hidden) or "nothing"
+        yield "episode ends", ", or ".join([*_terminations(suite.robot), f"after {suite.horizon} steps"])
+
+    def listing(self, tasks: tuple[Task, ...]) -> tuple[str, list[str]]:
+        """Lists the hidden parameters of the first tasks."""
+        lines = [f"{index:3d}  {task.describe()}" for index, task in enumerate(tasks[:MAX_TASKS_LISTED])]
+        if len(tasks) > MAX_TASKS_LISTED:
+            lines.append(f"... and {len(tasks) - MAX_TASKS_LISTED} more")
+        return f"{len(tasks)} tasks", lines
+
+
+LOCOMOTION = Locomotion()
+
+
+def _meaning(parameter: str, suite: Suite) -> str:
+    """The meaning of a hidden parameter."""
+    if parameter in VARIATIONS:
+        return VARIATIONS[parameter].about
+    return f"parameter of the objective {suite.objective}"
+
+
+def _terminations(robot: Robot) -> Iterator[str]:
+    """The conditions that end an episode early."""
+    if robot.height is not None:
+        yield f"height outside {robot.height[0]:g}..{robot.height[1]:g} m"
+    if robot.pitch is not None:
+        yield f"pitch beyond {robot.pitch:g} rad"
+    if robot.state_limit is not None:
+        yield f"state beyond {robot.state_limit:g}"

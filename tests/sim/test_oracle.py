@@ -1,0 +1,76 @@
+"""The oracle's engine: delegates everything, and appends the hidden parameters to observations."""
+
+import numpy as np
+import pytest
+import torch
+
+from robometa import suites
+from robometa.errors import UserError
+from robometa.noise import Noise
+from robometa.sim.oracle import RevealingEngine
+from robometa.sim.select import engine_of
+
+SUITE = suites.load("half-cheetah-velocity")
+TASKS, WORLDS = 2, 3
+
+
+def noise():
+    return Noise(0, ("test",), TASKS, WORLDS)
+
+
+@pytest.fixture
+def engine():
+    made = engine_of(SUITE, TASKS, WORLDS, threads=1, reveal=True)
+    yield made
+    made.close()
+
+
+def speeds(tasks):
+    return torch.tensor([dict(task.parameters)["velocity"][0] for task in tasks])
+
+
+def test_it_is_a_wrapper_with_the_engine_s_sizes(engine):
+    assert isinstance(engine, RevealingEngine)
+    assert (engine.tasks, engine.worlds, engine.horizon, engine.threads) == (TASKS, WORLDS, SUITE.horizon, 1)
+    assert engine.device == torch.device("cpu")
+    assert engine.spaces.told == ("velocity",)
+
+
+def test_before_any_assignment_it_reveals_the_tasks_that_the_engine_begins_with(engine):
+    obs = engine.reset(noise())
+    torch.testing.assert_close(obs[:, 0, -1], speeds(SUITE.train[:TASKS]))
+
+
+def test_an_assignment_changes_what_it_reveals(engine):
+    tasks = SUITE.test[3:5]
+    engine.assign(tasks)
+    torch.testing.assert_close(engine.reset(noise())[:, 0, -1], speeds(tasks))
+
+
+def test_a_restored_state_goes_on_exactly(engine):
+    action = torch.full((TASKS, WORLDS, engine.spaces.action), 0.5)
+    engine.reset(noise())
+    engine.step(action)
+    state = engine.state()
+    first = engine.step(action)
+    engine.restore(state)
+    again = engine.step(action)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_divergence_is_reported_to_who_asked_the_wrapper(engine):
+    reports = []
+    assert engine.on_divergence is None
+    engine.on_divergence = reports.append
+    engine.reset(noise())
+    action = torch.zeros(TASKS, WORLDS, engine.spaces.action)
+    action[1, 2] = np.inf
+    assert engine.step(action).diverged.sum() == 1
+    assert [(report.task, report.world) for report in reports] == [(SUITE.train[1], 2)]
+    assert engine.on_divergence == reports.append
+
+
+def test_a_suite_that_hides_no_numbers_has_no_oracle():
+    with pytest.raises(UserError, match="which task it is"):
+        engine_of(suites.load("mt10"), 1, 1, reveal=True)
