@@ -124,7 +124,7 @@ def _measure(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None
         parser.error("there is no GPU here; --rehearse runs it on the processors")
     from robometa.compute import cuda_graphs
 
-    cuda_graphs.CAPTURE = not asked.without_graphs
+    cuda_graphs.CAPTURE_GRAPHS = not asked.without_graphs
     bench = Bench(
         asked.folder,
         SMALL if asked.rehearse else FULL,

@@ -14,6 +14,7 @@ from bench.gpu_bench import Bench, Row
 from bench.size import with_horizon
 from robometa import registry, suites
 from robometa.compute.cuda_graphs import captures
+from robometa.compute.hardware import Hardware
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.sim.engine import Engine
@@ -185,7 +186,7 @@ def policy_graph_part(bench: Bench, name: str) -> Row:
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
     """An engine for a learner's batches, its steps captured in graphs unless the part is to do without."""
-    engine = make.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, engine=on)
+    engine = make.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, Hardware(engine=on))
     return bench.tuned(engine) if on == "warp" else engine
 
 

@@ -77,10 +77,10 @@ def published(suite: str, learner: str) -> Published:
     returns = [row[f"return_{last}"] for row in rows]
     newest = [mean(returns[end - NEWEST : end]) for end in range(NEWEST, len(returns) + 1)]
     first = next(place for place, value in enumerate(newest) if value >= newest[-1]) + NEWEST
-    alone = asked["threads"] == 1 and "processor" in timings[0]
+    alone = asked.hardware.threads == 1 and "processor" in timings[0]
     seconds = sum(row["processor"] if alone else row["sampling"] + row["update"] for row in timings[:first])
-    told = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked["threads"]}
-    return Published(asked["config"], told)
+    told = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked.hardware.threads}
+    return Published(asked.options, told)
 
 
 def so_far(curve: list[tuple[float, float]]) -> Row:

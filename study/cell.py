@@ -48,7 +48,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         }
     else:
         if (cell.run / "run.json").is_file():
-            config = RunFolder(cell.run).configuration()["config"]
+            config = RunFolder(cell.run).configuration().options
             if not cell.trained_as_now(config):
                 raise UserError(f"{cell.run} was begun with other options than now: remove it to begin anew")
             policy = resume(cell.run)
@@ -81,7 +81,7 @@ def trained(run: RunFolder) -> dict[str, Any]:
     every = rows[:: max(1, len(rows) // POINTS)]
     names = [name for name in rows[0] if name.startswith("return_")]
     return {
-        "configuration": run.configuration()["config"],
+        "configuration": run.configuration().options,
         "environment_steps": rows[-1]["steps"],
         "wall_seconds": round(sum(row["sampling"] + row["update"] for row in timings), 1),
         "processor_seconds": round(sum(row["processor"] for row in timings), 1),

@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
+from robometa.compute.hardware import Hardware
 from robometa.storage import sealed_folder
-from robometa.training.run_folder import RunFolder, Saved
+from robometa.training.run_config import RunConfig
+from robometa.training.run_folder import Progress, RunFolder, Saved
 from robometa.training.train import resume
 from torture import operations
 from torture.findings import Findings, Settings
@@ -105,7 +107,7 @@ def _copy_with_losses(played: Path, target: Path, notes: dict[str, Any], undo: b
 def _save(stage: Path, iterations: int) -> None:
     buffer = torch.cat((BUFFER[: 500_000 - iterations], torch.full((100_000 + iterations,), float(iterations))))
     state = NEW | {"iteration": torch.tensor(iterations), "buffer": buffer}
-    RunFolder(stage).save_checkpoint(Saved(state, iterations, 10 * iterations, 0, 0))
+    RunFolder(stage).save_checkpoint(Saved(state, Progress(iterations, 10 * iterations)))
 
 
 def _fault_of_checkpoints(stage: Path) -> str:
@@ -113,7 +115,7 @@ def _fault_of_checkpoints(stage: Path) -> str:
     newest = RunFolder(stage).newest_checkpoint()
     if newest is None:
         return "no checkpoint is found"
-    state, iterations = newest[0], newest[1]
+    state, iterations = newest.state, newest.progress.iterations
     if iterations not in (2, 3):
         return f"the checkpoint of iteration {iterations} is found"
     if not torch.equal(state["iteration"], torch.tensor(iterations)) or not torch.equal(state["weight"], NEW["weight"]):
@@ -152,16 +154,21 @@ def _tables(stage: Path) -> None:
 
 def _fault_of_tables(stage: Path) -> str:
     run = RunFolder(stage)
-    asked = run.configuration().get("asked")
-    if asked not in (1, 2):
-        return f"run.json holds {asked!r}"
+    seed = run.configuration().seed
+    if seed not in (1, 2):
+        return f"run.json holds seed {seed!r}"
     done = [row["iteration"] for row in run.rows("metrics.jsonl")]
     return "" if done in ([0, 1, 2], [0, 1]) else f"metrics.jsonl holds iterations {done}"
 
 
+def _config(seed: int) -> RunConfig:
+    hardware = Hardware(threads=1, torch_threads=1)
+    return RunConfig("point-robot", "0" * 64, "random", None, "default", {"iterations": 1}, seed, hardware, 5.0)
+
+
 def _configure(stage: Path) -> None:
     run = RunFolder(stage)
-    run.configure({"asked": 2})
+    run.configure(_config(seed=2))
     run.cut(2)
 
 
@@ -180,7 +187,7 @@ SCENES = (
     ),
     Scene(
         "start of a resume",
-        lambda stage: (RunFolder(stage).configure({"asked": 1}), _tables(stage)),
+        lambda stage: (RunFolder(stage).configure(_config(seed=1)), _tables(stage)),
         _configure,
         _guarded(_fault_of_tables),
     ),

@@ -12,7 +12,7 @@ from robometa.commands import main
 from robometa.errors import UserError
 from robometa.policies import policy_folder
 from robometa.storage import sealed_folder
-from robometa.training.run_folder import RunFolder, Saved
+from robometa.training.run_folder import Progress, RunFolder, Saved
 from torture.findings import Findings, Settings
 from torture.trainings import Child, train
 
@@ -52,7 +52,7 @@ def _make(run: Path) -> None:
     last = RunFolder(run).newest_checkpoint()
     assert last is not None
     state = last.state | {"training/ring": torch.arange(700_000.0)}
-    RunFolder(run).save_checkpoint(Saved(state, 4, 40, 0, 0))
+    RunFolder(run).save_checkpoint(Saved(state, Progress(4, 40)))
     assert main.main(["evaluate", str(run / "policy"), "--worlds", "2", "--shots", "1", "--threads", "1"]) == 0
 
 

@@ -179,7 +179,9 @@ def _run(run: Path) -> Loader:
     def load() -> None:
         rebuilt(folder, folder.configuration(), threads=1).engine.close()
 
-    return _Table(folder.configuration(), folder.configure, load)
+    path = run / "run.json"
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return _Table(table, lambda table: path.write_text(json.dumps(table), encoding="utf-8"), load)
 
 
 def _lines(run: Path) -> Loader:
@@ -191,7 +193,9 @@ def _dump(run: Path) -> Loader:
     folder, (suite, task) = run.parent / "dump", (suites.load("point-robot"), 0)
     described = {"suite": "point-robot", "suite_hash": suite.content_hash, "task": task, "world": 0, "step": 1}
     tensors = {"physics": torch.zeros(9, dtype=torch.float64), "sensors": torch.zeros(0), "action": torch.zeros(2)}
-    sealed_folder.save(folder, tensors, {"kind": divergence_dumps.KIND, **described, "iteration": 0, "mujoco": "0"})
+    sealed_folder.save(
+        folder, tensors, {"kind": divergence_dumps.DUMP_KIND, **described, "iteration": 0, "mujoco": "0"}
+    )
     return _Table(
         sealed_folder.read_manifest(folder),
         lambda table: sealed_folder.write_manifest(folder, table),

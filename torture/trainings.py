@@ -103,9 +103,9 @@ def written(folder: Path) -> dict[str, bytes]:
     """
     newest = RunFolder(folder).newest_checkpoint()
     assert newest is not None, f"{folder} has no checkpoint"
-    found = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest[0].items()}
+    found = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest.state.items()}
     return found | {
-        "iterations": str(newest[1:3]).encode(),
+        "iterations": str(newest.progress).encode(),
         METRICS: (folder / METRICS).read_bytes(),
         "policy": (folder / "policy" / "tensors.safetensors").read_bytes(),
     }

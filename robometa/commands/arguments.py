@@ -27,7 +27,8 @@ class Parser(argparse.ArgumentParser):
 def _engine_arguments(add: Parser) -> None:
     add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
     add.add_argument("--engine", default="cpu", help=ENGINE)
-    add.add_argument("--room", type=_share, default=1.0, help="factor on the contacts that warp has memory for")
+    about = "multiplier on warp's contact buffer (default: 1, almost always enough)"
+    add.add_argument("--contact-capacity", type=_share, default=1.0, help=about)
     add.add_argument("--threads", type=count, help="threads of the CPU engine (default: all processors)")
 
 

@@ -63,7 +63,7 @@ def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
         protocol=asked.protocol,
         device=asked.device,
         engine=asked.engine,
-        room=asked.room,
+        contact_capacity=asked.contact_capacity,
     )
     print_report(report)
     written = report.save(folder)
@@ -99,7 +99,7 @@ def _refuse(asked: argparse.Namespace, names: Sequence[str]) -> None:
     Raises: UserError: Naming those that were, which would change nothing.
     """
     usual = asked.parser.get_default
-    given = [f"--{name}" for name in names if getattr(asked, name) != usual(name)]
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(asked, name) != usual(name)]
     if given:
         them = "them" if len(given) > 1 else "it"
         raise UserError(f"`robometa evaluate {asked.policy}` makes nothing of {' and '.join(given)}: leave {them} out")
@@ -108,7 +108,7 @@ def _refuse(asked: argparse.Namespace, names: Sequence[str]) -> None:
 def _evaluate_experts(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError("the scripted experts need a suite, as in `robometa evaluate scripted --suite ml1/reach-v3`")
-    _refuse(asked, ("steps", "seed", "device", "engine", "room", "learner"))
+    _refuse(asked, ("steps", "seed", "device", "engine", "contact_capacity", "learner"))
     suite = suites.load(asked.suite)
     folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
     from robometa.evaluation.evaluate import evaluate_experts
@@ -131,7 +131,7 @@ def _evaluate_experts(asked: argparse.Namespace) -> None:
 def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         raise UserError(f"{asked.policy} trains from scratch and needs a suite, as in --suite half-cheetah-velocity")
-    _refuse(asked, ("device", "engine", "room", "protocol", "learner"))
+    _refuse(asked, ("device", "engine", "contact_capacity", "protocol", "learner"))
     suite = suites.load(asked.suite)
     folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}")
     from robometa.evaluation.stable_baselines3 import evaluate_from_scratch

@@ -23,4 +23,4 @@ def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
     from robometa.training.train import resume
 
     policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations, learner=asked.learner)
-    _say_next(policy, asked.learner or RunFolder(asked.run).configuration()["learner"])
+    _say_next(policy, asked.learner or RunFolder(asked.run).configuration().learner)

@@ -55,7 +55,7 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
         folder=asked.folder,
         device=asked.device,
         engine=asked.engine,
-        room=asked.room,
+        contact_capacity=asked.contact_capacity,
         threads=asked.threads,
         torch_threads=asked.torch_threads,
         checkpoint_minutes=asked.checkpoint_minutes,

@@ -68,13 +68,13 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-CAPTURE = True
-"""Capture work on a GPU at all; a measurement turns it off to see what it gains, or where capturing fails."""
+CAPTURE_GRAPHS = True
+"""Capture work on a GPU; a benchmark turns it off to measure the gain, or where capturing fails."""
 
 
 def captures(device: torch.device) -> bool:
     """Work on this device is captured in graphs."""
-    return CAPTURE and device.type == "cuda"
+    return CAPTURE_GRAPHS and device.type == "cuda"
 
 
 def uploaded(numbers: Tensor, device: torch.device) -> Tensor:
@@ -84,14 +84,14 @@ def uploaded(numbers: Tensor, device: torch.device) -> Tensor:
     return numbers.to(device)
 
 
-class _Held(NamedTuple):
+class _CapturedCall(NamedTuple):
     """A captured call of a function."""
 
     inputs: list[Tensor]
     """Where the graph reads them."""
     launch: Callable[[], None]
-    found: Any
-    """What the function returns, where the graph leaves it."""
+    output: Any
+    """Output of the function, where the graph leaves it."""
 
 
 class CapturedFunction:
@@ -110,7 +110,7 @@ class CapturedFunction:
             kept: How many graphs are kept at the most; those used last stay.
         """
         self._function, self._device, self._kept = function, device, kept
-        self._graphs: dict[Hashable, _Held] = {}
+        self._graphs: dict[Hashable, _CapturedCall] = {}
 
     def __call__(self, *inputs: Any) -> Any:
         """What the function returns; captured, it holds until the next call.
@@ -122,27 +122,27 @@ class CapturedFunction:
         leaves, form = tree_flatten(inputs)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         signature = (str(form), *((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
-        held = self._graphs.pop(signature, None)
-        if held is None:
-            held = self._captured(leaves, form)
+        call = self._graphs.pop(signature, None)
+        if call is None:
+            call = self._captured(leaves, form)
         else:
-            torch._foreach_copy_(held.inputs, tensors)
-        self._graphs[signature] = held
+            torch._foreach_copy_(call.inputs, tensors)
+        self._graphs[signature] = call
         if len(self._graphs) > self._kept:
             del self._graphs[next(iter(self._graphs))]
-        held.launch()
-        return held.found
+        call.launch()
+        return call.output
 
-    def _captured(self, leaves: Sequence[Any], form: Any) -> _Held:
+    def _captured(self, leaves: Sequence[Any], form: Any) -> _CapturedCall:
         """A graph that reads buffers of its own, which hold the inputs."""
-        kept = [_buffer(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        found: list[Any] = []
+        buffers = [_buffer(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        output: list[Any] = []
 
         def work() -> None:
-            found[:] = [self._function(*tree_unflatten(kept, form))]
+            output[:] = [self._function(*tree_unflatten(buffers, form))]
 
         launch = torch_graph(work, self._device)
-        return _Held([leaf for leaf in kept if isinstance(leaf, Tensor)], launch, found[0])
+        return _CapturedCall([leaf for leaf in buffers if isinstance(leaf, Tensor)], launch, output[0])
 
 
 def _buffer(tensor: Tensor) -> Tensor:
@@ -203,8 +203,8 @@ class CapturedSteps:
 
     def _take_in(self, piece: Sequence[Tensor]) -> None:
         """Puts the numbers where the graph reads them, in new buffers if the old ones do not fit."""
-        kept = [rows.shape[1:] for rows in self._rows] == [part.shape[1:] for part in piece]
-        if not kept or len(piece[0]) > len(self._rows[0]):
+        same_shapes = [rows.shape[1:] for rows in self._rows] == [part.shape[1:] for part in piece]
+        if not same_shapes or len(piece[0]) > len(self._rows[0]):
             self._rows, self._launch = tuple(torch.empty_like(part) for part in piece), None
         for rows, part in zip(self._rows, piece, strict=True):
             rows[: len(part)].copy_(part)
@@ -212,8 +212,8 @@ class CapturedSteps:
 
     def _work(self) -> None:
         """One step on the next row."""
-        found = self._step(*(rows.index_select(0, self._row)[0] for rows in self._rows))
-        self._logged.index_copy_(0, self._taken, found.unsqueeze(0))
+        metrics = self._step(*(rows.index_select(0, self._row)[0] for rows in self._rows))
+        self._logged.index_copy_(0, self._taken, metrics.unsqueeze(0))
         self._row += 1
         self._taken += 1
 

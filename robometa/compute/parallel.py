@@ -47,8 +47,8 @@ def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[
     if not _at_once(rows):
         return for_each_task(function, *rows)
     stacked = [tree_map(lambda *leaves: torch.stack(leaves), *row) for row in rows]
-    found = torch.func.vmap(function)(*stacked)
-    return [tree_map(lambda leaf, task=task: leaf[task], found) for task in range(len(rows[0]))]
+    outputs = torch.func.vmap(function)(*stacked)
+    return [tree_map(lambda leaf, task=task: leaf[task], outputs) for task in range(len(rows[0]))]
 
 
 def on_gpu(tensor: Tensor) -> bool:

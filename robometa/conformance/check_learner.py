@@ -1,4 +1,4 @@
-"""What a learner breaks of the protocol: it is made, run, taken apart and put together again on a small engine."""
+"""Checks of a learner against the protocol: it is made, run, saved and loaded on a small engine."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from robometa import registry, suites
 from robometa.conformance.harness import Bench, BrokenError, copied, first_step, leaves, near, same, seeded
 from robometa.data import Rollout, Step
 from robometa.errors import UserError
-from robometa.learners.protocol import Adaptation, Learner
+from robometa.learners.protocol import Adaptation, Learner, completed
 from robometa.registry import user_file
 from robometa.suites.suite import Suite
 from robometa.trials.trial import collect, torch_on
 
-TASKS, WORLDS, HORIZON = 3, 2, 8
-LEAST = {"iterations": 1, "tasks": 1, "worlds": 1, "shots": 0}
-"""The options that every learner has, and the least they may be."""
-GLOBAL = "draws from a global random generator: take every random number from the noise that is passed in"
+CHECKED_TASKS, CHECKED_WORLDS, MAX_CHECKED_HORIZON = 3, 2, 8
+"""Sizes of the trials that a learner is checked in."""
+MIN_OPTIONS = {"iterations": 1, "tasks": 1, "worlds": 1, "shots": 0}
+"""Options that every learner has, and their least values."""
+USES_GLOBAL_RANDOM = "draws from a global random generator: take every random number from the noise that is passed in"
+"""Fault of a method, behind its name."""
 
 
 def check_learner(
     learner: str | type[Learner], suite: str | Path | Suite = "point-robot", options: dict[str, Any] | None = None
 ) -> list[str]:
-    """What a learner breaks of the protocol, in a sentence each; nothing if it keeps it.
+    """Lists the breaches of the protocol by a learner, in a sentence each; none if it keeps it.
 
-    Each group of checks stands on the ones before it, so a group is only gone through if those found nothing.
+    Each group of checks stands on the ones before it, so a group is only gone through if those faults nothing.
 
     Args:
         learner: A class, a shipped learner's name, or `./mine.py:MyLearner`.
-        suite: What to run it on, for a few steps.
-        options: Of the learner, to make it small; by default its first configuration with 3 tasks and 2 worlds.
-    Raises: UserError: If there is no such learner or suite, or an option is not the learner's.
+        suite: Suite to run it on, for a few steps.
+        options: Options of the learner, to make it small; by default its first preset with 3 tasks and 2 worlds.
+
+    Raises:
+        UserError: If there is no such learner or suite, or an option is not the learner's.
     """
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     entry = registry.find(learner) if isinstance(learner, str) else None
@@ -45,83 +49,85 @@ def check_learner(
         kind, preset = _loaded(learner, entry)
     except UserError as error:
         return [f"{error}."]
-    found = _form(kind, preset)
-    if found:
-        return found
+    faults = _form(kind, preset)
+    if faults:
+        return faults
     try:
-        config = replace(preset, **{"tasks": TASKS, "worlds": WORLDS} | (options or {}))
+        config = replace(preset, **{"tasks": CHECKED_TASKS, "worlds": CHECKED_WORLDS} | (options or {}))
     except (TypeError, ValueError) as error:
         raise UserError(f"learner {kind.__name__}: {error}") from None
-    bench = Bench(kind, config, replace(suite, horizon=min(suite.horizon, HORIZON)))
+    bench = Bench(kind, config, replace(suite, horizon=min(suite.horizon, MAX_CHECKED_HORIZON)))
     with torch_on(1), torch.no_grad(), seeded(0):
         for group in (_made, _trial, _pure, _update, _neighbours, _state):
             try:
-                found = group(bench)
+                faults = group(bench)
             except BrokenError as error:
                 return [str(error)]
-            if found:
-                return found
+            if faults:
+                return faults
     return []
 
 
 def _loaded(learner: Any, entry: registry.Entry | None) -> tuple[Any, Any]:
     """A learner's class and its first configuration.
 
-    Raises: UserError: If it is no learner.
+    Raises:
+        UserError: If it is no learner.
     """
     if entry is not None:
         return entry.load(), next(iter(entry.presets().values()))
-    fault = user_file.fault_of(learner, getattr(learner, "__name__", repr(learner)))
+    fault = user_file.fault_of(learner, learner.__name__ if isinstance(learner, type) else repr(learner))
     if fault:
         raise UserError(fault)
     try:
-        return learner, learner.configuration()
+        return completed(learner), learner.configuration()
     except (TypeError, ValueError) as error:
         raise UserError(f"configuration must have a default for every option: {error}") from None
 
 
 def _form(kind: Any, preset: Any) -> list[str]:
-    """What can be said of a class before it is used."""
-    found = []
+    """Breaches that show before a class is used."""
+    faults = []
     if not kind.configuration.__dataclass_params__.frozen:
-        found.append("configuration must be frozen: write @dataclass(frozen=True), since options never change.")
-    for name, least in LEAST.items():
+        faults.append("configuration must be frozen: write @dataclass(frozen=True), since options never change.")
+    for name, least in MIN_OPTIONS.items():
         value = getattr(preset, name)
         if type(value) is not int or value < least:
-            found.append(f"configuration must have a whole number of at least {least} as {name}, not {value!r}.")
+            faults.append(f"configuration must have a whole number of at least {least} as {name}, not {value!r}.")
     if type(kind.pools_worlds) is not bool:
-        found.append(f"pools_worlds must be True or False, not {kind.pools_worlds!r}.")
-    return found
+        faults.append(f"pools_worlds must be True or False, not {kind.pools_worlds!r}.")
+    return faults
 
 
 def _made(bench: Bench) -> list[str]:
-    """What is wrong with a learner that was just made."""
+    """Breaches by a learner that was just made."""
     learner: Any = bench.made()  # whatever it really is
-    found = []
-    if getattr(learner, "config", None) != bench.config:
-        found.append("__init__ must keep the options that it is given as `config`.")
-    if not isinstance(getattr(learner, "device", None), torch.device):
-        found.append("__init__ must keep `device` as a torch.device, such as torch.device(device).")
+    faults = []
+    kept = dir(learner)
+    if "config" not in kept or learner.config != bench.config:
+        faults.append("__init__ must keep the options that it is given as `config`.")
+    if "device" not in kept or not isinstance(learner.device, torch.device):
+        faults.append("__init__ must keep `device` as a torch.device, such as torch.device(device).")
     state: Any = bench.call("state", learner.state)
     if not isinstance(state, dict):
-        return [*found, f"state must return tensors by name, not {type(state).__name__}."]
+        return [*faults, f"state must return tensors by name, not {type(state).__name__}."]
     wrong = [name for name, value in state.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
     if wrong:
         kinds = type(state[wrong[0]]).__name__
-        return [*found, f"state must return a tensor under every name, and under {wrong[0]!r} it is {kinds}."]
-    return found + _repeated("__init__", lambda: [bench.made().state()], "the same seed")
+        return [*faults, f"state must return a tensor under every name, and under {wrong[0]!r} it is {kinds}."]
+    return faults + _repeated("__init__", lambda: [bench.made().state()], "the same seed")
 
 
 def _trial(bench: Bench) -> list[str]:
-    """What is wrong with what a learner's methods return, in a trial of the usual size and in the smallest."""
+    """Breaches in the results of a learner's methods, in a trial of the usual size and in the smallest."""
     sizes = {"": (bench.config.tasks, bench.config.worlds), " with one task and one world": (1, 1)}
     for words, (tasks, worlds) in sizes.items():
         try:
-            found = _returned(bench, tasks, worlds)
+            faults = _returned(bench, tasks, worlds)
         except BrokenError as error:
             raise BrokenError(str(error).replace(" raises ", f" raises{words} ", 1)) from error
-        if found:
-            return [sentence.replace(" must ", f" must{words} ", 1) for sentence in found]
+        if faults:
+            return [sentence.replace(" must ", f" must{words} ", 1) for sentence in faults]
     _, logged = bench.updated(bench.trial())
     if not isinstance(logged, dict):
         return [f"update must return numbers by name, not {type(logged).__name__}."]
@@ -157,7 +163,7 @@ def _returned(bench: Bench, tasks: int, worlds: int) -> list[str]:
 
 
 def _pure(bench: Bench) -> list[str]:
-    """What begin, act and adapt do besides returning something, and whether they return the same again."""
+    """Side effects of begin, act and adapt, and results that differ from call to call."""
     trial = bench.trial()
     learner, _ = bench.updated(trial)
     tasks, worlds = bench.config.tasks, bench.config.worlds
@@ -175,14 +181,14 @@ def _pure(bench: Bench) -> list[str]:
     def act(adaptation: Adaptation, step: Step, draws: Tensor) -> Any:
         return bench.call("act", learner.act, adaptation, step, draws)
 
-    found = _clean("begin", learner, begin, {})
-    found += _clean("act", learner, act, {"adaptation": begin(), "step": step, "noise": draws})
-    found += _clean("adapt", learner, adapt, {"adaptation": begin(), "rollout": trial.rollouts[-1]})
-    return found
+    faults = _clean("begin", learner, begin, {})
+    faults += _clean("act", learner, act, {"adaptation": begin(), "step": step, "noise": draws})
+    faults += _clean("adapt", learner, adapt, {"adaptation": begin(), "rollout": trial.rollouts[-1]})
+    return faults
 
 
 def _clean(name: str, learner: Learner, method: Callable[..., Any], given: dict[str, Any]) -> list[str]:
-    """What one method changes that it must not, or else whether it returns the same again."""
+    """Side effects of one method; if there are none, results that differ from call to call."""
     before, state = {word: copied(value) for word, value in given.items()}, copied(learner.state())
     method(*given.values())
     for word, value in given.items():
@@ -194,7 +200,7 @@ def _clean(name: str, learner: Learner, method: Callable[..., Any], given: dict[
 
 
 def _repeated(name: str, call: Callable[[], Any], given: str) -> list[str]:
-    """Whether a call returns the same again, whatever the global random generators stand at."""
+    """Differences between calls, with the global random generators at other seeds too."""
     results = []
     for seed in (1, 1, 2):
         with seeded(seed):
@@ -203,11 +209,11 @@ def _repeated(name: str, call: Callable[[], Any], given: str) -> list[str]:
         return [
             f"{name} gives something else the second time with {given}: nothing may be kept outside the adaptation."
         ]
-    return [] if same(results[0], results[2]) else [f"{name} {GLOBAL}."]
+    return [] if same(results[0], results[2]) else [f"{name} {USES_GLOBAL_RANDOM}."]
 
 
 def _update(bench: Bench) -> list[str]:
-    """Whether an update depends on the trial alone, and leaves it as it was."""
+    """Breaches by an update: it must depend on the trial alone, and leave it unchanged."""
     trial = bench.trial()
     before = copied(trial.rollouts)
     bench.updated(trial)
@@ -221,25 +227,25 @@ def _update(bench: Bench) -> list[str]:
 
 
 def _neighbours(bench: Bench) -> list[str]:
-    """Whether tasks are learned apart, and worlds too unless the learner pools them."""
+    """Influence between tasks, and between worlds unless the learner pools them."""
     trial = bench.trial()
     learner, _ = bench.updated(trial)
     rollout, tasks, worlds = trial.rollouts[0], bench.config.tasks, bench.config.worlds
     everybody = bench.acted(learner, rollout, tasks, worlds)
     alone = bench.acted(learner, rollout, 1, worlds)
-    found = []
+    faults = []
     if not all(map(near, (actions[:1] for actions in everybody), alone)):
-        found.append("a task's actions depend on the tasks that stand beside it: every task is adapted to by itself.")
+        faults.append("a task's actions depend on the tasks that stand beside it: every task is adapted to by itself.")
     lonely = bench.acted(learner, rollout, 1, 1)
     if not bench.kind.pools_worlds and not all(map(near, (actions[:, :1] for actions in alone), lonely)):
-        found.append(
+        faults.append(
             "a world's actions depend on the worlds beside it, and pools_worlds is False: one of them is wrong."
         )
-    return found
+    return faults
 
 
 def _state(bench: Bench) -> list[str]:
-    """Whether a learner that takes a state back acts, and goes on, as the one that it is from."""
+    """Differences in acting and training between a learner and one that loaded its state."""
     trial = bench.trial()
     learner, _ = bench.updated(trial)
     sizes = trial.rollouts[0], bench.config.tasks, bench.config.worlds

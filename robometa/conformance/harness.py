@@ -1,4 +1,4 @@
-"""What a learner is checked with: a small engine, calls that tell what they raise, and comparisons to the bit."""
+"""Tools to check a learner with: a small engine, calls that describe what they raise, and exact comparisons."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robometa.compute.hardware import Hardware
 from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
@@ -22,8 +23,8 @@ from robometa.suites.suite import Suite
 from robometa.trials import make
 from robometa.trials.trial import run_trial
 
-RELATIVE, ABSOLUTE = 1e-3, 1e-4
-"""How far a task's numbers may move with the tasks beside it: products of other sizes differ in their last bits."""
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-3, 1e-4
+"""Tolerances on a task's numbers in another batch: products of other sizes differ in their last bits."""
 
 
 class BrokenError(Exception):
@@ -32,16 +33,17 @@ class BrokenError(Exception):
 
 @dataclass
 class Bench:
-    """What a learner is checked with."""
+    """A learner's class, its options, and a small suite to check it on."""
 
     kind: Any
     config: Any
     suite: Suite
 
     def call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a method returns.
+        """Calls a method.
 
-        Raises: BrokenError: If it raises anything.
+        Raises:
+            BrokenError: If it raises anything.
         """
         try:
             return function(*arguments)
@@ -50,8 +52,8 @@ class Bench:
             raise BrokenError(f"{what} raises {told}.") from error
 
     def engine(self, tasks: int, worlds: int) -> Engine:
-        """An engine that stands on the first training tasks."""
-        engine = make.engine_for(self.kind, self.suite, tasks, worlds, threads=1)
+        """An engine with the first training tasks."""
+        engine = make.engine_for(self.kind, self.suite, tasks, worlds, Hardware(threads=1))
         engine.assign([self.suite.train[index % len(self.suite.train)] for index in range(tasks)])
         return engine
 
@@ -68,20 +70,20 @@ class Bench:
         return Noise(0, ("check", *purpose), tasks or self.config.tasks, worlds or self.config.worlds)
 
     def trial(self) -> Trial:
-        """What an untrained learner does in a training iteration; the same at every call."""
+        """A training iteration's trial by an untrained learner; the same at every call."""
         tasks = [index % len(self.suite.train) for index in range(self.config.tasks)]
         engine = self.engine(self.config.tasks, self.config.worlds)
         return run_trial(engine, self.made(), self.suite.train, tasks, self.config.shots, self.noise("trial"))
 
     def updated(self, trial: Trial, learner: Learner | None = None) -> tuple[Learner, Any]:
-        """A learner that has learned from a trial, and what its update returned."""
+        """A learner that has learned from a trial, and the result of its update."""
         learner = self.made() if learner is None else learner
         with torch.enable_grad():
             logged = self.call("update", learner.update, trial)
         return learner, logged
 
     def acted(self, learner: Learner, rollout: Rollout, tasks: int, worlds: int) -> list[Tensor]:
-        """What a learner does before and after it adapts to the first tasks and worlds of a rollout, all at once."""
+        """Actions of a learner before and after it adapts to the first tasks and worlds of a rollout, all at once."""
         noise = self.noise("acted", tasks=tasks, worlds=worlds)
         part = Rollout(**{name: values[:tasks, :worlds] for name, values in vars(rollout).items()})
         adaptation = self.call("begin", learner.begin, tasks, worlds, noise.fork("begin"))
@@ -98,14 +100,14 @@ class Bench:
 
 
 def first_step(engine: Engine, noise: Noise) -> Step:
-    """What a learner sees at the start of a trial."""
+    """First step of a trial."""
     obs = engine.reset(noise.fork("reset"))
     paid = obs.new_zeros(obs.shape[:2])
     return Step(obs, obs.new_zeros(*paid.shape, engine.spaces.action), paid, paid.bool())
 
 
 def step_of(rollout: Rollout, time: int) -> Step:
-    """What a learner saw before the action of this time; at 0, as if the rollout began its trial."""
+    """Step before the action of this time; at 0, as if the rollout began its trial."""
     if time == 0:
         paid = torch.zeros_like(rollout.reward[:, :, 0])
         return Step(rollout.obs[:, :, 0], torch.zeros_like(rollout.action[:, :, 0]), paid, paid.bool())
@@ -133,7 +135,7 @@ def leaves(value: Any) -> list[Tensor]:
 
 
 def copied(value: Any) -> list[Tensor]:
-    """The same, as nobody else can change it."""
+    """Copies of every tensor and number of a nested value, in order."""
     return [leaf.clone() for leaf in leaves(value)]
 
 
@@ -147,7 +149,7 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 def near(first: Tensor, second: Tensor) -> bool:
     """Whether two tensors agree but for what sums in another order make."""
-    return torch.allclose(first, second, rtol=RELATIVE, atol=ABSOLUTE)
+    return torch.allclose(first, second, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE)
 
 
 @contextmanager

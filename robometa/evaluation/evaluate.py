@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa import registry
+from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.evaluation import by_protocol, protocols
@@ -50,7 +51,7 @@ def evaluate(
     protocol: str | None = None,
     device: str = "cpu",
     engine: str = "cpu",
-    room: float = 1.0,
+    contact_capacity: float = 1.0,
 ) -> Report:
     """Measures how a trained policy adapts to the held-out tasks of a suite.
 
@@ -70,9 +71,10 @@ def evaluate(
             suites of held-out goals have theirs unless shots or worlds are given.
         device: Where the learner's tensors shall be.
         engine: What simulates: `cpu`, `warp`, or `auto`.
-        room: For how many times as many contacts as nearly always suffice MuJoCo Warp shall have memory.
+        contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
     Raises: UserError: If the policy, its sizes or a number asked for is wrong.
     """
+    hardware = Hardware(device, engine, contact_capacity, threads)
     trained, suite, manifest = policy_folder.load_policy(Path(policy), suite, device=device, learner=learner)
     return measure(
         trained,
@@ -81,13 +83,11 @@ def evaluate(
         shots=shots,
         worlds=worlds,
         seed=seed,
-        threads=threads,
         name=registry.label(manifest["learner"]),
         policy=str(policy),
         tasks=tasks,
         protocol=chosen_protocol(suite, protocol, shots, worlds),
-        engine=engine,
-        room=room,
+        hardware=hardware,
     )
 
 
@@ -113,7 +113,7 @@ def evaluate_experts(
         split=split,
         shots=shots or 0,
         worlds=worlds or 1,
-        threads=threads,
+        hardware=Hardware(threads=threads),
         name="scripted",
         tasks=tasks,
         protocol=chosen_protocol(suite, protocol or protocols.NONE, shots, worlds),
@@ -144,14 +144,12 @@ def measure(
     shots: int | None = None,
     worlds: int | None = None,
     seed: int = 0,
-    threads: int | None = None,
     name: str = "",
     policy: str = "",
     tasks: int | None = None,
     protocol: Protocol | None = None,
     for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
-    engine: str = "cpu",
-    room: float = 1.0,
+    hardware: Hardware = ALL_PROCESSORS,
 ) -> Report:
     """The same for a learner in memory, which is not changed; `for_tasks` may give tasks a learner of their own."""
     shots = SHOTS if shots is None else shots
@@ -169,7 +167,7 @@ def measure(
         advance = lambda: bar.advance(shown)  # noqa: E731
         for index, some in enumerate(pieces):
             acting = for_tasks(some) if for_tasks else learner
-            make = partial(making.engine_for, learner, suite, len(some), threads=threads, engine=engine, room=room)
+            make = partial(making.engine_for, learner, suite, len(some), hardware=hardware)
             if protocol is None:
                 noise = Noise(seed, ("evaluate", split, index), len(some), worlds)
                 parts.append(_piece(make(worlds), acting, some, shots, noise, advance))
@@ -203,7 +201,7 @@ def _worlds(learner: Learner, worlds: int | None, protocol: Protocol | None) -> 
         return by_protocol.worlds(protocol, learner)
     if worlds is not None:
         return worlds
-    return int(learner.config.worlds) if learner.pools_worlds else 20
+    return learner.config.worlds if learner.pools_worlds else 20
 
 
 def _experience(

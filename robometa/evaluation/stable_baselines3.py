@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from robometa import suites
+from robometa.compute.hardware import Hardware
 from robometa.data import Rollout, Step, Trial
 from robometa.errors import UserError, unknown
 from robometa.evaluation.evaluate import measure
@@ -93,7 +94,7 @@ def evaluate_from_scratch(
         shots=len(asked),
         worlds=worlds,
         seed=seed,
-        threads=threads,
+        hardware=Hardware(threads=threads),
         name=algorithm,
         tasks=tasks,
         for_tasks=lambda some: FromScratch(algorithm, [policies[task] for task in some]),
@@ -107,6 +108,7 @@ class FromScratch:
 
     configuration: ClassVar[type] = object
     pools_worlds: ClassVar[bool] = False
+    sees_parameters: ClassVar[bool] = False
 
     def __init__(self, algorithm: str, policies: Sequence[Sequence[Any]] = ()) -> None:
         """Acts with `policies`, after each shot those trained for longer. `[task][shot]`"""

@@ -1,7 +1,8 @@
-"""What every meta-learner is: four methods around an adaptation that is a plain value."""
+"""The learners' protocol: four methods around an adaptation that is a plain value."""
 
 from __future__ import annotations
 
+from dataclasses import Field
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -11,7 +12,33 @@ from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.noise import Noise
 
 Adaptation = Any
-"""What a learner has found out about its tasks so far: tensors with an entry per task (or per task and world)."""
+"""Knowledge of a learner about its tasks so far: tensors with an entry per task (or per task and world)."""
+
+
+class Options(Protocol):
+    """Options that every learner has, and its own beside them: a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def iterations(self) -> int:
+        """Training iterations."""
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of an iteration."""
+
+    @property
+    def worlds(self) -> int:
+        """Worlds of each task."""
+
+    @property
+    def shots(self) -> int:
+        """Adaptations within a training trial."""
+
+    @property
+    def drawn_tasks(self) -> int:
+        """Tasks to draw from the suite's distributions and to train on; 0 for the listed ones. May be left out."""
 
 
 class Learner(Protocol):
@@ -20,19 +47,22 @@ class Learner(Protocol):
     The adaptation is passed in and returned, never hidden in the learner: evaluating in the middle of training disturbs
     nothing. Only `update` changes the learner. Noise is passed in too.
 
-    An oracle's class also says `sees_parameters: ClassVar[bool] = True`: its observation then ends with the numbers
-    that its task hides, and `spaces.told` names them. Every other learner leaves the attribute out. An option
-    `drawn_tasks: int` lets it train on so many tasks that are drawn from the suite's distributions.
+    A learner may leave out `sees_parameters`, and its options `drawn_tasks`: `completed` adds the defaults.
     """
 
     configuration: ClassVar[type]
-    """Its options: a frozen dataclass with `iterations`, `tasks`, `worlds`, `shots` and what the paper needs."""
+    """Class of its options, see `Options`."""
     pools_worlds: ClassVar[bool]
     """Whether an adaptation learns from all worlds of a task together, or each world is a trial of its own."""
-    config: Any
-    """The options it was made with."""
+    sees_parameters: ClassVar[bool]
+    """True for an oracle: its observations end with the numbers that its task hides, and `spaces.told` names them. May
+    be left out."""
     device: torch.device
-    """Where its tensors are. What it is handed is there already, but for the numbers that a `Noise` draws."""
+    """Device of its tensors. Its inputs are there already, but for the numbers that a `Noise` draws."""
+
+    @property
+    def config(self) -> Options:
+        """Options that it was made with."""
 
     def __init__(self, config: Any, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained learner; the same seed gives the same numbers on every device."""
@@ -63,6 +93,14 @@ class Learner(Protocol):
         """Takes a state back, or the policy's part of one."""
 
 
+def completed(kind: Any) -> type[Learner]:
+    """Gives a learner's class, and that of its options, the defaults of what they may leave out."""
+    for owner, name, default in ((kind, "sees_parameters", False), (kind.configuration, "drawn_tasks", 0)):
+        if name not in dir(owner):
+            setattr(owner, name, default)
+    return kind
+
+
 def sees_parameters(learner: Learner | type[Learner] | None) -> bool:
-    """Whether a learner is shown what its tasks hide: its class says so, see `Learner`."""
-    return bool(getattr(learner, "sees_parameters", False))
+    """Whether a learner is an oracle; nobody is none."""
+    return learner is not None and learner.sees_parameters

@@ -25,6 +25,7 @@ class Config(Options):
     """Worlds of each task."""
     shots: Annotated[int, "[0, inf)"] = 1
     """Adaptations within a trial, which change nothing."""
+    drawn_tasks: ClassVar[int] = 0
 
 
 class Random:
@@ -32,6 +33,7 @@ class Random:
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
+    sees_parameters: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Nothing to make."""

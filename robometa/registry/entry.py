@@ -23,8 +23,9 @@ class Entry:
 
     def load(self) -> type[Learner]:
         """The learner's class."""
-        learner: type[Learner] = getattr(importlib.import_module(self.module), self.name)
-        return learner
+        from robometa.learners.protocol import completed
+
+        return completed(getattr(importlib.import_module(self.module), self.name))
 
     def presets(self) -> dict[str, Any]:
         """The learner's configurations by name; the first is the default."""

@@ -47,12 +47,14 @@ class OwnEntry(Entry):
 
         Raises: UserError: If the file cannot be run, or the class is no learner.
         """
+        from robometa.learners.protocol import completed
+
         kind: Any = getattr(self._run(), self.name, None)
         fault = fault_of(kind, f"{self.name} of {self.path}")
         if fault:
             raise UserError(fault)
         MADE[kind] = self
-        return kind
+        return completed(kind)
 
     def presets(self) -> dict[str, Any]:
         """The learner's configurations by name: its file's PRESETS, or the configuration's defaults."""
@@ -116,8 +118,9 @@ def fault_of(kind: Any, where: str) -> str:
     """What keeps a class from being a learner at all, in a sentence; nothing if nothing does."""
     if not isinstance(kind, type):
         return f"{where} is not a class once its file has been run"
-    lacking = [name for name in METHODS if not callable(getattr(kind, name, None))]
-    lacking += [name for name in ATTRIBUTES if not hasattr(kind, name)]
+    members = dict(inspect.getmembers(kind))
+    lacking = [name for name in METHODS if not callable(members.get(name))]
+    lacking += [name for name in ATTRIBUTES if name not in members]
     if lacking:
         has = ", ".join((*METHODS, *ATTRIBUTES))
         return f"{where} lacks {', '.join(lacking)}: a learner has {has}, as robometa/learners/protocol.py says"

@@ -1,4 +1,4 @@
-"""What every engine is: it steps all tasks and worlds at once, and hands its full state in and out."""
+"""The engines' protocol: steps all tasks and worlds at once, and hands its full state in and out."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from robometa.suites.suite import Task
 
 
 class Outcome(NamedTuple):
-    """What a step of all worlds led to."""
+    """Result of a step of all worlds."""
 
     obs: Tensor
-    """What to act on next: after a reset where an episode ended. `[task, world, obs]`"""
+    """Observation to act on next: after a reset where an episode ended. `[task, world, obs]`"""
     next_obs: Tensor
-    """What the action led to, before any reset. `[task, world, obs]`"""
+    """Observation that the action led to, before any reset. `[task, world, obs]`"""
     reward: Tensor
     """`[task, world]`, float32"""
     terminated: Tensor
@@ -36,10 +36,10 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Divergence:
-    """A simulation that blew up: all that it takes to do its last step again."""
+    """A simulation that blew up, with all that repeats its last step."""
 
     task: Task
-    """Whose model and objective."""
+    """Task with the model and the objective."""
     world: int
     """Index among the worlds of the task."""
     step: int
@@ -49,7 +49,7 @@ class Divergence:
     sensors: Tensor
     """Sensor readings before the step. `[sensor]`"""
     action: Tensor
-    """As the learner emitted it. `[action]`"""
+    """Action as the learner emitted it. `[action]`"""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ def _sees_gpu() -> bool:
     return sees_gpu()
 
 
-def warp_engine(suite: Suite, tasks: int, worlds: int, reveal: bool, learner: torch.device, room: float) -> Engine:
+def warp_engine(
+    suite: Suite, tasks: int, worlds: int, reveal: bool, learner: torch.device, contact_capacity: float
+) -> Engine:
     """Makes an engine on the learner's GPU, on another if it has none, on the CPU if there is none.
 
     Args:
@@ -86,10 +88,11 @@ def warp_engine(suite: Suite, tasks: int, worlds: int, reveal: bool, learner: to
         worlds: Worlds of each task.
         reveal: Append the hidden parameters of its task to each observation.
         learner: Device of the learner.
-        room: Multiplier on the contact buffer; 1 is almost always enough.
+        contact_capacity: Multiplier on the contact buffer; 1 is almost always enough.
     """
     from robometa.sim.warp.engine import WarpEngine  # its packages are an extra
 
     hidden = HiddenNumbers(suite) if reveal else None
     device = "cuda" if learner.type != "cuda" and torch.cuda.is_available() else learner
-    return _revealing(WarpEngine(suite, tasks, worlds, device=device, room=room), hidden)
+    engine = WarpEngine(suite, tasks, worlds, device=device, contact_capacity=contact_capacity)
+    return _revealing(engine, hidden)

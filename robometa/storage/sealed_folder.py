@@ -20,19 +20,20 @@ from robometa.errors import UserError
 from robometa.storage import atomic
 
 FORMAT = 2
+"""Version of the manifests that are written and read."""
 TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
-PIECE = 1 << 20
-"""Bytes of a piece of a large tensor: what has not changed since an earlier folder is shared with it piece by piece."""
-LARGEST_MANIFEST = 1 << 26
-"""Bytes; nothing of ours comes near it."""
-KINDS = {
-    str(kind).removeprefix("torch."): kind
-    for kind in (
+PIECE_BYTES = 1 << 20
+"""Size of a piece of a large tensor, B: unchanged pieces are shared with an earlier folder."""
+MAX_MANIFEST_BYTES = 1 << 26
+"""Largest manifest that is read, B; nothing of ours comes near it."""
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
         *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
         *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
-"""What numbers a tensor in pieces may have."""
+"""Types of numbers that a tensor in pieces may have, by name."""
 
 
 def save(
@@ -62,7 +63,7 @@ def save(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        large = {name for name, tensor in tensors.items() if pieces and tensor.nbytes > PIECE}
+        large = {name for name, tensor in tensors.items() if pieces and tensor.nbytes > PIECE_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
         # A table of tensors takes no two that share memory.
         content = safetensors.save({name: tensor.clone() for name, tensor in plain.items()})
@@ -134,8 +135,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > LARGEST_MANIFEST:
-            raise UserError(f"{path} is damaged: no manifest has more than {LARGEST_MANIFEST} bytes")
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise UserError(f"{path} is damaged: no manifest has more than {MAX_MANIFEST_BYTES} bytes")
         content = path.read_bytes()
         manifest = json.loads(content.decode())
     except FileNotFoundError:
@@ -143,8 +144,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise UserError(f"{path} is damaged, or of another version of robometa: its format is {found}, not {FORMAT}")
+        version = manifest.get("format") if isinstance(manifest, dict) else None
+        raise UserError(f"{path} is damaged, or of another version of robometa: its format is {version}, not {FORMAT}")
     manifest.pop("digest", None)
     if content != _manifest_text(manifest):
         raise UserError(f"{path} was altered or cut short: it does not fit the digest at its end")
@@ -187,9 +188,9 @@ def _put(aside: Path, folder: Path) -> None:
 
 def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
     """The one text that stands for a manifest, byte for byte, with a digest of it at its end."""
-    told = {key: value for key, value in manifest.items() if key != "digest"}
-    digest = hashlib.sha256(json.dumps(told, indent=2).encode()).hexdigest()
-    return (json.dumps(told | {"digest": digest}, indent=2) + "\n").encode()
+    entries = {key: value for key, value in manifest.items() if key != "digest"}
+    digest = hashlib.sha256(json.dumps(entries, indent=2).encode()).hexdigest()
+    return (json.dumps(entries | {"digest": digest}, indent=2) + "\n").encode()
 
 
 def _cut(tensor: Tensor, aside: Path, sharing: Path | None) -> dict[str, Any]:
@@ -197,14 +198,13 @@ def _cut(tensor: Tensor, aside: Path, sharing: Path | None) -> dict[str, Any]:
     flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     content = flat.numpy().data
     names = []
-    for start in range(0, len(content), PIECE):
-        piece = content[start : start + PIECE]
+    for start in range(0, len(content), PIECE_BYTES):
+        piece = content[start : start + PIECE_BYTES]
         name = hashlib.sha256(piece).hexdigest()
         names.append(name)
         if not (aside / name).exists() and not _linked(sharing, aside, name):
             atomic._write(aside / name, piece)
-    kind = str(tensor.dtype).removeprefix("torch.")
-    return {"dtype": kind, "shape": list(tensor.shape), "files": names}
+    return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "files": names}
 
 
 def _linked(sharing: Path | None, aside: Path, name: str) -> bool:
@@ -235,12 +235,12 @@ def _joined(folder: Path, cut: Mapping[str, Any]) -> Tensor:
 
     Raises: UserError: If one is missing, altered or cut short.
     """
-    kind, shape, names = KINDS[cut["dtype"]], [int(length) for length in cut["shape"]], cut["files"]
+    dtype, shape, names = DTYPES[cut["dtype"]], [int(length) for length in cut["shape"]], cut["files"]
     for name in names:
         if not (len(name) == 64 and name.isalnum() and (folder / name).is_file()):
             raise UserError(f"{folder} lacks the piece {name[:64]}, which its {MANIFEST} lists")
     size = sum((folder / name).stat().st_size for name in names)
-    wanted = math.prod(shape) * kind.itemsize
+    wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 1 or size != wanted:
         raise UserError(f"{folder} has pieces of {size} bytes for a tensor of {wanted}")
     flat = torch.empty(size, dtype=torch.uint8)
@@ -251,4 +251,4 @@ def _joined(folder: Path, cut: Mapping[str, Any]) -> Tensor:
         if hashlib.sha256(content[start:end]).hexdigest() != name:
             raise UserError(f"{folder / name} was altered or cut short: its SHA-256 is not its name")
         start = end
-    return flat.view(kind).reshape(shape)
+    return flat.view(dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""Dumps of simulations that blew up in a training, and what looking at one again shows."""
+"""Dumps of simulations that blew up in a training, and their replay."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from robometa.storage import sealed_folder
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite, Task
 
-FOLDER, KIND = "divergences", "divergence"
-MOST = 5
-"""Dumps of a run: the first few tell what there is to tell."""
+DUMPS_FOLDER, DUMP_KIND = "divergences", "divergence"
+"""Folder below a run's, and the kind in a dump's manifest."""
+MAX_DUMPS = 5
+"""Dumps of a run: the first few show what there is to see."""
 
 
 class Dumps:
-    """Writes what an engine tells of simulations that blow up into a run's folder, the first few of them."""
+    """Writes the first few simulations that blow up into a run's folder."""
 
     def __init__(
         self,
@@ -34,17 +35,17 @@ class Dumps:
         iteration: Callable[[], int],
         say: Callable[[str], None],
     ) -> None:
-        """For a run.
+        """Dumps of a run.
 
         Args:
-            folder: The run's.
-            suite: What it trains on.
-            tasks: Of this suite, what it trains on.
-            drawn_from: The seed that these were drawn from; None if they are the listed ones.
-            iteration: Which one it is in, from 0.
-            say: Tells the user.
+            folder: Folder of the run.
+            suite: Suite that it trains on.
+            tasks: Tasks of the suite that it trains on.
+            drawn_from: Seed that these were drawn from; None if they are the listed ones.
+            iteration: Returns the current iteration, from 0.
+            say: Passes a message to the user.
         """
-        self.folder, self.suite, self._iteration, self._say = folder / FOLDER, suite, iteration, say
+        self.folder, self.suite, self._iteration, self._say = folder / DUMPS_FOLDER, suite, iteration, say
         self._tasks, self._drawn_from = tasks, drawn_from
         self._last, self._number = -1, 0
 
@@ -55,10 +56,10 @@ class Dumps:
         self._last = iteration
         # A resumed run meets the same divergences again, and writes them under the same names.
         folder = self.folder / f"{iteration:07d}-{self._number}"
-        if folder.exists() or (self.folder.exists() and len(list(self.folder.glob("[0-9]*"))) >= MOST):
+        if folder.exists() or (self.folder.exists() and len(list(self.folder.glob("[0-9]*"))) >= MAX_DUMPS):
             return
         description = {
-            "kind": KIND,
+            "kind": DUMP_KIND,
             "suite": suite_reference(self.suite),
             "suite_hash": self.suite.content_hash,
             "task": task,
@@ -82,7 +83,7 @@ class Dumps:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a dump says, and what happened when its step was done again."""
+    """A dump, and the result of repeating its step."""
 
     suite: Suite
     manifest: dict[str, Any]
@@ -90,27 +91,28 @@ class Replay:
     finding: Finding
 
     def lines(self) -> list[str]:
-        """The same in words."""
-        told, task = self.manifest, self.divergence.task
-        kind = "training" if told.get("drawn_from") is None else "drawn"
+        """Describes both in words."""
+        manifest, task = self.manifest, self.divergence.task
+        kind = "training" if manifest.get("drawn_from") is None else "drawn"
         again = "it diverges again" if self.finding.again else "it does not diverge here"
-        if told["mujoco"] != mujoco.__version__:
-            again += f" (MuJoCo {mujoco.__version__} here, {told['mujoco']} there)"
+        if manifest["mujoco"] != mujoco.__version__:
+            again += f" (MuJoCo {mujoco.__version__} here, {manifest['mujoco']} there)"
         return [
-            f"{self.suite.name}, {kind} task {told['task']} ({task.describe()}), world {told['world']}: "
-            f"control step {told['step'] + 1} of an episode in iteration {told['iteration'] + 1}",
+            f"{self.suite.name}, {kind} task {manifest['task']} ({task.describe()}), world {manifest['world']}: "
+            f"control step {manifest['step'] + 1} of an episode in iteration {manifest['iteration'] + 1}",
             f"done again: {again}",
             *(self.finding.blown_up or ["nothing is beyond the limit at any physics step"]),
         ]
 
 
 def replay(dump: str | Path) -> Replay:
-    """Does the last step of a simulation that blew up again, and tells what was beyond the limit first.
+    """Repeats the last step of a simulation that blew up, and finds the number that was beyond the limit first.
 
-    Raises: UserError: If it is no whole dump, or its suite has changed since.
+    Raises:
+        UserError: If it is no whole dump, or its suite has changed since.
     """
     folder = Path(dump)
-    tensors, manifest = sealed_folder.load(folder, KIND)
+    tensors, manifest = sealed_folder.load(folder, DUMP_KIND)
     try:
         suite = suites.load(manifest["suite"])
         if suite.content_hash != manifest["suite_hash"]:

@@ -1,4 +1,4 @@
-"""Updates that cannot poison a learner: where a number is not finite any more, the learner is what it was before."""
+"""Updates that cannot poison a learner: one that yields a number that is not finite is undone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from robometa.data import Trial
 from robometa.learners.protocol import Learner
 from robometa.nn.state import EXPERIENCE
 
-NOTHING_SOUND = "every simulation of a task diverged"
-SEEN = ("obs", "action", "reward", "next_obs")
-"""Numbers of a rollout that a learner sees."""
+ALL_DIVERGED = "every simulation of a task diverged"
+"""Reason to skip an update."""
+SEEN_BY_LEARNER = ("obs", "action", "reward", "next_obs")
+"""Fields of a rollout that must be finite."""
 
 
 def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], str]:
-    """What an update logs, and an empty text; or nothing to log, and why the update was skipped.
+    """Updates a learner, unless the trial or the result is not finite.
 
-    Where something came out not finite the learner is put back to where it was, but for the experience that it keeps to
-    learn from again: that happened, and is finite. A trial with a task whose simulations all diverged at every step
-    teaches nothing either.
+    An undone update leaves the experience that the learner keeps to learn from again: it happened, and is finite. A
+    trial with a task whose simulations all diverged at every step is skipped too.
+
+    Returns:
+        The update's metrics and an empty text; or no metrics, and the reason why the update was skipped.
     """
-    lost, seen = _unfit(trial)
-    if lost:
-        return {}, NOTHING_SOUND
-    if seen:  # or it would stay in what is kept to learn from again
-        return {}, _not_finite(seen)
+    all_diverged, not_finite = _unfit(trial)
+    if all_diverged:
+        return {}, ALL_DIVERGED
+    if not_finite:  # or it would stay in what is kept to learn from again
+        return {}, _not_finite(not_finite)
     before = {name: tensor.clone() for name, tensor in learner.state().items() if not name.startswith(EXPERIENCE)}
     try:
         metrics = learner.update(trial)
@@ -47,28 +50,30 @@ def _unfit(trial: Trial) -> tuple[bool, list[str]]:
     """Whether a task's simulations all diverged at every step, and the names of what is not finite in the trial."""
     rollouts = trial.rollouts
     marks = [torch.stack([rollout.diverged.flatten(1).all(dim=1).any() for rollout in rollouts]).any()]
-    for name in SEEN:
+    for name in SEEN_BY_LEARNER:
         marks.append(torch.stack([~getattr(rollout, name).isfinite().all() for rollout in rollouts]).any())
-    lost, *spoilt = torch.stack(marks).tolist()  # the device is asked once
-    return lost, [name for name, bad in zip(SEEN, spoilt, strict=True) if bad]
+    all_diverged, *spoilt = torch.stack(marks).tolist()  # the device is asked once
+    return all_diverged, [name for name, bad in zip(SEEN_BY_LEARNER, spoilt, strict=True) if bad]
 
 
 def _not_finite(names: list[str]) -> str:
-    """The first few of these names, and what is wrong with them."""
+    """Says of the first few of these names that they are not finite."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more} not finite"
 
 
 def _spoilt(tensors: dict[str, Tensor]) -> list[str]:
-    """The names of those with a number that is not finite; every device is asked once, about all that it holds."""
+    """Names of tensors with a number that is not finite; every device is asked once."""
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     names: dict[torch.device, list[str]] = {}
     for name, tensor in floating.items():
         names.setdefault(tensor.device, []).append(name)
     bad = {
         name
-        for held in names.values()
-        for name, fine in zip(held, torch.stack([floating[key].isfinite().all() for key in held]).tolist(), strict=True)
+        for on_device in names.values()
+        for name, fine in zip(
+            on_device, torch.stack([floating[key].isfinite().all() for key in on_device]).tolist(), strict=True
+        )
         if not fine
     }
     return [name for name in floating if name in bad]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+
+import torch
 
 from robometa import registry
 from robometa.data import Trial
@@ -16,133 +17,152 @@ from robometa.sim.engine import Engine
 from robometa.suites.suite import Suite
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
-from robometa.training.loggers.tensorboard import Curves
-from robometa.training.loggers.terminal import Screen, screen
-from robometa.training.run_folder import METRICS, TIMINGS, RunFolder, Saved
+from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE, LoggedRun, Logger, LoggerFactory
+from robometa.training.loggers.shipped import SHIPPED
+from robometa.training.run_config import RunConfig
+from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder, Saved
 from robometa.training.stop_signals import stop_on_signals
 from robometa.trials.trial import run_trial, torch_on
 
-PATIENCE = 5
+MAX_SKIPPED_IN_A_ROW = 5
 """Updates in a row that may come out not finite before a training stops."""
 
 
-@dataclass
-class Progress:
-    """How far a training has come."""
-
-    iterations: int = 0
-    steps: int = 0
-    """Environment steps so far."""
-    skipped: int = 0
-    """Updates that were skipped because a number was not finite."""
-    skipped_in_a_row: int = 0
-    """How many of these were the last ones."""
-
-
 class Training:
-    """A run on its way: its folder, its learner, and how far it has come."""
+    """A run on its way: its folder, its learner, and its progress."""
 
     def __init__(
-        self, run: RunFolder, suite: Suite, learner: Learner, engine: Engine, configuration: dict[str, Any]
+        self,
+        run: RunFolder,
+        suite: Suite,
+        learner: Learner,
+        engine: Engine,
+        config: RunConfig,
+        loggers: Sequence[LoggerFactory] = SHIPPED,
     ) -> None:
-        """At its beginning."""
-        self.run, self.suite, self.learner, self.engine = run, suite, learner, engine
-        self.configuration, self.config = configuration, learner.config
-        drawn = getattr(learner.config, "drawn_tasks", 0) if suite.endless else 0
-        self.tasks = [suite.drawn(configuration["seed"], index) for index in range(drawn)] or suite.train
-        self.drawn_from = configuration["seed"] if drawn else None
+        """A training before its first iteration.
+
+        Args:
+            run: Folder to write.
+            suite: Suite whose tasks are trained on.
+            learner: Untrained learner.
+            engine: Engine of the learner's batches.
+            config: Configuration of the run.
+            loggers: Loggers of the training, made and opened when it goes on.
+        """
+        self.run, self.suite, self.learner, self.engine, self.config = run, suite, learner, engine, config
+        self.options = learner.config
+        drawn = self.options.drawn_tasks if suite.endless else 0
+        self.tasks = [suite.drawn(config.seed, index) for index in range(drawn)] or suite.train
+        self.drawn_from = config.seed if drawn else None
         self.progress = Progress()
         self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
+        self._factories, self._loggers = loggers, list[Logger]()
 
     def go_on(self, until: int | None = None) -> None:
         """Trains up to an iteration; to the last one if None.
 
-        Raises: TrainingError: If it was asked to stop, or cannot go on; what was saved stays.
+        Raises:
+            TrainingError: If it was asked to stop, or cannot go on; what was saved stays.
         """
-        configuration, end = self.configuration, self.config.iterations if until is None else until
-        label, preset = registry.label(configuration["learner"]), configuration["preset"]
-        title = f"{label} ({preset} configuration) on {self.suite.name}, seed {configuration['seed']}: {self.run.path}"
+        end = self.options.iterations if until is None else until
         self.saved_at, self.newest = time.monotonic(), self.progress.iterations
         with ExitStack() as stack:
-            stack.enter_context(torch_on(configuration["torch_threads"]))
-            shown: Screen = stack.enter_context(screen(title, self.config.iterations))
-            board = stack.enter_context(Curves(self.run.path, self.progress.iterations, shown.say))
+            stack.enter_context(torch_on(self.config.hardware.torch_threads or torch.get_num_threads()))
+            self._open_loggers(stack)
             stop = stack.enter_context(stop_on_signals())
-            if hasattr(self.engine, "on_divergence"):
-                iteration = lambda: self.progress.iterations  # noqa: E731
-                self.engine.on_divergence = Dumps(
-                    self.run.path, self.suite, self.tasks, self.drawn_from, iteration, shown.say
-                )
+            self.engine.on_divergence = Dumps(
+                self.run.path, self.suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
+            )
             while self.progress.iterations < end:
-                row, timing = self._iterate(shown)
-                self._note(row, timing, shown)
-                board.add(row | timing, row["iteration"])
-                shown.show(row, timing)
-                self._save_if_due(shown, bool(stop))
+                row, times = self._iterate()
+                self._write(row, times)
+                for logger in self._loggers:
+                    logger.log(row | times)
+                self._save_if_due(bool(stop))
                 self._stop_if_asked(stop)
 
-    def _iterate(self, shown: Screen) -> tuple[dict[str, float], dict[str, float]]:
-        """One trial and its update: what to log of it, and what time it took."""
-        config, progress, seed = self.config, self.progress, self.configuration["seed"]
-        iteration = progress.iterations
-        started, worked = time.perf_counter(), time.process_time()
-        noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
-        indices = task_batch(len(self.tasks), config.tasks, seed, iteration)
-        trial = run_trial(self.engine, self.learner, self.tasks, indices, config.shots, noise)
-        sampled = time.perf_counter()
-        metrics, why = guarded_update(self.learner, trial)
-        timing = {
-            "sampling": sampled - started,
-            "update": time.perf_counter() - sampled,
-            "processor": time.process_time() - worked,
-        }
-        progress.iterations += 1
-        progress.steps += trial.steps()
-        progress.skipped += bool(why)
-        progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if why else 0
-        row = {"iteration": iteration, "steps": progress.steps, "iteration_steps": trial.steps(), **measure(trial)}
-        row |= {"skipped": float(progress.skipped), **metrics}
-        if why:
-            shown.say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why}")
-        return row, timing
+    def _open_loggers(self, stack: ExitStack) -> None:
+        """Makes the loggers and opens them for as long as the stack."""
+        label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
+        title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
+        logged = LoggedRun(title, self.run.path, self.options.iterations, self.progress.iterations, self._say)
+        self._loggers = []
+        for factory in self._factories:
+            self._loggers.append(stack.enter_context(factory(logged)))
 
-    def _note(self, row: dict[str, float], timing: dict[str, float], shown: Screen) -> None:
-        """Writes a line of each table; what the disk does not take is kept for the next time."""
-        for table, line in ((self.metrics, row), (self.timings, {"iteration": row["iteration"], **timing})):
+    def _say(self, text: str) -> None:
+        """Passes a message to every logger."""
+        for logger in self._loggers:
+            logger.say(text)
+
+    def _iterate(self) -> tuple[dict[str, float], dict[str, float]]:
+        """One trial and its update: its metrics, and its times in s."""
+        options, seed, iteration = self.options, self.config.seed, self.progress.iterations
+        started, worked = time.perf_counter(), time.process_time()
+        noise = Noise(seed, ("train", iteration), options.tasks, options.worlds)
+        indices = task_batch(len(self.tasks), options.tasks, seed, iteration)
+        trial = run_trial(self.engine, self.learner, self.tasks, indices, options.shots, noise)
+        sampled = time.perf_counter()
+        update_metrics, why_skipped = guarded_update(self.learner, trial)
+        times = {
+            SAMPLING: sampled - started,
+            UPDATE: time.perf_counter() - sampled,
+            PROCESSOR: time.process_time() - worked,
+        }
+        self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
+        row = {
+            "iteration": iteration,
+            "steps": self.progress.steps,
+            "iteration_steps": trial.steps(),
+            **trial_metrics(trial),
+            "skipped": float(self.progress.skipped),
+            **update_metrics,
+        }
+        if why_skipped:
+            self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
+        return row, times
+
+    def _write(self, row: dict[str, float], times: dict[str, float]) -> None:
+        """Adds a line to each table; one that the disk refuses waits for the next time."""
+        for table, line in ((self.metrics, row), (self.timings, {"iteration": row["iteration"], **times})):
             try:
                 table.append(line)
             except OSError as error:
-                shown.say(f"iteration {self.progress.iterations}: {table.path} cannot be written ({error.strerror})")
+                self._say(f"iteration {self.progress.iterations}: {table.path} cannot be written ({error.strerror})")
 
-    def _save_if_due(self, shown: Screen, stopping: bool) -> None:
-        """Saves a checkpoint if it is time to; one that the disk does not take is told and tried again later."""
+    def _save_if_due(self, stopping: bool) -> None:
+        """Saves a checkpoint if it is time to; after one that the disk refuses, training goes on."""
         progress = self.progress
-        due = time.monotonic() - self.saved_at > 60 * self.configuration["checkpoint_minutes"]
-        last, lost = progress.iterations == self.config.iterations, progress.skipped_in_a_row >= PATIENCE
+        due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+        last, lost = progress.iterations == self.options.iterations, self._too_many_skipped()
         if due or last or lost or stopping:
             try:
                 # A checkpoint without the lines before it would go on with a table that has lost some.
                 self.metrics.flush()
                 self.timings.flush()
-                self.run.save_checkpoint(Saved(self.learner.state(), **vars(progress)))
+                self.run.save_checkpoint(Saved(self.learner.state(), progress))
                 self.newest = progress.iterations
             except OSError as error:
-                shown.say(
+                self._say(
                     f"iteration {progress.iterations}: no checkpoint could be written ({error.strerror}); the newest "
                     f"is of iteration {self.newest}, and training goes on"
                 )
             self.saved_at = time.monotonic()
+
+    def _too_many_skipped(self) -> bool:
+        return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW
 
     def _stop_if_asked(self, stop: list[str]) -> None:
         progress, go_on = self.progress, f"robometa resume {self.run.path}"
         saved = "all saved" if self.newest == progress.iterations else f"{self.newest} of them saved"
         if stop:
             raise Stopped(
-                f"stopped by {stop[0]} after {progress.iterations} of {self.config.iterations} iterations, {saved}; "
+                f"stopped by {stop[0]} after {progress.iterations} of {self.options.iterations} iterations, {saved}; "
                 f"go on with: {go_on}"
             )
-        if progress.skipped_in_a_row >= PATIENCE:
+        if self._too_many_skipped():
             raise TrainingError(
                 f"{progress.skipped_in_a_row} updates in a row came out not finite, and were skipped: lower the "
                 f"learning rate or the step size and start again. {self.run.path} has the {self.newest} iterations "
@@ -151,7 +171,7 @@ class Training:
 
 
 def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
-    """Which tasks an iteration trains on: consecutive pieces of one shuffled deck after another.
+    """Indices of the tasks of an iteration: consecutive pieces of one shuffled deck after another.
 
     Every task comes up equally often, and twice in an iteration only where it reaches from one deck into the next.
     """
@@ -164,8 +184,8 @@ def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
     return indices
 
 
-def measure(trial: Trial) -> dict[str, float]:
-    """What a trial shows: mean return and success after each shot, and how many steps diverged."""
+def trial_metrics(trial: Trial) -> dict[str, float]:
+    """Mean return and success of a trial after each shot, and the number of steps that diverged."""
     row: dict[str, float] = {}
     for shot, rollout in enumerate(trial.rollouts):
         row[f"return_{shot}"] = float(rollout.episode_return().mean())

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked, what came out line by line, checkpoints to go on from, the policy at the end."""
+"""Folder of a run: its configuration, its tables, its checkpoints and, at the end, its policy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -19,79 +19,96 @@ from robometa.errors import UserError
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.versions import versions
+from robometa.training.run_config import RunConfig
 
 CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
-KEPT = 2
-"""Checkpoints that are kept: the newest, and the one before in case it is damaged."""
+CHECKPOINTS_KEPT = 2
+"""The newest, and the one before in case it is damaged."""
 
 
-class Saved(NamedTuple):
-    """What a checkpoint holds."""
+@dataclass(frozen=True)
+class Progress:
+    """Counts of a training so far."""
+
+    iterations: int = 0
+    steps: int = 0
+    """Environment steps."""
+    skipped: int = 0
+    """Updates that were skipped because a number was not finite."""
+    skipped_in_a_row: int = 0
+    """Skipped updates since the last one that was not."""
+
+    def after(self, steps: int, skipped: bool) -> Progress:
+        """The counts after one more iteration of so many environment steps."""
+        in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        return Progress(self.iterations + 1, self.steps + steps, self.skipped + skipped, in_a_row)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Content of a checkpoint."""
 
     state: dict[str, Tensor]
-    """Of the learner."""
-    iterations: int
-    """How many were done."""
-    steps: int
-    """Environment steps so far."""
-    skipped: int
-    """Updates that were skipped so far."""
-    skipped_in_a_row: int
-    """How many of these were the last ones."""
+    """State of the learner."""
+    progress: Progress
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a training writes."""
+    """Folder that a training writes."""
 
     path: Path
 
-    def create(self, configuration: dict[str, Any]) -> None:
-        """Makes the folder with what was asked in it, in one rename.
+    def create(self, config: RunConfig) -> RunConfig:
+        """Makes the folder with its run.json in one rename, and returns the configuration with command and versions.
 
-        Raises: UserError: If something stands there already.
+        Raises:
+            UserError: If the path exists already.
         """
         if self.path.exists():
             is_run = (self.path / CONFIGURATION).is_file()
             going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
             raise UserError(f"{self.path} exists already: {going_on}choose another --folder")
         command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))
+        config = replace(config, command=command, versions=versions())
         aside = RunFolder(self.path.with_name(f".{self.path.name}.writing"))
         try:
             shutil.rmtree(aside.path, ignore_errors=True)
             aside.path.mkdir(parents=True)
-            aside.configure({**configuration, "command": command, "versions": versions()})
+            aside.configure(config)
             aside.path.rename(self.path)
             atomic.flush(self.path.parent)
         except OSError as error:
             shutil.rmtree(aside.path, ignore_errors=True)
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+        return config
 
-    def configure(self, configuration: dict[str, Any]) -> None:
-        """Writes what was asked."""
-        atomic.replace_file(self.path / CONFIGURATION, (json.dumps(configuration, indent=2) + "\n").encode())
+    def configure(self, config: RunConfig) -> None:
+        """Writes run.json."""
+        atomic.replace_file(self.path / CONFIGURATION, (json.dumps(config.to_json(), indent=2) + "\n").encode())
 
-    def configuration(self) -> dict[str, Any]:
-        """What was asked.
+    def configuration(self) -> RunConfig:
+        """Reads run.json.
 
-        Raises: UserError: If this is not the folder of a run.
+        Raises:
+            UserError: If this is not the folder of a run, or its run.json is damaged.
         """
         path = self.path / CONFIGURATION
-        if path.exists() and (not path.is_file() or path.stat().st_size > sealed_folder.LARGEST_MANIFEST):
+        if path.exists() and (not path.is_file() or path.stat().st_size > sealed_folder.MAX_MANIFEST_BYTES):
             raise UserError(
-                f"{path} is damaged: it is no file, or has more than {sealed_folder.LARGEST_MANIFEST} bytes"
+                f"{path} is damaged: it is no file, or has more than {sealed_folder.MAX_MANIFEST_BYTES} bytes"
             )
         if not path.is_file():  # a link that leads nowhere, too
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}")
         try:
-            configuration = json.loads((self.path / CONFIGURATION).read_text(encoding="utf-8"))
+            described = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(described, dict):
+                raise ValueError("it holds no table")
+            return RunConfig.from_json(described)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{self.path / CONFIGURATION} is damaged: {str(error)[:200]}") from None
-        if not isinstance(configuration, dict):
-            raise UserError(f"{self.path / CONFIGURATION} is damaged: it holds no table")
-        return configuration
+            raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
 
     def table(self, name: str) -> Lines:
         """One of the folder's tables, to add lines to."""
@@ -102,9 +119,10 @@ class RunFolder:
         return self.table(name).rows()
 
     def cut(self, iterations: int) -> int:
-        """Takes back what a resumed run will do again, and what an interrupted one left half done.
+        """Removes what a resumed run does again, and what an interrupted one left half done.
 
-        Returns: How many lines of metrics stay.
+        Returns:
+            The number of lines of metrics that stay.
         """
         for name in (METRICS, TIMINGS):
             self.table(name).cut(iterations)
@@ -114,9 +132,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """The folder for one process alone: two that train in it would spoil each other's work.
+        """Locks the folder for one process: two that train in it would spoil each other's work.
 
-        Raises: UserError: If there is none, or another process trains in it now.
+        Raises:
+            UserError: If there is none, or another process trains in it now.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
@@ -136,19 +155,19 @@ class RunFolder:
     def save_checkpoint(self, saved: Saved) -> None:
         """Writes a checkpoint and removes all but the newest ones.
 
-        Large tensors share what has not changed with the checkpoint that is removed, never with one that stays: the
-        two that there are can not be damaged together.
+        Unchanged pieces of large tensors are linked from the checkpoint that is removed, never from one that stays:
+        no damage reaches both that are kept.
 
-        Raises: OSError: If the disk does not take it; the others are as they were.
+        Raises:
+            OSError: If the disk does not take it; the others are as they were.
         """
-        folder = self.path / "checkpoints" / f"{saved.iterations:07d}"
+        folder = self.path / "checkpoints" / f"{saved.progress.iterations:07d}"
         folder.parent.mkdir(exist_ok=True)
-        leaving = sorted({*self.checkpoints(), folder})[:-KEPT]
-        numbers = {name: number for name, number in saved._asdict().items() if name != "state"}
+        leaving = sorted({*self.checkpoints(), folder})[:-CHECKPOINTS_KEPT]
         sealed_folder.save(
             folder,
             saved.state,
-            {"kind": "checkpoint", **numbers},
+            {"kind": "checkpoint", **asdict(saved.progress)},
             pieces=True,
             sharing=leaving[-1] if leaving else None,
         )
@@ -162,24 +181,25 @@ class RunFolder:
     def newest_checkpoint(self) -> Saved | None:
         """The newest checkpoint that is whole, or None if there never was one.
 
-        Raises: UserError: If there are some, but none is whole.
+        Raises:
+            UserError: If there are some, but none is whole.
         """
         for old in (self.path / "checkpoints").glob(".*.old"):
             sealed_folder.recover(old.with_name(old.name.removeprefix(".").removesuffix(".old")))
-        found = self.checkpoints()
-        for folder in reversed(found):
+        checkpoints = self.checkpoints()
+        for folder in reversed(checkpoints):
             try:
                 state, manifest = sealed_folder.load(folder, "checkpoint")
-                numbers = {name: int(manifest[name]) for name in Saved._fields if name != "state"}
+                progress = Progress(**{count.name: int(manifest[count.name]) for count in fields(Progress)})
             except UserError as error:
                 print(f"passed over: {error}", file=sys.stderr)
                 continue
             except (KeyError, OverflowError, TypeError, ValueError) as error:
                 print(f"passed over: {folder} says nothing of {error}", file=sys.stderr)
                 continue
-            return Saved(state, **numbers)
-        if found:
+            return Saved(state, progress)
+        if checkpoints:
             raise UserError(
-                f"none of the checkpoints in {found[0].parent} is whole; without that folder the run begins again"
+                f"none of the checkpoints in {checkpoints[0].parent} is whole; without that folder the run begins again"
             )
         return None

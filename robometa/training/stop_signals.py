@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C, what ends a process, and what SLURM can be told to send some time before a job's end."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C, the signal that ends a process, and one that SLURM can send some time before a job's end."""
 
 
 @contextmanager
@@ -22,12 +22,12 @@ def stop_on_signals() -> Iterator[list[str]]:
         asked.append(signal.Signals(number).name)
 
     try:
-        before = [signal.signal(kind, ask) for kind in KINDS]
+        before = [signal.signal(kind, ask) for kind in STOP_SIGNALS]
     except ValueError:  # not in the main thread: whoever called handles signals
         yield asked
         return
     try:
         yield asked
     finally:
-        for kind, handler in zip(KINDS, before, strict=True):
+        for kind, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(kind, handler)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from robometa import registry
+from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.data import Spaces
 from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner, sees_parameters
@@ -45,7 +46,7 @@ def _check_device(name: str) -> None:
 
 def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:
     """How many numbers a policy sees and emits on a suite; an oracle sees more."""
-    return engine_for(learner, suite, tasks=1, worlds=1, threads=1).spaces
+    return engine_for(learner, suite, tasks=1, worlds=1, hardware=Hardware(threads=1)).spaces
 
 
 def engine_for(
@@ -53,9 +54,7 @@ def engine_for(
     suite: Suite,
     tasks: int,
     worlds: int,
-    threads: int | None = None,
-    engine: str = "cpu",
-    room: float = 1.0,
+    hardware: Hardware = ALL_PROCESSORS,
 ) -> Engine:
     """An engine that a learner can act in: what tasks hide is told to an oracle, and to nobody else.
 
@@ -64,13 +63,13 @@ def engine_for(
         suite: Whose robot and objective.
         tasks: Tasks of a batch.
         worlds: Worlds of each task.
-        threads: Threads that step them on the CPU; all processors if None.
-        engine: `cpu`, `warp`, or `auto`.
-        room: For how many times as many contacts as nearly always suffice MuJoCo Warp shall have memory.
-    Raises: UserError: If there is no such engine, or what it needs is not installed.
+        hardware: Engine, its threads, and its contact capacity.
+
+    Raises:
+        UserError: If there is no such engine, or what it needs is not installed.
     """
     tells = sees_parameters(learner)
-    if on_warp(engine, suite):
+    if on_warp(hardware.engine, suite):
         device = torch.device("cpu") if learner is None or isinstance(learner, type) else learner.device
-        return warp_engine(suite, tasks, worlds, tells, device, room)
-    return engine_of(suite, tasks, worlds, threads, tells)
+        return warp_engine(suite, tasks, worlds, tells, device, hardware.contact_capacity)
+    return engine_of(suite, tasks, worlds, hardware.threads, tells)

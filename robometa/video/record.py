@@ -124,7 +124,7 @@ def _scripted_suite(suite: Suite | None) -> Suite:
 
 def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed: int) -> list[Episode]:
     """One trial on a task; from before the first shot, after it and after the last, an episode to show."""
-    worlds = int(learner.config.worlds) if learner.pools_worlds else 1
+    worlds = learner.config.worlds if learner.pools_worlds else 1
     shown = sorted({0, min(1, shots), shots})
     engine = make.engine_for(learner, suite, 1, worlds)
     engine.assign([suite.tasks(split)[task]])

@@ -9,6 +9,7 @@ import torch
 from conftest import SMALL_OPTIONS, copied, same_tensors
 
 from robometa import registry
+from robometa.compute.hardware import Hardware
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.evaluation import evaluate
@@ -155,7 +156,10 @@ def test_evaluating_leaves_the_learner_unchanged(tiny_suite, name):
 
 def test_seed_and_threads(tiny_suite):
     learner = built("pearl", tiny_suite)
-    returns = [measure(learner, tiny_suite, worlds=3, seed=0, threads=count).exploring.returns for count in (1, 3)]
+    returns = [
+        measure(learner, tiny_suite, worlds=3, seed=0, hardware=Hardware(threads=count)).exploring.returns
+        for count in (1, 3)
+    ]
     np.testing.assert_array_equal(*returns)
     assert not np.array_equal(measure(learner, tiny_suite, worlds=3, seed=1).exploring.returns, returns[0])
 

@@ -11,6 +11,7 @@ from conftest import SMALL_OPTIONS, fake_rollout
 
 from robometa import suites
 from robometa.commands.main import main
+from robometa.compute.hardware import Hardware
 from robometa.errors import UserError
 from robometa.evaluation import by_protocol, protocols
 from robometa.evaluation.evaluate import chosen_protocol
@@ -69,7 +70,7 @@ def built(name, suite):
 def test_ten_episodes_are_learned_from_and_every_scored_one_goes_out_from_there(tiny_suite, name):
     learner = Watched(built(name, tiny_suite))
     worlds = by_protocol.worlds(OFFICIAL, learner)
-    make = lambda worlds: making.engine_for(learner, tiny_suite, 2, worlds, 1)  # noqa: E731
+    make = lambda worlds: making.engine_for(learner, tiny_suite, 2, worlds, Hardware(threads=1))  # noqa: E731
     advanced = []
     noise = Noise(0, ("test",), 2, worlds)
     scores = by_protocol.follow(OFFICIAL, learner, make, tiny_suite.test[:2], noise, lambda: advanced.append(1))
@@ -90,7 +91,7 @@ def test_the_three_exploring_episodes_are_three_different_ones(tiny_suite):
     for name in ("rl2", "maml-trpo"):
         learner = built(name, tiny_suite)
         worlds = by_protocol.worlds(OFFICIAL, learner)
-        make = lambda worlds, learner=learner: making.engine_for(learner, tiny_suite, 2, worlds, 1)  # noqa: E731
+        make = lambda worlds, learner=learner: making.engine_for(learner, tiny_suite, 2, worlds, Hardware(threads=1))  # noqa: E731
         _, exploring = by_protocol.follow(OFFICIAL, learner, make, tiny_suite.test[:2], Noise(0, ("test",), 2, worlds))
         assert len(np.unique(exploring.returns)) == exploring.returns.size == 12
 

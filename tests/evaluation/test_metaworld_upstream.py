@@ -13,6 +13,7 @@ from test_metaworld_evaluation import Watched, built, flat
 
 from robometa import suites
 from robometa.commands.main import main
+from robometa.compute.hardware import Hardware
 from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.protocols import Protocol
@@ -126,25 +127,25 @@ def test_rewards_on_another_scale_are_noticed(reach):
 def test_measuring_by_the_protocol_end_to_end(reach):
     small = Protocol("small-v0", adaptation=2, evaluation=2, goals=2)
     for name in ("rl2", "maml-trpo"):
-        report = measure(built(name, reach), reach, protocol=small, threads=1)
+        report = measure(built(name, reach), reach, protocol=small, hardware=Hardware(threads=1))
         assert report.protocol == "small-v0"
         assert report.mean_action.returns.shape == report.exploring.returns.shape == (2, 2, 2)
         assert report.random.returns.shape == (1, 2, 2)
         assert (report.episodes_seen, report.steps_seen) == ((0, 2), (0, 2 * HORIZON))
         assert report.names == ("reach-v3", "reach-v3")
         assert report.tasks[0].startswith("reach-v3: goal 0.0332")
-        again = measure(built(name, reach), reach, protocol=small, threads=2)
+        again = measure(built(name, reach), reach, protocol=small, hardware=Hardware(threads=2))
         np.testing.assert_array_equal(again.exploring.returns, report.exploring.returns)
 
 
 def test_an_expert_reaches_and_one_that_leaves_a_goal_alone_does_not(reach):
     long = dataclasses.replace(reach, horizon=100)
-    report = measure(Scripted(), long, shots=0, worlds=1, tasks=2, threads=1, for_tasks=Scripted)
+    report = measure(Scripted(), long, shots=0, worlds=1, tasks=2, hardware=Hardware(threads=1), for_tasks=Scripted)
     np.testing.assert_array_equal(report.mean_action.success, [[[1], [1]]])
     assert report.mean_action.success_at_end.all()
     first = long.test[0]
     idle = Scripted(long.test[:2], acts_on=lambda task: task == first)
-    report = measure(idle, long, shots=0, worlds=1, tasks=2, threads=1)
+    report = measure(idle, long, shots=0, worlds=1, tasks=2, hardware=Hardware(threads=1))
     np.testing.assert_array_equal(report.mean_action.success, [[[1], [0]]])
 
 

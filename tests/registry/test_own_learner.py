@@ -329,14 +329,14 @@ def test_a_run_that_names_a_file_by_half_is_not_gone_on_with(policy):
 
 
 def test_a_file_that_changes_during_a_training_is_told_as_it_was(place, monkeypatch):
-    measure = loop.measure
+    measured = loop.trial_metrics
 
     def edited(trial):
         Path("mine.py").write_text("not Python any more", encoding="utf-8")
-        return measure(trial)
+        return measured(trial)
 
     before = sealed_folder.sha256(Path("mine.py"))
-    monkeypatch.setattr(loop, "measure", edited)
+    monkeypatch.setattr(loop, "trial_metrics", edited)
     policy = train("tiny.toml", NAME)
     assert sealed_folder.load(policy, "policy")[1]["learner_sha256"] == before
 

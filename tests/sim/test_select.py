@@ -10,6 +10,7 @@ import torch
 
 from robometa import suites
 from robometa.commands.main import main
+from robometa.compute.hardware import Hardware
 from robometa.errors import UserError
 from robometa.sim import select
 from robometa.sim.locomotion.engine import CpuEngine
@@ -81,7 +82,7 @@ def test_the_command_line_says_what_is_missing(capsys, tmp_path):
 def test_a_training_on_warp_is_resumed_and_evaluated_on_warp(tmp_path):
     folder = tmp_path / "run"
     options = ["--tasks", "2", "--worlds", "2", "--iterations", "1", "--hidden", "4"]
-    where = ["--engine", "warp", "--room", "2", "--folder", str(folder)]
+    where = ["--engine", "warp", "--contact-capacity", "2", "--folder", str(folder)]
     assert not main(["train", "point-robot", "reptile", *where, *options])
     told = json.loads((folder / "run.json").read_text())
     assert (told["engine"], told["room"]) == ("warp", 2.0)
@@ -118,4 +119,4 @@ def test_a_training_on_warp_is_the_same_every_time(name, tmp_path):
 
 
 def test_the_default_is_the_cpu_engine():
-    assert isinstance(make.engine_for(None, SUITE, 1, 1, threads=1), CpuEngine)
+    assert isinstance(make.engine_for(None, SUITE, 1, 1, Hardware(threads=1)), CpuEngine)

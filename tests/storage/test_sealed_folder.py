@@ -10,9 +10,9 @@ from conftest import same_tensors
 
 from robometa.errors import UserError
 from robometa.storage import sealed_folder
-from robometa.training.run_folder import RunFolder, Saved
+from robometa.training.run_folder import Progress, RunFolder, Saved
 
-LARGE = sealed_folder.PIECE // 4 + 5
+LARGE = sealed_folder.PIECE_BYTES // 4 + 5
 """Numbers of a tensor that takes two pieces."""
 
 
@@ -21,7 +21,7 @@ def tensors(seed=0):
     return {
         "weights": torch.randn(4, 3, generator=generator),
         "ring": torch.randn(LARGE, generator=generator),
-        "flags": torch.zeros(2 * sealed_folder.PIECE + 1, dtype=torch.bool),
+        "flags": torch.zeros(2 * sealed_folder.PIECE_BYTES + 1, dtype=torch.bool),
         "wide": torch.randn(LARGE, 2, generator=generator, dtype=torch.float64).T,
     }
 
@@ -98,7 +98,7 @@ def test_a_forged_manifest_is_refused(folder, change, message):
 
 
 def test_a_manifest_of_any_size_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr(sealed_folder, "LARGEST_MANIFEST", 100)
+    monkeypatch.setattr(sealed_folder, "MAX_MANIFEST_BYTES", 100)
     with pytest.raises(UserError, match="more than 100 bytes"):
         sealed_folder.load(folder, "thing")
 
@@ -207,7 +207,7 @@ def run(tmp_path):
     """A run's folder with three checkpoints made, of which two are kept."""
     run = RunFolder(tmp_path)
     for number in (1, 2, 3):
-        run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, number)}, number, number, 0, 0))
+        run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, number)}, Progress(number, number)))
     return run
 
 
@@ -216,15 +216,17 @@ def test_checkpoints_write_only_what_is_new_of_a_replay(run):
         return sum(path.stat().st_size for path in folder.iterdir() if path.stat().st_ino not in before)
 
     before = {path.stat().st_ino for folder in run.checkpoints() for path in folder.iterdir()}
-    run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, 4, 4, 0, 0))
+    run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, Progress(4, 4)))
     whole = ring(2048, 4).nbytes
-    assert whole == 8 * sealed_folder.PIECE
-    assert size(run.checkpoints()[-1]) < sealed_folder.PIECE * 1.1  # the piece with the new rows, and the manifest
+    assert whole == 8 * sealed_folder.PIECE_BYTES
+    assert (
+        size(run.checkpoints()[-1]) < sealed_folder.PIECE_BYTES * 1.1
+    )  # the piece with the new rows, and the manifest
 
 
 def test_the_checkpoints_that_are_kept_share_no_file(run):
     for number in range(4, 8):
-        run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, number)}, number, number, 0, 0))
+        run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, number)}, Progress(number, number)))
         first, second = ({path.stat().st_ino for path in folder.iterdir()} for folder in run.checkpoints())
         assert not first & second
 
@@ -234,7 +236,7 @@ def test_a_checkpoint_that_is_written_again_shares_nothing_with_the_one_before_i
     older, newest = run.checkpoints()
     (newest / sealed_folder.TENSORS).write_bytes(b"")
     state = {"training/replay/ring/0": ring(2048, 3)}
-    run.save_checkpoint(Saved(state, 3, 3, 0, 0))
+    run.save_checkpoint(Saved(state, Progress(3, 3)))
     assert run.checkpoints() == [older, newest]
     first, second = ({path.stat().st_ino for path in folder.iterdir()} for folder in run.checkpoints())
     assert not first & second
@@ -246,7 +248,7 @@ def test_where_there_are_no_links_pieces_are_written(run, monkeypatch):
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", refused)
-    run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, 4, 4, 0, 0))
+    run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, Progress(4, 4)))
     assert same_tensors(run.newest_checkpoint().state, {"training/replay/ring/0": ring(2048, 4)})
 
 

@@ -19,8 +19,8 @@ from robometa.rl import ppo
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.select import engine_of
 from robometa.storage import sealed_folder
-from robometa.training.divergence_dumps import FOLDER, MOST, replay
-from robometa.training.guarded_update import NOTHING_SOUND, guarded_update
+from robometa.training.divergence_dumps import DUMPS_FOLDER, MAX_DUMPS, replay
+from robometa.training.guarded_update import ALL_DIVERGED, guarded_update
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
 from robometa.trials import make
@@ -120,7 +120,7 @@ def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
     learner = make.build("maml-trpo", read_config("maml-trpo", SMALL_OPTIONS["maml-trpo"]), tiny_suite, seed=3)
     made, before = trial(make.spaces_of(tiny_suite, learner)), copied(learner.state())
     made.rollouts[1].diverged[2] = True
-    assert guarded_update(learner, made) == ({}, NOTHING_SOUND)
+    assert guarded_update(learner, made) == ({}, ALL_DIVERGED)
     assert same_tensors(learner.state(), before)
 
 
@@ -186,8 +186,8 @@ def test_a_training_with_divergences_counts_shows_and_dumps_them_and_goes_on(
     assert sum(row["diverged"] for row in rows) == 8
     assert rows[-1]["skipped"] == 0
     assert "robometa replay" in capsys.readouterr().out
-    dumps = sorted((tmp_path / "run" / FOLDER).iterdir())
-    assert len(dumps) == MOST
+    dumps = sorted((tmp_path / "run" / DUMPS_FOLDER).iterdir())
+    assert len(dumps) == MAX_DUMPS
     assert not list(tmp_path.rglob("MUJOCO_LOG.TXT"))
     assert main(["replay", str(dumps[0])]) == 0
     told = capsys.readouterr().out
@@ -217,8 +217,8 @@ def test_divergences_and_a_resume_lead_to_the_same_bytes_and_dumps(tiny_file, tm
         trained(tiny_file, "pearl", stopped)
     resume(stopped)
     assert_same_run(straight, stopped)
-    assert sorted(path.name for path in (straight / FOLDER).iterdir()) == sorted(
-        path.name for path in (stopped / FOLDER).iterdir()
+    assert sorted(path.name for path in (straight / DUMPS_FOLDER).iterdir()) == sorted(
+        path.name for path in (stopped / DUMPS_FOLDER).iterdir()
     )
 
 
@@ -248,7 +248,7 @@ def written(tmp_path):
         said = []
         Dumps(tmp_path, suite, suite.train, None, lambda: 6, said.append)(divergence)
         assert len(said) == 1
-        return next((tmp_path / FOLDER).iterdir())
+        return next((tmp_path / DUMPS_FOLDER).iterdir())
 
     return write
 
@@ -343,7 +343,7 @@ def test_a_disk_that_takes_no_dump_ends_nothing(tiny_file, tmp_path, monkeypatch
     save = sealed_folder.save
 
     def full(folder, *arguments, **words):
-        if folder.parent.name == FOLDER:
+        if folder.parent.name == DUMPS_FOLDER:
             raise OSError(28, "No space left on device")
         save(folder, *arguments, **words)
 

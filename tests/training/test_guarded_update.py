@@ -15,8 +15,8 @@ from robometa.nn.state import EXPERIENCE
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.training.guarded_update import guarded_update
-from robometa.training.loggers.terminal import Screen
-from robometa.training.loop import PATIENCE
+from robometa.training.loggers.terminal import Terminal
+from robometa.training.loop import MAX_SKIPPED_IN_A_ROW
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
 from robometa.trials import make
@@ -86,19 +86,21 @@ def test_a_learning_rate_beyond_all_bounds_is_skipped_and_ends_the_training_with
     tiny_file, tmp_path, name, capsys
 ):
     options = {"iterations": 20, "learning_rate": 1e30}
-    with pytest.raises(TrainingError, match=rf"{PATIENCE} updates in a row .*lower the learning rate") as stop:
+    with pytest.raises(
+        TrainingError, match=rf"{MAX_SKIPPED_IN_A_ROW} updates in a row .*lower the learning rate"
+    ) as stop:
         trained(tiny_file, name, tmp_path / "run", options=options)
     assert not isinstance(stop.value, Stopped)
     rows = RunFolder(tmp_path / "run").rows("metrics.jsonl")
-    assert rows[-1]["skipped"] == PATIENCE
+    assert rows[-1]["skipped"] == MAX_SKIPPED_IN_A_ROW
     assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text()
-    assert capsys.readouterr().out.count("update skipped") == PATIENCE
+    assert capsys.readouterr().out.count("update skipped") == MAX_SKIPPED_IN_A_ROW
     saved = RunFolder(tmp_path / "run").newest_checkpoint()
-    assert (saved.skipped, saved.skipped_in_a_row) == (PATIENCE, PATIENCE)
+    assert (saved.progress.skipped, saved.progress.skipped_in_a_row) == (MAX_SKIPPED_IN_A_ROW, MAX_SKIPPED_IN_A_ROW)
     assert all(tensor.isfinite().all() for tensor in saved.state.values())
     assert not (tmp_path / "run" / "policy").exists()
     # asked to go on it tries once more, not as often again
-    with pytest.raises(TrainingError, match=f"{PATIENCE + 1} updates in a row"):
+    with pytest.raises(TrainingError, match=f"{MAX_SKIPPED_IN_A_ROW + 1} updates in a row"):
         resume(tmp_path / "run")
     assert len(RunFolder(tmp_path / "run").rows("metrics.jsonl")) == len(rows) + 1
 
@@ -117,7 +119,7 @@ def test_a_run_with_skipped_updates_is_resumed_to_the_same_bytes(tiny_file, tmp_
     at_iteration(monkeypatch, 1, lambda: signal.raise_signal(signal.SIGUSR1))
     with pytest.raises(Stopped):
         trained(tiny_file, name, stopped)
-    assert RunFolder(stopped).newest_checkpoint().skipped_in_a_row == 1
+    assert RunFolder(stopped).newest_checkpoint().progress.skipped_in_a_row == 1
     resume(stopped)
     assert_same_run(straight, stopped)
 
@@ -128,14 +130,14 @@ def test_skipped_updates_in_a_row_are_counted_across_a_resume(tiny_file, tmp_pat
     options = {"iterations": 20}
     with pytest.raises(Stopped):
         trained(tiny_file, "maml-trpo", tmp_path / "run", options=options)
-    with pytest.raises(TrainingError, match=f"{PATIENCE} updates in a row"):
+    with pytest.raises(TrainingError, match=f"{MAX_SKIPPED_IN_A_ROW} updates in a row"):
         resume(tmp_path / "run")
-    assert len(RunFolder(tmp_path / "run").rows("metrics.jsonl")) == PATIENCE
+    assert len(RunFolder(tmp_path / "run").rows("metrics.jsonl")) == MAX_SKIPPED_IN_A_ROW
 
 
 def test_a_single_skipped_update_ends_nothing(tiny_file, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(Screen, "say", lambda self, text: said.append(text))
+    monkeypatch.setattr(Terminal, "say", lambda self, text: said.append(text))
     poisoned(monkeypatch, registry.find("maml-trpo").load(), in_iterations(1))
     policy = trained(tiny_file, "maml-trpo", tmp_path / "run", checkpoint_minutes=NEVER)
     assert policy.is_dir()

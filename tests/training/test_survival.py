@@ -96,7 +96,7 @@ def test_lines_that_the_disk_does_not_take_for_a_while_are_all_there_in_the_end(
 
     with monkeypatch.context() as patched:
         patched.setattr(Lines, "write", refused)
-        patched.setattr(loop.Training, "_save_if_due", lambda self, shown, stopping: None)
+        patched.setattr(loop.Training, "_save_if_due", lambda self, stopping: None)
         at_iteration(patched, 2, lambda: patched.setattr(Lines, "write", write))
         trained(tiny_file, "maml-trpo", short)
     assert "metrics.jsonl cannot be written (No space left on device)" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
 from robometa.suites import parse
-from robometa.training.loggers.terminal import Screen
+from robometa.training.loggers.terminal import Terminal
 from robometa.training.loop import task_batch
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
@@ -33,22 +33,22 @@ def trained(suite_file, learner, folder, **changes):
 
 def at_iteration(monkeypatch, iteration, act):
     """Does something when this iteration has just been shown, once."""
-    show = Screen.show
+    log = Terminal.log
     done = []
 
-    def shown(self, row, timing):
-        show(self, row, timing)
+    def logged(self, row):
+        log(self, row)
         if row["iteration"] == iteration and not done:
             done.append(True)
             act()
 
-    monkeypatch.setattr(Screen, "show", shown)
+    monkeypatch.setattr(Terminal, "log", logged)
 
 
 def last_state(folder):
     newest = RunFolder(folder).newest_checkpoint()
     assert newest is not None
-    return newest[0]
+    return newest.state
 
 
 def written(folder):
@@ -91,7 +91,7 @@ def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(tiny_file, tmp_pa
         trained(tiny_file, learner, broken, options=options, checkpoint_minutes=0.0)
     # the third iteration is in the table but in no checkpoint: it is done again
     assert len(RunFolder(broken).rows("metrics.jsonl")) == 3
-    assert RunFolder(broken).newest_checkpoint()[1] == 2
+    assert RunFolder(broken).newest_checkpoint().progress.iterations == 2
     resume(broken)
     assert_same_run(straight, broken)
 
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys):
     newest = RunFolder(damaged).checkpoints()[-1]
     tensors = newest / sealed_folder.TENSORS
     tensors.write_bytes(tensors.read_bytes()[:-1])
-    assert RunFolder(damaged).newest_checkpoint()[1] == 3
+    assert RunFolder(damaged).newest_checkpoint().progress.iterations == 3
     assert newest.name in capsys.readouterr().err
     resume(damaged)
     assert_same_run(straight, damaged)
@@ -236,7 +236,6 @@ def test_what_is_not_a_run_cannot_be_resumed(tmp_path):
         "preset",
         "config",
         "seed",
-        "device",
         "threads",
         "torch_threads",
         "checkpoint_minutes",

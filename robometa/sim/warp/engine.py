@@ -49,7 +49,7 @@ class WarpEngine:
         worlds: int,
         *,
         device: str | torch.device = "cuda",
-        room: float = 1.0,
+        contact_capacity: float = 1.0,
         graphs: bool = True,
     ) -> None:
         """Puts the robot on the device; the first engine of a kind on a machine compiles its kernels, which takes time.
@@ -59,14 +59,14 @@ class WarpEngine:
             tasks: Tasks of a batch.
             worlds: Worlds of each task.
             device: `cuda`, `cuda:1`, or `cpu`.
-            room: For how many times as many contacts as nearly always suffice there shall be memory.
+            contact_capacity: Multiplier on the contact buffer; 1 is almost always enough.
             graphs: Whether to capture a step in graphs, on a GPU.
         Raises: UserError: If the robot's model cannot be loaded, MuJoCo Warp cannot step it, or it sees no GPU.
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
-        self.threads, self.room = 1, room
+        self.threads, self.contact_capacity = 1, contact_capacity
         self.robot = suite.robot
         kind = torch.device(device).type
         if not sees_gpu() and kind == "cuda":
@@ -90,7 +90,7 @@ class WarpEngine:
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             self._on_device = DeviceModel(self.model, tasks * worlds)
-            self.capacity = capacity(self.model, self._on_device.model, room)
+            self.capacity = capacity(self.model, self._on_device.model, contact_capacity)
             self._data = mujoco_warp.make_data(
                 self.model, tasks * worlds, nconmax=self.capacity.contacts, njmax=self.capacity.constraints
             )
@@ -176,7 +176,8 @@ class WarpEngine:
             raise UserError(
                 f"robot {self.robot.name} touched itself and its surroundings in more places than there is room for "
                 f"({self.capacity.contacts} contacts, {self.capacity.constraints} constraints a world) in "
-                f"{counts[FULL_LATELY]} steps: their physics are wrong. --room {2 * self.room:g} gives it twice as much"
+                f"{counts[FULL_LATELY]} steps: their physics are wrong. --contact-capacity "
+                f"{2 * self.contact_capacity:g} gives it twice as much"
             )
 
     def close(self) -> None:

@@ -16,9 +16,8 @@ import warp
 from robometa.errors import UserError
 from robometa.sim.warp.contacts import lay_along_capsules
 
-ROOM = 48
-"""The most contacts of a world for which memory is taken unless asked; a robot whose shapes cannot meet in so many
-places gets as many as they can."""
+CONTACTS_PER_WORLD = 48
+"""Contacts of a world in the buffer at contact capacity 1; fewer where a robot's shapes can touch in fewer places."""
 GRAVITY = "gravity"
 """The one field that is an option of the model instead of an array of it."""
 
@@ -49,18 +48,18 @@ def supported(model: mujoco.MjModel, name: str) -> mujoco.MjModel:
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """For how many contacts and rows of constraints each world has room."""
+    """Contacts and rows of constraints that each world has memory for."""
 
     contacts: int
     """On average over the worlds: they share one list."""
     constraints: int
 
 
-def capacity(model: mujoco.MjModel, device_model: mujoco_warp.Model, room: float) -> Capacity:
-    """What a robot can need, or `room` times as many as nearly always suffice where that is less."""
+def capacity(model: mujoco.MjModel, device_model: mujoco_warp.Model, contact_capacity: float) -> Capacity:
+    """As many as the robot's shapes allow, or `CONTACTS_PER_WORLD` times the contact capacity where that is less."""
     pairs = device_model.nxn_geom_pair_filtered.numpy().reshape(-1, 2)
     possible = sum(_places(*(int(model.geom_type[geom]) for geom in pair)) for pair in pairs)
-    contacts = max(1, min(possible, round(room * ROOM)))
+    contacts = max(1, min(possible, round(contact_capacity * CONTACTS_PER_WORLD)))
     widest = int(model.geom_condim.max()) if model.ngeom else 1
     rows = 1 if widest == 1 else 2 * (widest - 1)
     limits = int((model.dof_frictionloss > 0).sum()) + int(model.jnt_limited.sum()) + 6 * model.neq + 2 * model.ntendon

@@ -1,57 +1,61 @@
-"""TensorBoard's curves of a training: good to have, but nothing that a training ends for."""
+"""TensorBoard's curves of a training; a disk that refuses them does not end the training."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+from robometa.training.loggers.logger import LoggedRun
 
-class Curves:
-    """Writes numbers for TensorBoard until the disk does not take them any more."""
 
-    def __init__(self, folder: Path, first: int, say: Callable[[str], None]) -> None:
-        """Curves below a run's folder, from an iteration on; those after it are replaced."""
-        self._folder, self._first, self._say = folder / "tensorboard", first, say
+class TensorBoard:
+    """Writes curves below the run's folder until the disk refuses them."""
+
+    def __init__(self, run: LoggedRun) -> None:
+        """Curves of a training; those of iterations that it repeats are replaced."""
+        self._run, self._folder = run, run.folder / "tensorboard"
         self._writer: Any = None
 
-    def __enter__(self) -> Curves:
+    def __enter__(self) -> TensorBoard:
         """Begins a file of curves."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._excepthook, threading.excepthook = threading.excepthook, self._in_thread
+        self._excepthook, threading.excepthook = threading.excepthook, self._ignore_disk_errors
         try:
-            self._writer = SummaryWriter(str(self._folder), purge_step=self._first)
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._run.first)
         except OSError as error:
-            self._end(error)
+            self._give_up(error)
         return self
 
-    def add(self, row: Mapping[str, float], iteration: float) -> None:
+    def log(self, row: Mapping[str, float]) -> None:
         """Adds a point to the curve of each number."""
         if self._writer is None:
             return
         try:
             for key, value in row.items():
-                self._writer.add_scalar(key, value, int(iteration))
+                self._writer.add_scalar(key, value, int(row["iteration"]))
         except OSError as error:
-            self._end(error)
+            self._give_up(error)
+
+    def say(self, text: str) -> None:
+        """Ignores messages: TensorBoard shows curves."""
 
     def __exit__(self, *raised: object) -> None:
-        """Writes what is left."""
+        """Writes the points that are left."""
         try:
             if self._writer is not None:
                 self._writer.close()
         except OSError as error:
-            self._end(error)
+            self._give_up(error)
         finally:
             threading.excepthook = self._excepthook
 
-    def _in_thread(self, raised: threading.ExceptHookArgs) -> None:
-        """TensorBoard writes in a thread: what the disk refuses there is raised again here, and told then."""
+    def _ignore_disk_errors(self, raised: threading.ExceptHookArgs) -> None:
+        """Handles an exception of TensorBoard's writing thread; `log` or `__exit__` meets a disk's error again."""
         if not issubclass(raised.exc_type, OSError):
             self._excepthook(raised)
 
-    def _end(self, error: OSError) -> None:
+    def _give_up(self, error: OSError) -> None:
         self._writer = None
-        self._say(f"no more curves for TensorBoard: {self._folder} cannot be written ({error.strerror})")
+        self._run.say(f"no more curves for TensorBoard: {self._folder} cannot be written ({error.strerror})")

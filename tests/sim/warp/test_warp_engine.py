@@ -216,13 +216,15 @@ def test_a_world_that_blows_up_is_caught_unpaid_and_begun_anew(name, column, val
 
 
 def test_a_contact_without_room_is_told_when_the_horizon_is_over():
-    engine = warp("half-cheetah-velocity", horizon=6, room=0.02)
+    engine = warp("half-cheetah-velocity", horizon=6, contact_capacity=0.02)
     assert engine.capacity.contacts == 1
     engine.reset(noise())
     acts = actions(engine, 6)
     for action in acts[:-1]:
         engine.step(action)
-    with pytest.raises(UserError, match=r"half-cheetah .* more places .* \(1 contacts, .* --room 0.04 gives"):
+    with pytest.raises(
+        UserError, match=r"half-cheetah .* more places .* \(1 contacts, .* --contact-capacity 0.04 gives"
+    ):
         engine.step(acts[-1])
     engine.reset(noise())  # what was told is over
 
