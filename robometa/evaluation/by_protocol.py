@@ -13,10 +13,10 @@ from robometa.noise import Noise
 from robometa.reports.scores import Scores, joined, scores_of
 from robometa.sim.engine import Engine
 from robometa.suites.suite import Task
-from robometa.trials.trial import collect
+from robometa.trials.trial import collect, trial_loop
 
 Make = Callable[[int], Engine]
-"""From a number of worlds to an engine for the tasks."""
+"""Makes an engine for the tasks, with a number of worlds of each."""
 
 
 def follow(
@@ -27,36 +27,47 @@ def follow(
     noise: Noise,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Scores, Scores]:
-    """Scores acting without noise and exploring, each before the adaptation and after it. `[2, task, episode]`
+    """Scores a learner before and after the protocol's adaptation, acting without noise and exploring.
 
-    A learner that adapts to each world by itself sees the episodes of the adaptation one after the other; one that
-    pools the worlds of a task sees them side by side. Every scored episode goes out from the same adaptation, and
-    nothing is learned from it.
+    A learner that adapts to each world by itself has one world, and sees the episodes of the adaptation one after the
+    other; one that pools the worlds of a task sees them side by side. Every scored episode starts from the same
+    adaptation, and none is adapted to.
+
+    Args:
+        protocol: Fixes the numbers of episodes.
+        learner: Acts and adapts; it is not changed.
+        make: Makes an engine for a number of worlds.
+        tasks: The tasks to adapt to.
+        noise: Source of all random numbers, for the worlds of the adaptation.
+        advance: Called after each rollout, for a progress bar.
+
+    Returns:
+        The scores without noise, and those exploring. `[2, task, episode]`
     """
-    before = after = learner.begin(len(tasks), noise.worlds, noise.fork("begin"))
-    previous: Rollout | None = None
+    adaptations = protocol.adaptation // noise.worlds
     diverged = 0
     with closing(make(noise.worlds)) as engine:
         engine.assign(tasks)
-        for shot in range(protocol.adaptation // engine.worlds):
-            previous, after = collect(engine, learner, after, noise.fork("rollout", shot), previous=previous)
-            after = learner.adapt(after, previous, noise.fork("adapt", shot))
-            diverged += int(previous.diverged.sum())
-            advance()
-    count = protocol.evaluation if learner.pools_worlds else 1
-    with closing(make(count)) as engine:
+        for shot in trial_loop(learner, noise, adaptations):
+            if shot.number == 0:
+                before = shot.adaptation
+            if shot.number < adaptations:
+                rollout, adaptation = collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous)
+                shot.complete(rollout, adaptation)
+                diverged += int(rollout.diverged.sum())
+                advance()
+    starts = ((noise.fork("before"), before, None), (noise.fork("after"), shot.adaptation, shot.previous))
+    with closing(make(protocol.evaluation if learner.pools_worlds else 1)) as engine:
         engine.assign(tasks)
-        found = {}
+        scores = []
         for explore in (False, True):
-            shots = [
-                episodes(engine, learner, adaptation, protocol.evaluation, source, seen, explore, advance)
-                for source, adaptation, seen in (
-                    (noise.fork("before"), before, None),
-                    (noise.fork("after"), after, previous),
-                )
+            parts = [
+                episodes(engine, learner, adaptation, protocol.evaluation, source, previous, explore, advance)
+                for source, adaptation, previous in starts
             ]
-            found[explore] = joined(shots, axis=0)
-    return found[False], replace(found[True], diverged=found[True].diverged + diverged)
+            scores.append(joined(parts, axis=0))
+    quiet, exploring = scores
+    return quiet, replace(exploring, diverged=exploring.diverged + diverged)
 
 
 def episodes(
@@ -69,7 +80,21 @@ def episodes(
     explore: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """The scores of so many episodes of each task, all from the same adaptation. `[1, task, episode]`"""
+    """Scores so many episodes of each task, all from the same adaptation.
+
+    Args:
+        engine: Steps the worlds; its tasks are already assigned.
+        learner: Acts.
+        adaptation: The adaptation that every episode starts from.
+        count: Episodes of each task, a multiple of the engine's worlds.
+        noise: Source of all random numbers, for as many tasks.
+        previous: The rollout before, whose last step the learner still sees.
+        explore: Act with noise; without, take the mean action.
+        advance: Called after each rollout, for a progress bar.
+
+    Returns:
+        The scores. `[1, task, episode]`
+    """
     source = replace(noise, worlds=engine.worlds).fork("quiet" if not explore else "exploring")
     if previous is not None:
         previous = Rollout(**{name: tensor[:, : engine.worlds] for name, tensor in vars(previous).items()})
@@ -84,11 +109,11 @@ def episodes(
 
 
 def rollouts(protocol: Protocol, learner: Learner) -> int:
-    """How many rollouts a piece takes, random actions included, for a progress bar."""
+    """Counts the rollouts of a batch of tasks, random actions included, for a progress bar."""
     scored = 1 if learner.pools_worlds else protocol.evaluation
     return protocol.adaptation // worlds(protocol, learner) + 4 * scored + protocol.evaluation
 
 
 def worlds(protocol: Protocol, learner: Learner) -> int:
-    """Worlds of each task while it is adapted to."""
+    """Returns the worlds of each task during the adaptation."""
     return protocol.adaptation if learner.pools_worlds else 1

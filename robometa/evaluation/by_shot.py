@@ -1,8 +1,8 @@
-"""A trial whose every shot is scored, and the episodes that an adaptation has seen."""
+"""Few-shot evaluation by shot: a trial whose every shot is scored."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,39 +13,56 @@ from robometa.reports.scores import Scores, scores_of
 from robometa.reports.statistics import Array
 from robometa.sim.engine import Engine
 from robometa.suites.suite import Task
-from robometa.trials.trial import collect
+from robometa.trials.trial import collect, trial_loop
 
 
 def score(
-    engine: Engine, learner: Learner, tasks: tuple[Task, ...], shots: int, noise: Noise, advance: Any = lambda: None
+    engine: Engine,
+    learner: Learner,
+    tasks: tuple[Task, ...],
+    shots: int,
+    noise: Noise,
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[Scores, Scores]:
-    """A trial whose every shot is scored, acting without noise and exploring.
+    """Scores every shot of a trial, acting without noise and exploring.
 
-    The episodes without noise are rolled out from the same adaptation and not learned from.
+    Both start from the same adaptation. Only the exploring rollout is adapted to.
+
+    Args:
+        engine: Steps the worlds.
+        learner: Acts and adapts; it is not changed.
+        tasks: The tasks to adapt to.
+        shots: Adaptations; one more shot than these is scored.
+        noise: Source of all random numbers.
+        advance: Called after each rollout, for a progress bar.
+
+    Returns:
+        The scores without noise, and those exploring. `[shot, task, world]`
     """
     engine.assign(tasks)
-    adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))
     quiet: list[Rollout] = []
     exploring: list[Rollout] = []
-    for shot in range(shots + 1):
-        previous = exploring[-1] if exploring else None
-        rollout, _ = collect(engine, learner, adaptation, noise.fork("quiet", shot), explore=False, previous=previous)
+    for shot in trial_loop(learner, noise, shots):
+        source = noise.fork("quiet", shot.number)
+        rollout, _ = collect(engine, learner, shot.adaptation, source, explore=False, previous=shot.previous)
         quiet.append(rollout)
         advance()
-        rollout, adaptation = collect(engine, learner, adaptation, noise.fork("rollout", shot), previous=previous)
+        rollout, adaptation = collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous)
+        shot.complete(rollout, adaptation)
         exploring.append(rollout)
         advance()
-        if shot < shots:
-            adaptation = learner.adapt(adaptation, rollout, noise.fork("adapt", shot))
     return scores_of(quiet), scores_of(exploring)
 
 
 def episodes_seen(episodes: Array, pooled: bool) -> tuple[float, ...]:
-    """Episodes that an adaptation has seen at each shot, mean over tasks, and over worlds that are trials of their own.
+    """Counts the episodes that an adaptation has learned from at each shot.
 
     Args:
         episodes: Episodes of each rollout. `[shot, task, world]`
         pooled: An adaptation learns from all worlds of its task.
+
+    Returns:
+        The mean over tasks and, unless pooled, over worlds. `[shot]`
     """
     each = episodes.sum(axis=2).mean(axis=1) if pooled else episodes.mean(axis=(1, 2))  # [shot]
     return tuple(float(seen) for seen in (0.0, *np.cumsum(each)[:-1]))

@@ -1,4 +1,4 @@
-"""The one loop: roll out, adapt, roll out again. Training, evaluation and videos all run it."""
+"""The trial loop: roll out, adapt, roll out again. Training, evaluation and videos all run it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -15,9 +17,115 @@ from robometa.compute.cuda_graphs import uploaded
 from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
-from robometa.sim.engine import Engine
+from robometa.sim.engine import Engine, Outcome
 from robometa.suites.suite import Task
 from robometa.trials.captured_policy import PolicyGraph
+
+
+@dataclass
+class Shot:
+    """A trial after some adaptations, before its next rollout: all that is needed to collect that rollout.
+
+    Collecting is the caller's part, with `collect` or by any other means.
+    """
+
+    number: int
+    """Adaptations so far."""
+    adaptation: Adaptation
+    """The learner's knowledge of the tasks."""
+    previous: Rollout | None
+    """The rollout before this one, whose last step the learner still sees; None at shot 0."""
+    noise: Noise
+    """Source of this rollout's random numbers."""
+    _collected: tuple[Rollout, Adaptation] | None = field(default=None, init=False, repr=False)
+
+    def complete(self, rollout: Rollout, adaptation: Adaptation) -> None:
+        """Hands the collected rollout to the trial.
+
+        Args:
+            rollout: What the learner adapts to when the trial goes on.
+            adaptation: The adaptation after the rollout's last action, as `collect` returns it.
+        """
+        self._collected = rollout, adaptation
+
+
+def trial_loop(learner: Learner, noise: Noise, shots: int | None) -> Iterator[Shot]:
+    """Yields a trial before each of its rollouts, and adapts the learner between them.
+
+    The loop knows no simulator. The caller collects a rollout, passes it to `Shot.complete`, and takes the next shot;
+    the last shot needs no rollout, because no adaptation follows it. Between two shots the caller may do anything:
+    score the same adaptation, film it, or wait for steps from outside.
+
+    Args:
+        learner: Begins and adapts; it is not changed.
+        noise: Source of all random numbers, for as many tasks and worlds as there are.
+        shots: Adaptations; there is one more rollout than these. None goes on for as long as the caller does.
+
+    Raises:
+        RuntimeError: If the caller asks for the next shot without completing this one.
+    """
+    adaptation = learner.begin(noise.tasks, noise.worlds, noise.fork("begin"))
+    previous: Rollout | None = None
+    for number in count() if shots is None else range(shots + 1):
+        shot = Shot(number, adaptation, previous, _rollout_noise(noise, number))
+        yield shot
+        if number == shots:
+            return
+        if shot._collected is None:
+            raise RuntimeError(f"shot {number} has no rollout: call its complete(...) before taking the next shot")
+        previous, carried = shot._collected
+        # A caller may have put rollouts side by side, as further worlds.
+        source = replace(noise.fork("adapt", number), worlds=previous.reward.shape[1])
+        adaptation = learner.adapt(carried, previous, source)
+
+
+def run_trial(
+    engine: Engine,
+    learner: Learner,
+    tasks: Sequence[Task],
+    indices: Sequence[int],
+    shots: int,
+    noise: Noise,
+    *,
+    policy_graph: bool = False,
+) -> Trial:
+    """Collects a trial to train on, exploring throughout.
+
+    Args:
+        engine: Steps the worlds.
+        learner: Acts and adapts.
+        tasks: The tasks to draw from.
+        indices: Index of each task of the batch. `[task]`
+        shots: Adaptations; there is one more rollout than these.
+        noise: Source of all random numbers.
+        policy_graph: Act by captured graphs, see `collect`.
+
+    Returns:
+        All rollouts, and the noise of the update.
+
+    Raises:
+        UserError: If the learner cannot act by a graph.
+    """
+    drawn: list[Future[Tensor] | None] = [None] * (shots + 1)
+    if learner.device.type == "cuda":  # the processors have little else to do
+        horizon, size = engine.horizon, engine.spaces.action
+        sources = [_rollout_noise(noise, number) for number in range(shots + 1)]
+        drawn = [_ahead().submit(action_noise, source, horizon, size) for source in sources]
+    engine.assign([tasks[index] for index in indices])
+    rollouts: list[Rollout] = []
+    for shot in trial_loop(learner, noise, shots):
+        rollout, adaptation = collect(
+            engine,
+            learner,
+            shot.adaptation,
+            shot.noise,
+            previous=shot.previous,
+            policy_graph=policy_graph,
+            drawn=drawn[shot.number],
+        )
+        shot.complete(rollout, adaptation)
+        rollouts.append(rollout)
+    return Trial(torch.tensor(list(indices)), tuple(rollouts), noise.fork("update"))
 
 
 @torch.no_grad()
@@ -33,35 +141,36 @@ def collect(
     policy_graph: bool = False,
     drawn: Future[Tensor] | None = None,
 ) -> tuple[Rollout, Adaptation]:
-    """A rollout of one horizon in every world, and the adaptation that the learner carried out of it.
+    """Collects a rollout of one horizon in every world.
 
     Args:
         engine: Steps the worlds; its tasks are already assigned.
         learner: Acts.
-        adaptation: What the learner knows of the tasks.
-        noise: Keys the resets and the exploration.
-        explore: Act with noise; with none, the mean action.
+        adaptation: The learner's knowledge of the tasks.
+        noise: Source of the resets' and the exploration's random numbers.
+        explore: Act with noise; without, take the mean action.
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
         policy_graph: Act by a graph that is captured for this rollout; needs a GPU.
         drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
-    Raises: UserError: If the learner cannot act by a graph.
+
+    Returns:
+        The rollout, and the adaptation that acting left: a memory has seen every step.
+
+    Raises:
+        UserError: If the learner cannot act by a graph.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
-        tasks, worlds, horizon = engine.tasks, engine.worlds, engine.horizon
+        horizon, size = engine.horizon, engine.spaces.action
         obs = engine.reset(noise.fork("reset"))
-        size = engine.spaces.action
         if not explore:
-            draws = torch.zeros(1, device=learner.device).expand(tasks, worlds, horizon, size)
+            draws = torch.zeros(1, device=learner.device).expand(engine.tasks, engine.worlds, horizon, size)
         else:
             ready = action_noise(noise, horizon, size) if drawn is None else drawn.result()
             draws = uploaded(ready, learner.device)
         step = _first_step(obs, size, previous)
         graph = PolicyGraph(learner, adaptation, step.to(learner.device), draws) if policy_graph else None
-        shape = (horizon, tasks, worlds)
-        seen, seen_next = obs.new_empty(*shape, obs.shape[-1]), obs.new_empty(*shape, obs.shape[-1])
-        actions, rewards = obs.new_empty(*shape, size), obs.new_empty(shape)
-        flags = obs.new_zeros(4, *shape, dtype=torch.bool)
+        recording = _Recording(obs, horizon, size)
         for time in range(horizon):
             if watch is not None:
                 watch(time)
@@ -73,76 +182,56 @@ def collect(
             outcome = engine.step(action)
             # What an action was at which a world blew up, nobody shall see or learn from.
             action = action.masked_fill(outcome.diverged.unsqueeze(-1), 0.0)
-            seen[time], seen_next[time], actions[time], rewards[time] = (
-                step.obs,
-                outcome.next_obs,
-                action,
-                outcome.reward,
-            )
-            for row, flag in enumerate((outcome.terminated, outcome.truncated, outcome.success, outcome.diverged)):
-                flags[row, time] = flag
+            recording.write(time, step.obs, action, outcome)
             step = Step(outcome.obs, action, outcome.reward, outcome.terminated | outcome.truncated)
         if watch is not None:
             watch(horizon)
-        flags[1, -1] = ~flags[0, -1]  # the end of a rollout cuts every episode that has not ended by itself
-        terminated, truncated, success, diverged = (_time_last(flag) for flag in flags)
-        rollout = Rollout(
-            obs=_time_last(seen),
-            action=_time_last(actions),
-            reward=_time_last(rewards),
-            next_obs=_time_last(seen_next),
+        rollout = recording.rollout().to(learner.device)
+    return rollout, adaptation
+
+
+class _Recording:
+    """A rollout in the order of collection, written step by step. `[time, task, world, ...]`"""
+
+    def __init__(self, obs: Tensor, horizon: int, size: int) -> None:
+        """Allocates the whole rollout, for observations like `obs` and actions of `size` numbers."""
+        shape = (horizon, *obs.shape[:2])
+        self._obs, self._next_obs = (obs.new_empty(*shape, obs.shape[-1]) for _ in range(2))
+        self._action, self._reward = obs.new_empty(*shape, size), obs.new_empty(shape)
+        self._flags = obs.new_zeros(4, *shape, dtype=torch.bool)
+
+    def write(self, time: int, obs: Tensor, action: Tensor, outcome: Outcome) -> None:
+        """Writes one step of every world."""
+        self._obs[time], self._next_obs[time] = obs, outcome.next_obs
+        self._action[time], self._reward[time] = action, outcome.reward
+        flags = (outcome.terminated, outcome.truncated, outcome.success, outcome.diverged)
+        for row, flag in enumerate(flags):
+            self._flags[row, time] = flag
+
+    def rollout(self) -> Rollout:
+        """Returns the finished rollout, whose end cuts every episode that has not ended by itself."""
+        self._flags[1, -1] = ~self._flags[0, -1]
+        terminated, truncated, success, diverged = (_time_last(flag) for flag in self._flags)
+        return Rollout(
+            obs=_time_last(self._obs),
+            action=_time_last(self._action),
+            reward=_time_last(self._reward),
+            next_obs=_time_last(self._next_obs),
             terminated=terminated,
             truncated=truncated,
             success=success,
             diverged=diverged,
-        ).to(learner.device)
-    return rollout, adaptation
-
-
-def run_trial(
-    engine: Engine,
-    learner: Learner,
-    tasks: Sequence[Task],
-    indices: Sequence[int],
-    shots: int,
-    noise: Noise,
-    *,
-    policy_graph: bool = False,
-) -> Trial:
-    """A trial of `shots` adaptations on the given tasks, exploring throughout.
-
-    Args:
-        engine: Steps the worlds.
-        learner: Acts and adapts.
-        tasks: The tasks to draw from.
-        indices: Which of them stand in the batch. `[task]`
-        shots: Adaptations; there is one more rollout than these.
-        noise: Keys everything random.
-        policy_graph: Act by graphs, see `collect`.
-    Raises: UserError: If the learner cannot act by a graph.
-    """
-    keyed = [noise.fork("rollout", shot) for shot in range(shots + 1)]
-    drawn: list[Future[Tensor] | None] = [None] * len(keyed)
-    if learner.device.type == "cuda":  # the processors have little else to do
-        size = engine.spaces.action
-        drawn = [_ahead().submit(action_noise, source, engine.horizon, size) for source in keyed]
-    engine.assign([tasks[index] for index in indices])
-    adaptation = learner.begin(engine.tasks, engine.worlds, noise.fork("begin"))
-    rollouts: list[Rollout] = []
-    for shot, source in enumerate(keyed):
-        previous = rollouts[-1] if rollouts else None
-        rollout, adaptation = collect(
-            engine, learner, adaptation, source, previous=previous, policy_graph=policy_graph, drawn=drawn[shot]
         )
-        rollouts.append(rollout)
-        if shot < shots:
-            adaptation = learner.adapt(adaptation, rollout, noise.fork("adapt", shot))
-    return Trial(torch.tensor(list(indices)), tuple(rollouts), noise.fork("update"))
 
 
 def action_noise(noise: Noise, horizon: int, size: int) -> Tensor:
-    """The noise of a rollout's actions. `[task, world, time, action]`"""
+    """Draws the noise of a rollout's actions. `[task, world, time, action]`"""
     return noise.fork("action").normal(horizon, size)
+
+
+def _rollout_noise(noise: Noise, shot: int) -> Noise:
+    """The noise of a trial's rollout at a shot."""
+    return noise.fork("rollout", shot)
 
 
 @cache
@@ -157,7 +246,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def torch_on(threads: int) -> Iterator[None]:
-    """Torch on so many threads for as long as the block."""
+    """Limits torch to so many threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -167,6 +256,7 @@ def torch_on(threads: int) -> Iterator[None]:
 
 
 def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
+    """Joins a rollout's first observation with the last step of the rollout before, or with zeros."""
     if previous is not None:
         before = previous.to(obs.device)
         return Step(obs, before.action[:, :, -1], before.reward[:, :, -1], before.done[:, :, -1])
@@ -174,6 +264,6 @@ def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
     return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), obs.new_zeros(worlds, dtype=torch.bool))
 
 
-def _time_last(stacked: Tensor) -> Tensor:
-    """From the order of collection, `[time, task, world, ...]`, to the house's, `[task, world, time, ...]`."""
-    return stacked.movedim(0, 2).contiguous()
+def _time_last(recorded: Tensor) -> Tensor:
+    """Converts the order of collection, `[time, task, world, ...]`, to `[task, world, time, ...]`."""
+    return recorded.movedim(0, 2).contiguous()

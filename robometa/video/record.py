@@ -1,27 +1,27 @@
-"""Adaptation, watched: one task before any data, after one shot and after the last, side by side on video."""
+"""Records a video of an adaptation: one task before any data, after one shot and after the last, side by side."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from robometa import registry
-from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.evaluation.scripted_experts import NAME, Scripted, needs_experts
-from robometa.learners.protocol import Adaptation, Learner
+from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.progress import progress
 from robometa.sim.engine import Engine
 from robometa.suites.suite import Suite
 from robometa.trials import make
-from robometa.trials.trial import collect
+from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import encode, film, gl_backends, storyboard
 from robometa.video.storyboard import Episode
 
@@ -43,24 +43,29 @@ def record(
     gif: bool = True,
     learner: str | None = None,
 ) -> tuple[Path, ...]:
-    """Records how a policy adapts to one task, and returns the files written.
+    """Records how a policy adapts to one task.
 
-    Each panel shows one episode with mean actions, all from the same reset: before any data, after the first shot and
-    after the last. The episodes that the policy learns from in between are not shown.
+    Each panel shows one episode with mean actions, all from the same reset: before any data, after the first shot (an
+    adaptation) and after the last. The episodes in between, from which the policy learns, are not shown.
 
     Args:
-        policy: Its folder, or `scripted` for Meta-World's experts, which are shown in one episode: they do not adapt.
-        suite: Another suite than the one it was trained on, with the same observation and action.
-        split: `test` for held-out tasks, `train` for those it was trained on.
+        policy: Its folder, or `scripted` for Meta-World's experts, which do not adapt and are shown in one episode.
+        suite: Another suite than the training's, with the same observation and action.
+        split: `test` for held-out tasks, `train` for those of the training.
         task: Index of the task in its split.
         shots: Adaptations.
-        seed: Of resets and exploration.
+        seed: Seed of resets and exploration.
         out: The file to write, `.mp4`, or `.gif` for a GIF only; `videos/POLICY-taskN.mp4` if None.
-        width: Pixels; an odd number loses one.
-        height: Pixels; an odd number loses one.
-        gif: Whether to write a GIF beside the `.mp4`.
+        width: Width in pixels, rounded down to an even number.
+        height: Height in pixels, rounded down to an even number.
+        gif: Write a GIF beside the `.mp4`.
         learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
-    Raises: UserError: If the policy, a number asked for or the place to write to is wrong, or nothing can draw here.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the policy, a number or the file to write is wrong, or nothing can draw here.
     """
     policy = Path(policy)
     if not 1 <= shots <= MAXIMUM_SHOTS:
@@ -75,9 +80,9 @@ def record(
     else:
         trained, suite, manifest = policy_folder.load_policy(policy, suite, learner=learner)
         label = registry.label(manifest["learner"])
-    known = len(suite.tasks(split))
-    if not 0 <= task < known:
-        raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {known - 1}")
+    count = len(suite.tasks(split))
+    if not 0 <= task < count:
+        raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {count - 1}")
     targets = _targets(policy, task, None if out is None else Path(out), gif)
     backend = gl_backends.find()
     encode.ffmpeg()
@@ -107,14 +112,15 @@ def record(
 
 
 def is_scripted(policy: Path) -> bool:
-    """Whether Meta-World's scripted experts are meant, and not a folder."""
+    """Tests if a policy names Meta-World's scripted experts and not a folder."""
     return str(policy) == NAME and not policy.exists()
 
 
 def _scripted_suite(suite: Suite | None) -> Suite:
-    """The suite, if it has scripted experts.
+    """Returns the suite if it has scripted experts.
 
-    Raises: UserError: If there is none, or its tasks are not Meta-World's.
+    Raises:
+        UserError: If there is none, or its tasks are not Meta-World's.
     """
     if suite is None:
         raise UserError("the scripted experts need a suite, as in `robometa record scripted --suite ml1/reach-v3`")
@@ -123,44 +129,50 @@ def _scripted_suite(suite: Suite | None) -> Suite:
 
 
 def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed: int) -> list[Episode]:
-    """One trial on a task; from before the first shot, after it and after the last, an episode to show."""
+    """Plays a trial on a task, and records an episode before the first shot, after it and after the last.
+
+    Args:
+        learner: Acts and adapts; it is not changed.
+        suite: The suite of the task.
+        split: `test` or `train`.
+        task: Index of the task in its split.
+        shots: Adaptations.
+        seed: Seed of resets and exploration.
+
+    Returns:
+        The recorded episodes, all from the same reset.
+    """
     worlds = learner.config.worlds if learner.pools_worlds else 1
     shown = sorted({0, min(1, shots), shots})
-    engine = make.engine_for(learner, suite, 1, worlds)
-    engine.assign([suite.tasks(split)[task]])
     noise = Noise(seed, ("record", split, task), 1, worlds)
-    adaptation = learner.begin(1, worlds, noise.fork("begin"))
     episodes: list[Episode] = []
-    previous: Rollout | None = None
-    seen = 0
-    with progress() as bar:
+    episodes_seen = 0
+    with closing(make.engine_for(learner, suite, 1, worlds)) as engine, progress() as bar:
+        engine.assign([suite.tasks(split)[task]])
         counter = bar.add_task("rolling out", total=(shots + len(shown)) * suite.horizon)
         advance = lambda: bar.advance(counter)  # noqa: E731
-        for shot in range(shots + 1):
-            if shot in shown:
-                title = _title(shot, seen) if shots else "an episode"
-                episodes.append(_watched(engine, learner, adaptation, noise.fork("shown"), previous, title, advance))
-            if shot < shots:
-                source = noise.fork("rollout", shot)
-                previous, adaptation = collect(
-                    engine, learner, adaptation, source, previous=previous, watch=lambda time: advance()
+        for shot in trial_loop(learner, noise, shots):
+            if shot.number in shown:
+                title = _title(shot.number, episodes_seen) if shots else "an episode"
+                episodes.append(_filmed(engine, learner, shot, noise.fork("shown"), title, advance))
+            if shot.number < shots:
+                rollout, adaptation = collect(
+                    engine,
+                    learner,
+                    shot.adaptation,
+                    shot.noise,
+                    previous=shot.previous,
+                    watch=lambda time: advance(),
                 )
-                adaptation = learner.adapt(adaptation, previous, noise.fork("adapt", shot))
-                seen += int(previous.done.sum())
-    engine.close()
+                shot.complete(rollout, adaptation)
+                episodes_seen += int(rollout.done.sum())
     return episodes
 
 
-def _watched(
-    engine: Engine,
-    learner: Learner,
-    adaptation: Adaptation,
-    noise: Noise,
-    previous: Rollout | None,
-    title: str,
-    advance: Callable[[], None],
+def _filmed(
+    engine: Engine, learner: Learner, shot: Shot, noise: Noise, title: str, advance: Callable[[], None]
 ) -> Episode:
-    """The first episode of the first world, with mean actions; what the learner would take along is dropped."""
+    """Records the first episode of the first world, with mean actions; nothing of it is adapted to."""
     physics, sensors = [], []
 
     def watch(time: int) -> None:
@@ -169,7 +181,7 @@ def _watched(
         sensors.append(state.sensors[0, 0])
         advance()
 
-    rollout, _ = collect(engine, learner, adaptation, noise, explore=False, previous=previous, watch=watch)
+    rollout, _ = collect(engine, learner, shot.adaptation, noise, explore=False, previous=shot.previous, watch=watch)
     # The state after the episode's last step is the next reset's.
     length = int(rollout.first_episode()[0, 0].sum())
     return Episode(
@@ -193,9 +205,10 @@ def _plural(word: str, count: int) -> str:
 
 
 def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path, ...]:
-    """The files to write.
+    """Returns the files to write.
 
-    Raises: UserError: If `out` is of another kind, or its folder is missing.
+    Raises:
+        UserError: If `out` is of another kind, or its folder is missing.
     """
     if out is None:
         place = policy.resolve()
@@ -211,7 +224,7 @@ def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path
 
 
 def _publish(source: Path, target: Path) -> None:
-    """Puts a whole file in its place in one rename."""
+    """Publishes a finished file in one rename."""
     aside = target.with_name(f".{target.stem}.writing{target.suffix}")
     try:
         shutil.copyfile(source, aside)
