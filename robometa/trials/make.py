@@ -38,14 +38,14 @@ def build(name: str, config: Any, suite: Suite, seed: int, device: str = "cpu") 
 
 
 def _check_device(name: str) -> None:
-    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    known += ["cuda"] if len(known) > 1 else []
-    if name not in known:
-        raise UserError(unknown("device", name, known, "this machine"))
+    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    devices += ["cuda"] if len(devices) > 1 else []
+    if name not in devices:
+        raise UserError(unknown("device", name, devices, "this machine"))
 
 
 def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:
-    """How many numbers a policy sees and emits on a suite; an oracle sees more."""
+    """Returns the sizes of observations and actions on a suite; an oracle's observations are longer."""
     return engine_for(learner, suite, tasks=1, worlds=1, hardware=Hardware(threads=1)).spaces
 
 
@@ -56,11 +56,11 @@ def engine_for(
     worlds: int,
     hardware: Hardware = ALL_PROCESSORS,
 ) -> Engine:
-    """An engine that a learner can act in: what tasks hide is told to an oracle, and to nobody else.
+    """Makes an engine that a learner can act in; an oracle's observations end with the tasks' hidden parameters.
 
     Args:
-        learner: Who acts, or its class.
-        suite: Whose robot and objective.
+        learner: The learner that acts, or its class.
+        suite: The suite of the tasks.
         tasks: Tasks of a batch.
         worlds: Worlds of each task.
         hardware: Engine, its threads, and its contact capacity.

@@ -18,7 +18,7 @@ from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.protocols import Protocol
 from robometa.noise import Noise
-from robometa.trials.trial import collect
+from robometa.trials.trial import collect, trial_loop
 
 metaworld = pytest.importorskip("metaworld")
 
@@ -62,12 +62,8 @@ def ours(learner, suite, episodes):
     pooled = learner.pools_worlds
     engine = ManipulationEngine(suite, 2, episodes if pooled else 1, threads=1)
     engine.assign(suite.test[:2])
-    noise, previous = Noise(0, (), 2, engine.worlds), None
-    adaptation = learner.begin(2, engine.worlds, noise)
-    for shot in range(1 if pooled else episodes):
-        previous, adaptation = collect(engine, learner, adaptation, noise.fork(shot), previous=previous)
-        adaptation = learner.adapt(adaptation, previous, noise)
-    collect(engine, learner, adaptation, noise, previous=previous)
+    for shot in trial_loop(learner, Noise(0, (), 2, engine.worlds), 1 if pooled else episodes):
+        shot.complete(*collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous))
     engine.close()
 
 
