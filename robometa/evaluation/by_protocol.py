@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from robometa.data import Rollout
+from robometa.evaluation.by_shot import random_actions
 from robometa.evaluation.protocols import Protocol
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
@@ -68,6 +69,24 @@ def follow(
             scores.append(joined(parts, axis=0))
     quiet, exploring = scores
     return quiet, replace(exploring, diverged=exploring.diverged + diverged)
+
+
+def follow_beside_chance(
+    protocol: Protocol,
+    learner: Learner,
+    make: Make,
+    tasks: tuple[Task, ...],
+    noise: Noise,
+    advance: Callable[[], None],
+) -> tuple[Scores, Scores, Scores]:
+    """Scores a learner by `follow`, and random actions in as many episodes."""
+    quiet, exploring = follow(protocol, learner, make, tasks, noise, advance)
+    with closing(make(1)) as engine:
+        engine.assign(tasks)
+        chance = episodes(
+            engine, random_actions(noise.seed), None, protocol.evaluation, noise.fork("random"), advance=advance
+        )
+    return quiet, exploring, chance
 
 
 def episodes(

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robometa.data import Rollout
+from robometa.data import Rollout, Spaces
 from robometa.learners.protocol import Learner
+from robometa.learners.random import Config as RandomConfig
+from robometa.learners.random import Random
 from robometa.noise import Noise
 from robometa.reports.scores import Scores, scores_of
 from robometa.reports.statistics import Array
@@ -52,6 +54,25 @@ def score(
         exploring.append(rollout)
         advance()
     return scores_of(quiet), scores_of(exploring)
+
+
+def score_beside_chance(
+    engine: Engine,
+    learner: Learner,
+    tasks: tuple[Task, ...],
+    shots: int,
+    noise: Noise,
+    advance: Callable[[], None],
+) -> tuple[Scores, Scores, Scores]:
+    """Scores a learner by `score`, and random actions in one rollout."""
+    quiet, exploring = score(engine, learner, tasks, shots, noise, advance)
+    _, chance = score(engine, random_actions(noise.seed), tasks, 0, noise, advance)
+    return quiet, exploring, chance
+
+
+def random_actions(seed: int) -> Random:
+    """Makes a learner of random actions, whose sizes are the engine's."""
+    return Random(RandomConfig(), Spaces(1, 1), seed)
 
 
 def episodes_seen(episodes: Array, pooled: bool) -> tuple[float, ...]:

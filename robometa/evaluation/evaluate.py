@@ -1,4 +1,4 @@
-"""Few-shot evaluation on held-out tasks: as many episodes for every task, before adaptation and after each shot."""
+"""Few-shot evaluation on held-out tasks: a fixed quota of episodes of every task at every shot."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ from typing import Any
 
 from robometa import registry
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
-from robometa.data import Spaces
 from robometa.errors import UserError
-from robometa.evaluation import by_protocol, protocols
-from robometa.evaluation.by_shot import episodes_seen, score
+from robometa.evaluation import by_protocol, by_shot, protocols
 from robometa.evaluation.protocols import Protocol
 from robometa.evaluation.scripted_experts import Scripted, needs_experts
 from robometa.learners.protocol import Learner
-from robometa.learners.random import Config as RandomConfig
-from robometa.learners.random import Random
 from robometa.noise import Noise
 from robometa.policies import card, policy_folder
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined
-from robometa.sim.engine import Engine
 from robometa.storage import sealed_folder
 from robometa.suites.suite import Suite, Task
 from robometa.trials import make as making
 
 WORLDS_AT_ONCE = 1000
-"""Worlds that are stepped together; tasks are cut into the same pieces on every machine."""
+"""Maximum number of worlds that are stepped together; tasks are cut into the same pieces on every machine."""
 SIMULATIONS_AT_ONCE = 400
-"""The same where every world is a simulation of its own, of some megabytes."""
+"""Maximum number of worlds that are stepped together where each is a simulation of its own, of some megabytes."""
 SHOTS = 2
-"""Adaptations if nothing else is asked for."""
+"""Default number of adaptations."""
 
 
 def evaluate(
@@ -53,26 +48,30 @@ def evaluate(
     engine: str = "cpu",
     contact_capacity: float = 1.0,
 ) -> Report:
-    """Measures how a trained policy adapts to the held-out tasks of a suite.
+    """Evaluates a trained policy's adaptation to the held-out tasks of a suite.
 
     Args:
-        policy: Its folder.
-        suite: Another suite than the one it was trained on, with the same observation and action.
-        split: `test` for held-out tasks, `train` for those it was trained on.
+        policy: The policy's folder.
+        suite: Another suite than the training's, with the same observation and action.
+        split: `test` for held-out tasks, `train` for those of the training.
         shots: Adaptations; 2 if None.
-        worlds: Episodes of each task at each shot; 20 if None. Where an adaptation pools worlds this is also how many
-            it learns from, and None stands for as many as in training.
-        seed: Of resets and exploration.
+        worlds: Episodes of each task at each shot. A learner that pools worlds also adapts to so many. None stands for
+            the training's number if it pools worlds, otherwise for 20.
+        seed: Seed of resets and exploration.
         threads: Threads that step the simulation.
         learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
-        tasks: Only so many of the split's tasks, from the first (of Meta-World's suites: goals of each task); all if
-            None.
-        protocol: A protocol's name, which then says shots, worlds and tasks; `none` for none. If None, Meta-World's
-            suites of held-out goals have theirs unless shots or worlds are given.
-        device: Where the learner's tensors shall be.
-        engine: What simulates: `cpu`, `warp`, or `auto`.
+        tasks: Number of the split's tasks, from the first (of Meta-World's suites: of each task's goals); all if None.
+        protocol: A protocol's name, which fixes shots, worlds and tasks; `none` for none. None stands for the suite's
+            own protocol if it has one and neither shots nor worlds are given.
+        device: Device of the learner's tensors.
+        engine: The simulator: `cpu`, `warp`, or `auto`.
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
-    Raises: UserError: If the policy, its sizes or a number asked for is wrong.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If the policy, its sizes or a number is wrong.
     """
     hardware = Hardware(device, engine, contact_capacity, threads)
     trained, suite, manifest = policy_folder.load_policy(Path(policy), suite, device=device, learner=learner)
@@ -101,10 +100,22 @@ def evaluate_experts(
     tasks: int | None = None,
     protocol: str | None = None,
 ) -> Report:
-    """Measures Meta-World's scripted experts on a suite: one episode of each task, as nothing in them is random.
+    """Evaluates Meta-World's scripted experts on a suite: one episode of each task, because nothing in them is random.
 
-    Args: as `evaluate`'s; a protocol is only followed if it is named.
-    Raises: UserError: If the suite is not Meta-World's, or a number asked for is wrong.
+    Args:
+        suite: One of Meta-World's suites.
+        split: `test` for held-out tasks, `train` for those to train on.
+        shots: Adaptations, none of which changes anything; 0 if None.
+        worlds: Episodes of each task; 1 if None.
+        threads: Threads that step the simulation.
+        tasks: Number of each task's goals, from the first; all if None.
+        protocol: A protocol's name; None stands for none.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If the suite is not Meta-World's, or a number is wrong.
     """
     needs_experts(suite)
     return measure(
@@ -122,18 +133,28 @@ def evaluate_experts(
 
 
 def chosen_protocol(suite: Suite, name: str | None, shots: int | None, worlds: int | None) -> Protocol | None:
-    """The protocol of a name, or the suite's own if nothing else was asked for.
+    """Returns the protocol of a name, or the suite's own if neither name, shots nor worlds are given.
 
-    Raises: UserError: If there is no such protocol, it is not for the suite, or it leaves no choice of a number given.
+    Args:
+        suite: The suite to evaluate on.
+        name: A protocol's name; `none` for none.
+        shots: Adaptations, if given.
+        worlds: Episodes of each task, if given.
+
+    Returns:
+        The protocol, or None.
+
+    Raises:
+        UserError: If there is no such protocol, it is not for the suite, or it fixes a number that is given too.
     """
     if name == protocols.NONE:
         return None
     if name is None:
         return protocols.default(suite) if shots is None and worlds is None else None
-    found = protocols.find(name, suite)
+    protocol = protocols.find(name, suite)
     if shots is not None or worlds is not None:
         raise UserError(f"protocol {name} says how many episodes there are: leave out shots and worlds")
-    return found
+    return protocol
 
 
 def measure(
@@ -151,29 +172,51 @@ def measure(
     for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
     hardware: Hardware = ALL_PROCESSORS,
 ) -> Report:
-    """The same for a learner in memory, which is not changed; `for_tasks` may give tasks a learner of their own."""
+    """Evaluates a learner that is already loaded, without modifying it.
+
+    Args:
+        learner: Acts and adapts.
+        suite: The suite of the tasks.
+        split: `test` or `train`.
+        shots: As `evaluate`'s.
+        worlds: As `evaluate`'s.
+        seed: Seed of resets and exploration.
+        name: The learner's name in the report.
+        policy: The policy's folder in the report.
+        tasks: As `evaluate`'s.
+        protocol: The protocol to follow, if any.
+        for_tasks: Makes a learner for some of the tasks, which then acts on them in the place of `learner`.
+        hardware: The engine, its threads and its contact capacity.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If a number is out of its range.
+    """
     shots = SHOTS if shots is None else shots
     worlds = _worlds(learner, worlds, protocol)
-    for asked, value, low, high in (("shots", shots, 0, 1000), ("worlds", worlds, 1, 100_000)):
+    for label, value, low, high in (("shots", shots, 0, 1000), ("worlds", worlds, 1, 100_000)):
         if not low <= value <= high:
-            raise UserError(f"{asked} must be from {low} to {high}, not {value}")
+            raise UserError(f"{label} must be from {low} to {high}, not {value}")
     chosen = _chosen(suite, split, tasks, protocol)
     piece = max(1, (SIMULATIONS_AT_ONCE if suite.family.one_simulation_per_world else WORLDS_AT_ONCE) // worlds)
     pieces = [chosen[start : start + piece] for start in range(0, len(chosen), piece)]
     parts = []
     with progress() as bar:
         rollouts = 2 * shots + 3 if protocol is None else by_protocol.rollouts(protocol, learner)
-        shown = bar.add_task("evaluating", total=len(pieces) * rollouts)
-        advance = lambda: bar.advance(shown)  # noqa: E731
+        counter = bar.add_task("evaluating", total=len(pieces) * rollouts)
+        advance = lambda: bar.advance(counter)  # noqa: E731
         for index, some in enumerate(pieces):
             acting = for_tasks(some) if for_tasks else learner
             make = partial(making.engine_for, learner, suite, len(some), hardware=hardware)
             if protocol is None:
                 noise = Noise(seed, ("evaluate", split, index), len(some), worlds)
-                parts.append(_piece(make(worlds), acting, some, shots, noise, advance))
+                with closing(make(worlds)) as simulator:
+                    parts.append(by_shot.score_beside_chance(simulator, acting, some, shots, noise, advance))
             else:
                 noise = Noise(seed, ("evaluate", protocol.name, split, index), len(some), worlds)
-                parts.append(_piece_by(protocol, make, acting, some, noise, advance))
+                parts.append(by_protocol.follow_beside_chance(protocol, acting, make, some, noise, advance))
     mean_action, exploring, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
     words = [task.describe() for task in chosen]
     names = tuple(task.objective for task in chosen) if suite.family.has_goals else ()
@@ -184,7 +227,7 @@ def measure(
         learner=name,
         policy=policy,
         seed=seed,
-        tasks=tuple(": ".join(told) for told in zip(names, words, strict=True)) if names else tuple(words),
+        tasks=tuple(f"{name}: {text}" for name, text in zip(names, words, strict=True)) if names else tuple(words),
         **_experience(learner, suite, shots, worlds, exploring, protocol),
         mean_action=mean_action,
         exploring=exploring,
@@ -196,7 +239,7 @@ def measure(
 
 
 def _worlds(learner: Learner, worlds: int | None, protocol: Protocol | None) -> int:
-    """Worlds of each task while a learner adapts."""
+    """Returns the worlds of each task during an adaptation."""
     if protocol is not None:
         return by_protocol.worlds(protocol, learner)
     if worlds is not None:
@@ -207,13 +250,13 @@ def _worlds(learner: Learner, worlds: int | None, protocol: Protocol | None) -> 
 def _experience(
     learner: Learner, suite: Suite, shots: int, worlds: int, exploring: Scores, protocol: Protocol | None
 ) -> dict[str, Any]:
-    """Episodes and steps of a task that an adaptation has seen at each shot."""
+    """Counts the episodes and steps of a task that an adaptation has learned from at each shot."""
     if protocol is not None:
         episodes = protocol.adaptation
         return {"episodes_seen": (0.0, float(episodes)), "steps_seen": (0, episodes * suite.horizon)}
     each = worlds if learner.pools_worlds else 1
     return {
-        "episodes_seen": episodes_seen(exploring.episodes, learner.pools_worlds),
+        "episodes_seen": by_shot.episodes_seen(exploring.episodes, learner.pools_worlds),
         "steps_seen": tuple(shot * each * suite.horizon for shot in range(shots + 1)),
     }
 
@@ -226,39 +269,8 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
     return known if tasks is None else suite.family.first(known, tasks)
 
 
-def _piece(
-    engine: Engine, learner: Learner, tasks: tuple[Task, ...], shots: int, noise: Noise, advance: Callable[[], None]
-) -> tuple[Scores, Scores, Scores]:
-    """A learner's scores, acting without noise and exploring, and those of random actions."""
-    with closing(engine):
-        scores = score(engine, learner, tasks, shots, noise, advance)
-        return *scores, score(engine, _nothing(noise.seed), tasks, 0, noise, advance)[1]
-
-
-def _piece_by(
-    protocol: Protocol,
-    make: by_protocol.Make,
-    learner: Learner,
-    tasks: tuple[Task, ...],
-    noise: Noise,
-    advance: Callable[[], None],
-) -> tuple[Scores, Scores, Scores]:
-    """The same by a protocol."""
-    scores = by_protocol.follow(protocol, learner, make, tasks, noise, advance)
-    with closing(make(1)) as engine:
-        engine.assign(tasks)
-        source = noise.fork("random")
-        chance = by_protocol.episodes(engine, _nothing(noise.seed), None, protocol.evaluation, source, advance=advance)
-    return *scores, chance
-
-
-def _nothing(seed: int) -> Random:
-    """Random actions, whatever the sizes."""
-    return Random(RandomConfig(), Spaces(1, 1), seed)
-
-
 def write_card(policy: Path, report: Report, learner: str | None = None) -> None:
-    """Writes a policy's card anew, with what was measured."""
+    """Writes a policy's card anew, with the results of an evaluation."""
     trained, suite, manifest = policy_folder.load_policy(policy, learner=learner)
     text = card.text(manifest["learner"], trained, suite, manifest["training"], report)
     sealed_folder.put(policy, {"README.md": text})

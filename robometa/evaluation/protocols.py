@@ -20,7 +20,7 @@ class Protocol:
     adaptation: int
     """Episodes of a task that the adaptation learns from."""
     evaluation: int
-    """Episodes that are scored, each from that adaptation; none is learned from."""
+    """Episodes that are scored, each from that adaptation; none is adapted to."""
     goals: int
     """Number of goals of each task, from the first in the suite."""
 

@@ -1,4 +1,4 @@
-"""Meta-World's scripted experts in the place of a learner: what a task allows, to measure learners against."""
+"""Meta-World's scripted experts in the place of a learner: an upper bound on a task's success."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from robometa.sim.metaworld import upstream
 from robometa.suites.suite import Suite, Task
 
 NAME = "scripted"
-"""What the experts are called where a policy is asked for."""
+"""Name of the experts in the place of a policy."""
 GOAL = slice(36, 39)
-"""Where an expert looks for the goal in an observation."""
+"""Indices of the goal in an expert's observation."""
 
 
 class Scripted:
-    """Upstream's expert of each task, which is told its task and its goal, as an oracle is.
+    """Upstream's expert of each task, which knows its task and its goal, as an oracle does.
 
-    Nothing is random in an expert, and none of them adapts: it acts alike with noise and without.
+    An expert is deterministic and does not adapt: it acts alike with noise and without.
     """
 
     configuration: ClassVar[type] = object
@@ -33,12 +33,14 @@ class Scripted:
     sees_parameters: ClassVar[bool] = False
 
     def __init__(self, tasks: Sequence[Task] = (), acts_on: Callable[[Task], bool] | None = None) -> None:
-        """Calls the experts.
+        """Makes the experts of the tasks.
 
         Args:
-            tasks: The tasks that they are to act on, in the order of the batch.
-            acts_on: On which of them they act, for experts that leave the others alone; all if None.
-        Raises: UserError: If Meta-World cannot run here.
+            tasks: The tasks to act on, in the order of the batch.
+            acts_on: Selects the tasks to act on; actions on the others are zero. All if None.
+
+        Raises:
+            UserError: If Meta-World cannot run here.
         """
         upstream.check()
         from metaworld.policies import ENV_POLICY_MAP
@@ -50,47 +52,48 @@ class Scripted:
         self._goals = [goal_of(task) for task in tasks]
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Nothing is to be found out."""
+        """Returns no adaptation: an expert knows its task."""
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
-        """The experts' actions, or none where they leave a task alone. `[task, world, action]`"""
-        seen = step.obs.double().numpy().copy()
-        actions = np.zeros((*seen.shape[:2], 4), dtype=np.float32)
+        """Returns the experts' actions, or zeros where none acts. `[task, world, action]`"""
+        obs = step.obs.double().numpy().copy()
+        actions = np.zeros((*obs.shape[:2], 4), dtype=np.float32)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Constant")  # experts ask for more than 1 and are clipped
-            for expert, goal, observations, chosen in zip(self._experts, self._goals, seen, actions, strict=True):
+            for expert, goal, of_task, action in zip(self._experts, self._goals, obs, actions, strict=True):
                 if expert is None:
                     continue
-                observations[:, GOAL] = goal
-                for world, observation in enumerate(observations):
-                    chosen[world] = expert.get_action(observation)
+                of_task[:, GOAL] = goal
+                for world, observation in enumerate(of_task):
+                    action[world] = expert.get_action(observation)
         return torch.from_numpy(actions).clamp(-1.0, 1.0), None
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
-        """Nothing is found out."""
+        """Returns no adaptation: an expert does not adapt."""
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Nothing is learned."""
+        """Does nothing: an expert does not learn."""
         return {}
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing to keep."""
+        """Returns an empty state."""
         return {}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take back."""
+        """Does nothing: the state is empty."""
 
 
 def goal_of(task: Task) -> np.ndarray:
-    """Where a task's goal is, m. `[3]`"""
+    """Returns the position of a task's goal, m. `[3]`"""
     start = upstream.template(task.objective, "v2").start(dict(task.parameters)["goal"], {})
     return start.constants["goal"]
 
 
 def needs_experts(suite: Suite) -> None:
-    """Returns if a suite's tasks have experts.
+    """Checks that a suite's tasks have experts.
 
-    Raises: UserError: If they are not Meta-World's.
+    Raises:
+        UserError: If they are not Meta-World's.
     """
     if not suite.family.has_experts:
         raise UserError(f"the scripted experts know Meta-World's tasks, and suite {suite.name} has others")

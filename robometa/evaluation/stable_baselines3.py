@@ -1,4 +1,4 @@
-"""Stable-Baselines3 from scratch on each held-out task: what so much experience gives without meta-learning."""
+"""Stable-Baselines3 trained from scratch on each held-out task: a baseline without meta-learning."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from robometa.trials.trial import torch_on
 
 MOST_STEPS = 1_000_000_000
 PPO_ROLLOUT = 2048
-"""Steps between PPO's updates at the most: Stable-Baselines3's default."""
+"""Maximum number of steps between PPO's updates: Stable-Baselines3's default."""
 TD3_NOISE = 0.1
 """Standard deviation of TD3's exploration: the paper's, https://arxiv.org/abs/1802.09477."""
 REPLAY = 1_000_000
+"""Maximum number of steps in a replay buffer: Stable-Baselines3's default."""
 
 Acting = Callable[[Any, Tensor, Tensor], Tensor]
-"""From a Stable-Baselines3 policy, observations `[world, obs]` and normal numbers to actions. `[world, action]`"""
+"""Maps a Stable-Baselines3 policy, observations `[world, obs]` and normal numbers to actions. `[world, action]`"""
 
 
 def evaluate_from_scratch(
@@ -53,29 +54,34 @@ def evaluate_from_scratch(
 ) -> Report:
     """Trains Stable-Baselines3 on each held-out task alone, and scores it on the same episodes as adaptations.
 
-    The report's shot 0 is untrained; each further one was trained from scratch with so many environment steps.
+    The report's shot 0 is the untrained policy; each further shot is a training from scratch of so many steps.
 
     Args:
         algorithm: `sb3-ppo`, `sb3-sac` or `sb3-td3`, with Stable-Baselines3's own options.
         suite: A shipped suite's name, a suite file, or a suite.
         steps: Environment steps of a training, or of several; those of `shots` episodes if None. PPO learns from
-            rollouts of equal length and may leave a few out; the report says how many it took.
-        tasks: Only so many of the split's tasks, from the first; all if None.
+            rollouts of equal length and may leave a few steps out; the report has the number taken.
+        tasks: Number of the split's tasks, from the first; all if None.
         split: `test` or `train`.
-        shots: Episodes that stand for `steps`.
+        shots: Number of episodes whose steps are trained with if `steps` is None.
         worlds: Episodes of each task that are scored.
-        seed: Of the trainings, and of resets and exploration when they are scored.
+        seed: Seed of the trainings, and of resets and exploration in scoring.
         threads: Threads that step the simulation in scoring. Results do not depend on it.
-    Raises: UserError: If there is no such algorithm or suite, or a number makes no sense.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If there is no such algorithm or suite, or a number is out of its range.
     """
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     if algorithm not in ALGORITHMS:
         raise UserError(unknown("algorithm", algorithm, ALGORITHMS))
-    asked = [max(shots, 1) * suite.horizon] if steps is None else [steps] if isinstance(steps, int) else list(steps)
-    for count in asked:
+    trainings = [max(shots, 1) * suite.horizon] if steps is None else [steps] if isinstance(steps, int) else list(steps)
+    for count in trainings:
         if not 2 <= count <= MOST_STEPS:
             raise UserError(f"steps must be from 2 to {MOST_STEPS}, not {count}")
-    for name, value, most in (("worlds", worlds, 100_000), ("trainings", len(asked), 1000)):
+    for name, value, most in (("worlds", worlds, 100_000), ("trainings", len(trainings), 1000)):
         if not 1 <= value <= most:
             raise UserError(f"{name} must be from 1 to {most}, not {value}")
     chosen = suite.tasks(split)
@@ -84,14 +90,16 @@ def evaluate_from_scratch(
     chosen = chosen[:tasks]
     policies: dict[Task, list[Any]] = {}
     with progress() as bar, torch_on(1), _global_randomness_kept():
-        shown = bar.add_task(f"{algorithm} from scratch", total=len(chosen) * sum(asked))
+        counter = bar.add_task(f"{algorithm} from scratch", total=len(chosen) * sum(trainings))
         for index, task in enumerate(chosen):
-            policies[task], taken = _trained(algorithm, suite, split, index, asked, seed, lambda: bar.advance(shown))
+            policies[task], taken = _trained(
+                algorithm, suite, split, index, trainings, seed, lambda: bar.advance(counter)
+            )
     report = measure(
         FromScratch(algorithm),
         suite,
         split=split,
-        shots=len(asked),
+        shots=len(trainings),
         worlds=worlds,
         seed=seed,
         hardware=Hardware(threads=threads),
@@ -99,53 +107,66 @@ def evaluate_from_scratch(
         tasks=tasks,
         for_tasks=lambda some: FromScratch(algorithm, [policies[task] for task in some]),
     )
-    seen = (0, *taken)
-    return replace(report, steps_seen=seen, episodes_seen=tuple(count / suite.horizon for count in seen))
+    steps_seen = (0, *taken)
+    return replace(report, steps_seen=steps_seen, episodes_seen=tuple(count / suite.horizon for count in steps_seen))
 
 
 class FromScratch:
-    """Policies that were trained on one task each, in the place of a learner; an adaptation goes on to the next."""
+    """Policies trained on one task each, in the place of a learner; `adapt` goes on to the task's next policy."""
 
     configuration: ClassVar[type] = object
     pools_worlds: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
 
     def __init__(self, algorithm: str, policies: Sequence[Sequence[Any]] = ()) -> None:
-        """Acts with `policies`, after each shot those trained for longer. `[task][shot]`"""
+        """Acts with `policies`, at each shot with those of that shot. `[task][shot]`"""
         self.config: Any = None
         self.device = torch.device("cpu")
         self._act, self._policies = ALGORITHMS[algorithm], policies
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> int:
-        """The number of the shot."""
+        """Returns the number of the first shot."""
         return 0
 
     def act(self, adaptation: int, step: Step, noise: Tensor) -> tuple[Tensor, int]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Returns the actions of each task's policy. `[task, world, action]`"""
         policies = [of_task[adaptation] for of_task in self._policies]
         actions = [self._act(*parts) for parts in zip(policies, step.obs, noise, strict=True)]
         return torch.stack(actions), adaptation
 
     def adapt(self, adaptation: int, rollout: Rollout, noise: Noise) -> int:
-        """The number of the next shot: its policy has been trained already."""
+        """Returns the number of the next shot: its policy has been trained already."""
         return adaptation + 1
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Nothing is learned over tasks."""
+        """Does nothing: nothing is learned over tasks."""
         return {}
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing to keep."""
+        """Returns an empty state."""
         return {}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take back."""
+        """Does nothing: the state is empty."""
 
 
 def _trained(
     algorithm: str, suite: Suite, split: str, index: int, steps: Sequence[int], seed: int, advance: Callable[[], None]
 ) -> tuple[list[Any], list[int]]:
-    """A task's policies, untrained and trained with so many steps each, and the steps that these took."""
+    """Trains a task's policies.
+
+    Args:
+        algorithm: The algorithm's name.
+        suite: The suite of the task.
+        split: `test` or `train`.
+        index: Index of the task in its split.
+        steps: Environment steps of each training.
+        seed: Seed of the trainings.
+        advance: Called after each step, for a progress bar.
+
+    Returns:
+        The untrained policy and one of each training, and the steps that each training took.
+    """
     from stable_baselines3.common.logger import Logger
 
     drawn = Noise(seed, ("from scratch", algorithm, split, index), 1, 1).generator().integers(2**31)
@@ -169,7 +190,7 @@ def _trained(
 
 
 def _environment(suite: Suite, split: str, index: int) -> Any:
-    """A task through its Gymnasium id."""
+    """Makes a task's environment by its Gymnasium id."""
     import gymnasium
 
     reference = suite_reference(suite)
@@ -179,7 +200,7 @@ def _environment(suite: Suite, split: str, index: int) -> Any:
 
 
 def _model(algorithm: str, environment: Any, steps: int, seed: int) -> tuple[Any, int]:
-    """An untrained model, and the steps that it is to learn for."""
+    """Makes an untrained model, and computes the steps to train it for."""
     import stable_baselines3
     from stable_baselines3.common.noise import NormalActionNoise
 
@@ -200,7 +221,7 @@ def _model(algorithm: str, environment: Any, steps: int, seed: int) -> tuple[Any
 
 @contextmanager
 def _global_randomness_kept() -> Iterator[None]:
-    """Leaves the global generators as they were: Stable-Baselines3 seeds them and draws from them."""
+    """Restores the global generators after the block: Stable-Baselines3 seeds them and draws from them."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield
@@ -225,4 +246,4 @@ def _td3(policy: Any, obs: Tensor, noise: Tensor) -> Tensor:
 
 
 ALGORITHMS: dict[str, Acting] = {"sb3-ppo": _ppo, "sb3-sac": _sac, "sb3-td3": _td3}
-"""Every algorithm by its name on the command line, and how its policies act: zero noise gives the mean action."""
+"""Each algorithm's way of acting, by its name on the command line: zero noise gives the mean action."""
