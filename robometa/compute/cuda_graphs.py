@@ -220,7 +220,7 @@ class CapturedSteps:
     def _captured(self) -> Callable[[], None]:
         """A launch of one step. Capturing tries the step: what that changes is taken back."""
         before = {id(tensor): tensor.detach().clone() for tensor in self._all_changed()}
-        with warnings.catch_warnings():  # an optimiser that can be captured dislikes the step that is tried
+        with warnings.catch_warnings():  # an optimizer that can be captured dislikes the step that is tried
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             launch = torch_graph(self._work, self._device)
         with torch.no_grad():

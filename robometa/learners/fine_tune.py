@@ -11,7 +11,7 @@ from torch import Tensor
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Network
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl import ppo
@@ -55,9 +55,9 @@ class FineTune:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
         self.network.to(self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normaliser(spaces.observation, device=self.device)
-        self.returns = Normaliser(1, device=self.device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normalizer(spaces.observation, device=self.device)
+        self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The one policy, for each task. `[task, parameter]`"""
@@ -79,12 +79,12 @@ class FineTune:
         """PPO on all episodes of all tasks alike."""
         rollout = trial.rollouts[0]  # those after it acted with policies that were tuned
         learned = experience(self.network, rollout, self.observations, self.returns, self.config)
-        metrics = ppo.update(self.network, self.optimiser, learned, self.config, trial.noise.torch_generator())
+        metrics = ppo.update(self.network, self.optimizer, learned, self.config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the optimiser."""
+        """Networks and statistics; for training also the optimizer."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -96,7 +96,7 @@ class FineTune:
             "network": self.network,
             "observations": self.observations,
             "training/returns": self.returns,
-            "training/optimiser": self.optimiser,
+            "training/optimiser": self.optimizer,
         }
 
     @torch.enable_grad()
@@ -107,7 +107,7 @@ class FineTune:
         policy, clip = self.network.policy, self.config.clip
         before = policy.log_likelihood(start, batch.obs, batch.output).detach()
         tuned = start.detach().clone().requires_grad_()
-        optimiser = torch.optim.Adam([tuned], lr=self.config.tuning_rate)
+        optimizer = torch.optim.Adam([tuned], lr=self.config.tuning_rate)
         shares = min(self.config.tuning_minibatches, len(before))
         for step in range(self.config.tuning_steps):
             share = slice(step % shares, None, shares)  # of all worlds and times alike
@@ -115,5 +115,5 @@ class FineTune:
             advantage = batch.advantage[share]
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
             (tuned.grad,) = torch.autograd.grad(-gain.mean(), tuned)
-            optimiser.step()
+            optimizer.step()
         return tuned.detach()

@@ -14,7 +14,7 @@ from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Options, require
 from robometa.nn.dynamics_model import DynamicsModel, transitions_of
-from robometa.nn.state import load_optimiser, optimiser_state, under
+from robometa.nn.state import load_optimizer, optimizer_state, under
 from robometa.noise import Noise
 from robometa.rl.planning import best_of, cross_entropy
 from robometa.rl.replay import WindowReplay, Windows
@@ -143,7 +143,7 @@ class Grbal:
         self.step_sizes = torch.ones_like(initial, device=self.device).requires_grad_(config.learn_step_size)
         self.updates = torch.zeros((), dtype=torch.int64)
         self.trained = [tensor for tensor in (self.parameters, self.step_sizes) if tensor.requires_grad]
-        self.optimiser = torch.optim.Adam(self.trained, lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(self.trained, lr=config.learning_rate)
         self.replay = WindowReplay(config.capacity, self.model.transition, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
@@ -202,21 +202,21 @@ class Grbal:
         for _ in range(config.gradient_steps):
             windows = self.replay.sample(config.windows, config.past, config.future, generator, config.across_episodes)
             loss, before = self._outer_loss(self.parameters, self.step_sizes, windows)
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.trained, config.gradient_norm)
-            self.optimiser.step()
+            self.optimizer.step()
             logged.append(torch.stack((loss.detach(), before, norm)))
         return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
-        """The model, its step sizes and statistics; for training also the optimiser and the replay."""
+        """The model, its step sizes and statistics; for training also the optimizer and the replay."""
         state = {
             "parameters": self.parameters.detach(),
             "step_sizes": self.step_sizes.detach(),
             "updates": self.updates,
         }
-        state |= self.model.state() | optimiser_state("training/optimiser", self.optimiser)
+        state |= self.model.state() | optimizer_state("training/optimiser", self.optimizer)
         return state | {f"training/replay/{key}": value for key, value in self.replay.state().items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -229,7 +229,7 @@ class Grbal:
         self.updates = state["updates"].clone()
         self.model.load(state)
         if any(name.startswith("training/") for name in state):
-            load_optimiser("training/optimiser", self.optimiser, state)
+            load_optimizer("training/optimiser", self.optimizer, state)
             self.replay.load(under("training/replay", state))
 
     def _each(self, function: Callable[..., Tensor], *batches: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Network
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl import ppo
@@ -51,9 +51,9 @@ class Oracle:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
         self.network.to(self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normaliser(spaces.observation, device=self.device)
-        self.returns = Normaliser(1, device=self.device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normalizer(spaces.observation, device=self.device)
+        self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
         """Nothing but what the observation tells."""
@@ -71,12 +71,12 @@ class Oracle:
         """PPO on all episodes of all tasks alike."""
         rollout = trial.joined()
         learned = experience(self.network, rollout, self.observations, self.returns, self.config)
-        metrics = ppo.update(self.network, self.optimiser, learned, self.config, trial.noise.torch_generator())
+        metrics = ppo.update(self.network, self.optimizer, learned, self.config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the optimiser."""
+        """Networks and statistics; for training also the optimizer."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -88,5 +88,5 @@ class Oracle:
             "network": self.network,
             "observations": self.observations,
             "training/returns": self.returns,
-            "training/optimiser": self.optimiser,
+            "training/optimiser": self.optimizer,
         }

@@ -133,7 +133,7 @@ class Pearl:
         self.targets.requires_grad_(False)
         for network in (self.encoder, self.actor, self.critics, self.targets):
             network.to(self.device)
-        self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser = (
+        self.actor_optimizer, self.critic_optimizer, self.encoder_optimizer = (
             self._adam(network) for network in (self.actor, self.critics, self.encoder)
         )
         width = 2 * obs + action + 2
@@ -188,7 +188,7 @@ class Pearl:
         return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
-        """Encoder and actor; for training also critics, optimisers and replay."""
+        """Encoder and actor; for training also critics, optimizers and replay."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -203,9 +203,9 @@ class Pearl:
             "actor": self.actor,
             "training/critics": self.critics,
             "training/targets": self.targets,
-            "training/actor_optimiser": self.actor_optimiser,
-            "training/critic_optimiser": self.critic_optimiser,
-            "training/encoder_optimiser": self.encoder_optimiser,
+            "training/actor_optimiser": self.actor_optimizer,
+            "training/critic_optimiser": self.critic_optimizer,
+            "training/encoder_optimiser": self.encoder_optimizer,
             "training/replay": self.replay,
             "training/replay_recent": self.recent,
         }
@@ -219,18 +219,18 @@ class Pearl:
     def _changed(self) -> list[Tensor]:
         """What a gradient step changes."""
         networks = (self.encoder, self.actor, self.critics, self.targets)
-        optimisers = (self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser)
-        kept = [tensor for optimiser in optimisers for entry in optimiser.state.values() for tensor in entry.values()]
+        optimizers = (self.actor_optimizer, self.critic_optimizer, self.encoder_optimizer)
+        kept = [tensor for optimizer in optimizers for entry in optimizer.state.values() for tensor in entry.values()]
         return [*(weight for network in networks for weight in network.parameters()), *kept]
 
     def _set_learning_rate(self) -> None:
         config = self.config
-        taken = steps_taken(self.actor_optimiser)
+        taken = steps_taken(self.actor_optimizer)
         past = taken / config.gradient_steps - config.decay_begin
         share = min(max(past / max(config.decay_end - config.decay_begin, 1), 0.0), 1.0)
         rate = config.learning_rate + share * (config.final_learning_rate - config.learning_rate)
-        for optimiser in (self.actor_optimiser, self.critic_optimiser, self.encoder_optimiser):
-            set_learning_rate(optimiser, rate)
+        for optimizer in (self.actor_optimizer, self.critic_optimizer, self.encoder_optimizer):
+            set_learning_rate(optimizer, rate)
 
     @staticmethod
     def _transitions(rollout: Rollout) -> Tensor:
@@ -361,11 +361,11 @@ class Pearl:
         # The encoder learns from the critics' loss and the KL divergence only.
         critic_loss = (self._values(self.critics, obs, action, latent) - target).square().mean(dim=(1, 2)).sum()
         kl = 0.5 * (variance + mean.square() - 1 - variance.log()).sum()
-        self.encoder_optimiser.zero_grad()
-        self.critic_optimiser.zero_grad()
+        self.encoder_optimizer.zero_grad()
+        self.critic_optimizer.zero_grad()
         (critic_loss + config.kl_weight * kl).backward()
-        self.critic_optimiser.step()
-        self.encoder_optimiser.step()
+        self.critic_optimizer.step()
+        self.encoder_optimizer.step()
 
         # The policy sees the latent without a way back to the encoder, and the critics stand still.
         new_action, log_density = self._sampled_action(obs, known, noise[1])
@@ -373,9 +373,9 @@ class Pearl:
         value = self._values(self.critics, obs, new_action, known).amin(dim=0)
         self.critics.requires_grad_(True)
         actor_loss = (config.temperature * log_density - value).mean()
-        self.actor_optimiser.zero_grad()
+        self.actor_optimizer.zero_grad()
         actor_loss.backward()
-        self.actor_optimiser.step()
+        self.actor_optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.targets.parameters()), list(self.critics.parameters()), config.target_rate)
         return torch.stack((critic_loss, actor_loss, kl / config.meta_batch, -log_density.mean())).detach()

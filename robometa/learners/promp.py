@@ -13,7 +13,7 @@ from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Options
 from robometa.nn.networks import GaussianPolicy, normal_kl
-from robometa.nn.state import load_optimiser, optimiser_state
+from robometa.nn.state import load_optimizer, optimizer_state
 from robometa.noise import Noise
 from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
 
@@ -73,7 +73,7 @@ class ProMp:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
         self.step = InnerStep(self.policy, config.inner_step_size)
-        self.optimiser = torch.optim.Adam([self.parameters], lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -99,7 +99,7 @@ class ProMp:
             found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
             gradients, values = zip(*found, strict=True)
             self.parameters.grad = torch.stack(gradients).mean(dim=0)
-            self.optimiser.step()
+            self.optimizer.step()
             losses.append(float(torch.stack(values).mean()))
             norms.append(float(self.parameters.grad.norm()))
         return {
@@ -110,8 +110,8 @@ class ProMp:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The start, and the optimiser's moments."""
-        return {"parameters": self.parameters, **optimiser_state("training/optimiser", self.optimiser)}
+        """The start, and the optimizer's moments."""
+        return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes the start back, and the moments if they are there."""
@@ -119,7 +119,7 @@ class ProMp:
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters.copy_(parameters)
-        load_optimiser("training/optimiser", self.optimiser, state)
+        load_optimizer("training/optimiser", self.optimizer, state)
 
     def _inner_loss(self, parameters: Tensor, batch: Batch, acted: tuple[Tensor, Tensor]) -> Tensor:
         """The policy-gradient objective at the ratio to the policy that acted, to be lowered. `[]`

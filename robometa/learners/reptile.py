@@ -12,7 +12,7 @@ from robometa.compute.parallel import of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Options
 from robometa.nn.networks import GaussianPolicy
-from robometa.nn.state import load_optimiser, optimiser_state
+from robometa.nn.state import load_optimizer, optimizer_state
 from robometa.noise import Noise
 from robometa.rl.policy_gradient import InnerStep, rollout_batches, trial_batches
 
@@ -59,7 +59,7 @@ class Reptile:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
         self.step = InnerStep(self.policy, config.inner_step_size)
-        self.optimiser = torch.optim.Adam([self.parameters], lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The start, for each task. `[task, parameter]`"""
@@ -81,15 +81,15 @@ class Reptile:
         adapted = of_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
         way = torch.stack(adapted).mean(dim=0) - self.parameters
         self.parameters.grad = -way
-        self.optimiser.step()
+        self.optimizer.step()
         return {
             "way": float(way.norm()),
             "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The start, and the optimiser's moments."""
-        return {"parameters": self.parameters, **optimiser_state("training/optimiser", self.optimiser)}
+        """The start, and the optimizer's moments."""
+        return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes the start back, and the moments if they are there."""
@@ -97,7 +97,7 @@ class Reptile:
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters.copy_(parameters)
-        load_optimiser("training/optimiser", self.optimiser, state)
+        load_optimizer("training/optimiser", self.optimizer, state)
 
     def _estimator(self) -> tuple[float, float, float]:
         """What turns rollouts into advantages and outputs."""

@@ -12,7 +12,7 @@ from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.nn.recurrent import Memory, pieces_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
@@ -85,10 +85,10 @@ class Rl2:
         self.config, self.device = config, torch.device(device)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(config, spaces, generator).to(self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normaliser(spaces.observation, device=self.device, blind=config.blind)
-        self.rewards = Normaliser(1, device=self.device)
-        self.returns = Normaliser(1, device=self.device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normalizer(spaces.observation, device=self.device, blind=config.blind)
+        self.rewards = Normalizer(1, device=self.device)
+        self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """An empty memory for each world. `[task, world, state]`"""
@@ -113,13 +113,13 @@ class Rl2:
         old, starts = self._read(inputs)
         whole = ppo_on_trials.experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
         experience = ppo.cut(whole, starts.shape[1])
-        metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
+        metrics = ppo.update(self.network, self.optimizer, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         self.rewards.include(rollout.reward[~rollout.diverged])
         return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """Network and statistics; for training also the optimiser."""
+        """Network and statistics; for training also the optimizer."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -132,7 +132,7 @@ class Rl2:
             "observations": self.observations,
             "rewards": self.rewards,
             "training/returns": self.returns,
-            "training/optimiser": self.optimiser,
+            "training/optimiser": self.optimizer,
         }
 
     def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:

@@ -13,7 +13,7 @@ from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import TRAINING, Parts, load_state, state_of
 from robometa.nn.task_belief import Decoders, Encoder, Moves, divergences
 from robometa.noise import Noise
@@ -144,12 +144,12 @@ class Varibad:
         self.encoder = Encoder(obs + action + 2, config.memory_size, config.latent, generator).to(self.device)
         decoders = Decoders(spaces, config.latent, config.decoder_hidden, config.decode_state, generator)
         self.decoders = decoders.to(self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
         predicting = [*self.encoder.parameters(), *self.decoders.parameters()]
-        self.predicting_optimiser = torch.optim.Adam(predicting, lr=config.decoder_learning_rate, fused=True)
-        self.observations = Normaliser(obs, device=self.device)
-        self.rewards = Normaliser(1, device=self.device)
-        self.returns = Normaliser(1, device=self.device)
+        self.predicting_optimizer = torch.optim.Adam(predicting, lr=config.decoder_learning_rate, fused=True)
+        self.observations = Normalizer(obs, device=self.device)
+        self.rewards = Normalizer(1, device=self.device)
+        self.returns = Normalizer(1, device=self.device)
         self.replay: TaskReplay | None = None  # made with the first trial, whose length it takes
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Belief:
@@ -178,13 +178,13 @@ class Varibad:
         old = ppo.outputs(self.network, known)
         whole = ppo_on_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
         experience = ppo.shortened(whole)  # the policy has no memory of its own
-        metrics = ppo.update(self.network, self.optimiser, experience, config, trial.noise.torch_generator())
+        metrics = ppo.update(self.network, self.optimizer, experience, config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)
         self.rewards.include(rollout.reward[~rollout.diverged])
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
 
     def state(self) -> dict[str, Tensor]:
-        """Policy, encoder and statistics; for training also decoders, optimisers and trials."""
+        """Policy, encoder and statistics; for training also decoders, optimizers and trials."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -205,8 +205,8 @@ class Varibad:
             "rewards": self.rewards,
             "training/returns": self.returns,
             "training/decoders": self.decoders,
-            "training/optimiser": self.optimiser,
-            "training/predicting_optimiser": self.predicting_optimiser,
+            "training/optimiser": self.optimizer,
+            "training/predicting_optimiser": self.predicting_optimizer,
             **kept,
         }
 
@@ -264,7 +264,7 @@ class Varibad:
 
         pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
         found = descend(of_piece, parameters, *pieces)
-        self.predicting_optimiser.step()
+        self.predicting_optimizer.step()
         return found
 
     def _shortfall(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:

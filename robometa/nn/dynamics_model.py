@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 
 
 class DynamicsModel:
@@ -27,8 +27,8 @@ class DynamicsModel:
         """How many numbers a transition has."""
         sizes = (obs + action, *hidden, obs + 1)
         self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
-        self.seen = Normaliser(obs, device=device)
-        self.outcome = Normaliser(obs + 1, device=device)
+        self.seen = Normalizer(obs, device=device)
+        self.outcome = Normalizer(obs + 1, device=device)
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Weights and biases uniform within one over the square root of a layer's inputs. `[parameter]`"""

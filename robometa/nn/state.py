@@ -34,7 +34,7 @@ def state_of(parts: Parts) -> dict[str, Tensor]:
         if isinstance(part, nn.Module):
             state |= module_state(name, part)
         elif isinstance(part, optim.Optimizer):
-            state |= optimiser_state(name, part)
+            state |= optimizer_state(name, part)
         else:
             state |= {f"{name}/{key}": value for key, value in part.state().items()}
     return state
@@ -49,7 +49,7 @@ def load_state(parts: Parts, state: dict[str, Tensor]) -> None:
         if isinstance(part, nn.Module):
             load_module(name, part, state)
         elif isinstance(part, optim.Optimizer):
-            load_optimiser(name, part, state)
+            load_optimizer(name, part, state)
         else:
             part.load(under(name, state))
 
@@ -64,19 +64,19 @@ def load_module(name: str, module: nn.Module, state: dict[str, Tensor]) -> None:
     module.load_state_dict(under(name, state))
 
 
-def optimiser_state(name: str, optimiser: optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's moments and step counts under `name/`."""
-    per_parameter = optimiser.state_dict()["state"]
+def optimizer_state(name: str, optimizer: optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's moments and step counts under `name/`."""
+    per_parameter = optimizer.state_dict()["state"]
     return {f"{name}/{index}/{key}": value for index, entry in per_parameter.items() for key, value in entry.items()}
 
 
-def load_optimiser(name: str, optimiser: optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Puts the moments and step counts under `name/` into an optimiser."""
+def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Puts the moments and step counts under `name/` into an optimizer."""
     per_parameter: dict[int, dict[str, Tensor]] = {}
     for key, value in under(name, state).items():
         index, entry = key.split("/")
-        per_parameter.setdefault(int(index), {})[entry] = value.clone()  # an optimiser would share it
-    optimiser.load_state_dict({"state": per_parameter, "param_groups": optimiser.state_dict()["param_groups"]})
+        per_parameter.setdefault(int(index), {})[entry] = value.clone()  # an optimizer would share it
+    optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def under(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

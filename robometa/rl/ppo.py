@@ -103,7 +103,7 @@ def shortened(experience: Experience) -> Experience:
 
 def update(
     network: ActorCritic,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     experience: Experience,
     options: Options,
     generator: torch.Generator,
@@ -113,7 +113,7 @@ def update(
     A minibatch is cut into pieces that threads share out, but on a GPU; their gradients are added up in their order.
     """
     parameters = list(network.parameters())
-    _set_learning_rate(optimiser, options)
+    _set_learning_rate(optimizer, options)
     rows = []
     count = len(experience.action)
     orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
@@ -127,17 +127,17 @@ def update(
 
             row = descend(of_piece, parameters, shares_of(members, CHUNK))
             norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
-            optimiser.step()
+            optimizer.step()
             rows.append(torch.cat((row, norm.reshape(1))))
     names = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
     return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
 
 
-def _set_learning_rate(optimiser: torch.optim.Optimizer, options: Options) -> None:
-    taken = steps_taken(optimiser)
+def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> None:
+    taken = steps_taken(optimizer)
     end = options.decay_end or options.iterations
     share = min(taken / (end * options.epochs * options.minibatches), 1.0)
-    set_learning_rate(optimiser, options.learning_rate + share * (options.final_learning_rate - options.learning_rate))
+    set_learning_rate(optimizer, options.learning_rate + share * (options.final_learning_rate - options.learning_rate))
 
 
 def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from robometa.data import Rollout
 from robometa.nn.actor_critic import Network
 from robometa.nn.networks import normal_log_density
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.rl import ppo
 from robometa.rl.returns import generalised_advantages
 
 
 def experience(
-    network: Network, rollout: Rollout, observations: Normaliser, returns: Normaliser, options: ppo.Options
+    network: Network, rollout: Rollout, observations: Normalizer, returns: Normalizer, options: ppo.Options
 ) -> ppo.Experience:
     """What PPO learns from a rollout whose episodes each stand for themselves.
 

@@ -8,18 +8,18 @@ from torch import Tensor
 from robometa.data import Step, Trial
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import normal_log_density
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.rl import ppo
 
 
-def inputs(step: Step, observations: Normaliser, rewards: Normaliser) -> Tensor:
+def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
     """What a memory takes of a step: observation, and the action, reward and end before. `[..., obs + action + 2]`"""
     obs, reward = observations(step.obs), rewards(step.last_reward.unsqueeze(-1))
     return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
 
 
 def experience(
-    trial: Trial, taken: tuple[Tensor, ...], old: Output, returns: Normaliser, options: ppo.Options
+    trial: Trial, taken: tuple[Tensor, ...], old: Output, returns: Normalizer, options: ppo.Options
 ) -> ppo.Experience:
     """What PPO learns from whole trials.
 

@@ -64,7 +64,7 @@ def advantages(
 ) -> Tensor:
     """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`"""
     plain = generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda, diverged)
-    return normalised(plain, diverged)
+    return normalized(plain, diverged)
 
 
 def generalised_advantages(
@@ -110,7 +110,7 @@ def generalised_advantages(
     return result
 
 
-def normalised(value: Tensor, diverged: Tensor | None = None) -> Tensor:
+def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
     """The same with mean 0 and standard deviation 1 within each task, and 0 where it does not count. `[task, ...]`"""
     if diverged is not None:
         parts = zip(value, diverged, strict=True)
@@ -122,4 +122,4 @@ def normalised(value: Tensor, diverged: Tensor | None = None) -> Tensor:
 
 def _counted(values: Tensor) -> Tensor:
     """Those of one task that count, normalised; there may be none. `[n]`"""
-    return normalised(values.unsqueeze(0))[0] if len(values) else values
+    return normalized(values.unsqueeze(0))[0] if len(values) else values

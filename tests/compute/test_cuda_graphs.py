@@ -70,7 +70,7 @@ def test_captured_steps_are_the_plain_ones_to_the_bit(monkeypatch):
         assert captured.update(one) == plain.update(one)
         assert same_tensors(captured.state(), plain.state())
     assert recorded.captured == 1
-    rates = [group["lr"] for group in captured.actor_optimiser.param_groups]
+    rates = [group["lr"] for group in captured.actor_optimizer.param_groups]
     assert [float(rate) for rate in rates] == [RATE / 4]
 
 
@@ -107,12 +107,12 @@ class OneDevice(TorchDispatchMode):
 
 
 def test_nothing_in_a_step_stands_on_another_device(monkeypatch):
-    """On `meta`, whose optimisers cannot step. A number of the host would be captured as what it was then."""
+    """On `meta`, whose optimizers cannot step. A number of the host would be captured as what it was then."""
     adam = torch.optim.Adam
     monkeypatch.setattr(torch.optim, "Adam", lambda weights, **options: adam(weights, **{**options, "fused": False}))
     learner = Pearl(Config(**OPTIONS), SPACES, seed=0, device="meta")
-    for optimiser in (learner.actor_optimiser, learner.critic_optimiser, learner.encoder_optimiser):
-        monkeypatch.setattr(optimiser, "step", lambda: None)
+    for optimizer in (learner.actor_optimizer, learner.critic_optimizer, learner.encoder_optimizer):
+        monkeypatch.setattr(optimizer, "step", lambda: None)
     width, meta = 2 * SPACES.observation + SPACES.action + 2, torch.device("meta")
     shapes = ((3, 6, width), (3, 5, width), (3, 2), (2, 3, 5, SPACES.action))
     with OneDevice(meta) as watched:

@@ -17,7 +17,7 @@ from robometa.evaluation.evaluate import measure
 from robometa.learners.protocol import sees_parameters
 from robometa.nn.actor_critic import LAST_LAYER, Network
 from robometa.nn.networks import normal_log_density
-from robometa.nn.normaliser import Normaliser
+from robometa.nn.normalizer import Normalizer
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.registry.options import read_config
@@ -184,7 +184,7 @@ def test_each_episode_stands_for_itself():
     rollout = dataclasses.replace(rollout, truncated=rollout.truncated | cut)
     assert rollout.terminated[..., :-1].any()
     network = Network(3, 2, (8,), 0.5, torch.Generator().manual_seed(0))
-    observations, returns = Normaliser(3), Normaliser(1)
+    observations, returns = Normalizer(3), Normalizer(1)
     observations.include(5 + 2 * rollout.obs)
     returns.include(torch.tensor([[1.0], [4.0]]))  # mean 2.5, deviation 1.5
 
@@ -218,7 +218,7 @@ def test_minibatches_are_of_short_pieces(horizon, length):
     rollout = fake_rollout(1, 2, horizon, 3, 2, seed=2)
     network = Network(3, 2, (4,), 0.5, torch.Generator().manual_seed(0))
     config = registry.LEARNERS["no-adaptation"].presets()["default"]
-    learned = experience(network, rollout, Normaliser(3), Normaliser(1), config)
+    learned = experience(network, rollout, Normalizer(3), Normalizer(1), config)
     assert learned.action.shape == (2 * horizon // length, length, 2)
     assert torch.equal(learned.action.flatten(0, 1), rollout.action.flatten(0, 2))
     assert torch.equal(learned.inputs[0].flatten(0, 1), rollout.obs.flatten(0, 2))

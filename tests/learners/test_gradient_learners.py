@@ -28,8 +28,8 @@ def learner(kind, **options):
     made = kind(kind.configuration(**(exact | options)), SPACES, seed=0)
     made.parameters = made.parameters.double()
     made.parameters[-SPACES.action :] = torch.tensor([-0.2, 0.3], dtype=torch.float64)
-    if hasattr(made, "optimiser"):
-        made.optimiser = torch.optim.Adam([made.parameters], lr=made.config.learning_rate)
+    if hasattr(made, "optimizer"):
+        made.optimizer = torch.optim.Adam([made.parameters], lr=made.config.learning_rate)
     if kind is MetaSgd:
         generator = torch.Generator().manual_seed(7)
         made.rate = 1 + 0.5 * torch.randn(len(made.parameters), generator=generator, dtype=torch.float64)

@@ -391,7 +391,7 @@ def test_a_longer_outer_gradient_is_cut():
     made = learner(gradient_norm=bound)
     assert made.update(trial(rollout()))["gradient_norm"] > bound  # what is told is what it was before
     # Adam's second moment is a mean of squared gradients, zero at the start
-    assert 0 < sum(float(held["exp_avg_sq"].sum()) for held in made.optimiser.state.values()) < bound**2
+    assert 0 < sum(float(held["exp_avg_sq"].sum()) for held in made.optimizer.state.values()) < bound**2
 
 
 def test_options_that_make_no_sense_are_refused():

@@ -50,9 +50,9 @@ def gradients(network):
 
 
 def watched(made, monkeypatch):
-    """What gradients every network holds when each optimiser takes its step, by optimiser and network."""
+    """What gradients every network holds when each optimizer takes its step, by optimizer and network."""
     seen = {}
-    for name in ("actor_optimiser", "critic_optimiser", "encoder_optimiser"):
+    for name in ("actor_optimizer", "critic_optimizer", "encoder_optimizer"):
 
         def step(name=name):
             networks = {"actor": made.actor, "critics": made.critics, "encoder": made.encoder}
@@ -79,33 +79,33 @@ def routed(monkeypatch, **options):
 
 def test_the_encoder_learns_from_the_critics_loss(monkeypatch):
     _, seen = routed(monkeypatch, kl_weight=0.0)
-    assert any_nonzero(seen["encoder_optimiser"]["encoder"])
-    assert any_nonzero(seen["critic_optimiser"]["critics"])
+    assert any_nonzero(seen["encoder_optimizer"]["encoder"])
+    assert any_nonzero(seen["critic_optimizer"]["critics"])
 
 
 def test_the_encoder_learns_from_the_divergence(monkeypatch):
-    without = routed(monkeypatch, kl_weight=0.0)[1]["encoder_optimiser"]["encoder"]
+    without = routed(monkeypatch, kl_weight=0.0)[1]["encoder_optimizer"]["encoder"]
     made, seen = routed(monkeypatch, kl_weight=3.0)
     precision, weighted_mean = made._evidence(made._context(transitions(0)))
     belief = Normal(weighted_mean / precision, precision.rsqrt())
     prior = Normal(torch.zeros(()), torch.ones(()))
     loss = 3.0 * kl_divergence(belief, prior).sum()  # summed over tasks and latents
     expected = torch.autograd.grad(loss, list(made.encoder.parameters()))
-    for found, base, wanted in zip(seen["encoder_optimiser"]["encoder"], without, expected, strict=True):
+    for found, base, wanted in zip(seen["encoder_optimizer"]["encoder"], without, expected, strict=True):
         torch.testing.assert_close(found - base, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
 
 
 def test_the_critics_loss_does_not_reach_the_actor(monkeypatch):
     _, seen = routed(monkeypatch)
-    for optimiser in ("critic_optimiser", "encoder_optimiser"):
-        assert all(gradient is None for gradient in seen[optimiser]["actor"])
+    for optimizer in ("critic_optimizer", "encoder_optimizer"):
+        assert all(gradient is None for gradient in seen[optimizer]["actor"])
 
 
 def test_the_actors_loss_reaches_neither_encoder_nor_critics(monkeypatch):
     _, seen = routed(monkeypatch)
-    assert any_nonzero(seen["actor_optimiser"]["actor"])
-    assert same(seen["actor_optimiser"]["encoder"], seen["encoder_optimiser"]["encoder"])
-    assert same(seen["actor_optimiser"]["critics"], seen["critic_optimiser"]["critics"])
+    assert any_nonzero(seen["actor_optimizer"]["actor"])
+    assert same(seen["actor_optimizer"]["encoder"], seen["encoder_optimizer"]["encoder"])
+    assert same(seen["actor_optimizer"]["critics"], seen["critic_optimizer"]["critics"])
 
 
 def test_no_loss_reaches_the_target_critics(monkeypatch):
@@ -403,7 +403,7 @@ def test_the_learning_rate_falls_between_two_iterations_and_survives_a_reload():
                 torch.tensor([0, 1]), (rollout(seed=iteration), rollout(seed=9)), noise(purpose=str(iteration))
             )
             current.update(trial)
-        rates.append([group["lr"] for current in (made, again) for group in current.actor_optimiser.param_groups])
+        rates.append([group["lr"] for current in (made, again) for group in current.actor_optimizer.param_groups])
     # whole until iteration 1, halfway after another one, at its end from iteration 3 on
     for found, expected in zip(rates, (1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3), strict=True):
         assert found == pytest.approx([expected] * 2)

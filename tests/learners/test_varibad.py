@@ -196,7 +196,7 @@ def test_a_belief_knows_the_trial_so_far_only():
 def test_the_loss_is_the_evidence_of_a_whole_trial_against_a_divergence(monkeypatch):
     made, batch = learner(kl_weight=0.7, decode_state=True), columns(trial())
     taken = []
-    monkeypatch.setattr(made.predicting_optimiser, "step", lambda: taken.append(None))
+    monkeypatch.setattr(made.predicting_optimizer, "step", lambda: taken.append(None))
     made._predicting_step(batch, generator(5))
     drawn = generator(5)
     moments = torch.randint(2 * HORIZON + 1, (6, 3), generator=drawn)

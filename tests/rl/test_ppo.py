@@ -65,8 +65,8 @@ def gradients_of_update(learned, **changes):
     """The gradient at an update's only step, before it is cut."""
     options = ppo.Options(**({"epochs": 1, "minibatches": 1, "gradient_norm": 1e9} | changes))
     network = Line()
-    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
-    ppo.update(network, optimiser, learned, options, torch.Generator().manual_seed(0))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    ppo.update(network, optimizer, learned, options, torch.Generator().manual_seed(0))
     return [parameter.grad for parameter in network.parameters()], options
 
 
@@ -144,11 +144,11 @@ def test_the_learning_rate_falls_with_the_steps_that_were_taken(decay_end, rates
         iterations=4, epochs=2, minibatches=2, learning_rate=4e-9, final_learning_rate=1e-9, decay_end=decay_end
     )
     network = Line()
-    optimiser = torch.optim.Adam(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters())
     found = []
     for _ in range(5):
-        ppo.update(network, optimiser, experience(), options, torch.Generator())
-        found.append(optimiser.param_groups[0]["lr"] * 1e9)
+        ppo.update(network, optimizer, experience(), options, torch.Generator())
+        found.append(optimizer.param_groups[0]["lr"] * 1e9)
     assert (found[0], found[2], found[4]) == pytest.approx(rates)
 
 

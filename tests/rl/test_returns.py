@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robometa.rl.returns import advantages, discounted_returns, linear_baseline, normalised
+from robometa.rl.returns import advantages, discounted_returns, linear_baseline, normalized
 
 
 def one_world(*values, dtype=torch.float64):
@@ -83,7 +83,7 @@ def test_advantages_are_normalised_within_each_task():
 
 
 def test_equal_advantages_are_normalised_to_nothing():
-    assert normalised(torch.full((2, 3, 4), 5.0)).abs().max() < 1e-3
+    assert normalized(torch.full((2, 3, 4), 5.0)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize(("discount", "gae_lambda"), [(0.0, 1.0), (1.1, 1.0), (0.9, -0.1), (0.9, 1.1)])

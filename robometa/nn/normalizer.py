@@ -8,7 +8,7 @@ from torch import Tensor
 from robometa.errors import UserError
 
 
-class Normaliser:
+class Normalizer:
     """Brings numbers to mean 0 and standard deviation 1 by what was seen of them; at first it changes nothing."""
 
     def __init__(
