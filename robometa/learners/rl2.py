@@ -8,15 +8,13 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from robometa.compute.parallel import for_each_task, shares_of
-from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.data import Spaces, Step
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.normalizer import Normalizer
-from robometa.nn.recurrent import Memory, pieces_of
-from robometa.nn.state import Parts, load_state, state_of
+from robometa.nn.recurrent import Memory, RecurrentActorCritic
 from robometa.noise import Noise
-from robometa.rl import ppo, ppo_on_trials
+from robometa.rl import ppo
+from robometa.rl.ppo_on_trials import RecurrentLearner
 
 
 @dataclass(frozen=True)
@@ -52,114 +50,39 @@ PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}
 """With a gated recurrent unit, and with a long short-term memory: the Meta-LSTM."""
 
 
-class Network(nn.Module):
-    """A memory of the trial so far, and what it says about actions and returns."""
+class Network(RecurrentActorCritic):
+    """A policy and a value that see nothing but the memory of the trial so far."""
 
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
-        super().__init__()
-        self.memory = Memory(config.memory, spaces.observation + spaces.action + 2, config.memory_size, generator)
+        inputs = spaces.observation + spaces.action + 2
+        memory = Memory(config.memory, inputs, config.memory_size, generator)
+        super().__init__(memory, spaces.action, config.initial_std)
         widths = (config.memory_size, *config.hidden)
         self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
-        self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
-
-    def forward(self, inputs: Tensor, start: Tensor) -> Output:
-        """What it says along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`"""
-        return self.read(inputs, start[:, 0])[0]
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """The same, and the memory at the end. `[n, time, inputs]`, `[n, state]`"""
-        remembered, end = self.memory.read(inputs, start)
+        """Actions and values along pieces of trials, and the memory at their ends. `[n, time, inputs]`, `[n, state]`"""
+        remembered, end = self.memory.read(inputs, start)  # [n, time, memory]
         return Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0]), end
 
 
-class Rl2:
+class Rl2(RecurrentLearner):
     """Learns a memory that learns: the adaptation is the state of a recurrent policy, carried through a trial."""
 
     configuration: ClassVar[type] = Config
-    pools_worlds: ClassVar[bool] = False
+    network: Network
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained network, its weights drawn from `seed`."""
-        self.config, self.device = config, torch.device(device)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.network = Network(config, spaces, generator).to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normalizer(spaces.observation, device=self.device, blind=config.blind)
-        self.rewards = Normalizer(1, device=self.device)
-        self.returns = Normalizer(1, device=self.device)
-
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """An empty memory for each world. `[task, world, state]`"""
-        return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+        network = Network(config, spaces, generator)
+        super().__init__(config, network, spaces, config.backpropagation, device, blind=config.blind)
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`"""
-        network, worlds = self.network, adaptation.shape[:2]
-        state = network.memory.step(self._inputs(step).flatten(0, 1), adaptation.flatten(0, 1)).unflatten(0, worlds)
-        mean = network.actor(state[..., : network.memory.size])
-        return mean + network.log_std.exp() * noise, state
-
-    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """The same: the memory has seen the rollout."""
-        return adaptation
-
-    def update(self, trial: Trial) -> dict[str, float]:
-        """PPO on whole trials: what an episode finds out is credited with what later episodes make of it."""
-        config, rollout = self.config, trial.joined()
-        inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
-        old, starts = self._read(inputs)
-        whole = ppo_on_trials.experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
-        experience = ppo.cut(whole, starts.shape[1])
-        metrics = ppo.update(self.network, self.optimizer, experience, config, trial.noise.torch_generator())
-        self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward[~rollout.diverged])
-        return metrics
-
-    def state(self) -> dict[str, Tensor]:
-        """Network and statistics; for training also the optimizer."""
-        return state_of(self._parts())
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
-        load_state(self._parts(), state)
-
-    def _parts(self) -> Parts:
-        return {
-            "network": self.network,
-            "observations": self.observations,
-            "rewards": self.rewards,
-            "training/returns": self.returns,
-            "training/optimiser": self.optimizer,
-        }
-
-    def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
-        """What the network says along whole trials, and the memories at the start of each of their pieces.
-
-        Args:
-            inputs: `[trial, time + 1, inputs]`
-        Returns: Outputs `[trial, time + 1]`, and memories `[trial, piece, state]`.
-        """
-        count = pieces_of(inputs.shape[1] - 1, self.config.backpropagation)
-
-        def of_some(some: Tensor) -> tuple[Tensor, ...]:
-            state = some.new_zeros(len(some), self.network.memory.state_size)
-            starts, said = [], []
-            for piece in (*some[:, :-1].chunk(count, dim=1), some[:, -1:]):
-                starts.append(state)
-                with torch.no_grad():  # which each thread has to be told
-                    output, state = self.network.read(piece, state)
-                said.append(output)
-            mean, value = (torch.cat([getattr(part, name) for part in said], dim=1) for name in ("mean", "value"))
-            return mean, value, torch.stack(starts[:-1], dim=1)
-
-        mean, value, starts = (
-            torch.cat(parts) for parts in zip(*for_each_task(of_some, shares_of(inputs, ppo.CHUNK)), strict=True)
-        )
-        return Output(mean, self.network.log_std.detach(), value), starts
-
-    def _inputs(self, step: Step) -> Tensor:
-        """What the memory takes of a step. `[..., obs + action + 2]`"""
-        return ppo_on_trials.inputs(step, self.observations, self.rewards)
+        state = self.remember(adaptation, step)
+        mean = self.network.actor(state[..., : self.network.memory.size])
+        return mean + self.network.log_std.exp() * noise, state

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from robometa.nn.actor_critic import Output
 from robometa.nn.networks import check_size
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -50,6 +51,29 @@ class Memory(nn.Module):
         outputs, end = self.cell(inputs.transpose(0, 1), parts if len(parts) > 1 else parts[0])
         end = torch.cat(end, dim=-1) if isinstance(end, tuple) else end
         return outputs.transpose(0, 1), end[0]
+
+
+class RecurrentActorCritic(nn.Module):
+    """A memory of the trial so far, and the spread of the actions; a subclass reads actions and values from it."""
+
+    def __init__(self, memory: Memory, action: int, initial_std: float) -> None:
+        """The part that every such network has."""
+        super().__init__()
+        self.memory = memory
+        self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
+
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
+        """Actions and values along pieces of trials, and the memory at their ends.
+
+        Args:
+            inputs: `[n, time, inputs]`
+            start: The memory that each piece begins with. `[n, state]`
+        """
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor, start: Tensor) -> Output:
+        """Actions and values along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`"""
+        return self.read(inputs, start[:, 0])[0]
 
 
 def pieces_of(time: int, least: int) -> int:

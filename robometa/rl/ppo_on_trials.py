@@ -1,15 +1,131 @@
-"""What learners with a memory make of whole trials (Duan et al. 2016, https://arxiv.org/abs/1611.02779)."""
+"""PPO on whole trials, for learners with a memory (Duan et al. 2016, https://arxiv.org/abs/1611.02779)."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from robometa.data import Step, Trial
+from robometa.compute.parallel import for_each_task, shares_of
+from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
+from robometa.nn.recurrent import RecurrentActorCritic, pieces_of
+from robometa.nn.state import Parts, load_state, state_of
+from robometa.noise import Noise
 from robometa.rl import ppo
+
+
+class RecurrentLearner:
+    """A learner whose adaptation is the state of a recurrent network, which PPO trains on whole trials.
+
+    A subclass makes the network and acts with it.
+    """
+
+    pools_worlds: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        config: ppo.Options,
+        network: RecurrentActorCritic,
+        spaces: Spaces,
+        backpropagation: int,
+        device: torch.device | str,
+        blind: tuple[int, ...] = (),
+    ) -> None:
+        """Statistics of nothing yet, and an optimizer of the network.
+
+        Args:
+            config: The learner's options.
+            network: Untrained.
+            spaces: Sizes of observations and actions.
+            backpropagation: Steps that gradients reach back through the memory, at least.
+            device: Where the learner is.
+            blind: Places of the observation that the network does not see.
+        """
+        self.config, self.device = config, torch.device(device)
+        self.network, self.backpropagation = network.to(self.device), backpropagation
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.observations = Normalizer(spaces.observation, device=self.device, blind=blind)
+        self.rewards = Normalizer(1, device=self.device)
+        self.returns = Normalizer(1, device=self.device)
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """An empty memory for each world. `[task, world, state]`"""
+        return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+
+    def remember(self, adaptation: Tensor, step: Step) -> Tensor:
+        """The memory after one more step; its first numbers are its output. `[task, world, state]`"""
+        seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
+        return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
+
+    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+        """The memory as it is: it has seen the rollout."""
+        return adaptation
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on whole trials: later episodes credit an earlier one with what it finds out."""
+        config, rollout = self.config, trial.joined()
+        inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
+        old, starts = self._read(inputs)
+        whole = experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
+        # From here on a sequence is a piece of a trial: gradients reach back to its beginning.
+        pieces = ppo.cut(whole, starts.shape[1])  # [trial * piece, time / piece, ...]
+        metrics = ppo.update(self.network, self.optimizer, pieces, config, trial.noise.torch_generator())
+        # The statistics change last: old and new probabilities must come from the same inputs.
+        self.observations.include(rollout.obs)
+        self.rewards.include(rollout.reward[~rollout.diverged])
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """Network and statistics; for training also the optimizer."""
+        return state_of(self._parts())
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Restores a state, or the policy's part of one."""
+        load_state(self._parts(), state)
+
+    def _parts(self) -> Parts:
+        return {
+            "network": self.network,
+            "observations": self.observations,
+            "rewards": self.rewards,
+            "training/returns": self.returns,
+            "training/optimiser": self.optimizer,
+        }
+
+    def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
+        """The network's output along whole trials, and the memories at the start of each of their pieces.
+
+        Args:
+            inputs: `[trial, time + 1, inputs]`
+
+        Returns:
+            Outputs `[trial, time + 1]`, and memories `[trial, piece, state]`.
+        """
+        count = pieces_of(inputs.shape[1] - 1, self.backpropagation)
+
+        def of_chunk(trials: Tensor) -> tuple[Tensor, ...]:
+            state = trials.new_zeros(len(trials), self.network.memory.state_size)
+            starts, outputs = [], []
+            for piece in (*trials[:, :-1].chunk(count, dim=1), trials[:, -1:]):
+                starts.append(state)
+                with torch.no_grad():  # every thread has a switch of its own
+                    output, state = self.network.read(piece, state)
+                outputs.append(output)
+            mean, value = (torch.cat([getattr(part, name) for part in outputs], dim=1) for name in ("mean", "value"))
+            return mean, value, torch.stack(starts[:-1], dim=1)
+
+        mean, value, starts = (
+            torch.cat(parts) for parts in zip(*for_each_task(of_chunk, shares_of(inputs, ppo.CHUNK)), strict=True)
+        )
+        return Output(mean, self.network.log_std.detach(), value), starts
+
+    def _inputs(self, step: Step) -> Tensor:
+        """The memory's input at a step. `[..., obs + action + 2]`"""
+        return inputs(step, self.observations, self.rewards)
 
 
 def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:

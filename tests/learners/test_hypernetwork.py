@@ -6,8 +6,9 @@ from conftest import credit, fake_rollout
 from torch import nn
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.learners import hypernetwork
-from robometa.learners.hypernetwork import Config, Generated, GeneratedLayer, Hypernetwork
+from robometa.learners.hypernetwork import Config, Hypernetwork
+from robometa.nn import generated as generated_layers
+from robometa.nn.generated import Generated, GeneratedLayer
 from robometa.nn.networks import Perceptron
 from robometa.noise import Noise
 from robometa.rl import ppo
@@ -92,7 +93,7 @@ def test_every_row_has_the_weights_that_its_memory_writes():
 
 @pytest.mark.parametrize("block", [1, 4, 512])
 def test_gradients_are_those_of_finite_differences(monkeypatch, block):
-    monkeypatch.setattr(hypernetwork, "BLOCK", block)
+    monkeypatch.setattr(generated_layers, "BLOCK", block)
 
     def normal(*shape, seed):
         return torch.randn(*shape, generator=generator(seed), dtype=torch.float64).requires_grad_(True)

@@ -9,9 +9,9 @@ from robometa import registry
 from robometa.compute import parallel
 from robometa.compute.parallel import shares_of
 from robometa.data import Spaces, Trial
-from robometa.learners import rl2, varibad
+from robometa.learners import varibad
 from robometa.noise import Noise
-from robometa.rl import ppo
+from robometa.rl import ppo, ppo_on_trials
 from robometa.training.guarded_update import guarded_update
 
 SPACES = Spaces(5, 2)
@@ -41,7 +41,7 @@ def waits(monkeypatch):
     def here(function, *batches):
         return [function(*entry) for entry in zip(*batches, strict=True)]
 
-    for module in (parallel, ppo, rl2, varibad):
+    for module in (parallel, ppo, ppo_on_trials, varibad):
         monkeypatch.setattr(module, "for_each_task", here)
     counter, tolist = Waits(), torch.Tensor.tolist
 

@@ -1,0 +1,76 @@
+"""Networks whose weights another network generates: hypernetworks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robometa.nn.networks import Perceptron
+
+BLOCK = 512
+"""Rows whose weights exist at the same time: they stay in cache."""
+
+
+class Generated(nn.Module):
+    """A perceptron each of whose weights is a linear function of a memory's output, another one in every row.
+
+    It begins as Bias-HyperInit has it (Beck et al. 2022, https://arxiv.org/abs/2210.11348): the function's factors are
+    0 and its constants are an ordinary perceptron's weights, so whatever the memory says, that perceptron comes out.
+    """
+
+    def __init__(self, perceptron: Perceptron, size: int) -> None:
+        """Weights that are those of `perceptron` whatever the `size` numbers of the memory are."""
+        super().__init__()
+        linear = [layer for layer in perceptron if isinstance(layer, nn.Linear)]
+        constants = [torch.cat((layer.weight.detach().T, layer.bias.detach().unsqueeze(0))) for layer in linear]
+        self.constants = nn.ParameterList(constants)  # [into + 1, out]
+        self.factors = nn.ParameterList(torch.zeros(size, part.numel()) for part in constants)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        """What each row's own network makes of its `x`. `[..., into], [..., size] -> [..., out]`"""
+        shape, x, memory = x.shape[:-1], x.flatten(0, -2), memory.flatten(0, -2)
+        for index, (factor, constant) in enumerate(zip(self.factors, self.constants, strict=True)):
+            x = GeneratedLayer.apply(torch.tanh(x) if index else x, memory, factor, constant)
+        return x.unflatten(0, shape)
+
+
+class GeneratedLayer(torch.autograd.Function):
+    """A layer whose weights are generated for each row.
+
+    All rows' weights would be the largest tensor of the training by far. They are made a block of rows at a time, and
+    made again for the gradient.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
+        """The layer's output. `[n, into], [n, size], [size, (into + 1) * out], [into + 1, out] -> [n, out]`"""
+        context.save_for_backward(x, memory, factor, constant)
+        outputs = []
+        for part, remembered in zip(x.split(BLOCK), memory.split(BLOCK), strict=True):
+            weights = _weights(remembered, factor, constant)
+            outputs.append(torch.baddbmm(weights[:, -1:], part.unsqueeze(1), weights[:, :-1])[:, 0])
+        return torch.cat(outputs)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of what went in."""
+        x, memory, factor, constant = context.saved_tensors
+        of_factor, of_constant = torch.zeros_like(factor), torch.zeros_like(constant)
+        of_x, of_memory = [], []
+        for part, remembered, gradient in zip(*(rows.split(BLOCK) for rows in (x, memory, *gradients)), strict=True):
+            with_one = torch.cat((part, part.new_ones(len(part), 1)), dim=-1)
+            of_weights = with_one.unsqueeze(2) * gradient.unsqueeze(1)  # [n, into + 1, out]
+            of_constant += of_weights.sum(dim=0)
+            of_factor.addmm_(remembered.T, of_weights.flatten(1))
+            of_memory.append(of_weights.flatten(1) @ factor.T)
+            if context.needs_input_grad[0]:
+                weights = _weights(remembered, factor, constant)
+                of_x.append((weights[:, :-1] @ gradient.unsqueeze(2))[..., 0])
+        return torch.cat(of_x) if of_x else None, torch.cat(of_memory), of_factor, of_constant
+
+
+def _weights(memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
+    """Each row's weights, and below them its biases. `[n, into + 1, out]`"""
+    return torch.addmm(constant.flatten(), memory, factor).unflatten(-1, constant.shape)
