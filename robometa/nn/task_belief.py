@@ -1,4 +1,4 @@
-"""Beliefs over a latent task variable, read from a memory and learned by predicting what a task pays and does."""
+"""Gaussian beliefs over a latent task variable: products of evidence, and memories that learn by predicting a task."""
 
 from __future__ import annotations
 
@@ -7,10 +7,49 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from robometa.data import Spaces
 from robometa.nn.networks import Perceptron, normal_kl
 from robometa.nn.recurrent import Memory
+
+
+def product_of_gaussians(factors: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Precision and precision-weighted mean of a product of independent Gaussian factors. `[..., latent]` each
+
+    Args:
+        factors: Mean and raw variance of each; softplus makes the raw variance positive. `[..., n, 2 * latent]`
+        counts: The factors that count; all if None. `[..., n]`, bool
+    """
+    mean, raw = factors.chunk(2, dim=-1)
+    precision = 1 / functional.softplus(raw).clamp(min=1e-7)
+    if counts is not None:
+        precision = precision * counts.unsqueeze(-1)
+    # A product of Gaussians is Gaussian: precisions add up, and so do means times precisions.
+    return precision.sum(dim=-2), (precision * mean).sum(dim=-2)
+
+
+class SampledBelief(NamedTuple):
+    """A Gaussian belief over a latent task variable, whose prior is standard normal, and a sample of it."""
+
+    precision: Tensor
+    """Sum of the factors' precisions; zero before any evidence. `[..., latent]`"""
+    weighted_mean: Tensor
+    """Sum of the factors' means times precisions. `[..., latent]`"""
+    sample: Tensor
+    """The latent variable that the policy acts on. `[..., latent]`"""
+
+    @classmethod
+    def prior(cls, draws: Tensor) -> SampledBelief:
+        """The belief before any evidence; the standard normal draws are its sample. `[..., latent]`"""
+        return cls(torch.zeros_like(draws), torch.zeros_like(draws), draws)
+
+    def multiplied(self, precision: Tensor, weighted_mean: Tensor, draws: Tensor) -> SampledBelief:
+        """The belief after more evidence, which the prior is not part of, and a sample of it. `[..., latent]` each"""
+        precision, weighted_mean = self.precision + precision, self.weighted_mean + weighted_mean
+        sample = weighted_mean / precision + draws * precision.rsqrt()
+        # Where there is no evidence the belief is the prior.
+        return SampledBelief(precision, weighted_mean, torch.where(precision > 0, sample, draws))
 
 
 class Moves(NamedTuple):

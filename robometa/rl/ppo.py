@@ -13,7 +13,7 @@ from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.nn.actor_critic import ActorCritic, Output
 from robometa.nn.networks import normal_log_density
-from robometa.rl.learning_rate import set_learning_rate, steps_taken
+from robometa.rl.learning_rate import decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
 """Sequences that one thread computes together: the same pieces on every machine."""
@@ -136,8 +136,8 @@ def update(
 def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> None:
     taken = steps_taken(optimizer)
     end = options.decay_end or options.iterations
-    share = min(taken / (end * options.epochs * options.minibatches), 1.0)
-    set_learning_rate(optimizer, options.learning_rate + share * (options.final_learning_rate - options.learning_rate))
+    share = taken / (end * options.epochs * options.minibatches)
+    set_learning_rate(optimizer, decayed(options.learning_rate, options.final_learning_rate, share))
 
 
 def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -9,6 +10,50 @@ import torch
 from torch import Tensor
 
 from robometa.compute.cuda_graphs import uploaded
+from robometa.data import Rollout, Spaces
+
+
+class Transitions(NamedTuple):
+    """Steps as off-policy learners keep them. `[..., width]` each"""
+
+    obs: Tensor
+    """Before the action."""
+    action: Tensor
+    """Clipped to -1..1, as the engine does."""
+    reward: Tensor
+    """`[..., 1]`"""
+    next_obs: Tensor
+    """After the action, before any reset."""
+    terminated: Tensor
+    """1 where the step ended the task itself; a time limit is not a termination. `[..., 1]`"""
+
+    @staticmethod
+    def widths(spaces: Spaces) -> tuple[int, int, int, int, int]:
+        """How many numbers each part has."""
+        return spaces.observation, spaces.action, 1, spaces.observation, 1
+
+    @classmethod
+    def of_rollout(cls, rollout: Rollout) -> Transitions:
+        """The transitions of a rollout. `[task, world, time, ...]`"""
+        reward, terminated = rollout.reward.unsqueeze(-1), rollout.terminated.float().unsqueeze(-1)
+        return cls(rollout.obs, rollout.action.clamp(-1, 1), reward, rollout.next_obs, terminated)
+
+    @classmethod
+    def of_columns(cls, columns: Tensor, spaces: Spaces) -> Transitions:
+        """The transitions that a replay keeps in one tensor. `[..., width]`"""
+        return cls(*columns.split(cls.widths(spaces), dim=-1))
+
+    def columns(self) -> Tensor:
+        """All parts in one tensor. `[..., width]`"""
+        return torch.cat(self, dim=-1)
+
+
+def sound_columns(rollout: Rollout) -> list[Tensor]:
+    """Each task's transitions, without the steps at which the simulation diverged. `[task]` of `[n, width]`"""
+    columns = Transitions.of_rollout(rollout).columns()
+    if rollout.blown_up() is None:
+        return list(columns.flatten(1, 2))
+    return [of_task[sound] for of_task, sound in zip(columns, ~rollout.diverged, strict=True)]
 
 
 class TaskReplay:
@@ -30,9 +75,18 @@ class TaskReplay:
         self.rings[task][places] = transitions
         self.added[task] += len(transitions)
 
-    def clear(self, task: int) -> None:
-        """Forgets what happened on one task."""
-        self.added[task] = 0
+    def renew(self, tasks: Sequence[int], transitions: Sequence[Tensor]) -> None:
+        """Replaces the experience of tasks, which may repeat; a task without transitions keeps its old ones.
+
+        Args:
+            tasks: `[n]`
+            transitions: Of each of them. `[n]` of `[count, width]`
+        """
+        latest = [(task, some) for task, some in zip(tasks, transitions, strict=True) if len(some)]
+        for task in {task for task, _ in latest}:
+            self.added[task] = 0
+        for task, some in latest:
+            self.add(task, some)
 
     def tasks(self) -> list[int]:
         """The tasks that have something to learn from."""

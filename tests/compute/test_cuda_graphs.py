@@ -13,9 +13,9 @@ from torch.utils._pytree import tree_leaves
 from robometa.compute import cuda_graphs
 from robometa.compute.cuda_graphs import CapturedFunction, CapturedSteps
 from robometa.data import Spaces, Trial
-from robometa.learners import pearl
 from robometa.learners.pearl import Config, Pearl
 from robometa.noise import Noise
+from robometa.rl import learning_rate, replay_steps
 from robometa.training.guarded_update import guarded_update
 
 SPACES = Spaces(3, 2)
@@ -43,14 +43,15 @@ def seeming_gpu(monkeypatch):
     """Makes learners capture their steps where they are."""
     recorded.captured = 0
     monkeypatch.setattr(cuda_graphs, "torch_graph", recorded)
-    monkeypatch.setattr(pearl, "AHEAD", 3)  # a piece that is not whole, too
+    monkeypatch.setattr(replay_steps, "STEPS_PREFETCHED", 3)  # a piece that is not whole, too
 
 
 def pair(monkeypatch, **options):
     """A learner that captures its steps, and one that does not."""
     config = Config(**(OPTIONS | options))
     with monkeypatch.context() as patched:
-        patched.setattr(pearl, "captures", lambda device: True)
+        for module in (learning_rate, replay_steps):
+            patched.setattr(module, "captures", lambda device: True)
         captured = Pearl(config, SPACES, seed=0)
     return captured, Pearl(config, SPACES, seed=0)
 
@@ -70,21 +71,21 @@ def test_captured_steps_are_the_plain_ones_to_the_bit(monkeypatch):
         assert captured.update(one) == plain.update(one)
         assert same_tensors(captured.state(), plain.state())
     assert recorded.captured == 1
-    rates = [group["lr"] for group in captured.actor_optimizer.param_groups]
+    rates = [group["lr"] for group in captured.sac.actor_optimizer.param_groups]
     assert [float(rate) for rate in rates] == [RATE / 4]
 
 
 def test_a_step_that_is_captured_reads_nothing_of_the_host(monkeypatch):
     captured, _ = pair(monkeypatch)
     captured.update(trial(0))
-    learn = captured._captured._step
+    learn = captured.steps.captured._step
 
     def asks(*numbers):
         found = learn(*numbers)
         return found * float(found[0])
 
-    captured._captured._step = asks
-    captured._captured.forget()
+    captured.steps.captured._step = asks
+    captured.steps.captured.forget()
     with pytest.raises(AssertionError, match=r"_local_scalar_dense.* cannot be captured"):
         captured.update(trial(1))
 
@@ -111,7 +112,7 @@ def test_nothing_in_a_step_stands_on_another_device(monkeypatch):
     adam = torch.optim.Adam
     monkeypatch.setattr(torch.optim, "Adam", lambda weights, **options: adam(weights, **{**options, "fused": False}))
     learner = Pearl(Config(**OPTIONS), SPACES, seed=0, device="meta")
-    for optimizer in (learner.actor_optimizer, learner.critic_optimizer, learner.encoder_optimizer):
+    for optimizer in learner.steps.optimizers:
         monkeypatch.setattr(optimizer, "step", lambda: None)
     width, meta = 2 * SPACES.observation + SPACES.action + 2, torch.device("meta")
     shapes = ((3, 6, width), (3, 5, width), (3, 2), (2, 3, 5, SPACES.action))
@@ -144,7 +145,7 @@ def test_an_update_that_is_taken_back_leaves_the_graph_usable(monkeypatch):
     for learner in (captured, plain):
         assert guarded_update(learner, trial(0))[1] == ""
         with monkeypatch.context() as patched:
-            patched.setattr(learner, "_set_learning_rate", lambda made=learner: spoil(made.actor))
+            patched.setattr(learner.steps, "set_learning_rate", lambda rate, made=learner: spoil(made.sac.actor))
             assert "not finite" in guarded_update(learner, trial(1))[1]
     one = trial(2)
     assert guarded_update(captured, one) == guarded_update(plain, one)

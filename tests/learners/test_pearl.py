@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal, TanhTransform, TransformedD
 
 from robometa.data import Spaces, Step, Trial
 from robometa.learners.pearl import Config, Pearl
+from robometa.nn.task_belief import product_of_gaussians
 from robometa.noise import Noise
 
 SPACES = Spaces(3, 2)
@@ -21,7 +22,7 @@ REWARD = SPACES.observation + SPACES.action
 def learner(**options):
     made = Pearl(Config(**(SMALL | options)), SPACES, seed=0)
     with torch.no_grad():  # the last layers begin so small that nothing would show
-        for network in (made.actor, *made.critics, *made.targets):
+        for network in (made.sac.actor, *made.sac.critics, *made.sac.targets):
             network[-1].weight.mul_(100)
     return made
 
@@ -55,11 +56,22 @@ def watched(made, monkeypatch):
     for name in ("actor_optimizer", "critic_optimizer", "encoder_optimizer"):
 
         def step(name=name):
-            networks = {"actor": made.actor, "critics": made.critics, "encoder": made.encoder}
+            networks = {"actor": made.sac.actor, "critics": made.sac.critics, "encoder": made.encoder}
             seen[name] = {key: gradients(network) for key, network in networks.items()}
 
-        monkeypatch.setattr(getattr(made, name), "step", step)
+        holder = made if name == "encoder_optimizer" else made.sac
+        monkeypatch.setattr(getattr(holder, name), "step", step)
     return seen
+
+
+def gradient_step(made, context, batch):
+    """Takes one step, on random numbers of its own."""
+    return made._learn(context, batch, *made._draws(generator()))
+
+
+def evidence(made, context):
+    """Precision and precision-weighted mean of the context's belief."""
+    return product_of_gaussians(made.encoder(context))
 
 
 def any_nonzero(found):
@@ -73,7 +85,7 @@ def same(first, second):
 def routed(monkeypatch, **options):
     made = learner(**options)
     seen = watched(made, monkeypatch)
-    made._gradient_step(transitions(0), transitions(1), generator())
+    gradient_step(made, transitions(0), transitions(1))
     return made, seen
 
 
@@ -86,7 +98,7 @@ def test_the_encoder_learns_from_the_critics_loss(monkeypatch):
 def test_the_encoder_learns_from_the_divergence(monkeypatch):
     without = routed(monkeypatch, kl_weight=0.0)[1]["encoder_optimizer"]["encoder"]
     made, seen = routed(monkeypatch, kl_weight=3.0)
-    precision, weighted_mean = made._evidence(made._context(transitions(0)))
+    precision, weighted_mean = evidence(made, transitions(0)[..., : REWARD + 1])
     belief = Normal(weighted_mean / precision, precision.rsqrt())
     prior = Normal(torch.zeros(()), torch.ones(()))
     loss = 3.0 * kl_divergence(belief, prior).sum()  # summed over tasks and latents
@@ -110,13 +122,13 @@ def test_the_actors_loss_reaches_neither_encoder_nor_critics(monkeypatch):
 
 def test_no_loss_reaches_the_target_critics(monkeypatch):
     made, _ = routed(monkeypatch)
-    assert all(gradient is None for gradient in gradients(made.targets))
+    assert all(gradient is None for gradient in gradients(made.sac.targets))
 
 
 def test_every_network_learns_in_a_gradient_step():
     made = learner()
     before = copied(made.state())
-    made._gradient_step(transitions(0), transitions(1), generator())
+    gradient_step(made, transitions(0), transitions(1))
     for name, tensor in made.state().items():
         if name.startswith(("actor/", "encoder/", "training/critics/", "training/targets/")):
             assert not torch.equal(tensor, before[name]), name
@@ -124,20 +136,20 @@ def test_every_network_learns_in_a_gradient_step():
 
 def test_the_twin_critics_differ_and_the_targets_equal_them():
     made = Pearl(Config(**SMALL), SPACES, seed=0)
-    first, second = ([weight.detach() for weight in critic.parameters()] for critic in made.critics)
+    first, second = ([weight.detach() for weight in critic.parameters()] for critic in made.sac.critics)
     assert not any(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-    for critic, target in zip(made.critics, made.targets, strict=True):
+    for critic, target in zip(made.sac.critics, made.sac.targets, strict=True):
         assert same(critic.parameters(), target.parameters())
     x = [torch.ones(4, width) for width in (SPACES.observation, SPACES.action, 2)]
-    one, other = made._values(made.critics, *x)
+    one, other = made.sac.critics(*x)
     assert not torch.equal(one, other)
 
 
 def test_the_targets_follow_the_critics_slowly():
     made = learner(target_rate=0.25)
-    before = [weight.clone() for weight in made.targets.parameters()]
-    made._gradient_step(transitions(0), transitions(1), generator())
-    for old, target, critic in zip(before, made.targets.parameters(), made.critics.parameters(), strict=True):
+    before = [weight.clone() for weight in made.sac.targets.parameters()]
+    gradient_step(made, transitions(0), transitions(1))
+    for old, target, critic in zip(before, made.sac.targets.parameters(), made.sac.critics.parameters(), strict=True):
         torch.testing.assert_close(target, 0.75 * old + 0.25 * critic.detach())
 
 
@@ -149,7 +161,7 @@ def test_the_losses_are_those_of_soft_actor_critic(monkeypatch, terminal):
     batch[..., -1] = terminal
     batch[..., SPACES.observation : REWARD].clamp_(-0.9, 0.9)
     wanted = losses(made, context, batch)
-    found = made._gradient_step(context, batch, generator())
+    found = gradient_step(made, context, batch)
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
@@ -157,13 +169,13 @@ def losses(made, context, batch):
     """Critic loss, actor loss, KL per task and entropy, written once more with torch's distributions. `[4]`"""
     config, draws = made.config, generator()
     obs, action, reward, next_obs, terminal = batch.split((3, 2, 1, 3, 1), dim=-1)
-    precision, weighted_mean = made._evidence(context[..., : REWARD + 1])
+    precision, weighted_mean = evidence(made, context[..., : REWARD + 1])
     belief = Normal(weighted_mean / precision, precision.rsqrt())
     latent = (belief.mean + belief.stddev * torch.randn(3, 2, generator=draws)).unsqueeze(1).expand(-1, 16, -1)
     normal = torch.randn(2, 3, 16, 2, generator=draws)
 
     def acted(seen, drawn):
-        mean, log_std = made.actor(torch.cat((seen, latent), dim=-1)).chunk(2, dim=-1)
+        mean, log_std = made.sac.actor(torch.cat((seen, latent), dim=-1)).chunk(2, dim=-1)
         squashed = TransformedDistribution(Normal(mean, log_std.clamp(-20, 2).exp()), TanhTransform(cache_size=1))
         taken = torch.tanh(mean + log_std.clamp(-20, 2).exp() * drawn)
         taken = taken.clamp(-1 + 1e-6, 1 - 1e-6)
@@ -174,13 +186,13 @@ def losses(made, context, batch):
 
     with torch.no_grad():
         next_action, density = acted(next_obs, normal[0])
-        value = valued(made.targets, next_obs, next_action).min(dim=0).values - config.temperature * density
+        value = valued(made.sac.targets, next_obs, next_action).min(dim=0).values - config.temperature * density
         target = config.reward_scale * reward[..., 0] + config.discount * (1 - terminal[..., 0]) * value
-        errors = valued(made.critics, obs, action) - target
+        errors = valued(made.sac.critics, obs, action) - target
         critic_loss = errors.square().mean(dim=(1, 2)).sum()
         kl = kl_divergence(belief, Normal(0.0, 1.0)).sum() / 3
         new_action, density = acted(obs, normal[1])
-        value = valued(made.critics, obs, new_action).min(dim=0).values
+        value = valued(made.sac.critics, obs, new_action).min(dim=0).values
         return torch.stack((critic_loss, (config.temperature * density - value).mean(), kl, -density.mean()))
 
 
@@ -192,7 +204,7 @@ def test_time_limits_are_not_terminals():
     ended.terminated.fill_(True)
     for experience, terminal in ((cut, 0.0), (ended, 1.0)):
         made, batches = learner(gradient_steps=1), []
-        made._gradient_step = lambda context, batch, draws, batches=batches: batches.append(batch) or torch.zeros(4)
+        made.steps.learn = lambda context, batch, *numbers, batches=batches: batches.append(batch) or torch.zeros(4)
         made.update(Trial(torch.arange(2), (experience, experience), noise()))
         assert torch.equal(batches[0][..., -1], torch.full_like(batches[0][..., -1], terminal))
 
@@ -228,12 +240,12 @@ def test_context_is_the_latest_experience_on_the_prior_and_batches_are_all_of_it
     made = learner(gradient_steps=30, capacity=100)
     contexts, batches = [], []
 
-    def step(context, batch, draws):
+    def step(context, batch, draws, noise):
         contexts.append(context)
         batches.append(batch)
         return torch.zeros(4)
 
-    made._gradient_step = step
+    made.steps.learn = step
     made.update(Trial(torch.tensor([4, 7]), (constant(2, 1.0), constant(2, 2.0)), noise()))
     assert set(torch.stack(contexts)[..., REWARD].unique().tolist()) == {1.0}
     assert set(torch.stack(batches)[..., REWARD].unique().tolist()) == {1.0, 2.0}
@@ -250,11 +262,11 @@ def test_context_and_batch_of_a_gradient_step_are_of_the_same_task():
     made = learner(gradient_steps=30, meta_batch=4)
     pairs = []
 
-    def step(context, batch, draws):
+    def step(context, batch, draws, noise):
         pairs.extend(zip(context[:, 0, REWARD].tolist(), batch[:, :, REWARD].tolist(), strict=True))
         return torch.zeros(4)
 
-    made._gradient_step = step
+    made.steps.learn = step
     experience = constant(2, 1.0)
     experience.reward[1] = 2.0
     made.update(Trial(torch.arange(2), (experience, experience), noise()))
@@ -265,7 +277,7 @@ def test_context_and_batch_of_a_gradient_step_are_of_the_same_task():
 def test_one_task_twice_in_a_trial_keeps_the_context_of_both():
     made = learner(gradient_steps=30, meta_batch=1)
     contexts = []
-    made._gradient_step = lambda context, batch, draws: contexts.append(context) or torch.zeros(4)
+    made.steps.learn = lambda context, batch, *numbers: contexts.append(context) or torch.zeros(4)
     experience = constant(2, 1.0)
     experience.reward[1] = 2.0
     made.update(Trial(torch.tensor([5, 5]), (experience, experience), noise()))
@@ -349,7 +361,7 @@ def test_it_acts_on_the_sample_and_without_noise_on_the_mean():
     zero = torch.zeros(2, 2, 2)
     action, after = made.act(belief, step, zero)
     assert after is belief
-    mean, log_std = made.actor(torch.cat((step.obs, belief.sample), dim=-1)).chunk(2, dim=-1)
+    mean, log_std = made.sac.actor(torch.cat((step.obs, belief.sample), dim=-1)).chunk(2, dim=-1)
     torch.testing.assert_close(action, torch.tanh(mean))
     torch.testing.assert_close(made.act(belief, step, zero + 0.5)[0], torch.tanh(mean + 0.5 * log_std.exp()))
     other = belief._replace(sample=belief.sample + 1)
@@ -403,7 +415,7 @@ def test_the_learning_rate_falls_between_two_iterations_and_survives_a_reload():
                 torch.tensor([0, 1]), (rollout(seed=iteration), rollout(seed=9)), noise(purpose=str(iteration))
             )
             current.update(trial)
-        rates.append([group["lr"] for current in (made, again) for group in current.actor_optimizer.param_groups])
+        rates.append([group["lr"] for current in (made, again) for group in current.sac.actor_optimizer.param_groups])
     # whole until iteration 1, halfway after another one, at its end from iteration 3 on
     for found, expected in zip(rates, (1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3), strict=True):
         assert found == pytest.approx([expected] * 2)

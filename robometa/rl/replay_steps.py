@@ -1,0 +1,118 @@
+"""Gradient steps on what is drawn from replays: one by one, or each a launch of a graph on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from robometa.compute.cuda_graphs import CapturedSteps, captures, uploaded
+from robometa.compute.precision import products_in_tf32
+from robometa.rl.learning_rate import set_learning_rate
+from robometa.rl.replay import TaskReplay
+
+STEPS_PREFETCHED = 50
+"""Gradient steps whose numbers are on a GPU before they are needed."""
+TF32 = True
+"""Multiply in TF32 in a gradient step on a GPU."""
+
+
+class ReplaySteps:
+    """Draws tasks, transitions of each from several replays, and random numbers; a learner takes a step on these."""
+
+    def __init__(
+        self,
+        learn: Callable[..., Tensor],
+        networks: Sequence[nn.Module],
+        optimizers: Sequence[torch.optim.Optimizer],
+        metrics: int,
+        replays: Sequence[tuple[TaskReplay, int]],
+        meta_batch: int,
+        draws: Callable[[torch.Generator], tuple[Tensor, ...]],
+        device: torch.device,
+    ) -> None:
+        """Captures nothing yet.
+
+        Args:
+            learn: Takes transitions `[task, n, width]` of each replay and then the random numbers, changes the learner
+                in place without asking the device, and returns what to log. `[metric]`
+            networks: The networks that a step changes.
+            optimizers: The optimizers that take its steps.
+            metrics: How many numbers a step logs.
+            replays: Replays, and how many transitions of each task a step takes from them.
+            meta_batch: Tasks of a step.
+            draws: Draws the random numbers of a step, on the CPU.
+            device: Where the learner is.
+        """
+        self.learn, self.networks, self.optimizers, self.device = learn, networks, optimizers, device
+        self.replays, self.meta_batch, self.draws = replays, meta_batch, draws
+        self.captured = CapturedSteps(self.step, self._changed, metrics, device) if captures(device) else None
+
+    def run(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+        """Takes the steps and returns what they log. `[step, metric]`
+
+        Args:
+            tasks: The tasks to draw from, each in every replay. `[n]`
+            steps: How many.
+            generator: Of everything drawn.
+        """
+        if self.captured is not None:
+            return self.captured.run(self._prefetched(tasks, steps, generator), steps)
+        return torch.stack([self._plain(tasks, generator) for _ in range(steps)])
+
+    def step(self, *numbers: Tensor) -> Tensor:
+        """One step on numbers that are drawn already. `[metric]`"""
+        with products_in_tf32(TF32 and self.device.type == "cuda"):
+            return self.learn(*numbers)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Sets the learning rate of every optimizer."""
+        for optimizer in self.optimizers:
+            set_learning_rate(optimizer, rate)
+
+    def forget(self) -> None:
+        """Captures anew before the next step: other tensors have replaced the learner's."""
+        if self.captured is not None:
+            self.captured.forget()
+
+    def _plain(self, tasks: Tensor, generator: torch.Generator) -> Tensor:
+        """One step. `[metric]`"""
+        chosen = self._chosen(tasks, generator)
+        batches = [replay.sample(chosen, count, generator) for replay, count in self.replays]
+        return self.step(*batches, *(numbers.to(self.device) for numbers in self.draws(generator)))
+
+    def _prefetched(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """What `learn` takes, for some steps at a time, drawn in the order of `_plain`. `[step, ...]` each
+
+        The host draws the next while the device learns.
+        """
+        for start in range(0, steps, STEPS_PREFETCHED):
+            chosen: list[int] = []
+            places: list[list[Tensor]] = [[] for _ in self.replays]
+            draws = []
+            for _ in range(min(STEPS_PREFETCHED, steps - start)):
+                of_step = self._chosen(tasks, generator)
+                chosen += of_step
+                for rows, (replay, count) in zip(places, self.replays, strict=True):
+                    rows.append(replay.places(of_step, count, generator))
+                draws.append(self.draws(generator))
+            shape = (len(draws), self.meta_batch)  # from [step * task, n, width] to [step, task, n, width]
+            taken = [
+                replay.take(chosen, torch.cat(rows)) for (replay, _), rows in zip(self.replays, places, strict=True)
+            ]
+            yield (
+                *(batch.unflatten(0, shape) for batch in taken),
+                *(uploaded(torch.stack(parts), self.device) for parts in zip(*draws, strict=True)),
+            )
+
+    def _chosen(self, tasks: Tensor, generator: torch.Generator) -> list[int]:
+        """The tasks of a step, drawn with replacement."""
+        chosen: list[int] = tasks[torch.randint(len(tasks), (self.meta_batch,), generator=generator)].tolist()
+        return chosen
+
+    def _changed(self) -> list[Tensor]:
+        """The tensors that a step changes: weights, moments and step counts."""
+        weights = [weight for network in self.networks for weight in network.parameters()]
+        entries = [entry for optimizer in self.optimizers for entry in optimizer.state.values()]
+        return [*weights, *(tensor for entry in entries for tensor in entry.values())]
