@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.nn.actor_critic import Output
-from robometa.nn.networks import Perceptron
+from robometa.nn.actor_critic import PerceptronActorCritic
 from robometa.nn.normalizer import Normalizer
-from robometa.nn.state import TRAINING, Parts, load_state, state_of
-from robometa.nn.task_belief import Decoders, Encoder, Moves, divergences
+from robometa.nn.state import Parts, load_state, state_of
+from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
 from robometa.noise import Noise
 from robometa.rl import ppo, ppo_on_trials
-from robometa.rl.replay import TaskReplay
+from robometa.rl.replay import TrialReplay
 
 CHUNK = 16
 """Trials that one thread encodes and decodes together: the same pieces on every machine."""
@@ -87,46 +86,7 @@ PRESETS = {
 """Sizes for a CPU, and the reference implementation's."""
 
 
-class Belief(NamedTuple):
-    """A Gaussian belief over each world's latent task variable, and the memory that it is read from."""
-
-    memory: Tensor
-    """`[task, world, memory]`"""
-    mean: Tensor
-    """`[task, world, latent]`"""
-    log_variance: Tensor
-    """`[task, world, latent]`"""
-
-
-class Kept(NamedTuple):
-    """Columns of the trials that are kept to learn from, as they happened. `[trial, time, ...]` each"""
-
-    obs: Tensor
-    """Before each action."""
-    action: Tensor
-    """As the learner emitted it."""
-    reward: Tensor
-    """What it was paid."""
-    next_obs: Tensor
-    """What it led to, before any reset."""
-    done: Tensor
-    """1 where it ended an episode."""
-
-
-class Network(nn.Module):
-    """What to do and what to expect, given an observation and a belief."""
-
-    def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
-        """Untrained."""
-        super().__init__()
-        widths = (spaces.observation + 2 * config.latent, *config.hidden)
-        self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
-        self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
-        self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
-
-    def forward(self, known: Tensor) -> Output:
-        """What it says along trials. `[n, time, obs + 2 * latent]`"""
-        return Output(self.actor(known), self.log_std, self.critic(known)[..., 0])
+METRICS = ("reward_error", "state_error", "belief_kl")
 
 
 class Varibad:
@@ -140,7 +100,9 @@ class Varibad:
         self.config, self.spaces, self.device = config, spaces, torch.device(device)
         obs, action = spaces.observation, spaces.action
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.network = Network(config, spaces, generator).to(self.device)
+        known = obs + 2 * config.latent
+        network = PerceptronActorCritic(known, action, config.hidden, config.initial_std, generator)
+        self.network = network.to(self.device)
         self.encoder = Encoder(obs + action + 2, config.memory_size, config.latent, generator).to(self.device)
         decoders = Decoders(spaces, config.latent, config.decoder_hidden, config.decode_state, generator)
         self.decoders = decoders.to(self.device)
@@ -150,25 +112,22 @@ class Varibad:
         self.observations = Normalizer(obs, device=self.device)
         self.rewards = Normalizer(1, device=self.device)
         self.returns = Normalizer(1, device=self.device)
-        self.replay: TaskReplay | None = None  # made with the first trial, whose length it takes
+        self.replay = TrialReplay(config.capacity, self.device)
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Belief:
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> RememberedBelief:
         """The prior, and an empty memory for each world."""
-        shape = (tasks, worlds, self.config.latent)
-        mean, log_variance = torch.zeros(2, *shape, device=self.device)
-        return Belief(torch.zeros(tasks, worlds, self.config.memory_size, device=self.device), mean, log_variance)
+        return RememberedBelief.prior((tasks, worlds), self.config.memory_size, self.config.latent, self.device)
 
     @torch.no_grad()
-    def act(self, adaptation: Belief, step: Step, noise: Tensor) -> tuple[Tensor, Belief]:
+    def act(self, adaptation: RememberedBelief, step: Step, noise: Tensor) -> tuple[Tensor, RememberedBelief]:
         """Actions, and the belief that has seen the step. `[task, world, action]`"""
-        worlds = adaptation.memory.shape[:2]
-        found = self.encoder.step(self._inputs(step).flatten(0, 1), adaptation.memory.flatten(0, 1))
-        belief = Belief(*(part.unflatten(0, worlds) for part in found))
+        belief = self.encoder.follow(adaptation, self._inputs(step))
+        # The policy is given mean and variance: it can act to find out what is uncertain.
         known = torch.cat((self.observations(step.obs), belief.mean, belief.log_variance), dim=-1)
         return self.network.actor(known) + self.network.log_std.exp() * noise, belief
 
-    def adapt(self, adaptation: Belief, rollout: Rollout, noise: Noise) -> Belief:
-        """The same: the belief has seen the rollout."""
+    def adapt(self, adaptation: RememberedBelief, rollout: Rollout, noise: Noise) -> RememberedBelief:
+        """The belief as it is: it has seen the rollout."""
         return adaptation
 
     def update(self, trial: Trial) -> dict[str, float]:
@@ -188,16 +147,10 @@ class Varibad:
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
-        if any(name.startswith(TRAINING) for name in state):
-            self.replay = None
-        ring = state.get("training/replay/ring/0")
-        if ring is not None:
-            self._replay(ring.shape[1])
+        """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 
     def _parts(self) -> Parts:
-        kept = {} if self.replay is None else {"training/replay": self.replay}
         return {
             "network": self.network,
             "encoder": self.encoder,
@@ -207,14 +160,8 @@ class Varibad:
             "training/decoders": self.decoders,
             "training/optimiser": self.optimizer,
             "training/predicting_optimiser": self.predicting_optimizer,
-            **kept,
+            "training/replay": self.replay,
         }
-
-    def _replay(self, width: int) -> TaskReplay:
-        """The kept trials, each a row of `width` numbers."""
-        if self.replay is None:
-            self.replay = TaskReplay(self.config.capacity, width, self.device)
-        return self.replay
 
     def _inputs(self, step: Step) -> Tensor:
         """What the encoder takes of a step. `[..., obs + action + 2]`"""
@@ -233,16 +180,14 @@ class Varibad:
     def _predict(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """Keeps the trials, takes gradient steps on kept ones and returns what to log."""
         config = self.config
-        done, reward = rollout.done.unsqueeze(-1).float(), rollout.reward.unsqueeze(-1)
-        columns = torch.cat(Kept(rollout.obs, rollout.action, reward, rollout.next_obs, done), dim=-1).flatten(0, 1)
-        replay = self._replay(columns[0].numel())
+        trials = KeptTrials.of_rollout(rollout).columns()  # [trial, time, column]
         sound = ~rollout.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no task explains is left out
-        replay.add(0, columns[sound].flatten(1))
-        if not replay.tasks():
+        self.replay.add(trials[sound])
+        if not len(self.replay):
             return dict.fromkeys(METRICS, 0.0)
         rows = []
         for _ in range(config.gradient_steps):
-            batch = replay.sample([0], config.batch, generator)[0].unflatten(-1, columns.shape[1:])
+            batch = self.replay.sample(config.batch, generator).unflatten(-1, trials.shape[1:])
             rows.append(self._predicting_step(batch, generator))
         return dict(zip(METRICS, torch.stack(rows).mean(dim=0).tolist(), strict=True))
 
@@ -258,14 +203,14 @@ class Varibad:
         parameters = [*self.encoder.parameters(), *self.decoders.parameters()]
 
         def of_piece(*piece: Tensor) -> tuple[Tensor, Tensor]:
-            found = len(piece[0]) / trials * self._shortfall(*piece)
-            # The evidence of a whole trial, which the drawn steps stand for, against one belief's divergence.
-            return time * found[:2].sum() + config.kl_weight * found[2], found
+            terms = len(piece[0]) / trials * self._shortfall(*piece)
+            # Negative ELBO: the evidence of a whole trial, of which the drawn steps are a sample, and the divergence.
+            return time * terms[:2].sum() + config.kl_weight * terms[2], terms
 
         pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
-        found = descend(of_piece, parameters, *pieces)
+        logged = descend(of_piece, parameters, *pieces)
         self.predicting_optimizer.step()
-        return found
+        return logged
 
     def _shortfall(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:
         """What beliefs get wrong: squared errors of reward and state, and the divergence from belief to belief.
@@ -275,27 +220,16 @@ class Varibad:
             moments: Whose beliefs predict; they know the trial so far only. `[trial, belief]`
             targets: Steps that each of them predicts. `[trial, decode]`
             draws: Standard normal numbers. `[trial, belief, latent]`
-        Returns: `[3]`, means over trials, beliefs and steps
+
+        Returns:
+            Means over trials, beliefs and steps. `[3]`
         """
-        obs, action = self.spaces.observation, self.spaces.action
-        trial = Kept(*batch.split((obs, action, 1, obs, 1), dim=-1))
-        mean, log_variance = self.encoder(self._inputs(_seen(trial)))
-        each = torch.arange(len(batch), device=batch.device).unsqueeze(1)
-        latent = mean[each, moments] + (0.5 * log_variance[each, moments]).exp() * draws
-        steps = Kept(*(part[each, targets] for part in trial))
+        trial = KeptTrials.of_columns(batch, self.spaces)
+        # Encode: the belief at every moment, of which some are sampled.
+        mean, log_variance = self.encoder(self._inputs(trial.seen()))  # [trial, time + 1, latent]
+        latent = sampled(mean, log_variance, moments, draws)  # [trial, belief, latent]
+        # Decode: each of them predicts steps of past and future alike.
+        steps = trial.at(targets)  # [trial, decode, ...]
         start, end, reward = self.observations(steps.obs), self.observations(steps.next_obs), self.rewards(steps.reward)
         errors = self.decoders(latent, Moves(start, steps.action, reward, end))
         return torch.cat((errors, divergences(mean, log_variance).mean().reshape(1)))
-
-
-METRICS = ("reward_error", "state_error", "belief_kl")
-
-
-def _seen(trial: Kept) -> Step:
-    """What was seen along kept trials before each action, and after the last. `[trial, time + 1, ...]` each"""
-
-    def shifted(values: Tensor) -> Tensor:
-        return torch.cat((torch.zeros_like(values[:, :1]), values), dim=1)
-
-    obs = torch.cat((trial.obs, trial.next_obs[:, -1:]), dim=1)
-    return Step(obs, shifted(trial.action), shifted(trial.reward[..., 0]), shifted(trial.done[..., 0]))

@@ -35,6 +35,23 @@ class Network(nn.Module):
         return Output(mean, log_std, self.critic(obs)[..., 0])
 
 
+class PerceptronActorCritic(nn.Module):
+    """Actions and values from two perceptrons of everything that is known at a step."""
+
+    def __init__(
+        self, inputs: int, action: int, hidden: Sequence[int], initial_std: float, generator: torch.Generator
+    ) -> None:
+        """Untrained; the actor begins near zero actions."""
+        super().__init__()
+        self.actor = Perceptron((inputs, *hidden, action), generator, nn.Tanh, last_limit=1e-3)
+        self.critic = Perceptron((inputs, *hidden, 1), generator, nn.Tanh)
+        self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
+
+    def forward(self, known: Tensor) -> Output:
+        """Actions and values along trials. `[n, time, inputs]`"""
+        return Output(self.actor(known), self.log_std, self.critic(known)[..., 0])
+
+
 class Output(NamedTuple):
     """What a policy says about sequences."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robometa.data import Spaces
+from robometa.data import Rollout, Spaces, Step
 from robometa.nn.networks import Perceptron, normal_kl
 from robometa.nn.recurrent import Memory
 
@@ -52,6 +52,69 @@ class SampledBelief(NamedTuple):
         return SampledBelief(precision, weighted_mean, torch.where(precision > 0, sample, draws))
 
 
+class RememberedBelief(NamedTuple):
+    """A Gaussian belief over each world's latent task variable, and the memory that it is read from."""
+
+    memory: Tensor
+    """`[task, world, memory]`"""
+    mean: Tensor
+    """`[task, world, latent]`"""
+    log_variance: Tensor
+    """`[task, world, latent]`"""
+
+    @classmethod
+    def prior(cls, worlds: tuple[int, int], memory: int, latent: int, device: torch.device) -> RememberedBelief:
+        """The standard normal prior, read from an empty memory; `worlds` is tasks and worlds."""
+        mean, log_variance = torch.zeros(2, *worlds, latent, device=device)
+        return cls(torch.zeros(*worlds, memory, device=device), mean, log_variance)
+
+
+class KeptTrials(NamedTuple):
+    """Trials as they happened, kept to learn from again. `[trial, time, ...]` each"""
+
+    obs: Tensor
+    """Before each action."""
+    action: Tensor
+    """As the learner emitted it."""
+    reward: Tensor
+    """Of each action. `[..., 1]`"""
+    next_obs: Tensor
+    """After each action, before any reset."""
+    done: Tensor
+    """1 where a step ended an episode. `[..., 1]`"""
+
+    @classmethod
+    def of_rollout(cls, rollout: Rollout) -> KeptTrials:
+        """Every world's trial."""
+        done, reward = rollout.done.unsqueeze(-1).float(), rollout.reward.unsqueeze(-1)
+        columns = (rollout.obs, rollout.action, reward, rollout.next_obs, done)
+        return cls(*(column.flatten(0, 1) for column in columns))
+
+    @classmethod
+    def of_columns(cls, columns: Tensor, spaces: Spaces) -> KeptTrials:
+        """The trials that a replay keeps in one tensor. `[trial, time, width]`"""
+        obs, action = spaces.observation, spaces.action
+        return cls(*columns.split((obs, action, 1, obs, 1), dim=-1))
+
+    def columns(self) -> Tensor:
+        """All columns in one tensor. `[trial, time, width]`"""
+        return torch.cat(self, dim=-1)
+
+    def at(self, steps: Tensor) -> KeptTrials:
+        """Some steps of each trial. `[trial, n]` to `[trial, n, ...]` each"""
+        each = torch.arange(len(steps), device=steps.device).unsqueeze(1)
+        return KeptTrials(*(column[each, steps] for column in self))
+
+    def seen(self) -> Step:
+        """Everything seen before each action, and after the last. `[trial, time + 1, ...]` each"""
+
+        def shifted(values: Tensor) -> Tensor:
+            return torch.cat((torch.zeros_like(values[:, :1]), values), dim=1)
+
+        obs = torch.cat((self.obs, self.next_obs[:, -1:]), dim=1)
+        return Step(obs, shifted(self.action), shifted(self.reward[..., 0]), shifted(self.done[..., 0]))
+
+
 class Moves(NamedTuple):
     """Steps of trials as the decoders see them, normalised."""
 
@@ -73,6 +136,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.memory = Memory("gru", inputs, size, generator)
         self.head = Perceptron((size, 2 * latent), generator)
+
+    def follow(self, belief: RememberedBelief, inputs: Tensor) -> RememberedBelief:
+        """The belief after one more input. `[task, world, inputs]`"""
+        after = self.step(inputs.flatten(0, 1), belief.memory.flatten(0, 1))
+        return RememberedBelief(*(part.unflatten(0, inputs.shape[:2]) for part in after))
 
     def step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The memory after one more input, and mean and log variance of the belief. `[n, inputs], [n, memory]`"""
@@ -113,6 +181,19 @@ class Decoders(nn.Module):
         next_obs = self.next_obs(_pairs(latent, started))
         errors.append((next_obs - moves.next_obs.unsqueeze(1)).square().sum(dim=-1).mean())
         return torch.stack(errors)
+
+
+def sampled(mean: Tensor, log_variance: Tensor, moments: Tensor, draws: Tensor) -> Tensor:
+    """Samples of the beliefs at some moments of each trial, through which gradients go. `[trial, n, latent]`
+
+    Args:
+        mean: Of the beliefs. `[trial, time, latent]`
+        log_variance: Of the beliefs. `[trial, time, latent]`
+        moments: `[trial, n]`
+        draws: Standard normal numbers. `[trial, n, latent]`
+    """
+    each = torch.arange(len(mean), device=mean.device).unsqueeze(1)
+    return mean[each, moments] + (0.5 * log_variance[each, moments]).exp() * draws
 
 
 def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -136,6 +136,41 @@ class TaskReplay:
                 self.rings[int(task)], self.added[int(task)] = ring, int(added)
 
 
+class TrialReplay:
+    """A ring buffer of whole trials, made when the first shows up: all are as long as that."""
+
+    def __init__(self, capacity: int, device: torch.device | str = "cpu") -> None:
+        """Room for `capacity` trials."""
+        self.capacity, self.device = capacity, torch.device(device)
+        self.rows: TaskReplay | None = None
+
+    def add(self, trials: Tensor) -> None:
+        """Adds trials over the oldest. `[trial, time, width]`"""
+        if self.rows is None:
+            self.rows = TaskReplay(self.capacity, trials.shape[1:].numel(), self.device)
+        self.rows.add(0, trials.flatten(1))
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Trials drawn with replacement. `[trial, time * width]`"""
+        assert self.rows is not None
+        return self.rows.sample([0], count, generator)[0]
+
+    def __len__(self) -> int:
+        """How many trials it holds, or has held."""
+        return 0 if self.rows is None else self.rows.added[0]
+
+    def state(self) -> dict[str, Tensor]:
+        """The trials, and how many were added."""
+        return {} if self.rows is None else self.rows.state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Restores what `state` gave."""
+        self.rows = None
+        if state:
+            self.rows = TaskReplay(self.capacity, state["ring/0"].shape[1], self.device)
+            self.rows.load(state)
+
+
 class Windows(NamedTuple):
     """Pieces of trials, cut in two. What a weight of 0 stands on is to be left out."""
 
