@@ -12,11 +12,11 @@ from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import PerceptronActorCritic
-from robometa.nn.normalizer import Normalizer
-from robometa.nn.state import Parts, load_state, state_of
+from robometa.nn.state import Parts
 from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
 from robometa.noise import Noise
 from robometa.rl import ppo, ppo_on_trials
+from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.rl.replay import TrialReplay
 
 CHUNK = 16
@@ -84,34 +84,28 @@ PRESETS = {
     ),
 }
 """Sizes for a CPU, and the reference implementation's."""
-
-
 METRICS = ("reward_error", "state_error", "belief_kl")
 
 
-class Varibad:
+class Varibad(TrialLearner):
     """Infers a belief over the task at every step, by predicting it, and learns to act on the belief."""
 
     configuration: ClassVar[type] = Config
-    pools_worlds: ClassVar[bool] = False
+    config: Config
+    network: PerceptronActorCritic
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`."""
-        self.config, self.spaces, self.device = config, spaces, torch.device(device)
-        obs, action = spaces.observation, spaces.action
+        obs, action, latent = spaces.observation, spaces.action, config.latent
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        known = obs + 2 * config.latent
-        network = PerceptronActorCritic(known, action, config.hidden, config.initial_std, generator)
-        self.network = network.to(self.device)
-        self.encoder = Encoder(obs + action + 2, config.memory_size, config.latent, generator).to(self.device)
-        decoders = Decoders(spaces, config.latent, config.decoder_hidden, config.decode_state, generator)
+        network = PerceptronActorCritic(obs + 2 * latent, action, config.hidden, config.initial_std, generator)
+        super().__init__(config, network, spaces, device)
+        self.spaces = spaces
+        self.encoder = Encoder(obs + action + 2, config.memory_size, latent, generator).to(self.device)
+        decoders = Decoders(spaces, latent, config.decoder_hidden, config.decode_state, generator)
         self.decoders = decoders.to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
         predicting = [*self.encoder.parameters(), *self.decoders.parameters()]
         self.predicting_optimizer = torch.optim.Adam(predicting, lr=config.decoder_learning_rate, fused=True)
-        self.observations = Normalizer(obs, device=self.device)
-        self.rewards = Normalizer(1, device=self.device)
-        self.returns = Normalizer(1, device=self.device)
         self.replay = TrialReplay(config.capacity, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> RememberedBelief:
@@ -126,10 +120,6 @@ class Varibad:
         known = torch.cat((self.observations(step.obs), belief.mean, belief.log_variance), dim=-1)
         return self.network.actor(known) + self.network.log_std.exp() * noise, belief
 
-    def adapt(self, adaptation: RememberedBelief, rollout: Rollout, noise: Noise) -> RememberedBelief:
-        """The belief as it is: it has seen the rollout."""
-        return adaptation
-
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on whole trials given the beliefs as they were, then gradient steps of encoder and decoders."""
         config, rollout = self.config, trial.joined()
@@ -138,34 +128,17 @@ class Varibad:
         whole = ppo_on_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
         experience = ppo.shortened(whole)  # the policy has no memory of its own
         metrics = ppo.update(self.network, self.optimizer, experience, config, trial.noise.torch_generator())
-        self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward[~rollout.diverged])
+        self._include(rollout)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
-
-    def state(self) -> dict[str, Tensor]:
-        """Policy, encoder and statistics; for training also decoders, optimizers and trials."""
-        return state_of(self._parts())
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        load_state(self._parts(), state)
 
     def _parts(self) -> Parts:
         return {
-            "network": self.network,
+            **super()._parts(),
             "encoder": self.encoder,
-            "observations": self.observations,
-            "rewards": self.rewards,
-            "training/returns": self.returns,
             "training/decoders": self.decoders,
-            "training/optimiser": self.optimizer,
             "training/predicting_optimiser": self.predicting_optimizer,
             "training/replay": self.replay,
         }
-
-    def _inputs(self, step: Step) -> Tensor:
-        """What the encoder takes of a step. `[..., obs + action + 2]`"""
-        return ppo_on_trials.inputs(step, self.observations, self.rewards)
 
     def _known(self, seen: Step) -> Tensor:
         """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`"""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
@@ -17,70 +17,44 @@ from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl import ppo
 
+Adaptation = TypeVar("Adaptation")
 
-class RecurrentLearner:
-    """A learner whose adaptation is the state of a recurrent network, which PPO trains on whole trials.
 
-    A subclass makes the network and acts with it.
-    """
+class TrialLearner:
+    """A learner whose adaptation is a memory of the trial, and whose policy PPO trains on whole trials."""
 
     pools_worlds: ClassVar[bool] = False
 
     def __init__(
         self,
         config: ppo.Options,
-        network: RecurrentActorCritic,
+        network: nn.Module,
         spaces: Spaces,
-        backpropagation: int,
         device: torch.device | str,
         blind: tuple[int, ...] = (),
     ) -> None:
-        """Statistics of nothing yet, and an optimizer of the network.
+        """Statistics of nothing yet, and an optimizer of the policy.
 
         Args:
             config: The learner's options.
-            network: Untrained.
+            network: Policy and values, untrained.
             spaces: Sizes of observations and actions.
-            backpropagation: Steps that gradients reach back through the memory, at least.
             device: Where the learner is.
-            blind: Places of the observation that the network does not see.
+            blind: Places of the observation that the learner does not see.
         """
         self.config, self.device = config, torch.device(device)
-        self.network, self.backpropagation = network.to(self.device), backpropagation
+        self.network = network.to(self.device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
         self.observations = Normalizer(spaces.observation, device=self.device, blind=blind)
         self.rewards = Normalizer(1, device=self.device)
         self.returns = Normalizer(1, device=self.device)
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """An empty memory for each world. `[task, world, state]`"""
-        return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
-
-    def remember(self, adaptation: Tensor, step: Step) -> Tensor:
-        """The memory after one more step; its first numbers are its output. `[task, world, state]`"""
-        seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
-        return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
-
-    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+    def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:
         """The memory as it is: it has seen the rollout."""
         return adaptation
 
-    def update(self, trial: Trial) -> dict[str, float]:
-        """PPO on whole trials: later episodes credit an earlier one with what it finds out."""
-        config, rollout = self.config, trial.joined()
-        inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
-        old, starts = self._read(inputs)
-        whole = experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
-        # From here on a sequence is a piece of a trial: gradients reach back to its beginning.
-        pieces = ppo.cut(whole, starts.shape[1])  # [trial * piece, time / piece, ...]
-        metrics = ppo.update(self.network, self.optimizer, pieces, config, trial.noise.torch_generator())
-        # The statistics change last: old and new probabilities must come from the same inputs.
-        self.observations.include(rollout.obs)
-        self.rewards.include(rollout.reward[~rollout.diverged])
-        return metrics
-
     def state(self) -> dict[str, Tensor]:
-        """Network and statistics; for training also the optimizer."""
+        """Networks and statistics; for training also what only training needs."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -95,6 +69,56 @@ class RecurrentLearner:
             "training/returns": self.returns,
             "training/optimiser": self.optimizer,
         }
+
+    def _include(self, rollout: Rollout) -> None:
+        """Takes a trial into the statistics of observations and rewards."""
+        self.observations.include(rollout.obs)
+        self.rewards.include(rollout.reward[~rollout.diverged])
+
+    def _inputs(self, step: Step) -> Tensor:
+        """The memory's input at a step. `[..., obs + action + 2]`"""
+        return inputs(step, self.observations, self.rewards)
+
+
+class RecurrentLearner(TrialLearner):
+    """A trial learner whose memory is the state of its policy. A subclass makes the network and acts with it."""
+
+    network: RecurrentActorCritic
+
+    def __init__(
+        self,
+        config: ppo.Options,
+        network: RecurrentActorCritic,
+        spaces: Spaces,
+        backpropagation: int,
+        device: torch.device | str,
+        blind: tuple[int, ...] = (),
+    ) -> None:
+        """As `TrialLearner`; gradients reach back `backpropagation` steps through the memory, at least."""
+        super().__init__(config, network, spaces, device, blind)
+        self.backpropagation = backpropagation
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+        """An empty memory for each world. `[task, world, state]`"""
+        return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+
+    def remember(self, adaptation: Tensor, step: Step) -> Tensor:
+        """The memory after one more step; its first numbers are its output. `[task, world, state]`"""
+        seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
+        return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on whole trials: later episodes credit an earlier one with what it finds out."""
+        config, rollout = self.config, trial.joined()
+        inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
+        old, starts = self._read(inputs)
+        whole = experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
+        # From here on a sequence is a piece of a trial: gradients reach back to its beginning.
+        pieces = ppo.cut(whole, starts.shape[1])  # [trial * piece, time / piece, ...]
+        metrics = ppo.update(self.network, self.optimizer, pieces, config, trial.noise.torch_generator())
+        # The statistics change last: old and new probabilities must come from the same inputs.
+        self._include(rollout)
+        return metrics
 
     def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
         """The network's output along whole trials, and the memories at the start of each of their pieces.
@@ -122,10 +146,6 @@ class RecurrentLearner:
             torch.cat(parts) for parts in zip(*for_each_task(of_chunk, shares_of(inputs, ppo.CHUNK)), strict=True)
         )
         return Output(mean, self.network.log_std.detach(), value), starts
-
-    def _inputs(self, step: Step) -> Tensor:
-        """The memory's input at a step. `[..., obs + action + 2]`"""
-        return inputs(step, self.observations, self.rewards)
 
 
 def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
