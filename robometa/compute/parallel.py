@@ -51,6 +51,26 @@ def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[
     return [tree_map(lambda leaf, task=task: leaf[task], outputs) for task in range(len(rows[0]))]
 
 
+WORLDS_AT_ONCE = 16
+"""Worlds that a thread computes together: what belongs to them stays in its cache."""
+
+
+def of_worlds(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+    """Results of a function of worlds `[world, ...]` for the worlds of all tasks, on a CPU some at a time.
+
+    Args:
+        function: Each world's result depends on that world alone.
+        batches: `[task, world, ...]` each
+
+    Returns:
+        `[task, world, ...]`
+    """
+    flat = [batch.flatten(0, 1) for batch in batches]
+    on_cpu = batches[0].device.type == "cpu"
+    pieces = [batch.split(WORLDS_AT_ONCE) for batch in flat] if on_cpu else [[batch] for batch in flat]
+    return torch.cat(for_each_task(function, *pieces)).unflatten(0, batches[0].shape[:2])
+
+
 def on_gpu(tensor: Tensor) -> bool:
     """Whether a tensor is where one large computation is faster than many small ones."""
     return tensor.is_cuda

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
-from robometa.compute.parallel import for_each_task
+from robometa.compute.parallel import of_worlds
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Options, require
-from robometa.nn.dynamics_model import DynamicsModel, transitions_of
-from robometa.nn.state import load_optimizer, optimizer_state, under
+from robometa.nn.dynamics_model import LastTransitions, RefittedModel, transitions_of
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.rl.planning import best_of, cross_entropy
-from robometa.rl.replay import WindowReplay, Windows
+from robometa.rl.planning import planned, shifted
+from robometa.rl.replay import WindowReplay
 
 LOGGED = ("model_loss", "model_loss_before_refit", "gradient_norm")
 """What an update tells of itself: means over its outer steps, the gradient's norm before it is cut."""
-WORLDS_AT_ONCE = 16
-"""Worlds whose plans a processor makes together: their candidates stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +110,14 @@ class Recent(NamedTuple):
 
     parameters: Tensor
     """`[task, world, parameter]`"""
-    window: Tensor
-    """The last transitions, the latest at the end. `[task, world, past, transition]`"""
-    filled: Tensor
-    """How many of them there are. `[task, world]`"""
+    last: LastTransitions
+    """What the model is refitted to."""
     plan: Tensor
     """The actions that come next. `[task, world, plan_horizon, action]`"""
-    last_obs: Tensor
-    """What each world showed a step ago. `[task, world, obs]`"""
     steps: int
     """Steps since the beginning of the trial."""
     draws: Noise
-    """Where the planner's candidates come from."""
+    """The source of the planner's candidates."""
 
 
 class Grbal:
@@ -137,31 +129,27 @@ class Grbal:
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained model, its weights drawn from `seed`."""
         self.config, self.spaces, self.device = config, spaces, torch.device(device)
-        self.model = DynamicsModel(spaces, config.hidden, self.device)
-        initial = self.model.initial(Noise(seed, ("learner",), 1, 1).torch_generator())
-        self.parameters = initial.to(self.device).requires_grad_()
-        self.step_sizes = torch.ones_like(initial, device=self.device).requires_grad_(config.learn_step_size)
+        self.model = RefittedModel(
+            spaces,
+            config.hidden,
+            Noise(seed, ("learner",), 1, 1).torch_generator(),
+            self.device,
+            size=config.inner_step_size,
+            steps=config.inner_steps,
+            learn_step_size=config.learn_step_size,
+            first_order=config.first_order,
+        )
         self.updates = torch.zeros((), dtype=torch.int64)
-        self.trained = [tensor for tensor in (self.parameters, self.step_sizes) if tensor.requires_grad]
-        self.optimizer = torch.optim.Adam(self.trained, lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(self.model.learned(), lr=config.learning_rate)
         self.replay = WindowReplay(config.capacity, self.model.transition, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
         """The model that no world has refitted yet, and no transitions."""
-        config = self.config
-
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(tasks, worlds, *shape, device=self.device)
-
-        return Recent(
-            parameters=self.parameters.detach().expand(tasks, worlds, -1),
-            window=zeros(config.past, self.model.transition),
-            filled=zeros(),
-            plan=zeros(config.plan_horizon, self.spaces.action),
-            last_obs=zeros(self.spaces.observation),
-            steps=0,
-            draws=noise.fork("plan"),
-        )
+        config, obs = self.config, self.spaces.observation
+        start = self.model.parameters.detach().expand(tasks, worlds, -1)
+        last = LastTransitions.none((tasks, worlds), config.past, obs, self.model.transition, self.device)
+        plan = torch.zeros(tasks, worlds, config.plan_horizon, self.spaces.action, device=self.device)
+        return Recent(start, last, plan, 0, noise.fork("plan"))
 
     @torch.no_grad()
     def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:
@@ -169,28 +157,29 @@ class Grbal:
         config = self.config
         if self.updates < config.random_iterations:
             return torch.erf(noise / 2**0.5), adaptation
-        recent = self._remembered(adaptation, step)
-        if recent.steps and recent.steps % config.refit_every == 0:
-            weight = _newest(recent.filled, config.past)
-            recent = recent._replace(parameters=self._each(self._refitted_to, recent.window, weight))
+        parameters, last, plan, steps, draws = adaptation
+        if steps:
+            last, plan = last.after(step), plan.masked_fill(step.last_done[..., None, None], 0.0)
+        # Adapt: refit the model to the last transitions of each world.
+        if steps and steps % config.refit_every == 0:
+            parameters = of_worlds(self.model.refitted_to, last.window, last.weight())  # [task, world, parameter]
+        # Plan: model-predictive control, from the plan of the step before.
         rounds = config.rounds if config.planner == "cem" else 1
-        draws = recent.draws.fork(recent.steps).normal(rounds, config.candidates, *recent.plan.shape[2:])
-        plan = self._each(self._planned, recent.parameters, step.obs, recent.plan, draws.to(self.device))
+        candidates = draws.fork(steps).normal(rounds, config.candidates, *plan.shape[2:]).to(self.device)
+        plan = of_worlds(self._planned, parameters, step.obs, plan, candidates)  # [task, world, plan_horizon, action]
         action = plan[:, :, 0] + config.exploration * noise
-        follows = torch.cat((plan[:, :, 1:], torch.zeros_like(plan[:, :, :1])), dim=2)
-        return action, recent._replace(plan=follows, last_obs=step.obs, steps=recent.steps + 1)
+        return action, Recent(parameters, last._replace(last_obs=step.obs), shifted(plan), steps + 1, draws)
 
     def adapt(self, adaptation: Recent, rollout: Rollout, noise: Noise) -> Recent:
-        """The same: what there was to learn, `act` has learned step by step."""
+        """The adaptation as it is: `act` has refitted step by step."""
         return adaptation
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Stores the trial, then takes outer gradient steps through refits to windows drawn from the replay."""
         config = self.config
-        steps = torch.cat([transitions_of(rollout) for rollout in trial.rollouts], dim=2).flatten(0, 1)
-        done = torch.cat([rollout.done for rollout in trial.rollouts], dim=2).flatten(0, 1)
-        # A trial with a step that no dynamics explain is left out.
-        sound = ~torch.cat([rollout.diverged for rollout in trial.rollouts], dim=2).flatten(0, 1).any(dim=1)
+        joined = trial.joined()
+        steps, done = transitions_of(joined).flatten(0, 1), joined.done.flatten(0, 1)  # [trial, time, ...]
+        sound = ~joined.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no dynamics explain is left out
         if bool(sound.any()):
             self.model.include(steps[sound])
             self.replay.add(steps[sound], done[sound])
@@ -201,77 +190,27 @@ class Grbal:
         logged = []
         for _ in range(config.gradient_steps):
             windows = self.replay.sample(config.windows, config.past, config.future, generator, config.across_episodes)
-            loss, before = self._outer_loss(self.parameters, self.step_sizes, windows)
+            # Outer step: through the refit to the past, towards less error on the future.
+            loss, before = self.model.outer_loss(*windows)
             self.optimizer.zero_grad()
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.trained, config.gradient_norm)
+            norm = nn.utils.clip_grad_norm_(self.model.learned(), config.gradient_norm)
             self.optimizer.step()
             logged.append(torch.stack((loss.detach(), before, norm)))
         return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """The model, its step sizes and statistics; for training also the optimizer and the replay."""
-        state = {
-            "parameters": self.parameters.detach(),
-            "step_sizes": self.step_sizes.detach(),
-            "updates": self.updates,
-        }
-        state |= self.model.state() | optimizer_state("training/optimiser", self.optimizer)
-        return state | {f"training/replay/{key}": value for key, value in self.replay.state().items()}
+        return self.model.state() | {"updates": self.updates} | state_of(self._training())
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
-        for name in ("parameters", "step_sizes"):
-            held = getattr(self, name)
-            if state[name].shape != held.shape:
-                raise ValueError(f"{held.numel()} {name} expected, not {state[name].numel()}")
-            held.data = state[name].to(self.device, copy=True)
-        self.updates = state["updates"].clone()
+        """Restores a state, or the policy's part of one."""
         self.model.load(state)
-        if any(name.startswith("training/") for name in state):
-            load_optimizer("training/optimiser", self.optimizer, state)
-            self.replay.load(under("training/replay", state))
+        self.updates = state["updates"].clone()
+        load_state(self._training(), state)
 
-    def _each(self, function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
-        """What a function of worlds `[world, ...]` returns for the worlds of all tasks. `[task, world, ...]`"""
-        flat = [batch.flatten(0, 1) for batch in batches]
-        pieces = [batch.split(WORLDS_AT_ONCE) for batch in flat] if self.device.type == "cpu" else [[b] for b in flat]
-        return torch.cat(for_each_task(function, *pieces)).unflatten(0, batches[0].shape[:2])
-
-    def _remembered(self, recent: Recent, step: Step) -> Recent:
-        """The adaptation with the transition that has just ended; none where an episode has, for obs is a reset's."""
-        if not recent.steps:
-            return recent
-        action, reward = step.last_action.clamp(-1, 1), step.last_reward.unsqueeze(-1)
-        latest = torch.cat((recent.last_obs, action, step.obs - recent.last_obs, reward), dim=-1)
-        moved = torch.cat((recent.window[:, :, 1:], latest.unsqueeze(2)), dim=2)
-        drop = step.last_done
-        return recent._replace(
-            window=torch.where(drop[..., None, None], recent.window, moved),
-            filled=(recent.filled + ~drop).clamp(max=self.config.past),
-            plan=recent.plan.masked_fill(drop[..., None, None], 0.0),
-        )
-
-    def _refitted(self, parameters: Tensor, step_sizes: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters after gradient steps on each world's transitions; none moves it where none counts."""
-        for _ in range(self.config.inner_steps):
-            gradient = grad(lambda point: self.model.loss(point, transitions, weight).sum())(parameters)
-            if self.config.first_order:
-                gradient = gradient.detach()
-            parameters = parameters - self.config.inner_step_size * step_sizes * gradient
-        return parameters
-
-    def _refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        start = self.parameters.detach().expand(len(transitions), -1)
-        return self._refitted(start, self.step_sizes.detach(), transitions, weight)
-
-    def _outer_loss(self, parameters: Tensor, step_sizes: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
-        """Error on the future after a refit to the past, and without one; means over windows."""
-        start = parameters.expand(len(windows.past), -1)
-        adapted = self._refitted(start, step_sizes, windows.past, windows.past_weight)
-        with torch.no_grad():
-            before = self.model.loss(start, windows.future, windows.future_weight).mean()
-        return self.model.loss(adapted, windows.future, windows.future_weight).mean(), before
+    def _training(self) -> Parts:
+        return {"training/optimiser": self.optimizer, "training/replay": self.replay}
 
     def _planned(self, parameters: Tensor, obs: Tensor, plan: Tensor, draws: Tensor) -> Tensor:
         """The actions to take from here on. `[world, plan_horizon, action]`"""
@@ -279,12 +218,5 @@ class Grbal:
         def score(candidates: Tensor) -> Tensor:
             return self.model.imagined(parameters, obs, candidates)
 
-        if self.config.planner == "shooting":
-            return best_of(score, draws[:, 0])
-        return cross_entropy(score, plan, draws.transpose(0, 1), self.config.plan_std, self.config.elites)
-
-
-def _newest(filled: Tensor, past: int) -> Tensor:
-    """1 for those of the last transitions that there are. `[..., past]`"""
-    place = torch.arange(past, device=filled.device)
-    return (place >= past - filled.unsqueeze(-1)).to(filled.dtype)
+        config = self.config
+        return planned(config.planner, score, plan, draws.transpose(0, 1), config.plan_std, config.elites)

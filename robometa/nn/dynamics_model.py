@@ -1,14 +1,16 @@
-"""A model of what actions do and what they are paid, as a plain function of flat parameter vectors."""
+"""A learned model of dynamics and reward, as a plain function of flat parameter vectors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
-from robometa.data import Rollout, Spaces
+from robometa.data import Rollout, Spaces, Step
 from robometa.nn.normalizer import Normalizer
 
 
@@ -96,6 +98,130 @@ class DynamicsModel:
         """Takes back what `state` gave, from among other things."""
         for name, part in (("seen", self.seen), ("outcome", self.outcome)):
             part.load({key: state[f"{name}/{key}"] for key in part.state()})
+
+
+class RefittedModel(DynamicsModel):
+    """A dynamics model that gradient steps refit to a few transitions, from a start that is learned itself."""
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        hidden: Sequence[int],
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        size: float,
+        steps: int,
+        learn_step_size: bool,
+        first_order: bool,
+    ) -> None:
+        """An untrained start, its weights drawn from the generator, and equal step sizes.
+
+        Args:
+            spaces: Sizes of observations and actions.
+            hidden: Widths of the hidden layers.
+            generator: Draws the weights.
+            device: Where the model is.
+            size: Step size of a refit.
+            steps: Gradient steps of a refit.
+            learn_step_size: Learn a factor on the step size for each parameter.
+            first_order: Differentiate a refit as if its gradients were constants.
+        """
+        super().__init__(spaces, hidden, device)
+        self.size, self.steps, self.first_order = size, steps, first_order
+        self.parameters = self.initial(generator).to(device).requires_grad_()
+        self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(learn_step_size)
+
+    def learned(self) -> list[Tensor]:
+        """The vectors that outer gradient steps change. `[parameter]` each"""
+        return [self.parameters, self.step_sizes] if self.step_sizes.requires_grad else [self.parameters]
+
+    def refitted(self, parameters: Tensor, step_sizes: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
+        """Parameters after a refit to each world's transitions; where none counts they stay. `[world, parameter]`
+
+        Args:
+            parameters: `[world, parameter]`
+            step_sizes: Factor on the step size, for each parameter. `[parameter]`
+            transitions: `[world, n, transition]`
+            weight: As for `loss`. `[world, n]`
+        """
+        for _ in range(self.steps):
+            # A world's loss depends on its own parameters only: the sum's gradient is that of each.
+            gradient = grad(lambda point: self.loss(point, transitions, weight).sum())(parameters)
+            if self.first_order:
+                gradient = gradient.detach()
+            parameters = parameters - self.size * step_sizes * gradient
+        return parameters
+
+    def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
+        """The parameters to act with, from the learned start. `[world, parameter]`"""
+        start = self.parameters.detach().expand(len(transitions), -1)
+        return self.refitted(start, self.step_sizes.detach(), transitions, weight)
+
+    def outer_loss(
+        self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Error on the future after a refit to the past, and without one; means over windows. `[]` each
+
+        Args:
+            past: Transitions before. `[window, past, transition]`
+            past_weight: As for `loss`. `[window, past]`
+            future: Transitions after. `[window, future, transition]`
+            future_weight: As for `loss`. `[window, future]`
+        """
+        start = self.parameters.expand(len(past), -1)  # [window, parameter]
+        adapted = self.refitted(start, self.step_sizes, past, past_weight)
+        with torch.no_grad():
+            before = self.loss(start, future, future_weight).mean()
+        return self.loss(adapted, future, future_weight).mean(), before
+
+    def state(self) -> dict[str, Tensor]:
+        """Start, step sizes and statistics."""
+        return {"parameters": self.parameters.detach(), "step_sizes": self.step_sizes.detach()} | super().state()
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Restores what `state` gave, from among other things.
+
+        Raises:
+            ValueError: If a vector has another size.
+        """
+        for name, vector in (("parameters", self.parameters), ("step_sizes", self.step_sizes)):
+            if state[name].shape != vector.shape:
+                raise ValueError(f"{vector.numel()} {name} expected, not {state[name].numel()}")
+            vector.data = state[name].to(vector.device, copy=True)
+        super().load(state)
+
+
+class LastTransitions(NamedTuple):
+    """Each world's last transitions, to refit a model to."""
+
+    window: Tensor
+    """The latest is at the end. `[task, world, past, transition]`"""
+    filled: Tensor
+    """How many of them there are. `[task, world]`"""
+    last_obs: Tensor
+    """The observation a step ago. `[task, world, obs]`"""
+
+    @classmethod
+    def none(cls, worlds: tuple[int, int], past: int, obs: int, width: int, device: torch.device) -> LastTransitions:
+        """Room for the last `past` transitions of `width` numbers; `worlds` is tasks and worlds."""
+        sizes = (past, width), (), (obs,)
+        return cls(*(torch.zeros(*worlds, *size, device=device) for size in sizes))
+
+    def after(self, step: Step) -> LastTransitions:
+        """With the transition that has just ended; none where an episode has, because the observation is a reset's."""
+        action, reward = step.last_action.clamp(-1, 1), step.last_reward.unsqueeze(-1)
+        latest = torch.cat((self.last_obs, action, step.obs - self.last_obs, reward), dim=-1)
+        moved = torch.cat((self.window[:, :, 1:], latest.unsqueeze(2)), dim=2)
+        window = torch.where(step.last_done[..., None, None], self.window, moved)
+        filled = (self.filled + ~step.last_done).clamp(max=window.shape[2])
+        return LastTransitions(window, filled, self.last_obs)
+
+    def weight(self) -> Tensor:
+        """1 for those of the window that there are, 0 for others. `[task, world, past]`"""
+        past = self.window.shape[2]
+        place = torch.arange(past, device=self.filled.device)
+        return (place >= past - self.filled.unsqueeze(-1)).to(self.filled.dtype)
 
 
 def transitions_of(rollout: Rollout) -> Tensor:

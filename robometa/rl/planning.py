@@ -43,6 +43,25 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
     return mean
 
 
+def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float, elites: int) -> Tensor:
+    """The actions to take from here on. `[world, time, action]`
+
+    Args:
+        planner: `cem` or `shooting`; the latter takes the first round only, and no plan to begin with.
+        score: Value of sequences.
+        plan: As `mean` of `cross_entropy`.
+        draws: As for `cross_entropy`.
+        std: As for `cross_entropy`.
+        elites: As for `cross_entropy`.
+    """
+    return best_of(score, draws[0]) if planner == "shooting" else cross_entropy(score, plan, draws, std, elites)
+
+
+def shifted(plan: Tensor) -> Tensor:
+    """The plan one step later, with zeros at its end. `[task, world, time, action]`"""
+    return torch.cat((plan[:, :, 1:], torch.zeros_like(plan[:, :, :1])), dim=2)
+
+
 def _chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
     """The most valuable candidates of each world; a value that is no number is the least. `[world, count, ...]`"""
     value = torch.where(value.isfinite(), value, -torch.inf)  # what overflows is no better than what is no number

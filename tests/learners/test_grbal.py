@@ -135,9 +135,9 @@ def test_the_oldest_trials_are_forgotten_and_what_is_held_can_be_taken_back():
 
 def test_a_refit_is_a_gradient_step_on_half_the_squared_error_of_what_counts():
     made = learner(inner_step_size=0.3, inner_steps=2)
-    start, sizes = normal(5, made.parameters.numel()), normal(made.parameters.numel(), seed=1).abs()
+    start, sizes = normal(5, made.model.parameters.numel()), normal(made.model.parameters.numel(), seed=1).abs()
     past, weight = windows(5, torch.float32)[:2]
-    found = made._refitted(start, sizes, past, weight)
+    found = made.model.refitted(start, sizes, past, weight)
     for row in range(5):
         expected = start[row : row + 1].clone()
         counted = past[row : row + 1, weight[row] > 0]
@@ -152,11 +152,12 @@ def test_a_refit_is_a_gradient_step_on_half_the_squared_error_of_what_counts():
 @pytest.mark.parametrize("inner_steps", [1, 2])
 def test_the_outer_gradient_goes_through_the_refit(inner_steps):
     made = learner(inner_step_size=0.2, inner_steps=inner_steps)
-    size = made.parameters.numel()
+    size = made.model.parameters.numel()
     point, sizes, cut = normal(size, dtype=torch.float64) / 3, 1 + normal(size, seed=1).double() / 9, windows(6)
 
     def loss(parameters, step_sizes):
-        return made._outer_loss(parameters, step_sizes, cut)[0]
+        made.model.parameters, made.model.step_sizes = parameters, step_sizes
+        return made.model.outer_loss(*cut)[0]
 
     for place, held in enumerate((point, sizes)):
         gradient = grad(loss, argnums=place)(point, sizes)
@@ -172,12 +173,14 @@ def test_first_order_leaves_the_refit_out_of_the_gradient():
     cut = windows(6, torch.float32)
     whole, first = learner(inner_step_size=0.2), learner(inner_step_size=0.2, first_order=True)
     for made in (whole, first):
-        made._outer_loss(made.parameters, made.step_sizes, cut)[0].backward()
-    adapted = first._refitted(first.parameters.detach().expand(6, -1), first.step_sizes.detach(), *cut[:2])
+        made.model.outer_loss(*cut)[0].backward()
+    adapted = first.model.refitted(
+        first.model.parameters.detach().expand(6, -1), first.model.step_sizes.detach(), *cut[:2]
+    )
     at = adapted.requires_grad_()
     first.model.loss(at, *cut[2:]).mean().backward()
-    torch.testing.assert_close(first.parameters.grad, at.grad.sum(0))
-    assert not torch.allclose(whole.parameters.grad, first.parameters.grad, rtol=1e-2)
+    torch.testing.assert_close(first.model.parameters.grad, at.grad.sum(0))
+    assert not torch.allclose(whole.model.parameters.grad, first.model.parameters.grad, rtol=1e-2)
 
 
 def hidden_sign_rollout(seed, horizon=12):
@@ -198,8 +201,8 @@ def test_after_training_a_refit_lowers_the_error_on_what_follows():
     assert logged["model_loss"] < 0.7 * logged["model_loss_before_refit"]
     new = transitions_of(hidden_sign_rollout(9)).flatten(0, 1)
     weight = torch.ones(20, 4)
-    adapted = made._refitted_to(new[:, :4], weight)
-    start = made.parameters.detach().expand(20, -1)
+    adapted = made.model.refitted_to(new[:, :4], weight)
+    start = made.model.parameters.detach().expand(20, -1)
     after, before = (float(made.model.loss(point, new[:, 4:8], weight).mean()) for point in (adapted, start))
     assert after < 0.5 * before
 
@@ -219,11 +222,11 @@ def test_the_window_is_of_the_last_transitions_and_not_across_an_episodes_end():
                    shown[k].last_reward.unsqueeze(-1)), dim=-1)
         for k in (2, 4, 5, 6)
     ]  # fmt: skip
-    torch.testing.assert_close(adaptation.window, torch.stack(expected, dim=2))
-    assert (adaptation.filled == 4).all()
+    torch.testing.assert_close(adaptation.last.window, torch.stack(expected, dim=2))
+    assert (adaptation.last.filled == 4).all()
     weight = torch.ones(4, 4)
     torch.testing.assert_close(
-        adaptation.parameters.flatten(0, 1), made._refitted_to(adaptation.window.flatten(0, 1), weight)
+        adaptation.parameters.flatten(0, 1), made.model.refitted_to(adaptation.last.window.flatten(0, 1), weight)
     )
 
 
@@ -232,10 +235,10 @@ def test_an_unfilled_window_counts_only_what_is_there():
     adaptation = made.begin(2, 2, noise())
     for seed in range(2):
         _, adaptation = made.act(adaptation, step(made, seed), torch.zeros(2, 2, 2))
-    assert (adaptation.filled == 1).all()
-    alone = made._refitted_to(adaptation.window.flatten(0, 1)[:, -1:], torch.ones(4, 1))
+    assert (adaptation.last.filled == 1).all()
+    alone = made.model.refitted_to(adaptation.last.window.flatten(0, 1)[:, -1:], torch.ones(4, 1))
     torch.testing.assert_close(adaptation.parameters.flatten(0, 1), alone)
-    assert not torch.equal(alone[0], made.parameters)
+    assert not torch.equal(alone[0], made.model.parameters)
 
 
 def test_it_refits_only_every_so_often():
@@ -315,7 +318,7 @@ def test_a_plan_whose_value_is_not_a_number_is_never_chosen(bad):
 
 def linear_model(made, weights):
     """Parameters of a model without hidden layers whose outcome is a product with (obs, action)."""
-    flat = torch.zeros(made.parameters.numel())
+    flat = torch.zeros(made.model.parameters.numel())
     flat[: weights.numel()] = weights.flatten()
     return flat
 
@@ -383,7 +386,7 @@ def test_the_step_sizes_are_learned_only_where_that_is_asked_for():
     for wanted in (True, False):
         made = learner(learn_step_size=wanted)
         made.update(trial(rollout()))
-        assert bool((made.step_sizes != 1).any()) == wanted
+        assert bool((made.model.step_sizes != 1).any()) == wanted
 
 
 def test_a_longer_outer_gradient_is_cut():
