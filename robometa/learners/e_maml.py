@@ -1,4 +1,8 @@
-"""E-MAML: Stadie et al. 2018, https://arxiv.org/abs/1803.01118."""
+"""E-MAML: Stadie et al. 2018, https://arxiv.org/abs/1803.01118.
+
+Read it as MAML-TRPO with one more term: `_credits` and `_credit_gradient` credit what is done before the inner steps
+with the return after them; the rest is MAML-TRPO's update.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One policy for all tasks, trained on to each with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347."""
+"""One policy for all tasks, trained on to each with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347.
+
+Read `update` (PPO on all tasks alike, in `rl/ppo.py`), then `_tuned`: the PPO steps of one task on its own copy of the
+policy.
+"""
 
 from __future__ import annotations
 

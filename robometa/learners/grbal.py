@@ -1,4 +1,8 @@
-"""GrBAL: Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347."""
+"""GrBAL: Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347.
+
+Read `act` (refit, then plan), then `update` (outer steps through refits); the refit and the outer loss are
+`RefittedModel` in `nn/dynamics_model.py`, the planner `rl/planning.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from torch import Tensor, nn
 from robometa.compute.parallel import of_worlds
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Options, require
-from robometa.nn.dynamics_model import LastTransitions, RefittedModel, transitions_of
+from robometa.nn.dynamics_model import LastTransitions, Refit, RefittedModel, transitions_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl.planning import planned, shifted
@@ -129,16 +133,9 @@ class Grbal:
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained model, its weights drawn from `seed`."""
         self.config, self.spaces, self.device = config, spaces, torch.device(device)
-        self.model = RefittedModel(
-            spaces,
-            config.hidden,
-            Noise(seed, ("learner",), 1, 1).torch_generator(),
-            self.device,
-            size=config.inner_step_size,
-            steps=config.inner_steps,
-            learn_step_size=config.learn_step_size,
-            first_order=config.first_order,
-        )
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        refit = Refit(config.inner_step_size, config.inner_steps, config.learn_step_size, config.first_order)
+        self.model = RefittedModel(spaces, config.hidden, refit, generator, self.device)
         self.updates = torch.zeros((), dtype=torch.int64)
         self.optimizer = torch.optim.Adam(self.model.learned(), lr=config.learning_rate)
         self.replay = WindowReplay(config.capacity, self.model.transition, self.device)

@@ -1,4 +1,8 @@
-"""Recurrent hypernetworks: Beck et al. 2023, https://arxiv.org/abs/2309.14970."""
+"""Recurrent hypernetworks: Beck et al. 2023, https://arxiv.org/abs/2309.14970.
+
+Read `Network`: the memory's output generates the weights of actor and critic (`nn/generated.py`). The training is
+`RecurrentLearner.update` in `rl/ppo_on_trials.py`, which RL^2 shares.
+"""
 
 from __future__ import annotations
 

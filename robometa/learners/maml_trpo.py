@@ -1,4 +1,8 @@
-"""MAML-TRPO: Finn, Abbeel and Levine 2017, https://arxiv.org/abs/1703.03400."""
+"""MAML-TRPO: Finn, Abbeel and Levine 2017, https://arxiv.org/abs/1703.03400.
+
+Read `adapt` first (the inner step), then `update` (the outer one): `outer_gradient` differentiates through the inner
+steps, `trust_region_step` scales what it finds. On a GPU `MetaUpdate` computes the same for all tasks at once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Meta-SGD: Li et al. 2017, https://arxiv.org/abs/1707.09835."""
+"""Meta-SGD: Li et al. 2017, https://arxiv.org/abs/1707.09835.
+
+Read it as MAML-TRPO whose outer step moves one vector, the start and then a factor on the step size of every
+parameter; `_adapted` splits that vector again.
+"""
 
 from __future__ import annotations
 

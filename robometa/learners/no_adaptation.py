@@ -1,4 +1,8 @@
-"""One policy for all tasks, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347."""
+"""One policy for all tasks, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347.
+
+Read `update`: `experience` computes advantages (`rl/ppo_on_episodes.py`), `ppo.update` takes the gradient steps.
+The adaptation is nothing at all.
+"""
 
 from __future__ import annotations
 

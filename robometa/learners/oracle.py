@@ -1,4 +1,8 @@
-"""A policy that sees what its task hides, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347."""
+"""A policy that sees what its task hides, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347.
+
+Read it as the policy without adaptation whose observations end with the task's parameters: the engine appends them
+where the class says `sees_parameters`.
+"""
 
 from __future__ import annotations
 

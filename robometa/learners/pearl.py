@@ -1,4 +1,8 @@
-"""PEARL: Rakelly et al. 2019, https://arxiv.org/abs/1903.08254."""
+"""PEARL: Rakelly et al. 2019, https://arxiv.org/abs/1903.08254.
+
+Read `adapt` (posterior sampling), then `_learn` (one gradient step of encoder, critics and actor); soft actor-critic
+itself is `rl/sac.py`, the drawing of tasks and transitions `rl/replay_steps.py`.
+"""
 
 from __future__ import annotations
 

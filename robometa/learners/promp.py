@@ -1,4 +1,8 @@
-"""ProMP: Rothfuss et al. 2018, https://arxiv.org/abs/1810.06784."""
+"""ProMP: Rothfuss et al. 2018, https://arxiv.org/abs/1810.06784.
+
+Read `_loss` first: the clipped surrogate after inner steps on `_inner_loss`, and a KL penalty before them. `update`
+takes Adam steps on it.
+"""
 
 from __future__ import annotations
 

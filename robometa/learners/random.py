@@ -1,4 +1,8 @@
-"""Random actions: what every learner must beat."""
+"""Random actions: what every learner must beat.
+
+Read it for the shape of a learner: the protocol's methods with nothing in them. `act` makes uniform numbers of normal
+ones.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Reptile: Nichol, Achiam and Schulman 2018, https://arxiv.org/abs/1803.02999."""
+"""Reptile: Nichol, Achiam and Schulman 2018, https://arxiv.org/abs/1803.02999.
+
+Read `update`: every task takes plain policy-gradient steps from the start, and the start moves towards the mean of
+where these end. Nothing is differentiated twice.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""RL^2: Duan et al. 2016, https://arxiv.org/abs/1611.02779; Wang et al. 2016, https://arxiv.org/abs/1611.05763."""
+"""RL^2: Duan et al. 2016, https://arxiv.org/abs/1611.02779; Wang et al. 2016, https://arxiv.org/abs/1611.05763.
+
+Read `Network` and `act`: a policy on the output of a recurrent memory. The training is `RecurrentLearner.update` in
+`rl/ppo_on_trials.py`, which the recurrent hypernetwork shares.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""VariBAD: Zintgraf et al. 2020, https://arxiv.org/abs/1910.08348."""
+"""VariBAD: Zintgraf et al. 2020, https://arxiv.org/abs/1910.08348.
+
+Read `act` (a policy on the belief), then `_shortfall` (the terms of the ELBO that trains encoder and decoders);
+`update` trains the policy with PPO on whole trials, without a gradient into the encoder.
+"""
 
 from __future__ import annotations
 

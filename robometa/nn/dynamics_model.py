@@ -100,6 +100,19 @@ class DynamicsModel:
             part.load({key: state[f"{name}/{key}"] for key in part.state()})
 
 
+class Refit(NamedTuple):
+    """Gradient steps that refit a model."""
+
+    size: float
+    """Step size."""
+    steps: int
+    """Gradient steps of a refit."""
+    learn_step_size: bool
+    """Learn a factor on the step size for each parameter."""
+    first_order: bool
+    """Differentiate a refit as if its gradients were constants."""
+
+
 class RefittedModel(DynamicsModel):
     """A dynamics model that gradient steps refit to a few transitions, from a start that is learned itself."""
 
@@ -107,30 +120,15 @@ class RefittedModel(DynamicsModel):
         self,
         spaces: Spaces,
         hidden: Sequence[int],
+        refit: Refit,
         generator: torch.Generator,
         device: torch.device,
-        *,
-        size: float,
-        steps: int,
-        learn_step_size: bool,
-        first_order: bool,
     ) -> None:
-        """An untrained start, its weights drawn from the generator, and equal step sizes.
-
-        Args:
-            spaces: Sizes of observations and actions.
-            hidden: Widths of the hidden layers.
-            generator: Draws the weights.
-            device: Where the model is.
-            size: Step size of a refit.
-            steps: Gradient steps of a refit.
-            learn_step_size: Learn a factor on the step size for each parameter.
-            first_order: Differentiate a refit as if its gradients were constants.
-        """
+        """An untrained start, its weights drawn from the generator, and equal step sizes."""
         super().__init__(spaces, hidden, device)
-        self.size, self.steps, self.first_order = size, steps, first_order
+        self.refit = refit
         self.parameters = self.initial(generator).to(device).requires_grad_()
-        self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(learn_step_size)
+        self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(refit.learn_step_size)
 
     def learned(self) -> list[Tensor]:
         """The vectors that outer gradient steps change. `[parameter]` each"""
@@ -145,12 +143,12 @@ class RefittedModel(DynamicsModel):
             transitions: `[world, n, transition]`
             weight: As for `loss`. `[world, n]`
         """
-        for _ in range(self.steps):
+        for _ in range(self.refit.steps):
             # A world's loss depends on its own parameters only: the sum's gradient is that of each.
             gradient = grad(lambda point: self.loss(point, transitions, weight).sum())(parameters)
-            if self.first_order:
+            if self.refit.first_order:
                 gradient = gradient.detach()
-            parameters = parameters - self.size * step_sizes * gradient
+            parameters = parameters - self.refit.size * step_sizes * gradient
         return parameters
 
     def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
