@@ -133,13 +133,16 @@ class EMaml:
         config, start = self.config, self.parameters
         tasks = trial_batches(trial, *self._estimator())
         acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
+        # MAML-TRPO's outer gradient, less the gradient of the sampling term.
         gradient, adapted = outer_gradient(self.step, self.step.after, start, tasks)
         gradient = gradient - self._credit_gradient(start, tasks, acted, credits)
         before = [policies[-1] for policies in acted]
+        # The Fisher matrix is MAML-TRPO's: it measures the adapted policies only.
         fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping)
         step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 
         def measure(point: Tensor) -> Sequence[float]:
+            # Both terms count in the line search.
             improvement, divergence = surrogate_change(self.step, self.step.after, point, tasks, before)
             likelier = torch.stack(for_each_task(self._likelier, [point] * len(tasks), tasks, acted))
             return improvement + float((credits * likelier).mean()), divergence
@@ -148,6 +151,7 @@ class EMaml:
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
         """How much likelier a start makes what was done before the adaptations: ratio less 1, sum over shots. `[]`"""
+        # The policies that acted before each inner step, from another start. [shot]
         new = self.step.policies(start, task.inner)
         shots = zip(new, acted[:-1], task.inner, strict=True)
         return torch.stack([likelihood_ratio(*now, *old, batch.output).mean() - 1 for now, old, batch in shots]).sum()

@@ -115,6 +115,7 @@ class FineTune:
         shares = min(self.config.tuning_minibatches, len(before))
         for step in range(self.config.tuning_steps):
             share = slice(step % shares, None, shares)  # of all worlds and times alike
+            # Clipped surrogate on a share of the task's experience.
             ratio = (policy.log_likelihood(tuned, batch.obs[share], batch.output[share]) - before[share]).exp()
             advantage = batch.advantage[share]
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)

@@ -177,6 +177,7 @@ class Grbal:
         joined = trial.joined()
         steps, done = transitions_of(joined).flatten(0, 1), joined.done.flatten(0, 1)  # [trial, time, ...]
         sound = ~joined.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no dynamics explain is left out
+        # The statistics first: from now on errors are in units of these.
         if bool(sound.any()):
             self.model.include(steps[sound])
             self.replay.add(steps[sound], done[sound])

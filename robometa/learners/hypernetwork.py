@@ -73,6 +73,7 @@ class Network(RecurrentActorCritic):
         widths = (spaces.observation, *config.hidden)
         actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         critic = Perceptron((*widths, 1), generator, nn.Tanh)
+        # Bias-HyperInit: at first the memory does not matter, and these networks come out.
         self.actor, self.critic = Generated(actor, config.memory_size), Generated(critic, config.memory_size)
         self.observation = spaces.observation
 

@@ -20,7 +20,7 @@ from robometa.nn.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
-from robometa.rl.policy_gradient import Batch, InnerStep, rollout_batches, trial_batches
+from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, rollout_batches, trial_batches
 from robometa.rl.trust_region import Begun, told, trust_region_step
 
 
@@ -103,12 +103,20 @@ class MamlTrpo:
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
+        # Inner step: theta' = theta - size * gradient, on all worlds of a task.
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(self._adapted, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
-        begun = self._at_once.begun(self.parameters, trial, self._estimator()) or self._one_by_one(trial)
+        # On a GPU all tasks in one go; elsewhere task by task.
+        begun = self._at_once.begun(self.parameters, trial, self._estimator())
+        if begun is None:
+            tasks = trial_batches(trial, *self._estimator())
+            # Outer gradient: of the loss after the inner steps, by the start.
+            gradient, adapted = outer_gradient(self.step, self._adapted, self.parameters, tasks)
+            begun = self._trust_region(gradient, adapted, tasks)
+        # Line search: the longest step that improves the surrogate within the bound.
         self.parameters, refused = begun.searched(self.parameters, self.config)
         spread = self.parameters[-self.policy.action :].exp().mean()
         expected, norm, spread_told = told(begun.expected, begun.norm, spread)
@@ -130,12 +138,18 @@ class MamlTrpo:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters = parameters.to(self.device)
 
-    def _one_by_one(self, trial: Trial) -> Begun:
-        """An update whose tasks are computed one by one."""
+    def _trust_region(self, gradient: Tensor, adapted: list[Tensor], tasks: list[TaskBatches]) -> Begun:
+        """The trust-region step along an outer gradient, before its line search.
+
+        Args:
+            gradient: Mean over tasks. `[parameter]`
+            adapted: Each task's parameters after the inner steps. `[task][parameter]`
+            tasks: The batches of the trial.
+        """
         config, start = self.config, self.parameters
-        tasks = trial_batches(trial, *self._estimator())
-        gradient, adapted = outer_gradient(self.step, self._adapted, start, tasks)
+        # The adapted policies that acted, from which the divergence is measured. [task]
         before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
+        # Natural gradient: conjugate gradient on products with the Fisher matrix.
         fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping, self.rate)
         step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 

@@ -20,7 +20,7 @@ from robometa.nn.networks import GaussianPolicy
 from robometa.noise import Noise
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
-from robometa.rl.policy_gradient import Batch, InnerStep, rollout_batches, trial_batches
+from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, rollout_batches, trial_batches
 from robometa.rl.trust_region import Begun, told, trust_region_step
 
 
@@ -97,13 +97,21 @@ class MetaSgd:
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
         """One policy-gradient step for each task. `[task, parameter]`"""
+        # Inner step: theta' = theta - size * rate * gradient, with a rate for each parameter.
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(lambda row, shot: self.step.after(row, shot, self.rate), adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on start and step sizes, differentiating through the inner steps."""
         learned = torch.cat((self.parameters, self.rate))
-        begun = self._at_once.begun(learned, trial, self._estimator()) or self._one_by_one(learned, trial)
+        # On a GPU all tasks in one go; elsewhere task by task.
+        begun = self._at_once.begun(learned, trial, self._estimator())
+        if begun is None:
+            tasks = trial_batches(trial, *self._estimator())
+            # Outer gradient: of the loss after the inner steps, by start and step sizes. [2 * parameter]
+            gradient, adapted = outer_gradient(self.step, self._adapted, learned, tasks)
+            begun = self._trust_region(gradient, adapted, tasks)
+        # Line search: the longest step that improves the surrogate within the bound.
         learned, refused = begun.searched(learned, self.config)
         self.parameters, self.rate = learned.chunk(2)
         expected, norm, mean, spread, deviation = told(
@@ -133,10 +141,16 @@ class MetaSgd:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
         self.parameters, self.rate = parameters.to(self.device), rate.to(self.device)
 
-    def _one_by_one(self, learned: Tensor, trial: Trial) -> Begun:
-        """An update whose tasks are computed one by one."""
-        config, tasks = self.config, trial_batches(trial, *self._estimator())
-        gradient, adapted = outer_gradient(self.step, self._adapted, learned, tasks)
+    def _trust_region(self, gradient: Tensor, adapted: list[Tensor], tasks: list[TaskBatches]) -> Begun:
+        """The trust-region step along an outer gradient, before its line search.
+
+        Args:
+            gradient: Mean over tasks, by start and step sizes. `[2 * parameter]`
+            adapted: Each task's parameters after the inner steps. `[task][parameter]`
+            tasks: The batches of the trial.
+        """
+        config = self.config
+        # The adapted policies that acted, from which the divergence is measured. [task]
         before = [self.policy.distribution(row, task.outer.obs) for row, task in zip(adapted, tasks, strict=True)]
         fisher = fisher_product(
             self.step, self.parameters, tasks, adapted, config.fisher_stride, config.damping, self.rate

@@ -74,6 +74,7 @@ class Oracle:
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on all episodes of all tasks alike."""
         rollout = trial.joined()
+        # Advantages and targets, then PPO's steps, then the statistics that the inputs go through.
         learned = experience(self.network, rollout, self.observations, self.returns, self.config)
         metrics = ppo.update(self.network, self.optimizer, learned, self.config, trial.noise.torch_generator())
         self.observations.include(rollout.obs)

@@ -145,6 +145,7 @@ class Pearl:
     def update(self, trial: Trial) -> dict[str, float]:
         """Stores the trial, then takes gradient steps on tasks and transitions drawn from the replay."""
         tasks = trial.tasks.tolist()
+        # Experience of every shot: batches of actor and critics may come from all of it.
         for rollout in trial.rollouts:
             for task, transitions in zip(tasks, sound_columns(rollout), strict=True):
                 self.replay.add(task, transitions)

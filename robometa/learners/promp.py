@@ -101,6 +101,7 @@ class ProMp:
         losses, norms = [], []
         for _ in range(self.config.epochs):
             found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
+            # Mean over tasks, one step of Adam.
             gradients, values = zip(*found, strict=True)
             self.parameters.grad = torch.stack(gradients).mean(dim=0)
             self.optimizer.step()
@@ -137,9 +138,11 @@ class ProMp:
     def _loss(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
         """The clipped surrogate after the inner steps, to be lowered, and the penalty on what was before them. `[]`"""
         config, divergences = self.config, []
+        # Inner steps on likelihood ratios, and the divergence of each policy that took one.
         for batch, before in zip(task.inner, acted[:-1], strict=True):
             divergences.append(normal_kl(*before, *self.policy.distribution(start, batch.obs)).mean())
             start = start - config.inner_step_size * grad(self._inner_loss)(start, batch, before)
+        # Clipped surrogate after them, as in PPO.
         ratio = likelihood_ratio(*self.policy.distribution(start, task.outer.obs), *acted[-1], task.outer.output)
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         gain = torch.minimum(ratio * task.outer.advantage, clipped * task.outer.advantage).mean()

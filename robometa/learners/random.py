@@ -48,6 +48,7 @@ class Random:
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
         """Actions uniform in -1..1. `[task, world, action]`"""
+        # The normal distribution function, scaled from 0..1 to -1..1.
         return torch.erf(noise / 2**0.5), None
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:

@@ -82,8 +82,10 @@ class Reptile:
     def update(self, trial: Trial) -> dict[str, float]:
         """Moves the start towards where one policy-gradient step on each rollout takes it, mean over tasks."""
         tasks = trial_batches(trial, *self._estimator())
+        # The last rollout of a trial is one more batch to step on. [task][parameter]
         adapted = of_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
         way = torch.stack(adapted).mean(dim=0) - self.parameters
+        # Adam takes the way from mean to start for a gradient.
         self.parameters.grad = -way
         self.optimizer.step()
         return {

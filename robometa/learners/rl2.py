@@ -88,5 +88,6 @@ class Rl2(RecurrentLearner):
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`"""
         state = self.remember(adaptation, step)
+        # The state begins with the memory's output; an LSTM's cell follows. [task, world, memory]
         mean = self.network.actor(state[..., : self.network.memory.size])
         return mean + self.network.log_std.exp() * noise, state

@@ -127,6 +127,7 @@ class Varibad(TrialLearner):
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on whole trials given the beliefs as they were, then gradient steps of encoder and decoders."""
         config, rollout = self.config, trial.joined()
+        # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
         old = ppo.outputs(self.network, known)
         whole = ppo_on_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
@@ -171,6 +172,7 @@ class Varibad(TrialLearner):
     def _predicting_step(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """One step of encoder and decoders. `[trial, time, column] -> [metric]`"""
         config, (trials, time, _) = self.config, batch.shape
+        # Moments whose beliefs are decoded, steps that they predict, and draws for the samples.
         drawn = (
             torch.randint(time + 1, (trials, config.beliefs), generator=generator),
             torch.randint(time, (trials, config.decodes), generator=generator),

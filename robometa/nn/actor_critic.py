@@ -24,6 +24,7 @@ class Network(nn.Module):
         super().__init__()
         self.policy = GaussianPolicy(observation, action, hidden)
         start = self.policy.initial(generator, initial_std)
+        # The weights and biases of the last layer lie before the standard deviation.
         into, out = self.policy.layers[-1]
         start[-(into * out + out + action) : -action] *= LAST_LAYER
         self.actor = nn.Parameter(start)

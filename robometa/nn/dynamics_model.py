@@ -70,6 +70,7 @@ class DynamicsModel:
             weight: 1 for those that count, 0 for others; where none does the loss is 0. `[world, n]`
         """
         obs, action, outcome = transitions.split(self.widths, dim=-1)
+        # Errors in units of standard deviations. [world, n, obs + 1]
         error = self.predicted(parameters, obs, action) - self.outcome(outcome)
         return 0.5 * (error.square().sum(dim=-1) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
@@ -81,9 +82,11 @@ class DynamicsModel:
             obs: Where each world begins. `[world, obs]`
             candidates: `[world, candidate, time, action]`
         """
+        # Every candidate starts at the world's own observation. [world, candidate, obs]
         obs = obs.unsqueeze(1).expand(-1, candidates.shape[1], -1)
         paid = torch.zeros_like(obs[..., 0])
         for action in candidates.unbind(dim=2):
+            # One step of every candidate in the model: change of obs, and reward.
             outcome = self.outcome.undo(self.predicted(parameters, obs, action))
             obs = obs + outcome[..., :-1]
             paid = paid + outcome[..., -1]
@@ -168,6 +171,7 @@ class RefittedModel(DynamicsModel):
             future_weight: As for `loss`. `[window, future]`
         """
         start = self.parameters.expand(len(past), -1)  # [window, parameter]
+        # Inner steps on the past, then the loss on the future.
         adapted = self.refitted(start, self.step_sizes, past, past_weight)
         with torch.no_grad():
             before = self.loss(start, future, future_weight).mean()
@@ -209,6 +213,7 @@ class LastTransitions(NamedTuple):
     def after(self, step: Step) -> LastTransitions:
         """With the transition that has just ended; none where an episode has, because the observation is a reset's."""
         action, reward = step.last_action.clamp(-1, 1), step.last_reward.unsqueeze(-1)
+        # The transition from the step before into this one. [task, world, transition]
         latest = torch.cat((self.last_obs, action, step.obs - self.last_obs, reward), dim=-1)
         moved = torch.cat((self.window[:, :, 1:], latest.unsqueeze(2)), dim=2)
         window = torch.where(step.last_done[..., None, None], self.window, moved)

@@ -32,6 +32,7 @@ class Generated(nn.Module):
         """What each row's own network makes of its `x`. `[..., into], [..., size] -> [..., out]`"""
         shape, x, memory = x.shape[:-1], x.flatten(0, -2), memory.flatten(0, -2)
         for index, (factor, constant) in enumerate(zip(self.factors, self.constants, strict=True)):
+            # Each row has a layer of its own. [row, into] to [row, out]
             x = GeneratedLayer.apply(torch.tanh(x) if index else x, memory, factor, constant)
         return x.unflatten(0, shape)
 
@@ -49,6 +50,7 @@ class GeneratedLayer(torch.autograd.Function):
         context.save_for_backward(x, memory, factor, constant)
         outputs = []
         for part, remembered in zip(x.split(BLOCK), memory.split(BLOCK), strict=True):
+            # Weights of a block of rows, biases in the last place. [row, into + 1, out]
             weights = _weights(remembered, factor, constant)
             outputs.append(torch.baddbmm(weights[:, -1:], part.unsqueeze(1), weights[:, :-1])[:, 0])
         return torch.cat(outputs)
@@ -60,12 +62,15 @@ class GeneratedLayer(torch.autograd.Function):
         of_factor, of_constant = torch.zeros_like(factor), torch.zeros_like(constant)
         of_x, of_memory = [], []
         for part, remembered, gradient in zip(*(rows.split(BLOCK) for rows in (x, memory, *gradients)), strict=True):
+            # Outer product of input and gradient: the gradient by each row's weights.
             with_one = torch.cat((part, part.new_ones(len(part), 1)), dim=-1)
             of_weights = with_one.unsqueeze(2) * gradient.unsqueeze(1)  # [n, into + 1, out]
+            # Chain rule through weights = constant + memory @ factor.
             of_constant += of_weights.sum(dim=0)
             of_factor.addmm_(remembered.T, of_weights.flatten(1))
             of_memory.append(of_weights.flatten(1) @ factor.T)
             if context.needs_input_grad[0]:
+                # The weights again, rather than kept since the forward pass.
                 weights = _weights(remembered, factor, constant)
                 of_x.append((weights[:, :-1] @ gradient.unsqueeze(2))[..., 0])
         return torch.cat(of_x) if of_x else None, torch.cat(of_memory), of_factor, of_constant

@@ -52,6 +52,7 @@ class GaussianPolicy:
 
     def distribution(self, parameters: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean `[..., n, action]` and log standard deviation `[..., 1, action]` of the policy's output."""
+        # Cut weights and biases out of the vector, layer by layer.
         start, x = 0, obs
         for index, (into, out) in enumerate(self.layers):
             weight = parameters[..., start : start + into * out].unflatten(-1, (into, out))
@@ -78,12 +79,14 @@ class GaussianPolicy:
 
 def normal_log_density(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log density of a diagonal normal distribution, summed over the last axis."""
+    # -0.5 * ((x - mean) / std)^2 - log std - 0.5 * log(2 pi), summed over the last axis.
     scaled = (value - mean) * torch.exp(-log_std)
     return -(0.5 * scaled.square() + log_std).sum(dim=-1) - 0.5 * LOG_TWO_PI * value.shape[-1]
 
 
 def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
     """KL divergence from a diagonal normal distribution to another, summed over the last axis."""
+    # log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2, summed over the last axis.
     ratio = torch.exp(2 * (log_std - other_log_std))
     distance = (mean - other_mean).square() * torch.exp(-2 * other_log_std)
     return (other_log_std - log_std + 0.5 * (ratio + distance - 1)).sum(dim=-1)

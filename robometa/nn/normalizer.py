@@ -34,6 +34,7 @@ class Normalizer:
         """
         flat = values.reshape(-1, self.mean.numel()).double()
         variance, mean = torch.var_mean(flat, dim=0, correction=0)
+        # Merge both parts' means and variances, weighed by their counts.
         total = self.count + len(flat)
         share = len(flat) / total
         apart = mean - self.mean

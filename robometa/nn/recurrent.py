@@ -47,6 +47,7 @@ class Memory(nn.Module):
             start: `[n, state]`
         Returns: `[n, time, size]` and `[n, state]`
         """
+        # Torch's layout: time first, and an LSTM's output and cell apart.
         parts = tuple(part.unsqueeze(0).contiguous() for part in start.split(self.size, dim=-1))
         outputs, end = self.cell(inputs.transpose(0, 1), parts if len(parts) > 1 else parts[0])
         end = torch.cat(end, dim=-1) if isinstance(end, tuple) else end

@@ -47,6 +47,7 @@ class SampledBelief(NamedTuple):
     def multiplied(self, precision: Tensor, weighted_mean: Tensor, draws: Tensor) -> SampledBelief:
         """The belief after more evidence, which the prior is not part of, and a sample of it. `[..., latent]` each"""
         precision, weighted_mean = self.precision + precision, self.weighted_mean + weighted_mean
+        # Mean plus standard deviation times a standard normal draw.
         sample = weighted_mean / precision + draws * precision.rsqrt()
         # Where there is no evidence the belief is the prior.
         return SampledBelief(precision, weighted_mean, torch.where(precision > 0, sample, draws))
@@ -173,6 +174,7 @@ class Decoders(nn.Module):
             latent: Several for each trial; each of them predicts all of the trial's steps. `[trial, n, latent]`
             moves: The steps. `[trial, step, ...]`
         """
+        # Every latent variable of a trial with every step. [trial, n, step, ...]
         started = torch.cat((moves.obs, moves.action), dim=-1)
         reward = self.reward(_pairs(latent, torch.cat((started, moves.next_obs), dim=-1)))
         errors = [(reward - moves.reward.unsqueeze(1)).square().mean()]
@@ -203,6 +205,7 @@ def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
         mean: Of the beliefs. `[trial, time, latent]`
         log_variance: Of the beliefs. `[trial, time, latent]`
     """
+    # Each belief's prior is the belief a step before. [trial, time, latent]
     log_std = 0.5 * log_variance
     before = (torch.cat((torch.zeros_like(part[:, :1]), part[:, :-1]), dim=1) for part in (mean, log_std))
     return normal_kl(mean, log_std, *before)

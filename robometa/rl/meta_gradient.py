@@ -30,6 +30,7 @@ def outer_gradient(
     """
 
     def of_task(task: TaskBatches) -> tuple[Tensor, Tensor]:
+        # Forward through the inner steps, keeping the graph of them.
         after, pull_back = pulled(lambda at: adapted(at, task.inner), point)
         after = after.detach()
         # At ratio 1 the surrogate's gradient is that of the inner loss.
@@ -89,24 +90,30 @@ def _task_product(
     point, derivatives = start, []
     for shot in task.inner:
         fewer = Batch(*(part[::stride] for part in shot))
+        # One factor of K for each inner step: identity - size * rate * Hessian.
         gradient = grad(step.loss)(point, shot)
         hessian = torch.zeros_like if step.first_order else _hessian(step, point, fewer)
         derivatives.append((gradient, hessian))
         point = (point - step.size * (rate * gradient)).detach()
+    # J, by the adapted policy's mean; differentiating its transpose once more gives J forwards.
     obs, deviations, count = task.outer.obs[::stride], step.policy.action, len(start)
     mean, pull_mean = pulled(lambda at: step.policy.distribution(at, obs)[0], after)
     _, push_mean = pulled(lambda weight: pull_mean(weight)[0], torch.zeros_like(mean))
+    # M: the inverse variance of each action, mean over observations.
     precision = torch.exp(-2 * after[-deviations:]) / len(obs)
 
     def product(vector: Tensor) -> Tensor:
         moved, rate_change = vector[:count], vector[count:]  # of a rate that is not learned there is no change
+        # Fisher product: forward through K, J, M, back through J', K'.
         for gradient, hessian in derivatives:
             moved = moved - step.size * (rate * hessian(moved))
             if len(rate_change):
                 moved = moved - step.size * (rate_change * gradient)
+        # J' M J, and the part of the standard deviation.
         curved = pull_mean(precision * push_mean(moved)[0])[0]
         curved[-deviations:] += 2 * moved[-deviations:]
         rate_curved = torch.zeros_like(rate_change)
+        # K': the inner steps in reverse.
         for gradient, hessian in reversed(derivatives):
             if len(rate_change):
                 rate_curved = rate_curved - step.size * (gradient * curved)
@@ -135,6 +142,7 @@ def surrogate_change(
 
     def of_task(task: TaskBatches, old: tuple[Tensor, Tensor]) -> Tensor:
         new = step.policy.distribution(adapted(point, task.inner), task.outer.obs)
+        # Surrogate: how the probability ratio pays, over what acted; 0 at the start.
         gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
         return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
 

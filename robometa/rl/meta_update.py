@@ -99,6 +99,7 @@ class MetaUpdate:
             tasks: What the trial taught, one batch for all tasks. `[task, n, ...]`
             credits: How well each task went in the end, for what is done before its inner steps. `[task]`
         """
+        # Inner steps, differentiated. [task, parameter]
         options, (start, rate) = self._options, self._split(learned)
         point, shots, acted = start.expand(len(tasks.outer.obs), -1), [], []
         for batch in tasks.inner:
@@ -106,9 +107,11 @@ class MetaUpdate:
             acted.append(policy)
             shots.append(shot)
             point = point - self._step.size * (rate * shot.gradient)
+        # Outer gradient: of the loss after the inner steps, pulled back to the start. [n]
         loss, policy = self._loss(leaves := _cut(self._step.policy, point), tasks.outer)
         # At ratio 1 the surrogate's gradient is that of the inner loss.
         gradient = self._pulled_back(_gradient(loss, leaves), shots, rate).mean(dim=0)
+        # Trust-region step: conjugate gradient without asking the device.
         fisher = self._fisher(point, tasks.outer.obs, shots, rate)
         step, expected = trust_region_step(
             gradient, fisher, options.kl_bound, options.conjugate_gradient_steps, ends_early=False
@@ -120,10 +123,12 @@ class MetaUpdate:
         start, rate = self._split(point)
         at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])
         for batch, old in zip(tasks.inner, acted[:-1], strict=True):
+            # Adapt from the point as from the start.
             loss, new = self._loss(leaves := _cut(self._step.policy, at), batch)
             if credits is not None:
                 gain = gain + credits * (likelihood_ratio(*new, *old, batch.output).mean(dim=-1) - 1)
             at = at - self._step.size * (rate * _gradient(loss, leaves))
+        # Surrogate and divergence of the adapted policies. [task]
         new = self._step.policy.distribution(at, tasks.outer.obs)
         paid = (likelihood_ratio(*new, *acted[-1], tasks.outer.output) - 1) * tasks.outer.advantage
         divergence = normal_kl(*acted[-1], *new).mean(dim=-1)
@@ -141,6 +146,7 @@ class MetaUpdate:
         with torch.enable_grad():
             mean, log_std = _distribution(self._step.policy, leaves, batch.obs)
             likelihood = normal_log_density(batch.output, mean, log_std)
+            # The sum over tasks: its gradient by a task's leaves is that of the task's own loss.
             loss = -(likelihood * batch.advantage).mean(dim=-1).sum()
         return loss, (mean.detach(), log_std.detach())
 
@@ -157,6 +163,7 @@ class MetaUpdate:
         if credits is not None:
             ones = batch._replace(advantage=credits.unsqueeze(-1).expand_as(batch.advantage))
             credited = _gradient(self._loss(leaves, ones)[0], leaves)
+        # The Fisher matrix's Hessian comes from fewer observations.
         if hessian is not None and stride > 1:
             fewer = Batch(*(part[:, ::stride].contiguous() for part in batch))
             estimate = _gradient_and_hessian(self._loss(leaves, fewer)[0], leaves)[1]
@@ -173,6 +180,7 @@ class MetaUpdate:
         """A gradient at the adapted parameters, as one at the start, and as one for the rate if that is learned."""
         size, rate_curved = self._step.size, None
         for shot, hessian in zip(reversed(shots), reversed(hessians), strict=True):
+            # By the rate: the inner step's gradient, times what comes from above.
             if self._rate is None:
                 change = -size * (shot.gradient * curved)
                 rate_curved = change if rate_curved is None else rate_curved + change
@@ -192,6 +200,7 @@ class MetaUpdate:
 
         def product(vector: Tensor) -> Tensor:
             moved, rate_change = vector[:count].expand_as(after), vector[count:]
+            # Forward through K: the inner steps in order.
             for shot in shots:
                 if shot.estimate is not None:
                     moved = moved - size * (rate * shot.estimate(moved))
@@ -234,6 +243,7 @@ def _gradient(loss: Tensor, leaves: list[Tensor]) -> Tensor:
 
 def _gradient_and_hessian(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor, Product]:
     """The same, and products with its Jacobian."""
+    # The gradient's own graph gives products with the Hessian.
     gradients = torch.autograd.grad(loss, leaves, create_graph=True)
     sizes = [leaf.shape[-1] for leaf in leaves]
 
@@ -250,6 +260,7 @@ def _jacobian(policy: GaussianPolicy, point: Tensor, obs: Tensor) -> tuple[Produ
     with torch.enable_grad():
         mean, _ = _distribution(policy, leaves, obs)
         weight = torch.zeros_like(mean, requires_grad=True)
+        # J' weight is linear in weight: differentiated by it, it gives J.
         pulled = torch.autograd.grad(mean, leaves[:-1], weight, create_graph=True)
 
     def push(vector: Tensor) -> Tensor:

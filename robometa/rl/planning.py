@@ -18,6 +18,7 @@ def best_of(score: Score, draws: Tensor) -> Tensor:
         score: What sequences are worth.
         draws: Standard normal numbers. `[world, candidate, time, action]`
     """
+    # The normal distribution function makes uniform numbers of normal ones.
     candidates = torch.erf(draws / 2**0.5)
     return _chosen(candidates, score(candidates), 1)[:, 0]
 
@@ -36,6 +37,7 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
     """
     spread = torch.full_like(mean, std)
     for draw in draws:
+        # Sample, score, refit to the elites. [world, candidate, time, action]
         candidates = (mean.unsqueeze(1) + spread.unsqueeze(1) * draw).clamp(-1, 1)
         best = _chosen(candidates, score(candidates), elites)
         variance, mean = torch.var_mean(best, dim=1, correction=0)

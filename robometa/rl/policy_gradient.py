@@ -80,11 +80,13 @@ def _pooled(
     rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
 ) -> Batch:
     """All steps of each task, those that diverged too. `[task, n, ...]`"""
+    # Baseline: fitted to the returns of the task's own rollout.
     reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
     returns = _looped(discounted_returns, reward, rollout.done, discount)
     value = linear_baseline(rollout.obs, returns, diverged=diverged)
     # The baseline predicts what is left of a rollout, which is nothing at its end.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+    # Advantages, standardised within the task, on pooled worlds. [task, world * time]
     ends = rollout.terminated, rollout.truncated
     advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, diverged)
     return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
@@ -125,6 +127,7 @@ class InnerStep:
             batch: Sampled with these parameters.
             rate: Factor on the step size, for each parameter. `[parameter]`
         """
+        # theta' = theta - size * rate * gradient.
         gradient = grad(self.loss)(parameters, batch)
         if self.first_order:
             gradient = gradient.detach()
@@ -145,6 +148,7 @@ class InnerStep:
 
 def likelihood_ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:
     """How much likelier a normal distribution makes the outputs than an old one did. `[..., n]`"""
+    # Difference of the log densities; the constant cancels.
     new = (output - mean) * torch.exp(-log_std)
     old = (output - old_mean) * torch.exp(-old_log_std)
     return torch.exp((0.5 * (old.square() - new.square()) + old_log_std - log_std).sum(dim=-1))

@@ -116,6 +116,7 @@ def update(
     _set_learning_rate(optimizer, options)
     rows = []
     count = len(experience.action)
+    # Every pass is an order of its own, drawn at once.
     orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
     for order in uploaded(orders, experience.action.device):
         for members in order.tensor_split(min(options.minibatches, count)):
@@ -125,6 +126,7 @@ def update(
                 share = len(piece) / whole
                 return share * loss, share * row
 
+            # Gradients of the pieces, added up in their order; then one step of Adam.
             row = descend(of_piece, parameters, shares_of(members, CHUNK))
             norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
             optimizer.step()
@@ -134,6 +136,7 @@ def update(
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> None:
+    # The optimizer's own count survives a reload.
     taken = steps_taken(optimizer)
     end = options.decay_end or options.iterations
     share = taken / (end * options.epochs * options.minibatches)
@@ -144,17 +147,21 @@ def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: 
     """The loss on some sequences, and what to log of it."""
     action, advantage = experience.action[piece], experience.advantage[piece]
     time = action.shape[1]
+    # Probability ratio to the policy that acted. [sequence, time]
     mean, log_std, value = network(*(part[piece, :time] for part in experience.inputs))
     log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
     ratio = log_ratio.exp()
+    # Clipped surrogate (equation 7): the smaller of both, so that a large ratio never pays.
     clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
     gain = torch.minimum(ratio * advantage, clipped * advantage)
     error = (value - experience.target[piece]).square()
     if experience.weight is not None:
         gain, error = gain * experience.weight[piece], error * experience.weight[piece]
+    # Total loss (equation 9): policy, value and entropy.
     policy_loss, value_loss = -gain.mean(), error.mean()
     entropy = log_std.sum(dim=-1).mean()  # but for a constant
     loss = policy_loss + options.value_weight * value_loss - options.entropy_weight * entropy
+    # Only logged.
     beyond = ((ratio - 1).abs() > options.clip).float().mean()
     kl = (ratio - 1 - log_ratio).mean()  # Schulman's estimate, which cannot be negative
     return loss, torch.stack((policy_loss, value_loss, entropy, kl, beyond)).detach()

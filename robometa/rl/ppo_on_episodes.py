@@ -26,9 +26,11 @@ def experience(
         options: Discount and lambda.
     """
     obs, action = observations(rollout.obs).flatten(0, 1), rollout.action.flatten(0, 1)  # [task * world, time, ...]
+    # The values of the network that acted, in units of returns. [task, world, time]
     old = ppo.outputs(network, obs)
     value = returns.undo(old.value).unflatten(0, rollout.reward.shape[:2])
     diverged = rollout.blown_up()
+    # Bootstrap values: of what each action led to, before any reset.
     following = ppo.outputs(network, observations(rollout.next_obs).flatten(0, 1)).value
     advantage = generalised_advantages(
         rollout.reward,
@@ -40,6 +42,7 @@ def experience(
         options.gae_lambda,
         diverged,
     )
+    # Steps that diverged count in no statistic.
     target = advantage + value
     counted = slice(None) if diverged is None else ~diverged
     returns.include(target[counted])

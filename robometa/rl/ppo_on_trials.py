@@ -133,6 +133,7 @@ class RecurrentLearner(TrialLearner):
 
         def of_chunk(trials: Tensor) -> tuple[Tensor, ...]:
             state = trials.new_zeros(len(trials), self.network.memory.state_size)
+            # The memory passes from piece to piece; the last one is the step after the trial.
             starts, outputs = [], []
             for piece in (*trials[:, :-1].chunk(count, dim=1), trials[:, -1:]):
                 starts.append(state)
@@ -172,14 +173,17 @@ def experience(
         returns: What the network's values stand for; takes in the returns found here.
         options: Discount and lambda.
     """
+    # One sequence for each world: all rollouts of the trial in a row. [trial, time, ...]
     whole = trial.joined()
     action, diverged = whole.action.flatten(0, 1), whole.diverged.flatten(0, 1)
+    # Steps that count, and whether the last of them is followed by more.
     paid = torch.cat([rollout.first_episode() for rollout in trial.rollouts], dim=2).flatten(0, 1)
     goes_on = paid[:, -1] & ~whole.terminated[:, :, -1].flatten()
     value = returns.undo(old.value)
     advantage = credited(
         whole.reward.flatten(0, 1), value, paid, goes_on, diverged, options.discount, options.gae_lambda
     )
+    # Targets of the critic, in its own units.
     target = advantage + value[:, :-1]
     sound = paid & ~diverged
     returns.include(target[sound])
@@ -221,6 +225,7 @@ def credited(
     result = torch.empty_like(reward)
     running, ahead = torch.zeros_like(reward[:, 0]), torch.where(goes_on, value[:, -1], 0.0)
     blown_up = (paid & diverged).unbind(dim=1) if bool(diverged.any()) else None
+    # Backwards in time; where a step does not count, only the discount applies.
     for time in reversed(range(reward.shape[1])):
         counts, here = paid[:, time], value[:, time]
         delta = reward[:, time] + discount * ahead - here

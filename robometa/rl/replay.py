@@ -109,6 +109,7 @@ class TaskReplay:
             tasks: `[n]`
             places: In each one's ring, on the CPU. `[n, count]`
         """
+        # One gather for each ring, then back to the order asked for.
         order = sorted(range(len(tasks)), key=tasks.__getitem__)
         places = uploaded(places[order], self.device)
         parts, start = [], 0
@@ -200,6 +201,7 @@ class WindowReplay:
             steps: `[world, time, width]`, equally long every time.
             done: Whether a step ended an episode. `[world, time]`, bool
         """
+        # Number of the episode that each step belongs to. [world, time]
         episode = torch.cumsum(done.long(), dim=1) - done.long()
         rows = max(1, self.capacity // steps.shape[1])
         for name, new in (("steps", steps), ("episode", episode)):
@@ -218,12 +220,14 @@ class WindowReplay:
         Fewer steps than asked for count at the beginning of an episode, perhaps none, and at its end.
         """
         rows, time = self.episode.shape
+        # Moments drawn uniformly; windows around them. [window, past + future]
         row = torch.randint(rows, (count, 1), generator=generator).to(self.device)
         moment = torch.randint(time, (count, 1), generator=generator).to(self.device)
         place = moment + torch.arange(-past, future, device=self.device)  # [window, past + future]
         inside = (place >= 0) & (place < time)
         place = place.clamp(0, time - 1)
         if not across_episodes:
+            # Steps of other episodes do not count.
             inside &= self.episode[row, place] == self.episode[row, moment]
         steps, weight = self.steps[row, place], inside.to(self.steps.dtype)
         return Windows(steps[:, :past], weight[:, :past], steps[:, past:], weight[:, past:])

@@ -17,6 +17,7 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
         discount: Per step, in 0..1.
     Returns: `[task, world, time]`
     """
+    # Backwards in time: nothing is carried over an episode's end.
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[..., 0])
     carry = discount * (~done).to(reward.dtype)
@@ -39,11 +40,13 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: 
     Returns: `[task, world, time]`
     Source: Duan et al. 2016, https://arxiv.org/abs/1604.06778, appendix.
     """
+    # Features of an observation and of time, in units of 100 steps.
     tasks, worlds, horizon, _ = obs.shape
     seen = obs.clamp(-10, 10)
     time = (torch.arange(horizon, dtype=obs.dtype, device=obs.device) / 100).expand(tasks, worlds, -1).unsqueeze(-1)
     feature = torch.cat((seen, seen**2, time, time**2, time**3, torch.ones_like(time)), dim=-1)
     feature = feature.reshape(tasks, worlds * horizon, -1).double()  # [task, sample, feature]
+    # Normal equations with a ridge, for each task. [task, feature, feature]
     wanted = target.reshape(tasks, -1, 1).double()
     fitted = feature if diverged is None else feature * ~diverged.reshape(tasks, -1, 1)
     square = fitted.mT @ fitted
@@ -98,11 +101,13 @@ def generalised_advantages(
     """
     if not 0 < discount <= 1 or not 0 <= gae_lambda <= 1:
         raise ValueError(f"discount must be in (0, 1] and gae_lambda in [0, 1], not {discount} and {gae_lambda}")
+    # One-step errors; no bootstrap after a termination.
     delta = reward + discount * (~terminated).to(reward.dtype) * next_value - value
     carry = discount * gae_lambda * (~(terminated | truncated)).to(reward.dtype)
     if diverged is not None:
         delta, carry = delta.masked_fill(diverged, 0.0), carry.masked_fill(diverged, 0.0)
     result = torch.empty_like(reward)
+    # Backwards in time: A_t = delta_t + carry_t * A_{t+1}.
     running = torch.zeros_like(reward[..., 0])
     for time in reversed(range(reward.shape[-1])):
         running = delta[..., time] + carry[..., time] * running

@@ -129,6 +129,7 @@ class SoftActorCritic:
     @torch.no_grad()
     def target(self, batch: Transitions, noise: Tensor, *given: Tensor) -> Tensor:
         """Soft Bellman target: scaled reward, and the discounted soft value of the next observation. `[...]`"""
+        # Soft value of the next state: the smaller target critic, and the entropy.
         next_action, log_density = self.actor.sample(noise, batch.next_obs, *given)
         next_value = self.targets(batch.next_obs, next_action, *given).amin(dim=0)
         next_value -= self.options.temperature * log_density

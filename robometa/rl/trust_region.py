@@ -30,6 +30,7 @@ def conjugate_gradient(
     Returns: `[n]`
     """
     asks = not on_gpu(target) if ends_early is None else ends_early
+    # x = 0, so the residual is the target.
     solution = torch.zeros_like(target)
     residual = target.clone()
     direction = residual.clone()
@@ -39,10 +40,12 @@ def conjugate_gradient(
         done = squared <= stop
         if asks and done:
             break
+        # Along the direction to its minimum.
         moved = product(direction)
         length = squared / (direction @ moved)
         solution = torch.where(done, solution, solution + length * direction)
         residual = torch.where(done, residual, residual - length * moved)
+        # Next direction: conjugate to all before it with respect to A.
         previous, squared = squared, residual @ residual
         direction = torch.where(done, direction, residual + squared / previous * direction)
     return solution
@@ -65,7 +68,9 @@ def trust_region_step(
         ends_early: As for `conjugate_gradient`.
     Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it `[]`.
     """
+    # Natural gradient: F x = -g.
     direction = conjugate_gradient(fisher_product, -gradient, steps, ends_early=ends_early)
+    # Length at which the quadratic model of the divergence, 0.5 s' F s, is the bound.
     curvature = direction @ fisher_product(direction)
     sound = torch.isfinite(curvature) & (curvature > 0)
     step = torch.where(sound, direction * torch.sqrt(2 * bound / curvature), 0.0)
@@ -92,6 +97,7 @@ def line_search(
     Returns: The point, and how many were refused; the start itself if all were.
     """
     for trial in range(trials):
+        # Backtrack: shorter steps until both conditions hold.
         point = start + shrink**trial * step
         improvement, divergence = measure(point)
         if improvement > 0 and divergence <= bound:
