@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -38,11 +38,11 @@ class Stopped(TrainingError):
     """A training that was asked to stop, and has saved what it did."""
 
 
-def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> str:
-    """The message for an unknown name: the name, where it stands, the nearest known name, all known names."""
+def unknown(kind: str, name: object, known: Iterable[str], where: str = "", meant: Sequence[str] = ()) -> str:
+    """The message for an unknown name: its place, what may be meant (else the nearest name), all known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    near = meant or difflib.get_close_matches(str(name), names, n=1)
+    guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     place = f" in {where}" if where else ""
     return f"unknown {kind} {str(name)!r}{place}{guess}; known: {', '.join(names) or 'none'}"
 

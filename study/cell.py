@@ -17,6 +17,7 @@ from robometa import evaluate, registry, resume, suites, train
 from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure, write_card
 from robometa.evaluation.stable_baselines3 import ALGORITHMS, evaluate_from_scratch
+from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores
@@ -57,7 +58,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         pooled = registry.find(cell.learner).load().pools_worlds
         report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
         report.save(policy)
-        write_card(policy, report)
+        write_card(policy, *load_policy(policy), report)
         training = trained(RunFolder(cell.run))
     record = {
         "suite": cell.suite,

@@ -1,78 +1,153 @@
-"""What the commands' arguments have in common: their parser, kinds of numbers, and options that several take."""
+"""Shared pieces of the commands' arguments: the parser, kinds of numbers, options of several commands."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import NoReturn
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from robometa import registry
+from robometa.commands import hints
 from robometa.errors import UserError
 
-OWN = "./FILE.py:CLASS for one of your own"
-"""How a learner of the user's own is named."""
-
-ENGINE = """what simulates: cpu, warp (MuJoCo Warp, on a GPU), or auto, which is warp where there is a GPU and the gpu
-extra (default: cpu)"""
+OWN = "./FILE.py:CLASS"
+"""Form of the name of a user's own learner."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ours: one line, exit code 2."""
+    """An argument parser that reports a mistake in one line, with exit code 2."""
+
+    example = "robometa train half-cheetah-direction maml-trpo"
+    """A command line that works, shown in the help and when an argument is missing."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Checks that a word is one of an argument's choices, such as the commands."""
+        if action.choices is not None and value not in action.choices:
+            raise UserError(hints.unknown_command(str(action.metavar or action.dest).lower(), value, action.choices))
 
     def error(self, message: str) -> NoReturn:
         """Raises the mistake instead of printing the usage."""
+        message = re.sub(r"^argument (\S+): must", r"\1 must", message).removeprefix("argument ")
+        missing = "the following arguments are required: "
+        if message.startswith(missing):
+            message = f"missing {message.removeprefix(missing)}, as in `{self.example}`"
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
 
-def _engine_arguments(add: Parser) -> None:
-    add.add_argument("--device", default="cpu", help="where the learner is: cpu, cuda, cuda:1 (default: cpu)")
-    add.add_argument("--engine", default="cpu", help=ENGINE)
-    about = "multiplier on warp's contact buffer (default: 1, almost always enough)"
-    add.add_argument("--contact-capacity", type=_share, default=1.0, help=about)
-    add.add_argument("--threads", type=count, help="threads of the CPU engine (default: all processors)")
+class Commands:
+    """The commands of a parser."""
+
+    def __init__(self, parser: Parser, metavar: str = "COMMAND", about: str = argparse.SUPPRESS) -> None:
+        """Adds an argument that names one of the commands; `about` is its help."""
+        self._parsers = parser.add_subparsers(
+            dest=metavar.lower(), metavar=metavar, required=True, prog=parser.prog, help=about
+        )
+
+    def add(
+        self,
+        name: str,
+        about: str,
+        work: Callable[[argparse.Namespace], int | None] | None,
+        example: str,
+        *,
+        more: str = "",
+        takes_learner_options: bool = False,
+        **settings: Any,
+    ) -> Parser:
+        """Adds a command and returns its parser.
+
+        Args:
+            name: First word of the command.
+            about: Its purpose, in one line.
+            work: Does it and returns the exit code, or None for 0. None for a command with commands of its own.
+            example: A command line that works.
+            more: Further lines for its own help.
+            takes_learner_options: Passes unknown options on, as `asked.learner_options`.
+            **settings: Settings of the argument parser.
+        """
+        parser: Parser = self._parsers.add_parser(
+            name,
+            help=about,
+            description=f"{about}\n\n{more}" if more else about,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
+        parser.example = example
+        parser.set_defaults(work=work, parser=parser, takes_learner_options=takes_learner_options)
+        return parser
 
 
-def _policy_arguments(add: Parser, shots: int | None, from_scratch: str = "") -> None:
-    about = f"the policy's folder, {from_scratch}or scripted for Meta-World's experts"
-    add.add_argument("policy", metavar="POLICY", type=Path, help=about)
-    add.add_argument("--suite", help="another suite, with the same observation and action (default: the policy's own)")
-    add.add_argument("--split", default="test", help="test: held-out tasks, train: those trained on (default: test)")
-    add.add_argument("--shots", type=_whole, default=shots, help="adaptations (default: 2)")
-    add.add_argument("--seed", type=_whole, default=0, help="of resets and exploration (default: 0)")
-    add.add_argument("--learner", metavar="FILE.py:CLASS", help="for a policy of a learner of your own: where it is")
+def add_hardware_options(parser: Parser) -> None:
+    """Adds the options of where the learner and the simulation run."""
+    parser.add_argument("--device", default="cpu", help="torch device of the learner: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--engine", default="cpu", help="simulator: cpu, warp (on a GPU) or auto (default: cpu)")
+    about = "multiplier on MuJoCo Warp's contact buffer, up to 1000 (default: 1)"
+    factor = number(0, 1000, above=True)
+    parser.add_argument("--contact-capacity", metavar="FACTOR", type=factor, default=1.0, help=about)
+    add_threads_option(parser)
 
 
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} must not be negative")
-    return number
+def add_threads_option(parser: Parser) -> None:
+    """Adds the option of how many threads simulate."""
+    parser.add_argument("--threads", type=count, help="CPU threads of the simulation (default: all processors)")
 
 
-_whole.__name__ = "whole number"
+def add_policy_options(parser: Parser, shots: int | None) -> None:
+    """Adds the options of the tasks that a policy adapts to."""
+    parser.add_argument("--suite", help="another suite with equal observations and actions (default: the policy's)")
+    add_split_option(parser)
+    parser.add_argument("--shots", type=whole, default=shots, help="adaptations to each task (default: 2)")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of resets and exploration (default: 0)")
+    add_learner_option(parser)
+
+
+def add_split_option(parser: Parser) -> None:
+    """Adds the option of which tasks of a suite are meant."""
+    parser.add_argument("--split", default="test", help="tasks: test (held-out) or train (default: test)")
+
+
+def add_learner_option(parser: Parser) -> None:
+    """Adds the option of the file of a user's own learner."""
+    about = "present place of a learner of your own (default: none)"
+    parser.add_argument("--learner", metavar="FILE.py:CLASS", help=about)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, 0)
 
 
 def count(text: str) -> int:
     """A whole number from 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return number
+    return _whole(text, 1)
 
 
-count.__name__ = "whole number"
+def _whole(text: str, low: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if value < low:
+        apart = "; separate several by spaces" if "," in text else ""
+        raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text}{apart}")
+    return value
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0, and at most 1000")
-    return number
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """A number from `low`, or above it, to `high`."""
+    begin, end = ("above", " and at most") if above else ("from", " to")
+    allowed = f"{begin} {low:g}" + (f"{end} {high:g}" if high < math.inf else "")
 
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and value < math.inf) or (above and value == low):
+            raise argparse.ArgumentTypeError(f"must be a number {allowed}, not {text}")
+        return value
 
-_share.__name__ = "number"
-
-
-def _say_next(policy: Path, learner: str | None) -> None:
-    own = f" --learner {learner}" if learner is not None and learner not in registry.LEARNERS else ""
-    print(f"policy: {policy}\nmeasure it: robometa evaluate {policy}{own}\nwatch it:   robometa record {policy}{own}")
+    return read

@@ -1,4 +1,4 @@
-"""A bundle for a bug report: what broke and where, and nothing that is nobody's business."""
+"""A bundle for a bug report: traceback, command line and versions, and nothing private."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from pathlib import Path
 
 PACKAGES = ("robometa", "torch", "mujoco", "gymnasium", "numpy", "safetensors", "scipy")
 LARGEST = 1 << 20
-"""Bytes of a run's description that are taken along."""
+"""Largest size of a run's description in a bundle, bytes."""
 
 
 def write_bundle(error: BaseException, words: Sequence[str], run: Path | None = None) -> Path:
-    """Writes what a bug report needs into a zip file in the working directory and returns its path.
+    """Writes a zip file for a bug report into the working directory and returns its path.
 
-    That is the traceback without values of variables, the command line, versions, and the description of the run that
-    it was about. Of the environment nothing is taken along, and the home folder is written as `~`.
+    The file holds the traceback without values of variables, the command line, versions, and the run's description. It
+    holds nothing of the environment, and the home folder is written as `~`.
 
     Args:
-        error: What was raised.
-        words: Of the command line.
-        run: The folder of the run that it was about.
+        error: The exception that ended the command.
+        words: Words of the command line.
+        run: Folder of the run that the command was about.
+
+    Returns:
+        The path of the zip file.
+
+    Raises:
+        OSError: If neither the working directory nor the folder of temporary files can be written.
     """
     described = {"command": ["robometa", *words], "versions": _versions()}
     texts = {
@@ -34,9 +40,9 @@ def write_bundle(error: BaseException, words: Sequence[str], run: Path | None = 
         "report.json": json.dumps(described, indent=2) + "\n",
     }
     try:
-        told = None if run is None else run / "run.json"
-        if told is not None and told.stat().st_size <= LARGEST:
-            texts["run.json"] = told.read_text(encoding="utf-8", errors="replace")
+        description = None if run is None else run / "run.json"
+        if description is not None and description.stat().st_size <= LARGEST:
+            texts["run.json"] = description.read_text(encoding="utf-8", errors="replace")
     except OSError:
         pass
     name = f"robometa-bug-{time.strftime('%Y%m%d-%H%M%S')}.zip"

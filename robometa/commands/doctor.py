@@ -1,4 +1,4 @@
-"""`robometa doctor`: what this machine has of what robometa needs, and what to install for the rest."""
+"""`robometa doctor`: a check of this machine against robometa's requirements, with advice for what is missing."""
 
 from __future__ import annotations
 
@@ -6,44 +6,59 @@ import argparse
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from robometa.commands.arguments import Parser
+from robometa.commands.arguments import Commands, Parser
 from robometa.suites import metaworld
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+ABOUT = "check this machine: versions, GPU, rendering, missing packages"
+
 NEEDED = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
 EXTRAS = {"mujoco-warp": "simulation on a GPU"}
-"""Packages that come with an extra, and what for."""
+"""Packages of an extra, and their purpose."""
 EXTRA_NAMES = {"mujoco-warp": "gpu"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for."""
+    """Result of one check."""
 
     name: str
     found: str
-    """What was found, such as a version."""
+    """Version, or another short description."""
     good: bool
     advice: str = ""
-    """What to do about it."""
+    """Remedy, such as a command to run."""
     needed: bool = False
-    """Whether training cannot do without it."""
+    """True if training is impossible without it."""
+
+
+def add_to(commands: Commands) -> Parser:
+    """Adds the command."""
+    return commands.add("doctor", ABOUT, _run, "robometa doctor")
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    return report(Console())
 
 
 def report(console: Console) -> int:
-    """Prints what was found and what to install.
+    """Prints every finding and its advice.
 
     Args:
-        console: Where to.
-    Returns: 0 if training works here, else 1.
+        console: Prints to this one.
+
+    Returns:
+        0 if training works on this machine, else 1.
     """
     findings = examine()
     console.print(_table(findings))
@@ -56,7 +71,7 @@ def report(console: Console) -> int:
 
 
 def examine() -> list[Finding]:
-    """Everything that was looked for, what training needs first."""
+    """Runs every check, those that training needs first."""
     return [
         Finding("python", platform.python_version(), True, needed=True),
         *(_package(name) for name in NEEDED),
@@ -97,7 +112,7 @@ def _extra(package: str, purpose: str) -> Finding:
 
 
 def _metaworld() -> Finding:
-    """Whether Meta-World's suites can run: they need its package and the one MuJoCo that its results belong to."""
+    """Checks that Meta-World's suites can run: its package, and the one version of MuJoCo that it needs."""
     from robometa.errors import UserError
 
     name = "metaworld (Meta-World's arm tasks)"
@@ -129,7 +144,7 @@ def _gpu() -> Finding:
 
 
 def _drawing() -> list[Finding]:
-    """The ways to draw videos: one is enough."""
+    """Checks the ways to render videos; one is enough."""
     from robometa.video import gl_backends
 
     works = {backend: gl_backends.works(backend) for backend in gl_backends.BACKENDS}
@@ -162,14 +177,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa doctor` to the parser."""
-    command("doctor", "check this machine: versions, GPU, rendering, ffmpeg, and what to install")
-
-
-def _doctor(asked: argparse.Namespace, rest: list[str]) -> int:
-    from rich.console import Console
-
-    return report(Console())

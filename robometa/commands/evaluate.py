@@ -1,152 +1,77 @@
-"""`robometa evaluate`: its arguments and its work."""
+"""`robometa evaluate`."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from robometa import suites
-from robometa.commands.arguments import Parser, _engine_arguments, _policy_arguments, count
-from robometa.errors import UserError
+from robometa import registry, suites
+from robometa.commands import hints
+from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
+from robometa.commands.report_output import publish, require_writable
 from robometa.evaluation.protocols import NONE, PROTOCOLS
 
-STEPS = """for sb3-ppo, sb3-sac or sb3-td3 as POLICY, which are trained from scratch on each task: the environment
-steps of a training; several numbers give a row each (default: the steps of as many episodes as --shots says)"""
-
-KNOWN = "; ".join(f"{one.name} ({one.words()})" for one in PROTOCOLS.values())
-PROTOCOL = f"""how many episodes of which tasks: {KNOWN}, the default for Meta-World's suites with held-out goals
-unless --shots or --worlds is given; {NONE}: as these say"""
-REPORT = """folder for report.json and tasks.csv (default: the policy's folder; for another suite, split or some of
-the tasks runs/evaluations/POLICY-...; for sb3-... and scripted runs/SUITE-POLICY)"""
-TASKS = """only the first K tasks of the split; of Meta-World's suites, the first K goals of each task (default: all, or
-as the protocol says)"""
-
-
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa evaluate` to the parser."""
-    add = command("evaluate", "measure how a policy adapts to held-out tasks")
-    _policy_arguments(add, shots=None, from_scratch="sb3-ppo, sb3-sac or sb3-td3 for a training from scratch, ")
-    add.add_argument("--worlds", type=count, help="episodes of each task at each shot (default: the learner's, or 20)")
-    add.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
-    add.add_argument("--tasks", type=count, metavar="K", help=TASKS)
-    add.add_argument("--steps", type=count, nargs="+", metavar="N", help=STEPS)
-    add.add_argument("--out", type=Path, help=REPORT)
-    _engine_arguments(add)
-
-
-def _evaluate(asked: argparse.Namespace, rest: list[str]) -> None:
-    if str(asked.policy).startswith("sb3-") and not asked.policy.exists():
-        _evaluate_from_scratch(asked)
-        return
-    if str(asked.policy) == "scripted" and not asked.policy.exists():
-        _evaluate_experts(asked)
-        return
-    if asked.steps is not None:
-        raise UserError("--steps is of a training from scratch, as in `robometa evaluate sb3-ppo --suite point-robot`")
-    own_report = asked.suite is None and asked.split == "test" and asked.tasks is None
-    folder = _evaluation_folder(asked, asked.policy if own_report else None)
-    from robometa.evaluation.evaluate import evaluate, write_card
-    from robometa.reports.terminal import print_report
-
-    report = evaluate(
-        asked.policy,
-        suite=suites.load(asked.suite) if asked.suite else None,
-        split=asked.split,
-        shots=asked.shots,
-        worlds=asked.worlds,
-        seed=asked.seed,
-        threads=asked.threads,
-        learner=asked.learner,
-        tasks=asked.tasks,
-        protocol=asked.protocol,
-        device=asked.device,
-        engine=asked.engine,
-        contact_capacity=asked.contact_capacity,
+ABOUT = "measure how a policy adapts to held-out tasks"
+EXAMPLE = "robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2"
+PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE} (default: the suite's)"
+TASKS = "first K tasks only; goals per task on Meta-World (default: all)"
+MORE = "\n".join(
+    (
+        "The report of another suite, of another split or of some tasks goes to runs/evaluations/POLICY-...",
+        *(f"Protocol {protocol.name}: {protocol.words()}." for protocol in PROTOCOLS.values()),
+        "Meta-World's suites with held-out goals follow it unless --shots or --worlds is given.",
     )
-    print_report(report)
-    written = report.save(folder)
-    if folder == asked.policy and own_report:
-        write_card(asked.policy, report, asked.learner)
-    print("written: " + ", ".join(str(path) for path in written))
+)
 
 
-def _evaluation_folder(asked: argparse.Namespace, usual: Path | None) -> Path:
-    """Where a report goes, known before anything is measured.
-
-    What is not of all of a policy's own held-out tasks has no usual place: its own report and card are of those.
-
-    Raises: UserError: If no folder can be there.
-    """
-    if usual is None:
-        policy = asked.policy.resolve()
-        parts = [policy.parent.name if policy.name == "policy" else policy.name]
-        parts += [Path(asked.suite).stem] if asked.suite else []
-        parts += [asked.split] if asked.split != "test" else []
-        parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
-        usual = Path("runs") / "evaluations" / "-".join(parts)
-    folder: Path = asked.out or usual
-    stands = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not stands.is_dir() or not os.access(stands, os.W_OK):
-        raise UserError(f"cannot write the report into {folder}: {stands} is no folder that can be written to")
-    return folder
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("evaluate", ABOUT, _run, EXAMPLE, more=MORE)
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy, help="folder of a trained policy")
+    add_policy_options(parser, shots=None)
+    worlds = "episodes of each task at each shot (default: the learner's, or 20)"
+    parser.add_argument("--worlds", type=count, help=worlds)
+    parser.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
+    parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
+    parser.add_argument("--out", type=Path, help="folder of the report (default: the policy's)")
+    add_hardware_options(parser)
+    return parser
 
 
-def _refuse(asked: argparse.Namespace, names: Sequence[str]) -> None:
-    """Returns if none of these options of `evaluate` was given.
+def _run(asked: argparse.Namespace) -> None:
+    of_whole_test_split = asked.suite is None and asked.split == "test" and asked.tasks is None
+    usual = asked.policy if of_whole_test_split else _folder_beside(asked)
+    folder = asked.out or usual
+    require_writable(folder)
+    from robometa.compute.hardware import Hardware
+    from robometa.evaluation.evaluate import chosen_protocol, measure, write_card
+    from robometa.policies.policy_folder import load_policy
 
-    Raises: UserError: Naming those that were, which would change nothing.
-    """
-    usual = asked.parser.get_default
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(asked, name) != usual(name)]
-    if given:
-        them = "them" if len(given) > 1 else "it"
-        raise UserError(f"`robometa evaluate {asked.policy}` makes nothing of {' and '.join(given)}: leave {them} out")
-
-
-def _evaluate_experts(asked: argparse.Namespace) -> None:
-    if asked.suite is None:
-        raise UserError("the scripted experts need a suite, as in `robometa evaluate scripted --suite ml1/reach-v3`")
-    _refuse(asked, ("steps", "seed", "device", "engine", "contact_capacity", "learner"))
-    suite = suites.load(asked.suite)
-    folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}")
-    from robometa.evaluation.evaluate import evaluate_experts
-    from robometa.reports.terminal import print_report
-
-    report = evaluate_experts(
+    suite = suites.load(asked.suite) if asked.suite else None
+    learner, suite, manifest = load_policy(asked.policy, suite, device=asked.device, learner=asked.learner)
+    report = measure(
+        learner,
         suite,
         split=asked.split,
         shots=asked.shots,
         worlds=asked.worlds,
-        threads=asked.threads,
-        tasks=asked.tasks,
-        protocol=asked.protocol,
-    )
-    print_report(report)
-    written = report.save(folder)
-    print("written: " + ", ".join(str(path) for path in written))
-
-
-def _evaluate_from_scratch(asked: argparse.Namespace) -> None:
-    if asked.suite is None:
-        raise UserError(f"{asked.policy} trains from scratch and needs a suite, as in --suite half-cheetah-velocity")
-    _refuse(asked, ("device", "engine", "contact_capacity", "protocol", "learner"))
-    suite = suites.load(asked.suite)
-    folder = _evaluation_folder(asked, Path("runs") / f"{suite.name.replace('/', '-')}-{asked.policy}-{asked.seed}")
-    from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
-    from robometa.reports.terminal import print_report
-
-    report = evaluate_from_scratch(
-        str(asked.policy),
-        suite,
-        steps=asked.steps,
-        tasks=asked.tasks,
-        split=asked.split,
-        shots=2 if asked.shots is None else asked.shots,
-        worlds=asked.worlds or 20,
         seed=asked.seed,
-        threads=asked.threads,
+        name=registry.label(manifest["learner"]),
+        policy=str(asked.policy),
+        tasks=asked.tasks,
+        protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
+        hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
     )
-    print_report(report)
-    print("written: " + ", ".join(str(path) for path in report.save(folder)))
+    publish(report, folder)
+    if folder == asked.policy and of_whole_test_split:
+        write_card(asked.policy, learner, suite, manifest, report)
+
+
+def _folder_beside(asked: argparse.Namespace) -> Path:
+    """Default folder of a report that is not of all held-out tasks of the policy's suite."""
+    policy = asked.policy.resolve()
+    parts = [policy.parent.name if policy.name == "policy" else policy.name]
+    parts += [Path(asked.suite).stem] if asked.suite else []
+    parts += [asked.split] if asked.split != "test" else []
+    parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
+    return Path("runs") / "evaluations" / "-".join(parts)

@@ -10,7 +10,8 @@ from dataclasses import asdict, field, make_dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from robometa.errors import UserError, unknown
+from robometa.commands.hints import numbers_apart, unknown_option
+from robometa.errors import UserError
 from robometa.registry.options import Option, described, resolve
 from robometa.suites.suite import Suite
 
@@ -36,7 +37,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
     known = [*names, *flags, "--help", "-h"]
     given = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
-    wrong = [unknown("option", name, names, f"learner {learner}") for name in given if name not in known]
+    wrong = [unknown_option(name, names, f"learner {learner}") for name in given if name not in known]
     if wrong:
         raise UserError("\n".join(wrong))
     if "--help" in words or "-h" in words:
@@ -81,7 +82,9 @@ def _complaint(boxed: str, words: list[str], default: Any) -> str:
         return said
     split = [part for word in words for part in (word.split("=") if word.startswith("--") else [word])]
     after = split[[part.replace("_", "-") for part in split].index(name) + 1 :]
-    given = itertools.takewhile(lambda part: not part.startswith("--"), after)
+    given = list(itertools.takewhile(lambda part: not part.startswith("--"), after))
+    if isinstance(usual, tuple) and (hint := numbers_apart(name, " ".join(given))):
+        return hint
     wanted = (" ".join(map(str, usual)) or "whole numbers") if isinstance(usual, tuple) else usual
     return f"option {name} must be something like {wanted}, not {' '.join(given)}"
 

@@ -1,42 +1,48 @@
-"""`robometa learners`: its arguments and its work, tables for the terminal."""
+"""`robometa learners`: tables of the learners, and of one learner's options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from robometa import registry
-from robometa.commands.arguments import OWN, Parser
+from robometa.commands import hints
+from robometa.commands.arguments import OWN, Commands, Parser
 from robometa.commands.exit_codes import FAILURE
 from robometa.errors import UserError
 
-
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa learners` to the parser."""
-    add = command("learners", "list the learners, or show one: what it does, its paper, its options")
-    add.add_argument("learner", metavar="NAME", nargs="?", help=f"a learner's name, or {OWN}")
-    add.add_argument("--check", action="store_true", help="run it, and tell what it breaks of the learners' protocol")
+ABOUT = "list the learners, or show one: its paper and options"
+EXAMPLE = "robometa learners pearl"
 
 
-def _learners(asked: argparse.Namespace, rest: list[str]) -> int:
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("learners", ABOUT, _run, EXAMPLE)
+    parser.add_argument("learner", metavar="NAME", nargs="?", help=f"name of a learner, or {OWN}")
+    parser.add_argument("--check", action="store_true", help="run the learner, and report violations of the protocol")
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> int:
     if asked.learner is None:
         if asked.check:
             raise UserError("--check needs a learner, as in `robometa learners ./mine.py:MyLearner --check`")
         print_learners()
         return 0
+    if hints.is_suite(asked.learner):
+        raise UserError(f"{asked.learner} is a suite: robometa suites {asked.learner}")
     registry.find(asked.learner)
     if not asked.check:
         print_learner(asked.learner)
         return 0
     from robometa.conformance.check_learner import check_learner
 
-    findings = check_learner(asked.learner)
-    print("\n".join(findings) or f"{registry.label(asked.learner)} keeps the learners' protocol")
-    return FAILURE if findings else 0
+    violations = check_learner(asked.learner)
+    print("\n".join(violations) or f"{registry.label(asked.learner)} keeps the learners' protocol")
+    return FAILURE if violations else 0
 
 
 def print_learners() -> None:
-    """Every learner in a line."""
+    """Prints a table of the shipped learners."""
     from rich.console import Console
 
     from robometa.reports.terminal import _table
@@ -45,9 +51,7 @@ def print_learners() -> None:
     for name, entry in registry.LEARNERS.items():
         table.add_row(name, entry.paper, entry.about)
     Console().print(table, highlight=False)
-    print(
-        "\none of them with its options: robometa learners NAME; one of your own: robometa learners ./mine.py:MyLearner"
-    )
+    print("\nshow one with its options: robometa learners NAME; one of your own: robometa learners ./mine.py:MyLearner")
 
 
 def print_learner(name: str) -> None:

@@ -1,30 +1,56 @@
-"""The command line. Nothing heavy is loaded before it is needed: help, lists and mistakes come at once."""
+"""The command line: finds the command, runs it, and turns errors into exit codes.
+
+Heavy packages are imported by the commands that need them, so that help, lists and mistakes appear at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from robometa.commands import doctor, evaluate, learners, merge, record, replay, resume, suites, train, verify
-from robometa.commands.arguments import Parser
+from robometa.commands import baseline, doctor, evaluate, learners, merge, record, replay, resume, suites, train, verify
+from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
-from robometa.errors import Stopped, TrainingError, UserError, unknown
+from robometa.commands.hints import unknown_option
+from robometa.errors import Stopped, TrainingError, UserError
+
+GROUPS = {
+    "train": (train, resume),
+    "measure": (evaluate, baseline),
+    "look": (suites, learners, record, replay),
+    "housekeeping": (verify, merge, doctor),
+}
+"""Commands, as the help groups them."""
+
+ABOUT = """\
+Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to
+tasks that it has never seen, and watch it adapt.
+"""
+
+EXAMPLES = """\
+examples:
+  robometa suites half-cheetah-velocity
+  robometa train half-cheetah-direction maml-trpo
+  robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1
+  robometa train point-robot --learner ./mine.py:MyLearner
+  robometa resume runs/half-cheetah-velocity-pearl-1
+  robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
+  robometa baseline sb3-sac half-cheetah-velocity --tasks 1 --steps 400 40000
+  robometa baseline scripted ml1/reach-v3 --tasks 5
+  robometa record policies/half-cheetah-direction-maml-trpo --task 0
+
+arguments and options of a command: robometa COMMAND --help
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words:
-        parser().print_help()
-        return 0
     try:
-        asked, rest = parser().parse_known_args(words)
-        if rest and asked.command != "train":
-            raise UserError(unknown("option", rest[0], options(asked.command), f"robometa {asked.command}"))
-        return COMMANDS[asked.command](asked, rest) or 0
+        return _run(words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE
@@ -37,96 +63,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
-        print("stopped at once; what was saved stays", file=sys.stderr)
+        print("stopped at once; saved work is kept", file=sys.stderr)
         return AT_ONCE
-    except Exception as error:  # what nobody foresaw is ours
-        return _broken(error, words)
+    except Exception as error:  # a bug of robometa
+        return _report_bug(error, words)
 
 
-def _broken(error: Exception, words: list[str]) -> int:
-    """Leaves a bundle for a bug report, and says where."""
+def _run(words: list[str]) -> int:
+    """Runs the command that the words name, with its arguments."""
+    whole = parser()
+    if not words:
+        whole.print_help()
+        return 0
+    if words[0].startswith("-") and words[0] not in (known := options(whole)):
+        raise UserError(unknown_option(words[0], known, "robometa"))
+    asked, rest = whole.parse_known_args(words)
+    if rest and not asked.takes_learner_options:
+        if not rest[0].startswith("-"):
+            raise UserError(f"one argument too many: {rest[0]!r} (see `{asked.parser.prog} --help`)")
+        raise UserError(unknown_option(rest[0].partition("=")[0], options(asked.parser), asked.parser.prog))
+    asked.learner_options = rest
+    return asked.work(asked) or 0
+
+
+def _report_bug(error: Exception, words: list[str]) -> int:
+    """Writes a bundle for a bug report, and prints its path."""
     from robometa.commands.bug_report import write_bundle
 
     folders = [Path(word) for word in words[1:] if (Path(word) / "run.json").is_file()]
     try:
-        where = f"{write_bundle(error, words, folders[0] if folders else None)} has what a bug report needs"
+        where = f"{write_bundle(error, words, folders[0] if folders else None)} holds what a bug report needs"
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
-    print(f"robometa broke ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", file=sys.stderr)
+    print(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", file=sys.stderr)
     return BUG
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int | None]] = {
-    "train": train._train,
-    "resume": resume._resume,
-    "evaluate": evaluate._evaluate,
-    "record": record._record,
-    "suites": suites._suites,
-    "learners": learners._learners,
-    "merge": merge._merge,
-    "verify": verify._verify,
-    "replay": replay._replay,
-    "doctor": doctor._doctor,
-}
-"""What each command does with what was asked, and with the words that are a learner's."""
-
-EXAMPLES = """\
-examples:
-  robometa suites half-cheetah-velocity
-  robometa train half-cheetah-direction maml-trpo
-  robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1
-  robometa resume runs/half-cheetah-velocity-pearl-1
-  robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
-  robometa evaluate sb3-sac --suite half-cheetah-velocity --tasks 1 --steps 400 400000
-  robometa evaluate scripted --suite ml1/reach-v3 --tasks 5
-  robometa record policies/half-cheetah-direction-maml-trpo --task 0
-  robometa train point-robot --learner ./mine.py:MyLearner
-"""
 
 
 def parser() -> Parser:
     """The parser of every command."""
-    whole = Parser(
-        prog="robometa",
-        description="Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to tasks "
-        "that it has never seen, and watch it do so.",
-        epilog=EXAMPLES + EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    whole.add_argument("--version", action="version", version=_version())
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(name: str, about: str, **options: Any) -> Parser:
-        added: Parser = commands.add_parser(name, help=about, description=about, allow_abbrev=False, **options)
-        added.set_defaults(parser=added)
-        return added
-
-    train.add_arguments(command)
-    resume.add_arguments(command)
-    verify.add_arguments(command)
-    replay.add_arguments(command)
-    evaluate.add_arguments(command)
-    record.add_arguments(command)
-    suites.add_arguments(command)
-    merge.add_arguments(command)
-    learners.add_arguments(command)
-    doctor.add_arguments(command)
+    whole = Parser(prog="robometa", usage="robometa COMMAND ...", formatter_class=argparse.RawDescriptionHelpFormatter)
+    whole.add_argument("--version", action="version", version=f"robometa {version('robometa')}")
+    commands = Commands(whole)
+    lines = [ABOUT]
+    for group, members in GROUPS.items():
+        lines.append(f"{group}:")
+        for module in members:
+            added = module.add_to(commands)
+            lines.append(f"  {added.prog.removeprefix('robometa '):10} {module.ABOUT}")
+    whole.description = "\n".join(lines)
+    whole.epilog = EXAMPLES + EXIT_CODES
     return whole
 
 
-def subparser(name: str) -> Parser:
-    """The parser of one command."""
-    subparsers = next(action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    found: Parser = subparsers.choices[name]
-    return found
-
-
-def options(command: str) -> list[str]:
-    """The options of a command, as they are written."""
-    return [option for action in subparser(command)._actions for option in action.option_strings]
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"robometa {version('robometa')}"
+def options(parser: Parser) -> list[str]:
+    """The options of a parser, as they are written."""
+    return [option for action in parser._actions for option in action.option_strings]

@@ -1,27 +1,33 @@
-"""`robometa record`: its arguments and its work."""
+"""`robometa record`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from robometa import suites
-from robometa.commands.arguments import Parser, _policy_arguments, _whole, count
+from robometa.commands import hints
+from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
+
+ABOUT = "record a policy's adaptation to one task on video"
+EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
 
 
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa record` to the parser."""
-    add = command("record", "record a policy's adaptation to one task on video")
-    _policy_arguments(add, shots=2)
-    add.add_argument("--task", type=_whole, default=0, help="index of the task in its split (default: 0)")
-    add.add_argument("--out", type=Path, help="the .mp4 or .gif to write (default: videos/POLICY-taskN.mp4 and .gif)")
-    add.add_argument("--width", type=count, default=1280, help="pixels, 480 to 3840 (default: 1280)")
-    add.add_argument("--height", type=count, default=480, help="pixels, 240 to 2160 (default: 480)")
-    add.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside it")
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("record", ABOUT, _run, EXAMPLE)
+    policy = "folder of a policy, or scripted for Meta-World's experts"
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy_or_scripted, help=policy)
+    add_policy_options(parser, shots=2)
+    parser.add_argument("--task", type=whole, default=0, help="index of the task in its split (default: 0)")
+    parser.add_argument("--out", type=Path, help=".mp4 or .gif file to write (default: videos/POLICY-taskN.mp4)")
+    parser.add_argument("--width", type=count, default=1280, help="width in pixels, 480 to 3840 (default: 1280)")
+    parser.add_argument("--height", type=count, default=480, help="height in pixels, 240 to 2160 (default: 480)")
+    parser.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside the .mp4")
+    return parser
 
 
-def _record(asked: argparse.Namespace, rest: list[str]) -> None:
+def _run(asked: argparse.Namespace) -> None:
     from robometa.video.record import record
 
     paths = record(

@@ -1,21 +1,24 @@
-"""`robometa replay`: its arguments and its work."""
+"""`robometa replay`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
-from robometa.commands.arguments import Parser
+from robometa.commands.arguments import Commands, Parser
+
+ABOUT = "show how a simulation diverged during a training"
+EXAMPLE = "robometa replay runs/ant-goal-rl2-0/divergences/000"
 
 
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa replay` to the parser."""
-    add = command("replay", "show what blew up in a simulation that diverged in a training")
-    add.add_argument("dump", metavar="DUMP", type=Path, help="one of the folders in RUN/divergences")
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("replay", ABOUT, _run, EXAMPLE)
+    parser.add_argument("dump", metavar="DUMP", type=Path, help="folder of the divergence, in RUN/divergences")
+    return parser
 
 
-def _replay(asked: argparse.Namespace, rest: list[str]) -> None:
+def _run(asked: argparse.Namespace) -> None:
     from robometa.training.divergence_dumps import replay
 
     print("\n".join(replay(asked.dump).lines()))

@@ -1,26 +1,30 @@
-"""`robometa resume`: its arguments and its work."""
+"""`robometa resume`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
-from robometa.commands.arguments import Parser, _say_next, count
+from robometa.commands.arguments import Commands, Parser, add_learner_option, add_threads_option, count
+from robometa.commands.next_steps import print_next_steps
+
+ABOUT = "resume an interrupted run; the result is bit-identical"
+EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
 
 
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa resume` to the parser."""
-    add = command("resume", "go on with an interrupted run, to the same end as if it had never stopped")
-    add.add_argument("run", metavar="RUN", type=Path, help="the run's folder")
-    add.add_argument("--iterations", type=count, help="another end: later to train longer, or the newest checkpoint's")
-    add.add_argument("--threads", type=count, help="threads of the simulation (default: all processors)")
-    add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("resume", ABOUT, _run, EXAMPLE)
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("--iterations", type=count, help="new total of training iterations (default: the run's)")
+    add_threads_option(parser)
+    add_learner_option(parser)
+    return parser
 
 
-def _resume(asked: argparse.Namespace, rest: list[str]) -> None:
+def _run(asked: argparse.Namespace) -> None:
     from robometa.training.run_folder import RunFolder
     from robometa.training.train import resume
 
     policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations, learner=asked.learner)
-    _say_next(policy, asked.learner or RunFolder(asked.run).configuration().learner)
+    print_next_steps(policy, asked.learner or RunFolder(asked.run).configuration().learner)

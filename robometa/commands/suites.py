@@ -1,13 +1,14 @@
-"""`robometa suites`: its arguments and its work, tables for the terminal."""
+"""`robometa suites`: tables of the suites, and of one suite."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robometa import suites
-from robometa.commands.arguments import Parser
+from robometa import registry, suites
+from robometa.commands.arguments import Commands, Parser
+from robometa.errors import UserError
 from robometa.evaluation import protocols
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
@@ -16,26 +17,35 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa suites` to the parser."""
-    add = command("suites", "list the suites, or show one: its tasks, and what the policy sees")
-    add.add_argument("suite", metavar="NAME", nargs="?", help="a suite's name, or the path of a .toml file")
+ABOUT = "list the suites, or show one: its tasks and observations"
+EXAMPLE = "robometa suites half-cheetah-velocity"
+SHOWN = 12
+"""Tasks of a split that are shown one by one."""
 
 
-def _suites(asked: argparse.Namespace, rest: list[str]) -> None:
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("suites", ABOUT, _run, EXAMPLE)
+    parser.add_argument("suite", metavar="NAME", nargs="?", help="name of a suite, or path of a .toml file")
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> None:
     if asked.suite is None:
         print_suites()
-    else:
-        suite = suites.load(asked.suite)
-        if suite.learner and asked.suite.endswith(".toml"):  # a file of the user's own
-            from robometa.registry.options import check_options
+        return
+    if asked.suite in registry.LEARNERS:
+        raise UserError(f"{asked.suite} is a learner: robometa learners {asked.suite}")
+    suite = suites.load(asked.suite)
+    if suite.learner and asked.suite.endswith(".toml"):  # a file of the user's own
+        from robometa.registry.options import check_options
 
-            check_options(suite)
-        print_suite(suite)
+        check_options(suite)
+    print_suite(suite)
 
 
 def print_suites() -> None:
-    """Prints a line for every shipped suite."""
+    """Prints a table of the shipped suites."""
     from rich.console import Console
 
     from robometa.reports.terminal import _table
@@ -47,10 +57,8 @@ def print_suites() -> None:
         parameterised = name == "ml1"
         _suite_row(table, "ml1/TASK" if parameterised else name, suites.load("ml1/reach-v3" if parameterised else name))
     Console().print(table, highlight=False)
-    print("\none of them: robometa suites NAME; a file of your own: robometa suites ./mine.toml")
-    print(
-        "ml1, ml10, ... are Meta-World's (pip install 'robometa[metaworld]'); ml10/v1 and so on: with its first rewards"
-    )
+    print("\nshow one: robometa suites NAME; show a file of your own: robometa suites ./mine.toml")
+    print("ml1, ml10, ... are Meta-World's (pip install 'robometa[metaworld]'); ml10/v1, ... have its first rewards")
 
 
 def _suite_row(table: Table, name: str, suite: Suite) -> None:

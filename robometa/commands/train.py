@@ -1,55 +1,60 @@
-"""`robometa train`: its arguments and its work."""
+"""`robometa train`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from robometa import registry, suites
-from robometa.commands.arguments import OWN, Parser, _engine_arguments, _say_next, _whole, count
+from robometa.commands import hints
+from robometa.commands.arguments import OWN, Commands, Parser, add_hardware_options, count, number, whole
+from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 
-
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa train` to the parser."""
-    add = command("train", "meta-train a learner on a suite's training tasks", add_help=False)
-    add.add_argument("suite", metavar="SUITE", nargs="?", help="a suite's name, or the path of a .toml file")
-    known = f"one of {', '.join(registry.LEARNERS)}, or {OWN}"
-    add.add_argument("learner", metavar="LEARNER", nargs="?", help=known)
-    add.add_argument("--learner", dest="named", metavar="LEARNER", help="the same, by name")
-    add.add_argument("--help", "-h", action="store_true", help="show this, and the options of LEARNER if one is given")
-    add.add_argument("--seed", type=_whole, default=0, help="of everything random (default: 0)")
-    add.add_argument("--preset", help="which of the learner's configurations to start from (default: its first)")
-    add.add_argument("--folder", type=Path, help="where to write (default: runs/SUITE-LEARNER-SEED)")
-    _engine_arguments(add)
-    add.add_argument("--torch-threads", type=count, help="threads of torch in updates (default: all processors)")
-    add.add_argument("--checkpoint-minutes", type=float, default=5.0, help="wall time between checkpoints (default: 5)")
+ABOUT = "meta-train a learner on a suite's training tasks"
+EXAMPLE = "robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1"
 
 
-def _train(asked: argparse.Namespace, rest: list[str]) -> None:
-    if asked.named is not None:
-        if asked.learner is not None:
-            raise UserError(f"one learner is needed: {asked.learner!r} behind the suite, or --learner {asked.named}")
-        asked.learner = asked.named
-    if asked.help and asked.learner is None:
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("train", ABOUT, _run, EXAMPLE, takes_learner_options=True, add_help=False)
+    parser.add_argument("suite", metavar="SUITE", nargs="?", help="name of a suite, or path of a .toml file")
+    parser.add_argument("learner", metavar="LEARNER", nargs="?", help=f"name of a learner, or {OWN}")
+    parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
+    parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
+    parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
+    parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
+    parser.add_argument("--folder", type=Path, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
+    add_hardware_options(parser)
+    parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
+    minutes = "minutes between checkpoints (default: 5)"
+    parser.add_argument("--checkpoint-minutes", metavar="MINUTES", type=number(0), default=5.0, help=minutes)
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> None:
+    learner = _learner(asked)
+    if asked.help and learner is None:
         asked.parser.print_help()
         print("\noptions of a learner: robometa train SUITE LEARNER --help")
         return
-    if asked.learner is None or asked.suite is None:
-        raise UserError("train needs a suite and a learner, as in `robometa train half-cheetah-direction maml-trpo`")
+    if asked.suite in registry.LEARNERS:
+        suite = asked.learner if asked.learner and hints.is_suite(asked.learner) else "SUITE"
+        raise UserError(f"{asked.suite} is a learner: robometa train {suite} {asked.suite}")
+    if learner is None or asked.suite is None:
+        raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")
     suite = suites.load(asked.suite)
-    registry.find(asked.learner)
+    registry.find(learner)
     from robometa.commands.learner_options import read_options
     from robometa.training.train import train
 
     if asked.help:
         asked.parser.print_help()
-    chosen = read_options(suite, asked.learner, asked.preset, ["--help"] if asked.help else rest)
+    options = read_options(suite, learner, asked.preset, ["--help"] if asked.help else asked.learner_options)
     policy = train(
         suite,
-        asked.learner,
-        options=chosen,
+        learner,
+        options=options,
         preset=asked.preset,
         seed=asked.seed,
         folder=asked.folder,
@@ -60,4 +65,12 @@ def _train(asked: argparse.Namespace, rest: list[str]) -> None:
         torch_threads=asked.torch_threads,
         checkpoint_minutes=asked.checkpoint_minutes,
     )
-    _say_next(policy, asked.learner)
+    print_next_steps(policy, learner)
+
+
+def _learner(asked: argparse.Namespace) -> str | None:
+    """The learner's name, given as an argument or as an option."""
+    if asked.learner is not None and asked.named is not None:
+        raise UserError(f"two learners: {asked.learner} and --learner {asked.named}; train takes one")
+    name: str | None = asked.named if asked.learner is None else asked.learner
+    return name

@@ -1,24 +1,27 @@
-"""`robometa verify`: its arguments and its work."""
+"""`robometa verify`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
-from robometa.commands.arguments import Parser, count
+from robometa.commands.arguments import Commands, Parser, add_learner_option, count
 from robometa.commands.exit_codes import FAILURE
 
-
-def add_arguments(command: Callable[..., Parser]) -> None:
-    """Adds `robometa verify` to the parser."""
-    add = command("verify", "do the first iterations of a run again, and compare them with what it wrote")
-    add.add_argument("run", metavar="RUN", type=Path, help="the run's folder; nothing in it is changed")
-    add.add_argument("--iterations", type=count, default=3, help="how many (default: 3)")
-    add.add_argument("--learner", metavar="FILE.py:CLASS", help="where a learner of your own is now, if it has moved")
+ABOUT = "repeat a run's first iterations and compare the results"
+EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
 
 
-def _verify(asked: argparse.Namespace, rest: list[str]) -> int:
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("verify", ABOUT, _run, EXAMPLE)
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run, which stays unchanged")
+    parser.add_argument("--iterations", type=count, default=3, help="training iterations to repeat (default: 3)")
+    add_learner_option(parser)
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> int:
     from robometa.training.verify import verify
 
     found = verify(asked.run, iterations=asked.iterations, learner=asked.learner)

@@ -269,8 +269,7 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
     return known if tasks is None else suite.family.first(known, tasks)
 
 
-def write_card(policy: Path, report: Report, learner: str | None = None) -> None:
-    """Writes a policy's card anew, with the results of an evaluation."""
-    trained, suite, manifest = policy_folder.load_policy(policy, learner=learner)
-    text = card.text(manifest["learner"], trained, suite, manifest["training"], report)
+def write_card(policy: Path, learner: Learner, suite: Suite, manifest: dict[str, Any], report: Report) -> None:
+    """Writes the card of a loaded policy anew, with the results of its evaluation."""
+    text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
     sealed_folder.put(policy, {"README.md": text})

@@ -45,7 +45,7 @@ def merge(
     other, other_manifest = sealed_folder.load(second, "policy")
     _check_pair((first, manifest), (second, other_manifest))
     user_file.of_policy(str(other_manifest["learner"]), other_manifest.get("learner_sha256"), learner, second)
-    tensors, _ = sealed_folder.load(first, "policy")
+    tensors = policy_folder.state_of(merged)
     _check_tensors((first, tensors), (second, other))
     merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from robometa import registry, suites
 from robometa.data import Spaces
 from robometa.errors import UserError
@@ -20,7 +22,7 @@ from robometa.trials import make
 
 def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, training: dict[str, Any], card: str) -> None:
     """Writes what a learner needs to act and adapt, without what only training needs, and its card."""
-    state = {key: value for key, value in learner.state().items() if not key.startswith("training/")}
+    state = state_of(learner)
     description = {
         "kind": "policy",
         "learner": user_file.short(name),
@@ -34,6 +36,11 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
     if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
         description["learner_sha256"] = fingerprint
     save(folder, state, description, {"README.md": card})
+
+
+def state_of(learner: Learner) -> dict[str, Tensor]:
+    """The tensors that a learner needs to act and adapt, by name."""
+    return {name: tensor for name, tensor in learner.state().items() if not name.startswith("training/")}
 
 
 def load_policy(

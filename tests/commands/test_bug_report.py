@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from test_train import trained
 
-from robometa.commands import bug_report, exit_codes
-from robometa.commands import main as cli
+from robometa.commands import bug_report, exit_codes, resume, suites
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.main import main
 
@@ -35,7 +34,7 @@ def bundle(folder):
 
 def test_a_mistake_of_ours_leaves_a_bundle_and_a_code_of_its_own(place, tiny_file, monkeypatch, capsys):
     trained(tiny_file, "random", Path("run"))
-    monkeypatch.setitem(cli.COMMANDS, "resume", broken)
+    monkeypatch.setattr(resume, "_run", broken)
     capsys.readouterr()
     assert main(["resume", "run", "--threads", "1"]) == BUG == 3
     told = capsys.readouterr().err.splitlines()
@@ -70,7 +69,7 @@ def test_what_the_machine_lacks_is_no_mistake_of_ours(place, monkeypatch, capsys
     def lacking(*arguments):
         raise error
 
-    monkeypatch.setitem(cli.COMMANDS, "suites", lacking)
+    monkeypatch.setattr(suites, "_run", lacking)
     assert main(["suites"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not list(place.glob("robometa-bug*"))

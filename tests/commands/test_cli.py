@@ -1,6 +1,7 @@
 """The command line: mistakes told in a line, nothing heavy loaded for a list, a training from end to end."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from conftest import SMALL_OPTIONS, TINY_SUITE
 
 from robometa import registry, suites
 from robometa.commands.main import main
+from robometa.errors import UserError
+from robometa.policies import policy_folder
 from robometa.storage import sealed_folder
 from robometa.training.train import train
+from robometa.video import storyboard
 
 THREE_MISTAKES = """\
 robot     = "pointt"
@@ -126,14 +130,26 @@ MISTAKES = {
     "no number at all": (["train", "point-robot", "pearl", "--learning-rate", "nan"], "learning_rate|learning-rate"),
     "a value missing": (["train", "point-robot", "maml-trpo", "--worlds"], "worlds"),
     "one word too many": (["train", "point-robot", "maml-trpo", "again"], "again"),
-    "negative seed": (["train", "point-robot", "maml-trpo", "--seed", "-1"], "-1 must not be negative"),
-    "no threads": (["train", "point-robot", "maml-trpo", "--threads", "0"], "0 must be at least 1"),
-    "seed in words": (["train", "point-robot", "maml-trpo", "--seed", "one"], "whole number.*one"),
+    "negative seed": (
+        ["train", "point-robot", "maml-trpo", "--seed", "-1"],
+        "--seed must be a whole number from 0.*-1",
+    ),
+    "no threads": (
+        ["train", "point-robot", "maml-trpo", "--threads", "0"],
+        "--threads must be a whole number from 1.*0",
+    ),
+    "seed in words": (
+        ["train", "point-robot", "maml-trpo", "--seed", "one"],
+        "--seed must be a whole number.*not one",
+    ),
     "checkpoints in the past": (
         ["train", "point-robot", "maml-trpo", "--checkpoint-minutes", "-1"],
-        "checkpoint_minutes must be a number from 0, not -1",
+        "--checkpoint-minutes must be a number from 0, not -1",
     ),
-    "checkpoints at no time": (["train", "point-robot", "rl2", "--checkpoint-minutes", "nan"], "checkpoint_minutes"),
+    "checkpoints at no time": (
+        ["train", "point-robot", "rl2", "--checkpoint-minutes", "nan"],
+        "from 0, not nan",
+    ),
     "too many torch threads": (["train", "point-robot", "rl2", "--torch-threads", "5000"], "1 to 1024, not 5000"),
     "existing folder": (["train", "point-robot", "maml-trpo", "--folder", "taken"], "taken exists already"),
     "existing file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml"], "tiny.toml exists already"),
@@ -142,9 +158,9 @@ MISTAKES = {
     "a file, not a run": (["resume", "tiny.toml"], "tiny.toml is not the folder of a run"),
     "not a run": (["resume", "taken"], "taken is not the folder of a run"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
-    "no place for a report": (["evaluate", "random", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
+    "no place for a report": (["evaluate", "policy", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
     "no place for a report of experts": (
-        ["evaluate", "scripted", "--suite", "ml1/reach-v3", "--out", "tiny.toml/report"],
+        ["baseline", "scripted", "ml1/reach-v3", "--out", "tiny.toml/report"],
         "cannot write the report into tiny.toml/report",
     ),
     "no second policy": (["merge", "policy"], "B"),
@@ -299,13 +315,14 @@ def test_a_policy_is_not_used_where_it_cannot_be(policy, place, capsys, command,
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("sb3-sac --suite point-robot --device cuda --protocol metaworld", "--device and --protocol: leave them out"),
-        ("scripted --suite ml1/reach-v3 --steps 3", "--steps: leave it out"),
-        ("scripted --suite ml1/reach-v3 --seed 3", "--seed: leave it out"),
+        ("sb3-sac point-robot --device cuda", "unknown option '--device' in robometa baseline sb3-sac"),
+        ("sb3-sac point-robot --protocol none", "unknown option '--protocol'"),
+        ("scripted ml1/reach-v3 --steps 3", "unknown option '--steps'"),
+        ("scripted ml1/reach-v3 --seed=3", "unknown option '--seed'"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_not_taken(place, capsys, words, told):
-    assert told in refused_in_a_line(place, capsys, "evaluate", *words.split())
+    assert told in refused_in_a_line(place, capsys, "baseline", *words.split())
 
 
 @pytest.mark.parametrize(("task", "split", "last"), [("3", "test", 2), ("6", "train", 5)])
@@ -429,3 +446,25 @@ def test_a_folder_of_its_own_by_default(place, capsys):
     assert "runs/point-robot-random-0 exists already" in refused_in_a_line(
         place, capsys, "train", "point-robot", "random"
     )
+
+
+@pytest.mark.parametrize(
+    "words", ["evaluate policy --shots 0 --worlds 2", "merge policy other --out merged", "record policy --shots 1"]
+)
+def test_a_policy_is_loaded_once(place, policy, monkeypatch, words):
+    shutil.copytree("policy", "other")
+    loaded = []
+
+    def load(folder, kind, load=sealed_folder.load):
+        loaded.append(str(folder))
+        return load(folder, kind)
+
+    monkeypatch.setattr(policy_folder, "load", load)
+    monkeypatch.setattr(sealed_folder, "load", load)
+    monkeypatch.setattr(storyboard, "film", nothing_can_draw)
+    assert main(words.split()) == (2 if words.startswith("record") else 0)
+    assert loaded == [word for word in words.split() if word in ("policy", "other")]
+
+
+def nothing_can_draw(*arguments, **named):
+    raise UserError("nothing can draw here")

@@ -224,7 +224,7 @@ def test_suites_are_listed_and_shown(capsys):
 
 
 def test_experts_are_for_meta_worlds_tasks(capsys):
-    assert main(["evaluate", "scripted", "--suite", "point-robot"]) == 2
+    assert main(["baseline", "scripted", "point-robot"]) == 2
     assert "the scripted experts know Meta-World's tasks" in capsys.readouterr().err
-    assert main(["evaluate", "scripted"]) == 2
-    assert "need a suite" in capsys.readouterr().err
+    assert main(["baseline", "scripted"]) == 2
+    assert "missing SUITE" in capsys.readouterr().err

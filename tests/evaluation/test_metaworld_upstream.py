@@ -146,7 +146,7 @@ def test_an_expert_reaches_and_one_that_leaves_a_goal_alone_does_not(reach):
 
 
 def test_experts_are_evaluated_like_any_policy(tmp_path, capsys):
-    assert main(["evaluate", "scripted", "--suite", "ml1/reach-v3", "--tasks", "1", "--out", str(tmp_path)]) == 0
+    assert main(["baseline", "scripted", "ml1/reach-v3", "--tasks", "1", "--out", str(tmp_path)]) == 0
     assert "100.0%" in capsys.readouterr().out
     described = json.loads((tmp_path / "report.json").read_text())
     assert described["by_name"][0]["shots"][0]["mean_action"]["success"] == 1

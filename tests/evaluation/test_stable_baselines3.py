@@ -155,15 +155,14 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(tiny_suite, a
 
 def test_on_the_command_line(tiny_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["evaluate", "sb3-ppo", "--suite", str(tiny_file), "--tasks", "2", "--worlds", "2"]
+    words = ["baseline", "sb3-ppo", str(tiny_file), "--tasks", "2", "--worlds", "2"]
     assert main([*words, "--steps", "10", "30"]) == 0
     printed = capsys.readouterr().out
     assert "sb3-ppo on tiny (test), 2 tasks, 2 episodes each" in " ".join(printed.split())
     assert (tmp_path / "runs" / "tiny-sb3-ppo-0" / "report.json").is_file()
     for words, told in (
-        (["evaluate", "sb3-ppo"], "needs a suite"),
-        (["evaluate", "sb3-dqn", "--suite", str(tiny_file)], "unknown algorithm 'sb3-dqn'"),
-        (["evaluate", "policy", "--steps", "10"], "--steps is of a training from scratch"),
+        (["baseline", "sb3-ppo"], "missing SUITE"),
+        (["baseline", "sb3-ppo", str(tiny_file), "--steps", "1"], "steps must be from 2"),
     ):
         assert main(words) == 2
         assert told in capsys.readouterr().err

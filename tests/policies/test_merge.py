@@ -107,9 +107,9 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
     [
         (["first", "pearl"], "is of learner maml-trpo and .* of pearl"),
         (["first", "wider"], "of different sizes: .* is .* in one and .* in the other"),
-        (["first", "second", "--weight", "1.5"], "weight must be from 0 to 1, not 1.5"),
-        (["first", "second", "--weight", "-0.1"], "weight must be from 0 to 1, not -0.1"),
-        (["first", "second", "--weight", "nan"], "weight must be from 0 to 1, not nan"),
+        (["first", "second", "--weight", "1.5"], "--weight must be a number from 0 to 1, not 1.5"),
+        (["first", "second", "--weight", "-0.1"], "--weight must be a number from 0 to 1, not -0.1"),
+        (["first", "second", "--weight", "nan"], "--weight must be a number from 0 to 1, not nan"),
         (["first", "second", "--weight", "half"], "half"),
         (["first", "second", "--out", "taken"], "taken exists already"),
         (["first", "second", "--out", "file/policy"], "file"),
@@ -148,3 +148,9 @@ def test_suites_may_differ_and_the_first_s_is_kept(trained, tmp_path):
     policy = merge(trained["first"], other, out=tmp_path / "merged")
     assert policy_folder.load_policy(policy)[1].name == "tiny"
     assert "suite `sparse-point-robot`" in (policy / "README.md").read_text()
+
+
+@pytest.mark.parametrize("weight", [1.5, -0.1, float("nan")])
+def test_a_weight_is_from_0_to_1(trained, weight):
+    with pytest.raises(UserError, match=f"weight must be from 0 to 1, not {weight}"):
+        merge(trained["first"], trained["second"], weight)

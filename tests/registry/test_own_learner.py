@@ -237,7 +237,7 @@ def test_a_mistake_in_the_file_is_told_in_a_line(place, capsys, mistake, words):
     [
         (["train", "tiny.toml", "./mine.py"], "is named as FILE.py:CLASS"),
         (["train", "tiny.toml", "./mine.py:"], "is named as FILE.py:CLASS"),
-        (["train", "tiny.toml", "random", "--learner", NAME], "one learner is needed"),
+        (["train", "tiny.toml", "random", "--learner", NAME], "two learners: random and --learner ./mine.py:MyLearner"),
         (["train", "tiny.toml", "mime"], "./FILE.py:CLASS for one of your own"),
         (["train", "--learner", NAME], "suite and a learner"),
         (["learners", "--check"], "--check needs a learner"),

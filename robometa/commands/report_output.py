@@ -1,0 +1,31 @@
+"""Output of a report: on the terminal and in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robometa.errors import UserError
+
+if TYPE_CHECKING:
+    from robometa.reports.report import Report
+
+
+def require_writable(folder: Path) -> None:
+    """Checks that a report can be written into a folder, before anything is measured.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"cannot write the report into {folder}: {existing} is not a folder that can be written to")
+
+
+def publish(report: Report, folder: Path) -> None:
+    """Prints a report, writes it into a folder, and prints the paths of its files."""
+    from robometa.reports.terminal import print_report
+
+    print_report(report)
+    print("written: " + ", ".join(str(path) for path in report.save(folder)))

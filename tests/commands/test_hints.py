@@ -1,0 +1,106 @@
+"""Hints for words that the command line does not know."""
+
+from pathlib import Path
+
+import pytest
+
+from robometa.commands import hints
+from robometa.commands.main import main
+
+
+def told(capsys, words):
+    """The one line that answers a mistake."""
+    assert main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("list", "unknown command 'list' (did you mean 'suites' or 'learners'?); known: baseline, "),
+        ("eval policies/x", "did you mean 'evaluate'?"),
+        ("evalute policies/x", "did you mean 'evaluate'?"),
+        ("help", "did you mean '--help'?"),
+        ("sb3-ppo point-robot", "did you mean 'baseline sb3-ppo'?"),
+        ("--hepl", "unknown option '--hepl' in robometa (did you mean '--help'?)"),
+        ("baseline sb3-pop point-robot", "unknown baseline 'sb3-pop' (did you mean 'sb3-ppo'?); known: sb3-ppo, "),
+        ("suites point-robot ant-goal", "one argument too many: 'ant-goal'"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_one_that_is_meant(capsys, words, message):
+    assert message in told(capsys, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train pearl half-cheetah-velocity", "pearl is a learner: robometa train half-cheetah-velocity pearl"),
+        ("train pearl ml1/reach-v3", "pearl is a learner: robometa train ml1/reach-v3 pearl"),
+        ("train pearl", "pearl is a learner: robometa train SUITE pearl"),
+        ("suites pearl", "pearl is a learner: robometa learners pearl"),
+        ("learners ml10", "ml10 is a suite: robometa suites ml10"),
+        ("baseline point-robot sb3-ppo", "point-robot is a suite: robometa baseline sb3-ppo point-robot"),
+        ("evaluate sb3-ppo", "sb3-ppo is a baseline: robometa baseline sb3-ppo SUITE"),
+        ("evaluate sb3-sac --suite ant-goal --steps 3", "sb3-sac is a baseline: robometa baseline sb3-sac SUITE"),
+        ("evaluate scripted --suite ml10", "scripted is a baseline: robometa baseline scripted SUITE"),
+        ("record sb3-td3", "sb3-td3 is a baseline: robometa baseline sb3-td3 SUITE"),
+        ("evaluate rl2", "rl2 is a learner, not the folder of a policy: robometa train SUITE rl2 writes one"),
+        ("record ml10", "ml10 is a suite, not the folder of a policy: robometa evaluate POLICY --suite ml10"),
+    ],
+)
+def test_a_name_in_the_wrong_place_is_answered_with_the_right_command(capsys, words, message):
+    assert told(capsys, words) == message
+
+
+def test_a_folder_may_have_the_name_of_a_baseline(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("scripted").mkdir()
+    assert "scripted is not a policy" in told(capsys, "evaluate scripted")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("pearl --lr 0.1", "unknown option '--lr' in learner pearl (did you mean '--learning-rate'?); known: "),
+        ("maml-trpo --lr 0.1", "did you mean '--inner-step-size'?"),
+        ("promp --lr 0.1", "did you mean '--learning-rate' or '--inner-step-size'?"),
+        ("rl2 --gamma 0.9", "did you mean '--discount'?"),
+        (
+            "rl2 --hidden 64,64",
+            "option --hidden takes numbers with spaces between them, as in --hidden 64 64, not 64,64",
+        ),
+        ("rl2 --hidden=[64,64]", "as in --hidden 64 64, not [64,64]"),
+        ("rl2 --hidden wide,deep", "option --hidden must be something like 64, not wide,deep"),
+    ],
+)
+def test_an_option_is_answered_with_the_one_that_is_meant(capsys, words, message):
+    assert message in told(capsys, f"train point-robot {words}")
+
+
+def test_steps_are_separated_by_spaces(capsys):
+    line = told(capsys, "baseline sb3-ppo point-robot --steps 400,4000")
+    assert line.startswith("--steps must be a whole number from 1, not 400,4000; separate several by spaces")
+
+
+@pytest.mark.parametrize("option", hints.OPTIONS)
+def test_a_hint_is_only_for_options_that_there_are(option):
+    assert "did you mean" not in hints.unknown_option(option, ["--zzzzzzzzzzzz"], "a command")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("evaluate", "missing POLICY, as in `robometa evaluate "),
+        ("baseline scripted", "missing SUITE, as in `robometa baseline scripted ml1/reach-v3"),
+        ("merge a b --weight half", "--weight must be a number from 0 to 1, not half"),
+        ("merge a b --weight 1.5", "--weight must be a number from 0 to 1, not 1.5"),
+        ("evaluate a --room 0", "--room must be a number above 0 and at most 1000, not 0"),
+        ("evaluate a --seed", "--seed: expected one argument"),
+        ("evaluate a --shots 1.5", "--shots must be a whole number from 0, not 1.5"),
+    ],
+)
+def test_a_mistake_names_the_value_and_the_allowed_ones(capsys, words, message):
+    assert told(capsys, words).startswith(message)
