@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-gpu | bench-gpu | check | torture | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-gpu | bench-gpu | check | docs | torture | bench | results | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := runs/demo
 GPU := .venv-gpu
 GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all test-gpu bench-gpu check torture bench results build clean
+.PHONY: demo test test-all test-gpu bench-gpu check docs torture bench results build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -60,13 +60,24 @@ check: $(VENV)/dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+$(VENV)/docs: $(VENV)/core
+	@echo "installing what the documentation needs"
+	@$(PIP) --editable '.[docs]'
+	@touch $@
+
+# Builds the documentation into site/; a warning is an error. Open site/index.html: it needs no server and no network.
+docs: $(VENV)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the documentation: site/index.html"
+
 # Kills, crashes, full disks, flipped bits, hostile files, an hour's soak: two hours; WHAT="--only kills" does a part.
 torture: $(VENV)/dev
 	@$(PIP) --editable '.[fuzz]' || echo "atheris does not install here: fuzzing without coverage"
 	@$(BIN)/python -m torture $(WHAT)
 
+# Within 25 minutes; writes docs/benchmark.md. WHAT="--only rl2 --rounds 1" measures a part of it and writes nothing.
 bench: $(VENV)/dev
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(if $(WHAT),$(WHAT),--write docs/benchmark.md)
 
 # Trains and evaluates what is missing in the table of results: hours. WHAT="--only rl2 --seeds 0" does a part of it.
 results: $(VENV)/dev
@@ -86,4 +97,4 @@ build: $(VENV)/dev
 	done
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ from typing import Any
 
 from robometa import suites
 from robometa.training.run_folder import CONFIGURATION
-from study.rows import Row, gap_closed, on_all, on_how_many, words
+from study.rows import Row, gap_closed, on_all, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
 BEGIN, END = "<!-- results of {suite}, written by make results -->\n", "<!-- end of results -->\n"
@@ -32,32 +32,33 @@ def write(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]])
 
 
 def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]]) -> str:
-    """The learners that train, the best after one shot first, each with its policy if that was trained so.
+    """Makes the table of the learners that were evaluated on all held-out tasks, the best after one shot first.
 
-    What was measured on some of the tasks only stands at the end.
+    Args:
+        suite: The suite's name.
+        rows: What is known of the learners.
+        options: What the plan says about each learner, as it comes out of JSON.
+
+    Returns:
+        Lines of Markdown: a learner, its return before and after one shot, and the gap that this closes.
     """
-    head = ["learner", "seeds", "before", "after one shot", "after the last", "episodes seen by then", "gap closed"]
-    lines = [[*head, "training"], ["---"] * (len(head) + 1)]
-    shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1]
-    for row in sorted(shown, key=lambda row: (not on_all(row, suite), -row.mean_action[1][0])):
-        first, last = (row.mean_action[shot] for shot in (1, -1))
+    lines = [["learner", "before", "after one shot", "gap closed"], ["---"] * 4]
+    shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1 and on_all(row, suite)]
+    for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
+        episodes = f"{row.episodes_seen[1]:g} episode{'' if row.episodes_seen[1] == 1 else 's'}"
         lines.append(
             [
-                linked(suite, row.learner, options[row.learner]) + on_how_many(row, suite),
-                f"{len(row.seeds)}/{row.wanted}",
+                linked(suite, row.learner, options[row.learner]),
                 words(row.mean_action[0]),
-                f"**{words(first)}**",
-                words(last),
-                f"{row.episodes_seen[1]:g}, {row.episodes_seen[-1]:g}",
-                gap_closed(row, suite),
-                f"{row.environment_steps / 1e6:.1f}M steps, {row.core_minutes:.1f} core-minutes",
+                f"**{words(row.mean_action[1])}**, {episodes}",
+                gap_closed(row, suite).partition(",")[0],
             ]
         )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def linked(suite: str, learner: str, options: Mapping[str, Any]) -> str:
-    """A learner's name, leading to its policy if there is one that was trained on this suite with these options."""
+def linked(suite: str, learner: str, options: Mapping[str, Any], up: str = "") -> str:
+    """Links a learner's name to its policy, if one was trained on this suite with these options."""
     policy = POLICIES / f"{suite}-{learner}"
     path = policy / "training" / CONFIGURATION
     if not path.is_file():
@@ -65,4 +66,4 @@ def linked(suite: str, learner: str, options: Mapping[str, Any]) -> str:
     asked = json.loads(path.read_text(encoding="utf-8"))
     same = asked["suite_hash"] == suites.load(suite).content_hash
     same = same and all(asked["config"][name] == value for name, value in options.items())
-    return f"[{learner}]({policy.as_posix()}/README.md)" if same else learner
+    return f"[{learner}]({up}{policy.as_posix()}/README.md)" if same else learner

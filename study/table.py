@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from robometa import suites
 from robometa.reports import reference_returns
-from study import figure, front_page, plan
+from study import figure, front_page, learner_pages, plan
 from study.rows import Row, gap_closed, on_all, on_how_many, row_of, words
 
 REFERENCES = {"oracle", "no-adaptation", "random"}
@@ -52,6 +52,7 @@ def write(chosen: plan.Plan) -> None:
         text += section(suite, cells, known)
         front_page.write(suite, known, {cell.learner: cell.plain_options() for cell in cells if not cell.long})
         tables[suite] = [asdict(row) for row in known]
+    learner_pages.write(chosen)
     plan.RESULTS.mkdir(exist_ok=True)
     (plan.RESULTS / "README.md").write_text(text, encoding="utf-8")
     plain = json.loads(json.dumps(tables), parse_constant=lambda _: None)  # JSON has no NaN
