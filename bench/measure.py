@@ -73,15 +73,26 @@ class Result:
 Maker = Callable[[Size], AbstractContextManager[Contest]]
 
 
-def hold(name: str, make: Maker, size: Size, rounds: int, tick: Callable[[str, float], None]) -> Result:
+def hold(
+    name: str,
+    make: Maker,
+    size: Size,
+    rounds: int,
+    tick: Callable[[str, float], None],
+    enough: Callable[[Values], bool] = lambda values: False,
+) -> Result:
     """Measures a contest's entries in turn, in rounds, every other round backwards.
 
     Args:
         name: The contest's.
         make: Prepares it, and clears up after it.
         size: How much is measured at a time.
-        rounds: How often each entry is measured.
-        tick: Told what is going on, and which part of the contest is done with it.
+        rounds: How often each entry is measured at the most.
+        tick: Takes a description of the progress and the part of the contest that is done with it.
+        enough: Takes the figures after a round; no further round follows if it is true.
+
+    Returns:
+        Every figure of every round.
     """
     tick(f"{name}: getting ready", 0.0)
     with make(size) as contest:
@@ -92,6 +103,9 @@ def hold(name: str, make: Maker, size: Size, rounds: int, tick: Callable[[str, f
                 for figure, value in entry().items():
                     values[figure].append(value)
                 tick(f"{name}: round {number + 1} of {rounds}", 1 / (rounds * len(order)))
+            if enough(values):
+                tick(name, 1 - (number + 1) / rounds)
+                break
     return Result(name, contest, values)
 
 

@@ -20,6 +20,8 @@ from bench.measure import Comparison, Figure, Result
 from robometa.compute.parallel import processors
 
 PACKAGES = ("robometa", "mujoco", "torch", "numpy", "gymnasium", "metaworld", "stable-baselines3", "envpool")
+BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+"""Around the figures on the page that `make bench` writes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Machine:
     processor: str
     cores: int
     load: float | None
-    """Processes that wanted to run in the minute before; a busy machine's numbers mean little."""
+    """Processes ready to run in the minute before; a busy machine's numbers mean little."""
     system: str
     versions: dict[str, str]
 
@@ -54,7 +56,7 @@ class Machine:
 
 
 def _processor() -> str:
-    """The processor's name as the system tells it."""
+    """Reads the processor's name from the system."""
     about = Path("/proc/cpuinfo")
     names = (
         [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.is_file() else []
@@ -64,7 +66,7 @@ def _processor() -> str:
 
 @contextmanager
 def progress(contests: int) -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal, nothing elsewhere; told what is going on and how much of a contest is done with it."""
+    """Shows a bar on a terminal, nothing elsewhere; yields a function of a description and the part of a contest done."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -76,23 +78,51 @@ def progress(contests: int) -> Iterator[Callable[[str, float], None]]:
         yield tick
 
 
-def as_text(machine: Machine, results: Sequence[Result], rounds: int, quick: bool) -> str:
-    """The whole report in Markdown."""
-    lines = ["# Benchmark", ""]
+def as_text(machine: Machine, results: Sequence[Result], quick: bool, minutes: float) -> str:
+    """Makes the whole report.
+
+    Args:
+        machine: Where and when it ran.
+        results: Of every contest.
+        quick: Tiny sizes.
+        minutes: Wall time of the run.
+
+    Returns:
+        Markdown.
+    """
+    lines = []
     if quick:
         lines += ["Tiny sizes (`--quick`): this shows that everything runs; the numbers mean nothing.", ""]
     load = "" if machine.load is None else f", load {machine.load} before the run"
     lines += [
-        f"{machine.date}; {machine.processor}, {machine.cores} cores{load}; {machine.system}; "
-        + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+        f"{machine.date}, one run of {minutes:.1f} minutes; {machine.processor}, {machine.cores} cores{load}; "
+        f"{machine.system}; " + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
         "",
-        f"Medians over rounds (there were {rounds}), lowest and highest in brackets; the method: `bench/__main__.py`.",
+        "Medians over the rounds, lowest and highest in brackets; the method: `bench/__main__.py`.",
     ]
     for result in results:
-        lines += ["", f"## {result.name}", "", *_figures(result)]
+        rounds = max((len(rows) for rows in result.values.values()), default=0)
+        lines += ["", f"### {result.name}", "", f"{rounds} round{'' if rounds == 1 else 's'}.", "", *_figures(result)]
         if result.contest.comparisons:
             lines += ["", *_comparisons(result)]
     return "\n".join(lines)
+
+
+def write_page(page: Path, text: str) -> None:
+    """Writes a report between the marks of a page.
+
+    Args:
+        page: A Markdown file with the marks.
+        text: The report.
+
+    Raises:
+        ValueError: If the page lacks a mark.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page} lacks {BEGIN} or {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def write_json(path: Path, machine: Machine, results: Sequence[Result], rounds: int, quick: bool) -> None:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import arguments
+from bench.budget import Budget, steady
+from bench.contests import CONTESTS
 from bench.measure import Comparison, Contest, Figure, Result, best, cost, hold, ratio
+from bench.report import BEGIN, END, write_page
 from bench.size import QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +123,57 @@ def test_entries_are_measured_in_turn_and_every_other_round_backwards():
     result = hold("two", lambda size: nullcontext(contest), QUICK, 3, lambda words, part: None)
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert result.values == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+
+
+def test_a_contest_ends_when_its_figures_are_steady_or_its_share_of_the_time_is_used_up():
+    from contextlib import nullcontext
+
+    now = [0.0]
+
+    def measured(values, seconds):
+        values = iter(values)
+
+        def entry():
+            now[0] += seconds
+            return {"a": next(values)}
+
+        return lambda size: nullcontext(Contest((Figure("a"),), (entry,)))
+
+    done = []
+    budget = Budget(40.0, 3, clock=lambda: now[0])
+    tick = lambda words, part: done.append(part)  # noqa: E731
+    slow = hold("slow", measured([1.0, 2.0, 3.0], 8.0), QUICK, 3, tick, budget.next())
+    assert slow.values == {"a": [1.0]}  # a second round would end at 16 s, and its share is 13.3
+    assert sum(done) == pytest.approx(1.0)
+    even = hold("even", measured([1.0, 1.02, 1.0], 2.0), QUICK, 3, tick, budget.next())
+    assert even.values == {"a": [1.0, 1.02]}
+    rest = hold("rest", measured([1.0, 2.0, 3.0], 9.0), QUICK, 3, tick, budget.next())  # 28 s are left
+    assert rest.values == {"a": [1.0, 2.0, 3.0]}
+
+
+def test_one_round_is_never_steady():
+    assert not steady({"a": [1.0]})
+    assert steady({"a": [1.0, 1.03], "b": [100.0, 98.0]})
+    assert not steady({"a": [1.0, 1.03], "b": [100.0, 90.0]})
+
+
+def test_the_figures_are_written_between_the_marks_of_the_page(tmp_path):
+    page = tmp_path / "benchmark.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_page(page, "new")
+    assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    page.write_text("no marks\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks"):
+        write_page(page, "new")
+    published = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    assert published.count(BEGIN) == published.count(END) == 1
+
+
+@pytest.mark.parametrize("part", [["--quick"], ["--only", "rl2"]])
+def test_a_page_takes_a_complete_run(part, capsys):
+    with pytest.raises(SystemExit):
+        arguments(["--write", "page.md", *part], list(CONTESTS))
+    assert "complete run" in capsys.readouterr().err
 
 
 def test_every_world_gets_a_model_of_its_own():
