@@ -2,8 +2,8 @@
 
 Method. Everything that is compared runs in turn, a second at a time, in rounds (A B C, C B A, A B C, ...). A figure is
 the median over the rounds, a ratio the median of the rounds' own ratios, so that other work on the machine affects both
-sides of a ratio alike. Run it on an idle machine all the same. The run's time is shared out among the contests; one takes
-fewer rounds if its share is used up, or if after two rounds all of its figures agree within 3 %.
+sides of a ratio alike. Run it on an idle machine all the same. The run's time is shared out among the contests; one
+takes fewer rounds if its share is used up, or if after two rounds all of its figures agree within 3 %.
 
 The raw limit is an open-loop `mujoco.rollout` on as many threads and with the same rule for cutting the work into
 pieces, on the robot's own model file, whose output is thrown away. It replays the very motion that it stands beside:
@@ -47,7 +47,7 @@ def arguments(words: Sequence[str] | None, names: Sequence[str]) -> argparse.Nam
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to a file, too")
     parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help="write the figures into a page, if all were measured"
+        "--write", type=Path, metavar="PAGE", help="write the figures of a complete run into a page"
     )
     chosen = parser.parse_args(words)
     if chosen.rounds is not None and chosen.rounds < 1:

@@ -66,7 +66,7 @@ def _processor() -> str:
 
 @contextmanager
 def progress(contests: int) -> Iterator[Callable[[str, float], None]]:
-    """Shows a bar on a terminal, nothing elsewhere; yields a function of a description and the part of a contest done."""
+    """Shows a bar on a terminal; yields a function that takes a description and the part of a contest that is done."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -63,12 +63,11 @@ def markdown(learner: str, chosen: plan.Plan) -> str:
             if row is not None:
                 lines.append(_line(suite, row, ", one long run" if long else ""))
     policies = sorted(_policies(learner, cells))
-    text = (
-        "".join(f"| {' | '.join(line)} |\n" for line in lines) if len(lines) > 2 else "Not in the table of results.\n"
-    )
-    return text + (
-        f"\nPolicies (of several seeds the best, by training return): {', '.join(policies)}.\n" if policies else ""
-    )
+    if len(lines) == 2:
+        return "No results yet.\n"
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    best = "Policies (of several seeds the best, by training return)"
+    return text + (f"\n{best}: {', '.join(policies)}.\n" if policies else "")
 
 
 def _line(suite: str, row: Row, remark: str) -> list[str]:

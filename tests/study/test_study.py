@@ -217,6 +217,17 @@ def test_a_learner_page_has_every_suite_and_the_long_runs(small, own_references,
     assert "| point-robot, one long run | 1/1 | -9.0 |" in text
 
 
+def test_the_published_results_page_begins_as_it_would_be_written_now():
+    chosen = plan.read()
+    head = table.HEAD.format(
+        budget=chosen.core_minutes,
+        half=chosen.core_minutes / 2,
+        worlds=chosen.worlds,
+        telling=reference_returns.TELLING,
+    )
+    assert (plan.RESULTS / "README.md").read_text(encoding="utf-8").startswith(head)
+
+
 def test_the_interval_is_over_seeds(small):
     for seed, value in ((0, -10.0), (1, -12.0)):
         record(cell_of(small, f"rl2-{seed}"), [[value] * TASKS] * SHOTS)
@@ -383,7 +394,7 @@ def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_reference
         filling.write(cell_of(small, name).record, written | {"revision": revision})
     table.write(small)
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
-    assert "in no commit, or that was not noted: `rl2-0`, `rl2-1`.\n" in page
+    assert "uncommitted or unrecorded code: `rl2-0`, `rl2-1`.\n" in page
 
 
 def test_those_from_scratch_stand_beside_the_others_on_their_tasks(small, own_references):
