@@ -19,18 +19,18 @@ HEAD = """\
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
 about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to one core, with the options in
-`study/plan.toml`, whose iterations were chosen to take so long (what each took is in its row; those from scratch
-are held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds} episodes of each at
-every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random
-actions are shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for
-all tasks together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after the last, is how far
+`study/plan.toml`, whose iterations were chosen to take so long (what each took is in its row; those from scratch are
+held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds} episodes of each at every
+shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random actions are
+shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
+together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after the last, is how far
 that is from a policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained
 within the same budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a
-ceiling, and where it is hardly better than not adapting (by less than {telling:.0%} of what it is better
-than random actions) no gap is reported. *Episodes seen* are those of the task that an adaptation has learned from by
-then: 20 at once where it pools the worlds of a task, one at a time where every world is a trial of its own. The machine,
-versions and date of every cell are in its record; the machine did other work too, which wall times show. Published
-policies are the best of three seeds, by training return.
+ceiling, and where it is hardly better than not adapting (by less than {telling:.0%} of what it is better than random
+actions) no gap is reported. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at
+once where it pools the worlds of a task, one at a time where every world is a trial of its own. The machine, versions
+and date of every cell are in its record; the machine did other work too, which wall times show. Published policies
+are the best of three seeds, by training return.
 """
 
 
