@@ -364,7 +364,7 @@ def test_help_shows_the_values_of_the_preset_and_of_the_suites_file(place, capsy
     with pytest.raises(SystemExit) as stop:
         main(["train", "own.toml", "rl2", "--preset", "lstm", "--help"])
     assert stop.value.code == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "Range: {gru, lstm}. (default: lstm)" in printed
     assert "(default: 17)" in printed
 
