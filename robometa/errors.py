@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 LONGEST_LINE, LONGEST = 1000, 3000
 """Characters of a message: what it quotes may be anybody's."""
+RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
+"""An interval, or a set of names."""
 
 
 class UserError(Exception):
@@ -54,10 +57,19 @@ class Range:
     text: str
     """The range as it is written, with a round bracket at an end that is left out."""
 
+    def __post_init__(self) -> None:
+        """Checks how the range is written.
+
+        Raises:
+            UserError: If it is neither an interval nor a set of names.
+        """
+        if not RANGE.fullmatch(self.text):
+            raise UserError(f'a range must be written as "(0, 1]" or as "{{gru, lstm}}", not {self.text!r}')
+
     @property
     def choices(self) -> tuple[str, ...]:
         """The names to choose from; none for an interval."""
-        return tuple(self.text[1:-1].split(", ")) if self.text.startswith("{") else ()
+        return tuple(name.strip() for name in self.text[1:-1].split(",")) if self.text.startswith("{") else ()
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -55,10 +55,17 @@ def test_a_range_contains_what_it_says(text, inside, outside):
     assert str(Range(text)) == text
 
 
+@pytest.mark.parametrize("text", ["(0 1]", "[1, many)", "(0, 1", "{}", "(see the paper)", "(1, 2, 3)"])
+def test_a_range_that_is_none_is_refused(text):
+    with pytest.raises(UserError, match="a range must be written as"):
+        Range(text)
+
+
 def test_a_range_can_be_read_by_a_search():
     assert Range("(0, inf)").ends == (0, float("inf"))
     assert Range("(0, inf)").choices == ()
-    assert Range("{gru, lstm}").choices == ("gru", "lstm")
+    assert Range("[1e-6, -0.5]").ends == (1e-6, -0.5)
+    assert Range("{gru, lstm}").choices == Range("{gru,lstm}").choices == ("gru", "lstm")
 
 
 def test_ranges_are_read_from_annotations_and_a_subclass_may_replace_them():

@@ -23,11 +23,12 @@ STARTS, ENDS = (
 
 
 def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
-    """The learner's options for a suite, with what the user wrote on top.
+    """Reads a learner's options for a suite, with the user's words on top.
 
-    With `--help` among the words, prints what there is and exits.
+    With `--help` among the words, prints the options and exits.
 
-    Raises: UserError: In one line per mistake.
+    Raises:
+        UserError: In one line per mistake.
     """
     import tyro  # which only a command line needs
 

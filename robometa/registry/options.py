@@ -6,7 +6,7 @@ import ast
 import inspect
 import itertools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
@@ -59,27 +59,35 @@ def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | N
     if preset is not None and preset not in presets:
         raise UserError(unknown("preset", preset, presets))
     start = presets[preset] if preset is not None else next(iter(presets.values()))
-    usual = asdict(start)
+    usual, short = asdict(start), user_file.short(learner)
+    from_suite = suite.learner.get(short, {})
     mistakes = [
+        *_unknown_learners(suite),
+        *_mistakes(from_suite, usual, f"[learner.{short}] of {suite.path.name}"),
+        *_mistakes(options, usual, f"learner {short}"),
+    ]
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return _made(learner, lambda: replace(start, **_tuples({**from_suite, **options})))
+
+
+def _unknown_learners(suite: Suite) -> list[str]:
+    """The mistakes in the names of the learners that a suite's file has options for."""
+    return [
         unknown("learner", name, learners.LEARNERS, suite.path.name)
         for name in suite.learner
         if name not in learners.LEARNERS and not user_file.is_reference(name)
     ]
-    name = user_file.short(learner)
-    from_suite = suite.learner.get(name, {})
-    changes: dict[str, Any] = {}
-    for source, where in ((from_suite, f"[learner.{name}] of {suite.path.name}"), (options, f"learner {name}")):
-        mistakes += [unknown("option", option, usual, where) for option in source if option not in usual]
-        known = _tuples({option: value for option, value in source.items() if option in usual})
-        mistakes += [
-            f"option {option} of {where} must be something like {usual[option]}, not {value!r}"
-            for option, value in known.items()
-            if not of_kind(value, usual[option])
-        ]
-        changes |= known
-    if mistakes:
-        raise UserError("\n".join(mistakes))
-    return _made(learner, lambda: replace(start, **changes))
+
+
+def _mistakes(options: Mapping[str, Any], usual: dict[str, Any], where: str) -> list[str]:
+    """The mistakes in the names of options and in the kinds of their values."""
+    mistakes = [unknown("option", name, usual, where) for name in options if name not in usual]
+    return mistakes + [
+        f"option {name} of {where} must be something like {usual[name]}, not {value!r}"
+        for name, value in _tuples(options).items()
+        if name in usual and not of_kind(value, usual[name])
+    ]
 
 
 def read_config(learner: str, saved: dict[str, Any]) -> Any:
@@ -141,7 +149,7 @@ def _made(learner: str, make: Callable[[], Any]) -> Any:
         raise UserError(f"learner {learner}: {error}") from None
 
 
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with tuples for the lists that JSON and TOML have instead."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
