@@ -34,6 +34,7 @@ class Watched:
     def __init__(self, learner):
         self.learner, self.config, self.device = learner, learner.config, learner.device
         self.pools_worlds = learner.pools_worlds
+        self.sees_parameters = learner.sees_parameters
         self.steps, self.starts, self.taught, self.learned = [], [], [], []
 
     def begin(self, tasks, worlds, noise):
