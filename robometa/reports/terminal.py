@@ -31,7 +31,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 
 def print_report(report: Report) -> None:
-    """What the evaluator found: a row per shot, random actions below, then the tasks."""
+    """Prints the results of an evaluation: a row per shot, random actions below, then the tasks."""
     from robometa.reports.statistics import words_of
 
     console = Console()
@@ -78,7 +78,7 @@ def print_report(report: Report) -> None:
 
 
 def _extent(report: Report) -> str:
-    """How much was measured, and by which protocol."""
+    """Describes the extent of the evaluation, and its protocol."""
     episodes = f"{report.exploring.returns.shape[2]} episodes"
     if not report.names:
         return f"{len(report.tasks)} tasks, {episodes} each"

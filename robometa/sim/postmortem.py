@@ -1,4 +1,4 @@
-"""Simulations that blew up: what is kept of one, and what a slow look at its last step finds."""
+"""Simulations that diverged: repeats the last step of one, and reports what exceeded the limit first."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from robometa.suites.suite import Suite
 if TYPE_CHECKING:
     from robometa.sim.metaworld.engine import ManipulationEngine
 
-SHOWN = 5
-"""Numbers that are named, of those that are beyond the limit."""
+MAX_NUMBERS_NAMED = 5
+"""Numbers beyond the limit that a description names."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What happened when the last step of a simulation was done again."""
+    """Result of repeating the last step of a simulation."""
 
     again: bool
-    """Whether it blew up again."""
+    """It diverged again."""
     blown_up: list[str]
-    """What was beyond the limit first, and when, in words; the worst first."""
+    """Descriptions of the numbers that exceeded the limit first, and when; the worst first."""
 
 
 class Simulation(NamedTuple):
-    """A simulation as it was before a step, to be looked at one physics step at a time."""
+    """A simulation in its state before a step, for stepping one physics step at a time."""
 
     model: mujoco.MjModel
     data: mujoco.MjData
     controls: Sequence[str]
-    """What the action's numbers are called."""
-    obey: Callable[[], None]
-    """Sets it to do the action."""
+    """Names of the action's numbers."""
+    set_controls: Callable[[], None]
+    """Sets the controls of the action."""
     steps: int
     """Physics steps of a control step."""
 
 
 def examine(suite: Suite, divergence: Divergence) -> Finding:
-    """Does a step that blew up again: as the engine does it, then one physics step at a time."""
+    """Repeats a step that diverged: as the engine does it, then one physics step at a time."""
     engine = engine_of(suite, tasks=1, worlds=1, threads=1)
     engine.assign([divergence.task])
     count = np.zeros((1, 1), dtype=np.int64)
@@ -77,13 +77,13 @@ def _robot(engine: Engine, divergence: Divergence) -> Simulation:
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, divergence.physics.numpy(), PHYSICS)
 
-    def obey() -> None:
+    def set_controls() -> None:
         compiled, layout = models.compiled(robot)
         reader = Reader(robot, compiled, layout, torch.float64, "cpu")
         data.ctrl[:] = reader.control(divergence.action.unsqueeze(0))[0].numpy()
 
     controls = [_name(model.actuator(index), index) for index in range(model.nu)]
-    return Simulation(model, data, controls, obey, robot.frame_skip)
+    return Simulation(model, data, controls, set_controls, robot.frame_skip)
 
 
 def _arm(engine: ManipulationEngine, divergence: Divergence) -> Simulation:
@@ -94,12 +94,12 @@ def _arm(engine: ManipulationEngine, divergence: Divergence) -> Simulation:
 
 
 SIMULATIONS: dict[str, Callable[[Any, Divergence], Simulation]] = {"locomotion": _robot, "metaworld": _arm}
-"""Simulations to look at by family, from the family's engine, restored, and the divergence."""
+"""Builders of a simulation by family, from the family's restored engine and the divergence."""
 
 
 def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:
-    """What is beyond the limit first: in the state before, the action, or after which physics step."""
-    model, data, controls, obey, steps = simulation
+    """Describes what exceeds the limit first: the state before, the action, or the state after a physics step."""
+    model, data, controls, set_controls, steps = simulation
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # or what blew up would be gone at once
     found = _beyond(model, data)
     if found:
@@ -107,8 +107,8 @@ def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:
     actions = zip(controls, divergence.action.tolist(), strict=True)
     found = [f"action of {name} is {value:g}" for name, value in actions if _bad(value)]
     if found:
-        return [f"{words}, as the policy gave it" for words in found[:SHOWN]]
-    obey()
+        return [f"{words}, as the policy gave it" for words in found[:MAX_NUMBERS_NAMED]]
+    set_controls()
     for step in range(1, steps + 1):
         mujoco.mj_step(model, data)
         found = _beyond(model, data)
@@ -122,8 +122,8 @@ def _beyond(model: mujoco.MjModel, data: mujoco.MjData) -> list[str]:
     bad = [(kind, of, value) for kind, of, value in _numbers(model, data) if _bad(value)]
     bad.sort(key=lambda number: float("inf") if math.isnan(number[2]) else abs(number[2]), reverse=True)
     found = [f"{kind} of {of} is {value:g}" for kind, of, value in bad]
-    more = [f"{len(found) - SHOWN} more numbers"] if len(found) > SHOWN else []
-    return found[:SHOWN] + more
+    more = [f"{len(found) - MAX_NUMBERS_NAMED} more numbers"] if len(found) > MAX_NUMBERS_NAMED else []
+    return found[:MAX_NUMBERS_NAMED] + more
 
 
 def _numbers(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[tuple[str, str, float]]:

@@ -16,18 +16,19 @@ KINDS = {
     "arc": "[radius, from, to]: a point on a circle, angle uniform, rad",
     "values": "[...]: the tasks in order take these; one number or list of numbers each",
 }
-"""How a distribution may be written, besides as a plain number or a list of numbers that never change."""
+"""Keys of a distribution, and their values; a plain number or a list of numbers is a constant."""
 
-LARGEST = 1e100
-"""Numbers beyond this are not finite for long."""
+MAX_NUMBER = 1e100
+"""Limit on numbers: larger ones soon overflow."""
 
 Distribution = dict[str, Any]
 
 
 def read_distribution(value: Any, size: int) -> Distribution:
-    """The checked form of a distribution of `size` numbers: kind, arguments and size.
+    """Checks a distribution of `size` numbers, and returns its kind, arguments and size.
 
-    Raises: ValueError: Saying what is wrong with it.
+    Raises:
+        ValueError: Naming the mistake.
     """
     if not isinstance(value, dict):
         return {"constant": _sized(value, size), "size": size}
@@ -57,8 +58,8 @@ def read_distribution(value: Any, size: int) -> Distribution:
         if checked["base"] <= 0:
             raise ValueError(f"base must be positive, not {checked['base']}")
         checked["exponent"] = _ordered(value.get("exponent"))
-        if max(math.log(checked["base"]) * end for end in checked["exponent"]) > math.log(LARGEST):
-            raise ValueError(f"{checked['base']} to the power of {checked['exponent']} is beyond {LARGEST:g}")
+        if max(math.log(checked["base"]) * end for end in checked["exponent"]) > math.log(MAX_NUMBER):
+            raise ValueError(f"{checked['base']} to the power of {checked['exponent']} is beyond {MAX_NUMBER:g}")
     elif kind == "uniform":
         checked["uniform"] = _ordered(value["uniform"])
     elif kind == "normal":
@@ -75,7 +76,7 @@ def read_distribution(value: Any, size: int) -> Distribution:
 
 
 def draw(distribution: Distribution, key: str, index: int) -> tuple[float, ...]:
-    """The numbers that the task of this index gets. Drawn from `key` alone, so other parameters change nothing."""
+    """Draws the numbers of the task of this index, from `key` alone, so other parameters change nothing."""
     size = distribution["size"]
     if "constant" in distribution:
         return tuple(distribution["constant"])
@@ -106,7 +107,7 @@ def _point(radius: float, angle: float) -> tuple[float, float]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise ValueError(f"a finite number needed, not {value!r}")
     return float(value)
 

@@ -1,4 +1,4 @@
-"""A suite by its name or file, and by what it is found again."""
+"""Loads a suite by its name or file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from robometa.suites.suite import Suite
 
 
 def suite_reference(suite: Suite) -> str:
-    """By what a suite is found again: its name if it is a shipped one, else its file."""
+    """Returns the name of a shipped suite, or the path of another's file; `load` accepts both."""
     shipped = folder().resolve()
     return suite.name if suite.path.parent.resolve() in (shipped, shipped / "metaworld") else str(suite.path)
 
 
 def load(name: str | Path) -> Suite:
-    """The suite of a shipped name, or of a TOML file of the user's own.
+    """Loads a suite by its shipped name, or from a TOML file of the user's own.
 
     A suite of Meta-World's tasks may end with the version of its rewards, as in `ml10/v1`; `ml1/reach-v3` and so on are
     suites of one task.
 
-    Raises: UserError: If there is no such suite, or naming every mistake that its file makes.
+    Raises:
+        UserError: If there is no such suite, or naming every mistake that its file makes.
     """
     text = str(name)
     if text.partition("/")[0] in benchmark_names():

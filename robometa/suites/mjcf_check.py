@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-LARGEST, DEEPEST, MOST = 1 << 24, 100, 100_000
-"""Bytes of a file, elements within elements, elements."""
+MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 1 << 24, 100, 100_000
+"""Limits on the bytes of a file, the depth of nested elements, and the number of elements."""
 FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
 FOLDERS = ("meshdir", "texturedir", "assetdir")
 SIZES: dict[str, tuple[tuple[str, ...], int]] = {
@@ -24,16 +24,16 @@ SIZES: dict[str, tuple[tuple[str, ...], int]] = {
     "texture": (("width", "height"), 1 << 24),
     "hfield": (("nrow", "ncol"), 1 << 22),
 }
-"""What makes more than it says, by which attributes, and how much it may make; copies of copies multiply."""
-LARGEST_SIZE = 1_000_000
-"""Of each entry of <size>, but for the memory."""
+"""Elements that create more than themselves: the attributes with the counts, and the limit on their product."""
+MAX_SIZE = 1_000_000
+"""Limit on each entry of <size> but the memory."""
 MEMORY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
-LARGEST_MEMORY = 1 << 30
+MAX_MEMORY = 1 << 30
 
 
 @dataclass
 class _Model:
-    """What is known of a model while it is looked through."""
+    """Findings about a model during its check."""
 
     path: Path
     folder: Path
@@ -45,7 +45,7 @@ class _Model:
 
 
 def look_through(path: Path) -> tuple[list[str], list[Path]]:
-    """What is wrong with a model, and the files that it is made of, itself first."""
+    """Returns the faults of a model, and the files that it consists of, its own first."""
     model = _Model(path, path.parent.resolve())
     _read(model, path)
     for tag, name in model.named:
@@ -76,12 +76,12 @@ def _read(model: _Model, path: Path) -> None:
     model.files.append(path.resolve())
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         model.faults.append(f"{path.name} cannot be read: {error.strerror}")
         return
-    if len(content) > LARGEST or b"<!DOCTYPE" in content:
-        model.faults.append(f"{path.name} is no model: it has more than {LARGEST} bytes, or a document type")
+    if len(content) > MAX_BYTES or b"<!DOCTYPE" in content:
+        model.faults.append(f"{path.name} is no model: it has more than {MAX_BYTES} bytes, or a document type")
         return
     try:
         _walk(model, content)
@@ -100,13 +100,15 @@ def _walk(model: _Model, content: bytes) -> None:
         depth, count = depth + 1, count + 1
         made = _made(model, element)
         copies.append(copies[-1] * (made if element.tag in ("replicate", "composite") else 1))
-        if depth > DEEPEST or count > MOST or copies[-1] > MOST:
-            model.faults.append(f"{model.path.name} has more than {DEEPEST} elements in each other, or {MOST} in all")
+        if depth > MAX_DEPTH or count > MAX_ELEMENTS or copies[-1] > MAX_ELEMENTS:
+            model.faults.append(
+                f"{model.path.name} has more than {MAX_DEPTH} elements in each other, or {MAX_ELEMENTS} in all"
+            )
             return
 
 
 def _made(model: _Model, element: ElementTree.Element) -> int:
-    """How much an element makes; what it names is noted, and so is what is too large."""
+    """Counts what an element creates; notes the files that it names, and sizes beyond the limits."""
     for name in FILES:
         if name in element.attrib:
             model.named.append((element.tag, element.attrib[name]))
@@ -131,10 +133,10 @@ def _made(model: _Model, element: ElementTree.Element) -> int:
 
 
 def _allowed(name: str, text: str) -> bool:
-    """Whether an entry of <size> is of a size that a robot may need."""
+    """Returns True if an entry of <size> is within the limits."""
     if name != "memory":
-        return _whole(text) <= LARGEST_SIZE
-    return _whole(text[:-1] if text[-1:] in MEMORY else text) * MEMORY.get(text[-1:], 1) <= LARGEST_MEMORY
+        return _whole(text) <= MAX_SIZE
+    return _whole(text[:-1] if text[-1:] in MEMORY else text) * MEMORY.get(text[-1:], 1) <= MAX_MEMORY
 
 
 def _whole(text: str) -> int:

@@ -1,7 +1,7 @@
 """Objectives: reward and success as plain functions of named quantities and task parameters, on batched tensors.
 
-A quantity is what a robot is or does at a control step, a parameter what the task hides, a coefficient what the suite's
-file fixes. All tensors have the worlds first; the functions use tensor methods only, so they run on any device.
+A quantity is measured at a control step, a parameter is hidden by the task, and the suite's file fixes a coefficient. All
+tensors have the worlds first; the functions use tensor methods only, so they run on any device.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ QUANTITIES = {
     "velocity": "the body's change of place over the control step, m/s, [world, 2]",
     "forward_velocity": "the first number of velocity, m/s, [world]",
     "height": "the body's height after the step, m, [world]",
-    "control": "what the actuators were told, in their own units, [world, actuator]",
+    "control": "the actuators' controls, in their own units, [world, actuator]",
 }
-"""What every robot offers to an objective (`height` where the body has one)."""
+"""Quantities of every robot (`height` only if its body can rise)."""
 
 
 MINUS = "\N{MINUS SIGN}"
@@ -37,7 +37,7 @@ def in_place(values: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class Display:
-    """How a video shows what an objective asks for."""
+    """Description of an objective's target for a video."""
 
     words: Callable[[Sequence[float]], str]
     """Describes the target, from the numbers of `parameter`."""
@@ -62,13 +62,13 @@ class Objective:
     reward: Callable[[Tensors, Tensors, Numbers], tuple[Tensor, Tensor | None]]
     """(quantities, parameters, coefficients) to reward `[world]` and success `[world]` or None."""
     parameters: Mapping[str, int]
-    """The task parameters it needs, and how many numbers each has."""
+    """The task parameters that it needs, and the count of numbers of each."""
     coefficients: Mapping[str, float]
-    """Its coefficients and what they are where a suite's file says nothing."""
+    """Its coefficients, with defaults for those that a suite's file leaves out."""
     display: Display
-    """How a video shows it."""
+    """Description of the target for a video."""
     has_success: bool = False
-    """Whether it has a success condition."""
+    """The reward function returns success too."""
 
 
 def _effort(quantity: Tensors) -> Tensor:

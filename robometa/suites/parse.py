@@ -22,13 +22,15 @@ from robometa.suites.toml_file import read_toml
 from robometa.suites.variations import VARIATIONS
 
 KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
-MAXIMUM_HORIZON = 100_000
-MAXIMUM_TASKS = 100_000
+MAX_HORIZON = 100_000
+"""Limit on the control steps of an episode."""
+MAX_TASKS = 100_000
+"""Limit on the tasks of a split."""
 
 
 @cache
 def _read(path: Path, shown: Path) -> Suite:
-    """Reads and checks a suite's file; all mistakes are told at once."""
+    """Reads and checks a suite's file; the error names every mistake."""
     table = read_toml(path, shown)
     if table.get("robot") == metaworld.ROBOT:
         return metaworld.suite_of(path.stem, path, table, None, None)
@@ -39,7 +41,7 @@ def _read(path: Path, shown: Path) -> Suite:
         f"missing key {key!r} in {where}" for key in ("robot", "objective", "train", "test") if key not in table
     ]
     robot = read_robot(table.get("robot"), path, where, mistakes)
-    horizon = _whole(table.get("horizon", 200), "horizon", 1, MAXIMUM_HORIZON, where, mistakes)
+    horizon = _whole(table.get("horizon", 200), "horizon", 1, MAX_HORIZON, where, mistakes)
     objective = table.get("objective")
     if objective is not None and not known_name(objective, OBJECTIVES):
         mistakes.append(unknown("objective", objective, OBJECTIVES, where))
@@ -123,7 +125,7 @@ Parameters = tuple[tuple[str, tuple[float, ...]], ...]
 def _read_tasks(
     split: str, table: Any, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
 ) -> tuple[list[Parameters], dict[str, Distribution]]:
-    """The parameters of every task of a split, drawn from the split's seed, and what they were drawn from."""
+    """Draws the parameters of every task of a split from its seed; returns them and their distributions."""
     where = f"[{split}] of {where}"
     if not isinstance(table, dict):
         mistakes.append(f"{where} must be a table")
@@ -154,7 +156,7 @@ def _read_tasks(
         except ValueError as error:
             mistakes.append(f"{name} in {where}: {error}")
     lists = [len(spread["values"]) for spread in distributions.values() if "values" in spread]
-    tasks = _whole(table.get("tasks", max(lists, default=None)), "tasks", 1, MAXIMUM_TASKS, where, mistakes)
+    tasks = _whole(table.get("tasks", max(lists, default=None)), "tasks", 1, MAX_TASKS, where, mistakes)
     mistakes += [f"{length} values for {tasks} tasks in {where}" for length in lists if length != tasks]
     if len(distributions) < len(spread) or lists.count(tasks) < len(lists):
         return [], {}

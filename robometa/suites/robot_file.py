@@ -1,4 +1,4 @@
-"""What a suite's file says of its robot: a known one, a model of the user's own, or changes to either."""
+"""Reads the robot of a suite's file: a known one, a model of the user's own, or changes to either."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import unknown
-from robometa.suites.distributions import LARGEST
+from robometa.suites.distributions import MAX_NUMBER
 from robometa.suites.mjcf_check import look_through
 from robometa.suites.objectives import QUANTITIES
 from robometa.suites.robots import PARTS, ROBOTS, Robot
@@ -59,13 +59,13 @@ def _is_file(path: Path) -> bool:
 
 
 def known_name(name: Any, table: Mapping[str, Any]) -> bool:
-    """Whether it is a name in the table; a file may hold anything in a name's place."""
+    """Returns True for a name in the table; a file may hold any value in a name's place."""
     return isinstance(name, str) and name in table
 
 
 def read_number(value: Any) -> float:
     """A finite number, or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise ValueError("must be a finite number")
     return float(value)
 
@@ -128,5 +128,5 @@ ROBOT_FIELDS = {
     "velocity_clip": _positive,
     "quantities": _sensors,
 }
-"""What a suite's file may say of its robot, and how each is read."""
+"""Keys of a robot in a suite's file, and the function that reads each value."""
 assert set(ROBOT_FIELDS) < {entry.name for entry in fields(Robot)}

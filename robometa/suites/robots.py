@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PARTS = ("joint_positions", "velocities", "position", "sensors")
-"""What an observation may be made of, in the order in which it is laid out."""
+"""Parts of an observation, in their order."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many entries a model's fields have, which is what its variations need."""
+    """Counts of a model's parts, which determine the sizes of variations."""
 
     bodies: int
     """Bodies without the world."""
@@ -42,7 +42,7 @@ class Robot:
     reset_velocity_noise: float = 0.1
     """Scale of the noise on every velocity at a reset, m/s or rad/s."""
     reset_velocity_normal: bool = False
-    """Whether that noise is normal; uniform otherwise."""
+    """That noise is normal; uniform otherwise."""
     height: tuple[float, float] | None = None
     """The episode ends when the body's height, m, leaves this range."""
     pitch: float | None = None
@@ -61,7 +61,8 @@ class Robot:
     def count(self) -> Sizes:
         """The sizes of the model's fields.
 
-        Raises: ValueError: If MuJoCo cannot load a model that must be counted.
+        Raises:
+            ValueError: If MuJoCo cannot load a model that must be counted.
         """
         if self.sizes is not None:
             return self.sizes
@@ -87,7 +88,7 @@ SAWYER = Robot(
     observe=("arm", "objects"),
     body="hand",
 )
-"""Not among `ROBOTS`: what it does, its suites' tasks say."""
+"""Robot of Meta-World's suites; not among `ROBOTS`, because it needs their tasks."""
 
 ROBOTS = {
     robot.name: robot

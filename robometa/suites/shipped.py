@@ -1,4 +1,4 @@
-"""The shipped suites: where they are, and their names."""
+"""The shipped suites: their folder and their names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """Where the shipped suites are: packed into the wheel, or beside the package in a checkout."""
+    """The folder of the shipped suites: packed into the wheel, or beside the package in a checkout."""
     packed = Path(__file__).parents[1] / "tasks"
     return packed if packed.is_dir() else Path(__file__).parents[2] / "tasks"
 

@@ -15,7 +15,7 @@ from robometa.suites.robots import Robot
 
 @dataclass(frozen=True)
 class Task:
-    """One Markov decision process: a robot, an objective, the numbers that the policy must find out, a horizon."""
+    """A Markov decision process: a robot, an objective, hidden parameters, a horizon."""
 
     robot: Robot
     objective: str
@@ -42,7 +42,7 @@ class Suite:
     about: str
     source: str
     family: Family
-    """Which engine steps its tasks, and all that follows from that."""
+    """Kind of suite, which determines the engine, the film and the protocol."""
     robot: Robot
     objective: str
     horizon: int
@@ -51,12 +51,12 @@ class Suite:
     finite: bool
     """The task set is finite, and training and held-out tasks are the same, as for two directions."""
     learner: Mapping[str, Mapping[str, Any]] = field(hash=False, compare=False)
-    """What a learner needs differently here: options by learner."""
+    """Options that differ from a learner's defaults on this suite, by learner."""
     path: Path = field(hash=False, compare=False)
     content_hash: str
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
     spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
-    """How the parameters of its training tasks are distributed."""
+    """Distributions of the parameters of its training tasks."""
 
     @property
     def has_success(self) -> bool:
@@ -65,12 +65,12 @@ class Suite:
 
     @property
     def endless(self) -> bool:
-        """Whether there are more tasks like those to train on than the listed ones, see `drawn`."""
+        """True if `drawn` can draw further training tasks."""
         listed = any("values" in one for one in self.spread.values())
         return not self.finite and not listed and any("constant" not in one for one in self.spread.values())
 
     def drawn(self, seed: int, index: int) -> Task:
-        """A task of the training tasks' distributions that is on no list. Of an endless suite."""
+        """Draws a further task from the training tasks' distributions. Only for an endless suite."""
         key = f"drawn/{seed}/{index}"
         parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
         return replace(self.train[0], parameters=parameters)

@@ -9,35 +9,36 @@ from typing import Any
 
 from robometa.errors import UserError
 
-LARGEST, DEEPEST = 1 << 24, 16
-"""Bytes, and tables within tables: no suite comes near either."""
+MAX_BYTES, MAX_DEPTH = 1 << 24, 16
+"""Limits on the bytes of a file and the depth of nested tables, far beyond any suite."""
 PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-LONG_KEY = re.compile(rf"(?<![\w-])(?:{PART}[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
+LONG_KEY = re.compile(rf"(?<![\w-])(?:{PART}[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
 
 
 def read_toml(path: Path, shown: Path) -> dict[str, Any]:
     """The table in a TOML file.
 
-    Raises: UserError: If it cannot be read, is no TOML, or is larger or deeper than any suite.
+    Raises:
+        UserError: If it cannot be read, is no TOML, or is larger or deeper than any suite.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST:
-        raise UserError(f"{shown} is not a suite: it has more than {LARGEST} bytes")
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{shown} is not a suite: it has more than {MAX_BYTES} bytes")
     try:
         text = content.decode()
         if LONG_KEY.search(text):  # what tomllib needs for one grows with the square of its length
-            raise UserError(f"{shown} is not a suite: it has a key of more than {DEEPEST} parts")
+            raise UserError(f"{shown} is not a suite: it has a key of more than {MAX_DEPTH} parts")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{shown} is not a TOML file: {error}") from None
     level: list[Any] = [table]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [entry for one in level for entry in (one.values() if isinstance(one, dict) else one)]
         level = [entry for entry in level if isinstance(entry, dict | list)]
     if level:
-        raise UserError(f"{shown} is not a suite: it has more than {DEEPEST} tables or lists within each other")
+        raise UserError(f"{shown} is not a suite: it has more than {MAX_DEPTH} tables or lists within each other")
     return table

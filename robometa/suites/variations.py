@@ -1,4 +1,4 @@
-"""Variations: what a task may change in a robot's model. Each is a plain function on the arrays of a MuJoCo model."""
+"""Variations: changes to a robot's model, each a plain function on the arrays of a MuJoCo model."""
 
 from __future__ import annotations
 

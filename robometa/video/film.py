@@ -1,4 +1,4 @@
-"""What a video is made of: recorded positions and the numbers beside them, in files that hold nothing executable."""
+"""The content of a video: recorded positions and the numbers beside them, in files without executable content."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ class Panel:
     positions: Array
     """MuJoCo's generalised positions. `[frame, position]`"""
     place: Array
-    """Where the body is, m: in the plane, or in space where the camera stands still. `[frame, 2]` or `[frame, 3]`"""
+    """The body's place, m: in the plane, or in space if the camera is fixed. `[frame, 2]` or `[frame, 3]`"""
     measure: Array
     """The number that the target is about, such as the speed in m/s. `[frame]`"""
     returns: Array
     """Sum of rewards so far. `[frame]`"""
     reached: Array
-    """Whether the success condition holds. `[frame]`, bool"""
+    """The success condition holds. `[frame]`, bool"""
     over: Array
-    """Whether the episode has ended before its time. `[frame]`, bool"""
+    """The episode has ended early. `[frame]`, bool"""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the robot is asked to do, and how to show it."""
+    """The target of a task, with the marker that shows it."""
 
     kind: str
     """`speed`, `direction`, `heading`, `goal` in the plane, `place` in space, or `none`."""
     values: tuple[float, ...] = ()
     """The speed in m/s, the sign, the angle in rad, or the place in m."""
     tolerance: float = 0.0
-    """How near is a success: m/s or m."""
+    """Largest distance from the target that is a success, m/s or m."""
     norm: float = 2.0
-    """Of the distance to a goal: 1 makes its neighbourhood a diamond."""
+    """Norm of the distance to a goal: 1 makes its neighbourhood a diamond."""
     others: tuple[tuple[float, float], ...] = ()
     """Goals of the other tasks, m."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """From where a scene is seen."""
+    """A fixed camera."""
 
     look_at: tuple[float, float, float]
     """The point at the picture's middle, m."""
@@ -59,7 +59,7 @@ class Camera:
     elevation: float
     """degrees"""
     distance: float
-    """Of a square or wide picture, m."""
+    """Distance for a square or wide picture, m."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class Film:
 
     suite: str
     task: str
-    """Which task it is, and its target in words."""
+    """The task's position in the suite, and its target in words."""
     learner: str
     measure: str
-    """What the panels' `measure` is."""
+    """Label of the panels' `measure`."""
     unit: str
     body: str
     """The body that the camera follows."""
     planar: bool
-    """Whether the robot moves along a line, to be seen from the side."""
+    """The robot moves along a line, and the camera sees it from the side."""
     own_look: bool
-    """Whether the model keeps its own light."""
+    """The model keeps its own light."""
     target: Target
     span: tuple[float, float]
     """Range of the speed gauge, m/s."""
@@ -87,12 +87,12 @@ class Film:
     rate: float
     """Frames per second."""
     hold: int
-    """How often the last frame is shown again."""
+    """Repetitions of the last frame."""
     duration: float
     """Length of a whole episode, s."""
     gif: bool
     camera: Camera | None
-    """Where it stands; if None it follows the body."""
+    """The fixed camera; None for one that follows the body."""
     times: Array
     """Time of each frame, s. `[frame]`"""
     panels: tuple[Panel, ...] = field(default=())

@@ -1,4 +1,4 @@
-"""A manipulation task as a video shows it: its scene lit for the camera, from where it is seen best."""
+"""A manipulation task in a video: its scene, lit, and a camera that sees hand, object and goal."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from robometa.video.metaworld_targets import reached
 Array = NDArray[Any]
 
 AZIMUTHS, ELEVATIONS = (135.0, 150.0, 120.0, 165.0, 105.0, 90.0, 195.0, 210.0, 225.0), (-28.0, -42.0)
-"""Of the camera, the better one first, degrees. At 90 it looks over the robot's shoulder, at 180 along the table."""
-ROOM, SMALLEST = 0.18, 0.36
-"""Around what must be seen, and the smallest that is shown, m."""
-CLEAR = 0.06
-"""How near to a place a line of sight must come, m: what is there hides its own middle."""
+"""Angles of the camera, the better ones first, degrees. At 90 it looks over the robot's shoulder, at 180 along the
+table."""
+MARGIN, MIN_RADIUS = 0.18, 0.36
+"""Space around the places that must be visible, and the smallest radius that is shown, m."""
+VISIBLE_WITHIN = 0.06
+"""Distance from a place that a line of sight must reach, m: an object hides its own middle."""
 TIPS = ("rightEndEffector", "leftEndEffector")
 """Sites at the tips of the fingers."""
 AMBIENT, SUN, FILL = (0.46, 0.46, 0.46), (0.42, 0.41, 0.39), (0.14, 0.14, 0.15)
-"""How bright it is, the one light that throws shadows, and the others."""
+"""Brightness of the ambient light, of the one light that throws shadows, and of the others."""
 SUN_PLACE, SUN_DIRECTION = (0.0, 0.6, 2.0), (0.12, 0.3, -1.0)
 """Above the table, m, so that a small shadow map is fine enough there."""
 SHADOW_REACH = 0.4
-"""How far the shadow map covers, in extents of the model."""
+"""Extent of the shadow map, in extents of the model."""
 SEEN = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
 """Groups of geoms that a video shows."""
 
@@ -45,7 +46,7 @@ class Manipulation:
     rate = 20.0
 
     def __init__(self, suite: Suite, task: Task) -> None:
-        """Asks upstream's environment how the task begins."""
+        """Reads the beginning of the task from upstream's environment."""
         assert isinstance(suite.family, MetaWorld)
         self._template = template(task.objective, suite.family.reward)
         self._start = self._template.start(dict(task.parameters)["goal"], {})
@@ -74,16 +75,16 @@ class Manipulation:
         return self._model
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """Where the middle between the fingertips is, m. `[time, state]` to `[time, 3]`"""
+        """Middle between the fingertips, m. `[time, state]` to `[time, 3]`"""
         return self._followed(physics, fingers=True)
 
     def measure(self, physics: Array, sensors: Array) -> Array:
-        """How far what must come to the goal is from it, m. `[time, state]` to `[time]`"""
+        """Distance from the goal of what must come to it, m. `[time, state]` to `[time]`"""
         away = self._followed(physics, self._reached.fingers) - self._goal
         return np.asarray(np.linalg.norm(away * self._reached.scale, axis=1))
 
     def _followed(self, physics: Array, fingers: bool) -> Array:
-        """Where the fingers are, or what must come to the goal. `[time, state]` to `[time, 3]`"""
+        """Place of the fingers, or of what must come to the goal, m. `[time, state]` to `[time, 3]`"""
         data, places = mujoco.MjData(self._model), np.zeros((len(physics), 3))
         for index, state in enumerate(physics):
             data.qpos[:] = state[1 : 1 + self.positions]
@@ -99,7 +100,7 @@ class Manipulation:
         return np.asarray(getattr(data, found.kind)(found.name).xpos + found.offset)
 
     def camera(self) -> Camera:
-        """From where the hand, the object and the goal are seen best as the episode begins."""
+        """The camera that sees most of hand, object and goal at the beginning of the episode."""
         data = mujoco.MjData(self._model)
         data.qpos[:] = self._start.state[1 : 1 + self.positions]
         mujoco.mj_fwdPosition(self._model, data)
@@ -107,7 +108,7 @@ class Manipulation:
         first = self._start.current[4:7]
         seen = np.stack([self._goal, thing, _fingers(data), first, (self._goal + thing) / 2])
         low, high = seen.min(axis=0), seen.max(axis=0)
-        middle, reach = (low + high) / 2, max(SMALLEST, float(np.linalg.norm(high - low)) / 2 + ROOM)
+        middle, reach = (low + high) / 2, max(MIN_RADIUS, float(np.linalg.norm(high - low)) / 2 + MARGIN)
         views = [
             Camera(tuple(middle.tolist()), azimuth, elevation, 2.6 * reach)
             for elevation in ELEVATIONS
@@ -116,7 +117,7 @@ class Manipulation:
         return max(views, key=lambda view: self._visible(data, view, seen))  # the first of the best
 
     def _visible(self, data: mujoco.MjData, view: Camera, places: Array) -> int:
-        """How many of the places can be seen. `[place, 3]`"""
+        """Number of the places that are visible. `[place, 3]`"""
         turn, slant = np.radians(view.azimuth), np.radians(view.elevation)
         ahead = np.array([np.cos(slant) * np.cos(turn), np.cos(slant) * np.sin(turn), np.sin(slant)])
         eye, hit = np.array(view.look_at) - view.distance * ahead, np.zeros(1, dtype=np.int32)
@@ -125,12 +126,12 @@ class Manipulation:
             away = place - eye
             distance = float(np.linalg.norm(away))
             free = mujoco.mj_ray(self._model, data, eye, away / distance, SEEN, 1, -1, hit)
-            count += free < 0 or free > distance - CLEAR
+            count += free < 0 or free > distance - VISIBLE_WITHIN
         return count
 
 
 def _in_words(name: str, goal: Array) -> str:
-    """What a task is, such as `door open, goal at (-0.28, 0.43, 0.15) m`."""
+    """Describes a task, such as `door open, goal at (-0.28, 0.43, 0.15) m`."""
     place = ", ".join(number(value, 2) for value in goal)
     return f"{name.removesuffix('-v3').replace('-', ' ')}, goal at ({place}) m"
 

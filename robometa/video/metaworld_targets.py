@@ -1,4 +1,4 @@
-"""Of every manipulation task, what must come to the goal and how near: what its video measures and marks."""
+"""Success conditions of the manipulation tasks as videos measure and mark them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
 class Reached(NamedTuple):
-    """What must come to the goal, and how near."""
+    """The object that must come to the goal, and the distance that is a success."""
 
     radius: float = 0.07
-    """How near is a success, m."""
+    """Largest distance that is a success, m."""
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """How much each axis counts; 0 for one that does not."""
+    """Weight of each axis; 0 for one that does not count."""
     place: Place | None = None
-    """What must come there, if it is not the task's object."""
+    """Place that must come there, if it is not the task's object."""
     second: bool = False
-    """Whether it is the task's second object."""
+    """The task's second object must come there."""
     fingers: bool = False
-    """Whether it is the middle between the fingertips."""
+    """The middle between the fingertips must come there."""
 
 
 REACHED = {
@@ -57,11 +57,11 @@ REACHED = {
     "window-close-v3": Reached(0.05, X),
     "window-open-v3": Reached(0.05, X),
 }
-"""Where it is not the object within 7 cm."""
+"""Conditions other than the task's object within 7 cm."""
 
 
 def reached(name: str) -> Reached:
-    """What must come to the goal of a task."""
+    """Returns the success condition of a task."""
     found = REACHED.get(name, Reached())
     if found.place is not None or found.fingers:
         return found

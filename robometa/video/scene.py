@@ -1,4 +1,4 @@
-"""The model of a task as a video shows it: same bodies and joints, dressed for the camera."""
+"""A locomotion task in a video: its bodies and joints, with floor, sky, light and paint."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ SMALLEST_EXTENT = 1.0
 
 
 def dressed(task: Task) -> mujoco.MjModel:
-    """A task's model to look at: the same bodies and joints, on a light checkered floor with squares of 1 m.
+    """Returns a task's model for the camera, on a light checkered floor with squares of 1 m.
 
     The robots of this package are repainted; a user's own model keeps its colours, sky and floor.
 
-    Raises: UserError: If MuJoCo cannot load the model file.
+    Raises:
+        UserError: If MuJoCo cannot load the model file.
     """
     try:
         spec = mujoco.MjSpec.from_file(str(task.robot.mjcf))
@@ -49,7 +50,7 @@ def dressed(task: Task) -> mujoco.MjModel:
 
 
 def own_look(task: Task) -> bool:
-    """Whether the robot is a user's own model, which keeps its look."""
+    """Returns True for a user's own model, which keeps its look."""
     return task.robot.mjcf not in {robot.mjcf for robot in ROBOTS.values()}
 
 

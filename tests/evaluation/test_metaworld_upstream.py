@@ -30,6 +30,7 @@ from robometa.evaluation.metaworld_adapter import MetaWorldAdapter  # noqa: E402
 from robometa.evaluation.scripted_experts import Scripted  # noqa: E402
 from robometa.sim.metaworld.engine import ManipulationEngine  # noqa: E402
 from robometa.suites import metaworld as benchmarks  # noqa: E402
+from robometa.suites.metaworld import MetaWorld  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Constant.s. may be too high"),  # of upstream's experts
@@ -121,7 +122,7 @@ def test_rewards_on_another_scale_are_noticed(reach):
 
 
 def test_measuring_by_the_protocol_end_to_end(reach):
-    small = Protocol("small-v0", adaptation=2, evaluation=2, goals=2)
+    small = Protocol("small-v0", MetaWorld, adaptation=2, evaluation=2, goals=2)
     for name in ("rl2", "maml-trpo"):
         report = measure(built(name, reach), reach, protocol=small, hardware=Hardware(threads=1))
         assert report.protocol == "small-v0"

@@ -33,7 +33,9 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
             suite: A shipped suite's name or the path of a suite's file.
             split: `train` or `test`.
             task: Index of the task in that split; `reset(options={"task": 5})` changes it.
-        Raises: UserError: Naming what is allowed, if there is no such suite, split or task.
+
+        Raises:
+            UserError: Naming what is allowed, if there is no such suite, split or task.
         """
         self.suite, self.split = suites.load(suite), split
         self.task = chosen_task(self.suite, split, task)
@@ -88,7 +90,9 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
             split: `train` or `test`.
             task: Index in that split of every world's task, or one index for each; the split's tasks in turn if None.
             threads: Threads that step the worlds; all processors if None.
-        Raises: UserError: Naming what is allowed, if there is no such suite, split or task.
+
+        Raises:
+            UserError: Naming what is allowed, if there is no such suite, split or task.
         """
         self.suite, self.num_envs = suites.load(suite), num_envs
         if task is None:
@@ -135,7 +139,8 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
 def chosen_task(suite: Suite, split: str, index: int) -> Task:
     """The task of this index in a split.
 
-    Raises: UserError: If there is no such split or index, naming the allowed ones.
+    Raises:
+        UserError: If there is no such split or index, naming the allowed ones.
     """
     tasks = suite.tasks(split)
     if not isinstance(index, int | np.integer) or not 0 <= index < len(tasks):
@@ -144,7 +149,7 @@ def chosen_task(suite: Suite, split: str, index: int) -> Task:
 
 
 def _spaces(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
-    """What an environment shows and takes. A state beyond `MAXIMUM` has diverged and is never shown."""
+    """Observation and action space. A state beyond `MAXIMUM` has diverged and is never shown."""
     see, act = engine.spaces.observation, engine.spaces.action
     return (
         gymnasium.spaces.Box(-MAXIMUM, MAXIMUM, (see,), np.float32),

@@ -24,8 +24,8 @@ from robometa.suites.suite import Suite, Task
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
-MOST_WORLDS = 1_000_000
-"""A run's description may be anybody's, and ask for more than the machine has."""
+MAX_WORLDS = 1_000_000
+"""Limit on the worlds of an engine: a run's description may ask for more than the machine has."""
 
 
 class CpuEngine:
@@ -37,7 +37,7 @@ class CpuEngine:
     """
 
     device = torch.device("cpu")
-    """Where what it returns is."""
+    """Device of its tensors."""
 
     def __init__(self, suite: Suite, tasks: int, worlds: int, threads: int | None = None) -> None:
         """Compiles the robot and starts the pool.
@@ -47,12 +47,14 @@ class CpuEngine:
             tasks: Tasks of a batch.
             worlds: Worlds of each task.
             threads: Threads that step them; all processors if None.
-        Raises: UserError: If the robot's model cannot be loaded.
+
+        Raises:
+            UserError: If the robot's model cannot be loaded.
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
-        if tasks * worlds > MOST_WORLDS:
-            raise UserError(f"{tasks} tasks with {worlds} worlds each are more than {MOST_WORLDS:,} worlds at once")
+        if tasks * worlds > MAX_WORLDS:
+            raise UserError(f"{tasks} tasks with {worlds} worlds each are more than {MAX_WORLDS:,} worlds at once")
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads = processors() if threads is None else threads
         self.robot = suite.robot
@@ -61,7 +63,7 @@ class CpuEngine:
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
-        """Told of the first world that blows up in a step."""
+        """Called with the first world that diverges in a step."""
         quieten()
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
@@ -151,7 +153,7 @@ class CpuEngine:
         self._pool.close()
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _advance(self, control: Tensor) -> None:
@@ -172,7 +174,7 @@ class CpuEngine:
         self._sensed.copy_(self._last_readings)
 
     def _diverged(self, action: Tensor) -> Tensor | None:
-        """Which worlds blew up in this step, or None. `[task * world]`, bool"""
+        """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool"""
         # Six numbers tell that no world did, which is nearly always.
         elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
         tolerance = 0.5 * self.model.opt.timestep
@@ -183,7 +185,7 @@ class CpuEngine:
         return torch.logical_or(~fine, elapsed.abs() > tolerance)
 
     def _tell(self, diverged: Tensor, action: Tensor) -> None:
-        """Tells who wants to know of the first world that blew up."""
+        """Calls `on_divergence` with the first world that diverged."""
         if self.on_divergence is None:
             return
         row = int(diverged.int().argmax())
@@ -193,21 +195,22 @@ class CpuEngine:
         self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen))
 
     def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
-        """Puts what blew up back where it was, so that nothing downstream sees a number that is not one.
+        """Puts diverged worlds back into their last state, so that nothing downstream sees a NaN.
 
-        Returns: The controls, zero where a world blew up. `[task * world, actuator]`
+        Returns:
+            The controls, zero where a world diverged. `[task * world, actuator]`
         """
         self._after[diverged] = self._reader.put_back(self._state[diverged])
         self._sensed[diverged] = self._sensed_before[diverged]
         return control.masked_fill(diverged.unsqueeze(-1), 0.0)
 
     def _terminated(self) -> Tensor:
-        """Which worlds the robot's own rule ends. `[task * world]`, bool"""
+        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool"""
         ended = self._reader.ended(self._after, glance=True)
         return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
-        """What the policy sees. `[task * world, obs]`, float32"""
+        """Observations. `[task * world, obs]`, float32"""
         return self._reader.observe(state, sensed)
 
     def _restart(self, worlds: np.ndarray) -> None:
@@ -228,7 +231,7 @@ class CpuEngine:
         self._starts = Starts(noise, self.model.nq, self.model.nv, normal=self.robot.reset_velocity_normal)
 
     def _sense(self, worlds: np.ndarray) -> Tensor:
-        """What the sensors of these worlds read now, with the actuators at zero. `[world, reading]`"""
+        """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`"""
         # A physics step computes the sensors of the state that it starts from.
         count, model = len(worlds), self.model
         readings = np.empty((count, 1, model.nsensordata))

@@ -18,19 +18,19 @@ from robometa.suites.variations import VARIATIONS
 BODY_SENSOR = "robometa/body"
 PLANE = ("x", "y", "z")
 MODELS_KEPT = 1024
-"""Of tasks, the last ones asked for; half a megabyte each."""
+"""Models kept of the most recent tasks; half a megabyte each."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a robot's numbers stand in the simulator's state (time, qpos, qvel, ...) and in its sensor readings."""
+    """Columns of a robot's numbers in the simulator's state (time, qpos, qvel, ...) and in its sensor readings."""
 
     position: tuple[int, ...]
-    """Columns of the state with the body's place in the plane, x first; empty where a sensor tells it."""
+    """Columns of the state with the body's place in the plane, x first; empty if a sensor measures it."""
     height: int | None
     """Column of the state that moves the body up and down."""
     height_offset: float
-    """What to add to that column to get the height, m."""
+    """Height minus the value of that column, m."""
     pitch: int | None
     joints: tuple[int, ...]
     """Columns of the positions that are not the body's place in the plane."""
@@ -38,7 +38,7 @@ class Layout:
     limited: tuple[int, ...]
     """Columns that a state limit looks at: all positions and velocities but the body's place in the plane."""
     body_sensor: int | None
-    """First sensor reading of the body's position, where no joint tells it."""
+    """First sensor reading of the body's position, if no joint gives it."""
     sensors: tuple[int, ...]
     """Sensor readings that belong to the robot."""
     quantities: tuple[tuple[str, tuple[int, ...]], ...]
@@ -49,7 +49,8 @@ class Layout:
 def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     """The robot's model as drawn, with its sensors, and its layout.
 
-    Raises: UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
+    Raises:
+        UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
     """
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))

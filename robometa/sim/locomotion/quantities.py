@@ -13,7 +13,7 @@ from robometa.sim.locomotion.models import Layout
 
 @dataclass(frozen=True)
 class Moment:
-    """What the simulator knows of every world at one time."""
+    """State and sensor readings of every world at one time."""
 
     state: Tensor
     """Time, positions, velocities, activations. `[world, state]`, float64"""
@@ -21,7 +21,7 @@ class Moment:
     """Sensor readings. `[world, reading]`, float64"""
 
     def x(self, layout: Layout) -> Tensor:
-        """How far ahead the body is, m. `[world]`"""
+        """The body's x, m. `[world]`"""
         return self.state[:, layout.position[0]] if layout.body_sensor is None else self.sensed[:, layout.body_sensor]
 
     def place(self, layout: Layout) -> Tensor:
@@ -39,15 +39,15 @@ class Quantities(dict[str, Tensor]):
     def __init__(
         self, robot: str, layout: Layout, before: Moment, after: Moment, control: Tensor, duration: float
     ) -> None:
-        """Takes what the quantities are read from.
+        """Takes the numbers that the quantities are computed from.
 
         Args:
             robot: The robot's name, for errors.
-            layout: Where its numbers stand.
+            layout: Columns of its numbers.
             before: Every world before the step.
             after: Every world after it.
-            control: What the actuators were told, in their own units. `[world, actuator]`
-            duration: How long the step was, s.
+            control: Controls in the actuators' own units. `[world, actuator]`
+            duration: Duration of the step, s.
         """
         super().__init__(control=control)
         self.robot, self.layout, self.before, self.after, self.duration = robot, layout, before, after, duration
@@ -58,7 +58,8 @@ class Quantities(dict[str, Tensor]):
     def __missing__(self, name: str) -> Tensor:
         """Computes a quantity on first use.
 
-        Raises: UserError: If the robot does not have it.
+        Raises:
+            UserError: If the robot does not have it.
         """
         if name == "forward_velocity":
             ahead = None if "velocity" in self else self.after.x(self.layout) - self.before.x(self.layout)

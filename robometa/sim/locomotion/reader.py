@@ -1,4 +1,4 @@
-"""What every engine does to the simulator's numbers: actions to controls, states to observations and endings."""
+"""Converts actions to controls, and simulator states to observations and terminations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEGINNING = 1.0
 """Simulated time at which an episode begins, s. MuJoCo resets a world that blows up to time 0: a clock that never
 starts there always shows it."""
 MAXIMUM = 1e10
-"""Beyond this MuJoCo calls a state bad."""
+"""Magnitude from which on MuJoCo calls a state bad."""
 
 
 class Reader:
@@ -80,11 +80,11 @@ class Reader:
         self.spaces = Spaces(len(columns) + len(readings), model.nu)
 
     def control(self, action: Tensor) -> Tensor:
-        """What actions mean to the actuators, in their units; outside -1..1 they are clipped. `[world, actuator]`"""
+        """Converts actions to controls in the actuators' units, clipping outside -1..1. `[world, actuator]`"""
         return self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
 
     def observe(self, state: Tensor, sensed: Tensor) -> Tensor:
-        """What the policy sees. `[world, obs]`, float32"""
+        """Observations. `[world, obs]`, float32"""
         states = [state[:, columns] for columns in self._observed]
         readings = [sensed[:, columns] for columns in self._observed_readings]
         obs = torch.cat(states + readings, dim=1)
@@ -95,7 +95,7 @@ class Reader:
         return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
 
     def ended(self, after: Tensor, glance: bool) -> Tensor | None:
-        """Which worlds the robot's own rule ends, or None where it cannot. `[world]`, bool
+        """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool
 
         Args:
             after: State after the step. `[world, state]`
@@ -114,11 +114,11 @@ class Reader:
         return torch.stack(rules).any(dim=0) if rules else None
 
     def put_back(self, before: Tensor) -> Tensor:
-        """Where worlds that blew up are put: where they were, or as drawn where that is no number. `[world, state]`"""
+        """Repairs diverged worlds: their state before, with the model's initial values for NaN. `[world, state]`"""
         return torch.where(before.abs() < MAXIMUM, before, self.rest)
 
     def parameters(self, objective: Objective, tasks: Sequence[Task], worlds: int) -> dict[str, Tensor]:
-        """What an objective needs to know of each world's task, by name. `[task * world, number]`"""
+        """The objective's task parameters of every world, by name. `[task * world, number]`"""
         found = {}
         for name in objective.parameters:
             values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)
@@ -127,13 +127,13 @@ class Reader:
 
 
 def within(values: Tensor, limit: float) -> bool:
-    """Whether all magnitudes are below the limit. NaN compares false."""
+    """Returns True if all magnitudes are below the limit; False for NaN."""
     low, high = torch.aminmax(values)
     return low.item() > -limit and high.item() < limit
 
 
 def _runs(columns: Sequence[int]) -> list[slice]:
-    """The same columns as slices of consecutive ones, which are cheaper to gather."""
+    """Groups consecutive columns into slices, which are cheaper to gather."""
     runs: list[slice] = []
     for column in columns:
         if runs and runs[-1].stop == column:

@@ -48,7 +48,7 @@ def at_most(value: Array, high: Array | float) -> Array:
 
 
 def length(vector: Array) -> Array:
-    """How long vectors are. `[world, n]` to `[world]`"""
+    """Lengths of vectors. `[world, n]` to `[world]`"""
     if isinstance(vector, Tensor):
         return torch.linalg.vector_norm(vector, dim=-1)
     return np.sqrt(np.vecdot(vector, vector))

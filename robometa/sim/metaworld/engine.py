@@ -30,8 +30,8 @@ from robometa.suites.suite import Suite, Task
 
 Array = NDArray[Any]
 
-PIECE, MOST_PIECES = 16, 4
-"""Fewest worlds of a piece, and most pieces of a task name."""
+MIN_CHUNK_WORLDS, MAX_CHUNKS = 16, 4
+"""Smallest chunk of a task name's worlds, and the largest number of chunks."""
 SEEN = 2 * CURRENT + 3
 """Numbers of an observation: now, the step before, the goal."""
 
@@ -55,7 +55,9 @@ class ManipulationEngine:
             tasks: Tasks of a batch.
             worlds: Worlds of each task.
             threads: Threads that step them; all processors if None.
-        Raises: UserError: If Meta-World is not installed, or another MuJoCo than the one its results belong to.
+
+        Raises:
+            UserError: If Meta-World is not installed, or another MuJoCo than the one its results belong to.
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
@@ -64,7 +66,7 @@ class ManipulationEngine:
         self.spaces = Spaces(SEEN, 4)
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
-        """Told of the first world that blows up in a step."""
+        """Called with the first world that diverges in a step."""
         family = suite.family
         if not isinstance(family, MetaWorld):
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
@@ -76,7 +78,7 @@ class ManipulationEngine:
         count = tasks * worlds
         self._target = np.zeros((count, 3))
         self.seen = np.zeros((count, SEEN))
-        """What the policy sees, in double precision. `[task * world, 39]`"""
+        """Observations in double precision. `[task * world, 39]`"""
         self.paid = np.zeros(count)
         """The last step's rewards, in double precision. `[task * world]`"""
         self._reached = np.zeros(count, dtype=bool)
@@ -128,7 +130,7 @@ class ManipulationEngine:
             list(self._pool.map(lambda name: template(name, self._reward), names))
 
     def _group(self, name: str, place: int) -> Group:
-        """The group of a task's so-manieth piece."""
+        """The group that holds the task name's n-th chunk of worlds."""
         groups = self._groups.setdefault(name, [])
         if place == len(groups):
             loaded = template(name, self._reward)
@@ -186,7 +188,7 @@ class ManipulationEngine:
             self._pool.shutdown()
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def simulation(self, world: int) -> tuple[mujoco.MjModel, mujoco.MjData, int]:
@@ -205,7 +207,7 @@ class ManipulationEngine:
         self._before = self._sensors()
 
     def _sensors(self) -> Array:
-        """What is seen and was at the beginning, which no simulation holds. `[task * world, 60]`"""
+        """Observations now and at the beginning, which no simulation holds. `[task * world, 60]`"""
         return np.concatenate((self._current, self.seen, self._first), axis=1)
 
     def _first_of(self, diverged: Array, action: Tensor) -> Divergence:
@@ -334,5 +336,5 @@ def cut(worlds: Array) -> list[Array]:
 
     Every piece has a model of its own, 20 MiB, so there are few.
     """
-    count = max(1, min(MOST_PIECES, len(worlds) // PIECE))
+    count = max(1, min(MAX_CHUNKS, len(worlds) // MIN_CHUNK_WORLDS))
     return np.array_split(worlds, count)

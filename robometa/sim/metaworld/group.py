@@ -29,7 +29,7 @@ SOURCES = {
     "geom_matrix": "geom_xmat",
     "joint": "qpos",
 }
-"""What is read from a simulation, and MuJoCo's array of it."""
+"""MuJoCo's arrays that are read from a simulation, by our name."""
 
 
 class Model:
@@ -129,14 +129,14 @@ class Group:
         self.constants = {name: np.stack([start.constants[name] for start in starts]) for name in names}
 
     def each(self, source: str) -> Array:
-        """What is read of every world now, by the name in `SOURCES`. `[world, ...]`"""
+        """Readings of every world now, by the name in `SOURCES`. `[world, ...]`"""
         if source not in self.read:  # few tasks ask for it
             self.read[source] = np.stack([getattr(data, SOURCES[source]) for data in self.datas])
         return self.read[source]
 
     @property
     def simulations(self) -> int:
-        """How many there are, needed now or not."""
+        """Number of simulations, in use or spare."""
         return len(self.datas) + len(self._spare)
 
     def simulation(self, index: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
@@ -188,14 +188,14 @@ class Group:
                 self.touching[index] = self._touches(data)
 
     def matrices(self) -> Array | None:
-        """How the object is turned, where its quaternion is to be computed, or None. `[world, 3, 3]`"""
+        """Rotation matrix of the object if its quaternion is to be computed, else None. `[world, 3, 3]`"""
         for turn, place in zip(self.scene.turns, self._turns, strict=True):
             if isinstance(turn, Turn) and turn.kind != "quaternion":
                 return self.read[self._source(turn)][:, place].reshape(-1, 3, 3)
         return None
 
     def observe(self, computed: Array | None) -> Array:
-        """What the policy sees of now: the hand, how open its gripper is, and the objects. `[world, 18]`
+        """Current half of the observation: the hand, the gripper's opening, and the objects. `[world, 18]`
 
         Args:
             computed: The quaternions of `matrices`. `[world, 4]`
@@ -222,14 +222,14 @@ class Group:
         return seen
 
     def id(self, kind: str, name: str) -> int:
-        """Where a body, site or geom stands in what is read, and a joint among the positions."""
+        """Index of a body, site or geom in the readings, and of a joint among the positions."""
         if (kind, name) not in self._ids:
             found = getattr(self.model, kind)(name)
             self._ids[kind, name] = int(found.qposadr[0] if kind == "joint" else found.id)
         return self._ids[kind, name]
 
     def _touches(self, data: mujoco.MjData) -> bool:
-        """Whether both fingers press on the object."""
+        """True if both fingers press on the object."""
         contacts = data.contact
         pairs = contacts.geom  # [contact, 2]
         for pad in self._pads:

@@ -11,7 +11,7 @@ from robometa.sim.metaworld.group import Group
 
 
 class Quantities(dict[str, Array]):
-    """What a step of a group's worlds led to, by name; what is not asked for is not computed.
+    """Quantities of a step of a group's worlds, by name, each computed on first use.
 
     Of now: `hand`, `fingers` (the middle between their tips), `left_pad`, `right_pad`, `object`, `second_object`:
     places in m `[world, 3]`; `turn` of the object, a quaternion, `[world, 4]`; `opening` of the gripper, 0 to 1,
@@ -66,17 +66,17 @@ class Quantities(dict[str, Array]):
         return value
 
     def body(self, name: str) -> Array:
-        """Where a body is, m. `[world, 3]`"""
+        """Place of a body, m. `[world, 3]`"""
         return self._convert(self.group.each("body"))[:, self.group.id("body", name)]
 
     def site(self, name: str) -> Array:
-        """Where a site is, m. `[world, 3]`"""
+        """Place of a site, m. `[world, 3]`"""
         return self._convert(self.group.each("site"))[:, self.group.id("site", name)]
 
     def geom(self, name: str) -> Array:
-        """Where the middle of a geom is, m. `[world, 3]`"""
+        """Place of a geom's middle, m. `[world, 3]`"""
         return self._convert(self.group.each("geom"))[:, self.group.id("geom", name)]
 
     def joint(self, name: str) -> Array:
-        """How far a joint is, m or rad. `[world]`"""
+        """Position of a joint, m or rad. `[world]`"""
         return self._convert(self.group.each("joint"))[:, self.group.id("joint", name)]

@@ -1,4 +1,4 @@
-"""What the policy sees of each of the fifty tasks: where its objects are, and how they are turned."""
+"""The observed objects of each of the fifty tasks: their places and rotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOWHERE = (0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Place:
-    """Where an object is: a body, site or geom, and how far from it."""
+    """Place of an object: a body, site or geom, and an offset from it."""
 
     kind: str
     """`body`, `site` or `geom`."""
@@ -20,7 +20,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Turn:
-    """How an object is turned: a body's quaternion, or one computed from the matrix of a body, site or geom."""
+    """Rotation of an object: a body's quaternion, or one computed from the matrix of a body, site or geom."""
 
     kind: str
     """`quaternion` (of a body, scalar first) or `body`, `site`, `geom` (from its matrix, scalar last, as upstream)."""
@@ -33,7 +33,7 @@ class Scene:
 
     objects: tuple[Place, ...]
     turns: tuple[Turn | tuple[float, float, float, float], ...]
-    """How each object is turned; numbers where upstream shows constants."""
+    """Rotation of each object; numbers where upstream shows constants."""
     touched: str = "objGeom"
     """The geom that `touching` is about."""
     dial: str | None = None
@@ -128,4 +128,4 @@ SCENES = {
     "window-close-v3": _lump(site("handleCloseStart"), NOTHING),
     "window-open-v3": _lump(site("handleOpenStart"), NOTHING),
 }
-"""Of every task, by its name."""
+"""Scene of every task, by its name."""

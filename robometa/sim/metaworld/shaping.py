@@ -12,13 +12,13 @@ from typing import Any
 from robometa.sim.metaworld.arrays import Array, at_least, at_most, exp, length, log, stack, where
 
 TINY = 1e-150
-"""What is divided by in place of 0: small enough that its square still is a number."""
+"""Divisor in place of 0: its square is still above 0."""
 MARGIN_VALUE = 0.1
-"""What `near` is worth at the margin's end."""
+"""Value of `near` at the margin's end."""
 
 
 def distance(first: Array, second: Array, scale: Array | None = None) -> Array:
-    """How far places are from each other. `[world, n]` and `[world, n]` to `[world]`
+    """Distance between places. `[world, n]` and `[world, n]` to `[world]`
 
     Args:
         first: One place of each world.
@@ -46,7 +46,7 @@ def near_gaussian(value: Array, low: float | Array, high: float | Array, margin:
 
 
 def _beyond(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
-    """How far a value is outside of low..high, in margins. `[world]`"""
+    """Distance of a value from low..high, in margins. `[world]`"""
     above = value - high
     outside = above if isinstance(low, float) and low == 0.0 else at_least(above, low - value)
     far = max(margin, TINY) if isinstance(margin, float) else at_least(margin, TINY)
@@ -66,7 +66,7 @@ def approached(value: Array, radius: float, start: Array, falling: Callable[...,
 
 
 def funnel(away: Array, inner: float | Array, slope: float, height: float) -> Array:
-    """How high one must be so far `away` from the middle: 0 within `inner`, then as its logarithm, m. `[world]`"""
+    """Height of a funnel at a distance `away` from its middle: 0 within `inner`, then logarithmic, m. `[world]`"""
     beyond = away - inner
     return where(beyond > 0, slope * log(at_least(beyond, TINY)) + height, 0.0)
 
@@ -77,7 +77,7 @@ def above(height: Array, floor: Array, margin: float | Array) -> Array:
 
 
 def both(first: Array, second: Array) -> Array:
-    """How much two conditions, each 0 to 1, hold together: their Hamacher product. `[world]`"""
+    """Hamacher product of two conditions, each 0 to 1. `[world]`"""
     product = first * second
     return product / at_least(first + second - product, TINY)
 
@@ -94,7 +94,7 @@ def caged(
     density: str = "sparse",
     start: Array | None = None,
 ) -> Array:
-    """How well the gripper holds a thing: pads beside it, fingers over it, and closing. `[world]`
+    """Grade of the gripper's hold on a thing, 0 to 1: pads beside it, fingers over it, and closing. `[world]`
 
     Args:
         quantity: The named quantities.

@@ -27,13 +27,14 @@ CONSTANTS = {
     "hand_start": "hand_init_pos",
     "fingers_start": "init_tcp",
 }
-"""What every task remembers of an episode's beginning, by our name: the attribute that upstream keeps it in."""
+"""Values of an episode's beginning that every task needs: our name, upstream's attribute."""
 
 
 def check() -> None:
     """Returns if Meta-World can run here.
 
-    Raises: UserError: If the extra is missing, or another MuJoCo than the one that its results belong to is installed.
+    Raises:
+        UserError: If the extra is missing, or another MuJoCo than the one that its results belong to is installed.
     """
     install = f"pip install 'robometa[metaworld]' brings metaworld {METAWORLD} and mujoco {MUJOCO}"
     try:
@@ -48,7 +49,7 @@ def check() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """How the episodes of a task begin: always the same, so it is computed once."""
+    """The beginning of a task's episodes: always the same, so it is computed once."""
 
     goal: tuple[float, ...]
     """Upstream's random vector of the task."""
@@ -57,13 +58,13 @@ class Start:
     current: Array
     """The first half of the first observation. `[18]`"""
     target: Array
-    """Where the hand is pulled to, m. `[3]`"""
+    """Place that the hand is pulled to, m. `[3]`"""
     edits: tuple[tuple[str, Array, Array], ...]
-    """What the task changes in the model: field, rows, their values."""
+    """Changes of the task to the model: field, rows, their values."""
     loaded: tuple[tuple[str, Array, Array], ...]
-    """The same fields and rows as they were before."""
+    """Values of those fields and rows before the change."""
     constants: dict[str, Array]
-    """What upstream remembers of the beginning, by our name."""
+    """Upstream's values of the beginning, by our name."""
 
     @cached_property
     def rows(self) -> tuple[tuple[str, bytes], ...]:
@@ -102,7 +103,7 @@ class Template:
         return isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "fiub"
 
     def start(self, goal: tuple[float, ...], constants: dict[str, str]) -> Start:
-        """How an episode with this goal begins, as upstream's own reset leaves it.
+        """Returns the beginning of an episode with this goal, as upstream's own reset leaves it.
 
         Args:
             goal: Upstream's random vector of the task.

@@ -1,1 +1,1 @@
-"""The same robots on a GPU, with MuJoCo Warp."""
+"""Locomotion on a GPU, with MuJoCo Warp."""

@@ -28,7 +28,7 @@ AFTER_SETTLING = 3
 
 
 def sees_gpu() -> bool:
-    """Whether Warp sees a GPU. It may need a later driver than torch."""
+    """Returns True if Warp sees a GPU. It may need a later driver than torch."""
     warp.config.log_level = WARNINGS
     warp.init()
     return bool(warp.is_cuda_available())
@@ -61,7 +61,9 @@ class WarpEngine:
             device: `cuda`, `cuda:1`, or `cpu`.
             contact_capacity: Multiplier on the contact buffer; 1 is almost always enough.
             graphs: Whether to capture a step in graphs, on a GPU.
-        Raises: UserError: If the robot's model cannot be loaded, MuJoCo Warp cannot step it, or it sees no GPU.
+
+        Raises:
+            UserError: If the robot's model cannot be loaded, MuJoCo Warp cannot step it, or it sees no GPU.
         """
         if tasks < 1 or worlds < 1:
             raise UserError(f"an engine needs at least one task and one world, not {tasks} and {worlds}")
@@ -109,7 +111,8 @@ class WarpEngine:
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset.
 
-        Raises: UserError: If MuJoCo Warp cannot vary what they vary.
+        Raises:
+            UserError: If MuJoCo Warp cannot vary what they vary.
         """
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
@@ -126,7 +129,8 @@ class WarpEngine:
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`
 
-        Raises: UserError: If in the steps before there was no room for a contact.
+        Raises:
+            UserError: If in the steps before there was no room for a contact.
         """
         self.check()
         worlds = self._worlds
@@ -142,7 +146,8 @@ class WarpEngine:
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`
 
-        Raises: UserError: If it is a horizon's last step, and there was no room for a contact.
+        Raises:
+            UserError: If it is a horizon's last step, and there was no room for a contact.
         """
         worlds = self._worlds
         worlds.starts.look(worlds.episodes)
@@ -165,7 +170,8 @@ class WarpEngine:
     def check(self) -> None:
         """Waits for the device, tells of a world that blew up, and makes sure that every contact had room.
 
-        Raises: UserError: If there was none: what was simulated since the last time is not to be used.
+        Raises:
+            UserError: If there was none: what was simulated since the last time is not to be used.
         """
         self._since_check = 0
         counts = self._worlds.counts.tolist()
@@ -184,7 +190,7 @@ class WarpEngine:
         """Nothing; the memory is given back with the engine."""
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """The same numbers with an axis for the tasks. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _make(self) -> None:

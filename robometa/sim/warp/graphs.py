@@ -8,7 +8,7 @@ import warp
 
 
 def warp_graph(work: Callable[[], None], device: warp.Device) -> Callable[[], None]:
-    """What launches the work again. It runs once before, to compile and load its kernels.
+    """Returns a function that launches the work again. It runs once before, to compile and load its kernels.
 
     Warp's stream and torch's default stream wait for each other on the device, so work on both keeps its order.
 

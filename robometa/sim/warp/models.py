@@ -33,7 +33,8 @@ def _say_newton(name: str) -> None:
 def supported(model: mujoco.MjModel, name: str) -> mujoco.MjModel:
     """The model as MuJoCo Warp can step it: itself, or a copy solved by Newton's method where it asks for PGS.
 
-    Raises: UserError: If MuJoCo Warp lacks something else of it.
+    Raises:
+        UserError: If MuJoCo Warp lacks something else of it.
     """
     if model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:
         _say_newton(name)
@@ -95,7 +96,9 @@ class DeviceModel:
 
         Args:
             models: The model of each task; as many worlds follow each other for each. `[task]`
-        Raises: UserError: If the tasks differ in what MuJoCo Warp keeps once for all worlds.
+
+        Raises:
+            UserError: If the tasks differ in what MuJoCo Warp keeps once for all worlds.
         """
         differing = {name for model in models for name in self._per_world if self._differs(model, name)}
         fixed = sorted({name for model in models for name in self._shared if self._differs(model, name)})

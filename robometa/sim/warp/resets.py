@@ -14,7 +14,7 @@ BLOCKS = 16
 
 
 class StartTable:
-    """How far from its rest each world begins each of its episodes: the numbers of `Starts`, on a device.
+    """Offsets from rest at each episode's beginning: the numbers of `Starts`, on a device.
 
     A world's episode stands in the column `episode % episodes`. The host follows the worlds' episodes a few steps late,
     by copies that it does not wait for, and draws a block before any world can need it. Only where it is so many steps
@@ -34,7 +34,7 @@ class StartTable:
         self.table = torch.zeros(worlds, BLOCKS * BLOCK, sum(sizes), device=device)
         """Offsets of positions and velocities from rest. `[world, episode, position + velocity]`"""
         self.moved = False
-        """Whether the table was replaced by a larger one: what has its address must be made again."""
+        """A larger table replaced this one: captured graphs that hold its address are invalid."""
         on_gpu = device.type == "cuda"
         self._extent = torch.zeros(2, dtype=torch.int64, pin_memory=on_gpu)
         self._copied = torch.cuda.Event() if on_gpu else None
@@ -55,7 +55,7 @@ class StartTable:
 
     @property
     def noise(self) -> Noise:
-        """What keys the numbers."""
+        """Noise that keys the numbers."""
         return self._starts.noise
 
     def look(self, episodes: Tensor) -> None:

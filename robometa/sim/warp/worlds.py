@@ -1,4 +1,4 @@
-"""What is kept of every world on the device beside the simulator's own numbers, and what a step makes of it."""
+"""The worlds' tensors on the device beside the simulator's own arrays, and their update in a step."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Overflow = mujoco_warp.OverflowType
 FULL = int(
     Overflow.NEFC | Overflow.NJMAX_NNZ | Overflow.BROADPHASE | Overflow.NARROWPHASE | Overflow.CCD | Overflow.NVMAX
 )
-"""What says that there was no room for a contact or a constraint."""
+"""Flags of a contact or a constraint that did not fit into its buffer."""
 DIVERGED, DIVERGED_LATELY, FULL_LATELY = range(3)
-"""What is counted: steps that blew up, since the engine was made and since somebody looked, and steps without room."""
+"""Counters: steps that diverged in all, those since the last check, and steps with a full buffer since then."""
 
 
 def shared(array: warp.array) -> Tensor:
@@ -84,7 +84,7 @@ class Worlds:
         self._ctrl.copy_(self._reader.control(self.action))
 
     def settle(self) -> None:
-        """What the step led to: reward, ends of episodes, and the state from which the next one goes on."""
+        """Computes reward, termination, and the state from which the next step goes on."""
         before, sensed_before = self.state, self.sensed
         after = torch.cat((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), dim=1)
         # The state before too: the simulator makes a quaternion that is no number into one.
@@ -123,13 +123,13 @@ class Worlds:
             target.copy_(part)
 
     def look(self) -> None:
-        """What the policy sees next; where an episode begins, with the sensors as they are read there."""
+        """Computes the next observation; at an episode's beginning with the sensors read there."""
         if self._senses:
             self.sensed.copy_(torch.where(self.ended.unsqueeze(1), self._readings, self.sensed))
         self.obs.copy_(self._reader.observe(self.state, self.sensed))
 
     def _beginnings(self) -> Tensor:
-        """Where each world's next episode begins. `[world, state]`"""
+        """First state of each world's next episode. `[world, state]`"""
         table, rest = self.starts.table, self._reader.rest
         place = (self.episodes % table.shape[1]).reshape(-1, 1, 1).expand(-1, 1, table.shape[2])
         offset = table.gather(1, place)[:, 0]  # [world, position + velocity]

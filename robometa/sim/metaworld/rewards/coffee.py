@@ -12,7 +12,7 @@ RADIUS = 0.05
 SUCCESS = 0.07
 """It counts as brought already within this, m."""
 TRAVEL = 0.03
-"""How far the button goes in, m."""
+"""Travel of the button, m."""
 
 
 def _bring_mug(quantity: Quantities) -> tuple[Array, Array]:

@@ -36,7 +36,7 @@ def _close_box(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _wrench_held(quantity: Quantities, density: str) -> Array:
-    """How well the gripper holds the wrench, anywhere along its handle. `[world]`"""
+    """Grade of the gripper's hold on the wrench, anywhere along its handle. `[world]`"""
     wrench, hand = quantity["object"], quantity["hand"]
     beside = abs(wrench[:, :1] - hand[:, :1]) < HANDLE / 2
     place = join((where(beside, hand[:, :1], wrench[:, :1]), wrench[:, 1:]))

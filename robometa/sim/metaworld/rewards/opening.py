@@ -14,7 +14,7 @@ RADIUS = 0.05
 DOOR_RADIUS = 0.08
 """A door is open or closed within this, m."""
 WIDE = 2 * pi / 3
-"""How far a door is to be opened at most, rad."""
+"""Largest angle of a door, rad."""
 FUNNEL = 0.12
 """Farther from a door's handle than this the hand has to be above it, m."""
 LOCK_TRAVEL = 0.1
@@ -24,9 +24,9 @@ DRAWER_TRAVEL = 0.2
 SHOULDER = (0.0, 0.055, 0.07)
 """From the hand to its shoulder, which pushes what fingers do not, m."""
 LOCK_SCALE = (0.25, 1.0, 0.5)
-"""What a lock's distance along each axis counts."""
+"""Weight of a lock's distance along each axis."""
 HANDLE_SCALE = (3.0, 3.0, 1.0)
-"""What a drawer handle's distance along each axis counts: the hand is to come from above."""
+"""Weight of a drawer handle's distance along each axis: the hand is to come from above."""
 
 
 def _open_door(quantity: Quantities) -> tuple[Array, Array]:
@@ -40,7 +40,7 @@ def _open_door(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _ready_to_open(hand: Array, handle: Array) -> Array:
-    """How well the hand is placed to open a door, having come to its handle from above. `[world]`"""
+    """Grade of the hand's place for opening a door, at its handle and from above. `[world]`"""
     apart = distance(hand[:, :2], (handle - numbers(handle, 0.05, 0.0, 0.0))[:, :2])
     floor = funnel(apart, FUNNEL, 0.04, 0.4)
     inside = near(distance(hand, handle + numbers(handle, 0.0, 0.03, -0.01)), 0.0, FUNNEL / 2, 0.5)

@@ -15,7 +15,7 @@ PULLED = 0.05
 
 
 def _button(quantity: Quantities, along: int, touch: float) -> tuple[Array, Array, Array, Array]:
-    """How far fingers and button are from each other, how near that is, and the same of the button and its hole."""
+    """Distance from fingers to button and its value, then those from button to hole."""
     button, fingers = quantity["object"], quantity["fingers"]
     away = distance(button, fingers)
     close_by = near(away, 0.0, touch, distance(button, quantity["fingers_start"]))
@@ -82,7 +82,7 @@ def _pulled(quantity: Quantities, held: Array, up: Array, moved: Array, low: Arr
 
 
 TRAVEL = {"travel": "_obj_to_target_init"}
-"""How far a button goes, m."""
+"""Attribute with the travel of a button, m."""
 HANDLE_START = {"handle_start": "_handle_init_pos"}
 
 PRESSING = {

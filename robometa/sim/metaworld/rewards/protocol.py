@@ -1,4 +1,4 @@
-"""What an objective of manipulation is."""
+"""A manipulation objective: reward and success of a task."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Manipulation:
     reward: Callable[[Quantities], tuple[Array, Array]]
     """Named quantities to reward `[world]`, 0 to 10, float64, and success `[world]`, bool."""
     remembers: Mapping[str, str] = field(default_factory=dict)
-    """What it needs of the episode's beginning besides what every task remembers: our name, upstream's attribute."""
+    """Values of the episode's beginning that it needs beyond every task's: our name, upstream's attribute."""
     contacts: bool = False
-    """Whether it asks for `touching`."""
+    """It reads `touching`."""

@@ -14,13 +14,13 @@ SUCCESS = 0.07
 BESIDE = 0.05
 """A pad is beside a thing within this, m."""
 GAP = (-0.05, 0.77)
-"""Where a thing passes the wall, m."""
+"""x and y of the gap beside the wall, m."""
 SIDEWAYS = (3.0, 1.0, 1.0)
 """To miss the wall's gap or the ball's goal sideways counts three times."""
 
 
 def _flanked(quantity: Quantities, *, radius: float, play: float, margin: float) -> Array:
-    """How well the gripper is around a thing, each pad on its own side; the action's grip does not count. `[world]`
+    """Grade of the gripper's place around a thing, each pad on its own side; the grip does not count. `[world]`
 
     Args:
         quantity: The named quantities.

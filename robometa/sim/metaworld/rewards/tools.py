@@ -14,9 +14,9 @@ SUCCESS = 0.07
 STICK_SUCCESS = 0.12
 """A stick's tasks count as solved already within this, m."""
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
-"""How a hammer is turned that was not tilted."""
+"""Quaternion of an untilted hammer."""
 HEAD = (0.16, 0.06, 0.0)
-"""Of a hammer, from its middle, m."""
+"""Offset of a hammer's head from its middle, m."""
 HALF_HANDLE = 0.07
 """The hammer's handle can be gripped this far from its middle, m."""
 DRIVEN = 0.09
@@ -24,7 +24,7 @@ DRIVEN = 0.09
 
 
 def _raised(quantity: Quantities, start: Array) -> Array:
-    """Where the tool is higher than it began, and the gripper not shut. `[world]`, bool"""
+    """True if the tool is higher than at the beginning, and the gripper open. `[world]`, bool"""
     return (quantity["opening"] > 0) & (quantity["object"][:, 2] - 0.01 > start[:, 2])
 
 

@@ -18,7 +18,7 @@ DIAL_SIDE = (0.05, 0.02, 0.09)
 SHOULDER = (0.0, 0.055, 0.07)
 """From the hand to its shoulder, which lifts a lever, m."""
 LEVER_SCALE = (4.0, 1.0, 4.0)
-"""What a lever's distance along each axis counts: the shoulder is to come from below."""
+"""Weight of a lever's distance along each axis: the shoulder is to come from below."""
 
 
 def _turn_faucet(quantity: Quantities, handle: Array) -> tuple[Array, Array]:
