@@ -1,7 +1,7 @@
 """Objectives: reward and success as plain functions of named quantities and task parameters, on batched tensors.
 
-A quantity is measured at a control step, a parameter is hidden by the task, and the suite's file fixes a coefficient. All
-tensors have the worlds first; the functions use tensor methods only, so they run on any device.
+A quantity is measured at a control step, a parameter is hidden by the task, and the suite's file fixes a coefficient.
+All tensors have the worlds first; the functions use tensor methods only, so they run on any device.
 """
 
 from __future__ import annotations

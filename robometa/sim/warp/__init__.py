@@ -1,1 +1,1 @@
-"""Locomotion on a GPU, with MuJoCo Warp."""
+"""The locomotion engine on a GPU, with MuJoCo Warp."""
