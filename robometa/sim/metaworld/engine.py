@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,9 +19,10 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.metaworld.group import Group
+from robometa.sim.metaworld.groups import Groups
 from robometa.sim.metaworld.quantities import Quantities
 from robometa.sim.metaworld.rewards import MANIPULATIONS
-from robometa.sim.metaworld.upstream import CURRENT, STATE, check, state_of, template
+from robometa.sim.metaworld.upstream import CURRENT, STATE, check, state_of
 from robometa.sim.metaworld.upstream_rewards import Fallback
 from robometa.sim.quiet import quieten
 from robometa.suites.metaworld import MetaWorld
@@ -30,8 +30,6 @@ from robometa.suites.suite import Suite, Task
 
 Array = NDArray[Any]
 
-MIN_CHUNK_WORLDS, MAX_CHUNKS = 16, 4
-"""Smallest chunk of a task name's worlds, and the largest number of chunks."""
 SEEN = 2 * CURRENT + 3
 """Numbers of an observation: now, the step before, the goal."""
 
@@ -72,9 +70,9 @@ class ManipulationEngine:
             raise UserError(f"suite {suite.name} is not one of Meta-World's tasks")
         check()
         quieten()
-        self._reward, self._goal_visible = family.reward, family.goal_visible
-        self._groups: dict[str, list[Group]] = {}
+        self._goal_visible = family.goal_visible
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._groups = Groups(family.reward, self._pool)
         count = tasks * worlds
         self._target = np.zeros((count, 3))
         self.seen = np.zeros((count, SEEN))
@@ -94,28 +92,11 @@ class ManipulationEngine:
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
-        names = np.repeat([task.objective for task in self.assigned], self.worlds)
-        held = list(dict.fromkeys(names.tolist()))
-        self._load(held)
-        pieces = [
-            (name, place, worlds) for name in held for place, worlds in enumerate(cut(np.flatnonzero(names == name)))
-        ]
-        self._held = [self._group(name, place) for name, place, _ in pieces]
-        for group in set(itertools.chain(*self._groups.values())) - set(self._held):
-            group.hold([], np.empty(0, dtype=np.int64))
-        for group, (name, place, worlds) in zip(self._held, pieces, strict=True):
-            starts = [self._start(name, self.assigned[world // self.worlds]) for world in worlds]
-            first = self._groups[name][0]
-            alike = place > 0 and all(start is first.starts[0] for start in (*first.starts, *starts))
-            group.hold(starts, worlds, lender=first if alike else None)
-        if sum(group.simulations for group in itertools.chain(*self._groups.values())) > 2 * len(names):
-            for group in itertools.chain(*self._groups.values()):
-                group.drop_spares()
-        self._held.sort(key=lambda group: -len(group.worlds))  # threads take the largest first
+        self._held = self._groups.hold(self.assigned, self.worlds)
         self._low, self._high = np.zeros_like(self.seen), np.zeros_like(self.seen)
         self._reach = np.zeros((2, *self._target.shape))
-        self._scale = np.zeros((len(names), 1), dtype=np.float32)
-        self._control_step = np.zeros(len(names))
+        self._scale = np.zeros((len(self._steps), 1), dtype=np.float32)
+        self._control_step = np.zeros(len(self._steps))
         for group in self._held:
             template = group.template
             self._low[group.worlds], self._high[group.worlds] = template.bounds(self._goal_visible)
@@ -123,24 +104,6 @@ class ManipulationEngine:
             self._scale[group.worlds] = template.scale
             self._goal[group.worlds] = group.constants["goal"] if self._goal_visible else 0.0
             self._control_step[group.worlds] = template.frame_skip * template.model.opt.timestep
-
-    def _load(self, names: Sequence[str]) -> None:
-        """Loads the models of these tasks; MuJoCo compiles them side by side."""
-        if self._pool is not None:
-            list(self._pool.map(lambda name: template(name, self._reward), names))
-
-    def _group(self, name: str, place: int) -> Group:
-        """The group that holds the task name's n-th chunk of worlds."""
-        groups = self._groups.setdefault(name, [])
-        if place == len(groups):
-            loaded = template(name, self._reward)
-            ours = self._reward == "v2" and name in MANIPULATIONS
-            groups.append(Group(loaded, MANIPULATIONS[name].contacts) if ours else Fallback(loaded))
-        return groups[place]
-
-    def _start(self, name: str, task: Task) -> Any:
-        remembers = MANIPULATIONS[name].remembers if self._reward == "v2" and name in MANIPULATIONS else {}
-        return template(name, self._reward).start(dict(task.parameters)["goal"], dict(remembers))
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world. `[task, world, obs]`"""
@@ -329,12 +292,3 @@ class ManipulationEngine:
         self.seen[:], self._first[:] = sensors[:, CURRENT : CURRENT + SEEN], sensors[:, CURRENT + SEEN :]
         self._steps[:], self._episodes[:] = state.steps.flatten(), state.episodes.flatten()
         self._noise = state.noise
-
-
-def cut(worlds: Array) -> list[Array]:
-    """The worlds of a task name in pieces that threads take in turn: the same ones however many threads there are.
-
-    Every piece has a model of its own, 20 MiB, so there are few.
-    """
-    count = max(1, min(MAX_CHUNKS, len(worlds) // MIN_CHUNK_WORLDS))
-    return np.array_split(worlds, count)

@@ -184,7 +184,7 @@ def test_a_state_that_blows_up_ends_the_episode_unpaid(tmp_path, monkeypatch, va
 def simulations(engine):
     """How many simulations of each task name an engine keeps, by what keeps them."""
     kept = {}
-    for name, groups in engine._groups.items():
+    for name, groups in engine._groups.by_name.items():
         kept[name] = [data for group in groups for data in (*group.datas, *group._spare)]
     return kept
 
