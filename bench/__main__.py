@@ -46,9 +46,7 @@ def arguments(words: Sequence[str] | None, names: Sequence[str]) -> argparse.Nam
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of: {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to a file, too")
-    parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help="write the figures of a complete run into a page"
-    )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the figures of a complete run into a page")
     chosen = parser.parse_args(words)
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds must be at least 1")

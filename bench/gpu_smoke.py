@@ -258,7 +258,8 @@ def training_part(bench: Bench) -> Row:
 def _run(words: list[str], environment: dict[str, str]) -> float:
     """Seconds that a command took.
 
-    Raises: ValueError: With the end of what it said, if it failed.
+    Raises:
+        ValueError: With the end of what it said, if it failed.
     """
     started = time.perf_counter()
     done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)

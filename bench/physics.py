@@ -156,7 +156,7 @@ def noise_of(engine: CpuEngine) -> Noise:
 
 
 def random_actions(engine: CpuEngine) -> Tensor:
-    """An episode of uniform actions, time first as they are needed. `[time, task, world, action]`"""
+    """An episode of uniform actions, time first as they are needed. `[time, task, world, action]`."""
     drawn = noise_of(engine).fork("action").uniform(engine.horizon, engine.spaces.action)
     return (2 * drawn - 1).float().movedim(2, 0).contiguous()
 

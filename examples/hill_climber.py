@@ -50,11 +50,11 @@ class HillClimber:
         self.gain = torch.tensor(-torch.inf, device=self.device)  # what climbing paid the time before
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for every task. `[task, feature, action]`"""
+        """The start, for every task. `[task, feature, action]`."""
         return self.start.expand(tasks, -1, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What the task's policy does, and around it with noise. `[task, world, action]`"""
+        """What the task's policy does, and around it with noise. `[task, world, action]`."""
         return features(step.obs) @ adaptation + self.config.std * noise, adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
@@ -88,7 +88,7 @@ class HillClimber:
         self.gain = state.get("training/gain", self.gain).clone()
 
     def _advantage(self, rollout: Rollout) -> Tensor:
-        """Discounted rewards to the episode's end, against the task's mean at the same time. `[task, world, time]`"""
+        """Discounted rewards to the episode's end, against the task's mean at the same time. `[task, world, time]`."""
         to_go, running = torch.zeros_like(rollout.reward), torch.zeros_like(rollout.reward[:, :, 0])
         for time in reversed(range(rollout.reward.shape[2])):
             running = rollout.reward[:, :, time] + self.config.discount * running * ~rollout.done[:, :, time]
@@ -97,5 +97,5 @@ class HillClimber:
 
 
 def features(obs: Tensor) -> Tensor:
-    """The observation and a one. `[..., obs + 1]`"""
+    """The observation and a one. `[..., obs + 1]`."""
     return torch.cat((obs, torch.ones_like(obs[..., :1])), dim=-1)

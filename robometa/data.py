@@ -24,7 +24,8 @@ class Spaces:
     def read(cls, table: dict[str, Any]) -> Spaces:
         """From a manifest.
 
-        Raises: AttributeError, TypeError: If it is not such a table.
+        Raises:
+            AttributeError, TypeError: If it is not such a table.
         """
         return cls(**{**table, "told": tuple(table.get("told", ()))})
 
@@ -87,7 +88,7 @@ class Rollout:
 
     @property
     def done(self) -> Tensor:
-        """Whether the step ended an episode, for whatever reason. `[task, world, time]`, bool"""
+        """Whether the step ended an episode, for whatever reason. `[task, world, time]`, bool."""
         return self.terminated | self.truncated
 
     def seen(self) -> Step:
@@ -106,20 +107,20 @@ class Rollout:
         return Step(obs, shifted(self.action), shifted(self.reward), done)
 
     def blown_up(self) -> Tensor | None:
-        """Where the simulation blew up, None if nowhere, which is nearly always. `[task, world, time]`, bool"""
+        """Where the simulation blew up, None if nowhere, which is nearly always. `[task, world, time]`, bool."""
         return self.diverged if bool(self.diverged.any()) else None
 
     def first_episode(self) -> Tensor:
-        """Which steps belong to each world's first episode. `[task, world, time]`, bool"""
+        """Which steps belong to each world's first episode. `[task, world, time]`, bool."""
         ended_before = torch.cumsum(self.done.int(), dim=-1) - self.done.int()
         return ended_before == 0
 
     def episode_return(self) -> Tensor:
-        """Undiscounted return of each world's first episode: a fixed quota of one each. `[task, world]`"""
+        """Undiscounted return of each world's first episode: a fixed quota of one each. `[task, world]`."""
         return (self.reward * self.first_episode()).sum(dim=-1)
 
     def episode_success(self) -> Tensor:
-        """Whether the success condition held at any step of the first episode. `[task, world]`, bool"""
+        """Whether the success condition held at any step of the first episode. `[task, world]`, bool."""
         return (self.success & self.first_episode()).any(dim=-1)
 
     def steps(self) -> int:

@@ -45,7 +45,7 @@ class Noise:
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, float32. `[task, world, *shape]`"""
+        """Standard normal numbers, float32. `[task, world, *shape]`."""
         draws = np.empty((self.tasks, self.worlds, *shape), dtype=np.float32)
 
         def fill(task: int) -> None:
@@ -55,7 +55,7 @@ class Noise:
         return torch.from_numpy(draws)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers uniform in [0, 1), float64. `[task, world, *shape]`"""
+        """Numbers uniform in [0, 1), float64. `[task, world, *shape]`."""
         draws = np.empty((self.tasks, self.worlds, *shape))
 
         def fill(task: int) -> None:

@@ -94,7 +94,8 @@ class Plan:
     def of(self, suite: str | None, learners: Sequence[str] | None) -> list[Cell]:
         """The cells of a suite and of some learners, of all where None is given.
 
-        Raises: UserError: If there are none such in the plan.
+        Raises:
+            UserError: If there are none such in the plan.
         """
         names = {"suite": {cell.suite for cell in self.cells}, "learner": {cell.learner for cell in self.cells}}
         for kind, asked in (("suite", [suite] if suite else []), ("learner", learners or [])):
@@ -111,7 +112,8 @@ class Plan:
 def read(path: Path | None = None) -> Plan:
     """The plan of a file; the project's own if None.
 
-    Raises: UserError: If it names a suite, a learner or an option that does not exist.
+    Raises:
+        UserError: If it names a suite, a learner or an option that does not exist.
     """
     path = path or PLAN
     table = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -20,7 +20,9 @@ def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], 
     Args:
         work: Reads and writes the same tensors at every call, and asks the device nothing.
         device: Where it runs.
-    Raises: RuntimeError: If the work cannot be captured; a process in which that happened is best ended.
+
+    Raises:
+        RuntimeError: If the work cannot be captured; a process in which that happened is best ended.
     """
     with torch.cuda.device(device):
         current, stream = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
@@ -115,7 +117,8 @@ class CapturedFunction:
     def __call__(self, *inputs: Any) -> Any:
         """What the function returns; captured, it holds until the next call.
 
-        Raises: RuntimeError: If it cannot be captured.
+        Raises:
+            RuntimeError: If it cannot be captured.
         """
         if not captures(self._device):
             return self._function(*inputs)
@@ -178,7 +181,7 @@ class CapturedSteps:
         self._launch: Callable[[], None] | None = None
 
     def run(self, pieces: Iterable[Sequence[Tensor]], steps: int) -> Tensor:
-        """Takes the steps and returns what they log. `[step, metric]`
+        """Takes the steps and returns what they log. `[step, metric]`.
 
         Args:
             pieces: The numbers of some steps at a time, on the device; none has more than the first. `[step, ...]` each

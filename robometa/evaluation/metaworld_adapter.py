@@ -69,7 +69,7 @@ class MetaWorldAdapter:
         self._keep()
 
     def adapt_action(self, observations: Array) -> tuple[Array, dict[str, Array]]:
-        """Returns an exploring action for each environment, in an episode of the adaptation. `[environment, 4]`"""
+        """Returns an exploring action for each environment, in an episode of the adaptation. `[environment, 4]`."""
         self._check_scale(observations)
         action = self._act(observations, explore=True)
         return action, {}
@@ -105,7 +105,7 @@ class MetaWorldAdapter:
         self._keep()
 
     def eval_action(self, observations: Array) -> Array:
-        """Returns an action for each environment, in a scored episode. `[environment, 4]`"""
+        """Returns an action for each environment, in a scored episode. `[environment, 4]`."""
         action, reward, done = self._last
         if observations.shape[1] > SEEN:
             observed = _column(observations[:, REWARD]) * self.divisor
@@ -115,7 +115,7 @@ class MetaWorldAdapter:
         return action_to_take
 
     def reset(self, env_mask: Array) -> None:
-        """Begins a scored episode in some environments, from the adaptation as `adapt` left it. `[environment]`"""
+        """Begins a scored episode in some environments, from the adaptation as `adapt` left it. `[environment]`."""
         begins = torch.from_numpy(np.asarray(env_mask, dtype=bool)).unsqueeze(1)
         self._fresh = self._fresh | begins
         rows = begins[:, 0].to(self.learner.device)
@@ -130,7 +130,7 @@ class MetaWorldAdapter:
         self._last = (action, reward, done)
 
     def _act(self, observations: Array, explore: bool) -> Array:
-        """Returns the learner's actions, within their bounds. `[environment, 4]`"""
+        """Returns the learner's actions, within their bounds. `[environment, 4]`."""
         source = self._source.fork("action", self._acts)
         self._acts += 1
         noise = source.normal(ACTION) if explore else torch.zeros(*self._last[0].shape)
@@ -172,18 +172,18 @@ class MetaWorldAdapter:
 
 
 def _seen(observations: Array) -> Tensor:
-    """Converts upstream's observations to the learner's. `[environment, 1, 39]`"""
+    """Converts upstream's observations to the learner's. `[environment, 1, 39]`."""
     return torch.from_numpy(np.asarray(observations[:, :SEEN], dtype=np.float32)).unsqueeze(1)
 
 
 def _column(values: Array) -> Tensor:
-    """Converts a number or flag of each environment to a tensor. `[environment, 1]`"""
+    """Converts a number or flag of each environment to a tensor. `[environment, 1]`."""
     column = torch.from_numpy(np.array(values)).unsqueeze(1)
     return column if column.dtype == torch.bool else column.float()
 
 
 def _rollout(steps: list[tuple[Tensor, ...]]) -> Rollout:
-    """Joins the steps of an episode in every environment. `[environment, 1, time, ...]`"""
+    """Joins the steps of an episode in every environment. `[environment, 1, time, ...]`."""
     obs, action, reward, terminated = (torch.stack(parts, dim=2) for parts in zip(*steps, strict=True))
     truncated = torch.zeros_like(terminated)
     truncated[:, :, -1] = ~terminated[:, :, -1]

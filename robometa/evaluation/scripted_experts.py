@@ -55,7 +55,7 @@ class Scripted:
         """Returns no adaptation: an expert knows its task."""
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
-        """Returns the experts' actions, or zeros where none acts. `[task, world, action]`"""
+        """Returns the experts' actions, or zeros where none acts. `[task, world, action]`."""
         obs = step.obs.double().numpy().copy()
         actions = np.zeros((*obs.shape[:2], 4), dtype=np.float32)
         with warnings.catch_warnings():
@@ -84,7 +84,7 @@ class Scripted:
 
 
 def goal_of(task: Task) -> np.ndarray:
-    """Returns the position of a task's goal, m. `[3]`"""
+    """Returns the position of a task's goal, m. `[3]`."""
     start = upstream.template(task.objective, "v2").start(dict(task.parameters)["goal"], {})
     return start.constants["goal"]
 

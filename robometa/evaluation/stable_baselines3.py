@@ -119,7 +119,7 @@ class FromScratch:
     sees_parameters: ClassVar[bool] = False
 
     def __init__(self, algorithm: str, policies: Sequence[Sequence[Any]] = ()) -> None:
-        """Acts with `policies`, at each shot with those of that shot. `[task][shot]`"""
+        """Acts with `policies`, at each shot with those of that shot. `[task][shot]`."""
         self.config: Any = None
         self.device = torch.device("cpu")
         self._act, self._policies = ALGORITHMS[algorithm], policies
@@ -129,7 +129,7 @@ class FromScratch:
         return 0
 
     def act(self, adaptation: int, step: Step, noise: Tensor) -> tuple[Tensor, int]:
-        """Returns the actions of each task's policy. `[task, world, action]`"""
+        """Returns the actions of each task's policy. `[task, world, action]`."""
         policies = [of_task[adaptation] for of_task in self._policies]
         actions = [self._act(*parts) for parts in zip(policies, step.obs, noise, strict=True)]
         return torch.stack(actions), adaptation

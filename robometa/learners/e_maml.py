@@ -89,16 +89,16 @@ class EMaml:
         self._at_once = MetaUpdate(self.step, config, self.device, 1.0)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`"""
+        """The start, for each task. `[task, parameter]`."""
         return self.parameters.expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.policy.distribution(adaptation, step.obs)
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`"""
+        """One policy-gradient step for each task. `[task, parameter]`."""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(self.step.after, adaptation, shots))
 
@@ -150,7 +150,7 @@ class EMaml:
         return Begun(step, expected, gradient.norm(), measure)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """How much likelier a start makes what was done before the adaptations: ratio less 1, sum over shots. `[]`"""
+        """How much likelier a start makes what was done before the adaptations: ratio less 1, sum over shots. `[]`."""
         # The policies that acted before each inner step, from another start. [shot]
         new = self.step.policies(start, task.inner)
         shots = zip(new, acted[:-1], task.inner, strict=True)
@@ -159,7 +159,7 @@ class EMaml:
     def _credit_gradient(
         self, start: Tensor, tasks: list[TaskBatches], acted: list[list[tuple[Tensor, Tensor]]], credits: Tensor
     ) -> Tensor:
-        """Gradient of the sampling term: credit times log-likelihood, mean over tasks. `[parameter]`"""
+        """Gradient of the sampling term: credit times log-likelihood, mean over tasks. `[parameter]`."""
         # At ratio 1 the ratio's gradient is the log-likelihood's.
         gradients = for_each_task(grad(self._likelier), [start] * len(tasks), tasks, acted)
         return (credits.unsqueeze(-1) * torch.stack(gradients)).mean(dim=0)
@@ -170,7 +170,7 @@ class EMaml:
 
 
 def _credits(rollout: Rollout) -> Tensor:
-    """Each task's return after the adaptations, with mean 0 and standard deviation 1 across tasks. `[task]`"""
+    """Each task's return after the adaptations, with mean 0 and standard deviation 1 across tasks. `[task]`."""
     returns = rollout.episode_return().mean(dim=1)
     # The other tasks are the baseline: nothing that the first actions of a task led to may be in it.
     return (returns - returns.mean()) / (returns.std(correction=0) + 1e-8)

@@ -64,17 +64,17 @@ class FineTune:
         self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The one policy, for each task. `[task, parameter]`"""
+        """The one policy, for each task. `[task, parameter]`."""
         return self.network.actor.detach().clone().expand(tasks, -1)
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.network.policy.distribution(adaptation, self.observations(step.obs))
         return mean + log_std.exp() * noise, adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """Some PPO steps for each task, over a baseline of its own. `[task, parameter]`"""
+        """Some PPO steps for each task, over a baseline of its own. `[task, parameter]`."""
         seen = replace(rollout, obs=self.observations(rollout.obs))
         batches = rollout_batches(seen, self.config.discount, self.config.gae_lambda, action_scale=1.0)
         return torch.stack(for_each_task(self._tuned, adaptation, batches))
@@ -105,7 +105,7 @@ class FineTune:
 
     @torch.enable_grad()
     def _tuned(self, start: Tensor, batch: Batch) -> Tensor:
-        """A task's policy after the steps of an adaptation. `[parameter]`"""
+        """A task's policy after the steps of an adaptation. `[parameter]`."""
         if not len(batch.obs):  # every simulation of the task blew up at once
             return start
         policy, clip = self.network.policy, self.config.clip

@@ -150,7 +150,7 @@ class Grbal:
 
     @torch.no_grad()
     def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:
-        """The first action of each world's plan, and what it is followed by. `[task, world, action]`"""
+        """The first action of each world's plan, and what it is followed by. `[task, world, action]`."""
         config = self.config
         if self.updates < config.random_iterations:
             return torch.erf(noise / 2**0.5), adaptation
@@ -211,7 +211,7 @@ class Grbal:
         return {"training/optimiser": self.optimizer, "training/replay": self.replay}
 
     def _planned(self, parameters: Tensor, obs: Tensor, plan: Tensor, draws: Tensor) -> Tensor:
-        """The actions to take from here on. `[world, plan_horizon, action]`"""
+        """The actions to take from here on. `[world, plan_horizon, action]`."""
 
         def score(candidates: Tensor) -> Tensor:
             return self.model.imagined(parameters, obs, candidates)

@@ -78,7 +78,7 @@ class Network(RecurrentActorCritic):
         self.observation = spaces.observation
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the memory at their ends. `[n, time, inputs]`, `[n, state]`"""
+        """Actions and values along pieces of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
         remembered, end = self.memory.read(inputs, start)  # [n, time, memory]
         # The policy itself sees the observation only; everything else reaches it through its weights.
         obs = inputs[..., : self.observation]
@@ -99,7 +99,7 @@ class Hypernetwork(RecurrentLearner):
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`"""
+        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`."""
         state = self.remember(adaptation, step)
         # The memory's output generates the weights of the policy of this step.
         mean = self.network.actor(self.observations(step.obs), state[..., : self.network.memory.size])

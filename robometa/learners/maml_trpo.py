@@ -93,16 +93,16 @@ class MamlTrpo:
         self._at_once = MetaUpdate(self.step, config, self.device, self.rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`"""
+        """The start, for each task. `[task, parameter]`."""
         return self.parameters.expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.policy.distribution(adaptation, step.obs)
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`"""
+        """One policy-gradient step for each task. `[task, parameter]`."""
         # Inner step: theta' = theta - size * gradient, on all worlds of a task.
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(self._adapted, adaptation, shots))
@@ -159,7 +159,7 @@ class MamlTrpo:
         return Begun(step, expected, gradient.norm(), measure)
 
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
-        """The parameters of one task after its inner steps. `[parameter]`"""
+        """The parameters of one task after its inner steps. `[parameter]`."""
         return self.step.after(start, shots, self.rate)
 
     def _estimator(self) -> tuple[float, float, float]:

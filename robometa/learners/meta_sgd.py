@@ -87,16 +87,16 @@ class MetaSgd:
         self._at_once = MetaUpdate(self.step, config, self.device, None)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`"""
+        """The start, for each task. `[task, parameter]`."""
         return self.parameters.expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.policy.distribution(adaptation, step.obs)
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`"""
+        """One policy-gradient step for each task. `[task, parameter]`."""
         # Inner step: theta' = theta - size * rate * gradient, with a rate for each parameter.
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(lambda row, shot: self.step.after(row, shot, self.rate), adaptation, shots))
@@ -163,7 +163,7 @@ class MetaSgd:
         return Begun(step, expected, gradient.norm(), measure)
 
     def _adapted(self, learned: Tensor, shots: tuple[Batch, ...]) -> Tensor:
-        """The parameters of one task after its inner steps, from start and factors in one vector. `[parameter]`"""
+        """The parameters of one task after its inner steps, from start and factors in one vector. `[parameter]`."""
         start, rate = learned.chunk(2)
         return self.step.after(start, shots, rate)
 

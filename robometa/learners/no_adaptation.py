@@ -60,7 +60,7 @@ class NoAdaptation:
 
     @torch.no_grad()
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
-        """Actions of the one policy. `[task, world, action]`"""
+        """Actions of the one policy. `[task, world, action]`."""
         mean, log_std = self.network.policy.distribution(self.network.actor, self.observations(step.obs))
         return mean + log_std.exp() * noise, adaptation
 

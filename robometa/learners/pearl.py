@@ -130,7 +130,7 @@ class Pearl:
         return SampledBelief.prior(noise.normal(self.config.latent).to(self.device))
 
     def act(self, adaptation: SampledBelief, step: Step, noise: Tensor) -> tuple[Tensor, SampledBelief]:
-        """Actions of the policy given each world's sample. `[task, world, action]`"""
+        """Actions of the policy given each world's sample. `[task, world, action]`."""
         return self.sac.actor.action(noise, step.obs, adaptation.sample), adaptation
 
     @torch.no_grad()
@@ -177,13 +177,13 @@ class Pearl:
         }
 
     def _draws(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Standard normal numbers of a gradient step. `[task, latent]`, `[2, task, n, action]`, on the CPU"""
+        """Standard normal numbers of a gradient step. `[task, latent]`, `[2, task, n, action]`, on the CPU."""
         config = self.config
         latent = torch.randn(config.meta_batch, config.latent, generator=generator)
         return latent, torch.randn(2, config.meta_batch, config.batch, self.spaces.action, generator=generator)
 
     def _learn(self, context: Tensor, batch: Tensor, draws: Tensor, noise: Tensor) -> Tensor:
-        """One step of critics, encoder and actor, in place; asks the device nothing. `[metric]`
+        """One step of critics, encoder and actor, in place; asks the device nothing. `[metric]`.
 
         Args:
             context: Transitions on the prior. `[task, n, transition]`

@@ -80,16 +80,16 @@ class ProMp:
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`"""
+        """The start, for each task. `[task, parameter]`."""
         return self.parameters.clone().expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.policy.distribution(adaptation, step.obs)
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`"""
+        """One policy-gradient step for each task. `[task, parameter]`."""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(self.step.after, adaptation, shots))
 
@@ -127,7 +127,7 @@ class ProMp:
         load_optimizer("training/optimiser", self.optimizer, state)
 
     def _inner_loss(self, parameters: Tensor, batch: Batch, acted: tuple[Tensor, Tensor]) -> Tensor:
-        """The policy-gradient objective at the ratio to the policy that acted, to be lowered. `[]`
+        """The policy-gradient objective at the ratio to the policy that acted, to be lowered. `[]`.
 
         Its gradient where the ratio is 1 is the plain one, but not its Hessian: that also credits the actions before
         the adaptation with what the adaptation makes of them.
@@ -136,7 +136,7 @@ class ProMp:
         return -(likelihood_ratio(*new, *acted, batch.output) * batch.advantage).mean()
 
     def _loss(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The clipped surrogate after the inner steps, to be lowered, and the penalty on what was before them. `[]`"""
+        """The clipped surrogate after the inner steps, to be lowered, and the penalty on what was before them. `[]`."""
         config, divergences = self.config, []
         # Inner steps on likelihood ratios, and the divergence of each policy that took one.
         for batch, before in zip(task.inner, acted[:-1], strict=True):

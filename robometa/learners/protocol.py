@@ -77,7 +77,9 @@ class Learner(Protocol):
             adaptation: What is known of the tasks.
             step: What each world shows.
             noise: Standard normal numbers. `[task, world, action]`
-        Returns: Actions, clipped to -1..1 by the engine. `[task, world, action]`
+
+        Returns:
+            Actions, clipped to -1..1 by the engine. `[task, world, action]`
         """
 
     def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:

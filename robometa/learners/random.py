@@ -47,7 +47,7 @@ class Random:
         """Nothing is known."""
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
-        """Actions uniform in -1..1. `[task, world, action]`"""
+        """Actions uniform in -1..1. `[task, world, action]`."""
         # The normal distribution function, scaled from 0..1 to -1..1.
         return torch.erf(noise / 2**0.5), None
 

@@ -66,16 +66,16 @@ class Reptile:
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`"""
+        """The start, for each task. `[task, parameter]`."""
         return self.parameters.clone().expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`"""
+        """Actions of each task's policy. `[task, world, action]`."""
         mean, log_std = self.policy.distribution(adaptation, step.obs)
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`"""
+        """One policy-gradient step for each task. `[task, parameter]`."""
         shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
         return torch.stack(of_each_task(self.step.after, adaptation, shots))
 

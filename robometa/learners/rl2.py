@@ -67,7 +67,7 @@ class Network(RecurrentActorCritic):
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the memory at their ends. `[n, time, inputs]`, `[n, state]`"""
+        """Actions and values along pieces of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
         remembered, end = self.memory.read(inputs, start)  # [n, time, memory]
         return Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0]), end
 
@@ -86,7 +86,7 @@ class Rl2(RecurrentLearner):
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`"""
+        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`."""
         state = self.remember(adaptation, step)
         # The state begins with the memory's output; an LSTM's cell follows. [task, world, memory]
         mean = self.network.actor(state[..., : self.network.memory.size])

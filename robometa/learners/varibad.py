@@ -118,7 +118,7 @@ class Varibad(TrialLearner):
 
     @torch.no_grad()
     def act(self, adaptation: RememberedBelief, step: Step, noise: Tensor) -> tuple[Tensor, RememberedBelief]:
-        """Actions, and the belief that has seen the step. `[task, world, action]`"""
+        """Actions, and the belief that has seen the step. `[task, world, action]`."""
         belief = self.encoder.follow(adaptation, self._inputs(step))
         # The policy is given mean and variance: it can act to find out what is uncertain.
         known = torch.cat((self.observations(step.obs), belief.mean, belief.log_variance), dim=-1)
@@ -146,7 +146,7 @@ class Varibad(TrialLearner):
         }
 
     def _known(self, seen: Step) -> Tensor:
-        """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`"""
+        """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`."""
         pieces = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
 
         def of_piece(inputs: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Varibad(TrialLearner):
         return dict(zip(METRICS, torch.stack(rows).mean(dim=0).tolist(), strict=True))
 
     def _predicting_step(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """One step of encoder and decoders. `[trial, time, column] -> [metric]`"""
+        """One step of encoder and decoders. `[trial, time, column] -> [metric]`."""
         config, (trials, time, _) = self.config, batch.shape
         # Moments whose beliefs are decoded, steps that they predict, and draws for the samples.
         drawn = (

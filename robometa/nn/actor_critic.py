@@ -31,7 +31,7 @@ class Network(nn.Module):
         self.critic = Perceptron((observation, *hidden, 1), generator, nn.Tanh)
 
     def forward(self, obs: Tensor) -> Output:
-        """What it says along episodes. `[n, time, obs]`"""
+        """What it says along episodes. `[n, time, obs]`."""
         mean, log_std = self.policy.distribution(self.actor, obs)
         return Output(mean, log_std, self.critic(obs)[..., 0])
 
@@ -49,7 +49,7 @@ class PerceptronActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
 
     def forward(self, known: Tensor) -> Output:
-        """Actions and values along trials. `[n, time, inputs]`"""
+        """Actions and values along trials. `[n, time, inputs]`."""
         return Output(self.actor(known), self.log_std, self.critic(known)[..., 0])
 
 
@@ -68,7 +68,7 @@ class ActorCritic(Protocol):
     """A network that `update` can train."""
 
     def __call__(self, *inputs: Tensor) -> Output:
-        """What it says about sequences. `[n, time, ...]` each"""
+        """What it says about sequences. `[n, time, ...]` each."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What is trained."""

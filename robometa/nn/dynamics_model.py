@@ -33,7 +33,7 @@ class DynamicsModel:
         self.outcome = Normalizer(obs + 1, device=device)
 
     def initial(self, generator: torch.Generator) -> Tensor:
-        """Weights and biases uniform within one over the square root of a layer's inputs. `[parameter]`"""
+        """Weights and biases uniform within one over the square root of a layer's inputs. `[parameter]`."""
         parts = [
             (2 * torch.rand((into + 1) * out, generator=generator) - 1) / math.sqrt(into) for into, out in self.layers
         ]
@@ -46,7 +46,7 @@ class DynamicsModel:
         self.outcome.include(outcome)
 
     def predicted(self, parameters: Tensor, obs: Tensor, action: Tensor) -> Tensor:
-        """The outcome, normalised. `[world, n, obs + 1]`
+        """The outcome, normalised. `[world, n, obs + 1]`.
 
         Args:
             parameters: `[world, parameter]`
@@ -62,7 +62,7 @@ class DynamicsModel:
         return x
 
     def loss(self, parameters: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Half the squared error of the normalised outcomes, mean over the transitions that count. `[world]`
+        """Half the squared error of the normalised outcomes, mean over the transitions that count. `[world]`.
 
         Args:
             parameters: `[world, parameter]`
@@ -75,7 +75,7 @@ class DynamicsModel:
         return 0.5 * (error.square().sum(dim=-1) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
     def imagined(self, parameters: Tensor, obs: Tensor, candidates: Tensor) -> Tensor:
-        """What sequences of actions would be paid in all. `[world, candidate]`
+        """What sequences of actions would be paid in all. `[world, candidate]`.
 
         Args:
             parameters: `[world, parameter]`
@@ -134,11 +134,11 @@ class RefittedModel(DynamicsModel):
         self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(refit.learn_step_size)
 
     def learned(self) -> list[Tensor]:
-        """The vectors that outer gradient steps change. `[parameter]` each"""
+        """The vectors that outer gradient steps change. `[parameter]` each."""
         return [self.parameters, self.step_sizes] if self.step_sizes.requires_grad else [self.parameters]
 
     def refitted(self, parameters: Tensor, step_sizes: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters after a refit to each world's transitions; where none counts they stay. `[world, parameter]`
+        """Parameters after a refit to each world's transitions; where none counts they stay. `[world, parameter]`.
 
         Args:
             parameters: `[world, parameter]`
@@ -155,14 +155,14 @@ class RefittedModel(DynamicsModel):
         return parameters
 
     def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        """The parameters to act with, from the learned start. `[world, parameter]`"""
+        """The parameters to act with, from the learned start. `[world, parameter]`."""
         start = self.parameters.detach().expand(len(transitions), -1)
         return self.refitted(start, self.step_sizes.detach(), transitions, weight)
 
     def outer_loss(
         self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Error on the future after a refit to the past, and without one; means over windows. `[]` each
+        """Error on the future after a refit to the past, and without one; means over windows. `[]` each.
 
         Args:
             past: Transitions before. `[window, past, transition]`
@@ -221,13 +221,13 @@ class LastTransitions(NamedTuple):
         return LastTransitions(window, filled, self.last_obs)
 
     def weight(self) -> Tensor:
-        """1 for those of the window that there are, 0 for others. `[task, world, past]`"""
+        """1 for those of the window that there are, 0 for others. `[task, world, past]`."""
         past = self.window.shape[2]
         place = torch.arange(past, device=self.filled.device)
         return (place >= past - self.filled.unsqueeze(-1)).to(self.filled.dtype)
 
 
 def transitions_of(rollout: Rollout) -> Tensor:
-    """Obs, action, what the obs changed by, and reward of every step. `[task, world, time, transition]`"""
+    """Obs, action, what the obs changed by, and reward of every step. `[task, world, time, transition]`."""
     change = rollout.next_obs - rollout.obs
     return torch.cat((rollout.obs, rollout.action.clamp(-1, 1), change, rollout.reward.unsqueeze(-1)), dim=-1)

@@ -29,7 +29,7 @@ class Generated(nn.Module):
         self.factors = nn.ParameterList(torch.zeros(size, part.numel()) for part in constants)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """What each row's own network makes of its `x`. `[..., into], [..., size] -> [..., out]`"""
+        """What each row's own network makes of its `x`. `[..., into], [..., size] -> [..., out]`."""
         shape, x, memory = x.shape[:-1], x.flatten(0, -2), memory.flatten(0, -2)
         for index, (factor, constant) in enumerate(zip(self.factors, self.constants, strict=True)):
             # Each row has a layer of its own. [row, into] to [row, out]
@@ -46,7 +46,7 @@ class GeneratedLayer(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
-        """The layer's output. `[n, into], [n, size], [size, (into + 1) * out], [into + 1, out] -> [n, out]`"""
+        """The layer's output. `[n, into], [n, size], [size, (into + 1) * out], [into + 1, out] -> [n, out]`."""
         context.save_for_backward(x, memory, factor, constant)
         outputs = []
         for part, remembered in zip(x.split(BLOCK), memory.split(BLOCK), strict=True):
@@ -77,5 +77,5 @@ class GeneratedLayer(torch.autograd.Function):
 
 
 def _weights(memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
-    """Each row's weights, and below them its biases. `[n, into + 1, out]`"""
+    """Each row's weights, and below them its biases. `[n, into + 1, out]`."""
     return torch.addmm(constant.flatten(), memory, factor).unflatten(-1, constant.shape)

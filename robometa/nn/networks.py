@@ -20,7 +20,8 @@ LARGEST = 100_000_000
 def check_size(parameters: int, what: str) -> None:
     """Refuses a network before its parameters are made.
 
-    Raises: UserError: If it has more than `LARGEST`.
+    Raises:
+        UserError: If it has more than `LARGEST`.
     """
     if parameters > LARGEST:
         raise UserError(f"{what} makes a network of {parameters:.3g} parameters; the most is {LARGEST:,}")
@@ -43,7 +44,7 @@ class GaussianPolicy:
         check_size(self.size, f"hidden {hidden}")
 
     def initial(self, generator: torch.Generator, std: float = 1.0) -> Tensor:
-        """Glorot-uniform weights, no biases, and the given standard deviation. `[parameter]`"""
+        """Glorot-uniform weights, no biases, and the given standard deviation. `[parameter]`."""
         parts = []
         for into, out in self.layers:
             limit = math.sqrt(6 / (into + out))
@@ -65,14 +66,14 @@ class GaussianPolicy:
         return x, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std)
 
     def last_layer(self) -> Tensor:
-        """1 for the parameters of the last layer and the standard deviation, 0 for those before. `[parameter]`"""
+        """1 for the parameters of the last layer and the standard deviation, 0 for those before. `[parameter]`."""
         into, out = self.layers[-1]
         mask = torch.zeros(self.size)
         mask[-(into * out + out + self.action) :] = 1
         return mask
 
     def log_likelihood(self, parameters: Tensor, obs: Tensor, output: Tensor) -> Tensor:
-        """Log density of the policy's outputs. `[..., n]`"""
+        """Log density of the policy's outputs. `[..., n]`."""
         mean, log_std = self.distribution(parameters, obs)
         return normal_log_density(output, mean, log_std)
 

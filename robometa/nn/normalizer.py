@@ -16,7 +16,8 @@ class Normalizer:
     ) -> None:
         """For vectors of `size` numbers, cut off at `limit` standard deviations; those at `blind` always become 0.
 
-        Raises: UserError: If a place of `blind` is not among them.
+        Raises:
+            UserError: If a place of `blind` is not among them.
         """
         if any(place >= size for place in blind):
             raise UserError(f"blind must name places from 0 to {size - 1} of an observation, not {max(blind)}")
@@ -28,7 +29,7 @@ class Normalizer:
         self._factor[self.blind] = 0.0
 
     def include(self, values: Tensor) -> None:
-        """Takes more numbers into the statistics. `[..., size]`
+        """Takes more numbers into the statistics. `[..., size]`.
 
         Source: Chan, Golub and LeVeque 1979, on adding up the variances of parts.
         """
@@ -44,11 +45,11 @@ class Normalizer:
         self._prepare()
 
     def __call__(self, values: Tensor) -> Tensor:
-        """The numbers, normalised. `[..., size]`, float32"""
+        """The numbers, normalised. `[..., size]`, float32."""
         return ((values - self._shift) * self._factor).clamp(-self.limit, self.limit)
 
     def undo(self, values: Tensor) -> Tensor:
-        """The numbers that `values` stand for. `[..., size]`"""
+        """The numbers that `values` stand for. `[..., size]`."""
         return values / self._factor + self._shift
 
     def state(self) -> dict[str, Tensor]:

@@ -29,14 +29,14 @@ class Memory(nn.Module):
                 weight.uniform_(-1 / math.sqrt(size), 1 / math.sqrt(size), generator=generator)
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """The state after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`"""
+        """The state after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
         weights = list(self.cell.parameters())
         if isinstance(self.cell, nn.GRU):
             return torch.gru_cell(inputs, state, *weights)
         return torch.cat(torch.lstm_cell(inputs, state.split(self.size, dim=-1), *weights), dim=-1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`"""
+        """The outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`."""
         return self.read(inputs, inputs.new_zeros(len(inputs), self.state_size))[0]
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,9 @@ class Memory(nn.Module):
         Args:
             inputs: `[n, time, inputs]`
             start: `[n, state]`
-        Returns: `[n, time, size]` and `[n, state]`
+
+        Returns:
+            `[n, time, size]` and `[n, state]`
         """
         # Torch's layout: time first, and an LSTM's output and cell apart.
         parts = tuple(part.unsqueeze(0).contiguous() for part in start.split(self.size, dim=-1))
@@ -73,7 +75,7 @@ class RecurrentActorCritic(nn.Module):
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, start: Tensor) -> Output:
-        """Actions and values along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`"""
+        """Actions and values along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`."""
         return self.read(inputs, start[:, 0])[0]
 
 

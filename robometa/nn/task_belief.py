@@ -15,7 +15,7 @@ from robometa.nn.recurrent import Memory
 
 
 def product_of_gaussians(factors: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Precision and precision-weighted mean of a product of independent Gaussian factors. `[..., latent]` each
+    """Precision and precision-weighted mean of a product of independent Gaussian factors. `[..., latent]` each.
 
     Args:
         factors: Mean and raw variance of each; softplus makes the raw variance positive. `[..., n, 2 * latent]`
@@ -41,11 +41,11 @@ class SampledBelief(NamedTuple):
 
     @classmethod
     def prior(cls, draws: Tensor) -> SampledBelief:
-        """The belief before any evidence; the standard normal draws are its sample. `[..., latent]`"""
+        """The belief before any evidence; the standard normal draws are its sample. `[..., latent]`."""
         return cls(torch.zeros_like(draws), torch.zeros_like(draws), draws)
 
     def multiplied(self, precision: Tensor, weighted_mean: Tensor, draws: Tensor) -> SampledBelief:
-        """The belief after more evidence, which the prior is not part of, and a sample of it. `[..., latent]` each"""
+        """The belief after more evidence, which the prior is not part of, and a sample of it. `[..., latent]` each."""
         precision, weighted_mean = self.precision + precision, self.weighted_mean + weighted_mean
         # Mean plus standard deviation times a standard normal draw.
         sample = weighted_mean / precision + draws * precision.rsqrt()
@@ -71,7 +71,7 @@ class RememberedBelief(NamedTuple):
 
 
 class KeptTrials(NamedTuple):
-    """Trials as they happened, kept to learn from again. `[trial, time, ...]` each"""
+    """Trials as they happened, kept to learn from again. `[trial, time, ...]` each."""
 
     obs: Tensor
     """Before each action."""
@@ -93,21 +93,21 @@ class KeptTrials(NamedTuple):
 
     @classmethod
     def of_columns(cls, columns: Tensor, spaces: Spaces) -> KeptTrials:
-        """The trials that a replay keeps in one tensor. `[trial, time, width]`"""
+        """The trials that a replay keeps in one tensor. `[trial, time, width]`."""
         obs, action = spaces.observation, spaces.action
         return cls(*columns.split((obs, action, 1, obs, 1), dim=-1))
 
     def columns(self) -> Tensor:
-        """All columns in one tensor. `[trial, time, width]`"""
+        """All columns in one tensor. `[trial, time, width]`."""
         return torch.cat(self, dim=-1)
 
     def at(self, steps: Tensor) -> KeptTrials:
-        """Some steps of each trial. `[trial, n]` to `[trial, n, ...]` each"""
+        """Some steps of each trial. `[trial, n]` to `[trial, n, ...]` each."""
         each = torch.arange(len(steps), device=steps.device).unsqueeze(1)
         return KeptTrials(*(column[each, steps] for column in self))
 
     def seen(self) -> Step:
-        """Everything seen before each action, and after the last. `[trial, time + 1, ...]` each"""
+        """Everything seen before each action, and after the last. `[trial, time + 1, ...]` each."""
 
         def shifted(values: Tensor) -> Tensor:
             return torch.cat((torch.zeros_like(values[:, :1]), values), dim=1)
@@ -139,18 +139,18 @@ class Encoder(nn.Module):
         self.head = Perceptron((size, 2 * latent), generator)
 
     def follow(self, belief: RememberedBelief, inputs: Tensor) -> RememberedBelief:
-        """The belief after one more input. `[task, world, inputs]`"""
+        """The belief after one more input. `[task, world, inputs]`."""
         after = self.step(inputs.flatten(0, 1), belief.memory.flatten(0, 1))
         return RememberedBelief(*(part.unflatten(0, inputs.shape[:2]) for part in after))
 
     def step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The memory after one more input, and mean and log variance of the belief. `[n, inputs], [n, memory]`"""
+        """The memory after one more input, and mean and log variance of the belief. `[n, inputs], [n, memory]`."""
         memory = self.memory.step(inputs, memory)
         mean, log_variance = self.head(memory).chunk(2, dim=-1)
         return memory, mean, log_variance
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the beliefs along trials. `[n, time, inputs] -> [n, time, latent]` each"""
+        """Mean and log variance of the beliefs along trials. `[n, time, inputs] -> [n, time, latent]` each."""
         mean, log_variance = self.head(self.memory(inputs)).chunk(2, dim=-1)
         return mean, log_variance
 
@@ -168,7 +168,7 @@ class Decoders(nn.Module):
         self.next_obs = Perceptron((latent + obs + action, *hidden, obs), generator) if states else None
 
     def forward(self, latent: Tensor, moves: Moves) -> Tensor:
-        """Squared errors of rewards and of next observations, mean over trials, latent variables and steps. `[2]`
+        """Squared errors of rewards and of next observations, mean over trials, latent variables and steps. `[2]`.
 
         Args:
             latent: Several for each trial; each of them predicts all of the trial's steps. `[trial, n, latent]`
@@ -186,7 +186,7 @@ class Decoders(nn.Module):
 
 
 def sampled(mean: Tensor, log_variance: Tensor, moments: Tensor, draws: Tensor) -> Tensor:
-    """Samples of the beliefs at some moments of each trial, through which gradients go. `[trial, n, latent]`
+    """Samples of the beliefs at some moments of each trial, through which gradients go. `[trial, n, latent]`.
 
     Args:
         mean: Of the beliefs. `[trial, time, latent]`
@@ -199,7 +199,7 @@ def sampled(mean: Tensor, log_variance: Tensor, moments: Tensor, draws: Tensor) 
 
 
 def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence from each belief of a trial to the one before, the first one's to the prior. `[trial, time]`
+    """KL divergence from each belief of a trial to the one before, the first one's to the prior. `[trial, time]`.
 
     Args:
         mean: Of the beliefs. `[trial, time, latent]`
@@ -212,6 +212,6 @@ def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _pairs(latent: Tensor, steps: Tensor) -> Tensor:
-    """Each latent variable of a trial beside each of its steps. `[trial, n, step, ...]`"""
+    """Each latent variable of a trial beside each of its steps. `[trial, n, step, ...]`."""
     shape = (latent.shape[0], latent.shape[1], steps.shape[1], -1)
     return torch.cat((latent.unsqueeze(2).expand(shape), steps.unsqueeze(1).expand(shape)), dim=-1)

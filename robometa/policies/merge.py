@@ -33,7 +33,9 @@ def merge(
         weight: Of the first, in 0..1.
         out: Where to write; `policies/FIRST-SECOND-WEIGHT` if None.
         learner: `FILE.py:CLASS`, for policies whose learner is one of your own.
-    Raises: UserError: If the two do not fit, the weight is none, or something stands where the new one shall go.
+
+    Raises:
+        UserError: If the two do not fit, the weight is none, or something stands where the new one shall go.
     """
     first, second = Path(first), Path(second)
     if not 0 <= weight <= 1:

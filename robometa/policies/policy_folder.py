@@ -54,8 +54,10 @@ def load_policy(
         device: Where the learner's tensors shall be.
         learner: `FILE.py:CLASS` of a policy that was trained with a learner of somebody's own. A manifest names such a
             file but never makes it run.
-    Raises: UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not
-        given, or its own suite has changed since it was trained (the suite as it is now can be passed).
+
+    Raises:
+        UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not given,
+            or its own suite has changed since it was trained (the suite as it is now can be passed).
     """
     state, manifest = load(folder, "policy")
     try:

@@ -116,7 +116,8 @@ LEARNERS = {
 def find(name: str) -> Entry:
     """The learner of this name, or of a file of the user's own: `./mine.py:MyLearner`.
 
-    Raises: UserError: If there is none, naming the nearest.
+    Raises:
+        UserError: If there is none, naming the nearest.
     """
     from robometa.registry import user_file
 

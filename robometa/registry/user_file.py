@@ -45,7 +45,8 @@ class OwnEntry(Entry):
     def load(self) -> type[Learner]:
         """The learner's class; its file is run the first time.
 
-        Raises: UserError: If the file cannot be run, or the class is no learner.
+        Raises:
+            UserError: If the file cannot be run, or the class is no learner.
         """
         from robometa.learners.protocol import completed
 
@@ -142,7 +143,8 @@ def fault_of(kind: Any, where: str) -> str:
 def read(reference: str) -> OwnEntry:
     """The learner of a reference such as `./mine.py:MyLearner`. Its file is read and parsed, not run.
 
-    Raises: UserError: If there is no such file or class, or the file is no Python.
+    Raises:
+        UserError: If there is no such file or class, or the file is no Python.
     """
     text, _, name = reference.rpartition(":")
     if not text or not name or "/" in name:
@@ -179,7 +181,8 @@ def short(reference: str) -> str:
 def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
     """The learner to build a policy with: the shipped one that its manifest tells, or the file that the user gives.
 
-    Raises: UserError: If it is one of somebody's own and no file is given, or the two are not the same learner.
+    Raises:
+        UserError: If it is one of somebody's own and no file is given, or the two are not the same learner.
     """
     if given is None and is_reference(told):
         raise UserError(
@@ -194,7 +197,8 @@ def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
 
     A run is the user's own, so its file is found again by itself, but only as long as it is the one that was run.
 
-    Raises: UserError: If the file is gone or another, or the one given is not the same learner.
+    Raises:
+        UserError: If the file is gone or another, or the one given is not the same learner.
     """
     if given is not None:
         return _given(told, sha256, given, where)

@@ -124,7 +124,7 @@ class Report:
         return [task for task, other in enumerate(self.names) if other == name]
 
     def _strata(self, values: Array) -> list[Array]:
-        """What is resampled apart: the worlds of each task, or the goals of each task with several. `[task, world]`"""
+        """What is resampled apart: the worlds of each task, or the goals of each task with several. `[task, world]`."""
         if not self.names:
             return list(values)
         each = values.mean(axis=1)

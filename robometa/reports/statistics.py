@@ -27,8 +27,10 @@ def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tu
     Args:
         values: `[task, world]`, or a row of its own length for each task.
         together: Resample the same worlds for all tasks: for columns that are one draw each, as a training seed is.
-    Returns: The mean of the middle half, and the interval's ends; both NaN where there is but one world.
-    Source: Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
+
+    Returns:
+        The mean of the middle half, and the interval's ends; both NaN where there is but one world. Source: Agarwal et
+        al. 2021, https://arxiv.org/abs/2108.13264.
     """
     from scipy import stats  # takes more than a second to load
 

@@ -63,7 +63,9 @@ def fisher_product(
         stride: Of the observations, take every so many-th.
         damping: Added to the matrix's diagonal.
         rate: Factor on the step size, for each parameter. `[parameter]`
-    Returns: From a change of the start, or of start and rate one behind the other, to its product.
+
+    Returns:
+        From a change of the start, or of start and rate one behind the other, to its product.
     """
 
     def factors(task: TaskBatches, after: Tensor) -> Callable[[Tensor], Tensor]:

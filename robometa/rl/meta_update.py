@@ -119,7 +119,7 @@ class MetaUpdate:
         return Proposal(step, expected, gradient.norm(), (*acted, policy))
 
     def _measure(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
-        """By how much the surrogate has grown at a point, and the mean KL divergence of the adapted policies. `[2]`"""
+        """By how much the surrogate has grown at a point, and the mean KL divergence of the adapted policies. `[2]`."""
         start, rate = self._split(point)
         at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])
         for batch, old in zip(tasks.inner, acted[:-1], strict=True):
@@ -151,7 +151,7 @@ class MetaUpdate:
         return loss, (mean.detach(), log_std.detach())
 
     def _differentiated(self, point: Tensor, batch: Batch, credits: Tensor | None) -> tuple[Acted, _Shot]:
-        """The policy at a point, and the inner step from there. `[task, parameter]`"""
+        """The policy at a point, and the inner step from there. `[task, parameter]`."""
         leaves, stride = _cut(self._step.policy, point), self._options.fisher_stride
         if self._step.first_order:
             loss, acted = self._loss(leaves, batch)
@@ -170,7 +170,7 @@ class MetaUpdate:
         return acted, _Shot(gradient, credited, hessian, estimate)
 
     def _pulled_back(self, curved: Tensor, shots: list[_Shot], rate: Tensor | float) -> Tensor:
-        """A gradient at the adapted parameters, as one for what is learned. `[task, n]`"""
+        """A gradient at the adapted parameters, as one for what is learned. `[task, n]`."""
         curved, rate_curved = self._through(curved, shots, rate, [shot.hessian for shot in shots])
         return curved if rate_curved is None else torch.cat((curved, rate_curved), dim=-1)
 
@@ -191,7 +191,7 @@ class MetaUpdate:
         return curved, rate_curved
 
     def _fisher(self, after: Tensor, obs: Tensor, shots: list[_Shot], rate: Tensor | float) -> Product:
-        """Products with the Fisher matrix, `K' J' M J K` as in `inner_steps.fisher_product`. `[n] -> [n]`"""
+        """Products with the Fisher matrix, `K' J' M J K` as in `inner_steps.fisher_product`. `[n] -> [n]`."""
         size, count, deviations = self._step.size, after.shape[-1], self._step.policy.action
         push, pull = _jacobian(self._step.policy, after, obs := obs[:, :: self._options.fisher_stride].contiguous())
         precision = torch.exp(-2 * after[:, -deviations:]).unsqueeze(-2) / obs.shape[1]
@@ -221,7 +221,7 @@ def _sizes(policy: GaussianPolicy) -> list[int]:
 
 
 def _cut(policy: GaussianPolicy, point: Tensor) -> list[Tensor]:
-    """Weights, biases and log standard deviation, to be differentiated by. `[task, numbers]` each
+    """Weights, biases and log standard deviation, to be differentiated by. `[task, numbers]` each.
 
     Parts, not slices of one vector: a slice's derivative is a vector of zeros and a copy.
     """
@@ -237,7 +237,7 @@ def _distribution(policy: GaussianPolicy, leaves: list[Tensor], obs: Tensor) -> 
 
 
 def _gradient(loss: Tensor, leaves: list[Tensor]) -> Tensor:
-    """Gradient of each task's loss. `[task, parameter]`"""
+    """Gradient of each task's loss. `[task, parameter]`."""
     return torch.cat(torch.autograd.grad(loss, leaves, retain_graph=True), dim=-1)
 
 

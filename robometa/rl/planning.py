@@ -12,7 +12,7 @@ Score = Callable[[Tensor], Tensor]
 
 
 def best_of(score: Score, draws: Tensor) -> Tensor:
-    """The best of sequences of actions drawn uniformly from -1..1: random shooting. `[world, time, action]`
+    """The best of sequences of actions drawn uniformly from -1..1: random shooting. `[world, time, action]`.
 
     Args:
         score: What sequences are worth.
@@ -32,8 +32,10 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
         draws: Standard normal numbers. `[round, world, candidate, time, action]`
         std: Standard deviation in the first round.
         elites: How many of the best it is fitted to.
-    Returns: `[world, time, action]`, in -1..1.
-    Source: Botev et al. 2013, "The cross-entropy method for optimization"; with a diagonal covariance.
+
+    Returns:
+        `[world, time, action]`, in -1..1. Source: Botev et al. 2013, "The cross-entropy method for optimization"; with
+        a diagonal covariance.
     """
     spread = torch.full_like(mean, std)
     for draw in draws:
@@ -46,7 +48,7 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
 
 
 def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float, elites: int) -> Tensor:
-    """The actions to take from here on. `[world, time, action]`
+    """The actions to take from here on. `[world, time, action]`.
 
     Args:
         planner: `cem` or `shooting`; the latter takes the first round only, and no plan to begin with.
@@ -60,12 +62,12 @@ def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float,
 
 
 def shifted(plan: Tensor) -> Tensor:
-    """The plan one step later, with zeros at its end. `[task, world, time, action]`"""
+    """The plan one step later, with zeros at its end. `[task, world, time, action]`."""
     return torch.cat((plan[:, :, 1:], torch.zeros_like(plan[:, :, :1])), dim=2)
 
 
 def _chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
-    """The most valuable candidates of each world; a value that is no number is the least. `[world, count, ...]`"""
+    """The most valuable candidates of each world; a value that is no number is the least. `[world, count, ...]`."""
     value = torch.where(value.isfinite(), value, -torch.inf)  # what overflows is no better than what is no number
     places = value.topk(count, dim=1).indices
     return candidates[torch.arange(len(value), device=value.device).unsqueeze(1), places]

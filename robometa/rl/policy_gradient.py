@@ -79,7 +79,7 @@ def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_sca
 def _pooled(
     rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
 ) -> Batch:
-    """All steps of each task, those that diverged too. `[task, n, ...]`"""
+    """All steps of each task, those that diverged too. `[task, n, ...]`."""
     # Baseline: fitted to the returns of the task's own rollout.
     reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
     returns = _looped(discounted_returns, reward, rollout.done, discount)
@@ -116,11 +116,11 @@ class InnerStep:
     """Differentiate the step as if its gradient were a constant."""
 
     def loss(self, parameters: Tensor, batch: Batch) -> Tensor:
-        """The policy-gradient objective at ratio 1, to be lowered. `[]`"""
+        """The policy-gradient objective at ratio 1, to be lowered. `[]`."""
         return -(self.policy.log_likelihood(parameters, batch.obs, batch.output) * batch.advantage).mean()
 
     def __call__(self, parameters: Tensor, batch: Batch, rate: Tensor | float = 1.0) -> Tensor:
-        """The parameters after one step. `[parameter]`
+        """The parameters after one step. `[parameter]`.
 
         Args:
             parameters: `[parameter]`
@@ -134,20 +134,20 @@ class InnerStep:
         return parameters - self.size * (rate * gradient)
 
     def after(self, start: Tensor, shots: tuple[Batch, ...], rate: Tensor | float = 1.0) -> Tensor:
-        """The parameters after one step on each batch. `[parameter]`"""
+        """The parameters after one step on each batch. `[parameter]`."""
         for batch in shots:
             start = self(start, batch, rate)
         return start
 
     def policies(self, start: Tensor, batches: tuple[Batch, ...]) -> list[tuple[Tensor, Tensor]]:
-        """Mean and log standard deviation at each batch, after an inner step on every one before it. `[shot]`"""
+        """Mean and log standard deviation at each batch, after an inner step on every one before it. `[shot]`."""
         return [
             self.policy.distribution(self.after(start, batches[:shot]), batch.obs) for shot, batch in enumerate(batches)
         ]
 
 
 def likelihood_ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:
-    """How much likelier a normal distribution makes the outputs than an old one did. `[..., n]`"""
+    """How much likelier a normal distribution makes the outputs than an old one did. `[..., n]`."""
     # Difference of the log densities; the constant cancels.
     new = (output - mean) * torch.exp(-log_std)
     old = (output - old_mean) * torch.exp(-old_log_std)

@@ -76,7 +76,7 @@ class TrialLearner:
         self.rewards.include(rollout.reward[~rollout.diverged])
 
     def _inputs(self, step: Step) -> Tensor:
-        """The memory's input at a step. `[..., obs + action + 2]`"""
+        """The memory's input at a step. `[..., obs + action + 2]`."""
         return inputs(step, self.observations, self.rewards)
 
 
@@ -99,11 +99,11 @@ class RecurrentLearner(TrialLearner):
         self.backpropagation = backpropagation
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """An empty memory for each world. `[task, world, state]`"""
+        """An empty memory for each world. `[task, world, state]`."""
         return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
 
     def remember(self, adaptation: Tensor, step: Step) -> Tensor:
-        """The memory after one more step; its first numbers are its output. `[task, world, state]`"""
+        """The memory after one more step; its first numbers are its output. `[task, world, state]`."""
         seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
         return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
 
@@ -150,7 +150,7 @@ class RecurrentLearner(TrialLearner):
 
 
 def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
-    """What a memory takes of a step: observation, and the action, reward and end before. `[..., obs + action + 2]`"""
+    """What a memory takes of a step: observation, and the action, reward and end before. `[..., obs + action + 2]`."""
     obs, reward = observations(step.obs), rewards(step.last_reward.unsqueeze(-1))
     return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
 
@@ -220,7 +220,9 @@ def credited(
         diverged: Where the simulation blew up. `[trial, time]`, bool
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
-    Returns: 0 for steps that do not count. `[trial, time]`
+
+    Returns:
+        0 for steps that do not count. `[trial, time]`
     """
     result = torch.empty_like(reward)
     running, ahead = torch.zeros_like(reward[:, 0]), torch.where(goes_on, value[:, -1], 0.0)

@@ -14,7 +14,7 @@ from robometa.data import Rollout, Spaces
 
 
 class Transitions(NamedTuple):
-    """Steps as off-policy learners keep them. `[..., width]` each"""
+    """Steps as off-policy learners keep them. `[..., width]` each."""
 
     obs: Tensor
     """Before the action."""
@@ -34,22 +34,22 @@ class Transitions(NamedTuple):
 
     @classmethod
     def of_rollout(cls, rollout: Rollout) -> Transitions:
-        """The transitions of a rollout. `[task, world, time, ...]`"""
+        """The transitions of a rollout. `[task, world, time, ...]`."""
         reward, terminated = rollout.reward.unsqueeze(-1), rollout.terminated.float().unsqueeze(-1)
         return cls(rollout.obs, rollout.action.clamp(-1, 1), reward, rollout.next_obs, terminated)
 
     @classmethod
     def of_columns(cls, columns: Tensor, spaces: Spaces) -> Transitions:
-        """The transitions that a replay keeps in one tensor. `[..., width]`"""
+        """The transitions that a replay keeps in one tensor. `[..., width]`."""
         return cls(*columns.split(cls.widths(spaces), dim=-1))
 
     def columns(self) -> Tensor:
-        """All parts in one tensor. `[..., width]`"""
+        """All parts in one tensor. `[..., width]`."""
         return torch.cat(self, dim=-1)
 
 
 def sound_columns(rollout: Rollout) -> list[Tensor]:
-    """Each task's transitions, without the steps at which the simulation diverged. `[task]` of `[n, width]`"""
+    """Each task's transitions, without the steps at which the simulation diverged. `[task]` of `[n, width]`."""
     columns = Transitions.of_rollout(rollout).columns()
     if rollout.blown_up() is None:
         return list(columns.flatten(1, 2))
@@ -66,7 +66,7 @@ class TaskReplay:
         self.added: dict[int, int] = {}
 
     def add(self, task: int, transitions: Tensor) -> None:
-        """Adds transitions of one task, over the oldest where the ring is full. `[n, width]`"""
+        """Adds transitions of one task, over the oldest where the ring is full. `[n, width]`."""
         if task not in self.rings:
             self.rings[task] = torch.empty(self.capacity, self.width, device=self.device)
             self.added[task] = 0
@@ -93,17 +93,17 @@ class TaskReplay:
         return sorted(task for task, added in self.added.items() if added)
 
     def sample(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
-        """Transitions drawn with replacement. `[task, count, width]`"""
+        """Transitions drawn with replacement. `[task, count, width]`."""
         places = uploaded(self.places(tasks, count, generator), self.device)
         return torch.stack([self.rings[task][some] for task, some in zip(tasks, places, strict=True)])
 
     def places(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
-        """Where in the tasks' rings transitions stand that are drawn with replacement. `[task, count]`, on the CPU"""
+        """Where in the tasks' rings transitions stand that are drawn with replacement. `[task, count]`, on the CPU."""
         filled = (min(self.added[task], self.capacity) for task in tasks)
         return torch.stack([torch.randint(held, (count,), generator=generator) for held in filled])
 
     def take(self, tasks: list[int], places: Tensor) -> Tensor:
-        """The transitions that stand there, for many tasks at once, which may repeat. `[n, count, width]`
+        """The transitions that stand there, for many tasks at once, which may repeat. `[n, count, width]`.
 
         Args:
             tasks: `[n]`
@@ -146,13 +146,13 @@ class TrialReplay:
         self.rows: TaskReplay | None = None
 
     def add(self, trials: Tensor) -> None:
-        """Adds trials over the oldest. `[trial, time, width]`"""
+        """Adds trials over the oldest. `[trial, time, width]`."""
         if self.rows is None:
             self.rows = TaskReplay(self.capacity, trials.shape[1:].numel(), self.device)
         self.rows.add(0, trials.flatten(1))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Trials drawn with replacement. `[trial, time * width]`"""
+        """Trials drawn with replacement. `[trial, time * width]`."""
         assert self.rows is not None
         return self.rows.sample([0], count, generator)[0]
 

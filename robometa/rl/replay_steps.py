@@ -50,7 +50,7 @@ class ReplaySteps:
         self.captured = CapturedSteps(self.step, self._changed, metrics, device) if captures(device) else None
 
     def run(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-        """Takes the steps and returns what they log. `[step, metric]`
+        """Takes the steps and returns what they log. `[step, metric]`.
 
         Args:
             tasks: The tasks to draw from, each in every replay. `[n]`
@@ -62,7 +62,7 @@ class ReplaySteps:
         return torch.stack([self._plain(tasks, generator) for _ in range(steps)])
 
     def step(self, *numbers: Tensor) -> Tensor:
-        """One step on numbers that are drawn already. `[metric]`"""
+        """One step on numbers that are drawn already. `[metric]`."""
         with products_in_tf32(TF32 and self.device.type == "cuda"):
             return self.learn(*numbers)
 
@@ -77,13 +77,13 @@ class ReplaySteps:
             self.captured.forget()
 
     def _plain(self, tasks: Tensor, generator: torch.Generator) -> Tensor:
-        """One step. `[metric]`"""
+        """One step. `[metric]`."""
         chosen = self._chosen(tasks, generator)
         batches = [replay.sample(chosen, count, generator) for replay, count in self.replays]
         return self.step(*batches, *(numbers.to(self.device) for numbers in self.draws(generator)))
 
     def _prefetched(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-        """What `learn` takes, for some steps at a time, drawn in the order of `_plain`. `[step, ...]` each
+        """What `learn` takes, for some steps at a time, drawn in the order of `_plain`. `[step, ...]` each.
 
         The host draws the next while the device learns.
         """

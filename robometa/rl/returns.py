@@ -15,7 +15,9 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
         reward: `[task, world, time]`
         done: Whether the step ended an episode. `[task, world, time]`
         discount: Per step, in 0..1.
-    Returns: `[task, world, time]`
+
+    Returns:
+        `[task, world, time]`
     """
     # Backwards in time: nothing is carried over an episode's end.
     result = torch.empty_like(reward)
@@ -37,8 +39,9 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: 
         target: Returns. `[task, world, time]`
         ridge: Added to the diagonal, relative to the number of samples.
         diverged: Steps that it is not fitted to, if any. `[task, world, time]`, bool
-    Returns: `[task, world, time]`
-    Source: Duan et al. 2016, https://arxiv.org/abs/1604.06778, appendix.
+
+    Returns:
+        `[task, world, time]` Source: Duan et al. 2016, https://arxiv.org/abs/1604.06778, appendix.
     """
     # Features of an observation and of time, in units of 100 steps.
     tasks, worlds, horizon, _ = obs.shape
@@ -65,7 +68,7 @@ def advantages(
     gae_lambda: float,
     diverged: Tensor | None = None,
 ) -> Tensor:
-    """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`"""
+    """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`."""
     plain = generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda, diverged)
     return normalized(plain, diverged)
 
@@ -95,9 +98,13 @@ def generalised_advantages(
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
         diverged: Where the simulation blew up, if anywhere. `[task, world, time]`, bool
-    Returns: `[task, world, time]`
-    Raises: ValueError: If `discount` is outside (0, 1] or `gae_lambda` outside [0, 1].
-    Source: Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16.
+
+    Returns:
+        `[task, world, time]`
+
+    Raises:
+        ValueError: If `discount` is outside (0, 1] or `gae_lambda` outside [0, 1]. Source: Schulman et al. 2016,
+            https://arxiv.org/abs/1506.02438, eq. 16.
     """
     if not 0 < discount <= 1 or not 0 <= gae_lambda <= 1:
         raise ValueError(f"discount must be in (0, 1] and gae_lambda in [0, 1], not {discount} and {gae_lambda}")
@@ -116,7 +123,7 @@ def generalised_advantages(
 
 
 def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
-    """The same with mean 0 and standard deviation 1 within each task, and 0 where it does not count. `[task, ...]`"""
+    """The same with mean 0 and standard deviation 1 within each task, and 0 where it does not count. `[task, ...]`."""
     if diverged is not None:
         parts = zip(value, diverged, strict=True)
         return torch.stack([torch.zeros_like(part).masked_scatter(~out, _counted(part[~out])) for part, out in parts])
@@ -126,5 +133,5 @@ def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
 
 
 def _counted(values: Tensor) -> Tensor:
-    """Those of one task that count, normalised; there may be none. `[n]`"""
+    """Those of one task that count, normalised; there may be none. `[n]`."""
     return normalized(values.unsqueeze(0))[0] if len(values) else values

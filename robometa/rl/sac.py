@@ -73,17 +73,17 @@ class Actor(Perceptron):
         super().__init__((inputs, *hidden, 2 * action), generator, last_limit=1e-3)
 
     def distribution(self, obs: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation before the squashing. `[..., action]` each"""
+        """Mean and log standard deviation before the squashing. `[..., action]` each."""
         mean, log_std = self(torch.cat((obs, *given), dim=-1)).chunk(2, dim=-1)
         return mean, log_std.clamp(-20, 2)
 
     def action(self, noise: Tensor, obs: Tensor, *given: Tensor) -> Tensor:
-        """An action; the mean's where the noise is zero. `[..., action]`"""
+        """An action; the mean's where the noise is zero. `[..., action]`."""
         mean, log_std = self.distribution(obs, *given)
         return torch.tanh(mean + log_std.exp() * noise)
 
     def sample(self, noise: Tensor, obs: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """An action, and its log density. `[..., action]`, `[...]`"""
+        """An action, and its log density. `[..., action]`, `[...]`."""
         mean, log_std = self.distribution(obs, *given)
         output = mean + log_std.exp() * noise  # reparametrised: the gradient goes through mean and deviation
         # Change of variables by tanh: log(1 - tanh(x)^2), written so that it does not underflow.
@@ -99,7 +99,7 @@ class Critics(nn.ModuleList):
         super().__init__(Perceptron((inputs, *hidden, 1), generator, last_limit=3e-3) for _ in range(2))
 
     def forward(self, obs: Tensor, action: Tensor, *given: Tensor) -> Tensor:
-        """Each critic's value of an action. `[critic, ...]`"""
+        """Each critic's value of an action. `[critic, ...]`."""
         x = torch.cat((obs, action, *given), dim=-1)
         return torch.stack([critic(x)[..., 0] for critic in self])
 
@@ -128,7 +128,7 @@ class SoftActorCritic:
 
     @torch.no_grad()
     def target(self, batch: Transitions, noise: Tensor, *given: Tensor) -> Tensor:
-        """Soft Bellman target: scaled reward, and the discounted soft value of the next observation. `[...]`"""
+        """Soft Bellman target: scaled reward, and the discounted soft value of the next observation. `[...]`."""
         # Soft value of the next state: the smaller target critic, and the entropy.
         next_action, log_density = self.actor.sample(noise, batch.next_obs, *given)
         next_value = self.targets(batch.next_obs, next_action, *given).amin(dim=0)
@@ -139,12 +139,12 @@ class SoftActorCritic:
         return target
 
     def critic_loss(self, batch: Transitions, target: Tensor, *given: Tensor) -> Tensor:
-        """Squared error of the critics, mean over transitions, summed over critics. `[]`"""
+        """Squared error of the critics, mean over transitions, summed over critics. `[]`."""
         error = self.critics(batch.obs, batch.action, *given) - target  # [critic, ...]
         return error.square().mean(dim=tuple(range(1, error.dim()))).sum()
 
     def actor_step(self, obs: Tensor, noise: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Moves the actor towards actions of more value and entropy, and returns its loss and entropy. `[]` each"""
+        """Moves the actor towards actions of more value and entropy, and returns its loss and entropy. `[]` each."""
         action, log_density = self.actor.sample(noise, obs, *given)
         # The gradient passes through the critics to the action, and leaves the critics as they are.
         self.critics.requires_grad_(False)

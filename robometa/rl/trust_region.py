@@ -27,7 +27,9 @@ def conjugate_gradient(
         tolerance: Squared norm of the residual, relative to the target's, at which to stop.
         ends_early: Ask after each step if that is reached, and otherwise take the steps that remain without effect.
             Left out, it asks unless a GPU would be waited for.
-    Returns: `[n]`
+
+    Returns:
+        `[n]`
     """
     asks = not on_gpu(target) if ends_early is None else ends_early
     # x = 0, so the residual is the target.
@@ -66,7 +68,9 @@ def trust_region_step(
         bound: On the KL divergence, nats.
         steps: Of conjugate gradient.
         ends_early: As for `conjugate_gradient`.
-    Returns: The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it `[]`.
+
+    Returns:
+        The step `[n]`, to be added, and the improvement of the loss that a linear model expects of it `[]`.
     """
     # Natural gradient: F x = -g.
     direction = conjugate_gradient(fisher_product, -gradient, steps, ends_early=ends_early)
@@ -94,7 +98,9 @@ def line_search(
         bound: On the KL divergence, nats.
         shrink: Factor on the step after each refusal.
         trials: Points at the most.
-    Returns: The point, and how many were refused; the start itself if all were.
+
+    Returns:
+        The point, and how many were refused; the start itself if all were.
     """
     for trial in range(trials):
         # Backtrack: shorter steps until both conditions hold.

@@ -87,10 +87,10 @@ class Engine(Protocol):
         """Gives each task of the batch its parameters and model."""
 
     def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1. `[task, world, action]`"""
+        """Steps every world by one action in -1..1. `[task, world, action]`."""
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` goes on exactly."""

@@ -45,7 +45,7 @@ class HiddenNumbers:
         """Name of each number."""
 
     def __call__(self, task: Task) -> Tensor:
-        """Returns a task's numbers. `[name]`, float32
+        """Returns a task's numbers. `[name]`, float32.
 
         Raises:
             UserError: If the task hides other parameters than the suite's training tasks.
@@ -103,11 +103,11 @@ class RevealingEngine:
         self._reveal(tasks)
 
     def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
         return self._appended(self._engine.reset(noise))
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1. `[task, world, action]`"""
+        """Steps every world by one action in -1..1. `[task, world, action]`."""
         outcome = self._engine.step(action)
         return outcome._replace(obs=self._appended(outcome.obs), next_obs=self._appended(outcome.next_obs))
 

@@ -22,7 +22,8 @@ class Lines:
     def append(self, row: dict[str, Any]) -> None:
         """Adds a line, and those that still wait before it.
 
-        Raises: OSError: If the disk does not take them; the file is as it was.
+        Raises:
+            OSError: If the disk does not take them; the file is as it was.
         """
         self._waiting.append(json.dumps(row, allow_nan=False) + "\n")
         self.write()
@@ -30,7 +31,8 @@ class Lines:
     def write(self) -> None:
         """Writes the lines that wait, if any.
 
-        Raises: OSError: If the disk does not take them; the file is as it was.
+        Raises:
+            OSError: If the disk does not take them; the file is as it was.
         """
         if not self._waiting:
             return
@@ -55,7 +57,8 @@ class Lines:
     def rows(self) -> list[dict[str, Any]]:
         """The whole lines; a last one that was cut short is passed over.
 
-        Raises: UserError: If one of them is no table.
+        Raises:
+            UserError: If one of them is no table.
         """
         return [row for _, row in self._read()]
 

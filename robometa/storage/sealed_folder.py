@@ -83,7 +83,8 @@ def save(
 def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the manifest of a folder that `save` wrote, every file of it verified.
 
-    Raises: UserError: If it is not such a folder, or any file of it was altered or cut short.
+    Raises:
+        UserError: If it is not such a folder, or any file of it was altered or cut short.
     """
     recover(folder)
     if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
@@ -131,7 +132,8 @@ def put(folder: Path, texts: Mapping[str, str]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What the manifest of a sealed folder says; its own digest has been checked and is left out.
 
-    Raises: UserError: If it is no such manifest, or was altered or cut short.
+    Raises:
+        UserError: If it is no such manifest, or was altered or cut short.
     """
     path = folder / MANIFEST
     try:
@@ -221,7 +223,8 @@ def _linked(sharing: Path | None, aside: Path, name: str) -> bool:
 def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
     """Checks one file of a folder.
 
-    Raises: UserError: If it is not in the folder, or none of these.
+    Raises:
+        UserError: If it is not in the folder, or none of these.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
@@ -233,7 +236,8 @@ def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
 def _joined(folder: Path, cut: Mapping[str, Any]) -> Tensor:
     """A tensor from its pieces, each verified.
 
-    Raises: UserError: If one is missing, altered or cut short.
+    Raises:
+        UserError: If one is missing, altered or cut short.
     """
     dtype, shape, names = DTYPES[cut["dtype"]], [int(length) for length in cut["shape"]], cut["files"]
     for name in names:

@@ -191,7 +191,7 @@ def collect(
 
 
 class _Recording:
-    """A rollout in the order of collection, written step by step. `[time, task, world, ...]`"""
+    """A rollout in the order of collection, written step by step. `[time, task, world, ...]`."""
 
     def __init__(self, obs: Tensor, horizon: int, size: int) -> None:
         """Allocates the whole rollout, for observations like `obs` and actions of `size` numbers."""
@@ -225,7 +225,7 @@ class _Recording:
 
 
 def action_noise(noise: Noise, horizon: int, size: int) -> Tensor:
-    """Draws the noise of a rollout's actions. `[task, world, time, action]`"""
+    """Draws the noise of a rollout's actions. `[task, world, time, action]`."""
     return noise.fork("action").normal(horizon, size)
 
 

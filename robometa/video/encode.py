@@ -24,7 +24,8 @@ GIF_LIMIT = 3_800_000
 def ffmpeg() -> str:
     """The path of ffmpeg.
 
-    Raises: UserError: If there is none.
+    Raises:
+        UserError: If there is none.
     """
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())

@@ -55,7 +55,8 @@ def works(backend: str) -> bool:
 def find() -> str:
     """The first backend that works.
 
-    Raises: UserError: If none does, saying what to install.
+    Raises:
+        UserError: If none does, saying what to install.
     """
     for backend in BACKENDS:
         if works(backend):
@@ -70,7 +71,9 @@ def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
         folder: What `robometa.video.render_process` expects; its files come to lie there too.
         backend: How to draw.
         advance: Called after every frame.
-    Raises: RuntimeError: If the process fails, with what it said.
+
+    Raises:
+        RuntimeError: If the process fails, with what it said.
     """
     log = folder / "errors.txt"
     command = [sys.executable, "-m", "robometa.video.render_process", str(folder)]

@@ -75,16 +75,16 @@ class Manipulation:
         return self._model
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """Middle between the fingertips, m. `[time, state]` to `[time, 3]`"""
+        """Middle between the fingertips, m. `[time, state]` to `[time, 3]`."""
         return self._followed(physics, fingers=True)
 
     def measure(self, physics: Array, sensors: Array) -> Array:
-        """Distance from the goal of what must come to it, m. `[time, state]` to `[time]`"""
+        """Distance from the goal of what must come to it, m. `[time, state]` to `[time]`."""
         away = self._followed(physics, self._reached.fingers) - self._goal
         return np.asarray(np.linalg.norm(away * self._reached.scale, axis=1))
 
     def _followed(self, physics: Array, fingers: bool) -> Array:
-        """Place of the fingers, or of what must come to the goal, m. `[time, state]` to `[time, 3]`"""
+        """Place of the fingers, or of what must come to the goal, m. `[time, state]` to `[time, 3]`."""
         data, places = mujoco.MjData(self._model), np.zeros((len(physics), 3))
         for index, state in enumerate(physics):
             data.qpos[:] = state[1 : 1 + self.positions]
@@ -117,7 +117,7 @@ class Manipulation:
         return max(views, key=lambda view: self._visible(data, view, seen))  # the first of the best
 
     def _visible(self, data: mujoco.MjData, view: Camera, places: Array) -> int:
-        """Number of the places that are visible. `[place, 3]`"""
+        """Number of the places that are visible. `[place, 3]`."""
         turn, slant = np.radians(view.azimuth), np.radians(view.elevation)
         ahead = np.array([np.cos(slant) * np.cos(turn), np.cos(slant) * np.sin(turn), np.sin(slant)])
         eye, hit = np.array(view.look_at) - view.distance * ahead, np.zeros(1, dtype=np.int32)
@@ -137,7 +137,7 @@ def _in_words(name: str, goal: Array) -> str:
 
 
 def _fingers(data: mujoco.MjData) -> Array:
-    """The middle between the fingertips, m. `[3]`"""
+    """The middle between the fingertips, m. `[3]`."""
     right, left = (data.site(tip).xpos for tip in TIPS)
     return np.asarray((right + left) / 2)
 

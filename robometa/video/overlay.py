@@ -47,7 +47,7 @@ class Page:
         self.blank = self._blank()
 
     def compose(self, pictures: Sequence[Array], frame: int) -> Array:
-        """A frame of the film. `[height, width, 3]`, uint8"""
+        """A frame of the film. `[height, width, 3]`, uint8."""
         page = self.blank.copy()
         for index, picture in enumerate(pictures):
             panel, place = self.film.panels[index], self.places[index]

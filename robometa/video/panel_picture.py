@@ -61,7 +61,7 @@ class View:
         self.renderer.close()
 
     def draw(self, panel: Panel, frame: int, colour: Sequence[float]) -> Array:
-        """The picture of a panel's frame. `[height, width, 3]`, uint8"""
+        """The picture of a panel's frame. `[height, width, 3]`, uint8."""
         self.data.qpos[:] = panel.positions[frame]
         mujoco.mj_fwdPosition(self.model, self.data)
         self.camera.lookat = self._look_at(panel.place[frame])

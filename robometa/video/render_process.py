@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
 
 
 def _pictures(film: Film, folder: Path) -> Iterator[Array]:
-    """The frames of the film, the last one held for a while. `[height, width, 3]`, uint8"""
+    """The frames of the film, the last one held for a while. `[height, width, 3]`, uint8."""
     page = Page(film)
     place = page.places[0]
     view = View(mujoco.MjModel.from_binary_path(str(folder / "model.mjb")), film, place.width, place.height)

@@ -124,10 +124,10 @@ class Subject(Protocol):
         """The fixed camera; None for one that follows the body."""
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """The body's place, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`"""
+        """The body's place, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`."""
 
     def measure(self, physics: Array, sensors: Array) -> Array:
-        """The number that the target is about, before each step. `[time]`"""
+        """The number that the target is about, before each step. `[time]`."""
 
 
 class Runner:
@@ -152,11 +152,11 @@ class Runner:
         """None: the camera follows the body."""
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """The body's place in the plane, m. `[time, 2]`"""
+        """The body's place in the plane, m. `[time, 2]`."""
         return Moment(torch.from_numpy(physics), torch.from_numpy(sensors)).place(self._layout).numpy().copy()
 
     def measure(self, physics: Array, sensors: Array) -> Array:
-        """The distance to the goal or the speed just past, before each step. `[time]`"""
+        """The distance to the goal or the speed just past, before each step. `[time]`."""
         target = self.target
         if target.kind == "goal":
             away = self.place(physics, sensors) - np.array(target.values)
@@ -219,7 +219,7 @@ def _other_goals(suite: Suite, goal: tuple[float, ...]) -> tuple[tuple[float, fl
 
 
 def _recent_mean(speed: Array, window: int) -> Array:
-    """At each time the mean of the last `window` speeds before it, 0 at the start. `[time + 1]`"""
+    """At each time the mean of the last `window` speeds before it, 0 at the start. `[time + 1]`."""
     total = np.concatenate([[0.0], np.cumsum(speed)])
     time = np.arange(len(total))
     first = np.maximum(0, time - window)

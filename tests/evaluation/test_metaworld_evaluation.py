@@ -149,7 +149,7 @@ def test_success_at_the_end_is_that_of_the_first_episodes_last_step():
 
 
 def report_of(success, names):
-    """A report of known successes. `[shot, task, episode]`"""
+    """A report of known successes. `[shot, task, episode]`."""
     success = np.array(success, dtype=float)
     ones = np.ones_like(success)
     scores = Scores(returns=success * 10, success=success, success_at_end=success * 0, episodes=ones, diverged=0)

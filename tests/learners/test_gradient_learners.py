@@ -41,7 +41,7 @@ def estimator(made):
 
 
 def taught(made, shots):
-    """What a trial taught. `[task]`"""
+    """What a trial taught. `[task]`."""
     return trial_batches(trial(shots), *estimator(made))
 
 

@@ -51,7 +51,7 @@ def trial():
 
 
 def acted(made, rollout):
-    """Mean actions along a rollout, a step at a time. `[task, world, time, action]`"""
+    """Mean actions along a rollout, a step at a time. `[task, world, time, action]`."""
     adaptation, means = made.begin(TASKS, WORLDS, Noise(0, ("begin",), TASKS, WORLDS)), []
     seen = rollout.seen()
     for time in range(rollout.reward.shape[-1]):

@@ -37,13 +37,13 @@ def trial(shots, tasks=TASKS):
 
 
 def batches(maml, rollout):
-    """A rollout's batches. `[task]`"""
+    """A rollout's batches. `[task]`."""
     config = maml.config
     return rollout_batches(rollout, config.discount, config.gae_lambda, config.action_scale)
 
 
 def taught(maml, shots):
-    """What a trial taught. `[task]`"""
+    """What a trial taught. `[task]`."""
     config = maml.config
     return trial_batches(trial(shots), config.discount, config.gae_lambda, config.action_scale)
 

@@ -36,7 +36,7 @@ def rollout(tasks=2, worlds=2, horizon=5, seed=0):
 
 
 def transitions(seed, tasks=3, count=16):
-    """Transitions as the replay keeps them, none of them the last. `[task, n, transition]`"""
+    """Transitions as the replay keeps them, none of them the last. `[task, n, transition]`."""
     made = torch.randn(tasks, count, 2 * SPACES.observation + SPACES.action + 2, generator=generator(seed))
     made[..., -1] = 0
     return made
@@ -166,7 +166,7 @@ def test_the_losses_are_those_of_soft_actor_critic(monkeypatch, terminal):
 
 
 def losses(made, context, batch):
-    """Critic loss, actor loss, KL per task and entropy, written once more with torch's distributions. `[4]`"""
+    """Critic loss, actor loss, KL per task and entropy, written once more with torch's distributions. `[4]`."""
     config, draws = made.config, generator()
     obs, action, reward, next_obs, terminal = batch.split((3, 2, 1, 3, 1), dim=-1)
     precision, weighted_mean = evidence(made, context[..., : REWARD + 1])

@@ -38,7 +38,7 @@ def begun(made):
 
 
 def acted(made, whole):
-    """Mean actions along a trial, a step at a time as the trial's loop does it. `[task, world, time, action]`"""
+    """Mean actions along a trial, a step at a time as the trial's loop does it. `[task, world, time, action]`."""
     adaptation, means = begun(made), []
     last = [torch.zeros(TASKS, WORLDS, 2), torch.zeros(TASKS, WORLDS), torch.zeros(TASKS, WORLDS, dtype=torch.bool)]
     for shot, rollout in enumerate(whole.rollouts):
@@ -165,7 +165,7 @@ def test_a_fall_loses_what_is_left_of_the_rollout(monkeypatch):
 
 
 def value_of(made, whole):
-    """The returns that a learner expects along a trial. `[trial, time + 1]`"""
+    """The returns that a learner expects along a trial. `[trial, time + 1]`."""
     inputs = made._inputs(whole.joined().seen()).flatten(0, 1)
     with torch.no_grad():
         return made.returns.undo(made.network.critic(made.network.memory(inputs))[..., 0])

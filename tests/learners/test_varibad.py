@@ -49,7 +49,7 @@ def trial(rollouts=2, seed=0):
 
 
 def acted(made, whole):
-    """Mean actions and beliefs along a trial, a step at a time. `[task, world, time, ...]`"""
+    """Mean actions and beliefs along a trial, a step at a time. `[task, world, time, ...]`."""
     belief, found = made.begin(TASKS, WORLDS, Noise(0, ("begin",), TASKS, WORLDS)), []
     last = [torch.zeros(TASKS, WORLDS, 2), torch.zeros(TASKS, WORLDS), torch.zeros(TASKS, WORLDS, dtype=torch.bool)]
     for shot, rollout in enumerate(whole.rollouts):
@@ -64,7 +64,7 @@ def acted(made, whole):
 
 
 def columns(whole):
-    """Trials as they are kept. `[trial, time, column]`"""
+    """Trials as they are kept. `[trial, time, column]`."""
     joined = whole.joined()
     reward, done = joined.reward.unsqueeze(-1), joined.done.unsqueeze(-1).float()
     return torch.cat((joined.obs, joined.action, reward, joined.next_obs, done), dim=-1).flatten(0, 1)

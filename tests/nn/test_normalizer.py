@@ -11,7 +11,7 @@ PARTS = ((7, 5), (1, 1), (40, 3))
 
 
 def parts(scale=3.0, shift=100.0):
-    """Batches of vectors of 2 numbers, of several shapes. `[..., 2]`"""
+    """Batches of vectors of 2 numbers, of several shapes. `[..., 2]`."""
     generator = torch.Generator().manual_seed(0)
     spread = torch.tensor([scale, 0.01])
     return [shift + spread * torch.randn(*shape, 2, generator=generator) for shape in PARTS]

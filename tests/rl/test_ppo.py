@@ -22,7 +22,7 @@ class Line(nn.Module):
         self.log_std = nn.Parameter(torch.tensor([-0.3, 0.2], dtype=torch.float64))
 
     def forward(self, inputs):
-        """What it says. `[n, time, inputs]`"""
+        """What it says. `[n, time, inputs]`."""
         return Output(inputs @ self.actor, self.log_std, inputs @ self.critic)
 
 

@@ -8,7 +8,7 @@ from robometa.rl.returns import advantages, discounted_returns, linear_baseline,
 
 
 def one_world(*values, dtype=torch.float64):
-    """`[1, 1, time]`"""
+    """`[1, 1, time]`."""
     return torch.tensor([[values]], dtype=dtype)
 
 

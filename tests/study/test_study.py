@@ -63,7 +63,7 @@ def configuration(cell):
 
 
 def record(cell, mean_action):
-    """A record as a cell leaves it, with these mean returns. `[shot, task]`"""
+    """A record as a cell leaves it, with these mean returns. `[shot, task]`."""
     shots = len(mean_action)
     filling.write(
         cell.record,

@@ -48,7 +48,7 @@ def untrained(folder: Path, name: str, learner: str) -> Path:
 
 
 def frames(path: Path, width: int, height: int) -> np.ndarray:
-    """Every frame that ffmpeg decodes. `[frame, height, width, 3]`"""
+    """Every frame that ffmpeg decodes. `[frame, height, width, 3]`."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path)]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     decoded = subprocess.run(command, capture_output=True, check=True).stdout

@@ -54,7 +54,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         return self._engine.reset(_noise(self.np_random, tasks=1))[0, 0].numpy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One control step under an action in -1..1. `[action]`"""
+        """One control step under an action in -1..1. `[action]`."""
         outcome = self._engine.step(torch.as_tensor(action, dtype=torch.float32))
         return (
             outcome.next_obs[0, 0].numpy(),
@@ -112,7 +112,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         return self._engine.reset(_noise(self.np_random, self.num_envs))[:, 0].numpy(), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One control step of every world under actions in -1..1. `[world, action]`
+        """One control step of every world under actions in -1..1. `[world, action]`.
 
         Where an episode ended, the observation is the next episode's first and `final_obs` the ended one's last.
         """

@@ -99,14 +99,14 @@ class CpuEngine:
         self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
 
     def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`"""
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
         self._begin_from(noise)
         self._episodes.zero_()
         self._restart(np.arange(self.tasks * self.worlds))
         return self._by_task(self._observe(self._state, self._sensed_before))
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`."""
         action = action.reshape(-1, self.spaces.action)
         control = self._reader.control(action)
         self._advance(control)
@@ -153,11 +153,11 @@ class CpuEngine:
         self._pool.close()
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`."""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _advance(self, control: Tensor) -> None:
-        """One control step of every world under these controls. `[task * world, actuator]`"""
+        """One control step of every world under these controls. `[task * world, actuator]`."""
         self._controls.copy_(control.unsqueeze(1))
         self._pool.rollout(
             self._models,
@@ -174,7 +174,7 @@ class CpuEngine:
         self._sensed.copy_(self._last_readings)
 
     def _diverged(self, action: Tensor) -> Tensor | None:
-        """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool"""
+        """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool."""
         # Six numbers tell that no world did, which is nearly always.
         elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
         tolerance = 0.5 * self.model.opt.timestep
@@ -205,16 +205,16 @@ class CpuEngine:
         return control.masked_fill(diverged.unsqueeze(-1), 0.0)
 
     def _terminated(self) -> Tensor:
-        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool"""
+        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
         ended = self._reader.ended(self._after, glance=True)
         return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
-        """Observations. `[task * world, obs]`, float32"""
+        """Observations. `[task * world, obs]`, float32."""
         return self._reader.observe(state, sensed)
 
     def _restart(self, worlds: np.ndarray) -> None:
-        """Starts the next episode of these worlds. `[world]`"""
+        """Starts the next episode of these worlds. `[world]`."""
         model, robot = self.model, self.robot
         episodes = self._episodes.numpy()
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
@@ -231,7 +231,7 @@ class CpuEngine:
         self._starts = Starts(noise, self.model.nq, self.model.nv, normal=self.robot.reset_velocity_normal)
 
     def _sense(self, worlds: np.ndarray) -> Tensor:
-        """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`"""
+        """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`."""
         # A physics step computes the sensors of the state that it starts from.
         count, model = len(worlds), self.model
         readings = np.empty((count, 1, model.nsensordata))

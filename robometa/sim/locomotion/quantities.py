@@ -21,11 +21,11 @@ class Moment:
     """Sensor readings. `[world, reading]`, float64"""
 
     def x(self, layout: Layout) -> Tensor:
-        """The body's x, m. `[world]`"""
+        """The body's x, m. `[world]`."""
         return self.state[:, layout.position[0]] if layout.body_sensor is None else self.sensed[:, layout.body_sensor]
 
     def place(self, layout: Layout) -> Tensor:
-        """The body's place in the plane, its y zero where it cannot move there, m. `[world, 2]`"""
+        """The body's place in the plane, its y zero where it cannot move there, m. `[world, 2]`."""
         if layout.body_sensor is not None:
             return self.sensed[:, layout.body_sensor : layout.body_sensor + 2]
         x = self.x(layout)

@@ -80,11 +80,11 @@ class Reader:
         self.spaces = Spaces(len(columns) + len(readings), model.nu)
 
     def control(self, action: Tensor) -> Tensor:
-        """Converts actions to controls in the actuators' units, clipping outside -1..1. `[world, actuator]`"""
+        """Converts actions to controls in the actuators' units, clipping outside -1..1. `[world, actuator]`."""
         return self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
 
     def observe(self, state: Tensor, sensed: Tensor) -> Tensor:
-        """Observations. `[world, obs]`, float32"""
+        """Observations. `[world, obs]`, float32."""
         states = [state[:, columns] for columns in self._observed]
         readings = [sensed[:, columns] for columns in self._observed_readings]
         obs = torch.cat(states + readings, dim=1)
@@ -95,7 +95,7 @@ class Reader:
         return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
 
     def ended(self, after: Tensor, glance: bool) -> Tensor | None:
-        """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool
+        """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool.
 
         Args:
             after: State after the step. `[world, state]`
@@ -114,11 +114,11 @@ class Reader:
         return torch.stack(rules).any(dim=0) if rules else None
 
     def put_back(self, before: Tensor) -> Tensor:
-        """Repairs diverged worlds: their state before, with the model's initial values for NaN. `[world, state]`"""
+        """Repairs diverged worlds: their state before, with the model's initial values for NaN. `[world, state]`."""
         return torch.where(before.abs() < MAXIMUM, before, self.rest)
 
     def parameters(self, objective: Objective, tasks: Sequence[Task], worlds: int) -> dict[str, Tensor]:
-        """The objective's task parameters of every world, by name. `[task * world, number]`"""
+        """The objective's task parameters of every world, by name. `[task * world, number]`."""
         found = {}
         for name in objective.parameters:
             values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)

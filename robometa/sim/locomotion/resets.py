@@ -26,7 +26,7 @@ class Starts:
         self._drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def of(self, worlds: np.ndarray, episodes: np.ndarray, oldest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers uniform in 0..1 for positions, and numbers for velocities. `[world, position]`, `[world, velocity]`
+        """Numbers uniform in 0..1 for positions, and numbers for velocities. `[world, position]`, `[world, velocity]`.
 
         Args:
             worlds: Index of each world. `[world]`
@@ -44,7 +44,7 @@ class Starts:
         return positions, velocities
 
     def block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """Every world's numbers for a block of episodes. `[world, episode, position]`, `[world, episode, velocity]`"""
+        """Every world's numbers for a block of episodes. `[world, episode, position]`, `[world, episode, velocity]`."""
         positions = self.noise.fork("positions", block).uniform(BLOCK, self.positions)
         source = self.noise.fork("velocities", block)
         size = (BLOCK, self.velocities)

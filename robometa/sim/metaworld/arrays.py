@@ -19,58 +19,58 @@ Array = Any
 
 
 def where(condition: Array, chosen: Array | float, otherwise: Array | float) -> Array:
-    """One number or the other, by a condition. `[world]`"""
+    """One number or the other, by a condition. `[world]`."""
     return (torch if isinstance(condition, Tensor) else np).where(condition, chosen, otherwise)
 
 
 def stack(parts: Sequence[Array]) -> Array:
-    """These batches behind one another along a new first axis. `[part, world, ...]`"""
+    """These batches behind one another along a new first axis. `[part, world, ...]`."""
     return (torch if isinstance(parts[0], Tensor) else np).stack(tuple(parts))
 
 
 def join(parts: Sequence[Array]) -> Array:
-    """These places' numbers side by side. `[world, n]`"""
+    """These places' numbers side by side. `[world, n]`."""
     return torch.cat(tuple(parts), dim=1) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis=1)
 
 
 def at_least(value: Array, low: Array | float) -> Array:
-    """The greater of both. `[world]`"""
+    """The greater of both. `[world]`."""
     if isinstance(value, Tensor):
         return value.clamp_min(low) if isinstance(low, float) else torch.maximum(value, low)
     return np.maximum(value, low)
 
 
 def at_most(value: Array, high: Array | float) -> Array:
-    """The lesser of both. `[world]`"""
+    """The lesser of both. `[world]`."""
     if isinstance(value, Tensor):
         return value.clamp_max(high) if isinstance(high, float) else torch.minimum(value, high)
     return np.minimum(value, high)
 
 
 def length(vector: Array) -> Array:
-    """Lengths of vectors. `[world, n]` to `[world]`"""
+    """Lengths of vectors. `[world, n]` to `[world]`."""
     if isinstance(vector, Tensor):
         return torch.linalg.vector_norm(vector, dim=-1)
     return np.sqrt(np.vecdot(vector, vector))
 
 
 def as_number(condition: Array) -> Array:
-    """1 where a condition holds, 0 where not, float64. `[world]`"""
+    """1 where a condition holds, 0 where not, float64. `[world]`."""
     return condition.double() if isinstance(condition, Tensor) else condition.astype(np.float64)
 
 
 def log(value: Array) -> Array:
-    """Natural logarithm. `[world]`"""
+    """Natural logarithm. `[world]`."""
     return value.log() if isinstance(value, Tensor) else np.log(value)
 
 
 def exp(value: Array) -> Array:
-    """Exponential. `[world]`"""
+    """Exponential. `[world]`."""
     return value.exp() if isinstance(value, Tensor) else np.exp(value)
 
 
 def numbers(like: Array, *values: float) -> Array:
-    """These numbers as another batch's are: of its kind, and where it is. `[n]`"""
+    """These numbers as another batch's are: of its kind, and where it is. `[n]`."""
     if isinstance(like, Tensor):
         return _kept_tensor(values, like.dtype, like.device)
     return _kept(values)

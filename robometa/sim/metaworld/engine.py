@@ -106,7 +106,7 @@ class ManipulationEngine:
             self._control_step[group.worlds] = template.frame_skip * template.model.opt.timestep
 
     def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world. `[task, world, obs]`"""
+        """Starts an episode in every world. `[task, world, obs]`."""
         if not self.assigned:
             self.assign([self.suite.train[index % len(self.suite.train)] for index in range(self.tasks)])
         self._noise = noise
@@ -115,7 +115,7 @@ class ManipulationEngine:
         return self._by_task(torch.from_numpy(self.seen).float())
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`"""
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`."""
         wanted = action.reshape(-1, 4).float().numpy()
         sound = np.isfinite(wanted).all(axis=1)
         before = self._times()
@@ -151,7 +151,7 @@ class ManipulationEngine:
             self._pool.shutdown()
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`."""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def simulation(self, world: int) -> tuple[mujoco.MjModel, mujoco.MjData, int]:
@@ -170,11 +170,11 @@ class ManipulationEngine:
         self._before = self._sensors()
 
     def _sensors(self) -> Array:
-        """Observations now and at the beginning, which no simulation holds. `[task * world, 60]`"""
+        """Observations now and at the beginning, which no simulation holds. `[task * world, 60]`."""
         return np.concatenate((self._current, self.seen, self._first), axis=1)
 
     def _first_of(self, diverged: Array, action: Tensor) -> Divergence:
-        """The first world that blew up in this step. `[task * world]`, `[task, world, action]`"""
+        """The first world that blew up in this step. `[task * world]`, `[task, world, action]`."""
         row = int(diverged.argmax())
         group, index = self._place(row)
         task, world = divmod(row, self.worlds)
@@ -184,7 +184,7 @@ class ManipulationEngine:
         )
 
     def _advance(self, action: Array) -> None:
-        """One control step of every world, and what it led to. `[task * world, action]`, float32"""
+        """One control step of every world, and what it led to. `[task * world, action]`, float32."""
         self.ask(action)
         self._advance_all()
         for group in self._held:
@@ -194,7 +194,7 @@ class ManipulationEngine:
             self._judge(group, action[group.worlds])
 
     def ask(self, action: Array) -> None:
-        """Sets every world to do an action in -1..1. `[task * world, action]`, float32"""
+        """Sets every world to do an action in -1..1. `[task * world, action]`, float32."""
         self._target = np.clip(self._target + action[:, :3] * self._scale, *self._reach)
         control = np.stack((action[:, 3], -action[:, 3]), axis=1)
         for group in self._held:
@@ -230,7 +230,7 @@ class ManipulationEngine:
         self._first[fresh] = self.seen[fresh, 4:7]
 
     def _judge(self, group: Group, action: Array) -> None:
-        """Notes reward and success of a step of a group. `[world, action]`"""
+        """Notes reward and success of a step of a group. `[world, action]`."""
         worlds = group.worlds
         if isinstance(group, Fallback):
             self.paid[worlds], self._reached[worlds] = group.judge(self.seen[worlds], action)
@@ -245,11 +245,11 @@ class ManipulationEngine:
         return times
 
     def _finite(self) -> Array:
-        """Which worlds have no place that is not a number. `[task * world]`, bool"""
+        """Which worlds have no place that is not a number. `[task * world]`, bool."""
         return np.asarray(np.isfinite(self.seen).all(axis=1))
 
     def _restart(self, which: Array) -> None:
-        """Starts the next episode of these worlds. `[task * world]`, bool"""
+        """Starts the next episode of these worlds. `[task * world]`, bool."""
         for group in self._held:
             for index in np.flatnonzero(which[group.worlds]):
                 group.begin(int(index))

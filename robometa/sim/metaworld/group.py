@@ -129,7 +129,7 @@ class Group:
         self.constants = {name: np.stack([start.constants[name] for start in starts]) for name in names}
 
     def each(self, source: str) -> Array:
-        """Readings of every world now, by the name in `SOURCES`. `[world, ...]`"""
+        """Readings of every world now, by the name in `SOURCES`. `[world, ...]`."""
         if source not in self.read:  # few tasks ask for it
             self.read[source] = np.stack([getattr(data, SOURCES[source]) for data in self.datas])
         return self.read[source]
@@ -160,7 +160,7 @@ class Group:
             mujoco.mj_getState(self.model, data, row, STATE)
 
     def ask(self, target: Array, control: Array) -> None:
-        """Tells every world what to do in the next step. `[world, 3]`, `[world, actuator]`"""
+        """Tells every world what to do in the next step. `[world, 3]`, `[world, actuator]`."""
         for (_, hand, controls, _), place, effort in zip(self._views, target, control, strict=True):
             hand[:] = place
             controls[:] = effort
@@ -188,14 +188,14 @@ class Group:
                 self.touching[index] = self._touches(data)
 
     def matrices(self) -> Array | None:
-        """Rotation matrix of the object if its quaternion is to be computed, else None. `[world, 3, 3]`"""
+        """Rotation matrix of the object if its quaternion is to be computed, else None. `[world, 3, 3]`."""
         for turn, place in zip(self.scene.turns, self._turns, strict=True):
             if isinstance(turn, Turn) and turn.kind != "quaternion":
                 return self.read[self._source(turn)][:, place].reshape(-1, 3, 3)
         return None
 
     def observe(self, computed: Array | None) -> Array:
-        """Current half of the observation: the hand, the gripper's opening, and the objects. `[world, 18]`
+        """Current half of the observation: the hand, the gripper's opening, and the objects. `[world, 18]`.
 
         Args:
             computed: The quaternions of `matrices`. `[world, 4]`

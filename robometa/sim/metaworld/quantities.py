@@ -66,17 +66,17 @@ class Quantities(dict[str, Array]):
         return value
 
     def body(self, name: str) -> Array:
-        """Place of a body, m. `[world, 3]`"""
+        """Place of a body, m. `[world, 3]`."""
         return self._convert(self.group.each("body"))[:, self.group.id("body", name)]
 
     def site(self, name: str) -> Array:
-        """Place of a site, m. `[world, 3]`"""
+        """Place of a site, m. `[world, 3]`."""
         return self._convert(self.group.each("site"))[:, self.group.id("site", name)]
 
     def geom(self, name: str) -> Array:
-        """Place of a geom's middle, m. `[world, 3]`"""
+        """Place of a geom's middle, m. `[world, 3]`."""
         return self._convert(self.group.each("geom"))[:, self.group.id("geom", name)]
 
     def joint(self, name: str) -> Array:
-        """Position of a joint, m or rad. `[world]`"""
+        """Position of a joint, m or rad. `[world]`."""
         return self._convert(self.group.each("joint"))[:, self.group.id("joint", name)]

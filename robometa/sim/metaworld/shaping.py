@@ -18,7 +18,7 @@ MARGIN_VALUE = 0.1
 
 
 def distance(first: Array, second: Array, scale: Array | None = None) -> Array:
-    """Distance between places. `[world, n]` and `[world, n]` to `[world]`
+    """Distance between places. `[world, n]` and `[world, n]` to `[world]`.
 
     Args:
         first: One place of each world.
@@ -30,7 +30,7 @@ def distance(first: Array, second: Array, scale: Array | None = None) -> Array:
 
 
 def near(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
-    """1 within low..high, falling with a long tail outside, to 0.1 at `margin` beyond. `[world]`
+    """1 within low..high, falling with a long tail outside, to 0.1 at `margin` beyond. `[world]`.
 
     A margin of 0 leaves 0 outside; a `low` of 0.0 is no bound, since what is so bounded are distances.
 
@@ -41,12 +41,12 @@ def near(value: Array, low: float | Array, high: float | Array, margin: float | 
 
 
 def near_gaussian(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
-    """As `near`, falling like a bell instead of with a long tail. `[world]`"""
+    """As `near`, falling like a bell instead of with a long tail. `[world]`."""
     return exp(_beyond(value, low, high, margin) ** 2 * math.log(MARGIN_VALUE))
 
 
 def _beyond(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
-    """Distance of a value from low..high, in margins. `[world]`"""
+    """Distance of a value from low..high, in margins. `[world]`."""
     above = value - high
     outside = above if isinstance(low, float) and low == 0.0 else at_least(above, low - value)
     far = max(margin, TINY) if isinstance(margin, float) else at_least(margin, TINY)
@@ -54,7 +54,7 @@ def _beyond(value: Array, low: float | Array, high: float | Array, margin: float
 
 
 def approached(value: Array, radius: float, start: Array, falling: Callable[..., Array] = near) -> Array:
-    """1 where a distance is within `radius`, and 0.1 where it is what it was at the start. `[world]`
+    """1 where a distance is within `radius`, and 0.1 where it is what it was at the start. `[world]`.
 
     Args:
         value: The distance now, m. `[world]`
@@ -66,18 +66,18 @@ def approached(value: Array, radius: float, start: Array, falling: Callable[...,
 
 
 def funnel(away: Array, inner: float | Array, slope: float, height: float) -> Array:
-    """Height of a funnel at a distance `away` from its middle: 0 within `inner`, then logarithmic, m. `[world]`"""
+    """Height of a funnel at a distance `away` from its middle: 0 within `inner`, then logarithmic, m. `[world]`."""
     beyond = away - inner
     return where(beyond > 0, slope * log(at_least(beyond, TINY)) + height, 0.0)
 
 
 def above(height: Array, floor: Array, margin: float | Array) -> Array:
-    """1 above a floor and to 1 cm below, falling further down. `[world]`"""
+    """1 above a floor and to 1 cm below, falling further down. `[world]`."""
     return near(at_least(floor - height, 0.0), 0.0, 0.01, margin)
 
 
 def both(first: Array, second: Array) -> Array:
-    """Hamacher product of two conditions, each 0 to 1. `[world]`"""
+    """Hamacher product of two conditions, each 0 to 1. `[world]`."""
     product = first * second
     return product / at_least(first + second - product, TINY)
 
@@ -94,7 +94,7 @@ def caged(
     density: str = "sparse",
     start: Array | None = None,
 ) -> Array:
-    """Grade of the gripper's hold on a thing, 0 to 1: pads beside it, fingers over it, and closing. `[world]`
+    """Grade of the gripper's hold on a thing, 0 to 1: pads beside it, fingers over it, and closing. `[world]`.
 
     Args:
         quantity: The named quantities.

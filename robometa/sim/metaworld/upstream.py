@@ -128,7 +128,7 @@ class Template:
         return self._starts[key]
 
     def bounds(self, goal_visible: bool) -> tuple[Array, Array]:
-        """Lowest and highest value of every number of the observation. `[39]`, `[39]`"""
+        """Lowest and highest value of every number of the observation. `[39]`, `[39]`."""
         self.env._partially_observable = not goal_visible
         self.env.__dict__.pop("sawyer_observation_space", None)  # it is computed once, for one visibility
         space = self.env.sawyer_observation_space
@@ -163,7 +163,7 @@ def reset(env: Any, goal: tuple[float, ...]) -> None:
 
 
 def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> Array:
-    """All that the next step depends on. `[state]`"""
+    """All that the next step depends on. `[state]`."""
     state = np.empty(mujoco.mj_stateSize(model, STATE))
     mujoco.mj_getState(model, data, state, STATE)
     return state

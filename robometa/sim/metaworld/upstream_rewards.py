@@ -33,7 +33,7 @@ class Fallback(Group):
         super().begin(index)
 
     def judge(self, seen: Array, action: Array) -> tuple[Array, Array]:
-        """Reward and success of a step. `[world, 39]` and `[world, 4]` to `[world]` and `[world]`"""
+        """Reward and success of a step. `[world, 39]` and `[world, 4]` to `[world]` and `[world]`."""
         judged = []
         for start, shell, *pair in zip(self.starts, self._shells, seen, action, strict=True):
             self._set_model.set_to(start)

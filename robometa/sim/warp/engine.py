@@ -127,7 +127,7 @@ class WarpEngine:
             parameter.setdefault(name, torch.empty_like(values)).copy_(values)
 
     def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
 
         Raises:
             UserError: If in the steps before there was no room for a contact.
@@ -144,7 +144,7 @@ class WarpEngine:
         return self._by_task(worlds.obs.clone())
 
     def step(self, action: Tensor) -> Outcome:
-        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`
+        """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`.
 
         Raises:
             UserError: If it is a horizon's last step, and there was no room for a contact.
@@ -190,7 +190,7 @@ class WarpEngine:
         """Nothing; the memory is given back with the engine."""
 
     def _by_task(self, values: Tensor) -> Tensor:
-        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`"""
+        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`."""
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _make(self) -> None:

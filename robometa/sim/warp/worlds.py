@@ -110,7 +110,7 @@ class Worlds:
         self.go_on_from(after)
 
     def go_on_from(self, after: Tensor) -> None:
-        """Goes on from these states, or begins the next episode where one has ended. `[world, state]`"""
+        """Goes on from these states, or begins the next episode where one has ended. `[world, state]`."""
         self.state.copy_(torch.where(self.ended.unsqueeze(1), self._beginnings(), after))
         self.episodes += self.ended
         self.steps *= ~self.ended
@@ -129,7 +129,7 @@ class Worlds:
         self.obs.copy_(self._reader.observe(self.state, self.sensed))
 
     def _beginnings(self) -> Tensor:
-        """First state of each world's next episode. `[world, state]`"""
+        """First state of each world's next episode. `[world, state]`."""
         table, rest = self.starts.table, self._reader.rest
         place = (self.episodes % table.shape[1]).reshape(-1, 1, 1).expand(-1, 1, table.shape[2])
         offset = table.gather(1, place)[:, 0]  # [world, position + velocity]

@@ -28,7 +28,7 @@ def noise(tasks=TASKS, worlds=WORLDS, seed=0):
 
 
 def actions(engine, steps, seed=0):
-    """The same actions for a world whatever stands beside it. `[time, task, world, action]`"""
+    """The same actions for a world whatever stands beside it. `[time, task, world, action]`."""
     draws = torch.rand(20, 8, steps, engine.spaces.action, generator=torch.Generator().manual_seed(seed))
     return (2 * draws[: engine.tasks, : engine.worlds] - 1).movedim(2, 0)
 

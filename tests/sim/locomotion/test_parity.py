@@ -44,7 +44,7 @@ def suite_of(robot, changed):
 
 
 def states(theirs, count):
-    """Positions and velocities met under random actions. `[state, position]`, `[state, velocity]`"""
+    """Positions and velocities met under random actions. `[state, position]`, `[state, velocity]`."""
     theirs.reset(seed=0)
     theirs.action_space.seed(0)
     met = []

@@ -37,14 +37,14 @@ def started(tasks, worlds=1, threads=1, reward="v2", horizon=HORIZON):
 
 
 def actions(steps, tasks, worlds=1, seed=0):
-    """Random actions that go somewhere: down, and each to a side of its own. `[time, task, world, 4]`"""
+    """Random actions that go somewhere: down, and each to a side of its own. `[time, task, world, 4]`."""
     source = np.random.default_rng(seed)
     kept = source.uniform(-1, 1, (1, tasks, worlds, 4)) * [1, 1, 0.3, 1] - [0, 0, 0.6, 0]
     return torch.from_numpy(kept + 0.3 * source.normal(size=(steps, tasks, worlds, 4))).float()
 
 
 def run(engine, taken):
-    """What the engine shows and pays, in double precision. `[time, world, 40]`"""
+    """What the engine shows and pays, in double precision. `[time, world, 40]`."""
     shown = []
     for action in taken:
         outcome = engine.step(action)

@@ -64,7 +64,7 @@ def noise(tasks=TASKS, worlds=WORLDS, seed=0):
 
 
 def actions(engine, steps, seed=0, size=1.0):
-    """The same actions for a world whatever stands beside it. `[time, task, world, action]`"""
+    """The same actions for a world whatever stands beside it. `[time, task, world, action]`."""
     draws = torch.rand(20, 40, steps, engine.spaces.action, generator=torch.Generator().manual_seed(seed))
     return size * (2 * draws[: engine.tasks, : engine.worlds] - 1).movedim(2, 0)
 
@@ -102,7 +102,7 @@ def test_a_control_step_is_that_of_the_cpu_engine(name):
 
 
 def returns(engine, steps):
-    """Return of each world's first episode under random actions. `[task * world]`"""
+    """Return of each world's first episode under random actions. `[task * world]`."""
     engine.reset(noise(engine.tasks, engine.worlds))
     total, going = torch.zeros(engine.tasks, engine.worlds), torch.ones(engine.tasks, engine.worlds)
     for action in actions(engine, steps):

@@ -16,7 +16,7 @@ CLOSED = 0.08
 
 
 def _level(quantity: Quantities, limit: float) -> Array:
-    """1 for a thing that lies flat, as turned as it began, to 0 where its quaternion is `limit` off. `[world]`"""
+    """1 for a thing that lies flat, as turned as it began, to 0 where its quaternion is `limit` off. `[world]`."""
     flat = numbers(quantity["turn"], 0.707, 0.0, 0.0, 0.707)
     return at_least(1 - distance(quantity["turn"], flat) / limit, 0.0)
 
@@ -36,7 +36,7 @@ def _close_box(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _wrench_held(quantity: Quantities, density: str) -> Array:
-    """Grade of the gripper's hold on the wrench, anywhere along its handle. `[world]`"""
+    """Grade of the gripper's hold on the wrench, anywhere along its handle. `[world]`."""
     wrench, hand = quantity["object"], quantity["hand"]
     beside = abs(wrench[:, :1] - hand[:, :1]) < HANDLE / 2
     place = join((where(beside, hand[:, :1], wrench[:, :1]), wrench[:, 1:]))

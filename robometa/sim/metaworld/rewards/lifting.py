@@ -19,20 +19,20 @@ BASKET_RADIUS = 0.08
 
 
 def _carried(quantity: Quantities, height: float, close: float) -> Array:
-    """True if the open gripper, within `close`, has lifted the thing by `height`, m. `[world]`, bool"""
+    """True if the open gripper, within `close`, has lifted the thing by `height`, m. `[world]`, bool."""
     thing = quantity["object"]
     lifted = thing[:, 2] - height > quantity["object_start"][:, 2]
     return (distance(thing, quantity["fingers"]) < close) & (quantity["opening"] > 0) & lifted
 
 
 def _in_place(quantity: Quantities, radius: float = RADIUS) -> tuple[Array, Array]:
-    """Distance of the thing from its goal, m, and its value. `[world]`, `[world]`"""
+    """Distance of the thing from its goal, m, and its value. `[world]`, `[world]`."""
     away, goal = distance(quantity["object"], quantity["goal"]), quantity["goal"]
     return away, near(away, 0.0, radius, distance(quantity["object_start"], goal))
 
 
 def _straddled(quantity: Quantities) -> Array:
-    """Grade of the gripper's hold on a puck, each pad on its own side: pick-place's own measure. `[world]`"""
+    """Grade of the gripper's hold on a puck, each pad on its own side: pick-place's own measure. `[world]`."""
     thing, start, fingers = quantity["object"], quantity["object_start"], quantity["fingers"]
     y, width = thing[:, 1], 0.05
     left, right = quantity["left_pad"][:, 1] - y, y - quantity["right_pad"][:, 1]

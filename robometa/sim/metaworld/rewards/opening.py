@@ -40,7 +40,7 @@ def _open_door(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _ready_to_open(hand: Array, handle: Array) -> Array:
-    """Grade of the hand's place for opening a door, at its handle and from above. `[world]`"""
+    """Grade of the hand's place for opening a door, at its handle and from above. `[world]`."""
     apart = distance(hand[:, :2], (handle - numbers(handle, 0.05, 0.0, 0.0))[:, :2])
     floor = funnel(apart, FUNNEL, 0.04, 0.4)
     inside = near(distance(hand, handle + numbers(handle, 0.0, 0.03, -0.01)), 0.0, FUNNEL / 2, 0.5)

@@ -20,7 +20,7 @@ SIDEWAYS = (3.0, 1.0, 1.0)
 
 
 def _flanked(quantity: Quantities, *, radius: float, play: float, margin: float) -> Array:
-    """Grade of the gripper's place around a thing, each pad on its own side; the grip does not count. `[world]`
+    """Grade of the gripper's place around a thing, each pad on its own side; the grip does not count. `[world]`.
 
     Args:
         quantity: The named quantities.

@@ -14,7 +14,7 @@ SUCCESS = 0.07
 
 
 def _distances(quantity: Quantities) -> tuple[Array, Array, Array, Array]:
-    """Distances from plate to goal and from fingers to plate, each now and at first, m. `[world]` each"""
+    """Distances from plate to goal and from fingers to plate, each now and at first, m. `[world]` each."""
     thing, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     reach, reach_start = distance(quantity["fingers"], thing), distance(quantity["fingers_start"], start)
     return distance(thing, goal), distance(start, goal), reach, reach_start

@@ -24,7 +24,7 @@ DRIVEN = 0.09
 
 
 def _raised(quantity: Quantities, start: Array) -> Array:
-    """True if the tool is higher than at the beginning, and the gripper open. `[world]`, bool"""
+    """True if the tool is higher than at the beginning, and the gripper open. `[world]`, bool."""
     return (quantity["opening"] > 0) & (quantity["object"][:, 2] - 0.01 > start[:, 2])
 
 
@@ -43,7 +43,7 @@ def _hammer(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _unblocked(quantity: Quantities, place: Array, side: int) -> Array:
-    """1 outside of a box under or over the hole, and in it the share of the way through to its far corner. `[world]`"""
+    """1 outside a box under or over the hole; inside it, the share of the way through to its far corner. `[world]`."""
     near_corner = quantity.site(f"bottom_right_corner_collision_box_{side}")
     far_corner = quantity.site(f"top_left_corner_collision_box_{side}")
     through = (place - near_corner) / (far_corner - near_corner)
