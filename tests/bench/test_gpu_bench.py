@@ -16,6 +16,9 @@ from bench.gpu import chosen, loaded, parts
 from bench.gpu_bench import SMALL, Bench
 from bench.gpu_profile import Event
 from bench.gpu_run import Measurement, Part, shortened
+from robometa.compute.hardware import Hardware
+from robometa.training.run_config import RunConfig
+from robometa.training.run_folder import RunFolder
 
 ROOT = Path(gpu.__file__).parents[1]
 PART = Part("nothing.at_all", 60.0, needs=0.5)
@@ -284,7 +287,9 @@ def test_differences_are_relative_where_numbers_are_large():
 def logged(folder, returns, threads, **timing):
     """A training whose log says these returns after its only adaptation."""
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"threads": threads, "config": {"iterations": len(returns)}}))
+    hardware = Hardware(threads=threads, torch_threads=1)
+    config = RunConfig("suite", "0" * 64, "rl2", None, "gru", {"iterations": len(returns)}, 0, hardware, 5.0)
+    RunFolder(folder).configure(config)
     rows = [{"iteration": number, "return_0": -99.0, "return_1": value} for number, value in enumerate(returns)]
     times = [{"iteration": number, "sampling": 2.0, "update": 1.0, **timing} for number in range(len(returns))]
     for name, lines in (("metrics.jsonl", rows), ("timings.jsonl", times)):
