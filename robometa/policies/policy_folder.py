@@ -83,4 +83,16 @@ def load_policy(
         trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
+    _require_finite(state, folder)
     return trained, suite, manifest
+
+
+def _require_finite(state: dict[str, Tensor], folder: Path) -> None:
+    """Refuses tensors that hold NaN or infinity: such a policy ends every episode at once, unpaid.
+
+    Raises:
+        UserError: Naming the first of them.
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"{folder / TENSORS}: {name} holds numbers that are not finite; the policy cannot act")

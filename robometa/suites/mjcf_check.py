@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -85,8 +86,8 @@ def _read(model: _Model, path: Path) -> None:
         return
     try:
         _walk(model, content)
-    except ElementTree.ParseError:
-        return  # MuJoCo reads what strictly is no XML, and says itself what it cannot
+    except ElementTree.ParseError as error:  # MuJoCo's parser is laxer: it would read what this one cannot check
+        model.faults.append(f"{path.name} is not well-formed XML: {error}")
 
 
 def _walk(model: _Model, content: bytes) -> None:
@@ -140,6 +141,11 @@ def _allowed(name: str, text: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    """A whole number; 1 if it is none, of which MuJoCo says what is wrong."""
-    text = text.strip()
-    return int(text[:30]) if text[:30].isdecimal() else 1
+    """The size of a number, as MuJoCo reads it, rounded up; 1 if it is none, of which MuJoCo says what is wrong."""
+    number = re.match(r"[ \t\r\n]*([+-]?)(\d[\d.]*(?:[eE][+-]?\d+)?)", text[:60])
+    if number is None or number[1] == "-":
+        return 1
+    try:
+        return math.ceil(min(float(number[2]), 1e30))
+    except ValueError:
+        return 1

@@ -26,6 +26,8 @@ with mujoco.Renderer(model, 16, 16) as renderer:
     renderer.update_scene(mujoco.MjData(model))
     renderer.render()
 """
+SAFE_PATH = "-P"
+"""Python's option that keeps the current folder off the import path: a file `mujoco.py` there is never imported."""
 PATIENCE = 120.0
 """How long a trial may take, s."""
 
@@ -41,7 +43,7 @@ def works(backend: str) -> bool:
     """Whether a picture can be drawn with a backend; tried once."""
     try:
         found = subprocess.run(
-            [sys.executable, "-c", TRIAL],
+            [sys.executable, SAFE_PATH, "-c", TRIAL],
             env=environment(backend),
             capture_output=True,
             timeout=PATIENCE,
@@ -76,7 +78,7 @@ def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
         RuntimeError: If the process fails, with what it said.
     """
     log = folder / "errors.txt"
-    command = [sys.executable, "-m", "robometa.video.render_process", str(folder)]
+    command = [sys.executable, SAFE_PATH, "-m", "robometa.video.render_process", str(folder)]
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(command, env=environment(backend), stdout=subprocess.PIPE, stderr=errors)
         try:

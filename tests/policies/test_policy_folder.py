@@ -212,6 +212,17 @@ def test_a_damaged_policy_is_refused_by_name(tmp_path, tiny_suite, damage):
         policy_folder.load_policy(folder)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_policy_that_is_not_finite_is_refused(tmp_path, tiny_suite, number):
+    """It would end every episode at once, which no negative reward beats."""
+    folder, learner = policy(tmp_path, "maml-trpo", tiny_suite)
+    learner.parameters = learner.parameters.clone()
+    learner.parameters[3] = number
+    policy_folder.save_policy(folder, learner, "maml-trpo", tiny_suite, {}, "a card")
+    with pytest.raises(UserError, match=r"tensors.safetensors: parameters holds numbers that are not finite"):
+        policy_folder.load_policy(folder)
+
+
 def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
     folder, _ = policy(tmp_path, "maml-trpo", tiny_suite)
     with pytest.raises(UserError, match="with 2 observations and 2 actions, but suite hopper-params has"):

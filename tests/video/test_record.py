@@ -1,5 +1,6 @@
 """Videos: what is recorded, what is drawn, what is written, and what is refused."""
 
+import contextlib
 import dataclasses
 import subprocess
 from pathlib import Path
@@ -338,3 +339,18 @@ def test_a_run_s_policy_goes_by_the_run_s_name(tmp_path, monkeypatch):
         Path("videos/first-task3.mp4"),
         Path("videos/first-task3.gif"),
     )
+
+
+def test_no_child_imports_from_the_current_folder(tmp_path, monkeypatch):
+    """A stranger's folder may hold a file that is called as a package is."""
+    ran = tmp_path / "ran"
+    for name in ("mujoco.py", "numpy.py", "json.py"):
+        (tmp_path / name).write_text(f"open({str(ran)!r}, 'w')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    gl_backends.works.cache_clear()
+    gl_backends.works("egl")
+    (tmp_path / "film").mkdir()
+    with contextlib.suppress(RuntimeError):  # there is no film in it
+        gl_backends.draw(tmp_path / "film", "egl", lambda: None)
+    gl_backends.works.cache_clear()
+    assert not ran.exists()
