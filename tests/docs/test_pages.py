@@ -1,5 +1,6 @@
 """The documentation: every learner and every logged metric has its place, links lead somewhere, the site builds."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -63,6 +64,15 @@ def test_every_logged_metric_is_explained(log):
     for name in logged:
         shown = re.sub(r"_\d+$", "_0", name)
         assert f"`{shown}`" in shared or f"| `{name}` |" in own, name
+
+
+@pytest.mark.parametrize("name", re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE))
+def test_what_the_api_reference_names_exists(name):
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        assert hasattr(importlib.import_module(module), attribute)
 
 
 def test_equations_become_mathml():
