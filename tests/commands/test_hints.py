@@ -97,7 +97,7 @@ def test_a_hint_is_only_for_options_that_there_are(option):
         ("baseline scripted", "missing SUITE, as in `robometa baseline scripted ml1/reach-v3"),
         ("merge a b --weight half", "--weight must be a number from 0 to 1, not half"),
         ("merge a b --weight 1.5", "--weight must be a number from 0 to 1, not 1.5"),
-        ("evaluate a --room 0", "--room must be a number above 0 and at most 1000, not 0"),
+        ("evaluate a --contact-capacity 0", "--contact-capacity must be a number above 0 and at most 1000, not 0"),
         ("evaluate a --seed", "--seed: expected one argument"),
         ("evaluate a --shots 1.5", "--shots must be a whole number from 0, not 1.5"),
     ],

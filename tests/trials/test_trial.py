@@ -7,6 +7,7 @@ import torch
 from conftest import SMALL_OPTIONS, fake_rollout
 
 from robometa.noise import Noise
+from robometa.registry.options import read_config
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import Shot, collect, run_trial, trial_loop
 
@@ -155,7 +156,7 @@ def test_a_trial_to_train_on_holds_every_rollout_and_the_adaptation_goes_through
 
 @pytest.mark.parametrize("name", ["maml-trpo", "rl2"])
 def test_scoring_between_shots_changes_nothing_of_the_trial(tiny_suite, name):
-    learner = build(name, SMALL_OPTIONS[name], tiny_suite, 0)
+    learner = build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, 0)
     engine = engine_for(learner, tiny_suite, 2, 3, 1)
     plain = run_trial(engine, learner, tiny_suite.train, [4, 1], 2, NOISE)
     for shot in trial_loop(learner, NOISE, 2):
@@ -168,7 +169,7 @@ def test_scoring_between_shots_changes_nothing_of_the_trial(tiny_suite, name):
 
 def test_a_rollout_may_be_collected_elsewhere(tiny_suite):
     """A shot is all that it takes: another engine, given the tasks and the shot, collects the same."""
-    learner = build("rl2", SMALL_OPTIONS["rl2"], tiny_suite, 0)
+    learner = build("rl2", read_config("rl2", SMALL_OPTIONS["rl2"]), tiny_suite, 0)
     engine = engine_for(learner, tiny_suite, 2, 3, 1)
     plain = run_trial(engine, learner, tiny_suite.train, [4, 1], 1, NOISE)
 
