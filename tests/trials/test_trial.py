@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import SMALL_OPTIONS, fake_rollout
 
+from robometa.compute.hardware import Hardware
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.trials.make import build, engine_for
@@ -122,7 +123,7 @@ def test_a_trial_without_a_number_of_shots_goes_on_as_long_as_the_caller_does():
 
 def test_the_first_step_of_a_rollout_shows_the_last_of_the_one_before(tiny_suite):
     learner = Diary()
-    engine = engine_for(None, tiny_suite, 2, 3, 1)
+    engine = engine_for(None, tiny_suite, 2, 3, Hardware(threads=1))
     trial = run_trial(engine, learner, tiny_suite.train, [4, 1], 2, NOISE)
     steps = [event[2] for event in learner.events if event[0] == "act"]
     assert len(steps) == 3 * HORIZON
@@ -141,7 +142,7 @@ def test_the_first_step_of_a_rollout_shows_the_last_of_the_one_before(tiny_suite
 
 def test_a_trial_to_train_on_holds_every_rollout_and_the_adaptation_goes_through_all(tiny_suite):
     learner = Diary()
-    engine = engine_for(None, tiny_suite, 2, 3, 1)
+    engine = engine_for(None, tiny_suite, 2, 3, Hardware(threads=1))
     trial = run_trial(engine, learner, tiny_suite.train, [4, 1], 2, NOISE)
     assert trial.tasks.tolist() == [4, 1]
     assert trial.noise == NOISE.fork("update")
@@ -157,7 +158,7 @@ def test_a_trial_to_train_on_holds_every_rollout_and_the_adaptation_goes_through
 @pytest.mark.parametrize("name", ["maml-trpo", "rl2"])
 def test_scoring_between_shots_changes_nothing_of_the_trial(tiny_suite, name):
     learner = build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, 0)
-    engine = engine_for(learner, tiny_suite, 2, 3, 1)
+    engine = engine_for(learner, tiny_suite, 2, 3, Hardware(threads=1))
     plain = run_trial(engine, learner, tiny_suite.train, [4, 1], 2, NOISE)
     for shot in trial_loop(learner, NOISE, 2):
         collect(engine, learner, shot.adaptation, NOISE.fork("quiet"), explore=False, previous=shot.previous)
@@ -170,11 +171,11 @@ def test_scoring_between_shots_changes_nothing_of_the_trial(tiny_suite, name):
 def test_a_rollout_may_be_collected_elsewhere(tiny_suite):
     """A shot is all that it takes: another engine, given the tasks and the shot, collects the same."""
     learner = build("rl2", read_config("rl2", SMALL_OPTIONS["rl2"]), tiny_suite, 0)
-    engine = engine_for(learner, tiny_suite, 2, 3, 1)
+    engine = engine_for(learner, tiny_suite, 2, 3, Hardware(threads=1))
     plain = run_trial(engine, learner, tiny_suite.train, [4, 1], 1, NOISE)
 
     def collected_elsewhere(shot: Shot):
-        other = engine_for(learner, tiny_suite, 2, 3, 1)
+        other = engine_for(learner, tiny_suite, 2, 3, Hardware(threads=1))
         other.assign([tiny_suite.train[4], tiny_suite.train[1]])
         return collect(other, learner, shot.adaptation, shot.noise, previous=shot.previous)
 
