@@ -1,4 +1,4 @@
-"""What an actor-critic puts out, and one without memory."""
+"""The output of an actor-critic, and actor-critics without memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from robometa.nn.networks import GaussianPolicy, Perceptron
 
 LAST_LAYER = 0.01
-"""Factor on the initial weights of the policy's last layer: it begins near zero actions, wherever it is."""
+"""Factor on the initial weights of the policy's last layer; the first actions are near zero everywhere."""
 
 
 class Network(nn.Module):
-    """What to do and how much return to expect, from the observation alone."""
+    """Actions and predicted return from the observation alone."""
 
     def __init__(
         self, observation: int, action: int, hidden: Sequence[int], initial_std: float, generator: torch.Generator
     ) -> None:
-        """Untrained. The policy's parameters are one vector, so that a task can have a copy of them."""
+        """Initialises the weights. The policy's parameters are one vector, so that a task can have a copy."""
         super().__init__()
         self.policy = GaussianPolicy(observation, action, hidden)
         start = self.policy.initial(generator, initial_std)
@@ -31,18 +31,18 @@ class Network(nn.Module):
         self.critic = Perceptron((observation, *hidden, 1), generator, nn.Tanh)
 
     def forward(self, obs: Tensor) -> Output:
-        """What it says along episodes. `[n, time, obs]`."""
+        """Actions and values along episodes. `[n, time, obs]`."""
         mean, log_std = self.policy.distribution(self.actor, obs)
         return Output(mean, log_std, self.critic(obs)[..., 0])
 
 
 class PerceptronActorCritic(nn.Module):
-    """Actions and values from two perceptrons of everything that is known at a step."""
+    """Actions and values from two perceptrons on all information at a step."""
 
     def __init__(
         self, inputs: int, action: int, hidden: Sequence[int], initial_std: float, generator: torch.Generator
     ) -> None:
-        """Untrained; the actor begins near zero actions."""
+        """Initialises the weights; the first actions are near zero."""
         super().__init__()
         self.actor = Perceptron((inputs, *hidden, action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((inputs, *hidden, 1), generator, nn.Tanh)
@@ -54,21 +54,21 @@ class PerceptronActorCritic(nn.Module):
 
 
 class Output(NamedTuple):
-    """What a policy says about sequences."""
+    """Output of an actor-critic on sequences."""
 
     mean: Tensor
-    """Of the actions. `[n, time, action]`"""
+    """Mean of the actions. `[n, time, action]`"""
     log_std: Tensor
-    """Of the actions; broadcasts against the mean."""
+    """Log standard deviation of the actions; broadcasts against the mean."""
     value: Tensor
-    """Normalised prediction of the return. `[n, time]`"""
+    """Predicted return, normalised. `[n, time]`"""
 
 
 class ActorCritic(Protocol):
     """A network that `update` can train."""
 
     def __call__(self, *inputs: Tensor) -> Output:
-        """What it says about sequences. `[n, time, ...]` each."""
+        """Actions and values on sequences. `[n, time, ...]` each."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained."""
+        """Trainable parameters."""

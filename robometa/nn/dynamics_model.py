@@ -17,40 +17,40 @@ from robometa.nn.normalizer import Normalizer
 class DynamicsModel:
     """A multilayer perceptron from obs and action to an outcome: the change of obs, and the reward.
 
-    It holds no parameters, only the statistics that its inputs and outputs are normalised with: parameters are a vector
-    for each world, `[world, parameter]`, that every method takes. A *transition* is obs, action and outcome in a row.
+    It holds the normalisation statistics of inputs and outputs, and no parameters. Every method takes a parameter
+    vector for each world, `[world, parameter]`. A *transition* is the concatenation of obs, action and outcome.
     """
 
     def __init__(self, spaces: Spaces, hidden: Sequence[int], device: torch.device | str = "cpu") -> None:
-        """The layout of a model with `hidden` relu layers."""
+        """Lays out a model with `hidden` relu layers."""
         obs, action = spaces.observation, spaces.action
         self.widths = (obs, action, obs + 1)
         self.transition = sum(self.widths)
-        """How many numbers a transition has."""
+        """Width of a transition."""
         sizes = (obs + action, *hidden, obs + 1)
         self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
         self.seen = Normalizer(obs, device=device)
         self.outcome = Normalizer(obs + 1, device=device)
 
     def initial(self, generator: torch.Generator) -> Tensor:
-        """Weights and biases uniform within one over the square root of a layer's inputs. `[parameter]`."""
+        """Weights and biases, uniform within 1 / sqrt(inputs of the layer). `[parameter]`."""
         parts = [
             (2 * torch.rand((into + 1) * out, generator=generator) - 1) / math.sqrt(into) for into, out in self.layers
         ]
         return torch.cat(parts)
 
     def include(self, transitions: Tensor) -> None:
-        """Takes transitions into the statistics."""
+        """Adds transitions to the statistics."""
         obs, _, outcome = transitions.split(self.widths, dim=-1)
         self.seen.include(obs)
         self.outcome.include(outcome)
 
     def predicted(self, parameters: Tensor, obs: Tensor, action: Tensor) -> Tensor:
-        """The outcome, normalised. `[world, n, obs + 1]`.
+        """Predicts the normalised outcome. `[world, n, obs + 1]`.
 
         Args:
             parameters: `[world, parameter]`
-            obs: As the simulator gives it. `[world, n, obs]`
+            obs: Unnormalised. `[world, n, obs]`
             action: `[world, n, action]`
         """
         # One split, not a slice for each layer: the gradient of a slice is as long as all parameters.
@@ -62,12 +62,12 @@ class DynamicsModel:
         return x
 
     def loss(self, parameters: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Half the squared error of the normalised outcomes, mean over the transitions that count. `[world]`.
+        """Half the squared error of normalised outcomes, averaged over the transitions of weight 1. `[world]`.
 
         Args:
             parameters: `[world, parameter]`
             transitions: `[world, n, transition]`
-            weight: 1 for those that count, 0 for others; where none does the loss is 0. `[world, n]`
+            weight: 1 or 0; the loss is 0 where all are 0. `[world, n]`
         """
         obs, action, outcome = transitions.split(self.widths, dim=-1)
         # Errors in units of standard deviations. [world, n, obs + 1]
@@ -75,11 +75,11 @@ class DynamicsModel:
         return 0.5 * (error.square().sum(dim=-1) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
     def imagined(self, parameters: Tensor, obs: Tensor, candidates: Tensor) -> Tensor:
-        """What sequences of actions would be paid in all. `[world, candidate]`.
+        """Total predicted reward of action sequences. `[world, candidate]`.
 
         Args:
             parameters: `[world, parameter]`
-            obs: Where each world begins. `[world, obs]`
+            obs: Initial observation. `[world, obs]`
             candidates: `[world, candidate, time, action]`
         """
         # Every candidate starts at the world's own observation. [world, candidate, obs]
@@ -98,13 +98,13 @@ class DynamicsModel:
         return seen | {f"outcome/{key}": value for key, value in self.outcome.state().items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave, from among other things."""
+        """Restores the statistics; ignores other entries."""
         for name, part in (("seen", self.seen), ("outcome", self.outcome)):
             part.load({key: state[f"{name}/{key}"] for key in part.state()})
 
 
 class Refit(NamedTuple):
-    """Gradient steps that refit a model."""
+    """Hyper-parameters of a refit: gradient steps on a few transitions."""
 
     size: float
     """Step size."""
@@ -117,7 +117,7 @@ class Refit(NamedTuple):
 
 
 class RefittedModel(DynamicsModel):
-    """A dynamics model that gradient steps refit to a few transitions, from a start that is learned itself."""
+    """A dynamics model that gradient steps refit to a few transitions, from a learned initialisation."""
 
     def __init__(
         self,
@@ -127,18 +127,18 @@ class RefittedModel(DynamicsModel):
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        """An untrained start, its weights drawn from the generator, and equal step sizes."""
+        """Draws the initialisation from the generator; the step sizes are equal."""
         super().__init__(spaces, hidden, device)
         self.refit = refit
         self.parameters = self.initial(generator).to(device).requires_grad_()
         self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(refit.learn_step_size)
 
     def learned(self) -> list[Tensor]:
-        """The vectors that outer gradient steps change. `[parameter]` each."""
+        """Vectors that outer gradient steps train. `[parameter]` each."""
         return [self.parameters, self.step_sizes] if self.step_sizes.requires_grad else [self.parameters]
 
     def refitted(self, parameters: Tensor, step_sizes: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters after a refit to each world's transitions; where none counts they stay. `[world, parameter]`.
+        """Parameters refitted to each world's transitions; unchanged where all weights are 0. `[world, parameter]`.
 
         Args:
             parameters: `[world, parameter]`
@@ -155,19 +155,19 @@ class RefittedModel(DynamicsModel):
         return parameters
 
     def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        """The parameters to act with, from the learned start. `[world, parameter]`."""
+        """Parameters to act with, refitted from the learned initialisation. `[world, parameter]`."""
         start = self.parameters.detach().expand(len(transitions), -1)
         return self.refitted(start, self.step_sizes.detach(), transitions, weight)
 
     def outer_loss(
         self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Error on the future after a refit to the past, and without one; means over windows. `[]` each.
+        """Loss on the future after a refit to the past, and before it; means over windows. `[]` each.
 
         Args:
-            past: Transitions before. `[window, past, transition]`
+            past: Earlier transitions. `[window, past, transition]`
             past_weight: As for `loss`. `[window, past]`
-            future: Transitions after. `[window, future, transition]`
+            future: Later transitions. `[window, future, transition]`
             future_weight: As for `loss`. `[window, future]`
         """
         start = self.parameters.expand(len(past), -1)  # [window, parameter]
@@ -178,11 +178,11 @@ class RefittedModel(DynamicsModel):
         return self.loss(adapted, future, future_weight).mean(), before
 
     def state(self) -> dict[str, Tensor]:
-        """Start, step sizes and statistics."""
+        """Initialisation, step sizes and statistics."""
         return {"parameters": self.parameters.detach(), "step_sizes": self.step_sizes.detach()} | super().state()
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Restores what `state` gave, from among other things.
+        """Restores initialisation, step sizes and statistics; ignores other entries.
 
         Raises:
             ValueError: If a vector has another size.
@@ -198,20 +198,20 @@ class LastTransitions(NamedTuple):
     """Each world's last transitions, to refit a model to."""
 
     window: Tensor
-    """The latest is at the end. `[task, world, past, transition]`"""
+    """Transitions, the latest last. `[task, world, past, transition]`"""
     filled: Tensor
-    """How many of them there are. `[task, world]`"""
+    """Number of transitions so far, at most the window. `[task, world]`"""
     last_obs: Tensor
-    """The observation a step ago. `[task, world, obs]`"""
+    """Observation of the previous step. `[task, world, obs]`"""
 
     @classmethod
     def none(cls, worlds: tuple[int, int], past: int, obs: int, width: int, device: torch.device) -> LastTransitions:
-        """Room for the last `past` transitions of `width` numbers; `worlds` is tasks and worlds."""
+        """Empty window of `past` transitions of `width` numbers; `worlds` is (tasks, worlds)."""
         sizes = (past, width), (), (obs,)
         return cls(*(torch.zeros(*worlds, *size, device=device) for size in sizes))
 
     def after(self, step: Step) -> LastTransitions:
-        """With the transition that has just ended; none where an episode has, because the observation is a reset's."""
+        """Appends the latest transition, except after an episode's end, where the observation comes from a reset."""
         action, reward = step.last_action.clamp(-1, 1), step.last_reward.unsqueeze(-1)
         # The transition from the step before into this one. [task, world, transition]
         latest = torch.cat((self.last_obs, action, step.obs - self.last_obs, reward), dim=-1)
@@ -221,13 +221,13 @@ class LastTransitions(NamedTuple):
         return LastTransitions(window, filled, self.last_obs)
 
     def weight(self) -> Tensor:
-        """1 for those of the window that there are, 0 for others. `[task, world, past]`."""
+        """1 for the filled places of the window, 0 for others. `[task, world, past]`."""
         past = self.window.shape[2]
         place = torch.arange(past, device=self.filled.device)
         return (place >= past - self.filled.unsqueeze(-1)).to(self.filled.dtype)
 
 
 def transitions_of(rollout: Rollout) -> Tensor:
-    """Obs, action, what the obs changed by, and reward of every step. `[task, world, time, transition]`."""
+    """Obs, action, change of obs, and reward of every step. `[task, world, time, transition]`."""
     change = rollout.next_obs - rollout.obs
     return torch.cat((rollout.obs, rollout.action.clamp(-1, 1), change, rollout.reward.unsqueeze(-1)), dim=-1)

@@ -1,4 +1,4 @@
-"""Networks whose weights another network generates: hypernetworks."""
+"""Hypernetworks: networks whose weights another network generates."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from robometa.nn.networks import Perceptron
 
 BLOCK = 512
-"""Rows whose weights exist at the same time: they stay in cache."""
+"""Rows whose weights are in memory at once; sized to the cache."""
 
 
 class Generated(nn.Module):
-    """A perceptron each of whose weights is a linear function of a memory's output, another one in every row.
+    """A perceptron whose weights are linear functions of a memory's output, separately for every row.
 
-    It begins as Bias-HyperInit has it (Beck et al. 2022, https://arxiv.org/abs/2210.11348): the function's factors are
-    0 and its constants are an ordinary perceptron's weights, so whatever the memory says, that perceptron comes out.
+    Initialised by Bias-HyperInit (Beck et al. 2022, https://arxiv.org/abs/2210.11348): the factors are 0 and the
+    constants are an ordinary perceptron's weights. At first the memory has no effect.
     """
 
     def __init__(self, perceptron: Perceptron, size: int) -> None:
-        """Weights that are those of `perceptron` whatever the `size` numbers of the memory are."""
+        """Initialises all weights to those of `perceptron`, for every memory output of `size` numbers."""
         super().__init__()
         linear = [layer for layer in perceptron if isinstance(layer, nn.Linear)]
         constants = [torch.cat((layer.weight.detach().T, layer.bias.detach().unsqueeze(0))) for layer in linear]
@@ -29,7 +29,7 @@ class Generated(nn.Module):
         self.factors = nn.ParameterList(torch.zeros(size, part.numel()) for part in constants)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """What each row's own network makes of its `x`. `[..., into], [..., size] -> [..., out]`."""
+        """Output of each row's own network on its `x`. `[..., into], [..., size] -> [..., out]`."""
         shape, x, memory = x.shape[:-1], x.flatten(0, -2), memory.flatten(0, -2)
         for index, (factor, constant) in enumerate(zip(self.factors, self.constants, strict=True)):
             # Each row has a layer of its own. [row, into] to [row, out]
@@ -40,13 +40,13 @@ class Generated(nn.Module):
 class GeneratedLayer(torch.autograd.Function):
     """A layer whose weights are generated for each row.
 
-    All rows' weights would be the largest tensor of the training by far. They are made a block of rows at a time, and
-    made again for the gradient.
+    The weights of all rows together would be the largest tensor of the training by far. Each pass generates them a
+    block of rows at a time; the backward pass generates them again.
     """
 
     @staticmethod
     def forward(context: Any, x: Tensor, memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
-        """The layer's output. `[n, into], [n, size], [size, (into + 1) * out], [into + 1, out] -> [n, out]`."""
+        """Output of the layer. `[n, into], [n, size], [size, (into + 1) * out], [into + 1, out] -> [n, out]`."""
         context.save_for_backward(x, memory, factor, constant)
         outputs = []
         for part, remembered in zip(x.split(BLOCK), memory.split(BLOCK), strict=True):
@@ -57,7 +57,7 @@ class GeneratedLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of what went in."""
+        """Gradients of the inputs."""
         x, memory, factor, constant = context.saved_tensors
         of_factor, of_constant = torch.zeros_like(factor), torch.zeros_like(constant)
         of_x, of_memory = [], []
@@ -70,12 +70,12 @@ class GeneratedLayer(torch.autograd.Function):
             of_factor.addmm_(remembered.T, of_weights.flatten(1))
             of_memory.append(of_weights.flatten(1) @ factor.T)
             if context.needs_input_grad[0]:
-                # The weights again, rather than kept since the forward pass.
+                # Recomputed rather than stored in the forward pass.
                 weights = _weights(remembered, factor, constant)
                 of_x.append((weights[:, :-1] @ gradient.unsqueeze(2))[..., 0])
         return torch.cat(of_x) if of_x else None, torch.cat(of_memory), of_factor, of_constant
 
 
 def _weights(memory: Tensor, factor: Tensor, constant: Tensor) -> Tensor:
-    """Each row's weights, and below them its biases. `[n, into + 1, out]`."""
+    """Weights of each row, with the biases as the last input row. `[n, into + 1, out]`."""
     return torch.addmm(constant.flatten(), memory, factor).unflatten(-1, constant.shape)

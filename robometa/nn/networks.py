@@ -1,4 +1,4 @@
-"""Networks as plain functions of flat parameter vectors, so that a task's copy of a policy is a row of a matrix."""
+"""Networks as functions of flat parameter vectors; a task's copy of a policy is a row of a matrix."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from robometa.errors import UserError
 
 LOG_TWO_PI = math.log(2 * math.pi)
 MANY = 100_000_000
-"""Multiplications from which the way into oneDNN's layout and back is worth it."""
+"""Multiplications from which oneDNN is faster in spite of its conversions of layout."""
 LARGEST = 100_000_000
-"""Parameters of a network: a policy may be anybody's, and ask for more than the machine has."""
+"""Most parameters of a network. A policy from elsewhere could otherwise exhaust the memory."""
 
 
 def check_size(parameters: int, what: str) -> None:
-    """Refuses a network before its parameters are made.
+    """Refuses a network that is too large, before its parameters are allocated.
 
     Raises:
         UserError: If it has more than `LARGEST`.
@@ -28,14 +28,14 @@ def check_size(parameters: int, what: str) -> None:
 
 
 class GaussianPolicy:
-    """A multilayer perceptron to the mean of a normal distribution whose standard deviation is a parameter of its own.
+    """A Gaussian policy: a multilayer perceptron gives the mean, a separate parameter the standard deviation.
 
-    It holds no parameters: they are a flat vector `[parameter]`, or one per task `[task, parameter]`, that every method
-    takes. With one per task, observations are `[task, n, obs]`.
+    It holds no parameters. Every method takes a flat vector `[parameter]`, or one per task `[task, parameter]`; with
+    one per task, observations are `[task, n, obs]`.
     """
 
     def __init__(self, observation: int, action: int, hidden: Sequence[int], minimum_std: float = 1e-6) -> None:
-        """The layout of a policy from `observation` numbers through `hidden` tanh layers to `action` numbers."""
+        """Lays out a policy from `observation` numbers through `hidden` tanh layers to `action` numbers."""
         widths = (observation, *hidden, action)
         self.layers = list(zip(widths[:-1], widths[1:], strict=True))
         self.action = action
@@ -44,7 +44,7 @@ class GaussianPolicy:
         check_size(self.size, f"hidden {hidden}")
 
     def initial(self, generator: torch.Generator, std: float = 1.0) -> Tensor:
-        """Glorot-uniform weights, no biases, and the given standard deviation. `[parameter]`."""
+        """Glorot-uniform weights, zero biases, and the given standard deviation. `[parameter]`."""
         parts = []
         for into, out in self.layers:
             limit = math.sqrt(6 / (into + out))
@@ -66,7 +66,7 @@ class GaussianPolicy:
         return x, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std)
 
     def last_layer(self) -> Tensor:
-        """1 for the parameters of the last layer and the standard deviation, 0 for those before. `[parameter]`."""
+        """Mask of the last layer and the standard deviation: 1 for these, 0 for the others. `[parameter]`."""
         into, out = self.layers[-1]
         mask = torch.zeros(self.size)
         mask[-(into * out + out + self.action) :] = 1
@@ -86,7 +86,7 @@ def normal_log_density(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
-    """KL divergence from a diagonal normal distribution to another, summed over the last axis."""
+    """KL divergence between diagonal normal distributions, KL(first || other), summed over the last axis."""
     # log(s2 / s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2, summed over the last axis.
     ratio = torch.exp(2 * (log_std - other_log_std))
     distance = (mean - other_mean).square() * torch.exp(-2 * other_log_std)
@@ -94,13 +94,13 @@ def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: 
 
 
 class Linear(torch.nn.Linear):
-    """A linear layer that on a processor has oneDNN multiply many rows of many numbers.
+    """A linear layer that uses oneDNN for large products on a CPU.
 
-    PyTorch has MKL multiply single precision, which on an AMD EPYC took more than twice as long (docs/benchmark.md).
+    PyTorch uses MKL in single precision, which took more than twice as long on an AMD EPYC (docs/benchmark.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[..., in]` to `[..., out]`."""
+        """Applies the layer. `[..., in] -> [..., out]`."""
         many = x.numel() * self.out_features >= MANY
         if not (many and x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()):
             return super().forward(x)
@@ -109,7 +109,7 @@ class Linear(torch.nn.Linear):
 
 
 class Perceptron(torch.nn.Sequential):
-    """A multilayer perceptron whose initial weights come from a generator that is passed in."""
+    """A multilayer perceptron whose initial weights come from a given generator."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Perceptron(torch.nn.Sequential):
         activation: Callable[[], torch.nn.Module] = torch.nn.ReLU,
         last_limit: float | None = None,
     ) -> None:
-        """Layers of the given widths; weights and biases of the last uniform within `last_limit` if one is given."""
+        """Builds layers of the given widths; `last_limit`, if given, bounds the last layer's uniform weights and biases."""
         layers: list[torch.nn.Module] = []
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         check_size(sum(into * out + out for into, out in pairs), f"layers of {list(widths)}")

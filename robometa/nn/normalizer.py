@@ -1,4 +1,4 @@
-"""Running mean and standard deviation of what a learner sees: part of the policy that was trained with them."""
+"""Running mean and standard deviation of a learner's inputs, which are part of the trained policy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from robometa.errors import UserError
 
 
 class Normalizer:
-    """Brings numbers to mean 0 and standard deviation 1 by what was seen of them; at first it changes nothing."""
+    """Normalises to mean 0 and standard deviation 1 by running statistics; without data, the identity."""
 
     def __init__(
         self, size: int, limit: float = 10.0, device: torch.device | str = "cpu", blind: tuple[int, ...] = ()
     ) -> None:
-        """For vectors of `size` numbers, cut off at `limit` standard deviations; those at `blind` always become 0.
+        """Normalises vectors of `size` numbers, clipped at `limit` standard deviations; `blind` places become 0.
 
         Raises:
-            UserError: If a place of `blind` is not among them.
+            UserError: If a place of `blind` is not below `size`.
         """
         if any(place >= size for place in blind):
             raise UserError(f"blind must name places from 0 to {size - 1} of an observation, not {max(blind)}")
@@ -29,9 +29,9 @@ class Normalizer:
         self._factor[self.blind] = 0.0
 
     def include(self, values: Tensor) -> None:
-        """Takes more numbers into the statistics. `[..., size]`.
+        """Adds values to the statistics. `[..., size]`.
 
-        Source: Chan, Golub and LeVeque 1979, on adding up the variances of parts.
+        Source: Chan, Golub and LeVeque 1979, on combining the variances of parts.
         """
         flat = values.reshape(-1, self.mean.numel()).double()
         variance, mean = torch.var_mean(flat, dim=0, correction=0)
@@ -45,11 +45,11 @@ class Normalizer:
         self._prepare()
 
     def __call__(self, values: Tensor) -> Tensor:
-        """The numbers, normalised. `[..., size]`, float32."""
+        """Normalises values. `[..., size]`, float32."""
         return ((values - self._shift) * self._factor).clamp(-self.limit, self.limit)
 
     def undo(self, values: Tensor) -> Tensor:
-        """The numbers that `values` stand for. `[..., size]`."""
+        """Inverts the normalisation, without the clipping. `[..., size]`."""
         return values / self._factor + self._shift
 
     def state(self) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ class Normalizer:
         return {"count": self.count, "mean": self.mean, "variance": self.variance}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Restores the statistics."""
         if state["mean"].shape != self.mean.shape:
             raise ValueError(f"statistics of {self.mean.numel()} numbers expected, not {state['mean'].numel()}")
         device = self.mean.device

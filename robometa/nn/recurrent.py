@@ -1,4 +1,4 @@
-"""Memories: recurrent cells whose state is one tensor, so that it can be an adaptation."""
+"""Memories: recurrent cells whose state is a single tensor, so that it can be an adaptation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class Memory(nn.Module):
-    """A gated recurrent unit or a long short-term memory; the latter's state holds output and cell side by side."""
+    """A GRU or an LSTM; an LSTM's state is the concatenation of output and cell."""
 
     def __init__(self, kind: str, inputs: int, size: int, generator: torch.Generator) -> None:
-        """A memory of `size` numbers (an LSTM holds twice as many), its weights uniform within 1 / sqrt(size)."""
+        """Builds a memory of `size` numbers (an LSTM's state has twice as many); weights uniform within 1 / sqrt(size)."""
         super().__init__()
         check_size(4 * size * (size + inputs + 2), f"memory_size {size}")
         self.size = size
@@ -29,18 +29,18 @@ class Memory(nn.Module):
                 weight.uniform_(-1 / math.sqrt(size), 1 / math.sqrt(size), generator=generator)
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """The state after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
+        """State after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
         weights = list(self.cell.parameters())
         if isinstance(self.cell, nn.GRU):
             return torch.gru_cell(inputs, state, *weights)
         return torch.cat(torch.lstm_cell(inputs, state.split(self.size, dim=-1), *weights), dim=-1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`."""
+        """Outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`."""
         return self.read(inputs, inputs.new_zeros(len(inputs), self.state_size))[0]
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs along sequences that begin with a memory, and the states at their ends.
+        """Outputs along sequences that begin with given states, and the final states.
 
         Args:
             inputs: `[n, time, inputs]`
@@ -57,28 +57,28 @@ class Memory(nn.Module):
 
 
 class RecurrentActorCritic(nn.Module):
-    """A memory of the trial so far, and the spread of the actions; a subclass reads actions and values from it."""
+    """A memory of the trial, and the actions' standard deviation; a subclass adds action and value heads."""
 
     def __init__(self, memory: Memory, action: int, initial_std: float) -> None:
-        """The part that every such network has."""
+        """Builds the part that all subclasses share."""
         super().__init__()
         self.memory = memory
         self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the memory at their ends.
+        """Actions and values along pieces of trials, and the final memory states.
 
         Args:
             inputs: `[n, time, inputs]`
-            start: The memory that each piece begins with. `[n, state]`
+            start: Initial memory state of each piece. `[n, state]`
         """
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, start: Tensor) -> Output:
-        """Actions and values along pieces of trials that begin with a memory. `[n, time, inputs]`, `[n, 1, state]`."""
+        """Actions and values along pieces of trials with initial memory states. `[n, time, inputs]`, `[n, 1, state]`."""
         return self.read(inputs, start[:, 0])[0]
 
 
 def pieces_of(time: int, least: int) -> int:
-    """Into how many equal pieces a sequence can be cut that are at least so many steps long; 1 if it is shorter."""
+    """Largest number of equal pieces of at least `least` steps in a sequence; 1 if it is shorter."""
     return next(count for count in range(max(time // least, 1), 0, -1) if time % count == 0)

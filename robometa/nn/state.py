@@ -1,4 +1,4 @@
-"""States of learners' parts as flat tables of tensors, which is what a checkpoint holds."""
+"""States of learners' parts as flat tables of tensors, the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Protocol
 from torch import Tensor, nn, optim
 
 TRAINING = "training/"
-"""How the names of parts begin that only training needs."""
+"""Prefix of the names of parts that only training needs."""
 EXPERIENCE = "training/replay"
-"""How the names of parts begin that keep what happened, to learn from it again; they may be large."""
+"""Prefix of the names of replays, which may be large."""
 
 
 class Kept(Protocol):
-    """A part that knows its own state, such as running statistics or a replay."""
+    """A part with `state` and `load`, such as running statistics or a replay."""
 
     def state(self) -> dict[str, Tensor]:
-        """What it goes on from."""
+        """Tensors to resume from."""
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Restores a state."""
 
 
 Parts = Mapping[str, nn.Module | optim.Optimizer | Kept]
-"""What a learner is made of, by name."""
+"""Parts of a learner by name."""
 
 
 def state_of(parts: Parts) -> dict[str, Tensor]:
-    """The states of all parts in one table, each under its name."""
+    """States of all parts in one table, each under its part's name."""
     state: dict[str, Tensor] = {}
     for name, part in parts.items():
         if isinstance(part, nn.Module):
@@ -41,7 +41,7 @@ def state_of(parts: Parts) -> dict[str, Tensor]:
 
 
 def load_state(parts: Parts, state: dict[str, Tensor]) -> None:
-    """Gives every part its state back; those of training stay as they are where a state has nothing for training."""
+    """Restores every part; training parts stay unchanged if the state has none."""
     trains = any(name.startswith(TRAINING) for name in state)
     for name, part in parts.items():
         if name.startswith(TRAINING) and not trains:
@@ -55,23 +55,23 @@ def load_state(parts: Parts, state: dict[str, Tensor]) -> None:
 
 
 def module_state(name: str, module: nn.Module) -> dict[str, Tensor]:
-    """A network's parameters under `name/`."""
+    """Parameters of a network under `name/`."""
     return {f"{name}/{key}": value.detach() for key, value in module.state_dict().items()}
 
 
 def load_module(name: str, module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Puts the parameters under `name/` into a network."""
+    """Loads the parameters under `name/` into a network."""
     module.load_state_dict(under(name, state))
 
 
 def optimizer_state(name: str, optimizer: optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's moments and step counts under `name/`."""
+    """Moments and step counts of an optimizer under `name/`."""
     per_parameter = optimizer.state_dict()["state"]
     return {f"{name}/{index}/{key}": value for index, entry in per_parameter.items() for key, value in entry.items()}
 
 
 def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Puts the moments and step counts under `name/` into an optimizer."""
+    """Loads the moments and step counts under `name/` into an optimizer."""
     per_parameter: dict[int, dict[str, Tensor]] = {}
     for key, value in under(name, state).items():
         index, entry = key.split("/")
@@ -80,5 +80,5 @@ def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tenso
 
 
 def under(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a state whose names begin with `name/`, without that beginning."""
+    """Entries of a state whose names begin with `name/`, without that prefix."""
     return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}

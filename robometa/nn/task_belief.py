@@ -19,7 +19,7 @@ def product_of_gaussians(factors: Tensor, counts: Tensor | None = None) -> tuple
 
     Args:
         factors: Mean and raw variance of each; softplus makes the raw variance positive. `[..., n, 2 * latent]`
-        counts: The factors that count; all if None. `[..., n]`, bool
+        counts: Mask of the factors to include; all if None. `[..., n]`, bool
     """
     mean, raw = factors.chunk(2, dim=-1)
     precision = 1 / functional.softplus(raw).clamp(min=1e-7)
@@ -30,7 +30,7 @@ def product_of_gaussians(factors: Tensor, counts: Tensor | None = None) -> tuple
 
 
 class SampledBelief(NamedTuple):
-    """A Gaussian belief over a latent task variable, whose prior is standard normal, and a sample of it."""
+    """A Gaussian belief over a latent task variable with a standard normal prior, and a sample of it."""
 
     precision: Tensor
     """Sum of the factors' precisions; zero before any evidence. `[..., latent]`"""
@@ -41,11 +41,11 @@ class SampledBelief(NamedTuple):
 
     @classmethod
     def prior(cls, draws: Tensor) -> SampledBelief:
-        """The belief before any evidence; the standard normal draws are its sample. `[..., latent]`."""
+        """Belief before any evidence; the standard normal draws are its sample. `[..., latent]`."""
         return cls(torch.zeros_like(draws), torch.zeros_like(draws), draws)
 
     def multiplied(self, precision: Tensor, weighted_mean: Tensor, draws: Tensor) -> SampledBelief:
-        """The belief after more evidence, which the prior is not part of, and a sample of it. `[..., latent]` each."""
+        """Belief after more evidence, and a sample of it; the evidence excludes the prior. `[..., latent]` each."""
         precision, weighted_mean = self.precision + precision, self.weighted_mean + weighted_mean
         # Mean plus standard deviation times a standard normal draw.
         sample = weighted_mean / precision + draws * precision.rsqrt()
@@ -54,7 +54,7 @@ class SampledBelief(NamedTuple):
 
 
 class RememberedBelief(NamedTuple):
-    """A Gaussian belief over each world's latent task variable, and the memory that it is read from."""
+    """A Gaussian belief over each world's latent task variable, and the memory state it is computed from."""
 
     memory: Tensor
     """`[task, world, memory]`"""
@@ -65,49 +65,49 @@ class RememberedBelief(NamedTuple):
 
     @classmethod
     def prior(cls, worlds: tuple[int, int], memory: int, latent: int, device: torch.device) -> RememberedBelief:
-        """The standard normal prior, read from an empty memory; `worlds` is tasks and worlds."""
+        """Standard normal prior with an empty memory; `worlds` is (tasks, worlds)."""
         mean, log_variance = torch.zeros(2, *worlds, latent, device=device)
         return cls(torch.zeros(*worlds, memory, device=device), mean, log_variance)
 
 
 class KeptTrials(NamedTuple):
-    """Trials as they happened, kept to learn from again. `[trial, time, ...]` each."""
+    """Trials kept for replay. `[trial, time, ...]` each."""
 
     obs: Tensor
-    """Before each action."""
+    """Observation before each action."""
     action: Tensor
-    """As the learner emitted it."""
+    """Action, before any clipping."""
     reward: Tensor
-    """Of each action. `[..., 1]`"""
+    """Reward of each action. `[..., 1]`"""
     next_obs: Tensor
-    """After each action, before any reset."""
+    """Observation after each action, before any reset."""
     done: Tensor
     """1 where a step ended an episode. `[..., 1]`"""
 
     @classmethod
     def of_rollout(cls, rollout: Rollout) -> KeptTrials:
-        """Every world's trial."""
+        """One trial for every world."""
         done, reward = rollout.done.unsqueeze(-1).float(), rollout.reward.unsqueeze(-1)
         columns = (rollout.obs, rollout.action, reward, rollout.next_obs, done)
         return cls(*(column.flatten(0, 1) for column in columns))
 
     @classmethod
     def of_columns(cls, columns: Tensor, spaces: Spaces) -> KeptTrials:
-        """The trials that a replay keeps in one tensor. `[trial, time, width]`."""
+        """Trials from a replay's single tensor. `[trial, time, width]`."""
         obs, action = spaces.observation, spaces.action
         return cls(*columns.split((obs, action, 1, obs, 1), dim=-1))
 
     def columns(self) -> Tensor:
-        """All columns in one tensor. `[trial, time, width]`."""
+        """All columns, concatenated. `[trial, time, width]`."""
         return torch.cat(self, dim=-1)
 
     def at(self, steps: Tensor) -> KeptTrials:
-        """Some steps of each trial. `[trial, n]` to `[trial, n, ...]` each."""
+        """Selects steps of each trial. `[trial, n]` to `[trial, n, ...]` each."""
         each = torch.arange(len(steps), device=steps.device).unsqueeze(1)
         return KeptTrials(*(column[each, steps] for column in self))
 
     def seen(self) -> Step:
-        """Everything seen before each action, and after the last. `[trial, time + 1, ...]` each."""
+        """Inputs of a learner before each action, and after the last. `[trial, time + 1, ...]` each."""
 
         def shifted(values: Tensor) -> Tensor:
             return torch.cat((torch.zeros_like(values[:, :1]), values), dim=1)
@@ -117,34 +117,34 @@ class KeptTrials(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """Steps of trials as the decoders see them, normalised."""
+    """Steps of trials, normalised for the decoders."""
 
     obs: Tensor
-    """Before each action. `[trial, step, obs]`"""
+    """Observation before each action. `[trial, step, obs]`"""
     action: Tensor
     """`[trial, step, action]`"""
     reward: Tensor
-    """What it was paid. `[trial, step, 1]`"""
+    """Reward of the action. `[trial, step, 1]`"""
     next_obs: Tensor
-    """What it led to, before any reset. `[trial, step, obs]`"""
+    """Next observation, before any reset. `[trial, step, obs]`"""
 
 
 class Encoder(nn.Module):
-    """The belief along a trial, read from a memory of it."""
+    """Recurrent encoder: beliefs along a trial."""
 
     def __init__(self, inputs: int, size: int, latent: int, generator: torch.Generator) -> None:
-        """Untrained: a gated recurrent unit of `size` numbers, and a layer from it to `latent` means and variances."""
+        """Builds a GRU of `size` numbers, and a layer from it to `latent` means and log variances."""
         super().__init__()
         self.memory = Memory("gru", inputs, size, generator)
         self.head = Perceptron((size, 2 * latent), generator)
 
     def follow(self, belief: RememberedBelief, inputs: Tensor) -> RememberedBelief:
-        """The belief after one more input. `[task, world, inputs]`."""
+        """Belief after one more input. `[task, world, inputs]`."""
         after = self.step(inputs.flatten(0, 1), belief.memory.flatten(0, 1))
         return RememberedBelief(*(part.unflatten(0, inputs.shape[:2]) for part in after))
 
     def step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The memory after one more input, and mean and log variance of the belief. `[n, inputs], [n, memory]`."""
+        """Memory state after one more input, and mean and log variance of the belief. `[n, inputs], [n, memory]`."""
         memory = self.memory.step(inputs, memory)
         mean, log_variance = self.head(memory).chunk(2, dim=-1)
         return memory, mean, log_variance
@@ -156,12 +156,12 @@ class Encoder(nn.Module):
 
 
 class Decoders(nn.Module):
-    """What a task pays for a step and, if asked for, what an action leads to on it, given its latent variable."""
+    """Decoders of reward and, optionally, next observation, given a task's latent variable."""
 
     def __init__(
         self, spaces: Spaces, latent: int, hidden: Sequence[int], states: bool, generator: torch.Generator
     ) -> None:
-        """Untrained; `states` asks for what an action leads to."""
+        """Initialises the weights; `states` adds the decoder of the next observation."""
         super().__init__()
         obs, action = spaces.observation, spaces.action
         self.reward = Perceptron((latent + 2 * obs + action, *hidden, 1), generator)
@@ -171,7 +171,7 @@ class Decoders(nn.Module):
         """Squared errors of rewards and of next observations, mean over trials, latent variables and steps. `[2]`.
 
         Args:
-            latent: Several for each trial; each of them predicts all of the trial's steps. `[trial, n, latent]`
+            latent: Several for each trial; each predicts all steps of the trial. `[trial, n, latent]`
             moves: The steps. `[trial, step, ...]`
         """
         # Every latent variable of a trial with every step. [trial, n, step, ...]
@@ -186,7 +186,7 @@ class Decoders(nn.Module):
 
 
 def sampled(mean: Tensor, log_variance: Tensor, moments: Tensor, draws: Tensor) -> Tensor:
-    """Samples of the beliefs at some moments of each trial, through which gradients go. `[trial, n, latent]`.
+    """Reparametrised (differentiable) samples of the beliefs at some moments of each trial. `[trial, n, latent]`.
 
     Args:
         mean: Of the beliefs. `[trial, time, latent]`
@@ -199,7 +199,7 @@ def sampled(mean: Tensor, log_variance: Tensor, moments: Tensor, draws: Tensor) 
 
 
 def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence from each belief of a trial to the one before, the first one's to the prior. `[trial, time]`.
+    """KL divergence of each belief from the previous one; the first is compared to the prior. `[trial, time]`.
 
     Args:
         mean: Of the beliefs. `[trial, time, latent]`
@@ -212,6 +212,6 @@ def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _pairs(latent: Tensor, steps: Tensor) -> Tensor:
-    """Each latent variable of a trial beside each of its steps. `[trial, n, step, ...]`."""
+    """Every latent variable of a trial concatenated with every step of it. `[trial, n, step, ...]`."""
     shape = (latent.shape[0], latent.shape[1], steps.shape[1], -1)
     return torch.cat((latent.unsqueeze(2).expand(shape), steps.unsqueeze(1).expand(shape)), dim=-1)
