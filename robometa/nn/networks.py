@@ -118,7 +118,7 @@ class Perceptron(torch.nn.Sequential):
         activation: Callable[[], torch.nn.Module] = torch.nn.ReLU,
         last_limit: float | None = None,
     ) -> None:
-        """Builds layers of the given widths; `last_limit`, if given, bounds the last layer's uniform weights and biases."""
+        """Builds layers of these widths; `last_limit`, if given, bounds the last layer's initial weights and biases."""
         layers: list[torch.nn.Module] = []
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         check_size(sum(into * out + out for into, out in pairs), f"layers of {list(widths)}")

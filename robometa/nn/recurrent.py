@@ -17,7 +17,7 @@ class Memory(nn.Module):
     """A GRU or an LSTM; an LSTM's state is the concatenation of output and cell."""
 
     def __init__(self, kind: str, inputs: int, size: int, generator: torch.Generator) -> None:
-        """Builds a memory of `size` numbers (an LSTM's state has twice as many); weights uniform within 1 / sqrt(size)."""
+        """Builds a memory of `size` numbers (an LSTM holds twice as many), weights uniform within 1 / sqrt(size)."""
         super().__init__()
         check_size(4 * size * (size + inputs + 2), f"memory_size {size}")
         self.size = size
@@ -75,7 +75,7 @@ class RecurrentActorCritic(nn.Module):
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, start: Tensor) -> Output:
-        """Actions and values along pieces of trials with initial memory states. `[n, time, inputs]`, `[n, 1, state]`."""
+        """Actions and values along pieces, from initial memory states. `[n, time, inputs]`, `[n, 1, state]`."""
         return self.read(inputs, start[:, 0])[0]
 
 

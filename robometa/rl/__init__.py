@@ -1,1 +1,1 @@
-"""Reinforcement learning that several methods share."""
+"""Reinforcement-learning components that several learners share."""

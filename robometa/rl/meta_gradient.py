@@ -1,4 +1,4 @@
-"""How what comes out of policy-gradient steps moves with where they start."""
+"""Derivatives of adapted policies by the parameters before the inner steps: meta-gradient and Fisher products."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from robometa.nn.networks import normal_kl
 from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio
 
 Adapted = Callable[[Tensor, tuple[Batch, ...]], Tensor]
-"""From what a learner learns, as a vector, and the batches of the inner steps to a task's adapted parameters."""
+"""Adaptation: maps the learned vector and the inner steps' batches to a task's adapted parameters."""
 
 
 def outer_gradient(
     step: InnerStep, adapted: Adapted, point: Tensor, tasks: list[TaskBatches]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Gradient of the loss after adaptation, mean over tasks `[n]`, and each task's adapted parameters.
+    """Gradient of the post-adaptation loss, mean over tasks `[n]`, and each task's adapted parameters.
 
     Args:
-        step: Its loss is the one that is lowered.
-        adapted: The adaptation that is differentiated.
-        point: What the learner learns. `[n]`
-        tasks: What the trial taught.
+        step: Inner step; defines the loss.
+        adapted: Adaptation to differentiate.
+        point: Learned vector. `[n]`
+        tasks: Batches of the trial.
     """
 
     def of_task(task: TaskBatches) -> tuple[Tensor, Tensor]:
@@ -49,29 +49,29 @@ def fisher_product(
     damping: float,
     rate: Tensor | float = 1.0,
 ) -> Callable[[Tensor], Tensor]:
-    """Products with the Fisher matrix of the adapted policies, seen from the start.
+    """Products with the Fisher matrix of the adapted policies, by the parameters before adaptation.
 
-    Through its structure, K' J' M J K: K differentiates the inner steps, J the adapted policy's mean, M weighs by its
-    variance, and the standard deviation adds twice the identity. Each inner step's factor of K is symmetric but for
-    the rate.
+    The matrix is K' J' M J K: K is the Jacobian of the inner steps, J that of the adapted policy's mean, M the inverse
+    variance. The standard deviation adds twice the identity. Each inner step's factor of K is symmetric but for the
+    rate.
 
     Args:
         step: The inner step.
         start: Parameters before the inner steps. `[parameter]`
-        tasks: What the trial taught.
+        tasks: Batches of the trial.
         adapted: Each task's parameters after the inner steps. `[task][parameter]`
-        stride: Of the observations, take every so many-th.
+        stride: Use every `stride`-th observation.
         damping: Added to the matrix's diagonal.
         rate: Factor on the step size, for each parameter. `[parameter]`
 
     Returns:
-        From a change of the start, or of start and rate one behind the other, to its product.
+        Function from a change of the start, or of start and rate concatenated, to its product.
     """
 
     def factors(task: TaskBatches, after: Tensor) -> Callable[[Tensor], Tensor]:
         return _task_product(step, start, task, after, stride, rate)
 
-    # For all tasks in one go, what a product needs is computed anew each time: it cannot leave the vectorised function.
+    # On a GPU every product recomputes its factors: they cannot leave the vectorised function.
     at_once = on_gpu(start)
     products = [] if at_once else for_each_task(factors, tasks, adapted)
 
@@ -88,7 +88,7 @@ def fisher_product(
 def _task_product(
     step: InnerStep, start: Tensor, task: TaskBatches, after: Tensor, stride: int, rate: Tensor | float
 ) -> Callable[[Tensor], Tensor]:
-    """One task's part of `fisher_product`."""
+    """`fisher_product` of a single task."""
     point, derivatives = start, []
     for shot in task.inner:
         fewer = Batch(*(part[::stride] for part in shot))
@@ -105,7 +105,7 @@ def _task_product(
     precision = torch.exp(-2 * after[-deviations:]) / len(obs)
 
     def product(vector: Tensor) -> Tensor:
-        moved, rate_change = vector[:count], vector[count:]  # of a rate that is not learned there is no change
+        moved, rate_change = vector[:count], vector[count:]  # empty if the rate is not learned
         # Fisher product: forward through K, J, M, back through J', K'.
         for gradient, hessian in derivatives:
             moved = moved - step.size * (rate * hessian(moved))
@@ -132,19 +132,19 @@ def surrogate_change(
     tasks: list[TaskBatches],
     before: list[tuple[Tensor, Tensor]],
 ) -> list[float]:
-    """By how much the surrogate after adaptation has grown, and the mean KL divergence of the adapted policies.
+    """Improvement of the post-adaptation surrogate, and mean KL divergence of the adapted policies.
 
     Args:
         step: Its policy is the learner's.
-        adapted: The adaptation.
-        point: What the learner might learn. `[n]`
-        tasks: What the trial taught.
-        before: The adapted policies that acted: mean and log standard deviation at the outer batch. `[task]`
+        adapted: Adaptation.
+        point: Candidate for the learned vector. `[n]`
+        tasks: Batches of the trial.
+        before: Mean and log standard deviation, at the outer batch, of the adapted policies that acted. `[task]`
     """
 
     def of_task(task: TaskBatches, old: tuple[Tensor, Tensor]) -> Tensor:
         new = step.policy.distribution(adapted(point, task.inner), task.outer.obs)
-        # Surrogate: how the probability ratio pays, over what acted; 0 at the start.
+        # Surrogate: (probability ratio - 1) * advantage; 0 at the start.
         gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
         return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
 
@@ -153,7 +153,7 @@ def surrogate_change(
 
 
 def pulled(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
-    """A function's value at a point, and the products of its transposed Jacobian there."""
+    """Value of a function at a point, and products with its transposed Jacobian there."""
     return vjp(function, point)  # type: ignore[return-value]
 
 

@@ -1,7 +1,7 @@
-"""The numbers of a trust-region update for all tasks in one go, of few large computations, which a GPU captures.
+"""Trust-region meta-update for all tasks at once: few large computations, captured as CUDA graphs.
 
-They are those of `inner_steps`, which computes task by task. What a task's loss depends on is its own, so that the
-gradient of the tasks' summed losses is that of each.
+The results are those of `meta_gradient`, which computes task by task. A task's loss depends on its own parameters only:
+the gradient of the summed losses is the gradient of each.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihoo
 from robometa.rl.trust_region import Begun, Options, trust_region_step
 
 Product = Callable[[Tensor], Tensor]
-"""From a vector of each task to a symmetric matrix of the task times it. `[task, parameter]`"""
+"""Product of each task's symmetric matrix with a vector of the task. `[task, parameter]`"""
 Acted = tuple[Tensor, Tensor]
-"""Mean and log standard deviation of a policy at a batch. `[task, n, action]`, `[task, 1, action]`"""
+"""Mean and log standard deviation of a policy on a batch. `[task, n, action]`, `[task, 1, action]`"""
 
 
 class Proposal(NamedTuple):
-    """What the line search begins with."""
+    """Input of the line search."""
 
     step: Tensor
-    """To be added to what is learned. `[n]`"""
+    """Step to add to the learned vector. `[n]`"""
     expected: Tensor
-    """The improvement that a linear model expects of it. `[]`"""
+    """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
-    """Of the gradient. `[]`"""
+    """Norm of the gradient. `[]`"""
     acted: tuple[Acted, ...]
-    """The policies before the update, at each inner batch and at the outer one."""
+    """Policies before the update, on each inner batch and on the outer one."""
 
 
 class _Shot(NamedTuple):
     """An inner step, differentiated."""
 
     gradient: Tensor
-    """Of the loss, which the step follows. `[task, parameter]`"""
+    """Gradient of the loss. `[task, parameter]`"""
     credited: Tensor | None
-    """Of what is done before the step, credited. `[task, parameter]`"""
+    """Gradient of the sampling term: credit times log-likelihood of the actions before the step. `[task, parameter]`"""
     hessian: Product | None
-    """Of the loss; none if it is taken for zero."""
+    """Products with the Hessian of the loss; None in first-order updates."""
     estimate: Product | None
-    """The same on fewer observations."""
+    """`hessian` on a subset of the observations."""
 
 
 class MetaUpdate:
-    """Proposes a step of what a learner learns, and measures where it leads: on a GPU a launch each.
+    """Proposes a step of the learned vector, and measures candidate points; on a GPU, one launch each.
 
-    What is learned is the start, or start and rate one behind the other.
+    The learned vector is the start, or start and rate concatenated.
     """
 
     def __init__(self, step: InnerStep, options: Options, device: torch.device, rate: Tensor | float | None) -> None:
@@ -61,9 +61,9 @@ class MetaUpdate:
 
         Args:
             step: The inner step.
-            options: The learner's.
-            device: Where it is.
-            rate: Factor on the inner step's size `[parameter]`; none if it is learned.
+            options: Options of the learner.
+            device: Device of the learner.
+            rate: Factor on the inner step's size `[parameter]`; None if it is learned.
         """
         self._step, self._options, self._rate = step, options, rate
         self.propose = CapturedFunction(self._propose, device)
@@ -72,13 +72,13 @@ class MetaUpdate:
     def begun(
         self, learned: Tensor, trial: Trial, estimator: tuple[float, float, float], credits: Tensor | None = None
     ) -> Begun | None:
-        """An update by a trial; none if tasks are to be computed one by one.
+        """Begins an update on a trial; None if tasks are to be computed one by one.
 
         Args:
             learned: `[n]`
-            trial: Of all shots.
-            estimator: As `rollout_batches` takes it.
-            credits: As `_propose` takes them.
+            trial: Rollouts of all shots.
+            estimator: Discount, lambda and action scale, as for `rollout_batches`.
+            credits: As for `_propose`.
         """
         tasks = stacked_batches(trial, *estimator)
         if tasks is None:
@@ -92,12 +92,12 @@ class MetaUpdate:
         return Begun(found.step, found.expected, found.norm, measure)
 
     def _propose(self, learned: Tensor, tasks: TaskBatches, credits: Tensor | None) -> Proposal:
-        """A step of what is learned.
+        """Computes the trust-region step of the learned vector.
 
         Args:
             learned: `[n]`
-            tasks: What the trial taught, one batch for all tasks. `[task, n, ...]`
-            credits: How well each task went in the end, for what is done before its inner steps. `[task]`
+            tasks: Batches of the trial, stacked over tasks. `[task, n, ...]`
+            credits: Standardised final return of each task, which credits the actions before its inner steps. `[task]`
         """
         # Inner steps, differentiated. [task, parameter]
         options, (start, rate) = self._options, self._split(learned)
@@ -111,7 +111,7 @@ class MetaUpdate:
         loss, policy = self._loss(leaves := _cut(self._step.policy, point), tasks.outer)
         # At ratio 1 the surrogate's gradient is that of the inner loss.
         gradient = self._pulled_back(_gradient(loss, leaves), shots, rate).mean(dim=0)
-        # Trust-region step: conjugate gradient without asking the device.
+        # Trust-region step: conjugate gradient without synchronising with the device.
         fisher = self._fisher(point, tasks.outer.obs, shots, rate)
         step, expected = trust_region_step(
             gradient, fisher, options.kl_bound, options.conjugate_gradient_steps, ends_early=False
@@ -119,7 +119,7 @@ class MetaUpdate:
         return Proposal(step, expected, gradient.norm(), (*acted, policy))
 
     def _measure(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
-        """By how much the surrogate has grown at a point, and the mean KL divergence of the adapted policies. `[2]`."""
+        """Improvement of the surrogate at a point, and mean KL divergence of the adapted policies. `[2]`."""
         start, rate = self._split(point)
         at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])
         for batch, old in zip(tasks.inner, acted[:-1], strict=True):
@@ -135,14 +135,14 @@ class MetaUpdate:
         return torch.stack((gain + paid.mean(dim=-1), divergence)).mean(dim=-1)
 
     def _split(self, learned: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Start and rate."""
+        """Splits the learned vector into start and rate."""
         if self._rate is not None:
             return learned, self._rate
         start, rate = learned.chunk(2)
         return start, rate
 
     def _loss(self, leaves: list[Tensor], batch: Batch) -> tuple[Tensor, Acted]:
-        """The tasks' summed losses, to be differentiated by the leaves, and the policy that acts."""
+        """Sum of the tasks' losses, differentiable by the leaves, and the policy's output."""
         with torch.enable_grad():
             mean, log_std = _distribution(self._step.policy, leaves, batch.obs)
             likelihood = normal_log_density(batch.output, mean, log_std)
@@ -151,7 +151,7 @@ class MetaUpdate:
         return loss, (mean.detach(), log_std.detach())
 
     def _differentiated(self, point: Tensor, batch: Batch, credits: Tensor | None) -> tuple[Acted, _Shot]:
-        """The policy at a point, and the inner step from there. `[task, parameter]`."""
+        """Policy output at a point, and the differentiated inner step from there. `[task, parameter]`."""
         leaves, stride = _cut(self._step.policy, point), self._options.fisher_stride
         if self._step.first_order:
             loss, acted = self._loss(leaves, batch)
@@ -170,17 +170,17 @@ class MetaUpdate:
         return acted, _Shot(gradient, credited, hessian, estimate)
 
     def _pulled_back(self, curved: Tensor, shots: list[_Shot], rate: Tensor | float) -> Tensor:
-        """A gradient at the adapted parameters, as one for what is learned. `[task, n]`."""
+        """Pulls a gradient at the adapted parameters back to the learned vector. `[task, n]`."""
         curved, rate_curved = self._through(curved, shots, rate, [shot.hessian for shot in shots])
         return curved if rate_curved is None else torch.cat((curved, rate_curved), dim=-1)
 
     def _through(
         self, curved: Tensor, shots: list[_Shot], rate: Tensor | float, hessians: list[Product | None]
     ) -> tuple[Tensor, Tensor | None]:
-        """A gradient at the adapted parameters, as one at the start, and as one for the rate if that is learned."""
+        """Pulls a gradient at the adapted parameters back to the start, and to the rate if that is learned."""
         size, rate_curved = self._step.size, None
         for shot, hessian in zip(reversed(shots), reversed(hessians), strict=True):
-            # By the rate: the inner step's gradient, times what comes from above.
+            # By the rate: the inner step's gradient times the incoming gradient.
             if self._rate is None:
                 change = -size * (shot.gradient * curved)
                 rate_curved = change if rate_curved is None else rate_curved + change
@@ -191,7 +191,7 @@ class MetaUpdate:
         return curved, rate_curved
 
     def _fisher(self, after: Tensor, obs: Tensor, shots: list[_Shot], rate: Tensor | float) -> Product:
-        """Products with the Fisher matrix, `K' J' M J K` as in `inner_steps.fisher_product`. `[n] -> [n]`."""
+        """Products with the Fisher matrix, `K' J' M J K` as in `meta_gradient.fisher_product`. `[n] -> [n]`."""
         size, count, deviations = self._step.size, after.shape[-1], self._step.policy.action
         push, pull = _jacobian(self._step.policy, after, obs := obs[:, :: self._options.fisher_stride].contiguous())
         precision = torch.exp(-2 * after[:, -deviations:]).unsqueeze(-2) / obs.shape[1]
@@ -216,20 +216,20 @@ class MetaUpdate:
 
 
 def _sizes(policy: GaussianPolicy) -> list[int]:
-    """How many numbers are in each weight and bias, and in the standard deviation."""
+    """Sizes of each weight and bias, and of the standard deviation."""
     return [size for into, out in policy.layers for size in (into * out, out)] + [policy.action]
 
 
 def _cut(policy: GaussianPolicy, point: Tensor) -> list[Tensor]:
-    """Weights, biases and log standard deviation, to be differentiated by. `[task, numbers]` each.
+    """Weights, biases and log standard deviation as leaves for autograd. `[task, numbers]` each.
 
-    Parts, not slices of one vector: a slice's derivative is a vector of zeros and a copy.
+    Separate leaves are faster than slices of one vector: a slice's derivative is a vector of zeros and a copy.
     """
     return [part.detach().requires_grad_() for part in point.split(_sizes(policy), dim=-1)]
 
 
 def _distribution(policy: GaussianPolicy, leaves: list[Tensor], obs: Tensor) -> Acted:
-    """The policy's output, as `GaussianPolicy.distribution` has it, from the parts of its parameters."""
+    """Policy output, as `GaussianPolicy.distribution`, from separate parameters."""
     x, (*layers, log_std) = obs, leaves
     for index, ((into, out), weight, bias) in enumerate(zip(policy.layers, layers[::2], layers[1::2], strict=True)):
         x = torch.bmm(torch.tanh(x) if index else x, weight.unflatten(-1, (into, out))) + bias.unsqueeze(-2)
@@ -242,7 +242,7 @@ def _gradient(loss: Tensor, leaves: list[Tensor]) -> Tensor:
 
 
 def _gradient_and_hessian(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor, Product]:
-    """The same, and products with its Jacobian."""
+    """Gradient of each task's loss `[task, parameter]`, and products with its Jacobian."""
     # The gradient's own graph gives products with the Hessian.
     gradients = torch.autograd.grad(loss, leaves, create_graph=True)
     sizes = [leaf.shape[-1] for leaf in leaves]
@@ -255,7 +255,7 @@ def _gradient_and_hessian(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor, P
 
 
 def _jacobian(policy: GaussianPolicy, point: Tensor, obs: Tensor) -> tuple[Product, Product]:
-    """Products with the Jacobian of a policy's mean, and with its transpose, which leaves out the deviation."""
+    """Products with the Jacobian of a policy's mean, and with its transpose; the latter excludes the deviation."""
     leaves = _cut(policy, point)
     with torch.enable_grad():
         mean, _ = _distribution(policy, leaves, obs)

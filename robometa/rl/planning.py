@@ -1,4 +1,4 @@
-"""Planning by trial in a model: sequences of actions are scored, and the best of them followed."""
+"""Planning in a model by sampling: random shooting and the cross-entropy method."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import torch
 from torch import Tensor
 
 Score = Callable[[Tensor], Tensor]
-"""What sequences of actions `[world, candidate, time, action]` are worth. `[world, candidate]`"""
+"""Value of action sequences. `[world, candidate, time, action] -> [world, candidate]`"""
 
 
 def best_of(score: Score, draws: Tensor) -> Tensor:
-    """The best of sequences of actions drawn uniformly from -1..1: random shooting. `[world, time, action]`.
+    """Random shooting: the best of action sequences drawn uniformly from -1..1. `[world, time, action]`.
 
     Args:
-        score: What sequences are worth.
+        score: Value of sequences.
         draws: Standard normal numbers. `[world, candidate, time, action]`
     """
-    # The normal distribution function makes uniform numbers of normal ones.
+    # The normal distribution function maps normal to uniform numbers.
     candidates = torch.erf(draws / 2**0.5)
     return _chosen(candidates, score(candidates), 1)[:, 0]
 
 
 def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites: int) -> Tensor:
-    """The mean of a normal distribution of sequences, after it was fitted to the best of its own in every round.
+    """Cross-entropy method: mean of a normal distribution that each round refits to its best samples.
 
     Args:
-        score: What sequences are worth.
-        mean: Where to begin. `[world, time, action]`
+        score: Value of sequences.
+        mean: Initial mean. `[world, time, action]`
         draws: Standard normal numbers. `[round, world, candidate, time, action]`
         std: Standard deviation in the first round.
-        elites: How many of the best it is fitted to.
+        elites: Number of best samples in a fit.
 
     Returns:
         `[world, time, action]`, in -1..1. Source: Botev et al. 2013, "The cross-entropy method for optimization"; with
@@ -48,10 +48,10 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
 
 
 def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float, elites: int) -> Tensor:
-    """The actions to take from here on. `[world, time, action]`.
+    """Plans the next actions. `[world, time, action]`.
 
     Args:
-        planner: `cem` or `shooting`; the latter takes the first round only, and no plan to begin with.
+        planner: `cem` or `shooting`; the latter uses the first round's draws only, and no initial plan.
         score: Value of sequences.
         plan: As `mean` of `cross_entropy`.
         draws: As for `cross_entropy`.
@@ -62,12 +62,12 @@ def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float,
 
 
 def shifted(plan: Tensor) -> Tensor:
-    """The plan one step later, with zeros at its end. `[task, world, time, action]`."""
+    """Plan shifted by one step, with zeros at its end. `[task, world, time, action]`."""
     return torch.cat((plan[:, :, 1:], torch.zeros_like(plan[:, :, :1])), dim=2)
 
 
 def _chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
-    """The most valuable candidates of each world; a value that is no number is the least. `[world, count, ...]`."""
-    value = torch.where(value.isfinite(), value, -torch.inf)  # what overflows is no better than what is no number
+    """Candidates of the highest values in each world; values that are not finite rank last. `[world, count, ...]`."""
+    value = torch.where(value.isfinite(), value, -torch.inf)  # an overflow ranks with NaN
     places = value.topk(count, dim=1).indices
     return candidates[torch.arange(len(value), device=value.device).unsqueeze(1), places]

@@ -19,7 +19,7 @@ from robometa.rl.returns import advantages, discounted_returns, linear_baseline
 
 
 class Batch(NamedTuple):
-    """What a gradient step of one task needs of a rollout."""
+    """Samples of one task for a policy-gradient step."""
 
     obs: Tensor
     """`[n, obs]`"""
@@ -30,23 +30,23 @@ class Batch(NamedTuple):
 
 
 class TaskBatches(NamedTuple):
-    """What a trial taught of one task: a batch before every adaptation, and one after the last."""
+    """Batches of one task in a trial: one before every adaptation, and one after the last."""
 
     inner: tuple[Batch, ...]
-    """One per inner step, in their order."""
+    """One batch per inner step, in order."""
     outer: Batch
-    """Of the rollout after the last inner step."""
+    """Batch of the rollout after the last inner step."""
 
 
 def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action_scale: float) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
-    Steps at which the simulation diverged are left out; the steps before them are as if the time limit had come.
+    Steps at which the simulation diverged are left out; the step before counts as truncated.
 
     Args:
-        rollout: The worlds of a task are pooled.
+        rollout: Rollout, whose worlds are pooled by task.
         discount: Per step, in (0, 1].
-        gae_lambda: Of generalised advantage estimation, in 0..1.
+        gae_lambda: Lambda of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.
     """
     diverged = rollout.blown_up()
@@ -59,15 +59,15 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
 
 
 def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> list[TaskBatches]:
-    """The batches of a trial's rollouts, task by task; arguments as in `rollout_batches`."""
+    """Batches of a trial's rollouts, task by task; arguments as in `rollout_batches`."""
     shots = [rollout_batches(rollout, discount, gae_lambda, action_scale) for rollout in trial.rollouts]
     return [TaskBatches(tuple(batches[:-1]), batches[-1]) for batches in zip(*shots, strict=True)]
 
 
 def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
-    """The same with all tasks in each batch, `[task, n, ...]`.
+    """Batches of a trial's rollouts, stacked over tasks; arguments as in `rollout_batches`. `[task, n, ...]`.
 
-    There are none where tasks are better computed one by one, or had to be left with fewer steps than others.
+    None on a CPU, where tasks are better computed one by one, and where divergence leaves tasks unequal numbers of steps.
     """
     rollouts = trial.rollouts
     if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.diverged.any() for rollout in rollouts]).any()):
@@ -79,12 +79,12 @@ def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_sca
 def _pooled(
     rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
 ) -> Batch:
-    """All steps of each task, those that diverged too. `[task, n, ...]`."""
+    """All steps of each task, including those that diverged. `[task, n, ...]`."""
     # Baseline: fitted to the returns of the task's own rollout.
     reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
     returns = _looped(discounted_returns, reward, rollout.done, discount)
     value = linear_baseline(rollout.obs, returns, diverged=diverged)
-    # The baseline predicts what is left of a rollout, which is nothing at its end.
+    # Value of the next step; 0 at the end of the rollout, where no return is left.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
     # Advantages, standardised within the task, on pooled worlds. [task, world * time]
     ends = rollout.terminated, rollout.truncated
@@ -93,8 +93,8 @@ def _pooled(
 
 
 def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
-    """What a function with a loop over time returns: its many small computations are one launch on a GPU."""
-    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # it leaves out steps that diverged
+    """Calls a function that loops over time; on a GPU as one graph launch."""
+    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # a mask of diverged steps
         return function(*inputs)
     found: Tensor = _by_graph(function, inputs[0].device)(*inputs)
     return found.clone()
@@ -111,20 +111,20 @@ class InnerStep:
 
     policy: GaussianPolicy
     size: float
-    """Step size of all parameters."""
+    """Step size, the same for all parameters."""
     first_order: bool = False
     """Differentiate the step as if its gradient were a constant."""
 
     def loss(self, parameters: Tensor, batch: Batch) -> Tensor:
-        """The policy-gradient objective at ratio 1, to be lowered. `[]`."""
+        """Policy-gradient loss at ratio 1. `[]`."""
         return -(self.policy.log_likelihood(parameters, batch.obs, batch.output) * batch.advantage).mean()
 
     def __call__(self, parameters: Tensor, batch: Batch, rate: Tensor | float = 1.0) -> Tensor:
-        """The parameters after one step. `[parameter]`.
+        """Parameters after one step. `[parameter]`.
 
         Args:
             parameters: `[parameter]`
-            batch: Sampled with these parameters.
+            batch: Samples of the policy with these parameters.
             rate: Factor on the step size, for each parameter. `[parameter]`
         """
         # theta' = theta - size * rate * gradient.
@@ -134,20 +134,20 @@ class InnerStep:
         return parameters - self.size * (rate * gradient)
 
     def after(self, start: Tensor, shots: tuple[Batch, ...], rate: Tensor | float = 1.0) -> Tensor:
-        """The parameters after one step on each batch. `[parameter]`."""
+        """Parameters after one step on each batch. `[parameter]`."""
         for batch in shots:
             start = self(start, batch, rate)
         return start
 
     def policies(self, start: Tensor, batches: tuple[Batch, ...]) -> list[tuple[Tensor, Tensor]]:
-        """Mean and log standard deviation at each batch, after an inner step on every one before it. `[shot]`."""
+        """Mean and log standard deviation on each batch, after an inner step on every earlier one. `[shot]`."""
         return [
             self.policy.distribution(self.after(start, batches[:shot]), batch.obs) for shot, batch in enumerate(batches)
         ]
 
 
 def likelihood_ratio(mean: Tensor, log_std: Tensor, old_mean: Tensor, old_log_std: Tensor, output: Tensor) -> Tensor:
-    """How much likelier a normal distribution makes the outputs than an old one did. `[..., n]`."""
+    """Likelihood ratio of the outputs under a normal distribution to that under an old one. `[..., n]`."""
     # Difference of the log densities; the constant cancels.
     new = (output - mean) * torch.exp(-log_std)
     old = (output - old_mean) * torch.exp(-old_log_std)

@@ -16,63 +16,63 @@ from robometa.nn.networks import normal_log_density
 from robometa.rl.learning_rate import decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
-"""Sequences that one thread computes together: the same pieces on every machine."""
+"""Sequences that one thread computes together; fixed, for equal results on every machine."""
 
 LONGEST = 25
-"""Steps that stay together in a minibatch of a network without a memory, at the most."""
+"""Longest piece of an episode in a minibatch, for networks without a memory. Steps."""
 
 
 @dataclass(frozen=True)
 class Options(errors.Options):
-    """What every learner that trains with PPO can be told."""
+    """Options of every learner that trains with PPO."""
 
     iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
     epochs: Annotated[int, "[1, inf)"] = 5
     """Passes over an iteration's experience."""
     minibatches: Annotated[int, "[1, inf)"] = 4
-    """Gradient steps of a pass, each on its share of the sequences."""
+    """Gradient steps of a pass, each on an equal share of the sequences."""
     clip: Annotated[float, "(0, 1)"] = 0.2
-    """How far the probability ratio counts, either way from 1."""
+    """Clipping range of the probability ratio, to either side of 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 7e-4
-    """Of Adam."""
+    """Learning rate of Adam."""
     final_learning_rate: Annotated[float, "(0, inf)"] = 1e-4
-    """What it falls to, linearly."""
+    """Learning rate at the end of a linear decay."""
     decay_end: Annotated[int, "[0, inf)"] = 0
-    """Iteration by which it has fallen; 0 is the last one, so that a run that is given another end falls slower."""
+    """Iteration at which the decay ends; 0 is the last one, so a longer run decays more slowly."""
     discount: Annotated[float, "(0, 1]"] = 0.99
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.95
-    """Of generalised advantage estimation."""
+    """Lambda of generalised advantage estimation."""
     entropy_weight: Annotated[float, "[0, inf)"] = 0.0
     """Weight of the policy's entropy in the loss."""
     value_weight: Annotated[float, "[0, inf)"] = 0.5
     """Weight of the value's squared error in the loss."""
     gradient_norm: Annotated[float, "(0, inf)"] = 0.5
-    """Longer gradients are cut to this."""
+    """Maximum norm of a gradient; longer ones are scaled down."""
     initial_std: Annotated[float, "(0, inf)"] = 0.6
-    """Standard deviation of the actions at the start; learned from there."""
+    """Initial standard deviation of the actions; it is learned."""
 
 
 class Experience(NamedTuple):
-    """What `update` learns from."""
+    """Samples for `update`."""
 
     inputs: tuple[Tensor, ...]
-    """What the network takes. `[n, time or longer, ...]` each"""
+    """Inputs of the network. `[n, time or longer, ...]` each"""
     action: Tensor
-    """As emitted, before any clipping. `[n, time, action]`"""
+    """Actions, before any clipping. `[n, time, action]`"""
     log_density: Tensor
-    """Of the actions under the policy that acted. `[n, time]`"""
+    """Log density of the actions under the policy that acted. `[n, time]`"""
     advantage: Tensor
     """`[n, time]`"""
     target: Tensor
     """Returns, normalised as the network's values are. `[n, time]`"""
     weight: Tensor | None = None
-    """0 for steps that are not learned from and 1 for others; None if all are. `[n, time]`"""
+    """Weight of each step in the loss, 0 for excluded steps; None if all count equally. `[n, time]`"""
 
 
 def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
-    """What a network says about all sequences, without gradients, a piece at a time."""
+    """Network outputs on all sequences, without gradients, computed in chunks."""
 
     def of_piece(*piece: Tensor) -> Output:
         with torch.no_grad():
@@ -84,7 +84,7 @@ def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
 
 
 def cut(experience: Experience, pieces: int) -> Experience:
-    """The same experience with every sequence cut into equal pieces, each a sequence of its own."""
+    """Cuts every sequence into equal pieces, each a sequence of its own."""
 
     def shorter(part: Tensor) -> Tensor:
         return part.unflatten(1, (pieces, -1)).flatten(0, 1)
@@ -96,7 +96,7 @@ def cut(experience: Experience, pieces: int) -> Experience:
 
 
 def shortened(experience: Experience) -> Experience:
-    """The same experience in short pieces, for a network without a memory: its minibatches are better mixed."""
+    """Cuts sequences into short pieces, which mix minibatches better; for networks without a memory."""
     time = experience.action.shape[1]
     return cut(experience, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
 
@@ -108,15 +108,15 @@ def update(
     options: Options,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """Takes the gradient steps of an iteration and returns what to log.
+    """Takes the gradient steps of an iteration and returns metrics.
 
-    A minibatch is cut into pieces that threads share out, but on a GPU; their gradients are added up in their order.
+    Except on a GPU, threads share a minibatch in pieces; the gradients are added up in a fixed order.
     """
     parameters = list(network.parameters())
     _set_learning_rate(optimizer, options)
     rows = []
     count = len(experience.action)
-    # Every pass is an order of its own, drawn at once.
+    # One permutation for each pass.
     orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
     for order in uploaded(orders, experience.action.device):
         for members in order.tensor_split(min(options.minibatches, count)):
@@ -144,14 +144,14 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> No
 
 
 def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """The loss on some sequences, and what to log of it."""
+    """Loss on some sequences, and metrics."""
     action, advantage = experience.action[piece], experience.advantage[piece]
     time = action.shape[1]
     # Probability ratio to the policy that acted. [sequence, time]
     mean, log_std, value = network(*(part[piece, :time] for part in experience.inputs))
     log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
     ratio = log_ratio.exp()
-    # Clipped surrogate (equation 7): the smaller of both, so that a large ratio never pays.
+    # Clipped surrogate (equation 7): the smaller of both, so a ratio beyond the range adds no gain.
     clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
     gain = torch.minimum(ratio * advantage, clipped * advantage)
     error = (value - experience.target[piece]).square()

@@ -1,4 +1,4 @@
-"""What PPO learns from whole episodes of a policy without memory."""
+"""PPO experience from whole episodes of a policy without memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from robometa.rl.returns import generalised_advantages
 def experience(
     network: Network, rollout: Rollout, observations: Normalizer, returns: Normalizer, options: ppo.Options
 ) -> ppo.Experience:
-    """What PPO learns from a rollout whose episodes each stand for themselves.
+    """Builds PPO's experience from a rollout of independent episodes.
 
-    Nothing follows a termination; where the time limit cut an episode its value goes on, and so it does where the
-    simulation diverged: that step itself is not learned from.
+    A termination has no bootstrap value; a time limit bootstraps. Divergence of the simulation bootstraps too, and the
+    diverged step itself is excluded.
 
     Args:
-        network: The one that acted.
-        rollout: Its experience.
-        observations: What the network sees goes through it.
-        returns: What the network's values stand for; takes in the returns found here.
+        network: Network that acted.
+        rollout: Rollout of that network.
+        observations: Normalises observations.
+        returns: Normalises values; updated with the new returns.
         options: Discount and lambda.
     """
     obs, action = observations(rollout.obs).flatten(0, 1), rollout.action.flatten(0, 1)  # [task * world, time, ...]
@@ -54,5 +54,5 @@ def experience(
         target=returns(target).flatten(0, 1),
         weight=None if diverged is None else (~diverged).to(advantage).flatten(0, 1),
     )
-    # What is learned of a step does not depend on those around it: short pieces mix well.
+    # Steps are independent for a network without memory: short pieces mix well.
     return ppo.shortened(learned)
