@@ -42,7 +42,7 @@ class Config(ppo.Options):
     minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
@@ -92,7 +92,7 @@ class FineTune:
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
+        """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 
     def _parts(self) -> Parts:

@@ -22,12 +22,12 @@ from robometa.rl.planning import planned, shifted
 from robometa.rl.replay import WindowReplay
 
 LOGGED = ("model_loss", "model_loss_before_refit", "gradient_norm")
-"""What an update tells of itself: means over its outer steps, the gradient's norm before it is cut."""
+"""Metrics of an update: means over its outer steps; the gradient norm is before clipping."""
 
 
 @dataclass(frozen=True)
 class Config(Options):
-    """Options of GrBAL; the defaults are sized for a CPU. Its plans do not know that an episode can end."""
+    """Options of GrBAL; the defaults are sized for a CPU. Plans ignore terminations."""
 
     iterations: Annotated[int, "[1, inf)"] = 30
     """Training iterations."""
@@ -44,7 +44,7 @@ class Config(Options):
     future: Annotated[int, "[1, inf)"] = 16
     """Transitions after these on which the refitted model is judged."""
     across_episodes: bool = False
-    """Whether the windows of an update may reach into the episodes before of the same trial, as those in acting do."""
+    """Let an update's windows reach into earlier episodes of the trial, as in acting."""
     inner_steps: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of a refit."""
     inner_step_size: Annotated[float, "(0, inf)"] = 0.01
@@ -56,7 +56,7 @@ class Config(Options):
     refit_every: Annotated[int, "[1, inf)"] = 1
     """Steps from one refit to the next."""
     planner: Annotated[str, "{cem, shooting}"] = "cem"
-    """How actions are found in the model: cem (the cross-entropy method) or shooting (the best of random sequences)."""
+    """Planner: cem (the cross-entropy method) or shooting (the best of random sequences)."""
     candidates: Annotated[int, "[1, inf)"] = 64
     """Sequences of actions that are tried at every step, and in every round of cem."""
     plan_horizon: Annotated[int, "[1, inf)"] = 10
@@ -115,7 +115,7 @@ class Recent(NamedTuple):
     parameters: Tensor
     """`[task, world, parameter]`"""
     last: LastTransitions
-    """What the model is refitted to."""
+    """Transitions that the model is refitted to."""
     plan: Tensor
     """The actions that come next. `[task, world, plan_horizon, action]`"""
     steps: int
@@ -168,7 +168,7 @@ class Grbal:
         return action, Recent(parameters, last._replace(last_obs=step.obs), shifted(plan), steps + 1, draws)
 
     def adapt(self, adaptation: Recent, rollout: Rollout, noise: Noise) -> Recent:
-        """The adaptation as it is: `act` has refitted step by step."""
+        """Returns the adaptation unchanged, since `act` refits step by step."""
         return adaptation
 
     def update(self, trial: Trial) -> dict[str, float]:

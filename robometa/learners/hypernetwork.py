@@ -31,13 +31,13 @@ class Config(ppo.Options):
     worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
     shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the memory is carried from one into the next."""
+    """Episodes of a training trial after its first; the memory persists between them."""
     memory: Annotated[str, "{gru, lstm}"] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
     memory_size: Annotated[int, "[1, inf)"] = 64
-    """Numbers that it puts out."""
+    """Width of the memory's output."""
     backpropagation: Annotated[int, "[1, inf)"] = 100
-    """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
+    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (32,)
     """Widths of the hidden layers of the generated networks, tanh."""
     epochs: Annotated[int, "[1, inf)"] = 2
@@ -45,7 +45,7 @@ class Config(ppo.Options):
     minibatches: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of a pass, each on its share of the trials' pieces."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
 
 
 PRESETS = {
@@ -59,7 +59,7 @@ PRESETS = {
         final_learning_rate=7e-4,
     ),
 }
-"""Sizes for a CPU, and the paper's."""
+"""Sizes for a CPU, and those of the paper."""
 
 
 class Network(RecurrentActorCritic):
@@ -86,7 +86,7 @@ class Network(RecurrentActorCritic):
 
 
 class Hypernetwork(RecurrentLearner):
-    """Learns a memory that writes its policy: the adaptation is the memory's state, carried through a trial."""
+    """Learns a memory that generates the policy; the adaptation is its state, which persists through a trial."""
 
     configuration: ClassVar[type] = Config
     network: Network
@@ -99,7 +99,7 @@ class Hypernetwork(RecurrentLearner):
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`."""
+        """Actions, and the memory after the step. `[task, world, action]`, `[task, world, state]`."""
         state = self.remember(adaptation, step)
         # The memory's output generates the weights of the policy of this step.
         mean = self.network.actor(self.observations(step.obs), state[..., : self.network.memory.size])

@@ -45,26 +45,26 @@ class Config(Options):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
     initial_std: Annotated[float, "(0, inf)"] = 1.0
-    """Standard deviation of the policy's output at the start; learned from there."""
+    """Initial standard deviation of the policy's output; it is learned."""
     action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
     discount: Annotated[float, "(0, 1]"] = 0.99
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
-    """Of generalised advantage estimation. The paper's preset has 1."""
+    """Lambda of generalised advantage estimation. The paper's preset has 1."""
     kl_bound: Annotated[float, "(0, inf)"] = 0.02
-    """How far an update may move the adapted policies, nats of mean KL divergence."""
+    """Bound on the adapted policies' mean KL divergence in an update, nats."""
     conjugate_gradient_steps: Annotated[int, "[1, inf)"] = 10
     """Products with the Fisher matrix per update."""
     damping: Annotated[float, "[0, inf)"] = 1e-5
     """Added to the Fisher matrix's diagonal."""
     fisher_stride: Annotated[int, "[1, inf)"] = 4
-    """The Fisher matrix is estimated on every so many-th step in time; gradient and line search use them all."""
+    """Stride in time of the Fisher matrix's observations; gradient and line search use all."""
     line_search_shrink: Annotated[float, "(0, 1)"] = 0.8
     """Factor on the step after each refused point of the line search."""
     line_search_trials: Annotated[int, "[1, inf)"] = 15
-    """Points of the line search; if all are refused the policy stays as it is."""
+    """Most points of the line search; if all are refused the policy is unchanged."""
 
 
 PRESETS = {
@@ -72,8 +72,8 @@ PRESETS = {
     "demo": Config(iterations=70, tasks=10),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""What learned fast in a few trials on half-cheetahs, the same cut to a few minutes for two tasks, and the reference
-implementations' numbers."""
+"""Presets: fast in a few trials on half-cheetahs; the same shortened to a few minutes for two tasks; the reference
+implementations' values."""
 
 
 class MamlTrpo:
@@ -93,7 +93,7 @@ class MamlTrpo:
         self._at_once = MetaUpdate(self.step, config, self.device, self.rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`."""
+        """Initial parameters, for each task. `[task, parameter]`."""
         return self.parameters.expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,11 +128,11 @@ class MamlTrpo:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The start."""
+        """Initial parameters."""
         return {"parameters": self.parameters}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes the start back."""
+        """Restores the initial parameters."""
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
@@ -159,9 +159,9 @@ class MamlTrpo:
         return Begun(step, expected, gradient.norm(), measure)
 
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
-        """The parameters of one task after its inner steps. `[parameter]`."""
+        """Parameters of one task after its inner steps. `[parameter]`."""
         return self.step.after(start, shots, self.rate)
 
     def _estimator(self) -> tuple[float, float, float]:
-        """What turns rollouts into advantages and outputs."""
+        """Discount, lambda and action scale, as for `rollout_batches`."""
         return self.config.discount, self.config.gae_lambda, self.config.action_scale

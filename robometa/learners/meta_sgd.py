@@ -41,33 +41,33 @@ class Config(Options):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
     initial_std: Annotated[float, "(0, inf)"] = 1.0
-    """Standard deviation of the policy's output at the start; learned from there."""
+    """Initial standard deviation of the policy's output; it is learned."""
     action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
     discount: Annotated[float, "(0, 1]"] = 0.99
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
-    """Of generalised advantage estimation. The paper's preset has 1."""
+    """Lambda of generalised advantage estimation. The paper's preset has 1."""
     kl_bound: Annotated[float, "(0, inf)"] = 0.02
-    """How far an update may move the adapted policies, nats of mean KL divergence."""
+    """Bound on the adapted policies' mean KL divergence in an update, nats."""
     conjugate_gradient_steps: Annotated[int, "[1, inf)"] = 10
     """Products with the Fisher matrix per update."""
     damping: Annotated[float, "[0, inf)"] = 1e-5
     """Added to the Fisher matrix's diagonal."""
     fisher_stride: Annotated[int, "[1, inf)"] = 4
-    """The Fisher matrix is estimated on every so many-th step in time; gradient and line search use them all."""
+    """Stride in time of the Fisher matrix's observations; gradient and line search use all."""
     line_search_shrink: Annotated[float, "(0, 1)"] = 0.8
     """Factor on the step after each refused point of the line search."""
     line_search_trials: Annotated[int, "[1, inf)"] = 15
-    """Points of the line search; if all are refused the policy stays as it is."""
+    """Most points of the line search; if all are refused the policy is unchanged."""
 
 
 PRESETS = {
     "default": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""MAML-TRPO's: what learned fast in a few trials of it on half-cheetahs, and its reference implementations' numbers."""
+"""MAML-TRPO's presets: fast in a few trials of it on half-cheetahs, and its reference implementations' values."""
 
 
 class MetaSgd:
@@ -87,7 +87,7 @@ class MetaSgd:
         self._at_once = MetaUpdate(self.step, config, self.device, None)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`."""
+        """Initial parameters, for each task. `[task, parameter]`."""
         return self.parameters.expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,5 +168,5 @@ class MetaSgd:
         return self.step.after(start, shots, rate)
 
     def _estimator(self) -> tuple[float, float, float]:
-        """What turns rollouts into advantages and outputs."""
+        """Discount, lambda and action scale, as for `rollout_batches`."""
         return self.config.discount, self.config.gae_lambda, self.config.action_scale

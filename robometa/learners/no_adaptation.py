@@ -34,13 +34,13 @@ class Config(ppo.Options):
     minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
 
 class NoAdaptation:
-    """Learns the policy that is best for the mean over tasks, and never finds out which one it is on."""
+    """Learns the policy that is best for the mean over tasks, without identifying the task."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
@@ -56,7 +56,7 @@ class NoAdaptation:
         self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Nothing is known."""
+        """Returns no adaptation."""
 
     @torch.no_grad()
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
@@ -65,7 +65,7 @@ class NoAdaptation:
         return mean + log_std.exp() * noise, adaptation
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
-        """Nothing is found out."""
+        """Changes nothing."""
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on all episodes of all tasks alike."""
@@ -81,7 +81,7 @@ class NoAdaptation:
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
+        """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 
     def _parts(self) -> Parts:

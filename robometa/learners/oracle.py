@@ -34,16 +34,16 @@ class Config(ppo.Options):
     minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     drawn_tasks: Annotated[int, "[0, inf)"] = 1000
-    """Tasks to train on, drawn from the suite's distributions where it has such; with 0, those that it lists. Told what
-    they hide, a policy learns a short list by heart; it is a yardstick, and no rival of what must find out."""
+    """Tasks to train on, drawn from the suite's distributions if it has any; 0 uses the listed tasks. Given the hidden
+    parameters, a policy overfits to a short list. The oracle is a reference, not a competitor of adaptive learners."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
 
 class Oracle:
-    """Learns a policy that is told which task it is on: what knowing everything is worth within the same training."""
+    """Learns a policy that observes the task's parameters; measures the value of full knowledge in equal training."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
@@ -60,7 +60,7 @@ class Oracle:
         self.returns = Normalizer(1, device=self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Nothing but what the observation tells."""
+        """Returns no adaptation: the observation contains the task's parameters."""
 
     @torch.no_grad()
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
@@ -69,7 +69,7 @@ class Oracle:
         return mean + log_std.exp() * noise, adaptation
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
-        """Nothing more is found out."""
+        """Changes nothing."""
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on all episodes of all tasks alike."""
@@ -85,7 +85,7 @@ class Oracle:
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
+        """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 
     def _parts(self) -> Parts:

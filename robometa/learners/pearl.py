@@ -55,17 +55,17 @@ class Config(Options):
     capacity: Annotated[int, "[1, inf)"] = 20_000
     """Transitions that the replay keeps of each task."""
     learning_rate: Annotated[float, "(0, inf)"] = 3e-4
-    """Of Adam, for every network."""
+    """Learning rate of Adam, for every network."""
     final_learning_rate: Annotated[float, "(0, inf)"] = 3e-5
-    """What it falls to, linearly: the policy of a moment is noisy while the rate is high."""
+    """Learning rate after a linear decay; a high rate makes individual policies noisy."""
     decay_begin: Annotated[int, "[0, inf)"] = 450
-    """Iteration from which it falls."""
+    """Iteration from which the learning rate falls."""
     decay_end: Annotated[int, "[1, inf)"] = 600
-    """Iteration from which it stays."""
+    """Iteration from which the learning rate stays constant."""
     discount: Annotated[float, "(0, 1)"] = 0.99
     """Discount per step."""
     target_rate: Annotated[float, "(0, 1]"] = 0.005
-    """How far the target critics move towards the critics at every step."""
+    """Share of the way that target critics move to the critics at every step."""
     reward_scale: Annotated[float, "(0, inf)"] = 5.0
     """Factor on rewards in the critics' targets."""
     temperature: Annotated[float, "[0, inf)"] = 0.2
@@ -90,7 +90,7 @@ PRESETS = {
         temperature=1.0,
     ),
 }
-"""Sizes for a CPU, and the paper's."""
+"""Sizes for a CPU, and those of the paper."""
 METRICS = ("critic_loss", "actor_loss", "kl_per_task", "entropy")
 
 

@@ -39,20 +39,20 @@ class Config(Options):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
     initial_std: Annotated[float, "(0, inf)"] = 1.0
-    """Standard deviation of the policy's output at the start; learned from there."""
+    """Initial standard deviation of the policy's output; it is learned."""
     action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
     discount: Annotated[float, "(0, 1]"] = 0.99
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
-    """Of generalised advantage estimation. The paper's preset has 1."""
+    """Lambda of generalised advantage estimation. The paper's preset has 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 3e-3
-    """Of Adam. The paper's preset has 1e-3."""
+    """Learning rate of Adam. The paper's preset has 1e-3."""
     epochs: Annotated[int, "[1, inf)"] = 5
     """Gradient steps of an update, all on the same trial."""
     clip: Annotated[float, "(0, inf)"] = 0.3
-    """How far the likelihood ratio after the adaptations may pay off, to either side of 1."""
+    """Clipping range of the post-adaptation likelihood ratio, to either side of 1."""
     kl_weight: Annotated[float, "[0, inf)"] = 5e-4
     """Weight of the KL divergence of the policies before the adaptations from those that acted."""
 
@@ -61,7 +61,7 @@ PRESETS = {
     "default": Config(),
     "paper": Config(iterations=1000, action_scale=0.1, gae_lambda=1.0, learning_rate=1e-3),
 }
-"""What learned in a few trials on the point robot, and the paper's numbers."""
+"""Presets: one that learned in a few trials on the point robot, and the paper's values."""
 
 
 class ProMp:
@@ -80,7 +80,7 @@ class ProMp:
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`."""
+        """Initial parameters, for each task. `[task, parameter]`."""
         return self.parameters.clone().expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,11 +115,11 @@ class ProMp:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The start, and the optimizer's moments."""
+        """Initial parameters and the optimizer's moments."""
         return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes the start back, and the moments if they are there."""
+        """Restores the initial parameters, and the moments if present."""
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
@@ -149,5 +149,5 @@ class ProMp:
         return config.kl_weight * torch.stack(divergences).mean() - gain
 
     def _estimator(self) -> tuple[float, float, float]:
-        """What turns rollouts into advantages and outputs."""
+        """Discount, lambda and action scale, as for `rollout_batches`."""
         return self.config.discount, self.config.gae_lambda, self.config.action_scale

@@ -53,7 +53,7 @@ class Learner(Protocol):
     configuration: ClassVar[type]
     """Class of its options, see `Options`."""
     pools_worlds: ClassVar[bool]
-    """Whether an adaptation learns from all worlds of a task together, or each world is a trial of its own."""
+    """True if an adaptation pools all worlds of a task; False if each world is a trial of its own."""
     sees_parameters: ClassVar[bool]
     """True for an oracle: its observations end with the numbers that its task hides, and `spaces.told` names them. May
     be left out."""
@@ -74,8 +74,8 @@ class Learner(Protocol):
         """An action for each world, and the adaptation to carry on with; zero noise gives the mean action.
 
         Args:
-            adaptation: What is known of the tasks.
-            step: What each world shows.
+            adaptation: Knowledge of the tasks so far.
+            step: Observation, and the previous action, reward and end, of each world.
             noise: Standard normal numbers. `[task, world, action]`
 
         Returns:
@@ -92,7 +92,7 @@ class Learner(Protocol):
         """Everything that training goes on from; names that begin with `training/` are not part of the policy."""
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes a state back, or the policy's part of one."""
+        """Restores a state, or the policy's part of one."""
 
 
 def completed(kind: Any) -> type[Learner]:
@@ -104,5 +104,5 @@ def completed(kind: Any) -> type[Learner]:
 
 
 def sees_parameters(learner: Learner | type[Learner] | None) -> bool:
-    """Whether a learner is an oracle; nobody is none."""
+    """True if the learner is an oracle; False for None."""
     return learner is not None and learner.sees_parameters

@@ -40,11 +40,11 @@ class Random:
     sees_parameters: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
-        """Nothing to make."""
+        """Stores options and device."""
         self.config, self.device = config, torch.device(device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Nothing is known."""
+        """Returns no adaptation."""
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
         """Actions uniform in -1..1. `[task, world, action]`."""
@@ -52,15 +52,15 @@ class Random:
         return torch.erf(noise / 2**0.5), None
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
-        """Nothing is found out."""
+        """Changes nothing."""
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Nothing is learned."""
+        """Changes nothing."""
         return {}
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing to keep."""
+        """Returns an empty state."""
         return {}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Nothing to take back."""
+        """Restores nothing."""

@@ -38,14 +38,14 @@ class Config(Options):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
     initial_std: Annotated[float, "(0, inf)"] = 1.0
-    """Standard deviation of the policy's output at the start; learned from there."""
+    """Initial standard deviation of the policy's output; it is learned."""
     action_scale: Annotated[float, "(0, inf)"] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
     discount: Annotated[float, "(0, 1]"] = 0.99
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
-    """Of generalised advantage estimation. The paper's preset has 1."""
+    """Lambda of generalised advantage estimation. The paper's preset has 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-2
     """Of Adam, which takes the way back from the adapted copies to the start for a gradient."""
 
@@ -66,7 +66,7 @@ class Reptile:
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """The start, for each task. `[task, parameter]`."""
+        """Initial parameters, for each task. `[task, parameter]`."""
         return self.parameters.clone().expand(tasks, -1)
 
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,11 +94,11 @@ class Reptile:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The start, and the optimizer's moments."""
+        """Initial parameters and the optimizer's moments."""
         return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes the start back, and the moments if they are there."""
+        """Restores the initial parameters, and the moments if present."""
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:
             raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
@@ -106,5 +106,5 @@ class Reptile:
         load_optimizer("training/optimiser", self.optimizer, state)
 
     def _estimator(self) -> tuple[float, float, float]:
-        """What turns rollouts into advantages and outputs."""
+        """Discount, lambda and action scale, as for `rollout_batches`."""
         return self.config.discount, self.config.gae_lambda, self.config.action_scale

@@ -30,32 +30,32 @@ class Config(ppo.Options):
     worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
     shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the memory is carried from one into the next."""
+    """Episodes of a training trial after its first; the memory persists between them."""
     memory: Annotated[str, "{gru, lstm}"] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
     memory_size: Annotated[int, "[1, inf)"] = 128
-    """Numbers that it puts out."""
+    """Width of the memory's output."""
     backpropagation: Annotated[int, "[1, inf)"] = 100
-    """Steps that gradients reach back through the memory: a trial is cut into equal pieces, at least so long."""
+    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
     blind: Annotated[tuple[int, ...], "[0, inf)"] = ()
-    """Places of the observation that it does not look at. Where one tells training tasks apart that has nothing to do
-    with what they ask for, a memory learns them by heart."""
+    """Places of the observation to hide. A place that identifies training tasks without bearing on their goals lets a
+    memory overfit to them."""
     epochs: Annotated[int, "[1, inf)"] = 4
     """Passes over an iteration's experience."""
     minibatches: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of a pass, each on its share of the trials' pieces."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
 
 
 PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}
-"""With a gated recurrent unit, and with a long short-term memory: the Meta-LSTM."""
+"""Presets with a GRU, and with an LSTM (the Meta-LSTM)."""
 
 
 class Network(RecurrentActorCritic):
-    """A policy and a value that see nothing but the memory of the trial so far."""
+    """Policy and value on the output of the memory alone."""
 
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
@@ -73,7 +73,7 @@ class Network(RecurrentActorCritic):
 
 
 class Rl2(RecurrentLearner):
-    """Learns a memory that learns: the adaptation is the state of a recurrent policy, carried through a trial."""
+    """Learns a recurrent policy; the adaptation is its memory state, which persists through a trial."""
 
     configuration: ClassVar[type] = Config
     network: Network
@@ -86,7 +86,7 @@ class Rl2(RecurrentLearner):
 
     @torch.no_grad()
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions, and the memory that has seen the step. `[task, world, action]`, `[task, world, state]`."""
+        """Actions, and the memory after the step. `[task, world, action]`, `[task, world, state]`."""
         state = self.remember(adaptation, step)
         # The state begins with the memory's output; an LSTM's cell follows. [task, world, memory]
         mean = self.network.actor(state[..., : self.network.memory.size])

@@ -24,7 +24,7 @@ from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.rl.replay import TrialReplay
 
 CHUNK = 16
-"""Trials that one thread encodes and decodes together: the same pieces on every machine."""
+"""Trials that one thread encodes and decodes together; the pieces are the same on every machine."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Config(ppo.Options):
     latent: Annotated[int, "[1, inf)"] = 5
     """Numbers of the latent task variable."""
     memory_size: Annotated[int, "[1, inf)"] = 64
-    """Numbers that the encoder's recurrent unit puts out."""
+    """Width of the encoder's recurrent unit."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the hidden layers of policy and values, tanh."""
     decoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 32)
@@ -118,7 +118,7 @@ class Varibad(TrialLearner):
 
     @torch.no_grad()
     def act(self, adaptation: RememberedBelief, step: Step, noise: Tensor) -> tuple[Tensor, RememberedBelief]:
-        """Actions, and the belief that has seen the step. `[task, world, action]`."""
+        """Actions, and the belief after the step. `[task, world, action]`."""
         belief = self.encoder.follow(adaptation, self._inputs(step))
         # The policy is given mean and variance: it can act to find out what is uncertain.
         known = torch.cat((self.observations(step.obs), belief.mean, belief.log_variance), dim=-1)
@@ -146,7 +146,7 @@ class Varibad(TrialLearner):
         }
 
     def _known(self, seen: Step) -> Tensor:
-        """What the policy takes along trials; no gradient goes into the encoder. `[n, time, obs + 2 * latent]`."""
+        """Inputs of the policy along trials, without gradients into the encoder. `[n, time, obs + 2 * latent]`."""
         pieces = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
 
         def of_piece(inputs: Tensor) -> Tensor:
@@ -192,11 +192,11 @@ class Varibad(TrialLearner):
         return logged
 
     def _shortfall(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:
-        """What beliefs get wrong: squared errors of reward and state, and the divergence from belief to belief.
+        """Terms of the negative ELBO: squared errors of reward and state, and KL divergence between beliefs.
 
         Args:
             batch: Kept trials. `[trial, time, column]`
-            moments: Whose beliefs predict; they know the trial so far only. `[trial, belief]`
+            moments: Moments whose beliefs predict, from the trial so far only. `[trial, belief]`
             targets: Steps that each of them predicts. `[trial, decode]`
             draws: Standard normal numbers. `[trial, belief, latent]`
 

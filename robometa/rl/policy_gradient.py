@@ -67,7 +67,7 @@ def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale
 def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
     """Batches of a trial's rollouts, stacked over tasks; arguments as in `rollout_batches`. `[task, n, ...]`.
 
-    None on a CPU, where tasks are better computed one by one, and where divergence leaves tasks unequal numbers of steps.
+    None on a CPU, where computing tasks one by one is better, and after any divergence, which leaves unequal batches.
     """
     rollouts = trial.rollouts
     if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.diverged.any() for rollout in rollouts]).any()):

@@ -16,7 +16,7 @@ from robometa.nn.networks import normal_log_density
 from robometa.rl.learning_rate import decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
-"""Sequences that one thread computes together; fixed, for equal results on every machine."""
+"""Sequences that one thread computes together; the pieces are the same on every machine."""
 
 LONGEST = 25
 """Longest piece of an episode in a minibatch, for networks without a memory. Steps."""

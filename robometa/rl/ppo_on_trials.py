@@ -33,14 +33,14 @@ class TrialLearner:
         device: torch.device | str,
         blind: tuple[int, ...] = (),
     ) -> None:
-        """Statistics of nothing yet, and an optimizer of the policy.
+        """Creates empty statistics and the policy's optimizer.
 
         Args:
-            config: The learner's options.
+            config: Options of the learner.
             network: Policy and values, untrained.
             spaces: Sizes of observations and actions.
-            device: Where the learner is.
-            blind: Places of the observation that the learner does not see.
+            device: Device of the learner.
+            blind: Places of the observation to hide from the learner.
         """
         self.config, self.device = config, torch.device(device)
         self.network = network.to(self.device)
@@ -50,11 +50,11 @@ class TrialLearner:
         self.returns = Normalizer(1, device=self.device)
 
     def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:
-        """The memory as it is: it has seen the rollout."""
+        """Returns the memory unchanged, since `act` has updated it."""
         return adaptation
 
     def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also what only training needs."""
+        """Networks and statistics; for training also the optimizer and the statistics of returns."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -71,17 +71,17 @@ class TrialLearner:
         }
 
     def _include(self, rollout: Rollout) -> None:
-        """Takes a trial into the statistics of observations and rewards."""
+        """Adds a trial to the statistics of observations and rewards."""
         self.observations.include(rollout.obs)
         self.rewards.include(rollout.reward[~rollout.diverged])
 
     def _inputs(self, step: Step) -> Tensor:
-        """The memory's input at a step. `[..., obs + action + 2]`."""
+        """Input of the memory at a step. `[..., obs + action + 2]`."""
         return inputs(step, self.observations, self.rewards)
 
 
 class RecurrentLearner(TrialLearner):
-    """A trial learner whose memory is the state of its policy. A subclass makes the network and acts with it."""
+    """A trial learner whose memory is the state of its policy. A subclass builds the network and defines `act`."""
 
     network: RecurrentActorCritic
 
@@ -94,7 +94,7 @@ class RecurrentLearner(TrialLearner):
         device: torch.device | str,
         blind: tuple[int, ...] = (),
     ) -> None:
-        """As `TrialLearner`; gradients reach back `backpropagation` steps through the memory, at least."""
+        """Like `TrialLearner`; gradients reach back at least `backpropagation` steps through the memory."""
         super().__init__(config, network, spaces, device, blind)
         self.backpropagation = backpropagation
 
@@ -103,7 +103,7 @@ class RecurrentLearner(TrialLearner):
         return torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
 
     def remember(self, adaptation: Tensor, step: Step) -> Tensor:
-        """The memory after one more step; its first numbers are its output. `[task, world, state]`."""
+        """Memory after one more step; its first numbers are its output. `[task, world, state]`."""
         seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
         return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
 
@@ -121,7 +121,7 @@ class RecurrentLearner(TrialLearner):
         return metrics
 
     def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
-        """The network's output along whole trials, and the memories at the start of each of their pieces.
+        """Network output along whole trials, and the memory at the start of each piece.
 
         Args:
             inputs: `[trial, time + 1, inputs]`
@@ -150,7 +150,7 @@ class RecurrentLearner(TrialLearner):
 
 
 def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
-    """What a memory takes of a step: observation, and the action, reward and end before. `[..., obs + action + 2]`."""
+    """Input of a memory: observation, and the previous action, reward and end. `[..., obs + action + 2]`."""
     obs, reward = observations(step.obs), rewards(step.last_reward.unsqueeze(-1))
     return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
 
@@ -158,19 +158,19 @@ def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
 def experience(
     trial: Trial, taken: tuple[Tensor, ...], old: Output, returns: Normalizer, options: ppo.Options
 ) -> ppo.Experience:
-    """What PPO learns from whole trials.
+    """Builds PPO's experience from whole trials.
 
-    A trial goes on where an episode ends, and at its own end the value of what would follow is known. Returns that
-    stopped with the episode would never credit finding out what the next one needs. What counts is the first episode of
-    each rollout, as in evaluation: a robot that falls has lost what is left of it, though its world begins another.
-    That one is seen, but not learned from, or the critic would take a start that is paid for one that is not. A step at
-    which the simulation diverged is not learned from, and nothing before it is credited with what comes after.
+    Returns continue across the ends of episodes, and bootstrap at the end of the trial: otherwise nothing would credit
+    exploration for a later episode. Only the first episode of each rollout counts, as in evaluation: a robot that falls
+    loses the rest of the rollout, although its world begins another episode. The memory sees that episode, but PPO
+    excludes it; otherwise the critic would confuse rewarded starts with unrewarded ones. A step at which the simulation
+    diverged is excluded, and no earlier step is credited with later rewards.
 
     Args:
-        trial: What happened.
-        taken: What the network takes of each trial. `[task * world, time or pieces, ...]`
-        old: What the network that acted says, after the last step too. `[task * world, time + 1]`
-        returns: What the network's values stand for; takes in the returns found here.
+        trial: Rollouts of the trial.
+        taken: Inputs of the network for each trial. `[task * world, time or pieces, ...]`
+        old: Outputs of the network that acted, including after the last step. `[task * world, time + 1]`
+        returns: Normalises values; updated with the new returns.
         options: Discount and lambda.
     """
     # One sequence for each world: all rollouts of the trial in a row. [trial, time, ...]
@@ -206,18 +206,18 @@ def credited(
     discount: float,
     gae_lambda: float,
 ) -> Tensor:
-    """Generalised advantage estimates along trials, over what is paid and past what is not.
+    """Generalised advantage estimates along trials, over the steps that count.
 
     delta_t = r_t + discount^n * V_s - V_t and A_t = delta_t + discount^n * gae_lambda * A_s, where s is the next step
-    that is paid, n steps later: what is not paid only takes time. Where a simulation diverged it is as if the time
-    limit had come before.
+    that counts, n steps later: the others only discount. Divergence of the simulation acts as a time limit before that
+    step.
 
     Args:
         reward: `[trial, time]`
         value: Predicted return before each action, and after the last. `[trial, time + 1]`
-        paid: Which steps count. `[trial, time]`, bool
-        goes_on: Whether what counts goes on after the trial. `[trial]`, bool
-        diverged: Where the simulation blew up. `[trial, time]`, bool
+        paid: Mask of the steps that count. `[trial, time]`, bool
+        goes_on: True to bootstrap at the end of the trial. `[trial]`, bool
+        diverged: Mask of steps at which the simulation diverged. `[trial, time]`, bool
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
 

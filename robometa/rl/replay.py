@@ -1,4 +1,4 @@
-"""Replay: what happened on each task, to learn from again, and windows of recent experience."""
+"""Replay buffers: transitions by task, whole trials, and windows of recent experience."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Transitions(NamedTuple):
 
     @staticmethod
     def widths(spaces: Spaces) -> tuple[int, int, int, int, int]:
-        """How many numbers each part has."""
+        """Width of each part."""
         return spaces.observation, spaces.action, 1, spaces.observation, 1
 
     @classmethod
@@ -40,7 +40,7 @@ class Transitions(NamedTuple):
 
     @classmethod
     def of_columns(cls, columns: Tensor, spaces: Spaces) -> Transitions:
-        """The transitions that a replay keeps in one tensor. `[..., width]`."""
+        """Transitions from a replay's single tensor. `[..., width]`."""
         return cls(*columns.split(cls.widths(spaces), dim=-1))
 
     def columns(self) -> Tensor:
@@ -57,7 +57,7 @@ def sound_columns(rollout: Rollout) -> list[Tensor]:
 
 
 class TaskReplay:
-    """A ring buffer of transitions for each task, made when the task first shows up."""
+    """A ring buffer of transitions for each task, allocated at the task's first transitions."""
 
     def __init__(self, capacity: int, width: int, device: torch.device | str = "cpu") -> None:
         """Buffers of `capacity` transitions of `width` numbers each."""
@@ -89,7 +89,7 @@ class TaskReplay:
             self.add(task, some)
 
     def tasks(self) -> list[int]:
-        """The tasks that have something to learn from."""
+        """Tasks that have transitions."""
         return sorted(task for task, added in self.added.items() if added)
 
     def sample(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
@@ -98,12 +98,12 @@ class TaskReplay:
         return torch.stack([self.rings[task][some] for task, some in zip(tasks, places, strict=True)])
 
     def places(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
-        """Where in the tasks' rings transitions stand that are drawn with replacement. `[task, count]`, on the CPU."""
+        """Places in the tasks' rings, drawn with replacement. `[task, count]`, on the CPU."""
         filled = (min(self.added[task], self.capacity) for task in tasks)
         return torch.stack([torch.randint(held, (count,), generator=generator) for held in filled])
 
     def take(self, tasks: list[int], places: Tensor) -> Tensor:
-        """The transitions that stand there, for many tasks at once, which may repeat. `[n, count, width]`.
+        """Transitions at the given places of many tasks, which may repeat. `[n, count, width]`.
 
         Args:
             tasks: `[n]`
@@ -127,7 +127,7 @@ class TaskReplay:
         return rings | added
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Restores a state."""
         self.rings, self.added = {}, {}
         for name, added in state.items():
             kind, task = name.split("/")
@@ -138,7 +138,7 @@ class TaskReplay:
 
 
 class TrialReplay:
-    """A ring buffer of whole trials, made when the first shows up: all are as long as that."""
+    """A ring buffer of whole trials, allocated at the first; all have its length."""
 
     def __init__(self, capacity: int, device: torch.device | str = "cpu") -> None:
         """Room for `capacity` trials."""
@@ -157,7 +157,7 @@ class TrialReplay:
         return self.rows.sample([0], count, generator)[0]
 
     def __len__(self) -> int:
-        """How many trials it holds, or has held."""
+        """Number of trials added so far."""
         return 0 if self.rows is None else self.rows.added[0]
 
     def state(self) -> dict[str, Tensor]:
@@ -165,7 +165,7 @@ class TrialReplay:
         return {} if self.rows is None else self.rows.state()
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Restores what `state` gave."""
+        """Restores a state."""
         self.rows = None
         if state:
             self.rows = TaskReplay(self.capacity, state["ring/0"].shape[1], self.device)
@@ -173,16 +173,16 @@ class TrialReplay:
 
 
 class Windows(NamedTuple):
-    """Pieces of trials, cut in two. What a weight of 0 stands on is to be left out."""
+    """Pieces of trials, split into past and future. Steps of weight 0 are to be ignored."""
 
     past: Tensor
     """The steps before. `[window, past, width]`"""
     past_weight: Tensor
-    """1 where a step counts, 0 where the window reaches beyond what is allowed. `[window, past]`"""
+    """1 where a past step counts, 0 where the window exceeds the allowed range. `[window, past]`"""
     future: Tensor
     """The steps after. `[window, future, width]`"""
     future_weight: Tensor
-    """The same for these; the first always counts. `[window, future]`"""
+    """1 where a future step counts, else 0; the first always counts. `[window, future]`"""
 
 
 class WindowReplay:
@@ -195,11 +195,11 @@ class WindowReplay:
         self.episode = torch.empty(0, 0, dtype=torch.int64, device=self.device)
 
     def add(self, steps: Tensor, done: Tensor) -> None:
-        """Adds what happened in worlds, over the oldest where there is no more room.
+        """Adds trials of worlds; replaces the oldest when full.
 
         Args:
             steps: `[world, time, width]`, equally long every time.
-            done: Whether a step ended an episode. `[world, time]`, bool
+            done: True where a step ended an episode. `[world, time]`, bool
         """
         # Number of the episode that each step belongs to. [world, time]
         episode = torch.cumsum(done.long(), dim=1) - done.long()
@@ -233,9 +233,9 @@ class WindowReplay:
         return Windows(steps[:, :past], weight[:, :past], steps[:, past:], weight[:, past:])
 
     def state(self) -> dict[str, Tensor]:
-        """What is held."""
+        """Steps and their episode numbers."""
         return {"steps": self.steps, "episode": self.episode}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Restores a state."""
         self.steps, self.episode = state["steps"].to(self.device), state["episode"].to(self.device)

@@ -1,4 +1,4 @@
-"""Gradient steps on what is drawn from replays: one by one, or each a launch of a graph on a GPU."""
+"""Gradient steps on samples from replays; on a GPU, each step is one graph launch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robometa.rl.learning_rate import set_learning_rate
 from robometa.rl.replay import TaskReplay
 
 STEPS_PREFETCHED = 50
-"""Gradient steps whose numbers are on a GPU before they are needed."""
+"""Gradient steps whose samples are prefetched to a GPU."""
 TF32 = True
 """Multiply in TF32 in a gradient step on a GPU."""
 
@@ -83,9 +83,9 @@ class ReplaySteps:
         return self.step(*batches, *(numbers.to(self.device) for numbers in self.draws(generator)))
 
     def _prefetched(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-        """What `learn` takes, for some steps at a time, drawn in the order of `_plain`. `[step, ...]` each.
+        """Inputs of `learn` for several steps at a time, drawn in the order of `_plain`. `[step, ...]` each.
 
-        The host draws the next while the device learns.
+        The host draws the next ones while the device computes.
         """
         for start in range(0, steps, STEPS_PREFETCHED):
             chosen: list[int] = []

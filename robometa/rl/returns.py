@@ -13,7 +13,7 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
 
     Args:
         reward: `[task, world, time]`
-        done: Whether the step ended an episode. `[task, world, time]`
+        done: True where the step ended an episode. `[task, world, time]`
         discount: Per step, in 0..1.
 
     Returns:
@@ -30,7 +30,7 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
 
 
 def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: Tensor | None = None) -> Tensor:
-    """What a linear function of (o, o^2, t, t^2, t^3, 1), fitted to each task's targets, predicts for them.
+    """Predictions of a linear function of (o, o^2, t, t^2, t^3, 1), fitted to each task's targets.
 
     Solved in float64 with a ridge: the normal equations are singular where two features are equal or episodes few.
 
@@ -83,11 +83,11 @@ def generalised_advantages(
     gae_lambda: float,
     diverged: Tensor | None = None,
 ) -> Tensor:
-    """Generalised advantage estimates, as they are.
+    """Generalised advantage estimates, not standardised.
 
     A_t = delta_t + discount * gae_lambda * A_{t+1}, delta_t = r_t + discount * V(next)_t - V_t;
-    nothing after a termination counts, and a truncation bootstraps. Where the simulation diverged it is as if the time
-    limit had cut the episode before that step, whose own advantage is 0.
+    nothing after a termination counts, and a truncation bootstraps. Divergence of the simulation
+    acts as a time limit before that step, whose own advantage is 0.
 
     Args:
         reward: Reward of each action. `[task, world, time]`
@@ -123,7 +123,7 @@ def generalised_advantages(
 
 
 def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
-    """The same with mean 0 and standard deviation 1 within each task, and 0 where it does not count. `[task, ...]`."""
+    """Standardises values within each task; 0 where the simulation diverged. `[task, ...]`."""
     if diverged is not None:
         parts = zip(value, diverged, strict=True)
         return torch.stack([torch.zeros_like(part).masked_scatter(~out, _counted(part[~out])) for part, out in parts])
@@ -133,5 +133,5 @@ def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
 
 
 def _counted(values: Tensor) -> Tensor:
-    """Those of one task that count, normalised; there may be none. `[n]`."""
+    """Standardises the values of one task, possibly none. `[n]`."""
     return normalized(values.unsqueeze(0))[0] if len(values) else values

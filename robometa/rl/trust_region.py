@@ -26,7 +26,7 @@ def conjugate_gradient(
         steps: Products at the most.
         tolerance: Squared norm of the residual, relative to the target's, at which to stop.
         ends_early: Ask after each step if that is reached, and otherwise take the steps that remain without effect.
-            Left out, it asks unless a GPU would be waited for.
+            If None, true except on a GPU, where asking waits.
 
     Returns:
         `[n]`
@@ -89,7 +89,7 @@ def line_search(
     shrink: float,
     trials: int,
 ) -> tuple[Tensor, int]:
-    """The first point on the way back from `start + step` that improves the loss within the bound.
+    """Backtracks from `start + step` to the first point that improves the loss within the bound.
 
     Args:
         measure: From a point to (loss improvement, KL divergence) against the start.
@@ -100,7 +100,7 @@ def line_search(
         trials: Points at the most.
 
     Returns:
-        The point, and how many were refused; the start itself if all were.
+        The point, and the number of refused ones; the start itself if all were.
     """
     for trial in range(trials):
         # Backtrack: shorter steps until both conditions hold.
@@ -112,11 +112,11 @@ def line_search(
 
 
 class Options(Protocol):
-    """What a learner's options say about its updates."""
+    """Options of trust-region updates."""
 
     @property
     def kl_bound(self) -> float:
-        """How far an update may move the adapted policies, nats."""
+        """Bound on the adapted policies' mean KL divergence in an update, nats."""
 
     @property
     def conjugate_gradient_steps(self) -> int:
@@ -128,7 +128,7 @@ class Options(Protocol):
 
     @property
     def fisher_stride(self) -> int:
-        """Of the observations, the Fisher matrix takes every so many-th."""
+        """Stride in time of the Fisher matrix's observations."""
 
     @property
     def line_search_shrink(self) -> float:
@@ -143,16 +143,16 @@ class Begun(NamedTuple):
     """An update before its line search."""
 
     step: Tensor
-    """To be added to what is learned. `[n]`"""
+    """Step to add to the learned vector. `[n]`"""
     expected: Tensor
-    """The improvement that a linear model expects of it. `[]`"""
+    """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
-    """Of the gradient. `[]`"""
+    """Norm of the gradient. `[]`"""
     measure: Callable[[Tensor], Sequence[float]]
-    """By how much a point improves the surrogate, and its KL divergence."""
+    """Function from a point to its surrogate improvement and KL divergence."""
 
     def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
-        """What is learned after the line search, and how many points that refused."""
+        """Learned vector after the line search, and the number of refused points."""
         return line_search(
             self.measure,
             learned,
@@ -164,6 +164,6 @@ class Begun(NamedTuple):
 
 
 def told(*numbers: Tensor) -> list[float]:
-    """Numbers of a device, read in one go."""
+    """Reads scalars from a device in one transfer."""
     found: list[float] = torch.stack(numbers).tolist()
     return found
