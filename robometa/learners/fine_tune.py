@@ -32,13 +32,13 @@ class Config(ppo.Options):
     worlds: Annotated[int, "[1, inf)"] = 20
     """Worlds of each task; an adaptation pools them."""
     shots: Annotated[int, "[0, inf)"] = 0
-    """Adaptations within a training trial: the policy that training looks for is the best without any."""
+    """Adaptations within a training trial; training optimises the policy before any."""
     tuning_steps: Annotated[int, "[1, inf)"] = 100
     """Gradient steps of an adaptation."""
     tuning_minibatches: Annotated[int, "[1, inf)"] = 8
-    """Steps among which the experience of all worlds of the task is shared out; then it is gone through again."""
+    """Minibatches of a task's experience over all worlds; the steps cycle through them."""
     tuning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Learning rate of Adam in these."""
+    """Learning rate of Adam in an adaptation."""
     minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the experience."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
@@ -48,7 +48,7 @@ class Config(ppo.Options):
 
 
 class FineTune:
-    """Learns the policy that is best for the mean over tasks; the adaptation is a copy of it, trained on to a task."""
+    """Learns the policy that is best for the mean over tasks; the adaptation is a copy of it, fine-tuned to a task."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = True

@@ -40,33 +40,33 @@ class Config(Options):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
     """Widths of the model's hidden layers, relu."""
     past: Annotated[int, "[1, inf)"] = 16
-    """The last transitions of its world that the model is refitted to."""
+    """Last transitions of a world that its model is refitted to."""
     future: Annotated[int, "[1, inf)"] = 16
-    """Transitions after these on which the refitted model is judged."""
+    """Later transitions on which the refitted model is evaluated."""
     across_episodes: bool = False
     """Let an update's windows reach into earlier episodes of the trial, as in acting."""
     inner_steps: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of a refit."""
     inner_step_size: Annotated[float, "(0, inf)"] = 0.01
-    """Their step size at the start."""
+    """Initial step size of a refit."""
     learn_step_size: bool = True
     """Learn a factor on the step size for each parameter (Meta-SGD), instead of keeping it."""
     first_order: bool = False
-    """Take the outer gradient as if the inner step did not depend on the start."""
+    """Differentiate refits as if their gradients were constants."""
     refit_every: Annotated[int, "[1, inf)"] = 1
     """Steps from one refit to the next."""
     planner: Annotated[str, "{cem, shooting}"] = "cem"
     """Planner: cem (the cross-entropy method) or shooting (the best of random sequences)."""
     candidates: Annotated[int, "[1, inf)"] = 64
-    """Sequences of actions that are tried at every step, and in every round of cem."""
+    """Action sequences sampled at every step, and in every round of cem."""
     plan_horizon: Annotated[int, "[1, inf)"] = 10
     """Steps that a plan looks ahead."""
     rounds: Annotated[int, "[1, inf)"] = 2
-    """Rounds of cem; it begins at the plan of the step before."""
+    """Rounds of cem, which begins at the previous step's plan."""
     plan_std: Annotated[float, "(0, inf)"] = 0.8
-    """Standard deviation of its actions in the first round."""
+    """Standard deviation of cem's actions in the first round."""
     elites: Annotated[int, "[1, inf)"] = 8
-    """The best candidates, to which it fits the next round; not more than there are candidates."""
+    """Best candidates, to which cem fits the next round; at most `candidates`."""
     random_iterations: Annotated[int, "[0, inf)"] = 1
     """Iterations in the beginning that act at random."""
     exploration: Annotated[float, "[0, inf)"] = 0.2
@@ -76,9 +76,9 @@ class Config(Options):
     gradient_steps: Annotated[int, "[1, inf)"] = 500
     """Outer gradient steps of an iteration."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam, in the outer steps."""
+    """Learning rate of Adam in the outer steps."""
     gradient_norm: Annotated[float, "(0, inf)"] = 5.0
-    """Longer outer gradients are cut to this: one through a refit to an outlier would undo a training."""
+    """Maximum norm of outer gradients; a refit to an outlier could otherwise ruin a training."""
     capacity: Annotated[int, "[1, inf)"] = 200_000
     """Steps that the replay keeps, the latest ones."""
 
@@ -117,7 +117,7 @@ class Recent(NamedTuple):
     last: LastTransitions
     """Transitions that the model is refitted to."""
     plan: Tensor
-    """The actions that come next. `[task, world, plan_horizon, action]`"""
+    """Next actions. `[task, world, plan_horizon, action]`"""
     steps: int
     """Steps since the beginning of the trial."""
     draws: Noise
@@ -141,7 +141,7 @@ class Grbal:
         self.replay = WindowReplay(config.capacity, self.model.transition, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
-        """The model that no world has refitted yet, and no transitions."""
+        """The model before any refit, and empty transitions."""
         config, obs = self.config, self.spaces.observation
         start = self.model.parameters.detach().expand(tasks, worlds, -1)
         last = LastTransitions.none((tasks, worlds), config.past, obs, self.model.transition, self.device)
@@ -150,7 +150,7 @@ class Grbal:
 
     @torch.no_grad()
     def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:
-        """The first action of each world's plan, and what it is followed by. `[task, world, action]`."""
+        """First action of each world's plan, and the next adaptation. `[task, world, action]`."""
         config = self.config
         if self.updates < config.random_iterations:
             return torch.erf(noise / 2**0.5), adaptation
@@ -211,7 +211,7 @@ class Grbal:
         return {"training/optimiser": self.optimizer, "training/replay": self.replay}
 
     def _planned(self, parameters: Tensor, obs: Tensor, plan: Tensor, draws: Tensor) -> Tensor:
-        """The actions to take from here on. `[world, plan_horizon, action]`."""
+        """Plans the next actions. `[world, plan_horizon, action]`."""
 
         def score(candidates: Tensor) -> Tensor:
             return self.model.imagined(parameters, obs, candidates)

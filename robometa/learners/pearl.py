@@ -45,7 +45,7 @@ class Config(Options):
     context: Annotated[int, "[1, inf)"] = 100
     """Transitions from which the belief is inferred in an update."""
     context_next_obs: bool = False
-    """Let the encoder see what an action led to: needed where the dynamics differ between tasks."""
+    """Let the encoder see the next observation: needed where dynamics differ between tasks."""
     meta_batch: Annotated[int, "[1, inf)"] = 8
     """Tasks of a gradient step."""
     batch: Annotated[int, "[1, inf)"] = 128
@@ -183,7 +183,7 @@ class Pearl:
         return latent, torch.randn(2, config.meta_batch, config.batch, self.spaces.action, generator=generator)
 
     def _learn(self, context: Tensor, batch: Tensor, draws: Tensor, noise: Tensor) -> Tensor:
-        """One step of critics, encoder and actor, in place; asks the device nothing. `[metric]`.
+        """Takes one step of critics, encoder and actor, in place, without synchronising with the device. `[metric]`.
 
         Args:
             context: Transitions on the prior. `[task, n, transition]`

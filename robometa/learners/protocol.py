@@ -65,7 +65,7 @@ class Learner(Protocol):
         """Options that it was made with."""
 
     def __init__(self, config: Any, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
-        """An untrained learner; the same seed gives the same numbers on every device."""
+        """Creates an untrained learner; the same seed gives the same numbers on every device."""
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Adaptation:
         """The adaptation before any data."""
@@ -86,17 +86,17 @@ class Learner(Protocol):
         """The adaptation after learning from one more rollout of the same tasks."""
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Improves the learner from a finished trial and returns what to log."""
+        """Trains the learner on a finished trial and returns metrics."""
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that training goes on from; names that begin with `training/` are not part of the policy."""
+        """Tensors to resume training from; names that begin with `training/` are not part of the policy."""
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
 
 
 def completed(kind: Any) -> type[Learner]:
-    """Gives a learner's class, and that of its options, the defaults of what they may leave out."""
+    """Adds the defaults of optional attributes to a learner's class and to that of its options."""
     for owner, name, default in ((kind, "sees_parameters", False), (kind.configuration, "drawn_tasks", 0)):
         if name not in dir(owner):
             setattr(owner, name, default)

@@ -47,11 +47,11 @@ class Config(Options):
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
     """Lambda of generalised advantage estimation. The paper's preset has 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-2
-    """Of Adam, which takes the way back from the adapted copies to the start for a gradient."""
+    """Learning rate of Adam; the gradient is the start minus the mean adapted copy."""
 
 
 class Reptile:
-    """Learns a start close to what every task adapts it to; the adaptation is a parameter vector per task."""
+    """Learns a start close to every task's adapted parameters; the adaptation is a parameter vector per task."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = True
@@ -80,7 +80,7 @@ class Reptile:
         return torch.stack(of_each_task(self.step.after, adaptation, shots))
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Moves the start towards where one policy-gradient step on each rollout takes it, mean over tasks."""
+        """Moves the start towards the tasks' mean parameters after one policy-gradient step on each rollout."""
         tasks = trial_batches(trial, *self._estimator())
         # The last rollout of a trial is one more batch to step on. [task][parameter]
         adapted = of_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)

@@ -34,13 +34,13 @@ class Config(ppo.Options):
     minibatches: Annotated[int, "[1, inf)"] = 16
     """Gradient steps of a pass, each on its share of the trials' pieces."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam, for the policy and its values."""
+    """Learning rate of Adam, for policy and values."""
     tasks: Annotated[int, "[1, inf)"] = 64
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
     shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the belief is carried from one into the next."""
+    """Episodes of a training trial after its first; the belief persists between them."""
     latent: Annotated[int, "[1, inf)"] = 5
     """Numbers of the latent task variable."""
     memory_size: Annotated[int, "[1, inf)"] = 64
@@ -50,21 +50,21 @@ class Config(ppo.Options):
     decoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 32)
     """Widths of the decoders' hidden layers, ReLU."""
     decode_state: bool = False
-    """Let the belief predict what an action leads to as well: needed where the dynamics differ between tasks."""
+    """Let the belief predict the next observation too: needed where dynamics differ between tasks."""
     kl_weight: Annotated[float, "[0, inf)"] = 0.1
     """Weight of the KL divergence from each belief to the one before, the first one's to the prior."""
     decoder_learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Of Adam, for encoder and decoders."""
+    """Learning rate of Adam, for encoder and decoders."""
     gradient_steps: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of encoder and decoders in an iteration."""
     batch: Annotated[int, "[1, inf)"] = 32
-    """Trials of such a step."""
+    """Trials of a gradient step of encoder and decoders."""
     beliefs: Annotated[int, "[1, inf)"] = 16
-    """Moments of each of them whose belief is decoded, drawn at random."""
+    """Moments of each trial whose belief is decoded, drawn at random."""
     decodes: Annotated[int, "[1, inf)"] = 64
-    """Steps of each of them that every such belief predicts, drawn at random from past and future alike."""
+    """Steps of each trial that every belief predicts, drawn at random from past and future."""
     capacity: Annotated[int, "[1, inf)"] = 1000
-    """Trials that are kept to learn encoder and decoders from."""
+    """Trials in the replay of encoder and decoders."""
 
 
 PRESETS = {
@@ -156,7 +156,7 @@ class Varibad(TrialLearner):
         return torch.cat(for_each_task(of_piece, pieces))
 
     def _predict(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
-        """Keeps the trials, takes gradient steps on kept ones and returns what to log."""
+        """Stores the trials, takes gradient steps on stored ones and returns metrics."""
         config = self.config
         trials = KeptTrials.of_rollout(rollout).columns()  # [trial, time, column]
         sound = ~rollout.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no task explains is left out

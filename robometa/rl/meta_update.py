@@ -97,7 +97,7 @@ class MetaUpdate:
         Args:
             learned: `[n]`
             tasks: Batches of the trial, stacked over tasks. `[task, n, ...]`
-            credits: Standardised final return of each task, which credits the actions before its inner steps. `[task]`
+            credits: Credit of each task for the actions before its inner steps, by its final return. `[task]`
         """
         # Inner steps, differentiated. [task, parameter]
         options, (start, rate) = self._options, self._split(learned)

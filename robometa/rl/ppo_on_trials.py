@@ -54,7 +54,7 @@ class TrialLearner:
         return adaptation
 
     def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the optimizer and the statistics of returns."""
+        """Networks and statistics; for training also the parts under `training/`."""
         return state_of(self._parts())
 
     def load(self, state: dict[str, Tensor]) -> None:

@@ -19,7 +19,7 @@ TF32 = True
 
 
 class ReplaySteps:
-    """Draws tasks, transitions of each from several replays, and random numbers; a learner takes a step on these."""
+    """Draws tasks, transitions from several replays, and random numbers, and takes gradient steps on them."""
 
     def __init__(
         self,
@@ -36,25 +36,25 @@ class ReplaySteps:
 
         Args:
             learn: Takes transitions `[task, n, width]` of each replay and then the random numbers, changes the learner
-                in place without asking the device, and returns what to log. `[metric]`
+                in place without synchronising with the device, and returns metrics. `[metric]`
             networks: The networks that a step changes.
             optimizers: The optimizers that take its steps.
-            metrics: How many numbers a step logs.
-            replays: Replays, and how many transitions of each task a step takes from them.
+            metrics: Number of metrics of a step.
+            replays: Replays, and the transitions per task that a step draws from each.
             meta_batch: Tasks of a step.
             draws: Draws the random numbers of a step, on the CPU.
-            device: Where the learner is.
+            device: Device of the learner.
         """
         self.learn, self.networks, self.optimizers, self.device = learn, networks, optimizers, device
         self.replays, self.meta_batch, self.draws = replays, meta_batch, draws
         self.captured = CapturedSteps(self.step, self._changed, metrics, device) if captures(device) else None
 
     def run(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-        """Takes the steps and returns what they log. `[step, metric]`.
+        """Takes the steps and returns their metrics. `[step, metric]`.
 
         Args:
             tasks: The tasks to draw from, each in every replay. `[n]`
-            steps: How many.
+            steps: Number of steps.
             generator: Of everything drawn.
         """
         if self.captured is not None:
@@ -62,7 +62,7 @@ class ReplaySteps:
         return torch.stack([self._plain(tasks, generator) for _ in range(steps)])
 
     def step(self, *numbers: Tensor) -> Tensor:
-        """One step on numbers that are drawn already. `[metric]`."""
+        """Takes one step on given samples. `[metric]`."""
         with products_in_tf32(TF32 and self.device.type == "cuda"):
             return self.learn(*numbers)
 
@@ -72,7 +72,7 @@ class ReplaySteps:
             set_learning_rate(optimizer, rate)
 
     def forget(self) -> None:
-        """Captures anew before the next step: other tensors have replaced the learner's."""
+        """Discards the captured graph, because the learner's tensors were replaced."""
         if self.captured is not None:
             self.captured.forget()
 

@@ -1,6 +1,6 @@
 """Soft actor-critic with a fixed temperature (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905).
 
-Every part takes what a policy knows besides the observation as `given`: a latent task variable, or nothing at all.
+Every part takes the policy's inputs besides the observation as `given`: a latent task variable, or nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from robometa.rl.replay import Transitions
 
 
 class Options(Protocol):
-    """The options that a learner with a soft actor-critic has."""
+    """Options of learners with a soft actor-critic."""
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -34,11 +34,11 @@ class Options(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of Adam at first."""
+        """Initial learning rate of Adam."""
 
     @property
     def final_learning_rate(self) -> float:
-        """Learning rate of Adam at the end."""
+        """Final learning rate of Adam."""
 
     @property
     def decay_begin(self) -> int:
@@ -46,7 +46,7 @@ class Options(Protocol):
 
     @property
     def decay_end(self) -> int:
-        """Iteration from which the learning rate stays."""
+        """Iteration from which the learning rate stays constant."""
 
     @property
     def discount(self) -> float:
@@ -66,10 +66,10 @@ class Options(Protocol):
 
 
 class Actor(Perceptron):
-    """A normal distribution that tanh squashes to actions in -1..1."""
+    """Tanh-squashed Gaussian policy with actions in -1..1."""
 
     def __init__(self, inputs: int, action: int, hidden: Sequence[int], generator: torch.Generator) -> None:
-        """Untrained; close to a mean of 0 everywhere."""
+        """Initialises the weights; the mean is close to 0 everywhere."""
         super().__init__((inputs, *hidden, 2 * action), generator, last_limit=1e-3)
 
     def distribution(self, obs: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +78,7 @@ class Actor(Perceptron):
         return mean, log_std.clamp(-20, 2)
 
     def action(self, noise: Tensor, obs: Tensor, *given: Tensor) -> Tensor:
-        """An action; the mean's where the noise is zero. `[..., action]`."""
+        """Action from noise; zero noise gives the squashed mean. `[..., action]`."""
         mean, log_std = self.distribution(obs, *given)
         return torch.tanh(mean + log_std.exp() * noise)
 
@@ -92,10 +92,10 @@ class Actor(Perceptron):
 
 
 class Critics(nn.ModuleList):
-    """Twin action values; the smaller one counts, or the policy would exploit where one is too high."""
+    """Twin critics; their minimum counters overestimation, which the policy would exploit."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], generator: torch.Generator) -> None:
-        """Untrained; the two differ."""
+        """Initialises two critics with different weights."""
         super().__init__(Perceptron((inputs, *hidden, 1), generator, last_limit=3e-3) for _ in range(2))
 
     def forward(self, obs: Tensor, action: Tensor, *given: Tensor) -> Tensor:
@@ -105,19 +105,19 @@ class Critics(nn.ModuleList):
 
 
 class SoftActorCritic:
-    """Actor, twin critics, their slow copies, and the optimizers of these."""
+    """Actor, twin critics, target critics, and the optimizers."""
 
     def __init__(
         self, spaces: Spaces, given: int, options: Options, generator: torch.Generator, device: torch.device
     ) -> None:
-        """Untrained networks; the targets equal the critics.
+        """Initialises the networks; the targets equal the critics.
 
         Args:
             spaces: Sizes of observations and actions.
-            given: How many numbers the policy knows besides the observation.
-            options: The learner's.
+            given: Width of the policy's inputs besides the observation.
+            options: Options of the learner.
             generator: Draws the weights.
-            device: Where the networks are.
+            device: Device of the networks.
         """
         self.options = options
         self.actor = Actor(spaces.observation + given, spaces.action, options.hidden, generator).to(device)
@@ -144,7 +144,7 @@ class SoftActorCritic:
         return error.square().mean(dim=tuple(range(1, error.dim()))).sum()
 
     def actor_step(self, obs: Tensor, noise: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Moves the actor towards actions of more value and entropy, and returns its loss and entropy. `[]` each."""
+        """Takes a gradient step of the actor, and returns its loss and entropy. `[]` each."""
         action, log_density = self.actor.sample(noise, obs, *given)
         # The gradient passes through the critics to the action, and leaves the critics as they are.
         self.critics.requires_grad_(False)
@@ -158,7 +158,7 @@ class SoftActorCritic:
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """Moves the targets a little towards the critics: an exponential moving average."""
+        """Updates the targets as exponential moving averages of the critics."""
         targets, critics = tuple(self.targets.parameters()), tuple(self.critics.parameters())
         torch._foreach_lerp_(targets, critics, self.options.target_rate)
 
@@ -173,7 +173,7 @@ class SoftActorCritic:
         }
 
     def learning_rate(self) -> float:
-        """The learning rate of the coming iteration, by the gradient steps that were taken."""
+        """Learning rate of the next iteration, by the gradient steps taken."""
         options = self.options
         past = steps_taken(self.actor_optimizer) / options.gradient_steps - options.decay_begin
         share = past / max(options.decay_end - options.decay_begin, 1)
