@@ -1,6 +1,6 @@
 """robometa: robots that adapt. Meta-learn a controller, measure how it adapts, and watch it do so.
 
-Nothing is loaded before it is used: `import robometa` takes no time.
+Each name is loaded on first use, so `import robometa` takes no time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PLACES = {
     "resume": ("robometa.training.train", "resume"),
     "train": ("robometa.training.train", "train"),
 }
-"""Where each public name lives."""
+"""Module and attribute of each public name."""
 
 __all__ = [
     "Report",
@@ -66,7 +66,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, loaded when it is first asked for."""
+    """Loads a public name on first use."""
     if name not in PLACES:
         raise AttributeError(f"module 'robometa' has no attribute {name!r}; it has {', '.join(PLACES)}")
     module, attribute = PLACES[name]

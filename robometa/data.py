@@ -1,4 +1,4 @@
-"""What learner and simulator hand each other. One order of axes everywhere: `[task, world, time, ...]`."""
+"""Data that learner and simulator exchange. Axes are always ordered `[task, world, time, ...]`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from robometa.noise import Noise
 
 @dataclass(frozen=True)
 class Spaces:
-    """How many numbers a learner sees and emits at a step."""
+    """Sizes of the observation and the action at a step."""
 
     observation: int
     action: int
     told: tuple[str, ...] = ()
-    """What the last numbers of an oracle's observation are, of those that tasks hide."""
+    """Names of the hidden task parameters at the end of an oracle's observation."""
 
     @classmethod
     def read(cls, table: dict[str, Any]) -> Spaces:
-        """From a manifest.
+        """Reads the sizes from a manifest.
 
         Raises:
             AttributeError, TypeError: If it is not such a table.
@@ -30,7 +30,7 @@ class Spaces:
         return cls(**{**table, "told": tuple(table.get("told", ()))})
 
     def described(self) -> str:
-        """In words."""
+        """Describes the sizes in words."""
         told = self.told[:3] + (f"{len(self.told) - 3} more",) * (len(self.told) > 3)
         return f"{self.observation} observations and {self.action} actions" + (
             f", of the observations what a task hides: {', '.join(told)}" if told else ""
@@ -39,19 +39,19 @@ class Spaces:
 
 @dataclass(frozen=True)
 class Step:
-    """What a learner sees before it acts."""
+    """Input of a learner before it acts."""
 
     obs: Tensor
     """Observation. `[task, world, obs]`, float32"""
     last_action: Tensor
-    """The action before, zeros at the start of a trial. `[task, world, action]`"""
+    """Previous action; zeros at the start of a trial. `[task, world, action]`"""
     last_reward: Tensor
-    """What that action was paid. `[task, world]`"""
+    """Reward of the previous action. `[task, world]`"""
     last_done: Tensor
-    """Whether that action ended an episode. `[task, world]`, bool"""
+    """True if the previous action ended an episode. `[task, world]`, bool"""
 
     def to(self, device: torch.device) -> Step:
-        """The same on a device; itself if it is there already."""
+        """Copies the step to a device; returns itself if it is already there."""
         if self.obs.device == device:
             return self
         return Step(**{name: tensor.to(device) for name, tensor in vars(self).items()})
@@ -59,43 +59,43 @@ class Step:
 
 @dataclass(frozen=True)
 class Rollout:
-    """A batch of experience: what happened, not what the policy thought."""
+    """A batch of experience, without anything that the policy computed."""
 
     obs: Tensor
     """Observation before each action. `[task, world, time, obs]`, float32"""
     action: Tensor
-    """The action as the learner emitted it; the engine clips it to -1..1. Zero where the simulation blew up.
+    """Action as the learner emitted it; the engine clips it to -1..1. Zero where the simulation diverged.
     `[task, world, time, action]`"""
     reward: Tensor
-    """What the action was paid. `[task, world, time]`, float32"""
+    """Reward of the action. `[task, world, time]`, float32"""
     next_obs: Tensor
-    """Observation that the action led to, before any reset. `[task, world, time, obs]`"""
+    """Observation after the action, before any reset. `[task, world, time, obs]`"""
     terminated: Tensor
-    """The episode ended by the task's own rule (or by divergence): nothing follows. `[task, world, time]`, bool"""
+    """The task's own rule, or divergence, ended the episode: no value follows. `[task, world, time]`, bool"""
     truncated: Tensor
-    """The episode was cut by the time limit or the end of the rollout: a value follows. `[task, world, time]`, bool"""
+    """The time limit or the rollout's end cut the episode: a value follows. `[task, world, time]`, bool"""
     success: Tensor
     """The task's success condition held after the action. `[task, world, time]`, bool"""
     diverged: Tensor
-    """The simulation blew up: the step is unpaid, ends the episode and is not learned from.
+    """The simulation diverged: the step has no reward, ends the episode and is left out of learning.
     `[task, world, time]`, bool"""
 
     def to(self, device: torch.device) -> Rollout:
-        """The same on a device; itself if it is there already."""
+        """Copies the rollout to a device; returns itself if it is already there."""
         if self.obs.device == device:
             return self
         return Rollout(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
     @property
     def done(self) -> Tensor:
-        """Whether the step ended an episode, for whatever reason. `[task, world, time]`, bool."""
+        """Marks the steps that ended an episode, for any reason. `[task, world, time]`, bool."""
         return self.terminated | self.truncated
 
     def seen(self) -> Step:
-        """What the learner saw before each action of a trial's only rollout, and after the last.
+        """Inputs of the learner before each action of a trial's only rollout, and after the last action.
 
-        Each entry of the step has an axis for the time: `[task, world, time + 1, ...]`. At the start there was nothing
-        before; after the last action is what it led to, as if the episode went on.
+        Entries have an axis for time: `[task, world, time + 1, ...]`. The first has zeros for the previous action and
+        reward. The last holds the outcome of the last action, as if the episode went on.
         """
 
         def shifted(values: Tensor) -> Tensor:
@@ -107,24 +107,24 @@ class Rollout:
         return Step(obs, shifted(self.action), shifted(self.reward), done)
 
     def blown_up(self) -> Tensor | None:
-        """Where the simulation blew up, None if nowhere, which is nearly always. `[task, world, time]`, bool."""
+        """Marks the steps that diverged; None in the usual case that none did. `[task, world, time]`, bool."""
         return self.diverged if bool(self.diverged.any()) else None
 
     def first_episode(self) -> Tensor:
-        """Which steps belong to each world's first episode. `[task, world, time]`, bool."""
+        """Marks the steps of each world's first episode. `[task, world, time]`, bool."""
         ended_before = torch.cumsum(self.done.int(), dim=-1) - self.done.int()
         return ended_before == 0
 
     def episode_return(self) -> Tensor:
-        """Undiscounted return of each world's first episode: a fixed quota of one each. `[task, world]`."""
+        """Undiscounted return of each world's first episode, one episode per world. `[task, world]`."""
         return (self.reward * self.first_episode()).sum(dim=-1)
 
     def episode_success(self) -> Tensor:
-        """Whether the success condition held at any step of the first episode. `[task, world]`, bool."""
+        """Marks the worlds whose first episode met the success condition at any step. `[task, world]`, bool."""
         return (self.success & self.first_episode()).any(dim=-1)
 
     def steps(self) -> int:
-        """How many environment steps the rollout holds."""
+        """Number of environment steps in the rollout."""
         return self.reward.numel()
 
 
@@ -133,17 +133,17 @@ class Trial:
     """Rollouts of the same tasks with an adaptation between each."""
 
     tasks: Tensor
-    """Index in the suite's training tasks of each task of the batch; one may stand there twice. `[task]`, int64"""
+    """Index of each task among the suite's training tasks; one may occur twice. `[task]`, int64"""
     rollouts: tuple[Rollout, ...]
     """The rollout before any adaptation, and one after each."""
     noise: Noise
-    """A source of random numbers for the update."""
+    """Source of random numbers for the update."""
 
     def joined(self) -> Rollout:
-        """All rollouts one after the other in time."""
+        """Concatenates all rollouts along time."""
         names = vars(self.rollouts[0])
         return Rollout(**{name: torch.cat([vars(part)[name] for part in self.rollouts], dim=2) for name in names})
 
     def steps(self) -> int:
-        """How many environment steps the trial holds."""
+        """Number of environment steps in the trial."""
         return sum(rollout.steps() for rollout in self.rollouts)

@@ -1,4 +1,4 @@
-"""Errors: a user's mistake in one readable message, a training that cannot go on; and options with their ranges."""
+"""Errors of the user and of training, and options with their ranges."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 LONGEST_LINE, LONGEST = 1000, 3000
-"""Characters of a message: what it quotes may be anybody's."""
+"""Limits on a line and on a whole message, characters, because a message may quote untrusted text."""
 RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
-"""An interval, or a set of names."""
+"""Pattern of an interval or a set of names."""
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for; its message names the value and the allowed ones.
+    """A mistake in the user's request; its message names the value and the allowed ones.
 
-    A message can be read whatever it quotes: lines are cut where they get long, and so is the list of them; what would
-    move the cursor or clear the screen is written out.
+    The message stays readable whatever it quotes. Long lines are cut, and so are long lists of them. Control characters
+    are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        """With a message of one line for each mistake."""
+        """Takes a message of one line for each mistake."""
         lines, kept = message.split("\n"), list[str]()
         for line in lines:
             cut = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 100]} ... {line[-80:]}"
@@ -34,15 +34,15 @@ class UserError(Exception):
 
 
 class TrainingError(Exception):
-    """A training that cannot go on; what was saved stays."""
+    """A training cannot go on; saved files stay."""
 
 
 class Stopped(TrainingError):
-    """A training that was asked to stop, and has saved what it did."""
+    """A training has stopped on request, after saving its progress."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "", meant: Sequence[str] = ()) -> str:
-    """The message for an unknown name: its place, what may be meant (else the nearest name), all known names."""
+    """Message for an unknown name: its place, the likely meant names (else the nearest one), all known names."""
     names = sorted(known)
     near = meant or difflib.get_close_matches(str(name), names, n=1)
     guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
@@ -55,10 +55,10 @@ class Range:
     """The values that an option allows: an interval such as "(0, 1]", or names such as "{gru, lstm}"."""
 
     text: str
-    """The range as it is written, with a round bracket at an end that is left out."""
+    """The range as written; a round bracket excludes that end."""
 
     def __post_init__(self) -> None:
-        """Checks how the range is written.
+        """Checks the notation of the range.
 
         Raises:
             UserError: If it is neither an interval nor a set of names.
@@ -68,17 +68,17 @@ class Range:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The names to choose from; none for an interval."""
+        """Names to choose from; none for an interval."""
         return tuple(name.strip() for name in self.text[1:-1].split(",")) if self.text.startswith("{") else ()
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ends of an interval, which may be infinite."""
+        """Ends of an interval, which may be infinite."""
         low, high = (float(end) for end in self.text[1:-1].split(","))
         return low, high
 
     def __contains__(self, value: Any) -> bool:
-        """Whether a name is one of the choices, or a number is in the interval."""
+        """True if a name is one of the choices, or a number is in the interval."""
         if self.choices:
             return value in self.choices
         low, high = self.ends
@@ -87,16 +87,16 @@ class Range:
         return bool(above and below)
 
     def __str__(self) -> str:
-        """The range as it is written."""
+        """The range as written."""
         return self.text
 
 
 @dataclass(frozen=True)
 class Options:
-    """The base of a learner's options, which refuses an option outside the range that its annotation gives.
+    """Base class of a learner's options; refuses an option outside its annotated range.
 
-    A range is written beside the type: `rate: Annotated[float, "(0, 1]"] = 0.1` for a number, or for every number of a
-    list; `memory: Annotated[str, "{gru, lstm}"] = "gru"` for a choice.
+    The range is in the annotation: `rate: Annotated[float, "(0, 1]"] = 0.1` for a number or every number of a list,
+    `memory: Annotated[str, "{gru, lstm}"] = "gru"` for a choice.
     """
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class Options:
 
 
 def ranges_of(configuration: type) -> dict[str, Range]:
-    """The ranges in the annotations of a dataclass, by the option's name."""
+    """Reads the ranges in a dataclass's annotations, by option name."""
     hints = get_type_hints(configuration, include_extras=True)
     notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
     return {
@@ -139,7 +139,7 @@ def require(options: object, **ranges: str) -> None:
 
 
 def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
-    """Returns the reason why an option's value is not allowed, or nothing if it is."""
+    """Describes the fault of an option's value; an empty string if it is allowed."""
     if value is None and default is None:
         return ""
     if allowed.choices:
@@ -155,7 +155,7 @@ def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
 
 
 def of_kind(value: Any, default: Any) -> bool:
-    """Whether a value is of the same kind as an option's default; a whole number may stand for any number."""
+    """True if a value has the kind of an option's default; a whole number is also a valid float."""
     if isinstance(default, tuple):
         return isinstance(value, tuple) and all(of_kind(entry, default[0] if default else 0) for entry in value)
     if isinstance(default, float):

@@ -1,4 +1,4 @@
-"""Random numbers addressed by what they are for, not by when they are drawn."""
+"""Random numbers keyed by their purpose, independent of the order in which they are drawn."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 MIN_THREADED = 2**17
-"""Numbers of a draw from which on threads share out its tasks: fewer are drawn faster than threads are woken."""
+"""Least size of a draw, in numbers, that is split over threads; below it, waking threads costs more than it saves."""
 
 
 @dataclass(frozen=True)
 class Noise:
     """A source of random numbers keyed by (seed, purpose, iteration, task, world).
 
-    Drawing from it changes nothing: the same source gives the same numbers, `fork` gives a source of other ones.
-    Each task of a batch has its own stream and its worlds are consecutive draws from it, so the numbers of a world
-    depend neither on how many tasks or worlds stand beside it nor on who collects them.
+    A source has no state: it gives the same numbers every time, and `fork` gives a source of other ones. Each task of a
+    batch has its own stream, and its worlds are consecutive draws from it. So a world's numbers depend neither on the
+    number of tasks and worlds nor on the process that collects them.
 
-    The streams are numpy's Philox, a counter-based generator (Salmon et al. 2011): the purpose is hashed into the key.
+    The streams are numpy's Philox, a counter-based generator (Salmon et al. 2011), with a hash of the purpose as key.
     """
 
     seed: int
@@ -34,18 +34,18 @@ class Noise:
     worlds: int
 
     def fork(self, *purpose: str | int) -> Noise:
-        """A source for another purpose, with the same tasks and worlds."""
+        """Returns a source for another purpose, with the same tasks and worlds."""
         return Noise(self.seed, self.purpose + purpose, self.tasks, self.worlds)
 
     def generator(self, *place: int) -> np.random.Generator:
-        """A numpy generator for one place: up to three whole numbers, such as (task,) or (task, world, episode)."""
+        """Returns the numpy generator of up to three indices, such as (task,) or (task, world, episode)."""
         text = repr((self.seed, *self.purpose))
         key = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype=np.uint64)
         counter = [0, *(value + 1 for value in place), *(0,) * (3 - len(place))]
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, float32. `[task, world, *shape]`."""
+        """Draws standard normal numbers, float32. `[task, world, *shape]`."""
         draws = np.empty((self.tasks, self.worlds, *shape), dtype=np.float32)
 
         def fill(task: int) -> None:
@@ -55,7 +55,7 @@ class Noise:
         return torch.from_numpy(draws)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers uniform in [0, 1), float64. `[task, world, *shape]`."""
+        """Draws numbers uniform in [0, 1), float64. `[task, world, *shape]`."""
         draws = np.empty((self.tasks, self.worlds, *shape))
 
         def fill(task: int) -> None:
@@ -65,7 +65,7 @@ class Noise:
         return torch.from_numpy(draws)
 
     def torch_generator(self) -> torch.Generator:
-        """A torch generator for work that is not split by task, such as sampling from a replay buffer."""
+        """Returns a torch generator for work that is not split by task, such as sampling from a replay buffer."""
         seed = int(self.generator().integers(0, 2**62))
         return torch.Generator().manual_seed(seed)
 
@@ -75,12 +75,12 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="noise")
 
 
-if hasattr(os, "register_at_fork"):  # a child has no threads, only the object that says so
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pool object without its threads
     os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _fill_each(fill: Callable[[int], None], tasks: int, numbers: int) -> None:
-    """Fills every task's part of a draw, on threads where it is large: numpy draws without holding the interpreter."""
+    """Fills every task's part of a draw, on threads if it is large: numpy releases the interpreter lock."""
     if tasks > 1 and numbers >= MIN_THREADED:
         list(_threads().map(fill, range(tasks)))
     else:

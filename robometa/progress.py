@@ -1,4 +1,4 @@
-"""A progress bar for work that takes more than a few seconds."""
+"""Progress bars."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress() -> Progress:
-    """A bar for work that takes more than a few seconds; silent where there is no terminal."""
+    """Makes a progress bar for work of more than a few seconds; silent without a terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
