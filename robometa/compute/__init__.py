@@ -1,1 +1,1 @@
-"""How work is shared out: threads, and graphs on a GPU."""
+"""Parallel computation: threads on a CPU, CUDA graphs on a GPU."""

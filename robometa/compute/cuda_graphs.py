@@ -1,4 +1,4 @@
-"""Work captured once as a CUDA graph and launched again with one call, and gradient steps that are launched so."""
+"""CUDA graphs: work captured once and launched with one call, and gradient steps launched this way."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
 def torch_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """What launches the work again. It runs once before, to load its kernels, on whatever its tensors hold.
+    """Captures work as a CUDA graph and returns the call that launches it.
+
+    The work runs once before the capture, to load its kernels, on the current contents of its tensors.
 
     Args:
-        work: Reads and writes the same tensors at every call, and asks the device nothing.
-        device: Where it runs.
+        work: Reads and writes the same tensors at every call, without synchronising with the device.
+        device: The GPU.
 
     Raises:
-        RuntimeError: If the work cannot be captured; a process in which that happened is best ended.
+        RuntimeError: If the work cannot be captured; end the process after such a failure.
     """
     with torch.cuda.device(device):
         current, stream = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
         stream.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(stream):  # the same for both, so that what cuBLAS needs of a stream is there already
+        with torch.cuda.stream(stream):  # the same for both, so that cuBLAS has its workspace for the stream already
             work()
             with _no_collection():
                 _capture(graph, work)
@@ -45,8 +47,8 @@ def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], None]) -> None:
     try:
         work()
     except BaseException:
-        _side_stream.cache_clear()  # it may be no good any more
-        with suppress(RuntimeError):  # the work's own failure says more
+        _side_stream.cache_clear()  # the failed capture may have broken it
+        with suppress(RuntimeError):  # the work's own error is more informative
             graph.capture_end()
         raise
     graph.capture_end()
@@ -54,13 +56,13 @@ def _capture(graph: torch.cuda.CUDAGraph, work: Callable[[], None]) -> None:
 
 @cache
 def _side_stream(device: int) -> torch.cuda.Stream:
-    """Where a device's work is captured. One for all: cuBLAS keeps a workspace for each stream."""
+    """A device's stream for captures; all share it, because cuBLAS keeps a workspace for each stream."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Collects no garbage: that might free what another library has on the device, which no capture survives."""
+    """Disables garbage collection, which may free another library's device memory and so break the capture."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -71,16 +73,16 @@ def _no_collection() -> Iterator[None]:
 
 
 CAPTURE_GRAPHS = True
-"""Capture work on a GPU; a benchmark turns it off to measure the gain, or where capturing fails."""
+"""Capture work on a GPU; benchmarks turn it off to measure the gain or where capturing fails."""
 
 
 def captures(device: torch.device) -> bool:
-    """Work on this device is captured in graphs."""
+    """True if work on this device is captured in graphs."""
     return CAPTURE_GRAPHS and device.type == "cuda"
 
 
 def uploaded(numbers: Tensor, device: torch.device) -> Tensor:
-    """Numbers of the processors on a device, on the way there while the host goes on."""
+    """Copies a tensor from the CPU to a device, without waiting for the copy."""
     if numbers.device.type == "cpu" and device.type == "cuda":
         return numbers.pin_memory().to(device, non_blocking=True)
     return numbers.to(device)
@@ -90,32 +92,32 @@ class _CapturedCall(NamedTuple):
     """A captured call of a function."""
 
     inputs: list[Tensor]
-    """Where the graph reads them."""
+    """Buffers that the graph reads."""
     launch: Callable[[], None]
     output: Any
-    """Output of the function, where the graph leaves it."""
+    """Output of the function, in the buffers that the graph writes."""
 
 
 class CapturedFunction:
-    """A function of tensors that on a GPU is captured once for all inputs of the same shapes, and then launched.
+    """A function of tensors, captured on a GPU once for each set of input shapes and then launched.
 
-    Where nothing can be captured it is the plain function.
+    Elsewhere it is the plain function.
     """
 
     def __init__(self, function: Callable[..., Any], device: torch.device, kept: int = 2) -> None:
         """Captures nothing yet.
 
         Args:
-            function: Takes and returns tensors, or tuples of them; it asks the device nothing and draws no numbers.
-                Whatever else it takes must be hashable.
-            device: Where it runs.
-            kept: How many graphs are kept at the most; those used last stay.
+            function: Takes and returns tensors, or tuples of them; it neither synchronises with the device nor draws
+                random numbers. Its other arguments must be hashable.
+            device: Device of the tensors.
+            kept: Largest number of graphs; the most recently used ones stay.
         """
         self._function, self._device, self._kept = function, device, kept
         self._graphs: dict[Hashable, _CapturedCall] = {}
 
     def __call__(self, *inputs: Any) -> Any:
-        """What the function returns; captured, it holds until the next call.
+        """Calls the function; the output of a captured call is valid until the next call.
 
         Raises:
             RuntimeError: If it cannot be captured.
@@ -137,7 +139,7 @@ class CapturedFunction:
         return call.output
 
     def _captured(self, leaves: Sequence[Any], form: Any) -> _CapturedCall:
-        """A graph that reads buffers of its own, which hold the inputs."""
+        """Captures a graph that reads its own buffers, which hold the inputs."""
         buffers = [_buffer(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         output: list[Any] = []
 
@@ -149,14 +151,14 @@ class CapturedFunction:
 
 
 def _buffer(tensor: Tensor) -> Tensor:
-    """A copy without gaps or overlaps."""
+    """Copies a tensor to contiguous memory."""
     return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 class CapturedSteps:
-    """Gradient steps on numbers that were drawn ahead, each one launch of a graph; the host runs ahead of the device.
+    """Gradient steps on random numbers drawn in advance, one graph launch each; the host runs ahead of the device.
 
-    The graph reads the next row of buffers whose addresses stay, and a counter on the device says which that is.
+    The graph reads the next row of buffers at fixed addresses; a counter on the device holds the row's index.
     """
 
     def __init__(
@@ -170,9 +172,9 @@ class CapturedSteps:
 
         Args:
             step: Takes a row of each of the numbers, changes the learner in place and returns what to log. `[metric]`
-            changed: What a step changes. Tensors that the first step makes begin as zeros.
-            metrics: How many numbers a step logs.
-            device: Where all of it is.
+            changed: Returns the tensors that a step changes. Those that the first step creates begin as zeros.
+            metrics: Number of metrics that a step logs.
+            device: Device of all tensors.
         """
         self._step, self._changed, self._metrics, self._device = step, changed, metrics, device
         self._rows: tuple[Tensor, ...] = ()
@@ -184,8 +186,8 @@ class CapturedSteps:
         """Takes the steps and returns what they log. `[step, metric]`.
 
         Args:
-            pieces: The numbers of some steps at a time, on the device; none has more than the first. `[step, ...]` each
-            steps: Of all pieces together, at most.
+            pieces: Numbers for several steps each, on the device; the first piece is the largest. `[step, ...]` each
+            steps: Upper limit on the steps of all pieces.
         """
         if len(self._logged) < steps:
             self._logged, self._launch = torch.zeros(steps, self._metrics, device=self._device), None
@@ -201,11 +203,11 @@ class CapturedSteps:
         return self._logged[:taken].clone()
 
     def forget(self) -> None:
-        """Captures anew before the next step: tensors that a step changes have been replaced by others."""
+        """Drops the graph, to capture again before the next step, after tensors that a step changes were replaced."""
         self._launch = None
 
     def _take_in(self, piece: Sequence[Tensor]) -> None:
-        """Puts the numbers where the graph reads them, in new buffers if the old ones do not fit."""
+        """Copies the numbers to the graph's buffers, or to new ones if they do not fit."""
         same_shapes = [rows.shape[1:] for rows in self._rows] == [part.shape[1:] for part in piece]
         if not same_shapes or len(piece[0]) > len(self._rows[0]):
             self._rows, self._launch = tuple(torch.empty_like(part) for part in piece), None
@@ -214,16 +216,16 @@ class CapturedSteps:
         self._row.zero_()
 
     def _work(self) -> None:
-        """One step on the next row."""
+        """Takes one step on the next row."""
         metrics = self._step(*(rows.index_select(0, self._row)[0] for rows in self._rows))
         self._logged.index_copy_(0, self._taken, metrics.unsqueeze(0))
         self._row += 1
         self._taken += 1
 
     def _captured(self) -> Callable[[], None]:
-        """A launch of one step. Capturing tries the step: what that changes is taken back."""
+        """Captures one step and returns its launch; reverts the changes of the trial step."""
         before = {id(tensor): tensor.detach().clone() for tensor in self._all_changed()}
-        with warnings.catch_warnings():  # an optimizer that can be captured dislikes the step that is tried
+        with warnings.catch_warnings():  # a capturable optimizer warns about the trial step
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             launch = torch_graph(self._work, self._device)
         with torch.no_grad():

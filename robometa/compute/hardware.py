@@ -8,7 +8,7 @@ from robometa.errors import UserError
 
 MAX_TORCH_THREADS = 1024
 MAX_CONTACT_CAPACITY = 1000.0
-"""Both bound numbers that a run's description may hold, which may be anybody's."""
+"""Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
 
 
 @dataclass(frozen=True)

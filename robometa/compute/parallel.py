@@ -1,4 +1,4 @@
-"""Work on the tasks of a batch side by side: one task at a time stays in cache, and threads share out the tasks."""
+"""Parallel work on the tasks of a batch: threads take one task at a time, so that each stays in cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -24,10 +24,10 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
-    """What the function returns for each task, in the tasks' order.
+    """Maps a function over tasks, on threads; returns the results in the tasks' order.
 
-    Torch computes each task on one thread, so results do not depend on how many threads there are. The only task of a
-    GPU is computed here: another thread would first have to get handles of cuBLAS and cuDNN.
+    Torch computes each task on one thread, so results do not depend on the number of threads. A single task on a GPU
+    runs on the calling thread: another one would first have to create handles of cuBLAS and cuDNN.
     """
     rows = [list(batch) for batch in batches]
     if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
@@ -37,11 +37,11 @@ def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list
 
 
 def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
-    """What a function of tensors returns for each task: as `for_each_task`, but for all tasks in one go on a GPU.
+    """Maps a function of tensors over tasks: as `for_each_task`, but vectorised over all tasks on a GPU.
 
     Args:
-        function: Torch computes its vectorised form: nothing in it may depend on a tensor's numbers.
-        batches: Tensors, or tuples of tensors, of each task; where their sizes differ, tasks are computed one by one.
+        function: Must suit `torch.func.vmap`: its control flow may not depend on a tensor's values.
+        batches: Tensors, or tuples of tensors, of each task; if their sizes differ, tasks are computed one by one.
     """
     rows = [list(batch) for batch in batches]
     if not _at_once(rows):
@@ -52,11 +52,11 @@ def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[
 
 
 WORLDS_AT_ONCE = 16
-"""Worlds that a thread computes together: what belongs to them stays in its cache."""
+"""Number of worlds that a thread computes together; their data fits its cache."""
 
 
 def of_worlds(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
-    """Results of a function of worlds `[world, ...]` for the worlds of all tasks, on a CPU some at a time.
+    """Applies a function of worlds `[world, ...]` to the worlds of all tasks, on a CPU in chunks.
 
     Args:
         function: Each world's result depends on that world alone.
@@ -72,17 +72,17 @@ def of_worlds(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
 
 
 def on_gpu(tensor: Tensor) -> bool:
-    """Whether a tensor is where one large computation is faster than many small ones."""
+    """True if a tensor is on a GPU, where one large computation is faster than many small ones."""
     return tensor.is_cuda
 
 
 def _any_on_gpu(rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether a tensor among them is on a GPU."""
+    """True if any of the tensors is on a GPU."""
     return any(isinstance(leaf, Tensor) and on_gpu(leaf) for leaf in tree_leaves(rows))
 
 
 def _at_once(rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether all tasks' tensors are on a GPU, and alike."""
+    """True if all tasks' tensors are on a GPU and of equal shapes."""
     if not all(on_gpu(leaf) for leaf in tree_leaves([row[0] for row in rows])):
         return False
     sizes = [[[leaf.shape for leaf in tree_leaves(entry)] for entry in row] for row in rows]
@@ -90,19 +90,19 @@ def _at_once(rows: Sequence[Sequence[Any]]) -> bool:
 
 
 def shares_of(batch: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Pieces of a batch that threads share out, cut alike on every machine; on a GPU the batch in one piece."""
+    """Splits a batch into chunks for threads, the same on every machine; on a GPU one chunk."""
     return (batch,) if on_gpu(batch) else batch.split(size)
 
 
 def descend(
     loss_of: Callable[..., tuple[Tensor, Tensor]], parameters: Sequence[Tensor], *pieces: Iterable[Any]
 ) -> Tensor:
-    """Sets the parameters' gradients to those of a loss that is a sum over pieces, and returns what they log, summed.
+    """Sets the parameters' gradients to those of a loss summed over pieces; returns the sum of the logged metrics.
 
     Args:
-        loss_of: From a piece to its part of the loss, and to its part of what to log.
-        parameters: Each must matter to every piece.
-        pieces: What `loss_of` takes, piece by piece; cut alike on every machine, and added up in this order.
+        loss_of: Returns a piece's part of the loss and its part of the metrics.
+        parameters: Every piece's loss must depend on each.
+        pieces: Arguments of `loss_of` for each piece; split the same on every machine, and summed in this order.
     """
 
     def of_piece(*piece: Any) -> tuple[tuple[Tensor, ...], Tensor]:

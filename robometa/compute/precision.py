@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def products_in_tf32(wanted: bool) -> Iterator[None]:
-    """Multiplies matrices on a GPU in TF32 for as long as the block, if wanted; a captured graph keeps to it.
+    """Multiplies matrices on a GPU in TF32 inside the block, if wanted; a graph captured there keeps TF32.
 
-    TF32 has 10 bits of each factor, and sums in float32.
+    TF32 rounds factors to 10 bits of mantissa and sums in float32.
     """
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = before or wanted

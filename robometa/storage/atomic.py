@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, flushed, and renamed."""
+"""Atomic file replacement: write to a temporary file, flush, rename."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file aside, flushes it, and puts it in its place in one rename."""
+    """Replaces a file atomically: writes a temporary file, flushes it and renames it."""
     aside = _beside(path, "writing")
     try:
         _write(aside, content)
@@ -20,7 +20,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def flush(path: Path) -> None:
-    """Asks the system to put a file or folder on the disk now."""
+    """Flushes a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -29,7 +29,7 @@ def flush(path: Path) -> None:
 
 
 def _beside(path: Path, what: str) -> Path:
-    """The hidden neighbour in which a file or folder is written, or to which an old one makes way."""
+    """Path of the hidden sibling to which a new file or folder is written, or an old one is moved."""
     return path.with_name(f".{path.name}.{what}")
 
 

@@ -1,4 +1,4 @@
-"""A file of JSON lines that is only added to: whole lines, or none."""
+"""An append-only file of JSON lines; a line is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from robometa.storage.atomic import flush, replace_file
 
 
 class Lines:
-    """A table to which lines are added; one that cannot be written waits in memory for the next time."""
+    """An append-only table of JSON lines; lines that cannot be written stay in memory until the next write."""
 
     def __init__(self, path: Path) -> None:
-        """The table in a file, which need not be there."""
+        """Opens the table of a file, which need not exist."""
         self.path = path
         self._waiting: list[str] = []
 
     def append(self, row: dict[str, Any]) -> None:
-        """Adds a line, and those that still wait before it.
+        """Appends a line, after any that are still in memory.
 
         Raises:
-            OSError: If the disk does not take them; the file is as it was.
+            OSError: If writing fails; the file stays as it was.
         """
         self._waiting.append(json.dumps(row, allow_nan=False) + "\n")
         self.write()
 
     def write(self) -> None:
-        """Writes the lines that wait, if any.
+        """Writes the lines in memory, if any.
 
         Raises:
-            OSError: If the disk does not take them; the file is as it was.
+            OSError: If writing fails; the file stays as it was.
         """
         if not self._waiting:
             return
@@ -44,31 +44,31 @@ class Lines:
                     rest = rest[file.write(rest) :]
             except OSError:
                 with contextlib.suppress(OSError):
-                    file.truncate(size)  # or the next line would go on where half of this one ends
+                    file.truncate(size)  # or the next line would follow a part of this one
                 raise
         self._waiting.clear()
 
     def flush(self) -> None:
-        """Writes what waits and asks the system to put the file on the disk now."""
+        """Writes the lines in memory and flushes the file to the disk."""
         self.write()
         if self.path.exists():
             flush(self.path)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The whole lines; a last one that was cut short is passed over.
+        """Reads the whole lines; skips a truncated last one.
 
         Raises:
-            UserError: If one of them is no table.
+            UserError: If a line is not a JSON object.
         """
         return [row for _, row in self._read()]
 
     def cut(self, iterations: int) -> None:
-        """Takes back the lines of iterations from this one on, and half a line at the end; others keep every byte."""
+        """Removes the lines from this iteration on and a truncated last line; the others keep every byte."""
         kept = [line + "\n" for line, row in self._read() if row["iteration"] < iterations]
         replace_file(self.path, "".join(kept).encode())
 
     def _read(self) -> list[tuple[str, dict[str, Any]]]:
-        """The whole lines, and what they say."""
+        """Reads the whole lines and their contents."""
         read = []
         content = self.path.read_bytes() if self.path.exists() else b""
         for number, line in enumerate(content.split(b"\n")[:-1], start=1):

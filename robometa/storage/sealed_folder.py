@@ -1,4 +1,4 @@
-"""Sealed folders: tensors, texts and a manifest with the SHA-256 of every file, whole and verified or not there."""
+"""Sealed folders: tensors, texts and a manifest with every file's SHA-256, written atomically, verified on loading."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from robometa.errors import UserError
 from robometa.storage import atomic
 
 FORMAT = 2
-"""Version of the manifests that are written and read."""
+"""Version of the manifest's format."""
 TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
 PIECE_BYTES = 1 << 20
-"""Size of a piece of a large tensor, B: unchanged pieces are shared with an earlier folder."""
+"""Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
 MAX_MANIFEST_BYTES = 1 << 26
-"""Largest manifest that is read, B; nothing of ours comes near it."""
+"""Largest manifest that is read, bytes; far above any real one."""
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -33,7 +33,7 @@ DTYPES = {
         *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
-"""Types of numbers that a tensor in pieces may have, by name."""
+"""Allowed dtypes of a tensor in pieces, by name."""
 
 
 def save(
@@ -45,18 +45,17 @@ def save(
     pieces: bool = False,
     sharing: Path | None = None,
 ) -> None:
-    """Writes a folder of tensors, texts and a manifest aside, then puts it in its place in one rename.
+    """Writes tensors, texts and a manifest to a temporary folder, then renames it into place.
 
-    A folder that stands there already is replaced. Where anything fails nothing is left of the new one.
+    An existing folder is replaced. After a failure nothing is left of the new one.
 
     Args:
-        folder: Where to.
-        tensors: What to keep, by name.
-        description: What else the manifest says; its `kind` is asked for again when it is loaded.
+        folder: Folder to write.
+        tensors: Tensors by name.
+        description: Further entries of the manifest; `load` checks its `kind`.
         texts: Further files, by name.
         pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
-        sharing: A folder from which to take over pieces that are still the same, as hard links: a file that is damaged
-            is damaged in both.
+        sharing: A folder whose unchanged pieces are hard-linked; damage to such a file damages both folders.
     """
     recover(folder)
     aside = atomic._beside(folder, "writing")
@@ -65,7 +64,7 @@ def save(
     try:
         large = {name for name, tensor in tensors.items() if pieces and tensor.nbytes > PIECE_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
-        # A table of tensors takes no two that share memory.
+        # safetensors refuses tensors that share memory.
         content = safetensors.save({name: tensor.clone() for name, tensor in plain.items()})
         files = {TENSORS: atomic._write(aside / TENSORS, content)}
         cut = {name: _cut(tensors[name], aside, sharing) for name in sorted(large)}
@@ -81,7 +80,7 @@ def save(
 
 
 def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the manifest of a folder that `save` wrote, every file of it verified.
+    """Loads the tensors and the manifest of a folder that `save` wrote, and verifies every file.
 
     Raises:
         UserError: If it is not such a folder, or any file of it was altered or cut short.
@@ -110,9 +109,9 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def put(folder: Path, texts: Mapping[str, str]) -> None:
-    """Writes texts into a folder, and into its manifest if it has one.
+    """Writes texts to a folder, and lists them in its manifest if it has one.
 
-    At every moment the manifest fits: while a file is replaced it lists the old one and the new.
+    The manifest is valid at every moment: while a file is replaced, it lists both the old and the new hash.
     """
     if not (folder / MANIFEST).is_file():
         for name, text in texts.items():
@@ -130,10 +129,10 @@ def put(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What the manifest of a sealed folder says; its own digest has been checked and is left out.
+    """Reads the manifest of a sealed folder; checks its digest and leaves it out.
 
     Raises:
-        UserError: If it is no such manifest, or was altered or cut short.
+        UserError: If it is no such manifest, or was altered or truncated.
     """
     path = folder / MANIFEST
     try:
@@ -155,25 +154,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Replaces the manifest of a folder, with a digest of all that it says at its end."""
+    """Replaces the manifest of a folder; its last entry is a digest of the others."""
     atomic.replace_file(folder / MANIFEST, _manifest_text(manifest))
 
 
 def recover(folder: Path) -> None:
-    """Brings back what made way for a new folder that then never came."""
+    """Restores the old folder if its replacement was interrupted."""
     old = atomic._beside(folder, "old")
     if old.is_dir() and not folder.exists():
         old.rename(folder)
 
 
 def sha256(path: Path) -> str:
-    """A file's SHA-256."""
+    """Computes the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put(aside: Path, folder: Path) -> None:
-    """Renames a whole folder to its place; one that stands there makes way and is removed."""
+    """Renames a whole folder into place and removes the one that it replaces."""
     old = atomic._beside(folder, "old")
     shutil.rmtree(old, ignore_errors=True)
     try:
@@ -189,14 +188,14 @@ def _put(aside: Path, folder: Path) -> None:
 
 
 def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
-    """The one text that stands for a manifest, byte for byte, with a digest of it at its end."""
+    """Canonical text of a manifest, with a digest of it at the end."""
     entries = {key: value for key, value in manifest.items() if key != "digest"}
     digest = hashlib.sha256(json.dumps(entries, indent=2).encode()).hexdigest()
     return (json.dumps(entries | {"digest": digest}, indent=2) + "\n").encode()
 
 
 def _cut(tensor: Tensor, aside: Path, sharing: Path | None) -> dict[str, Any]:
-    """Writes a tensor in pieces, or links those that another folder has, and returns how to put it together again."""
+    """Writes a tensor in pieces, links those of another folder, and returns the description for `_joined`."""
     flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     content = flat.numpy().data
     names = []
@@ -210,7 +209,7 @@ def _cut(tensor: Tensor, aside: Path, sharing: Path | None) -> dict[str, Any]:
 
 
 def _linked(sharing: Path | None, aside: Path, name: str) -> bool:
-    """Whether a piece could be taken over from another folder."""
+    """Links a piece of another folder; False if it cannot."""
     if sharing is None:
         return False
     try:
@@ -224,7 +223,7 @@ def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
     """Checks one file of a folder.
 
     Raises:
-        UserError: If it is not in the folder, or none of these.
+        UserError: If it is missing, or its SHA-256 is none of the digests.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
@@ -234,10 +233,10 @@ def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
 
 
 def _joined(folder: Path, cut: Mapping[str, Any]) -> Tensor:
-    """A tensor from its pieces, each verified.
+    """Joins a tensor from its pieces and verifies each.
 
     Raises:
-        UserError: If one is missing, altered or cut short.
+        UserError: If one is missing, altered or truncated.
     """
     dtype, shape, names = DTYPES[cut["dtype"]], [int(length) for length in cut["shape"]], cut["files"]
     for name in names:

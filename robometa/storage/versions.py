@@ -1,4 +1,4 @@
-"""Versions of what a result depends on."""
+"""Versions of the software that a result depends on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of Python and the packages, and the machine's architecture."""
     packages = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
     return {"python": platform.python_version(), "machine": platform.machine()} | {
         name: version(name) for name in packages
