@@ -1,4 +1,4 @@
-"""Learners by name: shipped ones, and those in a user's own file. Naming them loads none of them."""
+"""Learners by name: shipped ones and those in a user's file. Listing them imports none of them."""
 
 from robometa.registry.entry import Entry, label
 from robometa.registry.learners import LEARNERS, absolute, find, of

@@ -1,4 +1,4 @@
-"""What the registry says of a learner: where it is, and what it is in a sentence."""
+"""Registry entry of a learner: its module and class, and a sentence about it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a learner is, and what it is in a sentence."""
+    """Module and class of a learner, a sentence about it, and its paper."""
 
     module: str
     name: str
     about: str
     paper: str
     overrides: dict[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
-    """Options that this name sets in every configuration; a variant of another method needs no more."""
+    """Options that this name sets in every configuration; they suffice to define a variant of another method."""
 
     def load(self) -> type[Learner]:
-        """The learner's class."""
+        """Imports the learner's class."""
         from robometa.learners.protocol import completed
 
         return completed(getattr(importlib.import_module(self.module), self.name))
@@ -34,10 +34,10 @@ class Entry:
         return {name: replace(preset, **self.overrides) for name, preset in presets.items()}
 
     def fingerprint(self) -> str | None:
-        """SHA-256 of the learner's file if it is one of the user's own; None for a shipped one."""
+        """SHA-256 of the file of a user's learner; None for a shipped one."""
         return None
 
 
 def label(name: str) -> str:
-    """What a learner is called where space is short: its name, or the class of a file of the user's own."""
+    """Short name of a learner: its name, or the class in a user's file."""
     return name.rpartition(":")[2]

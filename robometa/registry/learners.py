@@ -1,4 +1,4 @@
-"""The shipped learners by name, and how a name is resolved. Naming them loads none of them."""
+"""The shipped learners by name, and the resolution of names. Listing them imports none of them."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ LEARNERS = {
         "none",
     ),
 }
-"""Every learner by its name on the command line: gradients, beliefs, memories, models, and what keeps them honest."""
+"""Every learner by its command-line name: gradient-based, belief-based, recurrent, model-based, and baselines."""
 
 
 def find(name: str) -> Entry:
-    """The learner of this name, or of a file of the user's own: `./mine.py:MyLearner`.
+    """Finds the learner of this name, or in a user's file: `./mine.py:MyLearner`.
 
     Raises:
-        UserError: If there is none, naming the nearest.
+        UserError: If there is none; the message names the nearest.
     """
     from robometa.registry import user_file
 
@@ -129,14 +129,14 @@ def find(name: str) -> Entry:
 
 
 def of(name: str, learner: Learner) -> Entry:
-    """The entry that a learner was made from: a file of the user's own may have changed since."""
+    """Returns the entry that a learner was made from; the file of a user's learner may have changed since."""
     from robometa.registry import user_file
 
     return user_file.MADE.get(type(learner)) or find(name)
 
 
 def absolute(name: str) -> str:
-    """A learner's name that means the same in every folder."""
+    """Returns a learner's name with an absolute path, valid in every folder."""
     from robometa.registry import user_file
 
     entry = find(name)

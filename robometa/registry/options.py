@@ -24,11 +24,11 @@ class Option:
     kind: Any
     """The field's type, without its range: `int`, `tuple[int, ...]`."""
     range: Range | None
-    """The values that it allows; None if the annotation names none."""
+    """The allowed values; None if the annotation has no range."""
     default: Any
-    """The value that it has unless another is chosen; None if one must be."""
+    """The default; None if the option is required."""
     meaning: str
-    """The words under the field, in one line."""
+    """The docstring under the field, in one line."""
 
 
 def described(configuration: type) -> list[Option]:
@@ -72,7 +72,7 @@ def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | N
 
 
 def _unknown_learners(suite: Suite) -> list[str]:
-    """The mistakes in the names of the learners that a suite's file has options for."""
+    """Lists the unknown learners that a suite's file has options for."""
     return [
         unknown("learner", name, learners.LEARNERS, suite.path.name)
         for name in suite.learner
@@ -81,7 +81,7 @@ def _unknown_learners(suite: Suite) -> list[str]:
 
 
 def _mistakes(options: Mapping[str, Any], usual: dict[str, Any], where: str) -> list[str]:
-    """The mistakes in the names of options and in the kinds of their values."""
+    """Lists the mistakes in the names of options and the kinds of their values."""
     mistakes = [unknown("option", name, usual, where) for name in options if name not in usual]
     return mistakes + [
         f"option {name} of {where} must be something like {usual[name]}, not {value!r}"
@@ -122,12 +122,12 @@ def read_config(learner: str, saved: dict[str, Any]) -> Any:
 
 
 def check_options(suite: Suite) -> None:
-    """Checks the options that a suite's file has for learners.
+    """Checks a suite file's options for learners.
 
     Raises:
-        UserError: With all that is wrong with them.
+        UserError: Naming every mistake in them.
     """
-    mistakes: dict[str, None] = {}  # what is said for every learner is said once
+    mistakes: dict[str, None] = {}  # a mistake that several learners share is reported once
     for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
         try:
             resolve(suite, name, {})
@@ -150,19 +150,19 @@ def _made(learner: str, make: Callable[[], Any]) -> Any:
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with tuples for the lists that JSON and TOML have instead."""
+    """Replaces the lists of JSON and TOML by tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 def _default(field: Field[Any]) -> Any:
-    """The value of a field unless another is given; None if one must be."""
+    """Default of a field; None if the field is required."""
     if field.default_factory is not MISSING:
         return field.default_factory()
     return None if field.default is MISSING else field.default
 
 
 def _meanings(configuration: type) -> dict[str, str]:
-    """The words under each field of a configuration, by the field's name."""
+    """Reads the docstring under each field of a configuration, by field name."""
     tables = [_parsed(kind) for kind in configuration.__mro__[-2::-1]]
     return {
         field.target.id: " ".join(line.value.value.split())
@@ -175,7 +175,7 @@ def _meanings(configuration: type) -> dict[str, str]:
 
 
 def _parsed(kind: type) -> ast.stmt | None:
-    """A class's source, parsed; None if there is no source."""
+    """Parses a class's source; None if there is none."""
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     except (OSError, TypeError):

@@ -1,7 +1,7 @@
-"""A learner in a file of the user's own, named as `./mine.py:MyLearner`. It is read first, and run when it is needed.
+"""Learners in a user's file, named `./mine.py:MyLearner`; the file is read first, and run when needed.
 
-Running it is running somebody's program. So nothing in the package takes the name of such a file from a policy: the
-user gives it, and a policy only says what the file was called and what it held.
+Running such a file is running untrusted code. So the package never takes its path from a policy: the user gives it. A
+policy holds only the file's name and hash.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 METHODS = ("begin", "act", "adapt", "update", "state", "load")
 ATTRIBUTES = ("configuration", "pools_worlds")
 OPTIONS = ("iterations", "tasks", "worlds", "shots")
-"""What a class must have to be a learner, and its configuration to be one's."""
+"""Required methods and attributes of a learner's class, and required options of its configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnEntry(Entry):
-    """Where a learner of the user's own is, what it says it is, and the program that was read."""
+    """Entry of a user's learner: its file and class, its own description, and the source that was read."""
 
     path: Path
     source: bytes
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file as it was read."""
+        """SHA-256 of the source that was read."""
         return hashlib.sha256(self.source).hexdigest()
 
     def load(self) -> type[Learner]:
-        """The learner's class; its file is run the first time.
+        """Returns the learner's class; runs its file the first time.
 
         Raises:
-            UserError: If the file cannot be run, or the class is no learner.
+            UserError: If the file fails, or the class is not a learner.
         """
         from robometa.learners.protocol import completed
 
@@ -71,7 +71,7 @@ class OwnEntry(Entry):
             ) from None
 
     def _run(self) -> ModuleType:
-        """The file as a module: run once for what it holds, and known to Python by that."""
+        """Runs the file as a module, once for each content; the module's name is a hash of path and content."""
         name = "own_" + hashlib.sha256(str(self.path).encode() + b"\0" + self.source).hexdigest()[:16]
         if name in sys.modules:
             return sys.modules[name]
@@ -80,7 +80,7 @@ class OwnEntry(Entry):
         assert spec.loader is not None
         module = module_from_spec(spec)
         sys.modules[name] = module  # dataclasses look themselves up there
-        sys.path.append(str(self.path.parent))  # last, so that a neighbouring file hides nothing that is installed
+        sys.path.append(str(self.path.parent))  # last, so that a neighbouring file cannot shadow an installed package
         try:
             spec.loader.exec_module(module)
         except Exception as error:
@@ -92,11 +92,11 @@ class OwnEntry(Entry):
 
 
 MADE: dict[type, OwnEntry] = {}
-"""What each class of a user's own was made from, since its file may change while it is used."""
+"""Entry of each loaded user's class, because its file may change while the class is in use."""
 
 
 class _Source(ExecutionLoader):
-    """Runs the very bytes that were read and hashed, and leaves no compiled file behind."""
+    """Runs exactly the bytes that were read and hashed, and writes no compiled file."""
 
     def __init__(self, path: Path, source: bytes) -> None:
         self.path, self.source = path, source
@@ -111,12 +111,12 @@ class _Source(ExecutionLoader):
 
 
 def is_reference(name: object) -> bool:
-    """Whether a learner's name is meant as a file's and a class's, rather than as a shipped learner's."""
+    """True if a learner's name refers to a file and class, not to a shipped learner."""
     return isinstance(name, str) and (":" in name or "/" in name or name.endswith(".py"))
 
 
 def fault_of(kind: Any, where: str) -> str:
-    """What keeps a class from being a learner at all, in a sentence; nothing if nothing does."""
+    """Describes the fault that keeps a class from being a learner; an empty string if there is none."""
     if not isinstance(kind, type):
         return f"{where} is not a class once its file has been run"
     members = dict(inspect.getmembers(kind))
@@ -141,10 +141,10 @@ def fault_of(kind: Any, where: str) -> str:
 
 
 def read(reference: str) -> OwnEntry:
-    """The learner of a reference such as `./mine.py:MyLearner`. Its file is read and parsed, not run.
+    """Reads and parses the file of a reference such as `./mine.py:MyLearner`, without running it.
 
     Raises:
-        UserError: If there is no such file or class, or the file is no Python.
+        UserError: If there is no such file or class, or the file is not Python.
     """
     text, _, name = reference.rpartition(":")
     if not text or not name or "/" in name:
@@ -162,7 +162,7 @@ def read(reference: str) -> OwnEntry:
     except (SyntaxError, ValueError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise UserError(f"{text} is not Python: {_line(error)}{line}") from None
-    except (MemoryError, RecursionError):  # how the parser says so
+    except (MemoryError, RecursionError):  # raised by the parser on deep nesting
         raise UserError(f"{text} is nested too deeply to be parsed") from None
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:
@@ -173,16 +173,16 @@ def read(reference: str) -> OwnEntry:
 
 
 def short(reference: str) -> str:
-    """What a policy is told of where its learner came from, without the folder: `mine.py:MyLearner`."""
+    """Reference without its folder, as a policy keeps it: `mine.py:MyLearner`."""
     text, colon, name = reference.rpartition(":")
     return f"{Path(text).name}{colon}{name}"
 
 
 def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
-    """The learner to build a policy with: the shipped one that its manifest tells, or the file that the user gives.
+    """Selects the learner of a policy: the shipped one in its manifest, or the file that the user gives.
 
     Raises:
-        UserError: If it is one of somebody's own and no file is given, or the two are not the same learner.
+        UserError: If the policy's learner is a user's and no file is given, or the given one is another learner.
     """
     if given is None and is_reference(told):
         raise UserError(
@@ -193,12 +193,12 @@ def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
 
 
 def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
-    """The learner to go on with: what the run was started with, or where the user says that this is now.
+    """Selects the learner to resume a run with: the run's own, or the file that the user gives.
 
-    A run is the user's own, so its file is found again by itself, but only as long as it is the one that was run.
+    A run belongs to the user, so its learner's file is found automatically, but only while it is unchanged.
 
     Raises:
-        UserError: If the file is gone or another, or the one given is not the same learner.
+        UserError: If the file is missing or changed, or the given one is another learner.
     """
     if given is not None:
         return _given(told, sha256, given, where)
@@ -216,7 +216,7 @@ def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
 
 
 def _given(told: str, sha256: object, given: str, where: Path) -> str:
-    """The learner that the user gives for one that was told, with a word if its file has changed since."""
+    """Returns the learner that the user gives, with a warning if its file has changed since training."""
     if is_reference(told) != is_reference(given) or label(told) != label(given):
         raise UserError(f"{where} is of learner {short(told)}, not of {given}")
     if is_reference(given) and read(given).fingerprint() != sha256:
@@ -226,12 +226,12 @@ def _given(told: str, sha256: object, given: str, where: Path) -> str:
 
 @cache
 def _say_changed(given: str, where: Path) -> None:
-    """Says once that a file is not what it was."""
+    """Warns once that a file has changed."""
     print(f"warning: {given} has changed since {where} was trained with it", file=sys.stderr)
 
 
 def told(error: BaseException, path: str | Path | None) -> str:
-    """An error in a line: its kind, the line of the given file that it came from, what it says."""
+    """Describes an error in one line: its type, its line in the given file, its message."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     place = f" in line {lines[-1]}" if lines else ""

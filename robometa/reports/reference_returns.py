@@ -1,6 +1,6 @@
-"""What a suite's returns mean: those of a policy that does not adapt, and of an oracle that sees the task's parameters.
+"""Reference returns of a suite: of a policy that does not adapt, and of an oracle that sees the task's parameters.
 
-The figures are in `references.json` beside the shipped suites; `make results` writes it.
+The numbers are in `references.json` beside the shipped suites; `make results` writes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from robometa import suites
 
 FILE = "references.json"
 TELLING = 0.1
-"""How much better than not adapting an oracle must be, as a part of how much better it is than random actions."""
+"""Least advantage of the oracle over no adaptation, as a fraction of its advantage over random actions."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,19 @@ class Reference:
     """Interquartile means of mean actions on a suite's held-out tasks."""
 
     unadapted: float
-    """Of a policy trained for all tasks at once, which does not adapt."""
+    """Return of a policy trained on all tasks, without adaptation."""
     oracle: float
-    """Of the same, seeing the task's parameters."""
+    """Return of the same policy, trained and run with the task's parameters in its observation."""
     tasks: int
-    """How many tasks they were measured on: all that the suite holds out."""
+    """Number of tasks measured: all held-out tasks of the suite."""
 
     def gap_closed(self, value: float) -> float:
-        """How far a return is from not adapting, 0, to the oracle, 1; below and beyond are possible."""
+        """Position of a return between no adaptation, 0, and the oracle, 1; it may lie outside."""
         return (value - self.unadapted) / (self.oracle - self.unadapted)
 
 
 def find(content_hash: str) -> Reference | None:
-    """The reference of the suite with this hash, or None if none was measured or the oracle is hardly better."""
+    """Finds the reference of the suite with this hash; None if there is none or the oracle is hardly better."""
     path = suites.folder() / FILE
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What the evaluator found: returns of every shot, task and world, their summary, and the files that keep it."""
+"""Report of an evaluation: returns of every shot, task and world, their summary, and its files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from robometa.storage import sealed_folder
 
 @dataclass(frozen=True)
 class Report:
-    """What the evaluator found."""
+    """Results of an evaluation."""
 
     suite: str
     suite_hash: str
@@ -30,29 +30,29 @@ class Report:
     policy: str
     seed: int
     tasks: tuple[str, ...]
-    """Each task's hidden numbers in words."""
+    """Hidden parameters of each task, in words. `[task]`"""
     episodes_seen: tuple[float, ...]
     """Episodes of a task that the adaptation has seen at each shot, mean over tasks. `[shot]`"""
     steps_seen: tuple[int, ...]
     """Environment steps of a task that the adaptation has seen at each shot. `[shot]`"""
     mean_action: Scores
-    """Acting without noise."""
+    """Scores of acting without noise."""
     exploring: Scores
-    """Acting as in training."""
+    """Scores of acting with the noise of training."""
     random: Scores
-    """Random actions on the same tasks; there is one shot. `[1, task, world]`"""
+    """Scores of random actions on the same tasks, as one shot. `[1, task, world]`"""
     has_success: bool
-    """Whether the suite's objective has a success condition."""
+    """True if the suite's objective has a success condition."""
     names: tuple[str, ...] = ()
-    """Which task each is a goal of, where a suite has several goals of each task. `[task]`"""
+    """Name of the task that each goal belongs to, in a suite with several goals per task. `[task]`"""
     protocol: str = ""
-    """The protocol that was followed, by its versioned name; none where shots and worlds were chosen freely."""
+    """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
 
     def summary(self) -> list[dict[str, Any]]:
         """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
 
-        On all held-out tasks of a suite whose oracle was measured, also the gap closed: how far the mean actions are
-        from not adapting, 0, to the oracle, 1.
+        On all held-out tasks of a suite with a reference, also the gap closed: the position of the mean actions between
+        no adaptation, 0, and the oracle, 1.
         """
         known = reference_returns.find(self.suite_hash) if self.split == "test" else None
         if known is not None and known.tasks != len(self.tasks):
@@ -69,12 +69,12 @@ class Report:
         return rows
 
     def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
-        """Interquartile mean of the returns after a shot and its interval, for JSON: no interval is None."""
+        """Interquartile mean of the returns after a shot, and its interval; None for no interval, as JSON needs."""
         found = interquartile_mean(self._strata(scores.returns[shot]))
         return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
 
     def by_name(self) -> list[dict[str, Any]]:
-        """Of each task that has several goals: how many, and after each shot the means over its goals."""
+        """A row per task with several goals: their number, and the means over them after each shot."""
         rows = []
         for name in dict.fromkeys(self.names):
             where = self._goals_of(name)
@@ -88,8 +88,8 @@ class Report:
     def save(self, folder: Path) -> list[Path]:
         """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world; returns their paths.
 
-        Where tasks have several goals, also `goals.csv` and `names.csv`, with means over the episodes of each goal and
-        over the goals of each task. A policy's manifest lists them from then on.
+        If tasks have several goals, also writes `goals.csv` and `names.csv`, with means over the episodes of each goal
+        and over the goals of each task. A policy's manifest lists all of these files.
         """
         folder.mkdir(parents=True, exist_ok=True)
         resampled = "goals" if self.names else "worlds"
@@ -124,7 +124,7 @@ class Report:
         return [task for task, other in enumerate(self.names) if other == name]
 
     def _strata(self, values: Array) -> list[Array]:
-        """What is resampled apart: the worlds of each task, or the goals of each task with several. `[task, world]`."""
+        """Strata of the bootstrap: the worlds of each task, or the goals of a task with several. `[task, world]`."""
         if not self.names:
             return list(values)
         each = values.mean(axis=1)

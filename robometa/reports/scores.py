@@ -1,4 +1,4 @@
-"""Scores of an evaluation: one episode of every task in every world after every shot."""
+"""Scores of an evaluation, and how to make them from rollouts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Scores:
     """One episode of every task in every world after every shot."""
 
     returns: Array
-    """`[shot, task, world]`"""
+    """Undiscounted return of the episode. `[shot, task, world]`"""
     success: Array
     """1 where the success condition held at any step of the episode. `[shot, task, world]`"""
     success_at_end: Array
     """1 where it held at the episode's last step. `[shot, task, world]`"""
     episodes: Array
-    """Episodes that each world began in the rollout: more than one where they end early. `[shot, task, world]`"""
+    """Number of episodes that each world began in the rollout; above 1 if they end early. `[shot, task, world]`"""
     diverged: int
-    """Simulation steps that blew up; they were paid nothing."""
+    """Number of simulation steps that diverged; their reward is 0."""
 
     def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
@@ -33,7 +33,7 @@ class Scores:
 
 
 def scores_of(rollouts: Sequence[Rollout]) -> Scores:
-    """The scores of a rollout of every shot."""
+    """Computes the scores from one rollout per shot."""
 
     def stacked(measured: Callable[[Rollout], Any]) -> Array:
         return np.stack([measured(rollout).double().cpu().numpy() for rollout in rollouts])
@@ -48,7 +48,7 @@ def scores_of(rollouts: Sequence[Rollout]) -> Scores:
 
 
 def joined(parts: Sequence[Scores], axis: int) -> Scores:
-    """Scores one after the other along an axis: 0 of shots, 1 of tasks, 2 of worlds."""
+    """Concatenates scores along an axis: 0 of shots, 1 of tasks, 2 of worlds."""
 
     def along(name: str) -> Array:
         return np.concatenate([vars(part)[name] for part in parts], axis=axis)

@@ -1,4 +1,4 @@
-"""Statistics of scores: interquartile means and means, with their bootstrap intervals."""
+"""Statistics of scores: interquartile means and means, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def words_of(interval: dict[str, Any]) -> str:
-    """An interquartile mean and its interval in words, such as `-61.2 [-63.0, -59.1]`."""
+    """Formats an interquartile mean and its interval, such as `-61.2 [-63.0, -59.1]`."""
     if interval["low"] is None:
         return f"{interval['interquartile_mean']:.1f}"
     return f"{interval['interquartile_mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
@@ -26,10 +26,10 @@ def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tu
 
     Args:
         values: `[task, world]`, or a row of its own length for each task.
-        together: Resample the same worlds for all tasks: for columns that are one draw each, as a training seed is.
+        together: Resample the same worlds for all tasks, if a column is one draw, such as a training seed.
 
     Returns:
-        The mean of the middle half, and the interval's ends; both NaN where there is but one world. Source: Agarwal et
+        The mean of the middle half, and the interval's ends; both NaN if there is only one world. Source: Agarwal et
         al. 2021, https://arxiv.org/abs/2108.13264.
     """
     from scipy import stats  # takes more than a second to load
@@ -40,7 +40,7 @@ def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tu
 def mean(values: Sequence[Array]) -> tuple[float, float, float]:
     """Mean over all entries, and its stratified bootstrap interval.
 
-    A share of successes is a mean: the middle half of outcomes that are 0 or 1 would call 25 % nothing.
+    Use it for success rates: the interquartile mean of outcomes 0 and 1 would be 0 at a rate of 25 %.
 
     Args:
         values: `[task, world]`, or a row of its own length for each task.
@@ -51,7 +51,7 @@ def mean(values: Sequence[Array]) -> tuple[float, float, float]:
 def _bootstrapped(
     statistic: Callable[[Array, int], Any], values: Sequence[Array], together: bool
 ) -> tuple[float, float, float]:
-    """A statistic over all entries, and its stratified bootstrap interval."""
+    """Computes a statistic over all entries, and its stratified bootstrap interval."""
     from scipy import stats
 
     def middle(*tasks: Array, axis: int = -1) -> Any:
