@@ -1,4 +1,4 @@
-"""A learner's options as the command line gives them: its configuration's fields, with their own words as help."""
+"""A learner's options on the command line: its configuration's fields, with their docstrings as help."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STARTS, ENDS = (
     ("Error parsing", "Unrecognized options:", "Missing value"),
     ("---", "Argument helptext", "For full helptext"),
 )
-"""How the lines of a parser's complaint begin, and the lines after it."""
+"""Beginnings of the lines of a parser's error message, and of the lines after it."""
 
 
 def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     Raises:
         UserError: In one line per mistake.
     """
-    import tyro  # which only a command line needs
+    import tyro  # only the command line needs it
 
     default = resolve(suite, learner, {}, preset)
     kind = type(default)
@@ -75,7 +75,7 @@ def _help(option: Option) -> str:
 
 
 def _complaint(boxed: str, words: list[str], default: Any) -> str:
-    """What a parser says of an option's value, in our words; what it says of anything else, in its own."""
+    """Rewords a parser's error message on an option's value; returns any other unchanged."""
     said = _one_line(boxed)
     name = said.partition(":")[0]
     usual = asdict(default).get(name.removeprefix("--").replace("-", "_"))
@@ -91,7 +91,7 @@ def _complaint(boxed: str, words: list[str], default: Any) -> str:
 
 
 def _one_line(boxed: str) -> str:
-    """What a parser's boxed complaint says, in one line."""
+    """Extracts a parser's boxed error message, in one line."""
     bare = re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─━┃]", " ", boxed)
     lines = [line.strip() for line in bare.splitlines() if line.strip()]
     first = next((row for row, line in enumerate(lines) if line.startswith(STARTS)), 0)

@@ -140,7 +140,7 @@ def copied(value: Any) -> list[Tensor]:
 
 
 def same(first: list[Tensor], second: list[Tensor]) -> bool:
-    """Whether two lists of tensors agree in every bit; what is no number agrees with itself."""
+    """True if two lists of tensors are equal; NaN equals NaN."""
     return len(first) == len(second) and all(
         one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
         for one, other in zip(first, second, strict=True)
@@ -148,7 +148,7 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def near(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors agree but for what sums in another order make."""
+    """True if two tensors agree up to the rounding of sums in another order."""
     return torch.allclose(first, second, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE)
 
 

@@ -124,7 +124,7 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
 
 
 def _successes(report: Any) -> str:
-    """How often the goals of each task were reached, as a table."""
+    """Table of the success rates of each task."""
     summary = report.summary()
     shots = [f"after {row['episodes_seen']:g} episodes | at the end" for row in summary[1:]]
     lines = [
@@ -140,7 +140,7 @@ def _successes(report: Any) -> str:
 
 
 def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
-    """A row of it; with intervals where there are any."""
+    """Row of the table, with intervals if there are any."""
     cells = [name, str(goals)]
     for shot in found:
         share = f"{shot['success']:.1%}"
@@ -151,7 +151,7 @@ def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
 
 
 def _is_benchmark(suite: Suite) -> bool:
-    """Whether it is one of the shipped suites of Meta-World's tasks."""
+    """True for the shipped suites of Meta-World's tasks."""
     return suite.name.partition("/")[0] in benchmark_names()
 
 

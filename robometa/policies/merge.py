@@ -98,7 +98,7 @@ def _check_tensors(first: tuple[Path, dict[str, Tensor]], second: tuple[Path, di
 def _described(
     first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str, Any]], weight: float
 ) -> dict[str, Any]:
-    """What the manifest says of how the policy was made: the two, their hashes and weights, and what they cost."""
+    """Training entry of the manifest: both policies, their hashes and weights, and their total cost."""
     trainings = [manifest.get("training") or {} for _, manifest in (first, second)]
     merged = [
         {
@@ -125,6 +125,6 @@ def _described(
 
 
 def _name(policy: Path) -> str:
-    """What a policy is called: a run's goes by the run's name."""
+    """Name of a policy; the policy of a run has the run's name."""
     place = policy.resolve()
     return place.parent.name if place.name == "policy" else place.name

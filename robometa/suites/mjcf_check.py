@@ -1,4 +1,4 @@
-"""Robot models in files that may be anybody's: what is wrong with one before MuJoCo sees it. Standard library only.
+"""Checks of robot models in untrusted files, before MuJoCo reads them. Standard library only.
 
 MuJoCo reads whatever a model names, and makes whatever it asks for. So a model of the user's own is looked through
 first: it may name files in its own folder only, and nothing of a size that no robot has.

@@ -47,9 +47,9 @@ class Display:
     parameter: str | None = None
     """The task parameter that is the target."""
     tolerance: str | None = None
-    """The coefficient that says how near to the target is a success."""
+    """Name of the coefficient with the largest distance to the target that is a success."""
     norm: str | None = None
-    """The coefficient that says in which norm the distance to a goal is measured."""
+    """Name of the coefficient with the norm of the distance to a goal."""
     measured: tuple[str, str] = ("speed", "m/s")
     """Label and unit of the number under the picture."""
 

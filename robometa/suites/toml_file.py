@@ -1,4 +1,4 @@
-"""Tables from TOML files that may be anybody's: of sensible size and depth, or refused. Standard library only."""
+"""Tables from untrusted TOML files, with limits on size and depth. Standard library only."""
 
 from __future__ import annotations
 

@@ -47,23 +47,23 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
 
 
 def _unfit(trial: Trial) -> tuple[bool, list[str]]:
-    """Whether a task's simulations all diverged at every step, and the names of what is not finite in the trial."""
+    """Checks if a task diverged at every step in all worlds, and lists the trial's tensors that are not finite."""
     rollouts = trial.rollouts
     marks = [torch.stack([rollout.diverged.flatten(1).all(dim=1).any() for rollout in rollouts]).any()]
     for name in SEEN_BY_LEARNER:
         marks.append(torch.stack([~getattr(rollout, name).isfinite().all() for rollout in rollouts]).any())
-    all_diverged, *spoilt = torch.stack(marks).tolist()  # the device is asked once
+    all_diverged, *spoilt = torch.stack(marks).tolist()  # one synchronisation with the device
     return all_diverged, [name for name, bad in zip(SEEN_BY_LEARNER, spoilt, strict=True) if bad]
 
 
 def _not_finite(names: list[str]) -> str:
-    """Says of the first few of these names that they are not finite."""
+    """Describes the tensors that are not finite, by the first three names."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more} not finite"
 
 
 def _spoilt(tensors: dict[str, Tensor]) -> list[str]:
-    """Names of tensors with a number that is not finite; every device is asked once."""
+    """Names of tensors with a number that is not finite; synchronises once with each device."""
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     names: dict[torch.device, list[str]] = {}
     for name, tensor in floating.items():

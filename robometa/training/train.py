@@ -207,7 +207,7 @@ def _finish(training: Training) -> Path:
 
 
 def _written(policy: Path, about: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Whether the folder holds a whole policy of just this training, perhaps with a report by now."""
+    """True if the folder holds a whole policy of exactly this training, with or without a report."""
     try:
         manifest = sealed_folder.load(policy, "policy")[1]
     except UserError:

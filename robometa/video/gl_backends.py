@@ -1,4 +1,4 @@
-"""Ways to draw without a screen. Each is tried in a process of its own: MuJoCo chooses one for good when imported."""
+"""OpenGL backends without a screen; each is tried in its own process, because MuJoCo picks one on import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robometa.errors import UserError
 BACKENDS = ("egl", "osmesa")
 """MuJoCo's names for them, the better one first."""
 PACKAGES = {"egl": "libegl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}
-"""What each needs, as Debian and Ubuntu name it."""
+"""Debian and Ubuntu packages that each backend needs."""
 HINT = (
     "videos need EGL or OSMesa to draw without a screen, and neither works here: "
     f"sudo apt-get install {PACKAGES['egl']}  (or {PACKAGES['osmesa']})"
@@ -29,7 +29,7 @@ with mujoco.Renderer(model, 16, 16) as renderer:
 SAFE_PATH = "-P"
 """Python's option that keeps the current folder off the import path: a file `mujoco.py` there is never imported."""
 PATIENCE = 120.0
-"""How long a trial may take, s."""
+"""Timeout of a trial, s."""
 
 
 def environment(backend: str) -> dict[str, str]:
@@ -40,7 +40,7 @@ def environment(backend: str) -> dict[str, str]:
 
 @cache
 def works(backend: str) -> bool:
-    """Whether a picture can be drawn with a backend; tried once."""
+    """True if a backend can draw a picture; tried once."""
     try:
         found = subprocess.run(
             [sys.executable, SAFE_PATH, "-c", TRIAL],
@@ -67,15 +67,15 @@ def find() -> str:
 
 
 def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
-    """Draws the film of a folder in a process that chooses how to draw for itself.
+    """Draws the film of a folder in a separate process, with a backend of its own.
 
     Args:
-        folder: What `robometa.video.render_process` expects; its files come to lie there too.
-        backend: How to draw.
+        folder: Input of `robometa.video.render_process`, which also writes its files there.
+        backend: OpenGL backend.
         advance: Called after every frame.
 
     Raises:
-        RuntimeError: If the process fails, with what it said.
+        RuntimeError: If the process fails, with its error output.
     """
     log = folder / "errors.txt"
     command = [sys.executable, SAFE_PATH, "-m", "robometa.video.render_process", str(folder)]

@@ -1,4 +1,4 @@
-"""What is written and drawn around the panels of a video: titles, numbers, a speed gauge, the episode's progress."""
+"""Overlay of a video's panels: titles, numbers, a speed gauge, the episode's progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a panel stands on the page, pixels."""
+    """Position and size of a panel on the page, pixels."""
 
     left: int
     top: int
@@ -129,7 +129,7 @@ class Page:
             draw.rectangle((place.left, top, place.left + round(done) - 1, bottom), fill=colour)
 
     def _write_badge(self, page: Image.Image, panel: Panel, place: Place, frame: int) -> None:
-        """Says that the goal is reached, or that the episode is over before its time."""
+        """Writes that the goal is reached, or that the episode ended early."""
         if panel.over[frame]:
             text, colour = "episode ended", INK
         elif self.film.target.kind == "goal" and panel.reached[frame]:

@@ -153,7 +153,7 @@ class View:
         self._add(mujoco.mjtGeom.mjGEOM_SPHERE, (4 * thin, 0, 0), top, (*TARGET, 1))
 
     def _trail(self, path: Array, colour: Sequence[float]) -> None:
-        """Where the robot has been: on the floor, or in space where that is told."""
+        """Draws the robot's past path: on the floor if it has two coordinates, in space if it has three."""
         path = path[:: -(-len(path) // TRAIL)] if len(path) > TRAIL else path
         flat = path.shape[1] == 2
         width = 0.014 * (self.arena if self.film.target.kind == "goal" else self.reach) if flat else THREAD

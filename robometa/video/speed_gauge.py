@@ -73,7 +73,7 @@ class Gauge:
                 draw.text(self._at(self._angle(speed), 0.64), number(speed, 0), MUTED, font, anchor="mm")
 
     def _angle(self, speed: float) -> float:
-        """Where a speed stands on the dial, clockwise from the right, degrees."""
+        """Angle of a speed on the dial, clockwise from the right, degrees."""
         low, high = self.span
         return START + SWEEP * min(1.0, max(0.0, (speed - low) / (high - low)))
 

@@ -173,7 +173,7 @@ class Runner:
 
 
 SUBJECTS: dict[str, Callable[[Suite, Task], Subject]] = {"locomotion": Runner, "metaworld": Manipulation}
-"""What a film shows, by family."""
+"""Subject of a film, by family of suites."""
 
 
 def in_words(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""MuJoCo models of robots: compiled, varied for a task, and a map of where their numbers stand."""
+"""MuJoCo models of robots: compiled, varied for a task, and the layout of their states and sensor readings."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class ManipulationEngine:
         return times
 
     def _finite(self) -> Array:
-        """Which worlds have no place that is not a number. `[task * world]`, bool."""
+        """Marks the worlds whose positions are all finite. `[task * world]`, bool."""
         return np.asarray(np.isfinite(self.seen).all(axis=1))
 
     def _restart(self, which: Array) -> None:

@@ -160,7 +160,7 @@ class Group:
             mujoco.mj_getState(self.model, data, row, STATE)
 
     def ask(self, target: Array, control: Array) -> None:
-        """Tells every world what to do in the next step. `[world, 3]`, `[world, actuator]`."""
+        """Sets every world's target and control for the next step. `[world, 3]`, `[world, actuator]`."""
         for (_, hand, controls, _), place, effort in zip(self._views, target, control, strict=True):
             hand[:] = place
             controls[:] = effort

@@ -1,4 +1,4 @@
-"""Meta-World's own package, asked for what only it knows: models, how an episode begins, rewards to compare with."""
+"""Access to Meta-World's package: models, initial states of episodes, rewards to compare with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 CURRENT = 18
-"""Numbers of the observation that tell of now; as many tell of the step before."""
+"""Numbers of the observation for the current step; as many follow for the step before."""
 PARTS = ("body_", "geom_", "site_", "jnt_", "dof_", "eq_", "actuator_")
 """Beginnings of the names of a model's fields that a reset may change."""
 CONSTANTS = {
@@ -68,7 +68,7 @@ class Start:
 
     @cached_property
     def rows(self) -> tuple[tuple[str, bytes], ...]:
-        """Which fields and rows the task changes, to compare."""
+        """Fields and rows that the task changes, in comparable form."""
         return tuple((field, rows.tobytes()) for field, rows, _ in self.edits)
 
 

@@ -80,7 +80,7 @@ class Worlds:
         return [self.state, self.sensed, self.steps, self.episodes, self.ended, self.counts, self.blown_up]
 
     def tell(self) -> None:
-        """Tells the simulator what the actions mean."""
+        """Passes the actions to the simulator as controls."""
         self._ctrl.copy_(self._reader.control(self.action))
 
     def settle(self) -> None:

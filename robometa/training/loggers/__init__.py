@@ -1,1 +1,1 @@
-"""Where a training's metrics go."""
+"""Loggers of a training's metrics."""
