@@ -1,4 +1,4 @@
-"""Hints for words that the command line does not know: nearest names, common words, swapped arguments."""
+"""Hints for unknown words on the command line: nearest names, common words, swapped arguments."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ USES_GLOBAL_RANDOM = "draws from a global random generator: take every random nu
 def check_learner(
     learner: str | type[Learner], suite: str | Path | Suite = "point-robot", options: dict[str, Any] | None = None
 ) -> list[str]:
-    """Lists the breaches of the protocol by a learner, in a sentence each; none if it keeps it.
+    """Lists a learner's breaches of the protocol, in a sentence each; none if it conforms.
 
-    Each group of checks stands on the ones before it, so a group is only gone through if those faults nothing.
+    Each group of checks relies on the groups before it, so it runs only if those find no fault.
 
     Args:
         learner: A class, a shipped learner's name, or `./mine.py:MyLearner`.

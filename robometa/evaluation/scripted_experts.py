@@ -23,9 +23,9 @@ GOAL = slice(36, 39)
 
 
 class Scripted:
-    """Upstream's expert of each task, which knows its task and its goal, as an oracle does.
+    """Upstream's scripted expert of each task, with access to the task and its goal, as an oracle.
 
-    An expert is deterministic and does not adapt: it acts alike with noise and without.
+    An expert is deterministic and does not adapt: it acts the same with noise and without.
     """
 
     configuration: ClassVar[type] = object
@@ -52,7 +52,7 @@ class Scripted:
         self._goals = [goal_of(task) for task in tasks]
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Returns no adaptation: an expert knows its task."""
+        """Returns no adaptation, because each expert is made for its task."""
 
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
         """Returns the experts' actions, or zeros where none acts. `[task, world, action]`."""

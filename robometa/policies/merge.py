@@ -25,7 +25,8 @@ def merge(
 ) -> Path:
     """Averages two policies of one learner, weight * first + (1 - weight) * second, and returns the new one's folder.
 
-    What is no fraction, such as a count, is taken from the policy that weighs more. Options and suite are the first's.
+    Tensors without fractions, such as counts, come from the policy with the larger weight. Options and suite are the
+    first's.
 
     Args:
         first: A policy's folder.
@@ -35,7 +36,7 @@ def merge(
         learner: `FILE.py:CLASS`, for policies whose learner is one of your own.
 
     Raises:
-        UserError: If the two do not fit, the weight is none, or something stands where the new one shall go.
+        UserError: If the two do not fit, the weight is none, or the output path exists.
     """
     first, second = Path(first), Path(second)
     if not 0 <= weight <= 1:

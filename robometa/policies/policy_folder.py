@@ -88,7 +88,7 @@ def load_policy(
 
 
 def _require_finite(state: dict[str, Tensor], folder: Path) -> None:
-    """Refuses tensors that hold NaN or infinity: such a policy ends every episode at once, unpaid.
+    """Refuses tensors with NaN or infinity: such a policy ends every episode at once, with a return of zero.
 
     Raises:
         UserError: Naming the first of them.

@@ -1,7 +1,7 @@
 """Checks of robot models in untrusted files, before MuJoCo reads them. Standard library only.
 
-MuJoCo reads whatever a model names, and makes whatever it asks for. So a model of the user's own is looked through
-first: it may name files in its own folder only, and nothing of a size that no robot has.
+MuJoCo reads every file that a model names and allocates any size. So a user's model is checked first: it may only
+name files in its own folder, and its sizes must be plausible for a robot.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _allowed(name: str, text: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    """The size of a number, as MuJoCo reads it, rounded up; 1 if it is none, of which MuJoCo says what is wrong."""
+    """Parses a number as MuJoCo does, rounded up; 1 if it is none or negative, because MuJoCo reports that fault."""
     number = re.match(r"[ \t\r\n]*([+-]?)(\d[\d.]*(?:[eE][+-]?\d+)?)", text[:60])
     if number is None or number[1] == "-":
         return 1

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it saves at the end of the iteration; a second one stops it at once."""
+"""Stop signals: the first saves and stops at the end of the iteration, the second stops at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 @contextmanager
 def stop_on_signals() -> Iterator[list[str]]:
-    """A list that gets a signal's name when Ctrl-C, SIGTERM or SIGUSR1 asks to stop; a second one stops at once."""
+    """Yields a list that receives the name of a stop signal: Ctrl-C, SIGTERM, SIGUSR1; a second one stops at once."""
     asked: list[str] = []
 
     def ask(number: int, frame: FrameType | None) -> None:

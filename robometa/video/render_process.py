@@ -1,8 +1,7 @@
 """Draws a film that lies in a folder: `python -m robometa.video.render_process FOLDER`, a process of its own.
 
-MuJoCo chooses a way to draw once, when it is imported; another process may do so whatever this one has chosen. What it
-finds there: `film.json`, `film.npz` and `model.mjb`. What it writes: `film.mp4` and, if asked, `film.gif`; on its
-output a line for each frame.
+MuJoCo picks an OpenGL backend once, on import; a separate process may pick another. Input: `film.json`, `film.npz` and
+`model.mjb`. Output: `film.mp4`, `film.gif` if requested, and on stdout a line for each frame.
 """
 
 from __future__ import annotations

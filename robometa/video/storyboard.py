@@ -177,7 +177,7 @@ SUBJECTS: dict[str, Callable[[Suite, Task], Subject]] = {"locomotion": Runner, "
 
 
 def in_words(task: Task) -> str:
-    """Describes what a task asks for and what varies in it, such as `target speed 1.25 m/s`."""
+    """Describes a task's target and variations, such as `target speed 1.25 m/s`."""
     display = OBJECTIVES[task.objective].display
     phrases = [
         display.words(value) if name == display.parameter else _variation_in_words(name, value)

@@ -31,7 +31,7 @@ def register_suites() -> None:
 
 
 def suite_names() -> list[str]:
-    """The suites that have a name of their own in Gymnasium's registry, and `suite`, which stands for any."""
+    """Names in Gymnasium's registry: those of the shipped suites, and `suite` for any other."""
     from robometa import suites
     from robometa.suites.shipped import benchmark_names
 

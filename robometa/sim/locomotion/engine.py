@@ -25,7 +25,7 @@ from robometa.suites.suite import Suite, Task
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 MAX_WORLDS = 1_000_000
-"""Limit on the worlds of an engine: a run's description may ask for more than the machine has."""
+"""Limit on the worlds of an engine, because a run's description may exceed the machine's memory."""
 
 
 class CpuEngine:

@@ -42,7 +42,7 @@ class Layout:
     sensors: tuple[int, ...]
     """Sensor readings that belong to the robot."""
     quantities: tuple[tuple[str, tuple[int, ...]], ...]
-    """Sensor readings that stand for a named quantity."""
+    """Indices of the sensor readings of each named quantity."""
 
 
 @cache
@@ -84,7 +84,7 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
 
 
 def _compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
-    """The model of a specification, without what newer versions of MuJoCo say of attributes in old files."""
+    """Compiles a specification, without newer MuJoCo's warnings on attributes in old files."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
         return spec.compile()
@@ -102,7 +102,7 @@ def varied(task: Task) -> mujoco.MjModel:
 
 
 def vary(model: mujoco.MjModel, task: Task) -> None:
-    """Changes a model of the task's robot as the task says, and recomputes the constants that follow."""
+    """Applies a task's variations to its robot's model, and recomputes the derived constants."""
     for name, value in task.parameters:
         if name in VARIATIONS:
             VARIATIONS[name].apply(model, np.array(value), task.robot)

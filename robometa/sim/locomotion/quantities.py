@@ -34,7 +34,7 @@ class Moment:
 
 
 class Quantities(dict[str, Tensor]):
-    """The named quantities of a step, each computed when an objective asks for it."""
+    """Named quantities of a step, each computed on first use by an objective."""
 
     def __init__(
         self, robot: str, layout: Layout, before: Moment, after: Moment, control: Tensor, duration: float

@@ -85,7 +85,7 @@ class WarpEngine:
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
         self.on_divergence: Callable[[Divergence], None] | None = None
-        """Told, when a horizon of steps is over, of the first world that blew up in it."""
+        """Callback after each horizon of steps, with the first world that diverged in it."""
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
@@ -168,10 +168,10 @@ class WarpEngine:
         return outcome
 
     def check(self) -> None:
-        """Waits for the device, tells of a world that blew up, and makes sure that every contact had room.
+        """Waits for the device, reports a diverged world, and checks that every contact fitted its buffer.
 
         Raises:
-            UserError: If there was none: what was simulated since the last time is not to be used.
+            UserError: If one did not fit; discard the simulation since the last check.
         """
         self._since_check = 0
         counts = self._worlds.counts.tolist()

@@ -31,10 +31,10 @@ def _say_newton(name: str) -> None:
 
 
 def supported(model: mujoco.MjModel, name: str) -> mujoco.MjModel:
-    """The model as MuJoCo Warp can step it: itself, or a copy solved by Newton's method where it asks for PGS.
+    """Returns a model that MuJoCo Warp can step: itself, or a copy with the Newton solver if it uses PGS.
 
     Raises:
-        UserError: If MuJoCo Warp lacks something else of it.
+        UserError: If MuJoCo Warp lacks another of its features.
     """
     if model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:
         _say_newton(name)

@@ -16,9 +16,9 @@ BLOCKS = 16
 class StartTable:
     """Offsets from rest at each episode's beginning: the numbers of `Starts`, on a device.
 
-    A world's episode stands in the column `episode % episodes`. The host follows the worlds' episodes a few steps late,
-    by copies that it does not wait for, and draws a block before any world can need it. Only where it is so many steps
-    ahead of the device that a world might have used up what is drawn does it wait for such a copy.
+    A world's episode is in column `episode % episodes`. The host tracks the worlds' episodes a few steps late, by
+    asynchronous copies, and draws a block before any world can need it. It waits for a copy only if it is so far ahead
+    of the device that a world might have used up the drawn numbers.
     """
 
     def __init__(self, robot: Robot, sizes: tuple[int, int], worlds: int, device: torch.device) -> None:
@@ -81,7 +81,7 @@ class StartTable:
         self._since_copy += 1
 
     def _draw_up_to(self, episode: int) -> None:
-        """Draws blocks until that episode, counted from 0, stands in the table."""
+        """Draws blocks until that episode, counted from 0, is in the table."""
         while self._next_block * BLOCK <= episode:
             if (self._next_block - self._oldest // BLOCK + 1) * BLOCK > self.table.shape[1]:
                 self._grow()

@@ -33,9 +33,9 @@ def shared(array: warp.array) -> Tensor:
 
 
 class Worlds:
-    """Tensors of every world, written in place at every step, some of them Warp's own memory; the host is not asked.
+    """Tensors of every world, updated in place at every step without the host; some are Warp's own memory.
 
-    A step is `tell`, the simulator's physics, `settle`, the simulator's sensors where it has some, and `look`.
+    A step is `tell`, the simulator's physics, `settle`, the simulator's sensors if it has any, and `look`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Worlds:
         self.ended = torch.zeros(count, dtype=torch.bool, device=device)
         self.counts = torch.zeros(3, dtype=torch.int64, device=device)
         self.blown_up = torch.zeros(2 + self.state.shape[1] + self.sensed.shape[1] + model.nu, device=device)
-        """The first that did since somebody looked: world, steps of its episode, state, readings, action."""
+        """First diverged world since the last check: world, steps of its episode, state, readings, action."""
         self.parameter: dict[str, Tensor] = {}
         self.weight: Mapping[str, float] = {}
         self.starts = StartTable(reader.robot, (model.nq, model.nv), count, device)

@@ -7,4 +7,4 @@ from robometa.training.loggers.tensorboard import TensorBoard
 from robometa.training.loggers.terminal import Terminal
 
 SHIPPED: tuple[LoggerFactory, ...] = (Terminal, TensorBoard)
-"""In the order in which they are opened; the last is closed first and can still say something."""
+"""Loggers in the order of opening; the last is closed first and can still write to the earlier ones."""
