@@ -60,7 +60,7 @@ class Commands:
         Args:
             name: First word of the command.
             about: Its purpose, in one line.
-            work: Does it and returns the exit code, or None for 0. None for a command with commands of its own.
+            work: Runs the command and returns the exit code, or None for 0. None for a command with subcommands.
             example: A command line that works.
             more: Further lines for its own help.
             takes_learner_options: Passes unknown options on, as `asked.learner_options`.

@@ -158,10 +158,10 @@ class MetaWorldAdapter:
         self._kept, self._kept_last = self._now, self._last
 
     def _check_scale(self, observations: Array) -> None:
-        """Compares the rewards in observations with those that upstream handed out.
+        """Compares the rewards in observations with upstream's own.
 
         Raises:
-            UserError: If they are on another scale than `divisor` says.
+            UserError: If their scale does not match `divisor`.
         """
         if observations.shape[1] == SEEN or not self._steps:
             return

@@ -46,14 +46,14 @@ def state_of(learner: Learner) -> dict[str, Tensor]:
 def load_policy(
     folder: Path, suite: Suite | None = None, device: str = "cpu", learner: str | None = None
 ) -> tuple[Learner, Suite, dict[str, Any]]:
-    """A trained learner, the suite to run it on, and its manifest.
+    """Loads a trained learner, the suite to run it on, and its manifest.
 
     Args:
-        folder: The policy's.
-        suite: Its own if None.
-        device: Where the learner's tensors shall be.
-        learner: `FILE.py:CLASS` of a policy that was trained with a learner of somebody's own. A manifest names such a
-            file but never makes it run.
+        folder: Folder of the policy.
+        suite: Suite to run on; the policy's own if None.
+        device: Device of the learner's tensors.
+        learner: `FILE.py:CLASS` of a policy that was trained with a user's learner. A manifest names such a file but
+            never makes it run.
 
     Raises:
         UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not given,

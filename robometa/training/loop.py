@@ -64,7 +64,7 @@ class Training:
         """Trains up to an iteration; to the last one if None.
 
         Raises:
-            TrainingError: If it was asked to stop, or cannot go on; what was saved stays.
+            TrainingError: If a stop was requested, or training cannot go on; saved files stay.
         """
         end = self.options.iterations if until is None else until
         self.saved_at, self.newest = time.monotonic(), self.progress.iterations

@@ -64,7 +64,7 @@ def train(
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
 
     Raises:
-        UserError: If something asked for does not exist, before anything is written.
+        UserError: If an argument names something that does not exist; nothing is written then.
     """
     hardware = Hardware(device, engine, contact_capacity, threads, torch_threads)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)

@@ -52,9 +52,9 @@ class Shot:
 def trial_loop(learner: Learner, noise: Noise, shots: int | None) -> Iterator[Shot]:
     """Yields a trial before each of its rollouts, and adapts the learner between them.
 
-    The loop knows no simulator. The caller collects a rollout, passes it to `Shot.complete`, and takes the next shot;
-    the last shot needs no rollout, because no adaptation follows it. Between two shots the caller may do anything:
-    score the same adaptation, film it, or wait for steps from outside.
+    The loop is independent of the simulator. The caller collects a rollout, passes it to `Shot.complete`, and takes the
+    next shot. The last shot needs no rollout, because no adaptation follows it. Between two shots the caller may do
+    anything: score the same adaptation, film it, or wait for steps from outside.
 
     Args:
         learner: Begins and adapts; it is not changed.

@@ -35,11 +35,11 @@ class Reader:
         """Takes the robot's model as drawn.
 
         Args:
-            robot: Says what is observed and when an episode ends.
-            model: Its compiled model.
-            layout: Where its numbers stand.
-            dtype: Of states and readings.
-            device: Where they are.
+            robot: Defines the observation and the end of an episode.
+            model: Compiled model of the robot.
+            layout: Layout of its states and sensor readings.
+            dtype: Type of states and readings.
+            device: Device of states and readings.
         """
         self.robot, self.layout, self._dtype, self._device = robot, layout, dtype, device
         self.control_step = robot.frame_skip * model.opt.timestep
@@ -99,8 +99,8 @@ class Reader:
 
         Args:
             after: State after the step. `[world, state]`
-            glance: Whether to look at all numbers at once first, which nearly always tells that none is beyond the
-                limit; on another device that would be waiting for it.
+            glance: Check all numbers at once first, which usually shows that none is beyond the limit; on a GPU this
+                would wait for the device.
         """
         robot, layout = self.robot, self.layout
         rules: list[Tensor] = []

@@ -30,8 +30,8 @@ class Starts:
 
         Args:
             worlds: Index of each world. `[world]`
-            episodes: Which of its episodes begins. `[world]`
-            oldest: The earliest episode that any world may still ask for; older blocks are dropped.
+            episodes: Index of the episode that begins in each world. `[world]`
+            oldest: Earliest episode that any world may still need; older blocks are dropped.
         """
         positions, velocities = np.empty((len(worlds), self.positions)), np.empty((len(worlds), self.velocities))
         for block in set((episodes // BLOCK).tolist()):

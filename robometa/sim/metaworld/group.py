@@ -56,11 +56,11 @@ class Group:
     """Worlds of one task name: one simulation each, a model for all of them, and what is read after every step."""
 
     def __init__(self, template: Template, contacts: bool) -> None:
-        """Holds no world yet.
+        """Makes a group without worlds.
 
         Args:
-            template: The task's.
-            contacts: Whether contact forces are asked for.
+            template: Template of the task.
+            contacts: Compute contact forces.
         """
         self.template, self.contacts = template, contacts
         self.scene: Scene = SCENES[template.name]

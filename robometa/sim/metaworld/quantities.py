@@ -15,7 +15,7 @@ class Quantities(dict[str, Array]):
 
     Of now: `hand`, `fingers` (the middle between their tips), `left_pad`, `right_pad`, `object`, `second_object`:
     places in m `[world, 3]`; `turn` of the object, a quaternion, `[world, 4]`; `opening` of the gripper, 0 to 1,
-    `[world]`; `action` `[world, 4]`; `touching`, whether both fingers press on the object, `[world]`, bool. Of the
+    `[world]`; `action` `[world, 4]`; `touching`, true if both fingers press on the object, `[world]`, bool. Of the
     task: `goal`. Of the episode's beginning: `hand_start`, `fingers_start`, `object_start`, and what the objective
     asks upstream to remember; `object_first`: the object after the first step. `body`, `site`, `geom` and `joint` read
     anything else of the model.

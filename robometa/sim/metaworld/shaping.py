@@ -98,14 +98,14 @@ def caged(
 
     Args:
         quantity: The named quantities.
-        place: Where the thing is, m. `[world, 3]`
-        radius: Of the thing, m.
+        place: Place of the thing, m. `[world, 3]`
+        radius: Radius of the thing, m.
         reach: Of the fingers' middle to the thing: within it they have reached it, m.
         width: Of a pad to the thing: within it the pad is beside it, m.
         margin: Of the fingers to the thing seen from the side: within it they are over it, m.
         effort: How hard it must be gripped, as the action's last number.
-        density: What is paid before it is held: `sparse` nothing, `medium` for reaching, `high` for caging.
-        start: Where the thing began, m; `object_start` if None. `[world, 3]`
+        density: Reward before the thing is held: `sparse` none, `medium` for reaching, `high` for caging.
+        start: Initial place of the thing, m; `object_start` if None. `[world, 3]`
     """
     object_start = quantity["object_start"] if start is None else start
     fingers_start, fingers = quantity["fingers_start"], quantity["fingers"]

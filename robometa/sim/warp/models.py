@@ -82,8 +82,8 @@ class DeviceModel:
         """Puts a model on the current Warp device.
 
         Args:
-            base: What worlds share unless their task says otherwise.
-            worlds: Worlds of all tasks together.
+            base: Model that worlds share, but for the variations of their task.
+            worlds: Number of worlds of all tasks together.
         """
         self._base, self._worlds, self.varied = base, worlds, frozenset[str]()
         self.model = _put(base, {})

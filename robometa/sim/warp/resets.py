@@ -25,10 +25,10 @@ class StartTable:
         """Makes an empty table.
 
         Args:
-            robot: Says how noisy its beginnings are.
-            sizes: How many positions and velocities it has.
-            worlds: Worlds of all tasks together.
-            device: Where the table is.
+            robot: Defines the noise of the initial states.
+            sizes: Numbers of its positions and velocities.
+            worlds: Number of worlds of all tasks together.
+            device: Device of the table.
         """
         self._robot, self._sizes, self._worlds, self._device = robot, sizes, worlds, device
         self.table = torch.zeros(worlds, BLOCKS * BLOCK, sum(sizes), device=device)
