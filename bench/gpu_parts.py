@@ -225,7 +225,7 @@ def pearl_part(bench: Bench, on: str) -> Row:
         noise = Noise(0, ("bench",), tasks, worlds)
         trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
     if not bench.graphs:
-        learner._captured = None
+        learner.steps.captured = None
     learner.update(trial)
     bench.wait()
     started = time.perf_counter()

@@ -179,7 +179,7 @@ def pearl_smoke(bench: Bench) -> Row:
     """PEARL's captured step against plain ones."""
     trial, build = _trial(bench, "pearl", gradient_steps=5)
     captured, plain = build(bench.device), build(bench.device)
-    plain._captured = None
+    plain.steps.captured = None
     logged = [learner.update(trial) for learner in (captured, plain)]
     return {"captured": captures(captured.device), "steps": 5, "logged": logged} | _states_apart(captured, plain)
 
