@@ -38,7 +38,7 @@ class Reference:
         self.value = perceptron(obs + latent, *config.hidden, 1)
         self.slow_value = copy.deepcopy(self.value)
         learning = (self.encoder, self.actor, self.first, self.second, self.value)
-        self.optimisers = [torch.optim.Adam(network.parameters(), lr=config.learning_rate) for network in learning]
+        self.optimizers = [torch.optim.Adam(network.parameters(), lr=config.learning_rate) for network in learning]
         shape = (config.meta_batch, config.batch)
         generator = torch.Generator().manual_seed(0)
         self.context = torch.randn(config.meta_batch, config.context, obs + action + 1, generator=generator)
@@ -49,7 +49,7 @@ class Reference:
     def step(self) -> None:
         """One step of every network."""
         config = self.config
-        encoder, actor, first, second, value = self.optimisers
+        encoder, actor, first, second, value = self.optimizers
         mean, raw = self.encoder(self.context).chunk(2, dim=-1)
         variance = functional.softplus(raw).clamp(min=1e-7)
         variance_of_all = 1 / (1 / variance).sum(dim=1)
@@ -64,14 +64,14 @@ class Reference:
         with torch.no_grad():
             following = self.slow_value(torch.cat((self.next_obs, known), dim=-1))
 
-        for optimiser in (encoder, first, second):
-            optimiser.zero_grad()
+        for optimizer in (encoder, first, second):
+            optimizer.zero_grad()
         kl = 0.5 * (variance_of_all + mean_of_all.square() - 1 - variance_of_all.log()).sum()
         (config.kl_weight * kl).backward(retain_graph=True)
         target = config.reward_scale * self.reward + (1 - self.terminated) * config.discount * following
         sum((values - target).square().mean() for values in both).backward()
-        for optimiser in (first, second, encoder):
-            optimiser.step()
+        for optimizer in (first, second, encoder):
+            optimizer.step()
 
         of_new = torch.cat((self.obs, new_action, known), dim=-1)
         least = torch.minimum(self.first(of_new), self.second(of_new))
