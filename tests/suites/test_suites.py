@@ -389,6 +389,10 @@ def test_a_robot_of_ones_own_by_relative_path(write, tmp_path, monkeypatch):
     assert torch.allclose(outcome.reward, -distance, atol=1e-5)
 
 
+BROKEN = "<mujoco><worldbody><geom type='heart'/></worldbody></mujoco>"
+"""Well-formed, and no model."""
+
+
 def test_a_quantity_from_a_sensor(write, tmp_path):
     (tmp_path / "arm.xml").write_text(ARM)
     suite = suites.load(str(write(robot=SWING + ', quantities = { forward_velocity = "swing" } }')))
@@ -408,18 +412,20 @@ def test_a_quantity_from_a_sensor(write, tmp_path):
         (SWING + ", height = [0, 1] }", "a height range needs a body that its own joints carry"),
         (SWING + ", pitch = 1 }", "a pitch limit needs a body with a hinge about y"),
         ('"broken.xml"', "broken.xml is not a model that MuJoCo can load"),
+        ('"torn.xml"', "torn.xml is not well-formed XML"),
     ],
 )
 def test_what_a_model_lacks_is_told(write, tmp_path, robot, told):
     (tmp_path / "arm.xml").write_text(ARM)
-    (tmp_path / "broken.xml").write_text("<mujoco><worldbody></mujoco>")
+    (tmp_path / "broken.xml").write_text(BROKEN)
+    (tmp_path / "torn.xml").write_text("<mujoco><worldbody></mujoco>")
     with pytest.raises(UserError) as caught:
         CpuEngine(suites.load(str(write(robot=robot))), 1, 1, threads=1)
     assert told in str(caught.value)
 
 
 def test_a_broken_model_that_must_be_counted_is_told(write, tmp_path):
-    (tmp_path / "broken.xml").write_text("<mujoco><worldbody></mujoco>")
+    (tmp_path / "broken.xml").write_text(BROKEN)
     varied = "{ tasks = 2, velocity = 1, body_mass = { uniform = [1, 2] } }"
     with pytest.raises(UserError, match=r"broken\.xml is not a model that MuJoCo can load"):
         suites.load(str(write(robot='"broken.xml"', train=varied)))
