@@ -224,8 +224,6 @@ def pearl_part(bench: Bench, on: str) -> Row:
         indices = task_batch(len(suite.train), tasks, 0, 0)
         noise = Noise(0, ("bench",), tasks, worlds)
         trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
-    if not bench.graphs:
-        learner.steps.captured = None
     learner.update(trial)
     bench.wait()
     started = time.perf_counter()
