@@ -158,12 +158,12 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent(tmp_path):
 
 
 def test_a_save_that_flushes_nothing_is_found_out(tmp_path, monkeypatch):
-    def unflushed(path, content):
-        path.write_bytes(content)
+    def unflushed(folder, name, content):
+        (folder.path / name).write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
-    monkeypatch.setattr(atomic, "_write", unflushed)
-    monkeypatch.setattr(atomic, "flush", lambda path: None)
+    monkeypatch.setattr(atomic, "write", unflushed)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     found = Findings()
     crashes._crash_everywhere(crashes.SCENES[1], tmp_path / "scene", found, short=False)
     assert any("disk flushed" in failure for failure in found.failures)

@@ -23,15 +23,15 @@ from robometa.training.train import resume
 
 def full(monkeypatch, where):
     """A disk that does not take files below folders or files of such a name."""
-    write = atomic._write
+    write = atomic.write
 
-    def refused(path, content):
-        if any(where in part for part in path.parts):
-            path.write_bytes(bytes(content)[:10])
+    def refused(folder, name, content):
+        if any(part.startswith(where) for part in folder.path.parts):
+            (folder.path / name).write_bytes(bytes(content)[:10])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(path, content)
+        return write(folder, name, content)
 
-    monkeypatch.setattr(atomic, "_write", refused)
+    monkeypatch.setattr(atomic, "write", refused)
 
 
 def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
@@ -40,7 +40,7 @@ def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
     straight, short = tmp_path / "straight", tmp_path / "short"
     trained(tiny_file, "pearl", straight)
     with monkeypatch.context() as patched:
-        full(patched, ".0000002.writing")
+        full(patched, ".0000002.")
         trained(tiny_file, "pearl", short, checkpoint_minutes=0.0)
     printed = capsys.readouterr().out
     assert (
@@ -55,7 +55,7 @@ def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_saved(tiny_file, tmp_
     straight, short = tmp_path / "straight", tmp_path / "short"
     trained(tiny_file, "maml-trpo", straight)
     with monkeypatch.context() as patched:
-        full(patched, ".0000003.writing")
+        full(patched, ".0000003.")
         at_iteration(patched, 2, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="after 3 of 4 iterations, 2 of them saved"):
             trained(tiny_file, "maml-trpo", short, checkpoint_minutes=0.0)
@@ -71,7 +71,7 @@ def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(ti
         words += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        full(patched, ".policy.writing")
+        full(patched, ".policy.")
         assert main(words) == 1
     told = capsys.readouterr().err
     assert "the policy could not be written to short (No space left on device)" in told
@@ -130,7 +130,7 @@ def test_curves_that_the_disk_does_not_take_end_no_training(tiny_file, tmp_path,
 
 KILLED = """
 import os, signal, sys
-from robometa.storage import json_lines, atomic, sealed_folder
+from robometa.storage import json_lines, atomic
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
@@ -155,9 +155,9 @@ def kill_at(function):
 if kind == "line":
     json_lines.Lines.write = kill_at(json_lines.Lines.write)
 elif kind == "file":
-    atomic._write = kill_at(atomic._write)
+    atomic.write = kill_at(atomic.write)
 elif kind == "rename":
-    sealed_folder.Path.rename = kill_at(sealed_folder.Path.rename)
+    os.rename, os.replace = kill_at(os.rename), kill_at(os.replace)
 train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
 """
 
@@ -196,17 +196,17 @@ import sys, time
 from robometa.storage import atomic
 from robometa.commands.main import main
 
-write = atomic._write
+write = atomic.write
 
 
-def slowly(path, content):
-    if ".0000002.writing" in path.parts:
+def slowly(folder, name, content):
+    if folder.path.name.startswith(".0000002."):
         print("saving", flush=True)
         time.sleep(60)
-    return write(path, content)
+    return write(folder, name, content)
 
 
-atomic._write = slowly
+atomic.write = slowly
 sys.exit(main(sys.argv[1:]))
 """
 

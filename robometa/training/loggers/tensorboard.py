@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ class TensorBoard:
 
         self._excepthook, threading.excepthook = threading.excepthook, self._ignore_disk_errors
         try:
+            if self._folder.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "it is a link")
             self._writer = SummaryWriter(str(self._folder), purge_step=self._run.first)
         except OSError as error:
             self._give_up(error)
