@@ -264,9 +264,7 @@ def test_checkpoints_write_only_what_is_new_of_a_replay(run):
     run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, Progress(4, 4)))
     whole = ring(2048, 4).nbytes
     assert whole == 8 * pieces.PIECE_BYTES
-    assert (
-        size(run.checkpoints()[-1]) < pieces.PIECE_BYTES * 1.1
-    )  # the piece with the new rows, and the manifest
+    assert size(run.checkpoints()[-1]) < pieces.PIECE_BYTES * 1.1  # the piece with the new rows, and the manifest
 
 
 def test_the_checkpoints_that_are_kept_share_no_file(run):

@@ -24,6 +24,8 @@ LEAST = {
     "kills": {"kills": 2},
     "crashes": {"crashes": 100},
     "disk": {"full disks": 5},
+    "races": {"races": 175, "merge and merge": 25},
+    "links": {"links": 7},
     "flips": {"flips": 120, "noticed": 120},
     "divergence": {"injected": 300, "caught": 300, "injected into trainings": 5},
     "hostile": {"cases": 25, "answered with exit code 2": 25},
