@@ -272,7 +272,7 @@ def test_a_run_that_is_moved_away_stops_at_once_and_writes_nothing_into_the_next
     with pytest.raises(FolderGoneError, match="run was moved, deleted or replaced"):
         trained(tiny_file, "random", run, options={"iterations": 9}, checkpoint_minutes=0.0)
     assert not list(run.iterdir())
-    assert len((moved / "metrics.jsonl").read_text().splitlines()) == 1
+    assert len((moved / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_run_that_is_deleted_stops_at_once(tiny_file, tmp_path, monkeypatch, capsys):

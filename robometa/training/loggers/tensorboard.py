@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from robometa.errors import FolderGoneError
 from robometa.training.loggers.logger import LoggedRun
 
 
@@ -45,9 +46,9 @@ class TensorBoard:
         """Ignores messages: TensorBoard shows curves."""
 
     def __exit__(self, *raised: object) -> None:
-        """Writes the points that are left."""
+        """Writes the points that are left, unless the run's folder is another by now."""
         try:
-            if self._writer is not None:
+            if self._writer is not None and not isinstance(raised[1], FolderGoneError):
                 self._writer.close()
         except OSError as error:
             self._give_up(error)
