@@ -37,6 +37,10 @@ class TrainingError(Exception):
     """A training cannot go on; saved files stay."""
 
 
+class FolderGoneError(TrainingError):
+    """The folder that is being written is no longer at its path."""
+
+
 class Stopped(TrainingError):
     """A training has stopped on request, after saving its progress."""
 

@@ -1,6 +1,9 @@
-"""Progress bars."""
+"""Progress bars, and output that may fail without ending the work."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,3 +21,44 @@ def progress() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+class FailsSilently:
+    """A text stream that goes silent at its first failure, such as a full disk or a closed pipe."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Wraps a stream; None, which Python has for a closed one, is silent at once."""
+        self._stream = stream
+        self.failure: OSError | ValueError | None = None
+        """The first failure, if there was one; a ValueError is that of a stream that was closed."""
+
+    def write(self, text: str) -> int:
+        """Writes a text if the stream still works; signs that its encoding lacks are written out."""
+        self._try(lambda stream: stream.write(_encodable(text, stream)))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the stream if it still works."""
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None or self.failure is not None:
+            return
+        try:
+            act(self._stream)
+        except (OSError, ValueError) as error:
+            self.failure = error
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the stream's."""
+        return getattr(self._stream, name)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Writes signs that a stream's encoding lacks as escapes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding, getattr(stream, "errors", None) or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text

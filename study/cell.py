@@ -15,7 +15,7 @@ import numpy as np
 
 from robometa import evaluate, registry, resume, suites, train
 from robometa.errors import UserError
-from robometa.evaluation.evaluate import measure, write_card
+from robometa.evaluation.evaluate import measure, save_with_card
 from robometa.evaluation.stable_baselines3 import ALGORITHMS, evaluate_from_scratch
 from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import read_config
@@ -57,8 +57,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
             policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
         pooled = registry.find(cell.learner).load().pools_worlds
         report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
-        report.save(policy)
-        write_card(policy, *load_policy(policy), report)
+        save_with_card(policy, *load_policy(policy), report)
         training = trained(RunFolder(cell.run))
     record = {
         "suite": cell.suite,

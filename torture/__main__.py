@@ -3,6 +3,8 @@
 kills       SIGKILL of trainings at seeded random moments, two in five inside a save; resumed, byte for byte the same
 crashes     an end after every single write, fsync and rename of a save; whole saves only are found afterwards
 disk        a disk that is full at every write of a save; training goes on or says why not, older saves are intact
+races       two processes write one folder at the same moment; each wins or says that it lost, and nothing is damaged
+links       links at every name that is written; no file outside the folder changes
 flips       single flipped bits in checkpoints and policies; every one is noticed
 divergence  NaN, Inf and 1e12 in positions, velocities and controls of every robot; counted, and paid exactly nothing
 hostile     files made to execute, to write elsewhere or to eat memory; each is answered with one line and exit code 2
@@ -21,7 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PARTS = ("crashes", "disk", "flips", "divergence", "hostile", "kills", "fuzz", "soak")
+PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "kills", "fuzz", "soak")
 RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -68,8 +70,12 @@ def _flip(folder: Path, load: Callable[[], object], chance: random.Random, found
     place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
     _turn(path, place, bit)
     found.count("flips")
+    warned = io.StringIO()
     try:
-        load()
+        with contextlib.redirect_stderr(warned):
+            load()
+        if warned.getvalue():  # a text is damaged: whoever loads the folder is warned, and goes on
+            raise UserError(warned.getvalue())
     except UserError as error:
         found.count("noticed")
         if folder.name not in str(error):

@@ -94,9 +94,21 @@ def _fault(event: str, arguments: tuple[Any, ...], inside: tuple[str, ...], know
         if isinstance(path, int) or not (flags or 0) & WRITES or _within(path, inside):
             return ""
         return f"open for writing {path!r:.200}"
-    if event in CHANGES and not all(_within(path, inside) for path in arguments[:2] if isinstance(path, str | Path)):
+    if event in CHANGES and not all(_within(path, inside) for path in _paths(arguments)):
         return f"{event} {arguments!r:.200}"
     return ""
+
+
+def _paths(arguments: tuple[Any, ...]) -> list[Any]:
+    """The paths of a change; a name in an open folder, whose descriptor comes last, is looked for there."""
+    paths = [path for path in arguments[:2] if isinstance(path, str | bytes | Path)]
+    folders = arguments[-len(paths) :] if paths else ()
+    return [
+        Path(f"/proc/self/fd/{folder}").readlink() / os.fsdecode(path)
+        if isinstance(folder, int) and folder >= 0
+        else path
+        for path, folder in zip(paths, folders, strict=True)
+    ]
 
 
 def _fault_of_program(event: str, arguments: tuple[Any, ...], known: tuple[str, ...]) -> str:

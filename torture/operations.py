@@ -127,11 +127,10 @@ def watched(operations: Operations) -> Iterator[Operations]:
 
 def _counted(operations: Operations, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     def counted(*arguments: Any, **options: Any) -> Any:
-        path = arguments[0]
-        where = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.path.abspath(os.fsdecode(path))
+        where = _whole(arguments[0], options.get("dir_fd", options.get("src_dir_fd")))
         if name not in ("rename", "replace"):
             return operations.change(name, where, lambda: real(*arguments, **options))
-        target = os.path.abspath(os.fsdecode(arguments[1]))
+        target = _whole(arguments[1], options.get("dst_dir_fd"))
         copy = operations.replaced(target)
         result = operations.change(name, where, lambda: real(*arguments, **options))
         if operations.watching:
@@ -139,6 +138,14 @@ def _counted(operations: Operations, name: str, real: Callable[..., Any]) -> Cal
         return result
 
     return counted
+
+
+def _whole(path: Any, folder: int | None) -> str:
+    """The whole path of an open file, or of a name in an open folder."""
+    if isinstance(path, int):
+        return os.readlink(f"/proc/self/fd/{path}")
+    within = Path.cwd() if folder is None else Path(f"/proc/self/fd/{folder}").readlink()
+    return os.path.abspath(within / os.fsdecode(path))
 
 
 def _opening(operations: Operations, real: Callable[..., Any]) -> Callable[..., Any]:

@@ -71,7 +71,7 @@ def _from_scratch(asked: argparse.Namespace) -> None:
         seed=asked.seed,
         threads=asked.threads,
     )
-    publish(report, folder)
+    publish(report, lambda: report.save(folder))
 
 
 def _scripted(asked: argparse.Namespace) -> None:
@@ -89,4 +89,4 @@ def _scripted(asked: argparse.Namespace) -> None:
         tasks=asked.tasks,
         protocol=asked.protocol,
     )
-    publish(report, folder)
+    publish(report, lambda: report.save(folder))

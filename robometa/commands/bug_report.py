@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 import tempfile
@@ -11,6 +12,8 @@ import zipfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from robometa.storage import atomic
 
 PACKAGES = ("robometa", "torch", "mujoco", "gymnasium", "numpy", "safetensors", "scipy")
 LARGEST = 1 << 20
@@ -48,13 +51,20 @@ def write_bundle(error: BaseException, words: Sequence[str], run: Path | None = 
     name = f"robometa-bug-{time.strftime('%Y%m%d-%H%M%S')}.zip"
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         try:
-            with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as bundle:
-                for file, text in texts.items():
-                    bundle.writestr(file, _without_home(text))
+            atomic.replace_file(folder / name, _zipped(texts))
         except OSError:
             continue
         return folder / name
     raise OSError("neither the working directory nor the folder of temporary files can be written")
+
+
+def _zipped(texts: dict[str, str]) -> bytes:
+    """Zip file of texts, without the home folder's name."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for file, text in texts.items():
+            bundle.writestr(file, _without_home(text))
+    return content.getvalue()
 
 
 def _versions() -> dict[str, str]:

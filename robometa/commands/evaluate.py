@@ -44,7 +44,7 @@ def _run(asked: argparse.Namespace) -> None:
     folder = asked.out or usual
     require_writable(folder)
     from robometa.compute.hardware import Hardware
-    from robometa.evaluation.evaluate import chosen_protocol, measure, write_card
+    from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
     from robometa.policies.policy_folder import load_policy
 
     suite = suites.load(asked.suite) if asked.suite else None
@@ -62,9 +62,11 @@ def _run(asked: argparse.Namespace) -> None:
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
         hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
     )
-    publish(report, folder)
-    if folder == asked.policy and of_whole_test_split:
-        write_card(asked.policy, learner, suite, manifest, report)
+    with_card = folder == asked.policy and of_whole_test_split
+    publish(
+        report,
+        lambda: save_with_card(folder, learner, suite, manifest, report) if with_card else report.save(folder),
+    )
 
 
 def _folder_beside(asked: argparse.Namespace) -> Path:

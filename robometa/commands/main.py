@@ -15,6 +15,7 @@ from robometa.commands import baseline, doctor, evaluate, learners, merge, recor
 from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import unknown_option
+from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 
 GROUPS = {
@@ -24,6 +25,9 @@ GROUPS = {
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
+
+WRITING = ("train", "resume", "evaluate", "baseline", "record", "merge")
+"""Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\
 Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to
@@ -49,6 +53,18 @@ arguments and options of a command: robometa COMMAND --help
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with failing_silently() as output:
+        code = _guarded(words)
+        output.flush()
+        if code == 0 and output.failure is not None and not {*words[:1]} & {*WRITING}:
+            if not isinstance(output.failure, BrokenPipeError):
+                print(f"error: standard output cannot be written: {output.failure}", file=sys.stderr)
+            code = FAILURE
+    return code
+
+
+def _guarded(words: list[str]) -> int:
+    """Runs the command line, and turns errors into exit codes."""
     try:
         return _run(words)
     except UserError as error:
@@ -57,8 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(error, file=sys.stderr)
         return STOPPED if isinstance(error, Stopped) else FAILURE
-    except BrokenPipeError:
-        return FAILURE
     except (OSError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILURE

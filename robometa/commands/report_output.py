@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ def require_writable(folder: Path) -> None:
         raise UserError(f"cannot write the report into {folder}: {existing} is not a folder that can be written to")
 
 
-def publish(report: Report, folder: Path) -> None:
-    """Prints a report, writes it into a folder, and prints the paths of its files."""
+def publish(report: Report, save: Callable[[], list[Path]]) -> None:
+    """Saves a report, prints it even if that fails, and prints the paths of its files."""
     from robometa.reports.terminal import print_report
 
-    print_report(report)
-    print("written: " + ", ".join(str(path) for path in report.save(folder)))
+    try:
+        written = save()
+    finally:
+        print_report(report)
+    print("written: " + ", ".join(map(str, written)))

@@ -20,7 +20,7 @@ from robometa.policies import card, policy_folder
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined
-from robometa.storage import sealed_folder
+from robometa.storage.sealed_folder import TENSORS
 from robometa.suites.suite import Suite, Task
 from robometa.trials import make as making
 
@@ -269,7 +269,13 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
     return known if tasks is None else suite.family.first(known, tasks)
 
 
-def write_card(policy: Path, learner: Learner, suite: Suite, manifest: dict[str, Any], report: Report) -> None:
-    """Writes the card of a loaded policy anew, with the results of its evaluation."""
+def save_with_card(
+    policy: Path, learner: Learner, suite: Suite, manifest: dict[str, Any], report: Report
+) -> list[Path]:
+    """Writes the report of a loaded policy, and its card anew, into its folder; returns the paths of the report.
+
+    Raises:
+        UserError: If the folder holds another policy by now, or another process writes to it for too long.
+    """
     text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
-    sealed_folder.put(policy, {"README.md": text})
+    return report.save(policy, text, manifest["files"][TENSORS])

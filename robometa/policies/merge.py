@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def merge(
     if not 0 <= weight <= 1:
         raise UserError(f"weight must be from 0 to 1, not {weight}")
     folder = Path(out) if out is not None else Path("policies") / f"{_name(first)}-{_name(second)}-{weight:g}"
-    if folder.exists():
-        raise UserError(f"{folder} exists already: choose another --out")
+    exists_already = UserError(f"{folder} exists already: choose another --out")
+    if os.path.lexists(folder):
+        raise exists_already
     merged, suite, manifest = policy_folder.load_policy(first, learner=learner)
     other, other_manifest = sealed_folder.load(second, "policy")
     _check_pair((first, manifest), (second, other_manifest))
@@ -53,8 +55,11 @@ def merge(
     merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)
     name = manifest["learner"]
+    text = card.text(name, merged, suite, training)
     try:
-        policy_folder.save_policy(folder, merged, name, suite, training, card.text(name, merged, suite, training))
+        policy_folder.save_policy(folder, merged, name, suite, training, text, replacing=False)
+    except FileExistsError:  # another process has made it meanwhile
+        raise exists_already from None
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from None
     return folder

@@ -14,14 +14,39 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.registry import user_file
 from robometa.registry.options import read_config
+from robometa.storage.open_folder import OpenFolder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.trials import make
 
 
-def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, training: dict[str, Any], card: str) -> None:
-    """Writes what a learner needs to act and adapt, without what only training needs, and its card."""
+def save_policy(
+    folder: Path,
+    learner: Learner,
+    name: str,
+    suite: Suite,
+    training: dict[str, Any],
+    card: str,
+    *,
+    within: OpenFolder | None = None,
+    replacing: bool = True,
+) -> None:
+    """Writes what a learner needs to act and adapt, without what only training needs, and its card.
+
+    Args:
+        folder: Folder to write.
+        learner: The trained learner.
+        name: Name of the learner, or the file and class of a user's own.
+        suite: The suite that it was trained on.
+        training: Facts of the training.
+        card: Text of the card.
+        within: The folder to write into, if it is open already.
+        replacing: Replace what has the folder's path.
+
+    Raises:
+        FileExistsError: If something has the folder's path, and is not to be replaced.
+    """
     state = state_of(learner)
     description = {
         "kind": "policy",
@@ -35,7 +60,7 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
     fingerprint = registry.of(name, learner).fingerprint()
     if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
         description["learner_sha256"] = fingerprint
-    save(folder, state, description, {"README.md": card})
+    save(folder, state, description, {"README.md": card}, within=within, replacing=replacing)
 
 
 def state_of(learner: Learner) -> dict[str, Tensor]:

@@ -85,11 +85,19 @@ class Report:
             rows.append({"task": name, "goals": len(where), "shots": shots})
         return rows
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, card: str | None = None, tensors: str | None = None) -> list[Path]:
         """Writes `report.json` and `tasks.csv`, the latter with a row per task, shot and world; returns their paths.
 
         If tasks have several goals, also writes `goals.csv` and `names.csv`, with means over the episodes of each goal
         and over the goals of each task. A policy's manifest lists all of these files.
+
+        Args:
+            folder: Folder to write into.
+            card: A policy's card with these results, written along with them.
+            tensors: SHA-256 of the tensors of the policy that was measured.
+
+        Raises:
+            UserError: If the folder holds other tensors by now, or another process writes to it for too long.
         """
         folder.mkdir(parents=True, exist_ok=True)
         resampled = "goals" if self.names else "worlds"
@@ -114,7 +122,7 @@ class Report:
         texts = {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._episodes_table()}
         if self.names:
             texts |= {"goals.csv": self._goals_table(), "names.csv": self._names_table()}
-        sealed_folder.put(folder, texts)
+        sealed_folder.put(folder, texts | ({} if card is None else {"README.md": card}), tensors=tensors)
         return [folder / name for name in texts]
 
     def _kinds(self) -> tuple[tuple[str, Scores], ...]:

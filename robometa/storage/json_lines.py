@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError
-from robometa.storage.atomic import flush, replace_file
+from robometa.storage import atomic
+from robometa.storage.open_folder import OpenFolder, opened
 
 
 class Lines:
     """An append-only table of JSON lines; lines that cannot be written stay in memory until the next write."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the table of a file, which need not exist."""
+    def __init__(self, path: Path, folder: Callable[[], AbstractContextManager[OpenFolder]] | None = None) -> None:
+        """Opens the table of a file, which need not exist.
+
+        Args:
+            path: The file.
+            folder: Opens the folder that holds it, before each write; the one at its path if None.
+        """
         self.path = path
+        self._folder = folder or (lambda: opened(path.parent))
         self._waiting: list[str] = []
 
     def append(self, row: dict[str, Any]) -> None:
@@ -37,13 +46,13 @@ class Lines:
         if not self._waiting:
             return
         rest = memoryview("".join(self._waiting).encode())
-        with self.path.open("ab", buffering=0) as file:
+        with self._folder() as folder, folder.file(self.path.name, "ab", buffering=0) as file:
             size = file.seek(0, 2)
             try:
                 while rest:
                     rest = rest[file.write(rest) :]
             except OSError:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     file.truncate(size)  # or the next line would follow a part of this one
                 raise
         self._waiting.clear()
@@ -51,8 +60,8 @@ class Lines:
     def flush(self) -> None:
         """Writes the lines in memory and flushes the file to the disk."""
         self.write()
-        if self.path.exists():
-            flush(self.path)
+        with self._folder() as folder, suppress(FileNotFoundError), folder.file(self.path.name, "rb") as file:
+            os.fsync(file.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
         """Reads the whole lines; skips a truncated last one.
@@ -65,7 +74,8 @@ class Lines:
     def cut(self, iterations: int) -> None:
         """Removes the lines from this iteration on and a truncated last line; the others keep every byte."""
         kept = [line + "\n" for line, row in self._read() if row["iteration"] < iterations]
-        replace_file(self.path, "".join(kept).encode())
+        with self._folder() as folder:
+            atomic.replace(folder, self.path.name, "".join(kept).encode())
 
     def _read(self) -> list[tuple[str, dict[str, Any]]]:
         """Reads the whole lines and their contents."""

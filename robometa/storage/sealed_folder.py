@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
-import shutil
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
+from fcntl import LOCK_SH
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
 from robometa.errors import UserError
-from robometa.storage import atomic
+from robometa.storage import atomic, pieces
+from robometa.storage.open_folder import OpenFolder, opened
 
 FORMAT = 2
 """Version of the manifest's format."""
 TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
-PIECE_BYTES = 1 << 20
-"""Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
 MAX_MANIFEST_BYTES = 1 << 26
 """Largest manifest that is read, bytes; far above any real one."""
-DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-    )
-}
-"""Allowed dtypes of a tensor in pieces, by name."""
+MAX_WARNINGS = 5
+"""Most damaged texts of a folder that are reported."""
 
 
 def save(
@@ -42,65 +34,79 @@ def save(
     description: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
     *,
-    pieces: bool = False,
-    sharing: Path | None = None,
+    in_pieces: bool = False,
+    sharing: OpenFolder | None = None,
+    within: OpenFolder | None = None,
+    replacing: bool = True,
 ) -> None:
     """Writes tensors, texts and a manifest to a temporary folder, then renames it into place.
 
-    An existing folder is replaced. After a failure nothing is left of the new one.
+    After a failure nothing is left of the new folder.
 
     Args:
         folder: Folder to write.
         tensors: Tensors by name.
         description: Further entries of the manifest; `load` checks its `kind`.
         texts: Further files, by name.
-        pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
+        in_pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
         sharing: A folder whose unchanged pieces are hard-linked; damage to such a file damages both folders.
+        within: The folder to write into, if it is open already.
+        replacing: Replace what has the folder's path.
+
+    Raises:
+        FileExistsError: If something has the folder's path, and is not to be replaced.
     """
-    recover(folder)
-    aside = atomic._beside(folder, "writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        large = {name for name, tensor in tensors.items() if pieces and tensor.nbytes > PIECE_BYTES}
+    atomic.recover(folder)
+    with ExitStack() as stack:
+        if within is None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            within = stack.enter_context(opened(folder.parent))
+        aside = stack.enter_context(atomic.aside(within, folder.name))
+        large = {name for name, tensor in tensors.items() if in_pieces and tensor.nbytes > pieces.PIECE_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
         # safetensors refuses tensors that share memory.
         content = safetensors.save({name: tensor.clone() for name, tensor in plain.items()})
-        files = {TENSORS: atomic._write(aside / TENSORS, content)}
-        cut = {name: _cut(tensors[name], aside, sharing) for name in sorted(large)}
+        files = {TENSORS: atomic.write(aside, TENSORS, content)}
+        cut = {name: pieces.write(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
-            files[name] = atomic._write(aside / name, text.encode())
+            files[name] = atomic.write(aside, name, text.encode())
         manifest = {"format": FORMAT, **description, "files": files} | ({"pieces": cut} if cut else {})
-        atomic._write(aside / MANIFEST, _manifest_text(manifest))
-        atomic.flush(aside)
-        _put(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        atomic.write(aside, MANIFEST, _manifest_text(manifest))
+        (atomic.publish_over if replacing else atomic.publish)(within, aside, folder.name)
 
 
 def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Loads the tensors and the manifest of a folder that `save` wrote, and verifies every file.
 
+    A damaged text, such as a report, keeps no tensors from being used: it is a warning on standard error.
+
     Raises:
-        UserError: If it is not such a folder, or any file of it was altered or cut short.
+        UserError: If it is not such a folder, or its manifest or a tensor was altered or cut short.
     """
-    recover(folder)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(atomic.locked(folder, LOCK_SH))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{folder} is not a {kind}: {_needs(folder, kind)}") from None
+        return _loaded(folder, kind)
+
+
+def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Loads a folder that nobody writes meanwhile."""
     if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
-        inside = folder / kind
-        meant = f"; did you mean {inside}?" if (inside / MANIFEST).is_file() else ""
-        raise UserError(f"{folder} is not a {kind}: it needs {MANIFEST} and {TENSORS}{meant}")
+        raise UserError(f"{folder} is not a {kind}: {_needs(folder, kind)}")
     manifest = read_manifest(folder)
     if manifest.get("kind") != kind:
         raise UserError(f"{folder / MANIFEST} is not the manifest of a {kind}, but of a {manifest.get('kind')}")
     try:
         if TENSORS not in manifest["files"]:
             raise UserError(f"{folder / MANIFEST} is damaged: it does not list {TENSORS}")
-        for name, digest in manifest["files"].items():
-            _verify(folder, name, {digest, manifest.get("replacing", {}).get(name)})
+        _verify(folder, TENSORS, {manifest["files"][TENSORS]})
         tensors = safetensors.load_file(folder / TENSORS)
         for name, cut in manifest.get("pieces", {}).items():
-            tensors[name] = _joined(folder, cut)
+            tensors[name] = pieces.read(folder, cut)
+        for fault in _faults_of_texts(folder, manifest):
+            print(f"warning: {fault}", file=sys.stderr)
     except SafetensorError as error:
         raise UserError(f"{folder / TENSORS} is damaged: {error}") from None
     except (KeyError, OverflowError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -108,24 +114,72 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, manifest
 
 
-def put(folder: Path, texts: Mapping[str, str]) -> None:
+def _needs(folder: Path, kind: str) -> str:
+    """Files that a folder lacks, and the folder that was probably meant."""
+    inside = folder / kind
+    meant = f"; did you mean {inside}?" if (inside / MANIFEST).is_file() else ""
+    return f"it needs {MANIFEST} and {TENSORS}{meant}"
+
+
+def _faults_of_texts(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Describes the first texts of a folder that are not the manifest's."""
+    faults: list[str] = []
+    for name, digest in manifest["files"].items():
+        try:
+            if name != TENSORS:
+                _verify(folder, name, {digest, manifest.get("replacing", {}).get(name)})
+        except (UserError, OSError) as error:
+            faults.append(str(error))
+        if len(faults) == MAX_WARNINGS:
+            break
+    return faults
+
+
+def put(folder: Path, texts: Mapping[str, str], *, tensors: str | None = None) -> None:
     """Writes texts to a folder, and lists them in its manifest if it has one.
 
     The manifest is valid at every moment: while a file is replaced, it lists both the old and the new hash.
+
+    Args:
+        folder: The folder, which is locked meanwhile.
+        texts: Texts by name.
+        tensors: SHA-256 of the tensors that the texts are about; any if None.
+
+    Raises:
+        UserError: If the folder holds other tensors, or another process writes to it for too long.
     """
-    if not (folder / MANIFEST).is_file():
-        for name, text in texts.items():
-            atomic.replace_file(folder / name, text.encode())
-        return
-    manifest = read_manifest(folder)
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    listed = {name: digest for name, digest in digests.items() if name in manifest["files"]}
-    if listed:
-        write_manifest(folder, manifest | {"replacing": listed})
+    with atomic.locked(folder) as held:
+        held.remove_leftovers(atomic.ASIDE)
+        manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+        if tensors is not None and (manifest is None or manifest["files"].get(TENSORS) != tensors):
+            raise UserError(f"{folder} has been replaced meanwhile, and holds other tensors: it is left as it is now")
+        if manifest is None:
+            _replace(held, texts)
+            return
+        interrupted = manifest.pop("replacing", {})
+        files = manifest["files"] | {name: digest for name, digest in interrupted.items() if _is(folder / name, digest)}
+        digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        listed = {name: digest for name, digest in digests.items() if name in files}
+        if listed:
+            _put_manifest(held, manifest | {"files": files, "replacing": listed})
+        _replace(held, texts)
+        _put_manifest(held, manifest | {"files": files | digests})
+
+
+def _replace(folder: OpenFolder, texts: Mapping[str, str]) -> None:
+    """Replaces texts in an open folder and in those below it."""
     for name, text in texts.items():
-        atomic.replace_file(folder / name, text.encode())
-    manifest.pop("replacing", None)
-    write_manifest(folder, manifest | {"files": manifest["files"] | digests})
+        *folders, file = PurePosixPath(name).parts
+        with ExitStack() as stack:
+            place = folder
+            for part in folders:
+                place = stack.enter_context(place.subfolder(part))
+            atomic.replace(place, file, text.encode())
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Tests if a file is there and has a SHA-256."""
+    return path.is_file() and sha256(path) == digest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -155,14 +209,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Replaces the manifest of a folder; its last entry is a digest of the others."""
-    atomic.replace_file(folder / MANIFEST, _manifest_text(manifest))
+    with atomic.locked(folder) as held:
+        _put_manifest(held, manifest)
 
 
-def recover(folder: Path) -> None:
-    """Restores the old folder if its replacement was interrupted."""
-    old = atomic._beside(folder, "old")
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
+def _put_manifest(folder: OpenFolder, manifest: Mapping[str, Any]) -> None:
+    atomic.replace(folder, MANIFEST, _manifest_text(manifest))
 
 
 def sha256(path: Path) -> str:
@@ -171,52 +223,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _put(aside: Path, folder: Path) -> None:
-    """Renames a whole folder into place and removes the one that it replaces."""
-    old = atomic._beside(folder, "old")
-    shutil.rmtree(old, ignore_errors=True)
-    try:
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-    except BaseException:
-        if not folder.exists() and old.exists():
-            old.rename(folder)
-        raise
-    atomic.flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _manifest_text(manifest: Mapping[str, Any]) -> bytes:
     """Canonical text of a manifest, with a digest of it at the end."""
     entries = {key: value for key, value in manifest.items() if key != "digest"}
     digest = hashlib.sha256(json.dumps(entries, indent=2).encode()).hexdigest()
     return (json.dumps(entries | {"digest": digest}, indent=2) + "\n").encode()
-
-
-def _cut(tensor: Tensor, aside: Path, sharing: Path | None) -> dict[str, Any]:
-    """Writes a tensor in pieces, links those of another folder, and returns the description for `_joined`."""
-    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-    content = flat.numpy().data
-    names = []
-    for start in range(0, len(content), PIECE_BYTES):
-        piece = content[start : start + PIECE_BYTES]
-        name = hashlib.sha256(piece).hexdigest()
-        names.append(name)
-        if not (aside / name).exists() and not _linked(sharing, aside, name):
-            atomic._write(aside / name, piece)
-    return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "files": names}
-
-
-def _linked(sharing: Path | None, aside: Path, name: str) -> bool:
-    """Links a piece of another folder; False if it cannot."""
-    if sharing is None:
-        return False
-    try:
-        os.link(sharing / name, aside / name)
-    except OSError:  # it is not there, or the file system has no links
-        return False
-    return True
 
 
 def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
@@ -230,28 +241,3 @@ def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
         raise UserError(f"{folder} lacks {name}, which its {MANIFEST} lists")
     if sha256(folder / path) not in digests:
         raise UserError(f"{folder / path} was altered or cut short: its SHA-256 is not the manifest's")
-
-
-def _joined(folder: Path, cut: Mapping[str, Any]) -> Tensor:
-    """Joins a tensor from its pieces and verifies each.
-
-    Raises:
-        UserError: If one is missing, altered or truncated.
-    """
-    dtype, shape, names = DTYPES[cut["dtype"]], [int(length) for length in cut["shape"]], cut["files"]
-    for name in names:
-        if not (len(name) == 64 and name.isalnum() and (folder / name).is_file()):
-            raise UserError(f"{folder} lacks the piece {name[:64]}, which its {MANIFEST} lists")
-    size = sum((folder / name).stat().st_size for name in names)
-    wanted = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 1 or size != wanted:
-        raise UserError(f"{folder} has pieces of {size} bytes for a tensor of {wanted}")
-    flat = torch.empty(size, dtype=torch.uint8)
-    content, start = flat.numpy().data, 0
-    for name in names:
-        with (folder / name).open("rb") as file:
-            end = start + file.readinto(content[start:])
-        if hashlib.sha256(content[start:end]).hexdigest() != name:
-            raise UserError(f"{folder / name} was altered or cut short: its SHA-256 is not its name")
-        start = end
-    return flat.view(dtype).reshape(shape)

@@ -16,6 +16,7 @@ from robometa.sim.postmortem import Finding, examine
 from robometa.storage import sealed_folder
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite, Task
+from robometa.training.run_folder import RunFolder
 
 DUMPS_FOLDER, DUMP_KIND = "divergences", "divergence"
 """Folder below a run's, and the kind in a dump's manifest."""
@@ -28,7 +29,7 @@ class Dumps:
 
     def __init__(
         self,
-        folder: Path,
+        run: RunFolder,
         suite: Suite,
         tasks: Sequence[Task],
         drawn_from: int | None,
@@ -38,14 +39,15 @@ class Dumps:
         """Dumps of a run.
 
         Args:
-            folder: Folder of the run.
+            run: Folder of the run.
             suite: Suite that it trains on.
             tasks: Tasks of the suite that it trains on.
             drawn_from: Seed that these were drawn from; None if they are the listed ones.
             iteration: Returns the current iteration, from 0.
             say: Passes a message to the user.
         """
-        self.folder, self.suite, self._iteration, self._say = folder / DUMPS_FOLDER, suite, iteration, say
+        self._run, self.suite, self._iteration, self._say = run, suite, iteration, say
+        self.folder = run.path / DUMPS_FOLDER
         self._tasks, self._drawn_from = tasks, drawn_from
         self._last, self._number = -1, 0
 
@@ -71,7 +73,8 @@ class Dumps:
         }
         tensors = {name: getattr(divergence, name) for name in ("physics", "sensors", "action")}
         try:
-            sealed_folder.save(folder, tensors, description)
+            with self._run.opened() as run, run.subfolder(DUMPS_FOLDER, create=True) as dumps:
+                sealed_folder.save(folder, tensors, description, within=dumps)
         except OSError as error:
             self._say(f"iteration {iteration + 1}: a simulation diverged, but {folder} cannot be written ({error})")
             return

@@ -73,7 +73,7 @@ class Training:
             self._open_loggers(stack)
             stop = stack.enter_context(stop_on_signals())
             self.engine.on_divergence = Dumps(
-                self.run.path, self.suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
+                self.run, self.suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
             )
             while self.progress.iterations < end:
                 row, times = self._iterate()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,13 @@ from torch import Tensor
 from robometa.errors import UserError
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
+from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.versions import versions
 from robometa.training.run_config import RunConfig
 
 CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints below the run's."""
 CHECKPOINTS_KEPT = 2
 """The newest, and the one before in case it is damaged."""
 
@@ -53,39 +54,70 @@ class Saved:
     progress: Progress
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """Folder that a training writes."""
 
     path: Path
+    _held: OpenFolder | None = field(default=None, init=False, repr=False, compare=False)
+    """The folder while this process has it locked."""
 
-    def create(self, config: RunConfig) -> RunConfig:
-        """Makes the folder with its run.json in one rename, and returns the configuration with command and versions.
+    @contextmanager
+    def created(self, config: RunConfig) -> Iterator[RunConfig]:
+        """Makes the folder with its run.json in one rename, locked as by `locked`; yields what run.json holds.
 
         Raises:
-            UserError: If the path exists already.
+            UserError: If something has the folder's path, or it cannot be written.
         """
-        if self.path.exists():
-            is_run = (self.path / CONFIGURATION).is_file()
-            going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
-            raise UserError(f"{self.path} exists already: {going_on}choose another --folder")
-        command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))
-        config = replace(config, command=command, versions=versions())
-        aside = RunFolder(self.path.with_name(f".{self.path.name}.writing"))
+        if os.path.lexists(self.path):
+            raise self._exists_already()
+        config = replace(config, command=" ".join((Path(sys.argv[0]).name, *sys.argv[1:])), versions=versions())
+        with ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                parent = stack.enter_context(opened(self.path.parent))
+                aside = stack.enter_context(atomic.aside(parent, self.path.name))
+                atomic.write(aside, CONFIGURATION, _text(config))
+                atomic.publish(parent, aside, self.path.name)
+            except FileExistsError:
+                raise self._exists_already() from None
+            except OSError as error:
+                raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+            with self._holding(aside.descriptor):
+                yield config
+
+    def _exists_already(self) -> UserError:
+        is_run = (self.path / CONFIGURATION).is_file()
+        going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
+        return UserError(f"{self.path} exists already: {going_on}choose another --folder")
+
+    @contextmanager
+    def _holding(self, descriptor: int) -> Iterator[None]:
+        """Writes to the locked folder of a descriptor, whatever the path leads to."""
+        self._held = OpenFolder(self.path, descriptor)
         try:
-            shutil.rmtree(aside.path, ignore_errors=True)
-            aside.path.mkdir(parents=True)
-            aside.configure(config)
-            aside.path.rename(self.path)
-            atomic.flush(self.path.parent)
-        except OSError as error:
-            shutil.rmtree(aside.path, ignore_errors=True)
-            raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
-        return config
+            yield
+        finally:
+            self._held = None
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenFolder]:
+        """Opens the folder for a write; yields the locked one if this process has it locked.
+
+        Raises:
+            FolderGoneError: If the locked one is no longer at its path.
+        """
+        if self._held is None:
+            with opened(self.path) as folder:
+                yield folder
+        else:
+            self._held.require_at_its_path()
+            yield self._held
 
     def configure(self, config: RunConfig) -> None:
         """Writes run.json."""
-        atomic.replace_file(self.path / CONFIGURATION, (json.dumps(config.to_json(), indent=2) + "\n").encode())
+        with self.opened() as folder:
+            atomic.replace(folder, CONFIGURATION, _text(config))
 
     def configuration(self) -> RunConfig:
         """Reads run.json.
@@ -112,7 +144,7 @@ class RunFolder:
 
     def table(self, name: str) -> Lines:
         """One of the folder's tables, to add lines to."""
-        return Lines(self.path / name)
+        return Lines(self.path / name, self.opened)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of one of the folder's tables; a last line that was cut short is passed over."""
@@ -126,8 +158,10 @@ class RunFolder:
         """
         for name in (METRICS, TIMINGS):
             self.table(name).cut(iterations)
-        for aside in (*self.path.glob(".*.writing"), *(self.path / "checkpoints").glob(".*")):
-            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+        with self.opened() as folder:
+            folder.remove_leftovers(atomic.ASIDE)
+            with suppress(FileNotFoundError), folder.subfolder(CHECKPOINTS) as checkpoints:
+                checkpoints.remove_leftovers(atomic.ASIDE, atomic.OLD)
         return len(self.rows(METRICS))
 
     @contextmanager
@@ -138,17 +172,16 @@ class RunFolder:
             UserError: If there is none, or another process trains in it now.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
+        folder = OpenFolder(self.path, descriptor)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{self.path} is being trained in by another process") from None
-            except OSError:  # the file system has no locks
-                pass
-            yield
+            if folder.lock_at_once() is False:
+                raise UserError(f"{self.path} is being trained in by another process")
+            folder.require_at_its_path()
+            with self._holding(descriptor):
+                yield
         finally:
             os.close(descriptor)  # which also ends the lock, as the end of the process does
 
@@ -161,31 +194,38 @@ class RunFolder:
         Raises:
             OSError: If the disk does not take it; the others are as they were.
         """
-        folder = self.path / "checkpoints" / f"{saved.progress.iterations:07d}"
-        folder.parent.mkdir(exist_ok=True)
-        leaving = sorted({*self.checkpoints(), folder})[:-CHECKPOINTS_KEPT]
-        sealed_folder.save(
-            folder,
-            saved.state,
-            {"kind": "checkpoint", **asdict(saved.progress)},
-            pieces=True,
-            sharing=leaving[-1] if leaving else None,
-        )
-        for old in leaving:
-            shutil.rmtree(old)
+        name = f"{saved.progress.iterations:07d}"
+        with self.opened() as folder, folder.subfolder(CHECKPOINTS, create=True) as checkpoints, ExitStack() as stack:
+            leaving = sorted({*(path.name for path in self.checkpoints()), name})[:-CHECKPOINTS_KEPT]
+            shares = bool(leaving) and leaving[-1] != name
+            sealed_folder.save(
+                checkpoints.path / name,
+                saved.state,
+                {"kind": "checkpoint", **asdict(saved.progress)},
+                in_pieces=True,
+                sharing=stack.enter_context(checkpoints.subfolder(leaving[-1])) if shares else None,
+                within=checkpoints,
+            )
+            for old in leaving:
+                checkpoints.remove(old)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoints, oldest first."""
-        return sorted(path for path in (self.path / "checkpoints").glob("[0-9]*") if path.is_dir())
+        """Checkpoints, oldest first; no links."""
+        return sorted(
+            path for path in (self.path / CHECKPOINTS).glob("[0-9]*") if path.is_dir() and not path.is_symlink()
+        )
 
     def newest_checkpoint(self) -> Saved | None:
         """The newest checkpoint that is whole, or None if there never was one.
 
         Raises:
-            UserError: If there are some, but none is whole.
+            UserError: If there are some, but none is whole, or their folder is a link.
         """
-        for old in (self.path / "checkpoints").glob(".*.old"):
-            sealed_folder.recover(old.with_name(old.name.removeprefix(".").removesuffix(".old")))
+        folder = self.path / CHECKPOINTS
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link: checkpoints are read and written in the run's own folder only")
+        for old in folder.glob(f".*{atomic.OLD}"):
+            atomic.recover(old.with_name(old.name.removeprefix(".").removesuffix(atomic.OLD)))
         checkpoints = self.checkpoints()
         for folder in reversed(checkpoints):
             try:
@@ -203,3 +243,8 @@ class RunFolder:
                 f"none of the checkpoints in {checkpoints[0].parent} is whole; without that folder the run begins again"
             )
         return None
+
+
+def _text(config: RunConfig) -> bytes:
+    """Content of run.json."""
+    return (json.dumps(config.to_json(), indent=2) + "\n").encode()

@@ -86,8 +86,7 @@ def train(
         hardware=replace(hardware, threads=simulator.threads, torch_threads=torch_threads),
         checkpoint_minutes=checkpoint_minutes,
     )
-    config = run.create(config)
-    with run.locked():
+    with run.created(config) as config:
         training = Training(run, suite, trained, simulator, config)
         training.go_on()
         return _finish(training)
@@ -197,7 +196,9 @@ def _finish(training: Training) -> Path:
             about["begun_for"] = config.begun_for
         policy, name = run.path / "policy", config.learner
         if not _written(policy, about, asdict(learner.config)):
-            policy_folder.save_policy(policy, learner, name, suite, about, card.text(name, learner, suite, about))
+            text = card.text(name, learner, suite, about)
+            with run.opened() as folder:
+                policy_folder.save_policy(policy, learner, name, suite, about, text, within=folder)
     except OSError as error:
         raise TrainingError(
             f"the policy could not be written to {run.path} ({error.strerror}). Make room there; then "

@@ -63,8 +63,8 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     )
     with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
         again = RunFolder(Path(place) / "run")
-        unsaved = again.create(replace(config, checkpoint_minutes=sys.float_info.max))
-        rebuilt(again, unsaved, learner=learner).go_on(until=len(wanted))
+        with again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved:
+            rebuilt(again, unsaved, learner=learner).go_on(until=len(wanted))
         repeated = (again.path / METRICS).read_bytes().splitlines(keepends=True)
     for number, (line, other) in enumerate(zip(wanted, repeated, strict=True)):
         if line != other:

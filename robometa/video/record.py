@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +18,7 @@ from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.progress import progress
 from robometa.sim.engine import Engine
+from robometa.storage import atomic
 from robometa.suites.suite import Suite
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
@@ -225,11 +225,7 @@ def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path
 
 def _publish(source: Path, target: Path) -> None:
     """Publishes a finished file in one rename."""
-    aside = target.with_name(f".{target.stem}.writing{target.suffix}")
     try:
-        shutil.copyfile(source, aside)
-        aside.replace(target)
+        atomic.replace_file(target, source.read_bytes())
     except OSError as error:
         raise UserError(f"cannot write {str(target)!r}: {error.strerror}") from None
-    finally:
-        aside.unlink(missing_ok=True)

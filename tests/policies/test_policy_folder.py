@@ -16,6 +16,7 @@ from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.registry.options import read_config
 from robometa.storage import atomic, sealed_folder
+from robometa.storage.open_folder import OpenFolder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.trials import make
 
@@ -131,18 +132,18 @@ def test_saving_replaces_what_stands_there(saved):
     assert [path.name for path in saved.parent.iterdir()] == ["saved"]
 
 
-@pytest.mark.parametrize("interrupted", [1, 2])
+@pytest.mark.parametrize("interrupted", [1, 2, 3])
 def test_an_interrupted_save_leaves_the_old_one(saved, monkeypatch, interrupted):
-    rename, renames = Path.rename, []
+    rename, renames = OpenFolder.rename, []
 
-    def breaking(self, target):
-        renames.append(self)
+    def breaking(self, source, target):
+        renames.append(source)
         if len(renames) == interrupted:
             raise OSError("the disk went away")
-        return rename(self, target)
+        return rename(self, source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", breaking)
+        patched.setattr(OpenFolder, "rename", breaking)
         with pytest.raises(OSError, match="went away"):
             sealed_folder.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
     assert same_tensors(sealed_folder.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)
@@ -152,12 +153,12 @@ def test_an_interrupted_save_leaves_the_old_one(saved, monkeypatch, interrupted)
 
 
 def test_an_interrupted_write_leaves_the_old_one(saved, monkeypatch):
-    def full(path, content):
-        path.write_bytes(content[: len(content) // 2])
+    def full(folder, name, content):
+        (folder.path / name).write_bytes(content[: len(content) // 2])
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(atomic, "_write", full)
+        patched.setattr(atomic, "write", full)
         with pytest.raises(OSError, match="no space left"):
             sealed_folder.save(saved, {"other": torch.ones(1)}, {"kind": "checkpoint"})
     assert same_tensors(sealed_folder.load(saved, "checkpoint")[0], TENSORS_OF_ALL_KINDS)

@@ -8,6 +8,7 @@ import pytest
 
 from robometa.errors import UserError
 from robometa.storage.json_lines import Lines
+from robometa.storage.open_folder import OpenFolder
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_full_disk_leaves_no_half_line_and_the_line_is_written_later(table, mo
     before = table.path.read_bytes()
     with monkeypatch.context() as patched:
         patched.setattr(Full, "room", 10)
-        patched.setattr(type(table.path), "open", lambda path, mode, buffering: Full(path, mode))
+        patched.setattr(OpenFolder, "file", lambda folder, name, mode, buffering: Full(folder.path / name, mode))
         with pytest.raises(OSError, match="No space left"):
             table.append({"iteration": 2, "loss": 2.1})
     assert table.path.read_bytes() == before

@@ -24,6 +24,8 @@ LEAST = {
     "kills": {"kills": 2},
     "crashes": {"crashes": 100},
     "disk": {"full disks": 5},
+    "races": {"races": 175, "merge and merge": 25},
+    "links": {"links": 7},
     "flips": {"flips": 120, "noticed": 120},
     "divergence": {"injected": 300, "caught": 300, "injected into trainings": 5},
     "hostile": {"cases": 25, "answered with exit code 2": 25},
@@ -158,12 +160,12 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent(tmp_path):
 
 
 def test_a_save_that_flushes_nothing_is_found_out(tmp_path, monkeypatch):
-    def unflushed(path, content):
-        path.write_bytes(content)
+    def unflushed(folder, name, content):
+        (folder.path / name).write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
-    monkeypatch.setattr(atomic, "_write", unflushed)
-    monkeypatch.setattr(atomic, "flush", lambda path: None)
+    monkeypatch.setattr(atomic, "write", unflushed)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     found = Findings()
     crashes._crash_everywhere(crashes.SCENES[1], tmp_path / "scene", found, short=False)
     assert any("disk flushed" in failure for failure in found.failures)

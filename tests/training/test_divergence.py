@@ -246,7 +246,7 @@ def written(tmp_path):
         from robometa.training.divergence_dumps import Dumps
 
         said = []
-        Dumps(tmp_path, suite, suite.train, None, lambda: 6, said.append)(divergence)
+        Dumps(RunFolder(tmp_path), suite, suite.train, None, lambda: 6, said.append)(divergence)
         assert len(said) == 1
         return next((tmp_path / DUMPS_FOLDER).iterdir())
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from conftest import SMALL_OPTIONS
 from test_train import NEVER, assert_same_run, at_iteration, trained
 
 from robometa.commands.main import main
-from robometa.errors import Stopped, TrainingError, UserError
+from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.training import loop
@@ -23,15 +24,15 @@ from robometa.training.train import resume
 
 def full(monkeypatch, where):
     """A disk that does not take files below folders or files of such a name."""
-    write = atomic._write
+    write = atomic.write
 
-    def refused(path, content):
-        if any(where in part for part in path.parts):
-            path.write_bytes(bytes(content)[:10])
+    def refused(folder, name, content):
+        if any(part.startswith(where) for part in folder.path.parts):
+            (folder.path / name).write_bytes(bytes(content)[:10])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(path, content)
+        return write(folder, name, content)
 
-    monkeypatch.setattr(atomic, "_write", refused)
+    monkeypatch.setattr(atomic, "write", refused)
 
 
 def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
@@ -40,7 +41,7 @@ def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
     straight, short = tmp_path / "straight", tmp_path / "short"
     trained(tiny_file, "pearl", straight)
     with monkeypatch.context() as patched:
-        full(patched, ".0000002.writing")
+        full(patched, ".0000002.")
         trained(tiny_file, "pearl", short, checkpoint_minutes=0.0)
     printed = capsys.readouterr().out
     assert (
@@ -55,7 +56,7 @@ def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_saved(tiny_file, tmp_
     straight, short = tmp_path / "straight", tmp_path / "short"
     trained(tiny_file, "maml-trpo", straight)
     with monkeypatch.context() as patched:
-        full(patched, ".0000003.writing")
+        full(patched, ".0000003.")
         at_iteration(patched, 2, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="after 3 of 4 iterations, 2 of them saved"):
             trained(tiny_file, "maml-trpo", short, checkpoint_minutes=0.0)
@@ -71,7 +72,7 @@ def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(ti
         words += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        full(patched, ".policy.writing")
+        full(patched, ".policy.")
         assert main(words) == 1
     told = capsys.readouterr().err
     assert "the policy could not be written to short (No space left on device)" in told
@@ -130,7 +131,7 @@ def test_curves_that_the_disk_does_not_take_end_no_training(tiny_file, tmp_path,
 
 KILLED = """
 import os, signal, sys
-from robometa.storage import json_lines, atomic, sealed_folder
+from robometa.storage import json_lines, atomic
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
@@ -155,9 +156,9 @@ def kill_at(function):
 if kind == "line":
     json_lines.Lines.write = kill_at(json_lines.Lines.write)
 elif kind == "file":
-    atomic._write = kill_at(atomic._write)
+    atomic.write = kill_at(atomic.write)
 elif kind == "rename":
-    sealed_folder.Path.rename = kill_at(sealed_folder.Path.rename)
+    os.rename, os.replace = kill_at(os.rename), kill_at(os.replace)
 train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
 """
 
@@ -169,10 +170,10 @@ train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
         ("line", 1),  # before the first checkpoint
         ("line", 3),
         ("file", 3),  # within the first checkpoint
-        ("rename", 3),  # run.json, the run, then the first checkpoint
-        ("rename", 4),
+        ("rename", 2),  # the run, then the first checkpoint
+        ("rename", 3),
         ("file", 10),  # within the policy
-        ("rename", 7),  # of the policy
+        ("rename", 6),  # of the policy
     ],
 )
 def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, kind, count):
@@ -196,17 +197,17 @@ import sys, time
 from robometa.storage import atomic
 from robometa.commands.main import main
 
-write = atomic._write
+write = atomic.write
 
 
-def slowly(path, content):
-    if ".0000002.writing" in path.parts:
+def slowly(folder, name, content):
+    if folder.path.name.startswith(".0000002."):
         print("saving", flush=True)
         time.sleep(60)
-    return write(path, content)
+    return write(folder, name, content)
 
 
-atomic._write = slowly
+atomic.write = slowly
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -258,3 +259,59 @@ def test_lost_lines_are_told(tiny_file, tmp_path, monkeypatch, capsys):
     (tmp_path / "run" / "metrics.jsonl").write_bytes(b"")
     resume(tmp_path / "run")
     assert "has lost the lines of 3 iterations before 3" in capsys.readouterr().err
+
+
+def test_a_run_that_is_moved_away_stops_at_once_and_writes_nothing_into_the_next(tiny_file, tmp_path, monkeypatch):
+    run, moved = tmp_path / "run", tmp_path / "moved"
+
+    def move():
+        run.rename(moved)
+        run.mkdir()
+
+    at_iteration(monkeypatch, 1, move)
+    with pytest.raises(FolderGoneError, match="run was moved, deleted or replaced"):
+        trained(tiny_file, "random", run, options={"iterations": 9}, checkpoint_minutes=0.0)
+    assert not list(run.iterdir())
+    assert len((moved / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_run_that_is_deleted_stops_at_once(tiny_file, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    at_iteration(monkeypatch, 1, lambda: shutil.rmtree(run))
+    words = ["train", str(tiny_file), "random", "--folder", str(run), "--iterations", "9", "--checkpoint-minutes", "0"]
+    assert main(words) == 1
+    assert "run was moved, deleted or replaced" in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_a_resume_follows_no_link_of_a_strangers_run(tiny_file, tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    trained(tiny_file, "random", run)
+    (run / "checkpoints").rename(outside)
+    for name in (".hidden.writing", "2024", ".thing.old"):
+        (outside / name).mkdir()
+    (run / "checkpoints").symlink_to(outside)
+    before = sorted(path.name for path in outside.iterdir())
+    with pytest.raises(UserError, match="checkpoints is a link"):
+        resume(run)
+    assert sorted(path.name for path in outside.iterdir()) == before
+
+
+@pytest.mark.parametrize("output", ["/dev/full", "a pipe that is closed", "closed"])
+def test_standard_output_that_fails_ends_no_training(tiny_file, tmp_path, output):
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "robometa", "train", str(tiny_file), "random", "--folder", str(run)]
+    words += ["--iterations", "3", "--tasks", "2", "--worlds", "2"]
+    if output == "a pipe that is closed":
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.close()
+        told = process.communicate(timeout=100)[1]
+        code = process.returncode
+    else:
+        line = 'exec "$@" >&-' if output == "closed" else 'exec "$@" > /dev/full'
+        done = subprocess.run(["sh", "-c", line, "sh", *words], stderr=subprocess.PIPE, text=True, check=False)
+        code, told = done.returncode, done.stderr
+    assert (code, told) == (0, "")
+    assert sealed_folder.load(run / "policy", "policy")
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from robometa.errors import FolderGoneError
 from robometa.training.loggers.logger import LoggedRun
 
 
@@ -23,6 +25,8 @@ class TensorBoard:
 
         self._excepthook, threading.excepthook = threading.excepthook, self._ignore_disk_errors
         try:
+            if self._folder.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "it is a link")
             self._writer = SummaryWriter(str(self._folder), purge_step=self._run.first)
         except OSError as error:
             self._give_up(error)
@@ -42,9 +46,9 @@ class TensorBoard:
         """Ignores messages: TensorBoard shows curves."""
 
     def __exit__(self, *raised: object) -> None:
-        """Writes the points that are left."""
+        """Writes the points that are left, unless the run's folder is another by now."""
         try:
-            if self._writer is not None:
+            if self._writer is not None and not isinstance(raised[1], FolderGoneError):
                 self._writer.close()
         except OSError as error:
             self._give_up(error)

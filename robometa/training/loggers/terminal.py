@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -11,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from robometa.progress import FailsSilently
 from robometa.training.loggers.logger import SAMPLING, TIMES, UPDATE, LoggedRun
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -20,12 +23,12 @@ NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
 
 
 class Terminal:
-    """Shows rows of metrics as they come."""
+    """Shows rows of metrics as they come, until standard output is full or closed."""
 
     def __init__(self, run: LoggedRun) -> None:
         """Shows nothing yet."""
         self._title, self._iterations, self._first = run.title, run.iterations, run.first
-        self._console = Console()
+        self._console = Console(file=cast("TextIO", FailsSilently(sys.stdout)))
         self._live: Live | None = None
         self._started, self._last_line = time.monotonic(), float("-inf")
 

@@ -1,0 +1,79 @@
+"""Large tensors as files of a megabyte each, named by their SHA-256, which later folders share."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robometa.errors import UserError
+from robometa.storage import atomic
+from robometa.storage.open_folder import OpenFolder
+
+PIECE_BYTES = 1 << 20
+"""Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+}
+"""Allowed dtypes of a tensor in pieces, by name."""
+
+
+def write(tensor: Tensor, folder: OpenFolder, sharing: OpenFolder | None) -> dict[str, Any]:
+    """Writes a tensor in pieces, links those of another folder, and returns the description for `read`."""
+    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    content = flat.numpy().data
+    names = []
+    for start in range(0, len(content), PIECE_BYTES):
+        piece = content[start : start + PIECE_BYTES]
+        name = hashlib.sha256(piece).hexdigest()
+        names.append(name)
+        if not folder.has_file(name) and not _linked(sharing, folder, name):
+            atomic.write(folder, name, piece)
+    return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "files": names}
+
+
+def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
+    """Joins a tensor from its pieces and verifies each.
+
+    Raises:
+        UserError: If one is missing, altered or truncated.
+    """
+    dtype, names = DTYPES[described["dtype"]], described["files"]
+    shape = [int(length) for length in described["shape"]]
+    for name in names:
+        if not (len(name) == 64 and name.isalnum() and (folder / name).is_file()):
+            raise UserError(f"{folder} lacks the piece {name[:64]}, which its manifest lists")
+    size = sum((folder / name).stat().st_size for name in names)
+    wanted = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 1 or size != wanted:
+        raise UserError(f"{folder} has pieces of {size} bytes for a tensor of {wanted}")
+    flat = torch.empty(size, dtype=torch.uint8)
+    content, start = flat.numpy().data, 0
+    for name in names:
+        with (folder / name).open("rb") as file:
+            end = start + file.readinto(content[start:])
+        if hashlib.sha256(content[start:end]).hexdigest() != name:
+            raise UserError(f"{folder / name} was altered or cut short: its SHA-256 is not its name")
+        start = end
+    return flat.view(dtype).reshape(shape)
+
+
+def _linked(sharing: OpenFolder | None, folder: OpenFolder, name: str) -> bool:
+    """Links a piece of another folder; False if it cannot."""
+    if sharing is None or not sharing.has_file(name):
+        return False
+    try:
+        os.link(name, name, src_dir_fd=sharing.descriptor, dst_dir_fd=folder.descriptor, follow_symlinks=False)
+    except OSError:  # the file system has no links
+        return False
+    return True
