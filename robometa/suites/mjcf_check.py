@@ -83,6 +83,8 @@ def read_model(path: Path) -> Model:
     model = Model(path, path.parent.resolve())
     model.places[path.name] = path.resolve()
     total = _read(model, path, path.name, ()).total
+    if model.faults:
+        return model
     if not total <= MAX_ELEMENTS:
         model.fault(f"{path.name} makes more than {MAX_ELEMENTS} elements, copies included")
     elif total * model.user_numbers > MAX_USER:
@@ -215,18 +217,18 @@ class _Walk:
 
     def _begin(self, element: str, attributes: dict[str, str]) -> None:
         tag = element.lower()  # MuJoCo takes some in any case
-        self.copies.append(self.copies[-1] * mjcf_limits.copies(tag, attributes))
+        fault = next(mjcf_limits.faults(tag, attributes), "")
+        if fault:
+            self.model.fault(fault.replace("|", f" of {self.name}"))
+        self.copies.append(self.copies[-1] * (1 if fault else mjcf_limits.copies(tag, attributes)))
         self.weight.elements += self.copies[-1]
         if len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS:
             self.model.fault(
                 f"{self.name} has more than {MAX_DEPTH} elements in each other, or {MAX_ELEMENTS} in all, at <{tag}>"
             )
             self.stopped = True
-        if self.stopped:
-            return
-        for fault in mjcf_limits.faults(tag, attributes):
-            self.model.fault(fault.replace("|", f" of {self.name}"))
-        self._note(tag, attributes)
+        if not self.stopped:
+            self._note(tag, attributes)
 
     def _end(self, element: str) -> None:
         self.copies.pop()
