@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,95 @@ tasks = 1
 [test]
 tasks = 1
 """
-PLAIN = "3 1 2 0 5 0.1 10 -1 +2 1e-3 0.5".split()
-EDGES = (
-    "1000000000 +1000000000 -1000000000 2147483647 2147483648 -2147483649 4294967297 99999999999999999999 1e9 +1e9"
-    " 1e30 1e308 -1e308 1e309 1e999 nan -nan inf -inf +INF infinity 0x10 0x1p60 1e 1.5 .5 5. - + &#49;000 64 100 1000"
-    " 1000K 10G 1e-320 1e-9 -0 0 00000000000000005 1,2 1;2"
-).split()
-WORDS = "torso x m g s t a nan true false sphere mesh box plane user none sdf cloth grid particle hostile".split()
+PLAIN = ["3", "1", "2", "0", "5", "0.1", "10", "-1", "+2", "1e-3", "0.5"]
+EDGES = [
+    "1000000000",
+    "+1000000000",
+    "-1000000000",
+    "2147483647",
+    "2147483648",
+    "-2147483649",
+    "4294967297",
+    "99999999999999999999",
+    "1e9",
+    "+1e9",
+    "1e30",
+    "1e308",
+    "-1e308",
+    "1e309",
+    "1e999",
+    "nan",
+    "-nan",
+    "inf",
+    "-inf",
+    "+INF",
+    "infinity",
+    "0x10",
+    "0x1p60",
+    "1e",
+    "1.5",
+    ".5",
+    "5.",
+    "-",
+    "+",
+    "&#49;000",
+    "64",
+    "100",
+    "1000",
+    "1000K",
+    "10G",
+    "1e-320",
+    "1e-9",
+    "-0",
+    "0",
+    "00000000000000005",
+    "1,2",
+    "1;2",
+]
+WORDS = [
+    "torso",
+    "x",
+    "m",
+    "g",
+    "s",
+    "t",
+    "a",
+    "nan",
+    "true",
+    "false",
+    "sphere",
+    "mesh",
+    "box",
+    "plane",
+    "user",
+    "none",
+    "sdf",
+    "cloth",
+    "grid",
+    "particle",
+    "hostile",
+]
 FILES = (
     "part.xml", "model{index}.xml", "../outside.xml", "/etc/passwd", "/dev/zero", "..\\outside.xml", "link.xml",
     "package://x/y.stl", "m.stl", "loop.xml", "file:///etc/passwd", "a" * 300, "", ".", "http://127.0.0.1/x.xml",
 )  # fmt: skip
-NAMED = frozenset("name class childclass joint body site geom mesh material texture tendon actuator camera".split())
+NAMED = frozenset(
+    [
+        "name",
+        "class",
+        "childclass",
+        "joint",
+        "body",
+        "site",
+        "geom",
+        "mesh",
+        "material",
+        "texture",
+        "tendon",
+        "actuator",
+        "camera",
+    ]
+)
 COUNTED = (
     '<option iterations="{0}" ls_iterations="{1}" tolerance="0"/>',
     '<option noslip_iterations="{0}" ccd_iterations="{1}" timestep="{2}"/>',
@@ -91,7 +169,7 @@ def run(settings: Settings) -> Findings:
         box = settings.folder / f"models{start}"
         tally = box / "tally"
         box.mkdir()
-        child = Child(lambda box=box, start=start: _open_many(box, settings.seed, start, until), box / "log")  # type: ignore[misc]
+        child = Child(partial(_open_many, box, settings.seed, start, until), box / "log")
         code = child.wait(until - time.monotonic() + PATIENCE)
         outcomes = tally.read_text(encoding="utf-8").splitlines() if tally.exists() else []
         for outcome in outcomes:

@@ -62,12 +62,55 @@ NUMBER = re.compile(r"([+-]?)(\d{1,400}(?:\.\d{0,400})?(?:e[+-]?\d{1,9})?)", re.
 INFINITE = re.compile(r"(?:^|\s)([+-]?(?:nan|inf|infinity))(?=\s|$|\()", re.ASCII | re.IGNORECASE)
 LARGE = re.compile(r"(?:^|\s)([+-]?[\d.]+e\+?\d{3,}|[+-]?[\d.]{309,}(?:e\S*)?)(?=\s|$)", re.ASCII | re.IGNORECASE)
 TEXTS = frozenset(
-    (
-        "name class childclass model prefix key value plugin instance content_type joint joint1 joint2 jointinparent"
-        " body body1 body2 site site1 site2 cranksite slidersite sidesite refsite geom geom1 geom2 mesh hfield material"
-        " texture tendon tendon1 tendon2 actuator sensor camera flex target objname refname node file filename"
-        " link parent child"
-    ).split()
+    [
+        "name",
+        "class",
+        "childclass",
+        "model",
+        "prefix",
+        "key",
+        "value",
+        "plugin",
+        "instance",
+        "content_type",
+        "joint",
+        "joint1",
+        "joint2",
+        "jointinparent",
+        "body",
+        "body1",
+        "body2",
+        "site",
+        "site1",
+        "site2",
+        "cranksite",
+        "slidersite",
+        "sidesite",
+        "refsite",
+        "geom",
+        "geom1",
+        "geom2",
+        "mesh",
+        "hfield",
+        "material",
+        "texture",
+        "tendon",
+        "tendon1",
+        "tendon2",
+        "actuator",
+        "sensor",
+        "camera",
+        "flex",
+        "target",
+        "objname",
+        "refname",
+        "node",
+        "file",
+        "filename",
+        "link",
+        "parent",
+        "child",
+    ]
 )
 """Attributes that may hold a name, for which `nan` is a good one."""
 COLOURS = ("rgba", "scale")

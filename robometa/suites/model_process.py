@@ -58,7 +58,11 @@ def _limit() -> None:
     used = 0
     with suppress(OSError):
         used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
-    limits = {resource.RLIMIT_AS: used + MEMORY, resource.RLIMIT_CPU: _seconds(COMPILE_SECONDS), resource.RLIMIT_CORE: 0}
+    limits = {
+        resource.RLIMIT_AS: used + MEMORY,
+        resource.RLIMIT_CPU: _seconds(COMPILE_SECONDS),
+        resource.RLIMIT_CORE: 0,
+    }
     for kind, most in limits.items():
         _lower(kind, most)
 

@@ -87,15 +87,7 @@ def _run(model: Model, request: str, module: str) -> Compiled:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(model.content[file])
         (folder / "request.json").write_text(request, encoding="utf-8")
-        with (folder / "said").open("wb") as said:
-            words = [sys.executable, SAFE_PATH, "-m", module, name]
-            try:
-                done = subprocess.run(
-                    words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=PATIENCE, check=False
-                )
-                code = done.returncode
-            except subprocess.TimeoutExpired:
-                code = -signal.SIGXCPU
+        code = _exit_code([sys.executable, SAFE_PATH, "-m", module, name], folder / "said")
         if code == -signal.SIGINT:
             raise KeyboardInterrupt
         fault = _fault(folder, code)
@@ -105,9 +97,22 @@ def _run(model: Model, request: str, module: str) -> Compiled:
         return Compiled((folder / "model.mjb").read_bytes(), Sizes(**sizes))
 
 
+def _exit_code(words: list[str], said: Path) -> int:
+    """Runs a command to its end and returns its exit code, minus a signal's number; the command never outlives this."""
+    with said.open("wb") as output:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGXCPU
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _fault(folder: Path, code: int) -> str:
     """Describes the failure of the process; an empty string if it succeeded."""
-    during = "its first steps" if (folder / "stepping").exists() else "compiling it"
+    during = "taking its first steps" if (folder / "stepping").exists() else "compiling it"
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return f"{during} takes too long, or too much memory"
     if code < 0:

@@ -163,7 +163,9 @@ def test_a_circle_of_files_is_refused(tmp_path, tag):
 def test_a_long_chain_of_files_is_refused(tmp_path):
     for index in range(40):
         written(tmp_path, f'<mujoco><include file="part{index + 1}.xml"/></mujoco>', f"part{index}.xml")
-    assert look_through(tmp_path / "part0.xml")[0] == ["part16.xml is the 17th of files that include or attach one another"]
+    assert look_through(tmp_path / "part0.xml")[0] == [
+        "part16.xml is the 17th of files that include or attach one another"
+    ]
 
 
 @pytest.mark.parametrize(

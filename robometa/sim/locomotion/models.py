@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
+from robometa.sim.quiet import quieten
 from robometa.suites.model_process import add_sensors
 from robometa.suites.own_model import Sensor, compile_apart
 from robometa.suites.robots import Robot, is_shipped
@@ -54,6 +55,7 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     Raises:
         UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
     """
+    quieten()
     model = _load(robot)
     if model.nu < 1 or not 0 < model.opt.timestep < 1:
         raise UserError(
