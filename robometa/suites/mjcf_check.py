@@ -62,7 +62,7 @@ class Model:
     files: list[Path] = field(default_factory=list)
     """The files that it consists of, its own first."""
     content: dict[Path, bytes] = field(default_factory=dict)
-    """What was read of them."""
+    """Their bytes, read once."""
     places: dict[str, Path] = field(default_factory=dict)
     """The file at each place, relative to the folder, where MuJoCo may look for one."""
     named: dict[tuple[str, str, tuple[Path, ...], str], None] = field(default_factory=dict)
@@ -136,7 +136,7 @@ def _candidates(model: Model, name: str, bases: tuple[Path, ...]) -> list[tuple[
     for base in bases:
         for place in model.folders:
             for form in dict.fromkeys((name, name.rpartition("/")[2])):
-                path = os.path.join(base, place.replace("\\", "/"), form)
+                path = str(base / place.replace("\\", "/") / form)
                 found.append((_resolved(path), os.path.relpath(path, model.folder)))
     return found
 
@@ -255,7 +255,7 @@ class _Walk:
         if tag not in ("include", "model"):
             return
         for base in self.bases:
-            target = _resolved(os.path.join(base, name.replace("\\", "/")))
+            target = _resolved(str(base / name.replace("\\", "/")))
             if target is not None and target.is_relative_to(self.model.folder) and _is_file(target):
                 weight = _read(self.model, target, name, self.chain)
                 if tag == "include":

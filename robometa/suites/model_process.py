@@ -1,6 +1,6 @@
 """Compiles a model that lies in a folder: `python -P -m robometa.suites.model_process FOLDER`, a process of its own.
 
-Input: `request.json` and the folder `model`. Output: `result.json`, with the model's sizes or its fault, and `model.mjb`.
+Input: `request.json` and the folder `model`. Output: `result.json`, with the model's sizes or its fault; `model.mjb`.
 """
 
 from __future__ import annotations

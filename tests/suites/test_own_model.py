@@ -164,7 +164,7 @@ def test_mujoco_leaves_no_log_behind(tmp_path, monkeypatch):
         ROBOT.format(top='<option gravity="3e9 0 0" timestep="0.9"/>'), encoding="utf-8"
     )
     compile_apart(tmp_path / "robot.xml")
-    assert os.listdir(tmp_path / "here") == []
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_old_models_make_room(robot, process, monkeypatch):
