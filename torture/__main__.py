@@ -8,6 +8,7 @@ links       links at every name that is written; no file outside the folder chan
 flips       single flipped bits in checkpoints and policies; every one is noticed
 divergence  NaN, Inf and 1e12 in positions, velocities and controls of every robot; counted, and paid exactly nothing
 hostile     files made to execute, to write elsewhere or to eat memory; each is answered with one line and exit code 2
+models      robots' models that a grammar makes at the edge; the process that opens them never crashes
 fuzz        inputs that a fuzzer makes up, for every loader; only typed errors come out
 soak        train, evaluate and record again and again in one process; memory and open files stay flat
 """
@@ -23,7 +24,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "kills", "fuzz", "soak")
+PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "models", "kills", "fuzz", "soak")
 RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
 
 
@@ -38,7 +39,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, metavar="N", help="kills of each learner (default: 50, or 10)")
     parser.add_argument("--learners", nargs="+", metavar="LEARNER", help="only these (default: all that are trained)")
     parser.add_argument("--cases", default="", metavar="TEXT", help="only hostile files whose name has this in it")
-    parser.add_argument("--minutes", type=float, help="of fuzzing, and of the soak (default: 10, and 60)")
+    parser.add_argument("--minutes", type=float, help="of models, of fuzzing, and of the soak (default: 10, 10, 60)")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the figures go (default: {RESULTS})")
     return parser.parse_args(words)
 

@@ -7,145 +7,258 @@ name files in its own folder, and its sizes must be plausible for a robot.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
-import re
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.parsers import expat
+
+from robometa.errors import UserError
+from robometa.suites import mjcf_limits
 
 MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 1 << 24, 100, 100_000
-"""Limits on the bytes of a file, the depth of nested elements, and the number of elements."""
-FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
+"""Limits on the bytes of an XML file, the depth of nested elements, and the elements of a model, copies included."""
+MAX_TOTAL = 1 << 29
+"""Limit on the bytes of all files of a model."""
+MAX_CHAIN = 16
+"""Limit on the files that include or attach one another."""
+MAX_FOLDERS = 16
+"""Limit on the different folders that `<compiler>` names."""
+MAX_USER = 10_000_000
+"""Limit on the user's numbers of all elements together."""
+MAX_FAULTS = 20
+"""Faults that are reported."""
+FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback", "filename")
 FOLDERS = ("meshdir", "texturedir", "assetdir")
-SIZES: dict[str, tuple[tuple[str, ...], int]] = {
-    "replicate": (("count",), 1000),
-    "composite": (("count",), 1000),
-    "flexcomp": (("count",), 10_000),
-    "texture": (("width", "height"), 1 << 24),
-    "hfield": (("nrow", "ncol"), 1 << 22),
-}
-"""Elements that create more than themselves: the attributes with the counts, and the limit on their product."""
-MAX_SIZE = 1_000_000
-"""Limit on each entry of <size> but the memory."""
-MEMORY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
-MAX_MEMORY = 1 << 30
 
 
 @dataclass
-class _Model:
-    """Findings about a model during its check."""
+class Weight:
+    """Elements of a file: those that it creates, its `<attach>` elements, and the largest model that it can attach."""
+
+    elements: float = 0
+    attached: float = 0
+    heaviest: float = 0
+
+    def add(self, other: Weight, copies: float) -> None:
+        """Adds the elements of an included file."""
+        self.elements += other.elements * copies
+        self.attached += other.attached * copies
+        self.heaviest = max(self.heaviest, other.heaviest)
+
+    @property
+    def total(self) -> float:
+        """Upper limit on the elements after everything is attached."""
+        return self.elements + (self.attached * self.heaviest if self.attached else 0)
+
+
+@dataclass
+class Model:
+    """A model during its check: what it consists of, and its faults."""
 
     path: Path
     folder: Path
     faults: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    named: list[tuple[str, str]] = field(default_factory=list)
-    """The tag and the name of every file that is named."""
-    folders: list[str] = field(default_factory=lambda: [""])
+    """The files that it consists of, its own first."""
+    content: dict[Path, bytes] = field(default_factory=dict)
+    """Their bytes, read once."""
+    places: dict[str, Path] = field(default_factory=dict)
+    """The file at each place, relative to the folder, where MuJoCo may look for one."""
+    named: dict[tuple[str, str, tuple[Path, ...], str], None] = field(default_factory=dict)
+    """Every file that is named: the element and its attribute, the name, where it may lie, and the naming file."""
+    folders: dict[str, None] = field(default_factory=lambda: {"": None})
+    user_numbers: float = 0
+    """The largest `nuser_` size."""
+    weights: dict[Path, Weight] = field(default_factory=dict)
+
+    def fault(self, text: str) -> None:
+        """Notes a fault once."""
+        if text not in self.faults and len(self.faults) < MAX_FAULTS:
+            self.faults.append(text)
+
+
+def read_model(path: Path) -> Model:
+    """Reads every file of a model once, and finds its faults."""
+    model = Model(path, path.parent.resolve())
+    model.places[path.name] = path.resolve()
+    total = _read(model, path, path.name, ()).total
+    if model.faults:
+        return model
+    if not total <= MAX_ELEMENTS:
+        model.fault(f"{path.name} makes more than {MAX_ELEMENTS} elements, copies included")
+    elif total * model.user_numbers > MAX_USER:
+        model.fault(f"<size> of {path.name} asks for more than {MAX_USER} of the user's numbers (nuser_)")
+    if len(model.folders) > MAX_FOLDERS:
+        model.fault(f"<compiler> of {path.name} names more than {MAX_FOLDERS} folders")
+    if not model.faults:
+        _gather(model)
+    return model
 
 
 def look_through(path: Path) -> tuple[list[str], list[Path]]:
     """Returns the faults of a model, and the files that it consists of, its own first."""
-    model = _Model(path, path.parent.resolve())
-    _read(model, path)
-    for tag, name in model.named:
-        for place in model.folders:
-            target = (model.folder / place / name).resolve()
-            if not target.is_relative_to(model.folder):
-                model.faults.append(f"<{tag}> of {path.name} names {name!r}, which is not in its folder")
-                break
-            if target.is_file() and target not in model.files:
-                model.files.append(target)
+    model = read_model(path)
     return model.faults, model.files
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a model, and of the files that it is made of if there are others."""
-    own = hashlib.sha256(path.read_bytes()).hexdigest()
-    files = look_through(path)[1][1:]
-    if not files:
-        return own
-    digests = [own, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files))]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    """SHA-256 of a model, and of the files that it is made of if there are others.
+
+    Raises:
+        UserError: If the model cannot be read.
+    """
+    model = read_model(path)
+    if path.resolve() not in model.content:
+        raise UserError("\n".join(model.faults))
+    own, *others = [model.files[0], *sorted(file for file in model.files[1:] if file in model.content)]
+    digests = [hashlib.sha256(model.content[file]).hexdigest() for file in (own, *others)]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if others else digests[0]
 
 
-def _read(model: _Model, path: Path) -> None:
-    """Looks through one file of a model, and those that it includes."""
-    if path.resolve() in model.files:
-        return
-    model.files.append(path.resolve())
+def _gather(model: Model) -> None:
+    """Reads the files that are named, wherever MuJoCo may look for them."""
+    for attribute, name, bases, where in model.named:
+        for target, place in _candidates(model, name, bases):
+            if target is None or not target.is_relative_to(model.folder) or place.startswith(".."):
+                model.fault(f"<{attribute}={name[:200]!r}> of {where} names a file that is not in the model's folder")
+                break
+            if _is_file(target) and _load(model, target, MAX_TOTAL):
+                model.places[place] = target
+
+
+def _candidates(model: Model, name: str, bases: tuple[Path, ...]) -> list[tuple[Path | None, str]]:
+    """Files that a name may mean, links followed, each with its place; None for one that is outside by its name."""
+    if "://" in name:
+        return [(None, name)]
+    name = name.replace("\\", "/")  # MuJoCo separates folders by either
+    found: list[tuple[Path | None, str]] = []
+    for base in bases:
+        for place in model.folders:
+            for form in dict.fromkeys((name, name.rpartition("/")[2])):
+                path = str(base / place.replace("\\", "/") / form)
+                found.append((_resolved(path), os.path.relpath(path, model.folder)))
+    return found
+
+
+def _resolved(path: str) -> Path | None:
+    """A path with every link followed; None for one that cannot be."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a name that is too long
+        return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
+
+
+def _load(model: Model, path: Path, most: int) -> bool:
+    """Reads a file once; False if it cannot be read or is too long."""
+    if path in model.content:
+        return True
+    if path not in model.files:
+        model.files.append(path)
+    room = min(most, MAX_TOTAL - sum(map(len, model.content.values())))
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(room + 1)
     except OSError as error:
-        model.faults.append(f"{path.name} cannot be read: {error.strerror}")
-        return
-    if len(content) > MAX_BYTES or b"<!DOCTYPE" in content:
-        model.faults.append(f"{path.name} is no model: it has more than {MAX_BYTES} bytes, or a document type")
-        return
-    try:
-        _walk(model, content)
-    except ElementTree.ParseError as error:  # MuJoCo's parser is laxer: it would read what this one cannot check
-        model.faults.append(f"{path.name} is not well-formed XML: {error}")
+        model.fault(f"{path.name} cannot be read: {error.strerror}")
+        return False
+    if len(content) > room:
+        model.fault(f"{path.name} is too long: a model may have {MAX_BYTES} bytes a file of XML, {MAX_TOTAL} in all")
+        return False
+    model.content[path] = content
+    return True
 
 
-def _walk(model: _Model, content: bytes) -> None:
-    """Looks at every element of a file."""
-    depth, count, copies = 0, 0, [1]
-    for event, element in ElementTree.iterparse(io.BytesIO(content), events=("start", "end")):
-        if event == "end":
-            depth -= 1
-            copies.pop()
-            continue
-        depth, count = depth + 1, count + 1
-        made = _made(model, element)
-        copies.append(copies[-1] * (made if element.tag in ("replicate", "composite") else 1))
-        if depth > MAX_DEPTH or count > MAX_ELEMENTS or copies[-1] > MAX_ELEMENTS:
-            model.faults.append(
-                f"{model.path.name} has more than {MAX_DEPTH} elements in each other, or {MAX_ELEMENTS} in all"
+def _read(model: Model, path: Path, name: str, chain: tuple[Path, ...]) -> Weight:
+    """Looks through one XML file of a model, and those that it includes or attaches."""
+    path = path.resolve()
+    if path in chain:
+        model.fault(f"{name} includes or attaches itself")
+        return Weight()
+    if len(chain) >= MAX_CHAIN:
+        model.fault(f"{name} is the {MAX_CHAIN + 1}th of files that include or attach one another")
+        return Weight()
+    if path not in model.weights:
+        model.weights[path] = Weight()
+        if _load(model, path, MAX_BYTES):
+            model.weights[path] = _Walk(model, path, name, (*chain, path)).run()
+    return model.weights[path]
+
+
+class _Walk:
+    """Looks at every element of an XML file, with names as they stand there: MuJoCo knows no namespaces."""
+
+    def __init__(self, model: Model, path: Path, name: str, chain: tuple[Path, ...]) -> None:
+        self.model, self.path, self.name, self.chain = model, path, name, chain
+        self.weight, self.copies = Weight(), [1.0]
+        self.bases = tuple(dict.fromkeys((model.folder, *(file.parent for file in chain))))
+        self.stopped = False
+
+    def run(self) -> Weight:
+        """Walks through the file."""
+        content = self.model.content[self.path]
+        if b"\0" in content or b"<!DOCTYPE" in content:
+            self.model.fault(f"{self.name} is no model: it has a null byte, or a document type")
+            return self.weight
+        parser = expat.ParserCreate("utf-8")  # as MuJoCo reads it, whatever it declares
+        parser.StartElementHandler, parser.EndElementHandler = self._begin, self._end
+        try:
+            parser.Parse(content, True)
+        except expat.ExpatError as error:  # MuJoCo's parser is laxer: it would read what this one cannot check
+            self.model.fault(f"{self.name} is not well-formed XML: {error}")
+        return self.weight
+
+    def _begin(self, element: str, attributes: dict[str, str]) -> None:
+        tag = element.lower()  # MuJoCo takes some in any case
+        fault = next(mjcf_limits.faults(tag, attributes), "")
+        if fault:
+            self.model.fault(fault.replace("|", f" of {self.name}"))
+        self.copies.append(self.copies[-1] * (1 if fault else mjcf_limits.copies(tag, attributes)))
+        self.weight.elements += self.copies[-1]
+        if len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS:
+            self.model.fault(
+                f"{self.name} has more than {MAX_DEPTH} elements in each other, or {MAX_ELEMENTS} in all, at <{tag}>"
             )
+            self.stopped = True
+        if not self.stopped:
+            self._note(tag, attributes)
+
+    def _end(self, element: str) -> None:
+        self.copies.pop()
+
+    def _note(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Notes what an element names."""
+        if tag == "plugin":
+            shown = attributes.get("plugin", attributes.get("instance", ""))
+            self.model.fault(f"<plugin plugin={shown[:200]!r}> of {self.name}: plugins are not allowed")
+        if tag == "attach":
+            self.weight.attached += self.copies[-1]
+        if tag == "compiler":
+            self.model.folders |= {attributes[name]: None for name in FOLDERS if name in attributes}
+        if tag == "size":
+            users = [mjcf_limits.product(text) for name, text in attributes.items() if name.startswith("nuser_")]
+            self.model.user_numbers = max(self.model.user_numbers, *users, 0)
+        for attribute in FILES:
+            if attribute in attributes:
+                self._name_file(tag, attribute, attributes[attribute])
+
+    def _name_file(self, tag: str, attribute: str, name: str) -> None:
+        """Notes a file that is named, and looks through it if it is XML."""
+        self.model.named[f"{tag} {attribute}", name, self.bases, self.name] = None
+        if tag not in ("include", "model"):
             return
-
-
-def _made(model: _Model, element: ElementTree.Element) -> int:
-    """Counts what an element creates; notes the files that it names, and sizes beyond the limits."""
-    for name in FILES:
-        if name in element.attrib:
-            model.named.append((element.tag, element.attrib[name]))
-            target = model.folder / element.attrib[name]
-            if (
-                element.tag in ("include", "model")
-                and target.resolve().is_relative_to(model.folder)
-                and target.is_file()
-            ):
-                _read(model, target)
-    model.folders += [element.attrib[name] for name in FOLDERS if element.tag == "compiler" and name in element.attrib]
-    if element.tag == "size":
-        wrong = [name for name, text in element.attrib.items() if not _allowed(name, text)]
-        model.faults += [f"<size {name}={element.attrib[name]!r}> of {model.path.name} is too much" for name in wrong]
-    if element.tag not in SIZES:
-        return 1
-    names, most = SIZES[element.tag]
-    made = math.prod(_whole(number) for name in names for number in element.attrib.get(name, "1").split())
-    if made > most:
-        model.faults.append(f"<{element.tag}> of {model.path.name} makes {made:.3g} of what may be {most} at the most")
-    return made
-
-
-def _allowed(name: str, text: str) -> bool:
-    """Returns True if an entry of <size> is within the limits."""
-    if name != "memory":
-        return _whole(text) <= MAX_SIZE
-    return _whole(text[:-1] if text[-1:] in MEMORY else text) * MEMORY.get(text[-1:], 1) <= MAX_MEMORY
-
-
-def _whole(text: str) -> int:
-    """Parses a number as MuJoCo does, rounded up; 1 if it is none or negative, because MuJoCo reports that fault."""
-    number = re.match(r"[ \t\r\n]*([+-]?)(\d[\d.]*(?:[eE][+-]?\d+)?)", text[:60])
-    if number is None or number[1] == "-":
-        return 1
-    try:
-        return math.ceil(min(float(number[2]), 1e30))
-    except ValueError:
-        return 1
+        for base in self.bases:
+            target = _resolved(str(base / name.replace("\\", "/")))
+            if target is not None and target.is_relative_to(self.model.folder) and _is_file(target):
+                weight = _read(self.model, target, name, self.chain)
+                if tag == "include":
+                    self.weight.add(weight, self.copies[-1])
+                else:
+                    self.weight.heaviest = max(self.weight.heaviest, weight.total)

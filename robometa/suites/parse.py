@@ -142,8 +142,8 @@ def _read_tasks(
     if robot is not None and any(name in VARIATIONS for name in spread):
         try:
             sizes = robot.count()
-        except ValueError as error:
-            mistakes.append(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}")
+        except UserError as error:
+            mistakes.append(str(error))
     for name, value in spread.items():
         if name in needed:
             size = needed[name]

@@ -62,14 +62,13 @@ class Robot:
         """The sizes of the model's fields.
 
         Raises:
-            ValueError: If MuJoCo cannot load a model that must be counted.
+            UserError: If MuJoCo cannot load a model that must be counted.
         """
         if self.sizes is not None:
             return self.sizes
-        import mujoco  # only a user's own model needs to be compiled to be counted
+        from robometa.suites.own_model import compile_apart  # it needs this module
 
-        model = mujoco.MjModel.from_xml_path(str(self.mjcf))
-        return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu)
+        return compile_apart(self.mjcf).sizes
 
 
 def gymnasium_asset(name: str) -> Path:
@@ -160,3 +159,8 @@ ROBOTS = {
         ),
     )
 }
+
+
+def is_shipped(mjcf: Path) -> bool:
+    """Returns True for a model file of this package or of Gymnasium that `ROBOTS` names."""
+    return mjcf in {robot.mjcf for robot in ROBOTS.values()}

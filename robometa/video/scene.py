@@ -8,10 +8,13 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError
-from robometa.sim.locomotion.models import vary
-from robometa.suites.robots import ROBOTS
+from robometa.sim.locomotion.models import from_binary, vary
+from robometa.suites.own_model import compile_apart
+from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.suite import Task
 
+DRESS = "robometa.video.dress_process"
+"""The module that compiles a user's own model with floor and sky."""
 FLOOR, SKY = "robometa/floor", "robometa/sky"
 PALE, SHADE, EDGE = (0.90, 0.90, 0.875), (0.815, 0.82, 0.81), (0.76, 0.765, 0.76)
 HORIZON, ZENITH = (0.94, 0.95, 0.95), (0.60, 0.72, 0.83)
@@ -33,25 +36,37 @@ def dressed(task: Task) -> mujoco.MjModel:
     Raises:
         UserError: If MuJoCo cannot load the model file.
     """
-    try:
-        spec = mujoco.MjSpec.from_file(str(task.robot.mjcf))
-        _add_floor_material(spec)
-        if not own_look(task):
-            _repaint(spec)
-        if not skies(spec):
-            add_sky(spec)
-        model = spec.compile()
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{task.robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+    if own_look(task):
+        model = from_binary(compile_apart(task.robot.mjcf, module=DRESS).binary)
+    else:
+        model = _repainted(task.robot)
     vary(model, task)
     model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
     model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
     return model
 
 
+def _repainted(robot: Robot) -> mujoco.MjModel:
+    """Compiles a robot of this package with the house's look."""
+    try:
+        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        _repaint(spec)
+        furnish(spec)
+        return spec.compile()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+
+
+def furnish(spec: mujoco.MjSpec) -> None:
+    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet."""
+    _add_floor_material(spec)
+    if not skies(spec):
+        add_sky(spec)
+
+
 def own_look(task: Task) -> bool:
     """Returns True for a user's own model, which keeps its look."""
-    return task.robot.mjcf not in {robot.mjcf for robot in ROBOTS.values()}
+    return not is_shipped(task.robot.mjcf)
 
 
 def _add_floor_material(spec: mujoco.MjSpec) -> None:

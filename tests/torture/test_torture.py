@@ -29,6 +29,7 @@ LEAST = {
     "flips": {"flips": 120, "noticed": 120},
     "divergence": {"injected": 300, "caught": 300, "injected into trainings": 5},
     "hostile": {"cases": 25, "answered with exit code 2": 25},
+    "models": {"models": 2},
     "fuzz": {"inputs": 200},
     "soak": {"rounds": 4},
 }

@@ -11,7 +11,10 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
-from robometa.suites.robots import Robot
+from robometa.sim.quiet import quieten
+from robometa.suites.model_process import add_sensors
+from robometa.suites.own_model import Sensor, compile_apart
+from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.suite import Task
 from robometa.suites.variations import VARIATIONS
 
@@ -52,11 +55,8 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     Raises:
         UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
     """
-    try:
-        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
-        model = _compiled(spec)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+    quieten()
+    model = _load(robot)
     if model.nu < 1 or not 0 < model.opt.timestep < 1:
         raise UserError(
             f"{robot.mjcf.name} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
@@ -65,29 +65,31 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     bodies = [model.body(index).name for index in range(1, model.nbody)]
     if robot.body not in bodies:
         raise UserError(unknown("body", robot.body, bodies, robot.mjcf.name) + "; say which one in [robot] body")
-    for kind, body in robot.sensors:
-        spec.add_sensor(
-            name=f"{kind}/{body}",
-            type=getattr(mujoco.mjtSensor, f"mjSENS_{kind.upper()}"),
-            objtype=mujoco.mjtObj.mjOBJ_BODY,
-            objname=body,
-        )
+    sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
     if not _plane_joints(model, robot):
-        spec.add_sensor(
-            name=BODY_SENSOR,
-            type=mujoco.mjtSensor.mjSENS_FRAMEPOS,
-            objtype=mujoco.mjtObj.mjOBJ_XBODY,
-            objname=robot.body,
-        )
-    model = _compiled(spec)
+        sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
+    if sensors:
+        model = _load(robot, tuple(sensors))
     return model, _layout(model, robot)
 
 
-def _compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
-    """Compiles a specification, without newer MuJoCo's warnings on attributes in old files."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
-        return spec.compile()
+def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
+    """Compiles a robot's model with sensors added to it: a user's own in another process, a shipped one here."""
+    if not is_shipped(robot.mjcf):
+        return from_binary(compile_apart(robot.mjcf, sensors).binary)
+    try:
+        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        add_sensors(spec, sensors)
+        with warnings.catch_warnings():  # of newer MuJoCo, on attributes in old files
+            warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
+            return spec.compile()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{robot.mjcf.name} is not a model that MuJoCo can load: {error}") from None
+
+
+def from_binary(binary: bytes) -> mujoco.MjModel:
+    """Loads a model from MuJoCo's binary format."""
+    return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": binary})
 
 
 @lru_cache(maxsize=MODELS_KEPT)

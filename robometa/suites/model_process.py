@@ -1,0 +1,111 @@
+"""Compiles a model that lies in a folder: `python -P -m robometa.suites.model_process FOLDER`, a process of its own.
+
+Input: `request.json` and the folder `model`. Output: `result.json`, with the model's sizes or its fault; `model.mjb`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import mujoco
+
+from robometa.suites.own_model import Sensor
+from robometa.suites.robots import Sizes
+
+MEMORY = 4 << 30
+"""Limit on the address space beyond what the process begins with, bytes."""
+COMPILE_SECONDS, STEP_SECONDS = 60, 10
+"""Limits on the processor time of compiling, and of the first steps."""
+STEPS = 10
+"""First steps that are simulated."""
+MAX_BINARY = 1 << 28
+"""Limit on the bytes of a compiled model."""
+
+
+def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> None:
+    """Compiles the model in the folder.
+
+    Args:
+        folder: Where the request lies, and the results go.
+        edit: A change to the model before it is compiled.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it in the midst of C code too
+    os.chdir(folder)  # MuJoCo's log file goes to the current folder
+    mujoco.set_mju_user_warning(lambda message: None)
+    request = json.loads(Path("request.json").read_text(encoding="utf-8"))
+    _limit()
+    try:
+        result: dict[str, Any] = {"sizes": asdict(_compile(folder, request, edit))}
+    except MemoryError:
+        result = {"fault": f"it needs more than {MEMORY >> 30} GB of memory"}
+    except Exception as error:  # whatever MuJoCo raises: the parent reports it
+        result = {"fault": str(error)}
+    Path("result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _limit() -> None:
+    """Limits this process's memory and time; it leaves no core dump."""
+    used = 0
+    with suppress(OSError):
+        used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+    limits = {
+        resource.RLIMIT_AS: used + MEMORY,
+        resource.RLIMIT_CPU: _seconds(COMPILE_SECONDS),
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in limits.items():
+        _lower(kind, most)
+
+
+def _seconds(more: int) -> int:
+    return int(time.process_time()) + 1 + more
+
+
+def _lower(kind: int, most: int) -> None:
+    """Lowers the soft limit on a resource, where the system has it."""
+    _, hard = resource.getrlimit(kind)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpec], None] | None) -> Sizes:
+    """Compiles, steps and saves the model."""
+    spec = mujoco.MjSpec.from_file(str(folder / "model" / request["model"]))
+    add_sensors(spec, request["sensors"])
+    if edit is not None:
+        edit(spec)
+    model = spec.compile()
+    if mujoco.mj_sizeModel(model) > MAX_BINARY:
+        raise MemoryError
+    Path("stepping").touch()
+    _lower(resource.RLIMIT_CPU, _seconds(STEP_SECONDS))
+    data = mujoco.MjData(model)
+    for _ in range(STEPS):
+        mujoco.mj_step(model, data)
+    mujoco.mj_saveModel(model, "model.mjb")
+    return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu)
+
+
+def add_sensors(spec: mujoco.MjSpec, sensors: Iterable[Sensor]) -> None:
+    """Adds sensors to a model that is not compiled yet."""
+    for name, kind, target, watched in sensors:
+        spec.add_sensor(
+            name=name,
+            type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
+            objtype=getattr(mujoco.mjtObj, f"mjOBJ_{target}"),
+            objname=watched,
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

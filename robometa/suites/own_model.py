@@ -1,0 +1,127 @@
+"""Compiles a user's own robot model in a process of its own, with limits on memory and time.
+
+MuJoCo's parser and compiler are C: a model may crash them, or keep them busy for ever. The process reads a private copy
+of the files that were checked, and returns the compiled model; this process never parses a user's XML with MuJoCo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from robometa.errors import UserError
+from robometa.suites.mjcf_check import Model, read_model
+from robometa.suites.robots import Sizes
+
+COMPILE = "robometa.suites.model_process"
+"""The module that compiles a model as it is."""
+SAFE_PATH = "-P"
+"""Python's option that keeps the current folder off the import path."""
+PATIENCE = 300.0
+"""Limit on the time that the process may take by the clock, s; its processor time is limited far below."""
+KEPT, KEPT_BYTES = 16, 1 << 24
+"""Compiled models that are kept, and the limit on the bytes of each."""
+
+Sensor = tuple[str, str, str, str]
+"""A sensor to add: its name, its type, and the type and name of what it looks at, by MuJoCo's words."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled model."""
+
+    binary: bytes
+    """MuJoCo's binary format (MJB)."""
+    sizes: Sizes
+
+
+_kept: dict[str, Compiled] = {}
+"""Recent models by the hash of their files and of what was asked for."""
+
+
+def compile_apart(path: Path, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
+    """Compiles a model and takes its first steps in a process of its own.
+
+    Args:
+        path: The model's file.
+        sensors: Sensors to add to it.
+        module: The module that the process runs.
+
+    Raises:
+        UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
+    """
+    model = read_model(path)
+    if model.faults:
+        raise UserError("\n".join(model.faults))
+    request = json.dumps({"model": path.name, "sensors": sensors})
+    key = _key(model, request + module)
+    if key not in _kept:
+        compiled = _run(model, request, module)
+        if len(compiled.binary) > KEPT_BYTES:
+            return compiled
+        while len(_kept) >= KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = compiled
+    return _kept[key]
+
+
+def _key(model: Model, request: str) -> str:
+    """Hash of a model's files with their places, and of a request."""
+    parts = [(place, hashlib.sha256(model.content[file]).hexdigest()) for place, file in sorted(model.places.items())]
+    return hashlib.sha256(json.dumps([request, parts]).encode()).hexdigest()
+
+
+def _run(model: Model, request: str, module: str) -> Compiled:
+    """Runs the process on a copy of the files."""
+    with tempfile.TemporaryDirectory(prefix="robometa-model-") as name:
+        folder = Path(name)
+        for place, file in model.places.items():
+            copy = folder / "model" / place
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(model.content[file])
+        (folder / "request.json").write_text(request, encoding="utf-8")
+        code = _exit_code([sys.executable, SAFE_PATH, "-m", module, name], folder / "said")
+        if code == -signal.SIGINT:
+            raise KeyboardInterrupt
+        fault = _fault(folder, code)
+        if fault:
+            raise UserError(f"{model.path.name} is not a model that MuJoCo can load: {fault}")
+        sizes = json.loads((folder / "result.json").read_text(encoding="utf-8"))["sizes"]
+        return Compiled((folder / "model.mjb").read_bytes(), Sizes(**sizes))
+
+
+def _exit_code(words: list[str], said: Path) -> int:
+    """Runs a command to its end and returns its exit code, minus a signal's number; the command never outlives this."""
+    with said.open("wb") as output:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGXCPU
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _fault(folder: Path, code: int) -> str:
+    """Describes the failure of the process; an empty string if it succeeded."""
+    during = "taking its first steps" if (folder / "stepping").exists() else "compiling it"
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"{during} takes too long, or too much memory"
+    if code < 0:
+        return f"MuJoCo crashes while {during} ({signal.Signals(-code).name})"
+    if code > 0 or not (folder / "result.json").exists():
+        with (folder / "said").open("rb") as said:
+            said.seek(max(0, os.fstat(said.fileno()).st_size - 500))
+            last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return f"the process ended with exit code {code} while {during}: {last}"
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    copy = f"{folder / 'model'}{os.sep}"
+    return str(result.get("fault", "")).replace(copy, "").replace(str(folder.resolve() / "model") + os.sep, "")
