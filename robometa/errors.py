@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from robometa.escape import printable
+
 LONGEST_LINE, LONGEST = 1000, 3000
 """Limits on a line and on a whole message, characters, because a message may quote untrusted text."""
 RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
@@ -29,7 +31,7 @@ class UserError(Exception):
             if sum(map(len, kept)) + len(cut) > LONGEST:
                 kept.append(f"and {len(lines) - len(kept)} more")
                 break
-            kept.append("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut))
+            kept.append(printable(cut))
         super().__init__("\n".join(kept))
 
 

@@ -6,6 +6,7 @@ Heavy packages are imported by the commands that need them, so that help, lists 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import unknown_option
 from robometa.errors import Stopped, TrainingError, UserError
+from robometa.escape import say
 
 GROUPS = {
     "train": (train, resume),
@@ -49,24 +51,32 @@ arguments and options of a command: robometa COMMAND --help
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _write_any_text()
     try:
         return _run(words)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return MISTAKE
     except TrainingError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         return STOPPED if isinstance(error, Stopped) else FAILURE
     except BrokenPipeError:
         return FAILURE
     except (OSError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return FAILURE
     except KeyboardInterrupt:
         print("stopped at once; saved work is kept", file=sys.stderr)
         return AT_ONCE
     except Exception as error:  # a bug of robometa
         return _report_bug(error, words)
+
+
+def _write_any_text() -> None:
+    """Lets the output write out the characters that its encoding lacks, such as an umlaut in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
@@ -95,7 +105,7 @@ def _report_bug(error: Exception, words: list[str]) -> int:
         where = f"{write_bundle(error, words, folders[0] if folders else None)} holds what a bug report needs"
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
-    print(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", file=sys.stderr)
+    say(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", error=True)
     return BUG
 
 

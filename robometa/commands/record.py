@@ -8,6 +8,7 @@ from pathlib import Path
 from robometa import suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
+from robometa.escape import say
 
 ABOUT = "record a policy's adaptation to one task on video"
 EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
@@ -43,4 +44,4 @@ def _run(asked: argparse.Namespace) -> None:
         gif=asked.gif,
         learner=asked.learner,
     )
-    print("written: " + ", ".join(str(path) for path in paths))
+    say("written: " + ", ".join(str(path) for path in paths))

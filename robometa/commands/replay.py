@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from robometa.commands.arguments import Commands, Parser
+from robometa.escape import printable, say
 
 ABOUT = "show how a simulation diverged during a training"
 EXAMPLE = "robometa replay runs/ant-goal-rl2-0/divergences/000"
@@ -21,4 +22,4 @@ def add_to(commands: Commands) -> Parser:
 def _run(asked: argparse.Namespace) -> None:
     from robometa.training.divergence_dumps import replay
 
-    print("\n".join(replay(asked.dump).lines()))
+    say("\n".join(map(printable, replay(asked.dump).lines())))

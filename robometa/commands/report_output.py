@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robometa.errors import UserError
+from robometa.escape import say
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -28,4 +29,4 @@ def publish(report: Report, folder: Path) -> None:
     from robometa.reports.terminal import print_report
 
     print_report(report)
-    print("written: " + ", ".join(str(path) for path in report.save(folder)))
+    say("written: " + ", ".join(str(path) for path in report.save(folder)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robometa.commands.arguments import Commands, Parser, add_learner_option, count
 from robometa.commands.exit_codes import FAILURE
+from robometa.escape import printable, say
 
 ABOUT = "repeat a run's first iterations and compare the results"
 EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
@@ -25,5 +26,5 @@ def _run(asked: argparse.Namespace) -> int:
     from robometa.training.verify import verify
 
     found = verify(asked.run, iterations=asked.iterations, learner=asked.learner)
-    print("\n".join(found.lines()))
+    say("\n".join(map(printable, found.lines())))
     return 0 if found.parted is None else FAILURE

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError, unknown
+from robometa.escape import say
 from robometa.registry.entry import Entry, label
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
                 f"{path} is no longer the file that {where} was started with; "
                 f"--learner {told} goes on with it as it is now"
             )
-        print(f"learner: {label(told)} of {path}", file=sys.stderr)
+        say(f"learner: {label(told)} of {path}", error=True)
     return told
 
 
@@ -227,7 +228,7 @@ def _given(told: str, sha256: object, given: str, where: Path) -> str:
 @cache
 def _say_changed(given: str, where: Path) -> None:
     """Warns once that a file has changed."""
-    print(f"warning: {given} has changed since {where} was trained with it", file=sys.stderr)
+    say(f"warning: {given} has changed since {where} was trained with it", error=True)
 
 
 def told(error: BaseException, path: str | Path | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.versions import versions
@@ -192,10 +193,10 @@ class RunFolder:
                 state, manifest = sealed_folder.load(folder, "checkpoint")
                 progress = Progress(**{count.name: int(manifest[count.name]) for count in fields(Progress)})
             except UserError as error:
-                print(f"passed over: {error}", file=sys.stderr)
+                say(f"passed over: {error}", error=True)
                 continue
             except (KeyError, OverflowError, TypeError, ValueError) as error:
-                print(f"passed over: {folder} says nothing of {error}", file=sys.stderr)
+                say(f"passed over: {folder} says nothing of {error}", error=True)
                 continue
             return Saved(state, progress)
         if checkpoints:

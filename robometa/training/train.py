@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.errors import TrainingError, UserError
+from robometa.escape import say
 from robometa.policies import card, policy_folder
 from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
@@ -129,7 +129,7 @@ def resume(
         run.configure(training.config)
         lost = first - run.cut(first)
         if lost:
-            print(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", file=sys.stderr)
+            say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)
         training.go_on()
         return _finish(training)
 
