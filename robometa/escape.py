@@ -10,9 +10,9 @@ import re
 import shlex
 import sys
 
-MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
-"""Signs with a meaning anywhere in Markdown."""
-LINE_START = re.compile(r"^(\d{0,9})([#\-+=.)])")
+MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""Signs with a meaning anywhere in Markdown; an underscore has none inside a word."""
+LINE_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#\-+=.)])")
 """Signs with a meaning where a line of Markdown begins."""
 
 
@@ -40,7 +40,7 @@ def html(text: object) -> str:
 
 def markdown(text: object) -> Markdown:
     """One line of plain text in Markdown, also inside a table; HTML in it is text, too."""
-    shown = _html.escape(printable(" ".join(str(text).split())), quote=False)
+    shown = _html.escape(printable(re.sub(r"\s*[\n\r]\s*", " ", str(text))), quote=False)
     return Markdown(LINE_START.sub(r"\1\\\2", MARKDOWN.sub(r"\\\1", shown)))
 
 

@@ -56,7 +56,7 @@ def _run(asked: argparse.Namespace) -> None:
         shots=asked.shots,
         worlds=asked.worlds,
         seed=asked.seed,
-        name=registry.label(manifest["learner"]),
+        name=registry.label(manifest.learner),
         policy=str(asked.policy),
         tasks=asked.tasks,
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),

@@ -17,6 +17,7 @@ from robometa.evaluation.scripted_experts import Scripted, needs_experts
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import card, policy_folder
+from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined
@@ -82,7 +83,7 @@ def evaluate(
         shots=shots,
         worlds=worlds,
         seed=seed,
-        name=registry.label(manifest["learner"]),
+        name=registry.label(manifest.learner),
         policy=str(policy),
         tasks=tasks,
         protocol=chosen_protocol(suite, protocol, shots, worlds),
@@ -269,7 +270,7 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
     return known if tasks is None else suite.family.first(known, tasks)
 
 
-def write_card(policy: Path, learner: Learner, suite: Suite, manifest: dict[str, Any], report: Report) -> None:
+def write_card(policy: Path, learner: Learner, suite: Suite, manifest: PolicyManifest, report: Report) -> None:
     """Writes the card of a loaded policy anew, with the results of its evaluation."""
-    text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
+    text = card.text(manifest.learner, learner, suite, manifest.training, report)
     sealed_folder.put(policy, {"README.md": text})

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError
 from robometa.storage.atomic import flush, replace_file
+from robometa.storage.table import is_finite, shown
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line, bytes."""
 
 
 class Lines:
@@ -54,28 +60,75 @@ class Lines:
         if self.path.exists():
             flush(self.path)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Reads the whole lines; skips a truncated last one.
+    def rows(self) -> Iterator[dict[str, float]]:
+        """Reads the whole lines one by one; skips a truncated last one.
 
         Raises:
-            UserError: If a line is not a JSON object.
+            UserError: If a line is no table of finite numbers, or its iteration does not follow the one before.
         """
-        return [row for _, row in self._read()]
+        return (row for row, _ in self._read())
 
-    def cut(self, iterations: int) -> None:
-        """Removes the lines from this iteration on and a truncated last line; the others keep every byte."""
-        kept = [line + "\n" for line, row in self._read() if row["iteration"] < iterations]
-        replace_file(self.path, "".join(kept).encode())
+    def cut(self, iterations: int, needs: Sequence[str] = ()) -> int:
+        """Removes the lines from this iteration on and a truncated last line; the others keep every byte.
 
-    def _read(self) -> list[tuple[str, dict[str, Any]]]:
-        """Reads the whole lines and their contents."""
-        read = []
-        content = self.path.read_bytes() if self.path.exists() else b""
-        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-            try:
-                text = line.decode()
-                row = json.loads(text)
-                read.append((text, row | {"iteration": int(row["iteration"])}))
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise UserError(f"{self.path} is damaged in line {number}: {error!r}") from None
-        return read
+        Args:
+            iterations: The first iteration to remove.
+            needs: Numbers that every line must have.
+
+        Returns:
+            The number of lines that stay.
+
+        Raises:
+            UserError: If a line is damaged; the file stays as it was.
+        """
+        lines, size = 0, 0
+        for row, end in self._read(needs):
+            if row["iteration"] < iterations:
+                lines, size = lines + 1, end
+        kept = b""
+        if size:
+            with self.path.open("rb") as file:
+                kept = file.read(size)
+        replace_file(self.path, kept)
+        return lines
+
+    def _read(self, needs: Sequence[str] = ()) -> Iterator[tuple[dict[str, float], int]]:
+        """Reads the whole lines, each with the place in the file where it ends."""
+        if not self.path.exists():
+            return
+        last, end = -1, 0
+        with self.path.open("rb") as file:
+            for number in itertools.count(1):
+                line = file.readline(MAX_LINE_BYTES)
+                if not line.endswith(b"\n"):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise UserError(f"{self.path} is damaged in line {number}: no line has {MAX_LINE_BYTES} bytes")
+                    return
+                row = _row(line, f"{self.path} is damaged in line {number}", needs)
+                if row["iteration"] <= last:
+                    raise UserError(f"{self.path} is damaged in line {number}: an iteration must follow {last}")
+                last, end = int(row["iteration"]), end + len(line)
+                yield row, end
+
+
+def _row(line: bytes, fault: str, needs: Sequence[str]) -> dict[str, float]:
+    """Reads one line.
+
+    Raises:
+        UserError: If it is no table of finite numbers, or one is missing.
+    """
+    try:
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{fault}: {str(error)[:200]}") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{fault}: it holds no table")
+    for name in ("iteration", *needs):
+        if name not in row:
+            raise UserError(f"{fault}: it lacks {name}")
+    for name, value in row.items():
+        if not is_finite(value):
+            raise UserError(f"{fault}: {name[:100]} must be a finite number, not {shown(value)}")
+    if type(row["iteration"]) is not int or row["iteration"] < 0:
+        raise UserError(f"{fault}: iteration must be a whole number from 0, not {shown(row['iteration'])}")
+    return row

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -19,10 +18,14 @@ from robometa.errors import UserError
 from robometa.escape import say
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
+from robometa.storage.table import Table
 from robometa.storage.versions import versions
+from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
 CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
+MAX_COUNT = 10**17
+"""Most iterations or steps of a checkpoint."""
 CHECKPOINTS_KEPT = 2
 """The newest, and the one before in case it is damaged."""
 
@@ -103,21 +106,19 @@ class RunFolder:
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}")
         try:
             described = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(described, dict):
-                raise ValueError("it holds no table")
-            return RunConfig.from_json(described)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
+        return RunConfig.read(Table(described, str(path)))
 
     def table(self, name: str) -> Lines:
         """One of the folder's tables, to add lines to."""
         return Lines(self.path / name)
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
+    def rows(self, name: str) -> list[dict[str, float]]:
         """The whole lines of one of the folder's tables; a last line that was cut short is passed over."""
-        return self.table(name).rows()
+        return list(self.table(name).rows())
 
     def cut(self, iterations: int) -> int:
         """Removes what a resumed run does again, and what an interrupted one left half done.
@@ -125,11 +126,11 @@ class RunFolder:
         Returns:
             The number of lines of metrics that stay.
         """
-        for name in (METRICS, TIMINGS):
-            self.table(name).cut(iterations)
+        stay = self.table(METRICS).cut(iterations)
+        self.table(TIMINGS).cut(iterations, needs=(SAMPLING, UPDATE))
         for aside in (*self.path.glob(".*.writing"), *(self.path / "checkpoints").glob(".*")):
             shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
-        return len(self.rows(METRICS))
+        return stay
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -191,12 +192,12 @@ class RunFolder:
         for folder in reversed(checkpoints):
             try:
                 state, manifest = sealed_folder.load(folder, "checkpoint")
-                progress = Progress(**{count.name: int(manifest[count.name]) for count in fields(Progress)})
+                counts = Table(manifest, str(folder / sealed_folder.MANIFEST))
+                progress = Progress(
+                    **{count.name: counts.whole(count.name, 0, MAX_COUNT) for count in fields(Progress)}
+                )
             except UserError as error:
                 say(f"passed over: {error}", error=True)
-                continue
-            except (KeyError, OverflowError, TypeError, ValueError) as error:
-                say(f"passed over: {folder} says nothing of {error}", error=True)
                 continue
             return Saved(state, progress)
         if checkpoints:
