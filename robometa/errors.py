@@ -12,6 +12,8 @@ from robometa.escape import printable
 
 LONGEST_LINE, LONGEST = 1000, 3000
 """Limits on a line and on a whole message, characters, because a message may quote untrusted text."""
+MAX_NUMBER, MAX_LIST = 10**9, 100
+"""Largest number of an option, and most entries of a list, because a policy may be from a stranger."""
 RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
 """Pattern of an interval or a set of names."""
 
@@ -148,11 +150,15 @@ def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
         return "" if value in allowed else unknown(name, value, allowed.choices)
     usual = (default[0] if default else 0) if isinstance(default, tuple) else default
     whole = type(usual) is int
+    if isinstance(value, tuple) and len(value) > MAX_LIST:
+        return f"option {name} must have at most {MAX_LIST} entries, not {len(value)}"
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
             return f"option {name} must be a {'whole number' if whole else 'number'} in {allowed}, not {value!r}"
         if number not in allowed:
-            return f"option {name} must be in {allowed}, not {value}"
+            return f"option {name} must be in {allowed}, not {value!r:.100}"
+        if abs(number) > MAX_NUMBER:
+            return f"option {name} must be at most {MAX_NUMBER}, not {value!r:.100}"
     return ""
 
 

@@ -12,6 +12,7 @@ from robometa.policies import card, policy_folder
 from robometa.policies.manifest import MergedPart, PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
 from robometa.storage.versions import versions
 
 
@@ -38,11 +39,11 @@ def merge(
     Raises:
         UserError: If the two do not fit, the weight is none, or the output path exists.
     """
-    first, second = Path(first), Path(second)
+    first, second = checked(first), checked(second)
     if not 0 <= weight <= 1:
         raise UserError(f"weight must be from 0 to 1, not {weight}")
     folder = Path(out) if out is not None else Path("policies") / f"{_name(first)}-{_name(second)}-{weight:g}"
-    if folder.exists():
+    if checked(folder).exists():
         raise UserError(f"{folder} exists already: choose another --out")
     merged, suite, manifest = policy_folder.load_policy(first, learner=learner)
     other, sealed = sealed_folder.load(second, "policy")

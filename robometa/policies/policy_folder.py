@@ -15,6 +15,7 @@ from robometa.learners.protocol import Learner
 from robometa.policies.manifest import PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.registry.options import read_config
+from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
@@ -60,7 +61,7 @@ def load_policy(
         UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not given,
             or its own suite has changed since it was trained (the suite as it is now can be passed).
     """
-    state, sealed = load(folder, "policy")
+    state, sealed = load(checked(folder), "policy")
     manifest = PolicyManifest.read(sealed, folder)
     name = user_file.of_policy(manifest.learner, manifest.learner_sha256, learner, folder)
     manifest = replace(manifest, learner=name)

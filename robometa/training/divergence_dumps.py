@@ -14,6 +14,7 @@ from robometa.errors import UserError
 from robometa.sim.engine import Divergence
 from robometa.sim.postmortem import Finding, examine
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
 from robometa.storage.table import Table
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite, Task
@@ -150,7 +151,7 @@ def replay(dump: str | Path) -> Replay:
     Raises:
         UserError: If it is no whole dump, or its suite has changed since.
     """
-    folder = Path(dump)
+    folder = checked(dump)
     tensors, manifest = sealed_folder.load(folder, DUMP_KIND)
     record = DumpRecord.read(Table(manifest, str(folder / sealed_folder.MANIFEST)))
     suite = suites.load(record.suite)

@@ -23,6 +23,7 @@ from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
@@ -76,7 +77,7 @@ def train(
     learner = registry.absolute(learner)
     trained = make.build(learner, resolve(suite, learner, options or {}, preset), suite, seed, device)
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
-    run = RunFolder(Path(folder) if folder is not None else default)
+    run = RunFolder(checked(default if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     simulator = make.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, hardware)
     torch_threads = torch_threads or torch.get_num_threads()
@@ -116,7 +117,7 @@ def resume(
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
             end asked for.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(checked(folder))
     with run.locked():
         config = run.configuration()
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")

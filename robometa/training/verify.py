@@ -11,6 +11,7 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.registry import user_file
 from robometa.storage.json_lines import MAX_LINE_BYTES
+from robometa.storage.paths import checked
 from robometa.storage.versions import versions
 from robometa.training.run_folder import METRICS, RunFolder
 from robometa.training.train import rebuilt
@@ -51,7 +52,7 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     Raises:
         UserError: If there is no such run, it has no iteration, or its suite or its learner's file has changed.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(checked(folder))
     config = run.configuration()
     if not (run.path / METRICS).is_file():
         raise UserError(f"{run.path} has no {METRICS} to compare with")
@@ -77,8 +78,8 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
 def _first_lines(path: Path, count: int) -> list[bytes]:
     """The first whole lines of a table."""
     with path.open("rb") as file:
-        lines = [line for line in (file.readline(MAX_LINE_BYTES) for _ in range(count)) if line.endswith(b"\n")]
-    return lines
+        lines = (file.readline(MAX_LINE_BYTES) for _ in range(count))
+        return [line for line in lines if line.endswith(b"\n")]
 
 
 def _differences(line: bytes, other: bytes) -> tuple[str, ...]:
