@@ -7,6 +7,8 @@ flips       single flipped bits in checkpoints and policies; every one is notice
 divergence  NaN, Inf and 1e12 in positions, velocities and controls of every robot; counted, and paid exactly nothing
 hostile     files made to execute, to write elsewhere or to eat memory; each is answered with one line and exit code 2
 fuzz        inputs that a fuzzer makes up, for every loader; only typed errors come out
+children    every command in a folder full of hostile modules; no process that it starts runs one of them
+markup      hostile texts in every field and name; no command and no card lets one of them act
 soak        train, evaluate and record again and again in one process; memory and open files stay flat
 """
 
@@ -21,7 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PARTS = ("crashes", "disk", "flips", "divergence", "hostile", "kills", "fuzz", "soak")
+PARTS = ("crashes", "disk", "flips", "divergence", "hostile", "kills", "fuzz", "children", "markup", "soak")
 RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
 
 

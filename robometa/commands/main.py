@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _write_any_text()
+    os.environ["PYTHONSAFEPATH"] = "1"  # GLFW's package starts Python, which takes no module from the current folder
     try:
         return _run(words)
     except UserError as error:

@@ -28,6 +28,8 @@ LEAST = {
     "divergence": {"injected": 300, "caught": 300, "injected into trainings": 5},
     "hostile": {"cases": 25, "answered with exit code 2": 25},
     "fuzz": {"inputs": 200},
+    "children": {"commands": 2, "modules": 200},
+    "markup": {"rounds": 1, "commands": 10},
     "soak": {"rounds": 4},
 }
 """What the short form tries at the least."""
