@@ -1,6 +1,7 @@
 """Processes that the repository starts: none takes a module from the current folder."""
 
 import ast
+import itertools
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def unsafe(source):
     found = []
     for node in ast.walk(ast.parse(source)):
         words = node.elts if isinstance(node, ast.List | ast.Tuple) else []
-        for word, following in zip(words, [*words[1:], None], strict=True):
+        for word, following in itertools.zip_longest(words, words[1:]):
             if ast.unparse(word) == "sys.executable":
                 text = "" if following is None else ast.unparse(following)
                 found += [] if text in ("'-P'", "SAFE_PATH") else [node.lineno]
