@@ -11,6 +11,7 @@ import torch
 
 from robometa import suites
 from robometa.errors import UserError
+from robometa.escape import word
 from robometa.sim.engine import Divergence
 from robometa.sim.postmortem import Finding, examine
 from robometa.storage import sealed_folder
@@ -81,7 +82,7 @@ class Dumps:
             return
         self._say(
             f"iteration {iteration + 1}: a simulation diverged; it is not paid and nothing is learned from it. "
-            f"What blew up: robometa replay {folder}"
+            f"What blew up: robometa replay {word(folder)}"
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from robometa.errors import UserError
-from robometa.escape import say
+from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.table import Table
@@ -71,7 +71,7 @@ class RunFolder:
         """
         if self.path.exists():
             is_run = (self.path / CONFIGURATION).is_file()
-            going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
+            going_on = f"go on with `robometa resume {word(self.path)}`, or " if is_run else ""
             raise UserError(f"{self.path} exists already: {going_on}choose another --folder")
         command = " ".join((Path(sys.argv[0]).name, *sys.argv[1:]))
         config = replace(config, command=command, versions=versions())

@@ -211,7 +211,7 @@ def _finish(training: Training) -> Path:
     except OSError as error:
         raise TrainingError(
             f"the policy could not be written to {run.path} ({error.strerror}). Make room there; then "
-            f"robometa resume {run.path} writes it, from iteration {training.newest} on"
+            f"{training.resume_command()} writes it, from iteration {training.newest} on"
         ) from None
     return policy
 
