@@ -16,7 +16,7 @@ from torture.trainings import train
 def files(tmp_path_factory):
     """A folder with a hostile name, in which every text of a suite, a run, a policy and a dump is hostile."""
     files = tmp_path_factory.mktemp("showing") / "r[/x]\x1b[31m<b>|"
-    files.mkdir()
+    files.mkdir(parents=True)
     train(files / "run", "maml-trpo", 2)
     plant(files, random.Random(0))
     texts = {str(index): text for index, text in enumerate(HOSTILE)}
