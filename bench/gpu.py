@@ -158,7 +158,7 @@ def _measure_all(asked: argparse.Namespace) -> None:
 
     def command(one: Asked) -> list[str]:
         words = [str(one.file), "--part", one.name, "--until", str(one.until), *common, *one.flags]
-        return [sys.executable, "-m", "bench.gpu", *words]
+        return [sys.executable, "-P", "-m", "bench.gpu", *words]
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(f"ended by {signal.Signals(number).name}")

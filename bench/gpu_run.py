@@ -125,7 +125,9 @@ class Measurement:
             file, until, place = Path(aside) / "part.json", time.monotonic() + limit, log.tell()
             asked = self._command(Asked(name, file, until, flags))
             # a group of its own, so that what it starts ends with it
-            process = subprocess.Popen(asked, cwd=ROOT, stdout=log, stderr=log, process_group=0)
+            process = subprocess.Popen(
+                asked, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, process_group=0
+            )
             seen = 0
             try:
                 while process.poll() is None and time.monotonic() < until:

@@ -262,7 +262,7 @@ def _run(words: list[str], environment: dict[str, str]) -> float:
         ValueError: With the end of what it said, if it failed.
     """
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", *words], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"{words[:4]} ended with {done.returncode}: {(done.stdout + done.stderr)[-1500:]}")
     return round(time.perf_counter() - started, 2)

@@ -94,7 +94,9 @@ def beginning(size: Size) -> dict[str, float]:
 def fresh(suite: str, tasks: int, worlds: int, steps: int) -> tuple[float, float]:
     """Time to the first step and peak memory of a new process, s and GiB."""
     program = FIRST_STEP.format(suite=suite, tasks=tasks, worlds=worlds, steps=steps)
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
     return float(told[-2]), float(told[-1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ HORIZON = 200
 """Control steps of an episode."""
 START = "forkserver"
 """How processes start: not as copies of this one, whose threads would be missing in them."""
+os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts takes a module from the current folder
 SINGLE = "Gymnasium, one environment"
 DRAWN = 64
 """Batches of actions that are drawn beforehand, and taken in turn."""

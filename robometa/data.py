@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +18,6 @@ class Spaces:
     action: int
     told: tuple[str, ...] = ()
     """Names of the hidden task parameters at the end of an oracle's observation."""
-
-    @classmethod
-    def read(cls, table: dict[str, Any]) -> Spaces:
-        """Reads the sizes from a manifest.
-
-        Raises:
-            AttributeError, TypeError: If it is not such a table.
-        """
-        return cls(**{**table, "told": tuple(table.get("told", ()))})
 
     def described(self) -> str:
         """Describes the sizes in words."""

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from robometa.escape import printable
+
 LONGEST_LINE, LONGEST = 1000, 3000
 """Limits on a line and on a whole message, characters, because a message may quote untrusted text."""
+MAX_NUMBER, MAX_LIST = 10**9, 100
+"""Largest number of an option, and most entries of a list, because a policy may be from a stranger."""
 RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
 """Pattern of an interval or a set of names."""
 
@@ -29,7 +33,7 @@ class UserError(Exception):
             if sum(map(len, kept)) + len(cut) > LONGEST:
                 kept.append(f"and {len(lines) - len(kept)} more")
                 break
-            kept.append("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cut))
+            kept.append(printable(cut))
         super().__init__("\n".join(kept))
 
 
@@ -150,11 +154,15 @@ def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
         return "" if value in allowed else unknown(name, value, allowed.choices)
     usual = (default[0] if default else 0) if isinstance(default, tuple) else default
     whole = type(usual) is int
+    if isinstance(value, tuple) and len(value) > MAX_LIST:
+        return f"option {name} must have at most {MAX_LIST} entries, not {len(value)}"
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
             return f"option {name} must be a {'whole number' if whole else 'number'} in {allowed}, not {value!r}"
         if number not in allowed:
-            return f"option {name} must be in {allowed}, not {value}"
+            return f"option {name} must be in {allowed}, not {value!r:.100}"
+        if abs(number) > MAX_NUMBER:
+            return f"option {name} must be at most {MAX_NUMBER}, not {value!r:.100}"
     return ""
 
 

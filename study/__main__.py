@@ -26,6 +26,9 @@ from robometa.errors import UserError
 from robometa.training.run_folder import METRICS
 from study import plan
 
+ROOT = Path(__file__).parents[1]
+"""Folder of the repository: a child finds `study` there, never in the current folder."""
+
 
 class Job:
     """A cell that is being filled."""
@@ -33,8 +36,8 @@ class Job:
     def __init__(self, cell: plan.Cell, core: int, log: IO[str]) -> None:
         """Starts it on a core."""
         self.cell, self.core = cell, core
-        words = [sys.executable, "-m", "study.cell", cell.suite, cell.name]
-        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, "-P", "-m", "study.cell", cell.suite, cell.name]
+        alone = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=alone, start_new_session=True)
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self.process.pid, {core})

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from robometa import suites
+from robometa import registry, suites
 from robometa.data import Rollout
+from robometa.policies.manifest import TrainingRecord
 from torture.trainings import SUITE as TINY_SUITE
 
 torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
@@ -91,6 +92,20 @@ SMALL_OPTIONS = {
     },
 }
 """Options with which a learner trains on the tiny suite in a fraction of a second."""
+
+
+def record_of(learner):
+    """Description of a training with a learner, for a policy that a test saves."""
+    return TrainingRecord(
+        seed=3,
+        preset=next(iter(registry.find(learner).presets())),
+        iterations=1,
+        environment_steps=1,
+        wall_time_seconds=1.0,
+        versions={},
+        processors=2,
+        last_returns={},
+    )
 
 
 def fake_rollout(tasks, worlds, horizon, observation, action, seed, dtype=torch.float32):

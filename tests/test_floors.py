@@ -11,7 +11,7 @@ import robometa
 PACKAGE = Path(robometa.__file__).parent
 FLOORS = (
     # 0: what everyone shares
-    {"errors", "noise", "data", "progress", "compute"},
+    {"errors", "escape", "console", "noise", "data", "progress", "compute"},
     # 1: descriptions, and what is written to disk
     {"suites", "storage"},
     # 2

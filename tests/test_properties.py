@@ -4,6 +4,7 @@ import json
 import string
 
 import pytest
+from conftest import record_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -164,7 +165,7 @@ def policy(tmp_path, tiny_suite):
     """A policy's folder, and what its manifest says."""
     config = read_config("maml-trpo", {"hidden": (8,), "tasks": 2, "worlds": 2})
     learner = make.build("maml-trpo", config, tiny_suite, seed=0)
-    policy_folder.save_policy(tmp_path / "policy", learner, "maml-trpo", tiny_suite, {"seed": 0}, "a card")
+    policy_folder.save_policy(tmp_path / "policy", learner, "maml-trpo", tiny_suite, record_of("maml-trpo"), "a card")
     return tmp_path / "policy", sealed_folder.read_manifest(tmp_path / "policy")
 
 
@@ -201,7 +202,7 @@ def test_any_manifest_is_a_policy_or_told_what_is_wrong(policy):
 
     loaded()
     sealed_folder.write_manifest(folder, manifest)
-    assert policy_folder.load_policy(folder)[2]["learner"] == "maml-trpo"
+    assert policy_folder.load_policy(folder)[2].learner == "maml-trpo"
 
 
 def test_any_bytes_in_place_of_a_manifest_are_told(policy):

@@ -10,6 +10,8 @@ divergence  NaN, Inf and 1e12 in positions, velocities and controls of every rob
 hostile     files made to execute, to write elsewhere or to eat memory; each is answered with one line and exit code 2
 models      robots' models that a grammar makes at the edge; the process that opens them never crashes
 fuzz        inputs that a fuzzer makes up, for every loader; only typed errors come out
+children    every command in a folder full of hostile modules; no process that it starts runs one of them
+markup      hostile texts in every field and name; no command and no card lets one of them act
 soak        train, evaluate and record again and again in one process; memory and open files stay flat
 """
 
@@ -24,7 +26,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "models", "kills", "fuzz", "soak")
+PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "models")
+PARTS += ("kills", "fuzz", "children", "markup", "soak")
 RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
 
 

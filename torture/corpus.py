@@ -220,6 +220,11 @@ def _manifests() -> Iterator[Case]:
         "layers that are no list": {"config": {"hidden": {"a": 8}}},
         "an option that is not one": {"config": {"__class__": "x"}},
         "a format to come": {"format": 99},
+        "no training": {"training": {}},
+        "a training in a list": {"training": ["seed"]},
+        "a standard deviation of 1e308": {"config": {"initial_std": 1e308}},
+        "a standard deviation of 10**30": {"config": {"initial_std": 10**30}},
+        "10**5 layers": {"config": {"hidden": [1] * 10**5}},
         "another kind": {"kind": "pickle"},
     }
     for name, change in changes.items():
@@ -265,6 +270,16 @@ def _runs() -> Iterator[Case]:
         "10**9 worlds": {"config": {"worlds": 10**9}},
         "10**9 tasks": {"config": {"tasks": 10**9}},
         "a configuration of text": {"config": "hidden"},
+        "an engine that is none": {"engine": "os:system"},
+        "an engine that clears the screen": {"engine": "\x1b[2Jcpu"},
+        "a contact capacity without end": {"room": 1e308},
+        "a contact capacity of 10**400": {"room": 10**400},
+        "a contact capacity that is none": {"room": float("nan")},
+        "versions in a list": {"versions": ["torch", "2"]},
+        "versions in numbers": {"versions": {"torch": 2}},
+        "10**5 versions": {"versions": {str(index): "1" for index in range(10**5)}},
+        "a preset that is none": {"preset": "\x1b[2J[bold]<b>"},
+        "a learner of the process": {"learner": "/proc/self/cwd/evil.py:Evil"},
     }
     for name, change in changes.items():
 

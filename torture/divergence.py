@@ -33,7 +33,7 @@ def run(settings: Settings) -> Findings:
     by_robot = {suite.robot.name: suite for suite in map(suites.load, suites.names())}
     found.counts["robots"] = len(by_robot)
     for suite in by_robot.values():
-        child = Child(lambda suite=suite: _spoil(suite, settings, found), settings.folder / f"{suite.robot.name}.log")
+        child = Child(lambda suite=suite: _spoil(suite, settings), settings.folder / f"{suite.robot.name}.log")
         if child.wait() != 0:
             found.fail(f"{suite.robot.name}: {child.said()[-600:]}")
             continue
@@ -49,7 +49,7 @@ def run(settings: Settings) -> Findings:
     return found
 
 
-def _spoil(suite: Suite, settings: Settings, found: Findings) -> None:
+def _spoil(suite: Suite, settings: Settings) -> None:
     """Spoils each number of a robot in a world of its own; prints what came of it."""
     os.chdir(settings.folder)
     told = Findings(counts={"injected": 0, "caught": 0})

@@ -19,6 +19,8 @@ from pathlib import Path
 from torture.findings import Findings, Settings
 from torture.trainings import Child, train
 
+REPOSITORY = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+"""Environment of a child that finds `torture` in the repository, never in the current folder."""
 MINUTES, SHORT_SECONDS = 10.0, 0.8
 LONGEST = 4096
 """Bytes of an input."""
@@ -48,9 +50,9 @@ def run(settings: Settings) -> Findings:
 
 def _guided(name: str, seconds: float, settings: Settings, run: Path, found: Findings) -> None:
     """In an interpreter of its own, whose bytecode tells what it covers."""
-    words = [sys.executable, "-m", "torture.guided", name, str(run), str(settings.folder / name)]
+    words = [sys.executable, "-P", "-m", "torture.guided", name, str(run), str(settings.folder / name)]
     words += [f"-max_total_time={max(1, round(seconds))}", f"-seed={settings.seed + 1}", f"-max_len={LONGEST}"]
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(words, env=REPOSITORY, capture_output=True, text=True, errors="replace", check=False)
     runs = re.findall(r"^#(\d+)\s", done.stderr, re.MULTILINE)
     found.counts[name] = int(runs[-1]) if runs else 0
     found.count("inputs", found.counts[name])

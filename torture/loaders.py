@@ -177,7 +177,8 @@ def _run(run: Path) -> Loader:
     folder = RunFolder(run)
 
     def load() -> None:
-        rebuilt(folder, folder.configuration(), threads=1).engine.close()
+        config = folder.configuration()
+        rebuilt(folder, config, config.learner, threads=1).engine.close()
 
     path = run / "run.json"
     table = json.loads(path.read_text(encoding="utf-8"))
@@ -191,11 +192,10 @@ def _lines(run: Path) -> Loader:
 
 def _dump(run: Path) -> Loader:
     folder, (suite, task) = run.parent / "dump", (suites.load("point-robot"), 0)
-    described = {"suite": "point-robot", "suite_hash": suite.content_hash, "task": task, "world": 0, "step": 1}
+    described = {"kind": divergence_dumps.DUMP_KIND, "suite": "point-robot", "suite_hash": suite.content_hash}
+    counts = {"task": task, "world": 0, "step": 1, "iteration": 0, "drawn_from": None}
     tensors = {"physics": torch.zeros(9, dtype=torch.float64), "sensors": torch.zeros(0), "action": torch.zeros(2)}
-    sealed_folder.save(
-        folder, tensors, {"kind": divergence_dumps.DUMP_KIND, **described, "iteration": 0, "mujoco": "0"}
-    )
+    sealed_folder.save(folder, tensors, {**described, **counts, "mujoco": "0"})
     return _Table(
         sealed_folder.read_manifest(folder),
         lambda table: sealed_folder.write_manifest(folder, table),

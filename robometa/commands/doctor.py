@@ -15,8 +15,9 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.suites import metaworld
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
+
+    from robometa.console import PlainConsole
 
 ABOUT = "check this machine: versions, GPU, rendering, missing packages"
 
@@ -46,12 +47,12 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from rich.console import Console
+    from robometa.console import PlainConsole
 
-    return report(Console())
+    return report(PlainConsole())
 
 
-def report(console: Console) -> int:
+def report(console: PlainConsole) -> int:
     """Prints every finding and its advice.
 
     Args:
@@ -64,7 +65,7 @@ def report(console: Console) -> int:
     console.print(_table(findings))
     for finding in findings:
         if finding.advice:
-            console.print(f"{finding.name}: {finding.advice}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{finding.name}: {finding.advice}", soft_wrap=True)
     works = all(finding.good for finding in findings if finding.needed)
     console.print("training works here" if works else "training does not work here", style="bold")
     return 0 if works else 1
@@ -87,11 +88,12 @@ def examine() -> list[Finding]:
 def _table(findings: Sequence[Finding]) -> Table:
     from rich.table import Table
 
+    from robometa.console import styled
+
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for finding in findings:
-        mark = (
-            "[green]ok[/green]" if finding.good else "[red]missing[/red]" if finding.needed else "[yellow]no[/yellow]"
-        )
+        bad = styled("missing", "red") if finding.needed else styled("no", "yellow")
+        mark = styled("ok", "green") if finding.good else bad
         table.add_row(mark, finding.name, finding.found)
     return table
 

@@ -10,6 +10,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
 from robometa.commands.report_output import publish, require_writable
 from robometa.evaluation.protocols import NONE, PROTOCOLS
+from robometa.storage.paths import checked
 
 ABOUT = "measure how a policy adapts to held-out tasks"
 EXAMPLE = "robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2"
@@ -33,7 +34,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--worlds", type=count, help=worlds)
     parser.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
-    parser.add_argument("--out", type=Path, help="folder of the report (default: the policy's)")
+    parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
     return parser
 
@@ -56,7 +57,7 @@ def _run(asked: argparse.Namespace) -> None:
         shots=asked.shots,
         worlds=asked.worlds,
         seed=asked.seed,
-        name=registry.label(manifest["learner"]),
+        name=registry.label(manifest.learner),
         policy=str(asked.policy),
         tasks=asked.tasks,
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),

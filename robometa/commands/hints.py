@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError, unknown
+from robometa.storage.paths import checked
 from robometa.suites.shipped import benchmark_names
 
 FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
@@ -74,14 +75,15 @@ def policy(text: str) -> Path:
     Raises:
         UserError: If it is the name of a baseline, a learner or a suite instead.
     """
-    if not Path(text).exists():
+    folder = checked(text)
+    if not folder.exists():
         if text in BASELINES:
             raise UserError(f"{text} is a baseline: robometa baseline {text} SUITE")
         if text in registry.LEARNERS:
             raise UserError(f"{text} is a learner, not the folder of a policy: robometa train SUITE {text} writes one")
         if is_suite(text):
             raise UserError(f"{text} is a suite, not the folder of a policy: robometa evaluate POLICY --suite {text}")
-    return Path(text)
+    return folder
 
 
 def policy_or_scripted(text: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from robometa.commands.hints import numbers_apart, unknown_option
 from robometa.errors import UserError
+from robometa.escape import word
 from robometa.registry.options import Option, described, resolve
 from robometa.suites.suite import Suite
 
@@ -42,7 +43,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     if wrong:
         raise UserError("\n".join(wrong))
     if "--help" in words or "-h" in words:
-        print_help(default, f"robometa train {suite.name} {learner}")
+        print_help(default, f"robometa train {word(suite.name)} {word(learner)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

@@ -9,6 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import OWN, Commands, Parser
 from robometa.commands.exit_codes import FAILURE
 from robometa.errors import UserError
+from robometa.escape import printable, say
 
 ABOUT = "list the learners, or show one: its paper and options"
 EXAMPLE = "robometa learners pearl"
@@ -37,38 +38,38 @@ def _run(asked: argparse.Namespace) -> int:
     from robometa.conformance.check_learner import check_learner
 
     violations = check_learner(asked.learner)
-    print("\n".join(violations) or f"{registry.label(asked.learner)} keeps the learners' protocol")
+    say("\n".join(violations) or f"{registry.label(asked.learner)} keeps the learners' protocol")
     return FAILURE if violations else 0
 
 
 def print_learners() -> None:
     """Prints a table of the shipped learners."""
-    from rich.console import Console
+    from robometa.console import PlainConsole
+    from robometa.reports.terminal import plain_table
 
-    from robometa.reports.terminal import _table
-
-    table = _table("learner", "paper", "about")
+    table = plain_table("learner", "paper", "about")
     for name, entry in registry.LEARNERS.items():
         table.add_row(name, entry.paper, entry.about)
-    Console().print(table, highlight=False)
+    PlainConsole().print(table)
     print("\nshow one with its options: robometa learners NAME; one of your own: robometa learners ./mine.py:MyLearner")
 
 
 def print_learner(name: str) -> None:
     """Prints a learner: what it does, its paper, its options in every preset with their ranges."""
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
+    from robometa.console import PlainConsole, styled
     from robometa.registry.options import described
-    from robometa.reports.terminal import _table
+    from robometa.reports.terminal import plain_table
 
     entry = registry.find(name)
     presets = entry.presets()
-    console = Console()
-    console.print(f"[bold]{registry.label(name)}[/bold]: {entry.about}\npaper: {entry.paper}", highlight=False)
-    table = _table("option", *presets, "range", "meaning")
+    console = PlainConsole()
+    console.print(
+        Text.assemble(styled(registry.label(name)), f": {printable(entry.about)}\npaper: {printable(entry.paper)}")
+    )
+    table = plain_table("option", *presets, "range", "meaning")
     for option in described(type(next(iter(presets.values())))):
         values = [str(getattr(preset, option.name)) for preset in presets.values()]
-        allowed = escape(str(option.range or ""))
-        table.add_row(f"--{option.name.replace('_', '-')}", *values, allowed, option.meaning)
-    console.print(table, highlight=False)
+        table.add_row(f"--{option.name.replace('_', '-')}", *values, str(option.range or ""), option.meaning)
+    console.print(table)

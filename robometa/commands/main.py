@@ -6,6 +6,7 @@ Heavy packages are imported by the commands that need them, so that help, lists 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MIST
 from robometa.commands.hints import unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
+from robometa.escape import say
 
 GROUPS = {
     "train": (train, resume),
@@ -53,12 +55,13 @@ arguments and options of a command: robometa COMMAND --help
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ["PYTHONSAFEPATH"] = "1"  # GLFW's package starts Python, which takes no module from the current folder
     with failing_silently() as output:
         code = _guarded(words)
         output.flush()
         if code == 0 and output.failure is not None and not {*words[:1]} & {*WRITING}:
             if not isinstance(output.failure, BrokenPipeError):
-                print(f"error: standard output cannot be written: {output.failure}", file=sys.stderr)
+                say(f"error: standard output cannot be written: {output.failure}", error=True)
             code = FAILURE
     return code
 
@@ -68,13 +71,13 @@ def _guarded(words: list[str]) -> int:
     try:
         return _run(words)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return MISTAKE
     except TrainingError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         return STOPPED if isinstance(error, Stopped) else FAILURE
     except (OSError, MemoryError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return FAILURE
     except KeyboardInterrupt:
         print("stopped at once; saved work is kept", file=sys.stderr)
@@ -109,7 +112,7 @@ def _report_bug(error: Exception, words: list[str]) -> int:
         where = f"{write_bundle(error, words, folders[0] if folders else None)} holds what a bug report needs"
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
-    print(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", file=sys.stderr)
+    say(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", error=True)
     return BUG
 
 

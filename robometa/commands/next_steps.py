@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from robometa import registry
+from robometa.escape import printable, say, word
 
 
 def print_next_steps(policy: Path, learner: str | None) -> None:
     """Prints a policy's folder, and the commands that measure and record it."""
-    own = f" --learner {learner}" if learner is not None and learner not in registry.LEARNERS else ""
-    print(f"policy: {policy}\nmeasure it: robometa evaluate {policy}{own}\nwatch it:   robometa record {policy}{own}")
+    own = f" --learner {word(learner)}" if learner is not None and learner not in registry.LEARNERS else ""
+    folder = word(policy)
+    say(f"policy: {printable(policy)}")
+    say(f"measure it: robometa evaluate {folder}{own}\nwatch it:   robometa record {folder}{own}")

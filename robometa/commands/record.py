@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from robometa import suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
+from robometa.escape import say
+from robometa.storage.paths import checked
 
 ABOUT = "record a policy's adaptation to one task on video"
 EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
@@ -20,7 +21,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("policy", metavar="POLICY", type=hints.policy_or_scripted, help=policy)
     add_policy_options(parser, shots=2)
     parser.add_argument("--task", type=whole, default=0, help="index of the task in its split (default: 0)")
-    parser.add_argument("--out", type=Path, help=".mp4 or .gif file to write (default: videos/POLICY-taskN.mp4)")
+    parser.add_argument("--out", type=checked, help=".mp4 or .gif file to write (default: videos/POLICY-taskN.mp4)")
     parser.add_argument("--width", type=count, default=1280, help="width in pixels, 480 to 3840 (default: 1280)")
     parser.add_argument("--height", type=count, default=480, help="height in pixels, 240 to 2160 (default: 480)")
     parser.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside the .mp4")
@@ -43,4 +44,4 @@ def _run(asked: argparse.Namespace) -> None:
         gif=asked.gif,
         learner=asked.learner,
     )
-    print("written: " + ", ".join(str(path) for path in paths))
+    say("written: " + ", ".join(str(path) for path in paths))

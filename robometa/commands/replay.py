@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from robometa.commands.arguments import Commands, Parser
+from robometa.escape import printable, say
+from robometa.storage.paths import checked
 
 ABOUT = "show how a simulation diverged during a training"
 EXAMPLE = "robometa replay runs/ant-goal-rl2-0/divergences/000"
@@ -14,11 +15,11 @@ EXAMPLE = "robometa replay runs/ant-goal-rl2-0/divergences/000"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("replay", ABOUT, _run, EXAMPLE)
-    parser.add_argument("dump", metavar="DUMP", type=Path, help="folder of the divergence, in RUN/divergences")
+    parser.add_argument("dump", metavar="DUMP", type=checked, help="folder of the divergence, in RUN/divergences")
     return parser
 
 
 def _run(asked: argparse.Namespace) -> None:
     from robometa.training.divergence_dumps import replay
 
-    print("\n".join(replay(asked.dump).lines()))
+    say("\n".join(map(printable, replay(asked.dump).lines())))

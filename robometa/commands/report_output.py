@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robometa.errors import UserError
+from robometa.escape import say
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -32,4 +33,4 @@ def publish(report: Report, save: Callable[[], list[Path]]) -> None:
         written = save()
     finally:
         print_report(report)
-    print("written: " + ", ".join(map(str, written)))
+    say("written: " + ", ".join(map(str, written)))

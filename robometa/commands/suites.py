@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser
 from robometa.errors import UserError
+from robometa.escape import printable
 from robometa.evaluation import protocols
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
@@ -46,17 +47,16 @@ def _run(asked: argparse.Namespace) -> None:
 
 def print_suites() -> None:
     """Prints a table of the shipped suites."""
-    from rich.console import Console
+    from robometa.console import PlainConsole
+    from robometa.reports.terminal import plain_table
 
-    from robometa.reports.terminal import _table
-
-    table = _table("suite", "train/test", "horizon", "about")
+    table = plain_table("suite", "train/test", "horizon", "about")
     for name in suites.names():
         _suite_row(table, name, suites.load(name))
     for name in benchmark_names():
         parameterised = name == "ml1"
         _suite_row(table, "ml1/TASK" if parameterised else name, suites.load("ml1/reach-v3" if parameterised else name))
-    Console().print(table, highlight=False)
+    PlainConsole().print(table)
     print("\nshow one: robometa suites NAME; show a file of your own: robometa suites ./mine.toml")
     print("ml1, ml10, ... are Meta-World's (pip install 'robometa[metaworld]'); ml10/v1, ... have its first rewards")
 
@@ -68,13 +68,14 @@ def _suite_row(table: Table, name: str, suite: Suite) -> None:
 
 def print_suite(suite: Suite) -> None:
     """Prints a suite: robot, objective, observation, hidden parameters and tasks."""
-    from rich.console import Console
+    from rich.text import Text
 
-    from robometa.reports.terminal import _table
+    from robometa.console import PlainConsole, styled
+    from robometa.reports.terminal import plain_table
 
-    console = Console()
-    console.print(f"[bold]{suite.name}[/bold]: {suite.about}", highlight=False)
-    table = _table("", "")
+    console = PlainConsole()
+    console.print(Text.assemble(styled(printable(suite.name)), printable(f": {suite.about}")))
+    table = plain_table("", "")
     table.show_header = False
     for row in (
         ("source", suite.source),
@@ -83,13 +84,13 @@ def print_suite(suite: Suite) -> None:
         *_protocol_rows(suite),
         ("hash", suite.content_hash),
     ):
-        table.add_row(*row)
-    console.print(table, highlight=False)
+        table.add_row(*map(printable, row))
+    console.print(table)
     for split in ("train", "test"):
         words, lines = suite.family.listing(suite.tasks(split))
-        console.print(f"\n[bold]{split}[/bold]: {words}", highlight=False)
+        console.print(Text.assemble("\n", styled(split), f": {words}"))
         for line in lines:
-            console.print(f"  {line}", highlight=False)
+            console.print(f"  {line}")
 
 
 def _protocol_rows(suite: Suite) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import OWN, Commands, Parser, add_hardware_options, count, number, whole
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
+from robometa.storage.paths import checked
 
 ABOUT = "meta-train a learner on a suite's training tasks"
 EXAMPLE = "robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1"
@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
     parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
     parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
-    parser.add_argument("--folder", type=Path, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
+    parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
     minutes = "minutes between checkpoints (default: 5)"

@@ -17,10 +17,10 @@ from robometa.evaluation.scripted_experts import Scripted, needs_experts
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import card, policy_folder
+from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined
-from robometa.storage.sealed_folder import TENSORS
 from robometa.suites.suite import Suite, Task
 from robometa.trials import make as making
 
@@ -82,7 +82,7 @@ def evaluate(
         shots=shots,
         worlds=worlds,
         seed=seed,
-        name=registry.label(manifest["learner"]),
+        name=registry.label(manifest.learner),
         policy=str(policy),
         tasks=tasks,
         protocol=chosen_protocol(suite, protocol, shots, worlds),
@@ -270,12 +270,12 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
 
 
 def save_with_card(
-    policy: Path, learner: Learner, suite: Suite, manifest: dict[str, Any], report: Report
+    policy: Path, learner: Learner, suite: Suite, manifest: PolicyManifest, report: Report
 ) -> list[Path]:
     """Writes the report of a loaded policy, and its card anew, into its folder; returns the paths of the report.
 
     Raises:
         UserError: If the folder holds another policy by now, or another process writes to it for too long.
     """
-    text = card.text(manifest["learner"], learner, suite, manifest["training"], report)
-    return report.save(policy, text, manifest["files"][TENSORS])
+    text = card.text(manifest.learner, learner, suite, manifest.training, report)
+    return report.save(policy, text, manifest.tensors_sha256)

@@ -76,6 +76,11 @@ def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tenso
     for key, value in under(name, state).items():
         index, entry = key.split("/")
         per_parameter.setdefault(int(index), {})[entry] = value.clone()  # an optimizer would share it
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    for number, moments in per_parameter.items():
+        for entry, value in moments.items():
+            if not 0 <= number < len(parameters) or (value.dim() and value.shape != parameters[number].shape):
+                raise ValueError(f"{name}/{number}/{entry} is of no parameter of this shape, {[*value.shape]}")
     optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
+from robometa.escape import Markdown, code, markdown, word
 from robometa.registry import user_file
 from robometa.reports.statistics import words_of
 from robometa.suites.shipped import benchmark_names
@@ -13,6 +14,7 @@ from robometa.suites.suite import Suite
 
 if TYPE_CHECKING:
     from robometa.learners.protocol import Learner
+    from robometa.policies.manifest import TrainingRecord
 
 TEMPLATE = """\
 # {{ learner }} on {{ suite.name }}
@@ -21,16 +23,17 @@ TEMPLATE = """\
 
 | | |
 | --- | --- |
-| suite | `{{ suite.name }}`, horizon {{ suite.horizon }}, hash `{{ suite.content_hash[:16] }}` |
+| suite | {{ code(suite.name) }}, horizon {{ suite.horizon }}, hash {{ code(suite.content_hash[:16]) }} |
 | source | {{ suite.source }} |
-| learner | `{{ learner }}` ({{ paper }}), {{ training.preset }} configuration |
+| learner | {{ code(learner) }} ({{ paper }}), {{ training.preset }} configuration |
 {% if fingerprint %}\
-| its file | `{{ reference }}`, SHA-256 `{{ fingerprint }}` |
+| its file | {{ code(reference) }}, SHA-256 {{ code(fingerprint) }} |
 {% endif %}\
 {% if merged %}\
 | merged | {% for part in merged %}\
-{{ "%g" % part.weight }} of `{{ part.policy }}` \
-(suite `{{ part.suite }}`, seed {{ part.seed }}, tensors `{{ part.sha256[:16] }}`){{ " and " if not loop.last }}\
+{{ "%g" % part.weight }} of {{ code(part.policy) }} \
+(suite {{ code(part.suite) }}, seed {{ part.seed }}, tensors {{ code(part.sha256[:16]) }})\
+{{ " and " if not loop.last }}\
 {% endfor %}, averaged tensor by tensor |
 {% endif %}\
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
@@ -43,17 +46,17 @@ core{{ "s" if training.processors != 1 }}\
 
 {% if report %}
 Measured \
-{% if report.protocol %}by protocol `{{ report.protocol }}` {% endif %}\
+{% if report.protocol %}by protocol {{ code(report.protocol) }} {% endif %}\
 on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
 {{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} \
-(`robometa evaluate{{ measured }}`). Return: interquartile mean [95 % stratified bootstrap interval]; random actions \
-reach {{ words_of(report.interval(report.random, 0)) }}.
+({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval]; \
+random actions reach {{ words_of(report.interval(report.random, 0)) }}.
 
-| shot | episodes of the task seen | mean action | exploring |{{ " success |" if report.has_success }}
-| --- | --- | --- | --- |{{ " --- |" if report.has_success }}
+| shot | episodes of the task seen | mean action | exploring |{% if report.has_success %} success |{% endif %}
+| --- | --- | --- | --- |{% if report.has_success %} --- |{% endif %}
 {% for row in report.summary() %}| {{ row.shot or "before" }} | {{ "%g" % row.episodes_seen }} | \
 {{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
-{{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
+{% if report.has_success %} {{ "{:.0%}".format(row.mean_action.success) }} |{% endif %}
 {% endfor %}\
 {{ successes }}
 {% elif merged %}
@@ -66,23 +69,29 @@ Mean return in the last training iteration, exploring: {% for name, value in tra
 
 {% endif %}
 {% if merged %}\
-Merge it again: `robometa merge {{ merged[0].policy }} {{ merged[1].policy }} \
---weight {{ "%g" % merged[0].weight }}`. Its options are the first's\
-{% for name, value in training["merged_options"].items() %}{{ "; in the second " if loop.first else ", " }}\
-`{{ name }}` was {{ value }}{% endfor %}.
+Merge it again: {{ code("robometa merge " ~ word(merged[0].policy) ~ " " ~ word(merged[1].policy) ~ \
+" --weight %g" % merged[0].weight) }}. Its options are the first's\
+{% for name, value in training.merged_options.items() %}{{ "; in the second " if loop.first else ", " }}\
+{{ code(name) }} was {{ value }}{% endfor %}.
 {% else %}\
-Train it again: `robometa train {{ suite_file }} {{ reference }} --seed {{ training.seed }}{{ command }}`
-{% if training.get("begun_for") %}\
+Train it again: {{ code("robometa train " ~ word(suite_file) ~ " " ~ word(reference) ~ " --seed %s" % training.seed ~ \
+command) }}
+{% if training.begun_for %}\
 It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
 {{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
 {% endif %}\
 {% endif %}
 <details><summary>Options</summary>
 
-{% for name, value in options.items() %}- `{{ name }}`: {{ value }}
+{% for name, value in options.items() %}- {{ code(name) }}: {{ value }}
 {% endfor %}
 </details>
 """
+
+
+def _escaped(value: Any) -> Any:
+    """Escapes whatever the template shows, but for numbers and what is Markdown already."""
+    return value if isinstance(value, Markdown | int | float) else markdown(value)
 
 
 def _measured(report: Any) -> str:
@@ -91,19 +100,19 @@ def _measured(report: Any) -> str:
     return f" --shots {len(report.episodes_seen) - 1} --worlds {report.exploring.returns.shape[2]}{seed}"
 
 
-def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], report: Any = None) -> str:
+def text(name: str, learner: Learner, suite: Suite, training: TrainingRecord, report: Any = None) -> str:
     """The card of a trained policy, with what an evaluation reported of it if there was one."""
     entry = registry.of(name, learner)
     presets = entry.presets()
-    preset = presets[training["preset"]]
+    preset = presets[training.preset]
     plain, options = asdict(preset), asdict(learner.config)
     from_suite = suite.learner.get(user_file.short(name), {})
     changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
-    command = "" if preset is next(iter(presets.values())) else f" --preset {training['preset']}"
+    command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     from jinja2 import Environment, StrictUndefined  # not needed for `words_of`
 
-    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(TEMPLATE)  # Markdown, not HTML
+    template = Environment(undefined=StrictUndefined, autoescape=False, finalize=_escaped).from_string(TEMPLATE)
     return template.render(
         learner=registry.label(name),
         reference=user_file.short(name),
@@ -113,13 +122,15 @@ def text(name: str, learner: Learner, suite: Suite, training: dict[str, Any], re
         suite=suite,
         suite_file=suite.name if suite.name in suites.names() or _is_benchmark(suite) else suite.path.name,
         training=training,
-        merged=training.get("merged"),
+        merged=training.merged,
         options=options,
         command=command,
         report=report,
         measured="" if report is None or report.protocol else _measured(report),
-        successes=_successes(report) if report is not None and report.names else "",
-        words_of=words_of,
+        successes=Markdown(_successes(report) if report is not None and report.names else ""),
+        words_of=lambda interval: Markdown(words_of(interval)),
+        code=code,
+        word=word,
     )
 
 
@@ -141,7 +152,7 @@ def _successes(report: Any) -> str:
 
 def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
     """Row of the table, with intervals if there are any."""
-    cells = [name, str(goals)]
+    cells = [markdown(name), str(goals)]
     for shot in found:
         share = f"{shot['success']:.1%}"
         if shot.get("success_low") is not None:

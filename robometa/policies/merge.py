@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.policies import card, policy_folder
+from robometa.policies.manifest import MergedPart, PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
 from robometa.storage.versions import versions
 
 
@@ -39,22 +40,24 @@ def merge(
     Raises:
         UserError: If the two do not fit, the weight is none, or the output path exists.
     """
-    first, second = Path(first), Path(second)
+    first, second = checked(first), checked(second)
     if not 0 <= weight <= 1:
         raise UserError(f"weight must be from 0 to 1, not {weight}")
     folder = Path(out) if out is not None else Path("policies") / f"{_name(first)}-{_name(second)}-{weight:g}"
     exists_already = UserError(f"{folder} exists already: choose another --out")
-    if os.path.lexists(folder):
+    if os.path.lexists(checked(folder)):
         raise exists_already
     merged, suite, manifest = policy_folder.load_policy(first, learner=learner)
-    other, other_manifest = sealed_folder.load(second, "policy")
+    other, sealed = sealed_folder.load(second, "policy")
+    other_manifest = PolicyManifest.read(sealed, second)
     _check_pair((first, manifest), (second, other_manifest))
-    user_file.of_policy(str(other_manifest["learner"]), other_manifest.get("learner_sha256"), learner, second)
+    user_file.of_policy(other_manifest.learner, other_manifest.learner_sha256, learner, second)
     tensors = policy_folder.state_of(merged)
     _check_tensors((first, tensors), (second, other))
+    policy_folder.require_fit(other, tensors, second / sealed_folder.TENSORS, exactly=True)
     merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)
-    name = manifest["learner"]
+    name = manifest.learner
     text = card.text(name, merged, suite, training)
     try:
         policy_folder.save_policy(folder, merged, name, suite, training, text, replacing=False)
@@ -72,16 +75,13 @@ def averaged(first: Tensor, second: Tensor, weight: float) -> Tensor:
     return weight * first + (1 - weight) * second
 
 
-def _check_pair(first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str, Any]]) -> None:
+def _check_pair(first: tuple[Path, PolicyManifest], second: tuple[Path, PolicyManifest]) -> None:
     """Raises the mistake if two policies are of different learners or have other observations and actions."""
     (path, manifest), (other_path, other) = first, second
-    names = [user_file.short(str(one.get("learner"))) for one in (manifest, other)]
+    names = [user_file.short(one.learner) for one in (manifest, other)]
     if names[0] != names[1]:
         raise UserError(f"{path} is of learner {names[0]} and {other_path} of {names[1]}: only one's can be averaged")
-    try:
-        sizes, others = Spaces.read(manifest["spaces"]), Spaces.read(other["spaces"])
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{other_path / sealed_folder.MANIFEST} is damaged: {error!r}") from None
+    sizes, others = manifest.spaces, other.spaces
     if sizes != others:
         raise UserError(
             f"{path} has {sizes.described()} and {other_path} {others.described()}: "
@@ -102,32 +102,25 @@ def _check_tensors(first: tuple[Path, dict[str, Tensor]], second: tuple[Path, di
 
 
 def _described(
-    first: tuple[Path, dict[str, Any]], second: tuple[Path, dict[str, Any]], weight: float
-) -> dict[str, Any]:
+    first: tuple[Path, PolicyManifest], second: tuple[Path, PolicyManifest], weight: float
+) -> TrainingRecord:
     """Training entry of the manifest: both policies, their hashes and weights, and their total cost."""
-    trainings = [manifest.get("training") or {} for _, manifest in (first, second)]
-    merged = [
-        {
-            "policy": str(path),
-            "sha256": manifest["files"][sealed_folder.TENSORS],
-            "weight": part,
-            "suite": manifest["suite"],
-            "seed": training.get("seed"),
-        }
-        for (path, manifest), part, training in zip((first, second), (weight, 1 - weight), trainings, strict=True)
-    ]
-    config, other = first[1]["config"], second[1]["config"]
-    return {
-        **trainings[0],
-        **{
-            key: sum(training.get(key, 0) for training in trainings)
-            for key in ("iterations", "environment_steps", "wall_time_seconds")
-        },
-        "last_returns": {},
-        "versions": versions(),
-        "merged": merged,
-        "merged_options": {name: other.get(name) for name, value in config.items() if other.get(name) != value},
-    }
+    merged = tuple(
+        MergedPart(str(path), manifest.tensors_sha256, part, manifest.suite, manifest.training.seed)
+        for (path, manifest), part in ((first, weight), (second, 1 - weight))
+    )
+    training, other = first[1].training, second[1].training
+    config, others = first[1].config, second[1].config
+    return replace(
+        training,
+        iterations=training.iterations + other.iterations,
+        environment_steps=training.environment_steps + other.environment_steps,
+        wall_time_seconds=training.wall_time_seconds + other.wall_time_seconds,
+        last_returns={},
+        versions=versions(),
+        merged=merged,
+        merged_options={name: others.get(name) for name, value in config.items() if others.get(name) != value},
+    )
 
 
 def _name(policy: Path) -> str:

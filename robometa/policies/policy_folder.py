@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from robometa import registry, suites
-from robometa.data import Spaces
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
+from robometa.escape import word
 from robometa.learners.protocol import Learner
+from robometa.policies.manifest import PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage.open_folder import OpenFolder
+from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
@@ -26,7 +28,7 @@ def save_policy(
     learner: Learner,
     name: str,
     suite: Suite,
-    training: dict[str, Any],
+    training: TrainingRecord,
     card: str,
     *,
     within: OpenFolder | None = None,
@@ -55,7 +57,7 @@ def save_policy(
         "suite": suite_reference(suite),
         "suite_hash": suite.content_hash,
         "spaces": asdict(make.spaces_of(suite, learner)),
-        "training": training,
+        "training": training.to_json(),
     }
     fingerprint = registry.of(name, learner).fingerprint()
     if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
@@ -70,7 +72,7 @@ def state_of(learner: Learner) -> dict[str, Tensor]:
 
 def load_policy(
     folder: Path, suite: Suite | None = None, device: str = "cpu", learner: str | None = None
-) -> tuple[Learner, Suite, dict[str, Any]]:
+) -> tuple[Learner, Suite, PolicyManifest]:
     """Loads a trained learner, the suite to run it on, and its manifest.
 
     Args:
@@ -84,40 +86,62 @@ def load_policy(
         UserError: If the folder is not a whole policy, its sizes are not the suite's, its learner's file is not given,
             or its own suite has changed since it was trained (the suite as it is now can be passed).
     """
-    state, manifest = load(folder, "policy")
-    try:
-        name, options, sizes = str(manifest["learner"]), dict(manifest["config"]), Spaces.read(manifest["spaces"])
-        manifest["learner"] = name = user_file.of_policy(name, manifest.get("learner_sha256"), learner, folder)
-        its_suite, known_hash = manifest["suite"], manifest["suite_hash"]
-        if suite is None:
-            suite = suites.load(its_suite)
-            if suite.content_hash != known_hash:
-                raise UserError(
-                    f"suite {its_suite} is no longer the one that {folder} was trained on; "
-                    f"--suite {its_suite} runs the policy on it as it is now"
-                )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
-    known = make.spaces_of(suite, registry.find(name).load())
-    if known != sizes:
+    state, sealed = load(checked(folder), "policy")
+    manifest = PolicyManifest.read(sealed, folder)
+    name = user_file.of_policy(manifest.learner, manifest.learner_sha256, learner, folder)
+    manifest = replace(manifest, learner=name)
+    suite = _own_suite(manifest, folder) if suite is None else suite
+    entry = registry.find(name)
+    known = make.spaces_of(suite, entry.load())
+    if known != manifest.spaces:
         raise UserError(
-            f"{folder} was trained with {sizes.described()}, but suite {suite.name} has {known.described()}"
+            f"{folder} was trained with {manifest.spaces.described()}, but suite {suite.name} has {known.described()}"
         )
-    trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
+    if manifest.training.preset not in entry.presets():
+        raise UserError(unknown("preset", manifest.training.preset, entry.presets(), str(folder / MANIFEST)))
+    trained = make.build(name, read_config(name, manifest.config), suite, seed=0, device=device)
+    require_fit(state, state_of(trained), folder / TENSORS, exactly=not user_file.is_reference(name))
     try:
         trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
-    _require_finite(state, folder)
     return trained, suite, manifest
 
 
-def _require_finite(state: dict[str, Tensor], folder: Path) -> None:
-    """Refuses tensors with NaN or infinity: such a policy ends every episode at once, with a return of zero.
+def _own_suite(manifest: PolicyManifest, folder: Path) -> Suite:
+    """Loads the suite that a policy was trained on.
 
     Raises:
-        UserError: Naming the first of them.
+        UserError: If there is none, or it has changed since.
     """
+    suite = suites.load(manifest.suite)
+    if suite.content_hash != manifest.suite_hash:
+        raise UserError(
+            f"suite {manifest.suite} is no longer the one that {folder} was trained on; "
+            f"--suite {word(manifest.suite)} runs the policy on it as it is now"
+        )
+    return suite
+
+
+def require_fit(state: Mapping[str, Tensor], known: Mapping[str, Tensor], path: Path, *, exactly: bool) -> None:
+    """Checks tensors from a file against those of a new learner: their names, kinds, shapes, and finite numbers.
+
+    Args:
+        state: Tensors from the file.
+        known: Tensors of a new learner.
+        path: Path for messages.
+        exactly: Names and shapes must be equal; a user's own learner may keep what a new one does not have.
+
+    Raises:
+        UserError: Naming the first tensor that does not fit.
+    """
+    for name in sorted(known.keys() ^ state.keys()) if exactly else ():
+        raise UserError(f"{path} does not fit its learner: it {'lacks' if name in known else 'has a surplus'} {name}")
     for name, tensor in state.items():
+        one = known.get(name)
+        if one is not None and tensor.dtype != one.dtype:
+            raise UserError(f"{path} does not fit its learner: {name} must be {one.dtype}, not {tensor.dtype}")
+        if exactly and one is not None and tensor.shape != one.shape:
+            raise UserError(f"{path} does not fit its learner: {name} is {[*tensor.shape]}, not {[*one.shape]}")
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(f"{folder / TENSORS}: {name} holds numbers that are not finite; the policy cannot act")
+            raise UserError(f"{path}: {name} holds numbers that are not finite; the policy cannot act")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import os
 import sys
 import traceback
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError, unknown
+from robometa.escape import say, word
 from robometa.registry.entry import Entry, label
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ METHODS = ("begin", "act", "adapt", "update", "state", "load")
 ATTRIBUTES = ("configuration", "pools_worlds")
 OPTIONS = ("iterations", "tasks", "worlds", "shots")
 """Required methods and attributes of a learner's class, and required options of its configuration."""
+SYSTEM_FOLDERS = ("/proc/", "/dev/", "/sys/")
+"""Folders of the system, where a path may mean another file for each process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +157,8 @@ def read(reference: str) -> OwnEntry:
         )
     path = Path(text)
     try:
+        if any(str(place).startswith(SYSTEM_FOLDERS) for place in (path, os.path.realpath(path))):
+            raise UserError(f"a learner's file is none of {', '.join(SYSTEM_FOLDERS)}, but {text!r} is")
         source = path.read_bytes()
         tree = ast.parse(source.decode("utf-8"))
     except OSError as error:
@@ -192,27 +198,18 @@ def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
     return told if given is None else _given(told, sha256, given, where)
 
 
-def of_run(told: str, sha256: object, given: str | None, where: Path) -> str:
-    """Selects the learner to resume a run with: the run's own, or the file that the user gives.
-
-    A run belongs to the user, so its learner's file is found automatically, but only while it is unchanged.
+def of_run(told: str, sha256: object, given: str | None, where: Path, command: str) -> str:
+    """Selects the learner of a run: the shipped one in its run.json, or the file that the user gives.
 
     Raises:
-        UserError: If the file is missing or changed, or the given one is another learner.
+        UserError: If the run's learner is a user's and no file is given, or the given one is another learner.
     """
-    if given is not None:
-        return _given(told, sha256, given, where)
-    if is_reference(told):
-        path = Path(told.rpartition(":")[0])
-        if not path.is_absolute() or not path.is_file():
-            raise UserError(f"no learner file {str(path)!r}; --learner FILE.py:{label(told)} says where it is now")
-        if read(told).fingerprint() != sha256:
-            raise UserError(
-                f"{path} is no longer the file that {where} was started with; "
-                f"--learner {told} goes on with it as it is now"
-            )
-        print(f"learner: {label(told)} of {path}", file=sys.stderr)
-    return told
+    if given is None and is_reference(told):
+        raise UserError(
+            f"{where} was started with {label(told)} of a user's file, a program that is not run unasked; "
+            f"if that file is yours: robometa {command} {word(where)} --learner {word(told)}"
+        )
+    return told if given is None else _given(told, sha256, given, where)
 
 
 def _given(told: str, sha256: object, given: str, where: Path) -> str:
@@ -227,7 +224,7 @@ def _given(told: str, sha256: object, given: str, where: Path) -> str:
 @cache
 def _say_changed(given: str, where: Path) -> None:
     """Warns once that a file has changed."""
-    print(f"warning: {given} has changed since {where} was trained with it", file=sys.stderr)
+    say(f"warning: {given} has changed since {where} was trained with it", error=True)
 
 
 def told(error: BaseException, path: str | Path | None) -> str:

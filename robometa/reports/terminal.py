@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from robometa.console import PlainConsole, styled
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -15,16 +17,9 @@ PROSE = ("about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns whose text may wrap."""
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-    )
+def plain_table(*columns: str) -> Table:
+    """Makes a table without lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
     return table
@@ -34,24 +29,29 @@ def print_report(report: Report) -> None:
     """Prints the results of an evaluation: a row per shot, random actions below, then the tasks."""
     from robometa.reports.statistics import words_of
 
-    console = Console()
+    console = PlainConsole()
     summary = report.summary()
     gap = "gap_closed" in summary[0]
     told = "; gap: closed between a policy that does not adapt and an oracle" if gap else ""
     console.print(
-        f"[bold]{report.learner}[/bold] on [bold]{report.suite}[/bold] ({report.split}), {_extent(report)}; "
-        f"return: interquartile mean [95 % stratified bootstrap] with so many episodes and "
-        f"steps of the task seen{told}",
-        highlight=False,
+        Text.assemble(
+            styled(report.learner),
+            " on ",
+            styled(report.suite),
+            f" ({report.split}), ",
+            *_extent(report),
+            "; return: interquartile mean [95 % stratified bootstrap] with so many episodes and "
+            f"steps of the task seen{told}",
+        )
     )
     if report.names:
         told = "\nsuccess: at any step of an episode [95 % stratified bootstrap over goals], and at its last"
-        console.print(told, highlight=False)
-        console.print(_successes(report, summary), highlight=False)
-        console.print("\nreturn", highlight=False)
+        console.print(told)
+        console.print(_successes(report, summary))
+        console.print("\nreturn")
     success = report.has_success and not report.names
     columns = ["shot", "seen", "steps", "mean action", "exploring"]
-    table = _table(*columns, *(["gap"] if gap else []), *(["success"] if success else []))
+    table = plain_table(*columns, *(["gap"] if gap else []), *(["success"] if success else []))
     for row in summary:
         further = [f"{row['gap_closed']:.0%}"] if gap else []
         further += [f"{row['mean_action']['success']:.0%}"] if success else []
@@ -65,26 +65,26 @@ def print_report(report: Report) -> None:
         )
     empty = [""] * (gap + success)
     table.add_row("random", "", "", "", words_of(report.interval(report.random, 0)), *empty)
-    console.print(table, highlight=False)
+    console.print(table)
     if report.names:
-        console.print("\nmean action, means over the goals of each task: success, at end, return", highlight=False)
-        console.print(_by_name(report), highlight=False)
+        console.print("\nmean action, means over the goals of each task: success, at end, return")
+        console.print(_by_name(report))
     else:
-        console.print("\nmean return of each task, mean action", highlight=False)
-        console.print(_by_task(report), highlight=False)
+        console.print("\nmean return of each task, mean action")
+        console.print(_by_task(report))
     diverged = report.mean_action.diverged + report.exploring.diverged
     if diverged:
         console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
 
 
-def _extent(report: Report) -> str:
+def _extent(report: Report) -> Sequence[Text | str]:
     """Describes the extent of the evaluation, and its protocol."""
     episodes = f"{report.exploring.returns.shape[2]} episodes"
     if not report.names:
-        return f"{len(report.tasks)} tasks, {episodes} each"
+        return (f"{len(report.tasks)} tasks, {episodes} each",)
     names = len(set(report.names))
     extent = f"{names} {'task' if names == 1 else 'tasks'}, goals: {len(report.names)}, {episodes} of each"
-    return f"[bold]{report.protocol}[/bold]: {extent}" if report.protocol else extent
+    return (styled(report.protocol), f": {extent}") if report.protocol else (extent,)
 
 
 def _label(row: Mapping[str, Any]) -> str:
@@ -93,7 +93,7 @@ def _label(row: Mapping[str, Any]) -> str:
 
 def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
     """Shares of episodes that succeed at any step, with their intervals, and at the last."""
-    table = _table("shot", "seen", "mean action", "at end", "exploring", "at end")
+    table = plain_table("shot", "seen", "mean action", "at end", "exploring", "at end")
     for row in summary:
         shares = [part for kind in ("mean_action", "exploring") for part in _shares(row[kind])]
         table.add_row(_label(row), f"{row['episodes_seen']:g}", *shares)
@@ -111,7 +111,7 @@ def _shares(row: Mapping[str, Any]) -> tuple[str, str]:
 def _by_name(report: Report) -> Table:
     """Success and return of each task with several goals."""
     shots = ["before" if shot == 0 else f"after {shot}" for shot in range(len(report.episodes_seen))]
-    table = _table("task", "goals", *(what for shot in shots for what in (shot, "at end", "return")))
+    table = plain_table("task", "goals", *(what for shot in shots for what in (shot, "at end", "return")))
     for row in report.by_name():
         found = [shot["mean_action"] for shot in row["shots"]]
         cells = [(f"{one['success']:.0%}", f"{one['success_at_end']:.0%}", f"{one['return']:.0f}") for one in found]
@@ -122,7 +122,7 @@ def _by_name(report: Report) -> Table:
 def _by_task(report: Report) -> Table:
     """Mean return of each task."""
     shots = range(len(report.episodes_seen))
-    table = _table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in shots))
+    table = plain_table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in shots))
     for index, words in enumerate(report.tasks):
         means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
         table.add_row(str(index), words, *means)

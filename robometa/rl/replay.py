@@ -132,8 +132,11 @@ class TaskReplay:
         for name, added in state.items():
             kind, task = name.split("/")
             if kind == "added":
-                ring = torch.empty(self.capacity, self.width, device=self.device)
-                ring[: len(state[f"ring/{task}"])] = state[f"ring/{task}"]
+                ring, rows = torch.empty(self.capacity, self.width, device=self.device), state[f"ring/{task}"]
+                filled = min(int(added), self.capacity)
+                if rows.shape != (filled, self.width) or rows.dtype != ring.dtype:
+                    raise ValueError(f"ring/{task} must be {[filled, self.width]} {ring.dtype}")
+                ring[:filled] = rows
                 self.rings[int(task)], self.added[int(task)] = ring, int(added)
 
 
@@ -238,4 +241,10 @@ class WindowReplay:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Restores a state."""
+        for name in ("steps", "episode"):
+            known, new = getattr(self, name), state[name]
+            if new.dtype != known.dtype or new.dim() != known.dim() or new.shape[2:] != known.shape[2:]:
+                raise ValueError(f"{name} must be {[*known.shape]} {known.dtype}")
+        if state["steps"].shape[:2] != state["episode"].shape:
+            raise ValueError("steps and episode must be equally long")
         self.steps, self.episode = state["steps"].to(self.device), state["episode"].to(self.device)

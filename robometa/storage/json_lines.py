@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from typing import Any
 from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.table import is_finite, shown
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line, bytes."""
 
 
 class Lines:
@@ -63,29 +68,76 @@ class Lines:
         with self._folder() as folder, suppress(FileNotFoundError), folder.file(self.path.name, "rb") as file:
             os.fsync(file.fileno())
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Reads the whole lines; skips a truncated last one.
+    def rows(self) -> Iterator[dict[str, float]]:
+        """Reads the whole lines one by one; skips a truncated last one.
 
         Raises:
-            UserError: If a line is not a JSON object.
+            UserError: If a line is no table of finite numbers, or its iteration does not follow the one before.
         """
-        return [row for _, row in self._read()]
+        return (row for row, _ in self._read())
 
-    def cut(self, iterations: int) -> None:
-        """Removes the lines from this iteration on and a truncated last line; the others keep every byte."""
-        kept = [line + "\n" for line, row in self._read() if row["iteration"] < iterations]
+    def cut(self, iterations: int, needs: Sequence[str] = ()) -> int:
+        """Removes the lines from this iteration on and a truncated last line; the others keep every byte.
+
+        Args:
+            iterations: The first iteration to remove.
+            needs: Numbers that every line must have.
+
+        Returns:
+            The number of lines that stay.
+
+        Raises:
+            UserError: If a line is damaged; the file stays as it was.
+        """
+        lines, size = 0, 0
+        for row, end in self._read(needs):
+            if row["iteration"] < iterations:
+                lines, size = lines + 1, end
         with self._folder() as folder:
-            atomic.replace(folder, self.path.name, "".join(kept).encode())
+            kept = b""
+            if size:
+                with folder.file(self.path.name, "rb") as file:
+                    kept = file.read(size)
+            atomic.replace(folder, self.path.name, kept)
+        return lines
 
-    def _read(self) -> list[tuple[str, dict[str, Any]]]:
-        """Reads the whole lines and their contents."""
-        read = []
-        content = self.path.read_bytes() if self.path.exists() else b""
-        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-            try:
-                text = line.decode()
-                row = json.loads(text)
-                read.append((text, row | {"iteration": int(row["iteration"])}))
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise UserError(f"{self.path} is damaged in line {number}: {error!r}") from None
-        return read
+    def _read(self, needs: Sequence[str] = ()) -> Iterator[tuple[dict[str, float], int]]:
+        """Reads the whole lines, each with the place in the file where it ends."""
+        if not self.path.exists():
+            return
+        last, end = -1, 0
+        with self.path.open("rb") as file:
+            for number in itertools.count(1):
+                line = file.readline(MAX_LINE_BYTES)
+                if not line.endswith(b"\n"):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise UserError(f"{self.path} is damaged in line {number}: no line has {MAX_LINE_BYTES} bytes")
+                    return
+                row = _row(line, f"{self.path} is damaged in line {number}", needs)
+                if row["iteration"] <= last:
+                    raise UserError(f"{self.path} is damaged in line {number}: an iteration must follow {last}")
+                last, end = int(row["iteration"]), end + len(line)
+                yield row, end
+
+
+def _row(line: bytes, fault: str, needs: Sequence[str]) -> dict[str, float]:
+    """Reads one line.
+
+    Raises:
+        UserError: If it is no table of finite numbers, or one is missing.
+    """
+    try:
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{fault}: {str(error)[:200]}") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{fault}: it holds no table")
+    for name in ("iteration", *needs):
+        if name not in row:
+            raise UserError(f"{fault}: it lacks {name}")
+    for name, value in row.items():
+        if not is_finite(value):
+            raise UserError(f"{fault}: {name[:100]} must be a finite number, not {shown(value)}")
+    if type(row["iteration"]) is not int or row["iteration"] < 0:
+        raise UserError(f"{fault}: iteration must be a whole number from 0, not {shown(row['iteration'])}")
+    return row

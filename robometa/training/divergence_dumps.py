@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mujoco
+import torch
 
 from robometa import suites
 from robometa.errors import UserError
+from robometa.escape import word
 from robometa.sim.engine import Divergence
 from robometa.sim.postmortem import Finding, examine
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
+from robometa.storage.table import Table
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite, Task
 from robometa.training.run_folder import RunFolder
 
 DUMPS_FOLDER, DUMP_KIND = "divergences", "divergence"
 """Folder below a run's, and the kind in a dump's manifest."""
+TENSORS = ("physics", "sensors", "action")
+"""Tensors of a dump."""
 MAX_DUMPS = 5
 """Dumps of a run: the first few show what there is to see."""
 
@@ -71,7 +76,7 @@ class Dumps:
             "iteration": iteration,
             "mujoco": mujoco.__version__,
         }
-        tensors = {name: getattr(divergence, name) for name in ("physics", "sensors", "action")}
+        tensors = {name: getattr(divergence, name) for name in TENSORS}
         try:
             with self._run.opened() as run, run.subfolder(DUMPS_FOLDER, create=True) as dumps:
                 sealed_folder.save(folder, tensors, description, within=dumps)
@@ -80,7 +85,43 @@ class Dumps:
             return
         self._say(
             f"iteration {iteration + 1}: a simulation diverged; it is not paid and nothing is learned from it. "
-            f"What blew up: robometa replay {folder}"
+            f"What blew up: robometa replay {word(folder)}"
+        )
+
+
+@dataclass(frozen=True)
+class DumpRecord:
+    """Description of a simulation that blew up, as its manifest holds it."""
+
+    suite: str
+    suite_hash: str
+    task: int
+    """Index of the task."""
+    drawn_from: int | None
+    """Seed that the tasks were drawn from; None if they are the listed ones."""
+    world: int
+    step: int
+    iteration: int
+    """From 0."""
+    mujoco: str
+    """Version."""
+
+    @classmethod
+    def read(cls, table: Table) -> DumpRecord:
+        """Reads it from a manifest.
+
+        Raises:
+            UserError: Naming the entry that is missing, of another kind, or out of its range.
+        """
+        return cls(
+            suite=table.text("suite"),
+            suite_hash=table.text("suite_hash"),
+            task=table.whole("task"),
+            drawn_from=None if table.content.get("drawn_from", 0) is None else table.whole("drawn_from"),
+            world=table.whole("world"),
+            step=table.whole("step"),
+            iteration=table.whole("iteration"),
+            mujoco=table.text("mujoco"),
         )
 
 
@@ -89,20 +130,20 @@ class Replay:
     """A dump, and the result of repeating its step."""
 
     suite: Suite
-    manifest: dict[str, Any]
+    record: DumpRecord
     divergence: Divergence
     finding: Finding
 
     def lines(self) -> list[str]:
         """Describes both in words."""
-        manifest, task = self.manifest, self.divergence.task
-        kind = "training" if manifest.get("drawn_from") is None else "drawn"
+        record, task = self.record, self.divergence.task
+        kind = "training" if record.drawn_from is None else "drawn"
         again = "it diverges again" if self.finding.again else "it does not diverge here"
-        if manifest["mujoco"] != mujoco.__version__:
-            again += f" (MuJoCo {mujoco.__version__} here, {manifest['mujoco']} there)"
+        if record.mujoco != mujoco.__version__:
+            again += f" (MuJoCo {mujoco.__version__} here, {record.mujoco} there)"
         return [
-            f"{self.suite.name}, {kind} task {manifest['task']} ({task.describe()}), world {manifest['world']}: "
-            f"control step {manifest['step'] + 1} of an episode in iteration {manifest['iteration'] + 1}",
+            f"{self.suite.name}, {kind} task {record.task} ({task.describe()}), world {record.world}: "
+            f"control step {record.step + 1} of an episode in iteration {record.iteration + 1}",
             f"done again: {again}",
             *(self.finding.blown_up or ["nothing is beyond the limit at any physics step"]),
         ]
@@ -114,18 +155,31 @@ def replay(dump: str | Path) -> Replay:
     Raises:
         UserError: If it is no whole dump, or its suite has changed since.
     """
-    folder = Path(dump)
+    folder = checked(dump)
     tensors, manifest = sealed_folder.load(folder, DUMP_KIND)
+    record = DumpRecord.read(Table(manifest, str(folder / sealed_folder.MANIFEST)))
+    suite = suites.load(record.suite)
+    if suite.content_hash != record.suite_hash:
+        raise UserError(f"suite {suite.name} is no longer the one of {folder}")
+    task = _task(suite, record, folder)
+    rows = [one for one in tensors.values() if one.dim() == 1 and one.is_floating_point()]
+    if tensors.keys() != set(TENSORS) or len(rows) < len(tensors) or tensors["physics"].dtype != torch.float64:
+        raise UserError(f"{folder / sealed_folder.TENSORS} must hold a row of numbers each of {', '.join(TENSORS)}")
     try:
-        suite = suites.load(manifest["suite"])
-        if suite.content_hash != manifest["suite_hash"]:
-            raise UserError(f"suite {suite.name} is no longer the one of {folder}")
-        seed, index = manifest.get("drawn_from"), int(manifest["task"])
-        task = suite.train[index] if seed is None else suite.drawn(int(seed), index)
-        world, step = int(manifest["world"]), int(manifest["step"])
-        _ = int(manifest["iteration"]), str(manifest["mujoco"])
-        divergence = Divergence(task, world, step, **tensors)
-        finding = examine(suite, divergence)
-    except (KeyError, IndexError, OverflowError, TypeError, ValueError, RuntimeError) as error:
+        divergence = Divergence(task, record.world, record.step, **tensors)
+        return Replay(suite, record, divergence, examine(suite, divergence))
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} is damaged: {error!r}") from None
-    return Replay(suite, manifest, divergence, finding)
+
+
+def _task(suite: Suite, record: DumpRecord, folder: Path) -> Task:
+    """The task that a simulation was of.
+
+    Raises:
+        UserError: If the suite has no such task.
+    """
+    if record.drawn_from is not None and suite.endless:
+        return suite.drawn(record.drawn_from, record.task)
+    if record.drawn_from is not None or record.task >= len(suite.train):
+        raise UserError(f"{folder} is damaged: {suite.name} has no such training task as {record.task}")
+    return suite.train[record.task]

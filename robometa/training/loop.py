@@ -11,8 +11,10 @@ import torch
 from robometa import registry
 from robometa.data import Trial
 from robometa.errors import Stopped, TrainingError
+from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
+from robometa.registry.user_file import is_reference
 from robometa.sim.engine import Engine
 from robometa.suites.suite import Suite
 from robometa.training.divergence_dumps import Dumps
@@ -151,11 +153,16 @@ class Training:
                 )
             self.saved_at = time.monotonic()
 
+    def resume_command(self) -> str:
+        """The command line that resumes the run; it names a learner's file of the user's own."""
+        own = f" --learner {word(self.config.learner)}" if is_reference(self.config.learner) else ""
+        return f"robometa resume {word(self.run.path)}{own}"
+
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW
 
     def _stop_if_asked(self, stop: list[str]) -> None:
-        progress, go_on = self.progress, f"robometa resume {self.run.path}"
+        progress, go_on = self.progress, self.resume_command()
         saved = "all saved" if self.newest == progress.iterations else f"{self.newest} of them saved"
         if stop:
             raise Stopped(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from robometa.compute.hardware import Hardware
 from robometa.errors import UserError
+from robometa.sim.select import ENGINES
+from robometa.storage.table import Table
+
+MAX_THREADS = 100_000
+"""Most threads that step the simulation."""
 
 
 @dataclass(frozen=True)
@@ -70,54 +74,35 @@ class RunConfig:
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
 
     @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> RunConfig:
-        """The configuration that entries of run.json describe; early runs name no device, engine or learner's hash.
+    def read(cls, table: Table) -> RunConfig:
+        """Reads the entries of run.json; early runs name no device, engine or learner's hash.
 
         Raises:
-            ValueError: If an entry is missing, of another type, or out of its range.
+            UserError: Naming the entry that is missing, of another kind, or out of its range.
         """
-        options = _entry(described, "config", dict)
-        _entry(options, "iterations", int)
+        options, capacity = table.table("config"), table.optional("room", table.number)
+        options.whole("iterations", 1)
         try:
             hardware = Hardware(
-                device=_entry(described, "device", str, default="cpu"),
-                engine=_entry(described, "engine", str, default="cpu"),
-                contact_capacity=_entry(described, "room", float, int, default=1.0),
-                threads=_entry(described, "threads", int),
-                torch_threads=_entry(described, "torch_threads", int),
+                device=table.optional("device", table.text) or "cpu",
+                engine="cpu" if table.optional("engine", table.text) is None else table.text("engine", ENGINES),
+                contact_capacity=1.0 if capacity is None else capacity,
+                threads=table.whole("threads", 1, MAX_THREADS),
+                torch_threads=table.whole("torch_threads"),
             )
             return cls(
-                suite=_entry(described, "suite", str),
-                suite_hash=_entry(described, "suite_hash", str),
-                learner=_entry(described, "learner", str),
-                learner_sha256=_entry(described, "learner_sha256", str, type(None), default=None),
-                preset=_entry(described, "preset", str),
-                options=options,
-                seed=_entry(described, "seed", int),
+                suite=table.text("suite"),
+                suite_hash=table.text("suite_hash"),
+                learner=table.text("learner"),
+                learner_sha256=table.optional("learner_sha256", table.text),
+                preset=table.text("preset"),
+                options=options.content,
+                seed=table.whole("seed"),
                 hardware=hardware,
-                checkpoint_minutes=_entry(described, "checkpoint_minutes", float, int),
-                command=_entry(described, "command", str, default=""),
-                versions=_entry(described, "versions", dict, default={}),
-                begun_for=_entry(described, "begun_for", int, type(None), default=None),
+                checkpoint_minutes=table.number("checkpoint_minutes"),
+                command=table.optional("command", table.text) or "",
+                versions=table.optional("versions", table.texts) or {},
+                begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:
-            raise ValueError(str(error)) from None
-
-
-REQUIRED: Any = object()
-"""Default of an entry that may not be missing."""
-
-
-def _entry(described: Mapping[str, Any], key: str, *types: type, default: Any = REQUIRED) -> Any:
-    """An entry of run.json.
-
-    Raises:
-        ValueError: If it is missing without a default, or of none of the types.
-    """
-    value = described.get(key, default)
-    if value is REQUIRED:
-        raise ValueError(f"it lacks {key}")
-    if type(value) not in types:
-        names = " or ".join("null" if one is type(None) else one.__name__ for one in types)
-        raise ValueError(f"{key} must be {names}, not {value!r:.100}")
-    return value
+            raise UserError(str(error) if table.where in str(error) else f"{table.where} is damaged: {error}") from None

@@ -9,20 +9,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.table import Table
 from robometa.storage.versions import versions
+from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
 CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints below the run's."""
+MAX_COUNT = 10**17
+"""Most iterations or steps of a checkpoint."""
 CHECKPOINTS_KEPT = 2
 """The newest, and the one before in case it is damaged."""
 
@@ -88,7 +92,7 @@ class RunFolder:
 
     def _exists_already(self) -> UserError:
         is_run = (self.path / CONFIGURATION).is_file()
-        going_on = f"go on with `robometa resume {self.path}`, or " if is_run else ""
+        going_on = f"go on with `robometa resume {word(self.path)}`, or " if is_run else ""
         return UserError(f"{self.path} exists already: {going_on}choose another --folder")
 
     @contextmanager
@@ -134,21 +138,19 @@ class RunFolder:
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}")
         try:
             described = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(described, dict):
-                raise ValueError("it holds no table")
-            return RunConfig.from_json(described)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
+        return RunConfig.read(Table(described, str(path)))
 
     def table(self, name: str) -> Lines:
         """One of the folder's tables, to add lines to."""
         return Lines(self.path / name, self.opened)
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
+    def rows(self, name: str) -> list[dict[str, float]]:
         """The whole lines of one of the folder's tables; a last line that was cut short is passed over."""
-        return self.table(name).rows()
+        return list(self.table(name).rows())
 
     def cut(self, iterations: int) -> int:
         """Removes what a resumed run does again, and what an interrupted one left half done.
@@ -156,13 +158,13 @@ class RunFolder:
         Returns:
             The number of lines of metrics that stay.
         """
-        for name in (METRICS, TIMINGS):
-            self.table(name).cut(iterations)
+        stay = self.table(METRICS).cut(iterations)
+        self.table(TIMINGS).cut(iterations, needs=(SAMPLING, UPDATE))
         with self.opened() as folder:
             folder.remove_leftovers(atomic.ASIDE)
             with suppress(FileNotFoundError), folder.subfolder(CHECKPOINTS) as checkpoints:
                 checkpoints.remove_leftovers(atomic.ASIDE, atomic.OLD)
-        return len(self.rows(METRICS))
+        return stay
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -230,12 +232,12 @@ class RunFolder:
         for folder in reversed(checkpoints):
             try:
                 state, manifest = sealed_folder.load(folder, "checkpoint")
-                progress = Progress(**{count.name: int(manifest[count.name]) for count in fields(Progress)})
+                counts = Table(manifest, str(folder / sealed_folder.MANIFEST))
+                progress = Progress(
+                    **{count.name: counts.whole(count.name, 0, MAX_COUNT) for count in fields(Progress)}
+                )
             except UserError as error:
-                print(f"passed over: {error}", file=sys.stderr)
-                continue
-            except (KeyError, OverflowError, TypeError, ValueError) as error:
-                print(f"passed over: {folder} says nothing of {error}", file=sys.stderr)
+                say(f"passed over: {error}", error=True)
                 continue
             return Saved(state, progress)
         if checkpoints:

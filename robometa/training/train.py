@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware
-from robometa.errors import TrainingError, UserError
+from robometa.compute.parallel import processors
+from robometa.errors import TrainingError, UserError, unknown
+from robometa.escape import say
+from robometa.nn.state import TRAINING
 from robometa.policies import card, policy_folder
+from robometa.policies.manifest import TrainingRecord
 from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
 from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
+from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
 from robometa.trials import make
 
 CHECKPOINT_MINUTES = 5.0
@@ -71,7 +77,7 @@ def train(
     learner = registry.absolute(learner)
     trained = make.build(learner, resolve(suite, learner, options or {}, preset), suite, seed, device)
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
-    run = RunFolder(Path(folder) if folder is not None else default)
+    run = RunFolder(checked(default if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     simulator = make.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, hardware)
     torch_threads = torch_threads or torch.get_num_threads()
@@ -104,17 +110,20 @@ def resume(
         threads: Threads that step the simulation; all processors if None.
         iterations: Another end than the one it was started with: later, to train longer, or as early as the newest
             checkpoint, to take the policy from there.
-        learner: File and class of a learner of your own, if the file was moved or changed: `./mine.py:MyLearner`.
+        learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
             end asked for.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(checked(folder))
     with run.locked():
-        training = rebuilt(run, run.configuration(), iterations, learner, threads)
+        config = run.configuration()
+        name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
+        training = rebuilt(run, config, name, iterations, threads)
         saved = run.newest_checkpoint()
         if saved is not None:
+            _require_fit(saved.state, training, run.path / "checkpoints")
             try:
                 training.learner.load(saved.state)
             except (KeyError, RuntimeError, ValueError) as error:
@@ -128,16 +137,27 @@ def resume(
         run.configure(training.config)
         lost = first - run.cut(first)
         if lost:
-            print(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", file=sys.stderr)
+            say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)
         training.go_on()
         return _finish(training)
+
+
+def _require_fit(state: Mapping[str, Tensor], training: Training, path: Path) -> None:
+    """Checks the tensors of a checkpoint that a policy has, too; the learner checks those that only training needs.
+
+    Raises:
+        UserError: Naming the first that does not fit the learner.
+    """
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(TRAINING)}
+    exactly = not user_file.is_reference(training.config.learner)
+    policy_folder.require_fit(kept, policy_folder.state_of(training.learner), path, exactly=exactly)
 
 
 def rebuilt(
     run: RunFolder,
     config: RunConfig,
+    name: str,
     iterations: int | None = None,
-    learner: str | None = None,
     threads: int | None = None,
 ) -> Training:
     """A training before its first iteration, made again from its configuration; the run's folder is not touched.
@@ -145,8 +165,8 @@ def rebuilt(
     Args:
         run: Folder that it will write.
         config: Configuration of the run.
+        name: Its learner, or the file and class of one of the user's own.
         iterations: Another end.
-        learner: File and class of a learner of your own, if the file was moved or changed.
         threads: Threads that step the simulation; all processors if None.
 
     Raises:
@@ -154,13 +174,15 @@ def rebuilt(
     """
     try:
         suite = suites.load(config.suite)
-        name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path)
         begun_for = config.options["iterations"]
         if iterations is not None and iterations != begun_for:
             options = config.options | {"iterations": iterations}
             config = replace(config, options=options, begun_for=config.begun_for or begun_for)
         if suite.content_hash != config.suite_hash:
             raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
+        presets = registry.find(name).presets()
+        if config.preset not in presets:
+            raise UserError(unknown("preset", config.preset, presets, str(run.path / CONFIGURATION)))
         trained = make.build(name, read_config(name, config.options), suite, config.seed, config.hardware.device)
         fingerprint = registry.of(name, trained).fingerprint()
     except (KeyError, OverflowError, TypeError, ValueError) as error:
@@ -181,19 +203,7 @@ def _finish(training: Training) -> Path:
     try:
         training.metrics.flush()
         training.timings.flush()
-        rows, timings = run.rows(METRICS), run.rows(TIMINGS)
-        about = {
-            "seed": config.seed,
-            "preset": config.preset,
-            "iterations": training.progress.iterations,
-            "environment_steps": training.progress.steps,
-            "wall_time_seconds": round(sum(row[SAMPLING] + row[UPDATE] for row in timings), 1),
-            "versions": config.versions,
-            "processors": config.hardware.threads,
-            "last_returns": {name: rows[-1][name] for name in rows[-1] if name.startswith("return_")} if rows else {},
-        }
-        if config.begun_for is not None:
-            about["begun_for"] = config.begun_for
+        about = _record(training)
         policy, name = run.path / "policy", config.learner
         if not _written(policy, about, asdict(learner.config)):
             text = card.text(name, learner, suite, about)
@@ -202,16 +212,36 @@ def _finish(training: Training) -> Path:
     except OSError as error:
         raise TrainingError(
             f"the policy could not be written to {run.path} ({error.strerror}). Make room there; then "
-            f"robometa resume {run.path} writes it, from iteration {training.newest} on"
+            f"{training.resume_command()} writes it, from iteration {training.newest} on"
         ) from None
     return policy
 
 
-def _written(policy: Path, about: dict[str, Any], options: dict[str, Any]) -> bool:
+def _record(training: Training) -> TrainingRecord:
+    """Description of a training for its policy, from its configuration and its tables."""
+    config, last, seconds = training.config, dict[str, float](), 0.0
+    for last in training.metrics.rows():  # noqa: B007
+        pass
+    for row in training.timings.rows():
+        seconds += row[SAMPLING] + row[UPDATE]
+    return TrainingRecord(
+        seed=config.seed,
+        preset=config.preset,
+        iterations=training.progress.iterations,
+        environment_steps=training.progress.steps,
+        wall_time_seconds=round(seconds, 1),
+        versions=config.versions,
+        processors=config.hardware.threads or processors(),
+        last_returns={name: value for name, value in last.items() if name.startswith("return_")},
+        begun_for=config.begun_for,
+    )
+
+
+def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bool:
     """True if the folder holds a whole policy of exactly this training, with or without a report."""
     try:
         manifest = sealed_folder.load(policy, "policy")[1]
     except UserError:
         return False
-    wanted = json.loads(json.dumps({"training": about, "config": options}))
+    wanted = json.loads(json.dumps({"training": about.to_json(), "config": options}))
     return all(manifest.get(key) == value for key, value in wanted.items())

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robometa.errors import UserError
+from robometa.registry import user_file
+from robometa.storage.json_lines import MAX_LINE_BYTES
+from robometa.storage.paths import checked
 from robometa.storage.versions import versions
 from robometa.training.run_folder import METRICS, RunFolder
 from robometa.training.train import rebuilt
@@ -44,17 +47,17 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     Args:
         folder: Folder of the run; nothing in it is changed.
         iterations: Iterations to repeat; fewer if the run has fewer.
-        learner: File and class of a learner of your own, if the file was moved or changed.
+        learner: File and class of a learner of your own, for a run with such a one.
 
     Raises:
         UserError: If there is no such run, it has no iteration, or its suite or its learner's file has changed.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(checked(folder))
     config = run.configuration()
     if not (run.path / METRICS).is_file():
         raise UserError(f"{run.path} has no {METRICS} to compare with")
-    lines = (run.path / METRICS).read_bytes().splitlines(keepends=True)
-    wanted = [line for line in lines if line.endswith(b"\n")][:iterations]
+    name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "verify")
+    wanted = _first_lines(run.path / METRICS, iterations)
     if not wanted:
         raise UserError(f"{run.path} has no whole iteration to compare with")
     known = config.versions
@@ -64,12 +67,19 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
         again = RunFolder(Path(place) / "run")
         with again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved:
-            rebuilt(again, unsaved, learner=learner).go_on(until=len(wanted))
-        repeated = (again.path / METRICS).read_bytes().splitlines(keepends=True)
+            rebuilt(again, unsaved, name).go_on(until=len(wanted))
+        repeated = _first_lines(again.path / METRICS, iterations)
     for number, (line, other) in enumerate(zip(wanted, repeated, strict=True)):
         if line != other:
             return Verification(len(wanted), number, _differences(line, other), changed)
     return Verification(len(wanted), None, (), changed)
+
+
+def _first_lines(path: Path, count: int) -> list[bytes]:
+    """The first whole lines of a table."""
+    with path.open("rb") as file:
+        lines = (file.readline(MAX_LINE_BYTES) for _ in range(count))
+        return [line for line in lines if line.endswith(b"\n")]
 
 
 def _differences(line: bytes, other: bytes) -> tuple[str, ...]:

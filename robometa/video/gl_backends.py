@@ -35,7 +35,8 @@ PATIENCE = 120.0
 def environment(backend: str) -> dict[str, str]:
     """The variables of a process that draws with a backend."""
     # PyOpenGL must agree with MuJoCo, and this process may have set it to something else.
-    return os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
+    # A library that starts Python itself, as GLFW's does, must not take a module from the current folder either.
+    return os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend, "PYTHONSAFEPATH": "1"}
 
 
 @cache

@@ -79,7 +79,7 @@ def record(
         policy = Path(f"{policy}-{suite.name.replace('/', '-')}")
     else:
         trained, suite, manifest = policy_folder.load_policy(policy, suite, learner=learner)
-        label = registry.label(manifest["learner"])
+        label = registry.label(manifest.learner)
     count = len(suite.tasks(split))
     if not 0 <= task < count:
         raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {count - 1}")

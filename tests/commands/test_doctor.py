@@ -3,9 +3,9 @@
 from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from robometa.commands import doctor
+from robometa.console import PlainConsole
 from robometa.errors import UserError
 from robometa.sim.metaworld import upstream
 from robometa.video import encode, gl_backends
@@ -13,7 +13,7 @@ from robometa.video import encode, gl_backends
 
 def told() -> tuple[int, str]:
     text = StringIO()
-    code = doctor.report(Console(file=text, width=120))
+    code = doctor.report(PlainConsole(file=text, width=120))
     return code, text.getvalue()
 
 

@@ -4,23 +4,13 @@ import shlex
 from dataclasses import asdict
 
 import pytest
+from conftest import record_of
 
 from robometa import suites
 from robometa.commands.learner_options import read_options
 from robometa.policies import card
 from robometa.registry.options import read_config, resolve
 from robometa.trials.make import build
-
-TRAINING = {
-    "preset": "default",
-    "seed": 3,
-    "iterations": 1,
-    "environment_steps": 1,
-    "wall_time_seconds": 1.0,
-    "processors": 2,
-    "versions": {},
-    "last_returns": {},
-}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +25,7 @@ TRAINING = {
 def test_the_command_on_a_card_trains_the_same_configuration(name, changed):
     suite = suites.load("point-robot")
     config = resolve(suite, name, changed)
-    text = card.text(name, build(name, config, suite, seed=3), suite, TRAINING)
+    text = card.text(name, build(name, config, suite, seed=3), suite, record_of(name))
     command = next(line for line in text.splitlines() if line.startswith("Train it again")).split("`")[1]
     words = shlex.split(command)
     assert words[:4] == ["robometa", "train", "point-robot", name]

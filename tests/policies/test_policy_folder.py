@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
+from conftest import SMALL_OPTIONS, copied, fake_rollout, record_of, same_tensors
 
 import robometa
 from robometa import registry, suites
@@ -185,7 +185,7 @@ def policy(tmp_path, name, suite, **options):
     rollouts = tuple(fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed) for seed in range(2))
     learner.update(Trial(torch.arange(2), rollouts, Noise(0, ("update",), 2, 3)))
     folder = tmp_path / "policy"
-    policy_folder.save_policy(folder, learner, name, suite, {"seed": 3}, "a card")
+    policy_folder.save_policy(folder, learner, name, suite, record_of(name), "a card")
     return folder, learner
 
 
@@ -197,7 +197,7 @@ def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name, optio
     before = copied(learner.state())
     loaded, suite, manifest = policy_folder.load_policy(folder)
     assert suite == tiny_suite
-    assert manifest["learner"] == name
+    assert manifest.learner == name
     assert loaded.config == learner.config
     assert torch.equal(acted(loaded, suite), acted(learner, suite))
     assert same_tensors(learner.state(), before)
@@ -219,7 +219,7 @@ def test_a_policy_that_is_not_finite_is_refused(tmp_path, tiny_suite, number):
     folder, learner = policy(tmp_path, "maml-trpo", tiny_suite)
     learner.parameters = learner.parameters.clone()
     learner.parameters[3] = number
-    policy_folder.save_policy(folder, learner, "maml-trpo", tiny_suite, {}, "a card")
+    policy_folder.save_policy(folder, learner, "maml-trpo", tiny_suite, record_of("maml-trpo"), "a card")
     with pytest.raises(UserError, match=r"tensors.safetensors: parameters holds numbers that are not finite"):
         policy_folder.load_policy(folder)
 

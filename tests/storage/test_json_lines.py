@@ -49,7 +49,7 @@ def test_a_full_disk_leaves_no_half_line_and_the_line_is_written_later(table, mo
 def test_a_line_that_was_cut_short_is_passed_over_and_cut_off(table):
     with table.path.open("ab") as file:
         file.write(b'{"iteration": 2, "lo\xc3')
-    assert len(table.rows()) == 2
+    assert len(list(table.rows())) == 2
     table.cut(2)
     assert table.path.read_bytes().endswith(b"1.1}\n")
 
@@ -61,15 +61,28 @@ def test_cutting_changes_no_byte_of_what_stays(tmp_path):
     assert path.read_bytes() == b'{"iteration":0,   "loss":1.50}\n'
 
 
-@pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"iteration": "many"}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"iteration": "many"}',
+        b'{"iteration": 2, "loss": "x"}',
+        b'{"iteration": 2, "loss": NaN}',
+        b'{"iteration": 1}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
 def test_a_damaged_line_is_told_with_its_number(table, line):
     with table.path.open("ab") as file:
         file.write(line + b"\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl is damaged in line 3"):
-        table.rows()
+        list(table.rows())
 
 
 def test_what_is_no_number_is_never_written(table):
     with pytest.raises(ValueError, match="not JSON compliant"):
         table.append({"iteration": 2, "loss": float("nan")})
-    assert len(table.rows()) == 2
+    assert len(list(table.rows())) == 2

@@ -31,6 +31,8 @@ LEAST = {
     "hostile": {"cases": 25, "answered with exit code 2": 25},
     "models": {"models": 2},
     "fuzz": {"inputs": 200},
+    "children": {"commands": 2, "modules": 200},
+    "markup": {"rounds": 1, "commands": 10},
     "soak": {"rounds": 4},
 }
 """What the short form tries at the least."""

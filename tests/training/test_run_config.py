@@ -7,7 +7,6 @@ import pytest
 
 from robometa.compute.hardware import Hardware
 from robometa.errors import UserError
-from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import RunFolder
 
 PUBLISHED = sorted(Path(__file__).parents[2].glob("policies/*/training"))
@@ -54,19 +53,20 @@ def test_a_run_is_written_in_the_bytes_that_it_was_read_from(tmp_path, more):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("seed", "5", "seed must be int, not '5'"),
-        ("threads", True, "threads must be int, not True"),
-        ("config", [], "config must be dict"),
+        ("seed", "5", "seed must be a whole number from 0 to 9223372036854775807, not '5'"),
+        ("threads", True, "threads must be a whole number from 1 to 100000, not True"),
+        ("config", [], "config must be a table, not a list of 0"),
         ("config", {}, "it lacks iterations"),
-        ("learner_sha256", 3, "learner_sha256 must be str or null, not 3"),
+        ("learner_sha256", 3, "learner_sha256 must be a text of at most 5000 characters, not 3"),
+        ("room", 1e9, "contact_capacity must be above 0, and at most 1000, not 1e\\+09"),
+        ("versions", ["a"], "versions must be a table"),
+        ("engine", "os:system", "engine must be one of cpu, warp, auto"),
         ("torch_threads", 0, "torch_threads must be from 1 to 1024, not 0"),
-        ("room", float("nan"), "contact_capacity must be above 0, and at most 1000, not nan"),
-        ("checkpoint_minutes", float("inf"), "checkpoint_minutes must be a number from 0, not inf"),
+        ("room", float("nan"), "room must be a finite number, not nan"),
+        ("checkpoint_minutes", float("inf"), "checkpoint_minutes must be a finite number, not inf"),
     ],
 )
 def test_an_impossible_entry_is_damage(tmp_path, key, value, message):
-    with pytest.raises(ValueError, match=message):
-        RunConfig.from_json(DESCRIBED | {key: value})
     (tmp_path / "run.json").write_text(json.dumps(DESCRIBED | {key: value}), encoding="utf-8")
-    with pytest.raises(UserError, match=rf"run\.json is damaged: {message}"):
+    with pytest.raises(UserError, match=rf"run\.json(, config,)? is damaged: {message}"):
         RunFolder(tmp_path).configuration()

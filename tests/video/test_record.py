@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from conftest import record_of
 
 from robometa import suites
 from robometa.errors import UserError
@@ -44,7 +45,7 @@ def untrained(folder: Path, name: str, learner: str) -> Path:
         generator = torch.Generator().manual_seed(0)
         built.parameters = built.parameters + 0.3 * torch.randn(built.parameters.shape, generator=generator)
     path = folder / f"{name.replace('/', '-')}-{learner}"
-    policy_folder.save_policy(path, built, learner, suite, {}, "# untrained")
+    policy_folder.save_policy(path, built, learner, suite, record_of(learner), "# untrained")
     return path
 
 

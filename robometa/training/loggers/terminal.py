@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import TextIO, cast
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from robometa.console import PlainConsole, styled
+from robometa.escape import printable
 from robometa.progress import FailsSilently
 from robometa.training.loggers.logger import SAMPLING, TIMES, UPDATE, LoggedRun
 
@@ -27,8 +28,8 @@ class Terminal:
 
     def __init__(self, run: LoggedRun) -> None:
         """Shows nothing yet."""
-        self._title, self._iterations, self._first = run.title, run.iterations, run.first
-        self._console = Console(file=cast("TextIO", FailsSilently(sys.stdout)))
+        self._title, self._iterations, self._first = printable(run.title), run.iterations, run.first
+        self._console = PlainConsole(file=cast("TextIO", FailsSilently(sys.stdout)))
         self._live: Live | None = None
         self._started, self._last_line = time.monotonic(), float("-inf")
 
@@ -39,7 +40,7 @@ class Terminal:
             self._live = Live(beginning, console=self._console, refresh_per_second=4)
             self._live.start(refresh=True)
         else:
-            self._console.print(self._title, highlight=False, soft_wrap=True)
+            self._console.print(self._title, soft_wrap=True)
         return self
 
     def log(self, row: Mapping[str, float]) -> None:
@@ -58,13 +59,12 @@ class Terminal:
             self._console.print(
                 f"iteration {done}/{self._iterations}  {row['steps']:,} steps  {_rate(row)}  return {returns}"
                 f"{spoilt}  {_clock(left)} left",
-                highlight=False,
                 soft_wrap=True,
             )
 
     def say(self, text: str) -> None:
         """Prints a message that must not be missed; on a live screen it stays above it."""
-        self._console.print(text, highlight=False, soft_wrap=True, style="bold yellow", markup=False)
+        self._console.print(styled(text, "bold yellow"), soft_wrap=True)
 
     def __exit__(self, *raised: object) -> None:
         """Leaves the last state of a live screen behind."""

@@ -1,0 +1,139 @@
+"""The manifest of a policy, read by kind and range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from robometa.data import Spaces
+from robometa.storage.sealed_folder import MANIFEST, TENSORS
+from robometa.storage.table import MAX_ENTRIES, Table
+
+MAX_SPACE = 10**6
+"""Most numbers of an observation or an action."""
+MAX_COUNT = 10**17
+"""Most iterations, environment steps and seconds; a merged policy may have twice as many, and be merged again."""
+
+
+@dataclass(frozen=True)
+class MergedPart:
+    """One of the two policies that a merged one is the average of."""
+
+    policy: str
+    """Its folder then."""
+    sha256: str
+    """Hash of its tensors."""
+    weight: float
+    suite: str
+    seed: int
+
+    @classmethod
+    def read(cls, table: Table) -> MergedPart:
+        """Reads it from a manifest."""
+        return cls(
+            policy=table.text("policy"),
+            sha256=table.text("sha256"),
+            weight=table.number("weight", 0, 1),
+            suite=table.text("suite"),
+            seed=table.whole("seed"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """Description of the training that a policy comes from; `training` in its manifest."""
+
+    seed: int
+    preset: str
+    iterations: int
+    environment_steps: int
+    wall_time_seconds: float
+    versions: Mapping[str, str]
+    """Versions of the packages when the run began."""
+    processors: int
+    """Threads of the simulation."""
+    last_returns: Mapping[str, float]
+    """Mean returns of the last iteration, by name."""
+    begun_for: int | None = None
+    """Iterations that the run began with, if it was given another end since."""
+    merged: tuple[MergedPart, ...] = ()
+    """The two policies that this one is the average of, if it is."""
+    merged_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the second of them that differ from the first's."""
+
+    @classmethod
+    def read(cls, table: Table) -> TrainingRecord:
+        """Reads it from a manifest.
+
+        Raises:
+            UserError: Naming the entry that is missing, of another kind, or out of its range.
+        """
+        parts, others = table.optional("merged", table.tables) or [], table.optional("merged_options", table.table)
+        return cls(
+            seed=table.whole("seed"),
+            preset=table.text("preset"),
+            iterations=table.whole("iterations", 0, MAX_COUNT),
+            environment_steps=table.whole("environment_steps", 0, MAX_COUNT),
+            wall_time_seconds=table.number("wall_time_seconds", 0, MAX_COUNT),
+            versions=table.texts("versions"),
+            processors=table.whole("processors"),
+            last_returns=table.numbers("last_returns"),
+            begun_for=table.optional("begun_for", table.whole),
+            merged=tuple(MergedPart.read(part) for part in parts),
+            merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The entries of the manifest; those that do not apply are left out."""
+        optional = {entry.name for entry in fields(self)[-3:]}
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
+
+
+@dataclass(frozen=True)
+class PolicyManifest:
+    """Everything that a policy's manifest says of it."""
+
+    learner: str
+    """Name, or `FILE.py:CLASS` without a folder."""
+    learner_sha256: str | None
+    """Hash of the learner's file; None for a shipped learner."""
+    config: dict[str, Any]
+    """Options of the learner as JSON holds them."""
+    suite: str
+    """Name or path."""
+    suite_hash: str
+    spaces: Spaces
+    training: TrainingRecord
+    tensors_sha256: str
+
+    @classmethod
+    def read(cls, manifest: dict[str, Any], folder: Path) -> PolicyManifest:
+        """Reads the manifest of a sealed folder.
+
+        Raises:
+            UserError: Naming the entry that is missing, of another kind, or out of its range.
+        """
+        table = Table(manifest, str(folder / MANIFEST))
+        return cls(
+            learner=table.text("learner"),
+            learner_sha256=table.optional("learner_sha256", table.text),
+            config=table.table("config").content,
+            suite=table.text("suite"),
+            suite_hash=table.text("suite_hash"),
+            spaces=_spaces(table.table("spaces")),
+            training=TrainingRecord.read(table.table("training")),
+            tensors_sha256=table.table("files").text(TENSORS),
+        )
+
+
+def _spaces(table: Table) -> Spaces:
+    """Reads the sizes of observations and actions."""
+    told = table.content.get("told", [])
+    names = {str(index): name for index, name in enumerate(told)} if isinstance(told, list) else told
+    return Spaces(
+        observation=table.whole("observation", 0, MAX_SPACE),
+        action=table.whole("action", 0, MAX_SPACE),
+        told=tuple(Table({"told": names}, table.where).texts("told").values()),
+    )

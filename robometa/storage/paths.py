@@ -1,0 +1,32 @@
+"""Names of files and folders that the user gives, checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from robometa.errors import UserError
+
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
+"""Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
+
+
+def checked(path: str | Path) -> Path:
+    """The path, if files can be made there.
+
+    Raises:
+        UserError: If it is not UTF-8, holds a null byte, or a name or the whole is too long.
+    """
+    name = str(path)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise UserError(f"a path must be UTF-8, not {name[:200]}") from None
+    if "\0" in name:
+        raise UserError("a path must not hold a null byte")
+    if size > MAX_PATH_BYTES or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in Path(name).parts):
+        raise UserError(
+            f"a path has at most {MAX_PATH_BYTES} bytes, and a name in it {MAX_NAME_BYTES}; "
+            f"{name[:60]}... has {size} bytes"
+        )
+    return Path(name)

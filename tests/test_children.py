@@ -1,0 +1,75 @@
+"""Processes that the repository starts: none takes a module from the current folder."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+
+from robometa.commands.main import main
+from robometa.video import gl_backends
+from torture import children
+
+ROOT = Path(__file__).parents[1]
+STARTING = [path for room in ("robometa", "study", "bench", "torture") for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def unsafe(source):
+    """Lines that start Python with the current folder on its path."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        words = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        for word, following in itertools.zip_longest(words, words[1:]):
+            if ast.unparse(word) == "sys.executable":
+                text = "" if following is None else ast.unparse(following)
+                found += [] if text in ("'-P'", "SAFE_PATH") else [node.lineno]
+    return found
+
+
+def test_every_python_is_started_with_a_safe_path():
+    assert gl_backends.SAFE_PATH == "-P"
+    assert {str(path): lines for path in STARTING if (lines := unsafe(path.read_text(encoding="utf-8")))} == {}
+    assert sum("sys.executable" in path.read_text(encoding="utf-8") for path in STARTING) > 5
+    assert unsafe("import sys\nrun([sys.executable, '-c', x])") == [2]
+
+
+def test_what_a_command_starts_runs_nothing_of_the_current_folder(tmp_path):
+    trap, canary = tmp_path / "trap", tmp_path / "ran"
+    assert children.fill(trap, canary) > 200
+    code, said = children.started(["doctor"], trap)
+    assert code == 0, said
+    assert not canary.exists()
+
+
+def test_libraries_start_python_safely_too(monkeypatch):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    assert gl_backends.environment("egl")["PYTHONSAFEPATH"] == "1"
+    assert main(["learners"]) == 0
+    import os
+
+    assert os.environ["PYTHONSAFEPATH"] == "1"
+
+
+@pytest.mark.parametrize(
+    "name", ["x\udcff", "x" * 256, "/".join(["x" * 100] * 50), "x\0y"], ids=["bytes", "name", "path", "null"]
+)
+def test_an_impossible_folder_is_told_before_it_is_made(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ["train", "point-robot", "random", "--folder", name],
+        ["resume", name],
+        ["verify", name],
+        ["evaluate", name],
+        ["evaluate", "policy", "--out", name],
+        ["record", name],
+        ["record", "policy", "--out", name],
+        ["merge", name, name],
+        ["merge", "policy", "policy", "--out", name],
+        ["replay", name],
+        ["baseline", "scripted", "ml1/reach-v3", "--out", name],
+    ):
+        assert main(words) == 2, words
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert len(said) < 400, said
+    assert not list(tmp_path.iterdir())
