@@ -89,6 +89,11 @@ class RevealingEngine:
         self._reveal([suite.train[index % len(suite.train)] for index in range(self.tasks)])
 
     @property
+    def worst_reward(self) -> Tensor:
+        """The engine's lower bound on an honest step's reward. `[task]`."""
+        return self._engine.worst_reward
+
+    @property
     def on_divergence(self) -> Callable[[Divergence], None] | None:
         """The engine's callback for a simulation that diverges."""
         return self._engine.on_divergence
