@@ -55,7 +55,10 @@ reach {{ words_of(report.interval(report.random, 0)) }}.
 {{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
 {{ " {:.0%} |".format(row.mean_action.success) if report.has_success }}
 {% endfor %}\
-{{ successes }}
+{{ successes }}\
+{% for sentence in report.warnings() %}
+**Warning:** {{ sentence }}
+{% endfor %}
 {% elif merged %}
 Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
 

@@ -89,11 +89,6 @@ class RevealingEngine:
         self._reveal([suite.train[index % len(suite.train)] for index in range(self.tasks)])
 
     @property
-    def worst_reward(self) -> Tensor:
-        """The engine's lower bound on an honest step's reward. `[task]`."""
-        return self._engine.worst_reward
-
-    @property
     def on_divergence(self) -> Callable[[Divergence], None] | None:
         """The engine's callback for a simulation that diverges."""
         return self._engine.on_divergence
@@ -130,6 +125,7 @@ class RevealingEngine:
         self._engine.close()
 
     def _reveal(self, tasks: Sequence[Task]) -> None:
+        self.worst_reward = self._engine.worst_reward
         numbers = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
         self._numbers = numbers.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
 
