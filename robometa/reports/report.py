@@ -84,17 +84,12 @@ class Report:
         """Sentences about what diverged; none if nothing did."""
         steps = self.mean_action.diverged + self.exploring.diverged
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
-        episodes = [
-            f"{int(scores.spoilt.sum())} of {scores.spoilt.size} {kind}"
-            for kind, scores in kinds
-            if scores.spoilt.any()
-        ]
+        counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
+        episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
         told = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
         if episodes:
-            told.append(
-                f"Diverged episodes: {', '.join(episodes)}. Each is scored as the worst return of random actions on its "
-                "task, and is no success."
-            )
+            rule = "each is scored as the worst return of random actions on its task, and is no success"
+            told.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
         shares = [self.diverged_share(shot) for shot in range(len(self.episodes_seen))]
         if self._known() is not None and max(shares) > MAX_DIVERGED:
             told.append(f"No gap is reported where more than {MAX_DIVERGED:.0%} of the episodes diverged.")

@@ -49,6 +49,7 @@ class KnownEngine:
 
     def __init__(self, suite, tasks, worlds, **options):
         self.tasks, self.worlds, self.horizon, self.spaces = tasks, worlds, HORIZON, Spaces(1, 1)
+        self.worst_reward = torch.full((tasks,), -1.0)
         KnownEngine.made = (*KnownEngine.made, self)
 
     def assign(self, tasks):
