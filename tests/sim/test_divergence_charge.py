@@ -79,9 +79,7 @@ def test_a_rollout_holds_the_charge_and_a_memory_sees_the_engines_zero(tiny_suit
         return step(self, action)
 
     monkeypatch.setattr(kind, "step", spoilt)
-    monkeypatch.setattr(
-        learner, "act", lambda adaptation, now, noise: seen.append(now) or act(adaptation, now, noise)
-    )
+    monkeypatch.setattr(learner, "act", lambda adaptation, now, noise: seen.append(now) or act(adaptation, now, noise))
     trial = run_trial(engine, learner, tiny_suite.train, [0, 1, 2], 1, Noise(0, ("train", 0), 3, 2))
     first = trial.rollouts[0]
     assert first.diverged.sum() == 2

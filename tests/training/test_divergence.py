@@ -45,7 +45,7 @@ def trial(spaces, spoil=None, action=0.0):
                 getattr(rollout, flag)[BLOWN_UP] = value
             rollout.action[BLOWN_UP] = action
             if spoil is not None:
-                getattr(rollout, spoil)[BLOWN_UP] += 5.0
+                getattr(rollout, spoil)[BLOWN_UP] += 0.25 if spoil == "action" else 5.0
         rollouts.append(rollout)
     return Trial(torch.arange(3), tuple(rollouts), Noise(0, ("update",), 3, 4))
 
