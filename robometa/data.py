@@ -54,10 +54,11 @@ class Rollout:
     obs: Tensor
     """Observation before each action. `[task, world, time, obs]`, float32"""
     action: Tensor
-    """Action as the learner emitted it; the engine clips it to -1..1. Zero where the simulation diverged.
-    `[task, world, time, action]`"""
+    """Action as the learner emitted it; the engine clips it to -1..1. Zero where it was no action: not finite, or too
+    large for a simulation. `[task, world, time, action]`"""
     reward: Tensor
-    """Reward of the action. `[task, world, time]`, float32"""
+    """Reward of the action; where the simulation diverged, a charge that no honest episode falls below.
+    `[task, world, time]`, float32"""
     next_obs: Tensor
     """Observation after the action, before any reset. `[task, world, time, obs]`"""
     terminated: Tensor
@@ -67,8 +68,7 @@ class Rollout:
     success: Tensor
     """The task's success condition held after the action. `[task, world, time]`, bool"""
     diverged: Tensor
-    """The simulation diverged: the step has no reward, ends the episode and is left out of learning.
-    `[task, world, time]`, bool"""
+    """The simulation diverged: the step ends the episode, which is no success. `[task, world, time]`, bool"""
 
     def to(self, device: torch.device) -> Rollout:
         """Copies the rollout to a device; returns itself if it is already there."""
@@ -94,11 +94,20 @@ class Rollout:
         obs = torch.cat((self.obs, self.next_obs[:, :, -1:]), dim=2)
         done = shifted(self.done)
         done[:, :, -1] = False
-        return Step(obs, shifted(self.action), shifted(self.reward), done)
+        return Step(obs, shifted(self.action), shifted(self.observed_reward()), done)
 
-    def blown_up(self) -> Tensor | None:
-        """Marks the steps that diverged; None in the usual case that none did. `[task, world, time]`, bool."""
-        return self.diverged if bool(self.diverged.any()) else None
+    def observed_reward(self) -> Tensor:
+        """Reward that a policy sees in acting: the engine's, 0 where the simulation diverged. `[task, world, time]`."""
+        return self.reward.masked_fill(self.diverged, 0.0)
+
+    def actionless(self) -> Tensor:
+        """Marks the steps that diverged by what was no action, which nothing learns. `[task, world, time]`, bool."""
+        return self.diverged & (self.action == 0).all(dim=-1)
+
+    def left_out(self) -> Tensor | None:
+        """Marks the steps to leave out of gradients: `actionless`; None in the usual case that there are none."""
+        marked = self.actionless()
+        return marked if bool(marked.any()) else None
 
     def first_episode(self) -> Tensor:
         """Marks the steps of each world's first episode. `[task, world, time]`, bool."""
@@ -106,12 +115,19 @@ class Rollout:
         return ended_before == 0
 
     def episode_return(self) -> Tensor:
-        """Undiscounted return of each world's first episode, one episode per world. `[task, world]`."""
+        """Undiscounted return of each world's first episode, the charge of divergence included. `[task, world]`."""
         return (self.reward * self.first_episode()).sum(dim=-1)
 
     def episode_success(self) -> Tensor:
-        """Marks the worlds whose first episode met the success condition at any step. `[task, world]`, bool."""
-        return (self.success & self.first_episode()).any(dim=-1)
+        """Marks the worlds whose first episode met the success condition at any step. `[task, world]`, bool.
+
+        An episode that diverged is no success.
+        """
+        return (self.success & self.first_episode()).any(dim=-1) & ~self.episode_diverged()
+
+    def episode_diverged(self) -> Tensor:
+        """Marks the worlds whose first episode ended by divergence. `[task, world]`, bool."""
+        return (self.diverged & self.first_episode()).any(dim=-1)
 
     def steps(self) -> int:
         """Number of environment steps in the rollout."""

@@ -107,6 +107,7 @@ def scores_of(report: Report) -> dict[str, Any]:
         "tasks": list(report.tasks),
         "episodes_seen": list(report.episodes_seen),
         "steps_seen": list(report.steps_seen),
+        "diverged_share": max(report.diverged_share(shot) for shot in range(len(report.steps_seen))),
         "mean_action": by_task(report.mean_action),
         "exploring": by_task(report.exploring),
         "random": by_task(report.random)[0],

@@ -8,6 +8,7 @@ import numpy as np
 
 from robometa import suites
 from robometa.reports import reference_returns
+from robometa.reports.report import MAX_DIVERGED
 from robometa.reports.statistics import interquartile_mean
 from study import plan
 
@@ -36,6 +37,8 @@ class Row:
     core_minutes: float
     random: Interval
     """Of random actions on the same tasks."""
+    diverged: float
+    """Largest share of diverged episodes in a report."""
 
 
 def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
@@ -71,6 +74,7 @@ def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,
         random=interquartile_mean(np.array([record["random"][:tasks] for record in records]).T, together=True),
+        diverged=max(record.get("diverged_share", 0.0) for record in records),
     )
 
 
@@ -91,9 +95,14 @@ def on_how_many(row: Row, suite: str) -> str:
 
 
 def gap_closed(row: Row, suite: str) -> str:
-    """How much of the gap it closes after the first shot and the last; nothing where there is none to compare with."""
+    """How much of the gap it closes after the first shot and the last; nothing where there is none to compare with.
+
+    A dash where too many episodes diverged.
+    """
     known = reference_returns.find(suites.load(suite).content_hash)
     if known is None or known.tasks != row.tasks or len(row.mean_action) < 2:
         return ""
+    if row.diverged > MAX_DIVERGED:
+        return "\N{EN DASH}"
     fractions = [known.gap_closed(row.mean_action[shot][0]) for shot in (1, -1)]
     return ", ".join(f"{round(fraction, 2) + 0.0:.0%}" for fraction in fractions)  # and no -0%

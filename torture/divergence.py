@@ -129,7 +129,7 @@ def _spoil_training(learner: str, folder: Path, found: Findings) -> None:
         found.fail(f"{learner}: {', '.join(wrong)} hold numbers that are not finite")
     skipped = sum(int(row.get("skipped", 0)) for row in rows[-1:])
     if skipped:
-        found.fail(f"{learner}: {skipped} updates were skipped, so a diverged step did enter a gradient")
+        found.fail(f"{learner}: {skipped} updates were skipped: a diverged step made a gradient not finite")
 
 
 def _train_spoilt(run: Path, learner: str) -> None:

@@ -113,7 +113,10 @@ def step_of(rollout: Rollout, time: int) -> Step:
         return Step(rollout.obs[:, :, 0], torch.zeros_like(rollout.action[:, :, 0]), paid, paid.bool())
     last = time - 1
     return Step(
-        rollout.obs[:, :, time], rollout.action[:, :, last], rollout.reward[:, :, last], rollout.done[:, :, last]
+        rollout.obs[:, :, time],
+        rollout.action[:, :, last],
+        rollout.observed_reward()[:, :, last],
+        rollout.done[:, :, last],
     )
 
 

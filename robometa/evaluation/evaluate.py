@@ -20,7 +20,7 @@ from robometa.policies import card, policy_folder
 from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
-from robometa.reports.scores import Scores, joined
+from robometa.reports.scores import Scores, joined, judged
 from robometa.suites.suite import Suite, Task
 from robometa.trials import make as making
 
@@ -217,7 +217,8 @@ def measure(
             else:
                 noise = Noise(seed, ("evaluate", protocol.name, split, index), len(some), worlds)
                 parts.append(by_protocol.follow_beside_chance(protocol, acting, make, some, noise, advance))
-    mean_action, exploring, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
+    *measured, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
+    mean_action, exploring, random = (judged(scores, chance) for scores in (*measured, chance))
     words = [task.describe() for task in chosen]
     names = tuple(task.objective for task in chosen) if suite.family.has_goals else ()
     return Report(
@@ -231,7 +232,7 @@ def measure(
         **_experience(learner, suite, shots, worlds, exploring, protocol),
         mean_action=mean_action,
         exploring=exploring,
-        random=chance,
+        random=random,
         has_success=suite.has_success,
         names=names,
         protocol="" if protocol is None else protocol.label(tasks),

@@ -19,7 +19,7 @@ from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.task_belief import SampledBelief, product_of_gaussians
 from robometa.noise import Noise
 from robometa.rl.learning_rate import adam
-from robometa.rl.replay import TaskReplay, Transitions, sound_columns
+from robometa.rl.replay import TaskReplay, Transitions, columns_without
 from robometa.rl.replay_steps import ReplaySteps
 from robometa.rl.sac import SoftActorCritic
 
@@ -145,12 +145,13 @@ class Pearl:
     def update(self, trial: Trial) -> dict[str, float]:
         """Stores the trial, then takes gradient steps on tasks and transitions drawn from the replay."""
         tasks = trial.tasks.tolist()
-        # Experience of every shot: batches of actor and critics may come from all of it.
+        # Experience of every shot: batches of actor and critics may come from all of it, divergence with its charge.
         for rollout in trial.rollouts:
-            for task, transitions in zip(tasks, sound_columns(rollout), strict=True):
+            for task, transitions in zip(tasks, columns_without(rollout, rollout.actionless()), strict=True):
                 self.replay.add(task, transitions)
-        # Context is on-policy: only the latest trial's experience on the prior.
-        self.recent.renew(tasks, sound_columns(trial.rollouts[0]))
+        # Context is on-policy: only the latest trial's experience on the prior, as far as it is of the task.
+        first = trial.rollouts[0]
+        self.recent.renew(tasks, columns_without(first, first.diverged))
         self.steps.set_learning_rate(self.sac.learning_rate())
         known = torch.tensor(self.recent.tasks())
         if not len(known):

@@ -58,7 +58,10 @@ random actions reach {{ words_of(report.interval(report.random, 0)) }}.
 {{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
 {% if report.has_success %} {{ "{:.0%}".format(row.mean_action.success) }} |{% endif %}
 {% endfor %}\
-{{ successes }}
+{{ successes }}\
+{% for sentence in report.warnings() %}
+**Warning:** {{ sentence }}
+{% endfor %}
 {% elif merged %}
 Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
 

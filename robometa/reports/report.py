@@ -18,6 +18,9 @@ from robometa.reports.scores import Scores
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
 
+MAX_DIVERGED = 0.01
+"""Largest share of diverged episodes with which a gap is reported."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -52,21 +55,45 @@ class Report:
         """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
 
         On all held-out tasks of a suite with a reference, also the gap closed: the position of the mean actions between
-        no adaptation, 0, and the oracle, 1.
+        no adaptation, 0, and the oracle, 1; None where more than `MAX_DIVERGED` of the episodes diverged.
         """
-        known = reference_returns.find(self.suite_hash) if self.split == "test" else None
-        if known is not None and known.tasks != len(self.tasks):
-            known = None
+        known = self._known()
         rows: list[dict[str, Any]] = []
         for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
             row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
                 row[name] = self.interval(scores, shot) | {"mean": float(scores.returns[shot].mean())}
-                row[name] |= self.successes(scores, shot)
+                row[name] |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
             if known is not None:
-                row["gap_closed"] = known.gap_closed(row["mean_action"]["interquartile_mean"])
+                gap = known.gap_closed(row["mean_action"]["interquartile_mean"])
+                row["gap_closed"] = gap if self.diverged_share(shot) <= MAX_DIVERGED else None
             rows.append(row)
         return rows
+
+    def _known(self) -> reference_returns.Reference | None:
+        """The suite's reference, if all of its held-out tasks were measured."""
+        known = reference_returns.find(self.suite_hash) if self.split == "test" else None
+        return None if known is not None and known.tasks != len(self.tasks) else known
+
+    def diverged_share(self, shot: int) -> float:
+        """Share of diverged episodes: after a shot with mean actions, or of all that were scored if that is larger."""
+        scored = np.concatenate([scores.spoilt for _, scores in self._kinds()])
+        return max(float(self.mean_action.spoilt[shot].mean()), float(scored.mean()))
+
+    def warnings(self) -> list[str]:
+        """Sentences about what diverged; none if nothing did."""
+        steps = self.mean_action.diverged + self.exploring.diverged
+        kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
+        counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
+        episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
+        told = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
+        if episodes:
+            rule = "each is scored as the worst return of random actions on its task, and is no success"
+            told.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
+        shares = [self.diverged_share(shot) for shot in range(len(self.episodes_seen))]
+        if self._known() is not None and max(shares) > MAX_DIVERGED:
+            told.append(f"No gap is reported where more than {MAX_DIVERGED:.0%} of the episodes diverged.")
+        return told
 
     def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Interquartile mean of the returns after a shot, and its interval; None for no interval, as JSON needs."""
@@ -112,8 +139,13 @@ class Report:
             "tasks": len(self.tasks),
             "worlds": self.exploring.returns.shape[2],
             "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the {resampled} of each task",
-            "random": self.interval(self.random, 0) | self.successes(self.random, 0),
+            "random": self.interval(self.random, 0)
+            | self.successes(self.random, 0)
+            | {"diverged_episodes": int(self.random.spoilt.sum())},
             "diverged": self.mean_action.diverged + self.exploring.diverged,
+            "diverged_episodes": sum(int(scores.spoilt.sum()) for _, scores in self._kinds()),
+            "episodes": sum(scores.spoilt.size for _, scores in self._kinds()),
+            "warnings": self.warnings(),
             "shots": self.summary(),
         }
         if self.names:
@@ -153,8 +185,9 @@ class Report:
             for place in np.ndindex(scores.returns.shape):
                 shot, task, world = place
                 won = (int(scores.success[place]), int(scores.success_at_end[place])) if self.has_success else ("", "")
-                rows.append((name.replace("_", " "), shot, task, self.tasks[task], world, scores.returns[place], *won))
-        return _lines("acting,shot,task,parameters,world,return,success,success_at_end", rows)
+                measured = (scores.returns[place], *won, int(scores.spoilt[place]))
+                rows.append((name.replace("_", " "), shot, task, self.tasks[task], world, *measured))
+        return _lines("acting,shot,task,parameters,world,return,success,success_at_end,diverged", rows)
 
     def _goals_table(self) -> str:
         """A row per shot and goal: means over its episodes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,17 @@ class Scores:
     """One episode of every task in every world after every shot."""
 
     returns: Array
-    """Undiscounted return of the episode. `[shot, task, world]`"""
+    """Undiscounted return of the episode; if it diverged, what `judged` puts there. `[shot, task, world]`"""
     success: Array
-    """1 where the success condition held at any step of the episode. `[shot, task, world]`"""
+    """1 where the success condition held at any step of the episode, unless it diverged. `[shot, task, world]`"""
     success_at_end: Array
     """1 where it held at the episode's last step. `[shot, task, world]`"""
     episodes: Array
     """Number of episodes that each world began in the rollout; above 1 if they end early. `[shot, task, world]`"""
+    spoilt: Array
+    """1 where the episode diverged. `[shot, task, world]`"""
     diverged: int
-    """Number of simulation steps that diverged; their reward is 0."""
+    """Number of simulation steps that diverged, those of episodes that are not scored included."""
 
     def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
@@ -43,8 +45,24 @@ def scores_of(rollouts: Sequence[Rollout]) -> Scores:
         success=stacked(Rollout.episode_success),
         success_at_end=stacked(lambda rollout: (rollout.success & rollout.done & rollout.first_episode()).any(dim=-1)),
         episodes=stacked(lambda rollout: rollout.done.sum(dim=-1)),
+        spoilt=stacked(Rollout.episode_diverged),
         diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
     )
+
+
+def judged(scores: Scores, chance: Scores) -> Scores:
+    """Scores with the worst return of random actions on the same task in the place of a diverged episode's.
+
+    If every random episode of a task diverged, a diverged episode keeps the charge of training, which is below every
+    honest return.
+
+    Args:
+        scores: As `scores_of` made them.
+        chance: Scores of random actions on the same tasks, as `scores_of` made them. `[1, task, world]`
+    """
+    worst = np.where(chance.spoilt > 0, np.inf, chance.returns).min(axis=2, keepdims=True)  # [1, task, 1]
+    instead = np.where(np.isfinite(worst), worst, scores.returns)
+    return replace(scores, returns=np.where(scores.spoilt > 0, instead, scores.returns))
 
 
 def joined(parts: Sequence[Scores], axis: int) -> Scores:
@@ -58,5 +76,6 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
         success=along("success"),
         success_at_end=along("success_at_end"),
         episodes=along("episodes"),
+        spoilt=along("spoilt"),
         diverged=sum(part.diverged for part in parts),
     )

@@ -53,7 +53,7 @@ def print_report(report: Report) -> None:
     columns = ["shot", "seen", "steps", "mean action", "exploring"]
     table = plain_table(*columns, *(["gap"] if gap else []), *(["success"] if success else []))
     for row in summary:
-        further = [f"{row['gap_closed']:.0%}"] if gap else []
+        further = [_gap(row["gap_closed"])] if gap else []
         further += [f"{row['mean_action']['success']:.0%}"] if success else []
         table.add_row(
             _label(row),
@@ -72,9 +72,13 @@ def print_report(report: Report) -> None:
     else:
         console.print("\nmean return of each task, mean action")
         console.print(_by_task(report))
-    diverged = report.mean_action.diverged + report.exploring.diverged
-    if diverged:
-        console.print(f"{diverged} simulation steps diverged; they ended their episode and were paid nothing")
+    for sentence in report.warnings():
+        console.print(Text.assemble(("warning: ", "bold"), sentence))
+
+
+def _gap(share: float | None) -> str:
+    """Writes the gap closed, or a dash where too much diverged."""
+    return "\N{EN DASH}" if share is None else f"{share:.0%}"
 
 
 def _extent(report: Report) -> Sequence[Text | str]:

@@ -41,7 +41,7 @@ class TaskBatches(NamedTuple):
 def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action_scale: float) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
-    Steps at which the simulation diverged are left out; the step before counts as truncated.
+    A step that diverged by what was no action is left out; its charge counts in the returns of the steps before.
 
     Args:
         rollout: Rollout, whose worlds are pooled by task.
@@ -49,12 +49,12 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
         gae_lambda: Lambda of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.
     """
-    diverged = rollout.blown_up()
-    parts = _pooled(rollout, discount, gae_lambda, action_scale, diverged)
+    left_out = rollout.left_out()
+    parts = _pooled(rollout, discount, gae_lambda, action_scale, left_out)
     batches = [Batch(*of_task) for of_task in zip(*parts, strict=True)]
-    if diverged is None:
+    if left_out is None:
         return batches
-    kept = ~diverged.flatten(1)
+    kept = ~left_out.flatten(1)
     return [Batch(*(part[rows] for part in batch)) for batch, rows in zip(batches, kept, strict=True)]
 
 
@@ -67,34 +67,33 @@ def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale
 def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
     """Batches of a trial's rollouts, stacked over tasks; arguments as in `rollout_batches`. `[task, n, ...]`.
 
-    None on a CPU, where computing tasks one by one is better, and after any divergence, which leaves unequal batches.
+    None on a CPU, where computing tasks one by one is better, and if steps are left out, which leaves unequal batches.
     """
     rollouts = trial.rollouts
-    if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.diverged.any() for rollout in rollouts]).any()):
+    if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.actionless().any() for rollout in rollouts]).any()):
         return None
     *inner, outer = (_pooled(rollout, discount, gae_lambda, action_scale, None) for rollout in rollouts)
     return TaskBatches(tuple(inner), outer)
 
 
 def _pooled(
-    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, diverged: Tensor | None
+    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, left_out: Tensor | None
 ) -> Batch:
-    """All steps of each task, including those that diverged. `[task, n, ...]`."""
+    """All steps of each task, including those to leave out. `[task, n, ...]`."""
     # Baseline: fitted to the returns of the task's own rollout.
-    reward = rollout.reward if diverged is None else rollout.reward.masked_fill(diverged, 0.0)
-    returns = _looped(discounted_returns, reward, rollout.done, discount)
-    value = linear_baseline(rollout.obs, returns, diverged=diverged)
+    returns = _looped(discounted_returns, rollout.reward, rollout.done, discount)
+    value = linear_baseline(rollout.obs, returns, left_out=left_out)
     # Value of the next step; 0 at the end of the rollout, where no return is left.
     next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
     # Advantages, standardised within the task, on pooled worlds. [task, world * time]
     ends = rollout.terminated, rollout.truncated
-    advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, diverged)
+    advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, left_out)
     return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
 
 
 def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
     """Calls a function that loops over time; on a GPU as one graph launch."""
-    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # a mask of diverged steps
+    if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # a mask of steps left out
         return function(*inputs)
     found: Tensor = _by_graph(function, inputs[0].device)(*inputs)
     return found.clone()

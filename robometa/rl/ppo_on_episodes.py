@@ -15,8 +15,8 @@ def experience(
 ) -> ppo.Experience:
     """Builds PPO's experience from a rollout of independent episodes.
 
-    A termination has no bootstrap value; a time limit bootstraps. Divergence of the simulation bootstraps too, and the
-    diverged step itself is excluded.
+    A termination has no bootstrap value; a time limit bootstraps. Divergence of the simulation is a termination. A step
+    that diverged by what was no action is excluded; its charge counts in the returns of the steps before.
 
     Args:
         network: Network that acted.
@@ -29,7 +29,7 @@ def experience(
     # The values of the network that acted, in units of returns. [task, world, time]
     old = ppo.outputs(network, obs)
     value = returns.undo(old.value).unflatten(0, rollout.reward.shape[:2])
-    diverged = rollout.blown_up()
+    left_out = rollout.left_out()
     # Bootstrap values: of what each action led to, before any reset.
     following = ppo.outputs(network, observations(rollout.next_obs).flatten(0, 1)).value
     advantage = generalised_advantages(
@@ -40,11 +40,10 @@ def experience(
         rollout.truncated,
         options.discount,
         options.gae_lambda,
-        diverged,
     )
-    # Steps that diverged count in no statistic.
+    # Steps that are left out count in no statistic.
     target = advantage + value
-    counted = slice(None) if diverged is None else ~diverged
+    counted = slice(None) if left_out is None else ~left_out
     returns.include(target[counted])
     learned = ppo.Experience(
         inputs=(obs,),
@@ -52,7 +51,7 @@ def experience(
         log_density=normal_log_density(action, old.mean, old.log_std),
         advantage=((advantage - advantage[counted].mean()) / (advantage[counted].std() + 1e-8)).flatten(0, 1),
         target=returns(target).flatten(0, 1),
-        weight=None if diverged is None else (~diverged).to(advantage).flatten(0, 1),
+        weight=None if left_out is None else (~left_out).to(advantage).flatten(0, 1),
     )
     # Steps are independent for a network without memory: short pieces mix well.
     return ppo.shortened(learned)

@@ -163,8 +163,9 @@ def experience(
     Returns continue across the ends of episodes, and bootstrap at the end of the trial: otherwise nothing would credit
     exploration for a later episode. Only the first episode of each rollout counts, as in evaluation: a robot that falls
     loses the rest of the rollout, although its world begins another episode. The memory sees that episode, but PPO
-    excludes it; otherwise the critic would confuse rewarded starts with unrewarded ones. A step at which the simulation
-    diverged is excluded, and no earlier step is credited with later rewards.
+    excludes it; otherwise the critic would confuse rewarded starts with unrewarded ones. Divergence of the simulation
+    ends the rewarded part of a rollout, with its charge. A step that diverged by what was no action is excluded; its
+    charge counts in the returns of the steps before.
 
     Args:
         trial: Rollouts of the trial.
@@ -175,17 +176,15 @@ def experience(
     """
     # One sequence for each world: all rollouts of the trial in a row. [trial, time, ...]
     whole = trial.joined()
-    action, diverged = whole.action.flatten(0, 1), whole.diverged.flatten(0, 1)
+    action, actionless = whole.action.flatten(0, 1), whole.actionless().flatten(0, 1)
     # Steps that count, and whether the last of them is followed by more.
     paid = torch.cat([rollout.first_episode() for rollout in trial.rollouts], dim=2).flatten(0, 1)
     goes_on = paid[:, -1] & ~whole.terminated[:, :, -1].flatten()
     value = returns.undo(old.value)
-    advantage = credited(
-        whole.reward.flatten(0, 1), value, paid, goes_on, diverged, options.discount, options.gae_lambda
-    )
+    advantage = credited(whole.reward.flatten(0, 1), value, paid, goes_on, options.discount, options.gae_lambda)
     # Targets of the critic, in its own units.
     target = advantage + value[:, :-1]
-    sound = paid & ~diverged
+    sound = paid & ~actionless
     returns.include(target[sound])
     return ppo.Experience(
         inputs=taken,
@@ -202,22 +201,19 @@ def credited(
     value: Tensor,
     paid: Tensor,
     goes_on: Tensor,
-    diverged: Tensor,
     discount: float,
     gae_lambda: float,
 ) -> Tensor:
     """Generalised advantage estimates along trials, over the steps that count.
 
     delta_t = r_t + discount^n * V_s - V_t and A_t = delta_t + discount^n * gae_lambda * A_s, where s is the next step
-    that counts, n steps later: the others only discount. Divergence of the simulation acts as a time limit before that
-    step.
+    that counts, n steps later: the others only discount.
 
     Args:
         reward: `[trial, time]`
         value: Predicted return before each action, and after the last. `[trial, time + 1]`
         paid: Mask of the steps that count. `[trial, time]`, bool
         goes_on: True to bootstrap at the end of the trial. `[trial]`, bool
-        diverged: Mask of steps at which the simulation diverged. `[trial, time]`, bool
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
 
@@ -226,14 +222,11 @@ def credited(
     """
     result = torch.empty_like(reward)
     running, ahead = torch.zeros_like(reward[:, 0]), torch.where(goes_on, value[:, -1], 0.0)
-    blown_up = (paid & diverged).unbind(dim=1) if bool(diverged.any()) else None
     # Backwards in time; where a step does not count, only the discount applies.
     for time in reversed(range(reward.shape[1])):
         counts, here = paid[:, time], value[:, time]
         delta = reward[:, time] + discount * ahead - here
         running = torch.where(counts, delta + discount * gae_lambda * running, discount * running)
         ahead = torch.where(counts, here, discount * ahead)
-        if blown_up is not None:
-            running = running.masked_fill(blown_up[time], 0.0)
         result[:, time] = running
     return result * paid

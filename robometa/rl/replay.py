@@ -48,12 +48,17 @@ class Transitions(NamedTuple):
         return torch.cat(self, dim=-1)
 
 
-def sound_columns(rollout: Rollout) -> list[Tensor]:
-    """Each task's transitions, without the steps at which the simulation diverged. `[task]` of `[n, width]`."""
+def columns_without(rollout: Rollout, left_out: Tensor) -> list[Tensor]:
+    """Each task's transitions, without the steps that are marked. `[task]` of `[n, width]`.
+
+    Args:
+        rollout: Steps to take.
+        left_out: `[task, world, time]`, bool
+    """
     columns = Transitions.of_rollout(rollout).columns()
-    if rollout.blown_up() is None:
+    if not bool(left_out.any()):
         return list(columns.flatten(1, 2))
-    return [of_task[sound] for of_task, sound in zip(columns, ~rollout.diverged, strict=True)]
+    return [of_task[kept] for of_task, kept in zip(columns, ~left_out, strict=True)]
 
 
 class TaskReplay:

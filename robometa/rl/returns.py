@@ -29,7 +29,7 @@ def discounted_returns(reward: Tensor, done: Tensor, discount: float) -> Tensor:
     return result
 
 
-def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: Tensor | None = None) -> Tensor:
+def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, left_out: Tensor | None = None) -> Tensor:
     """Predictions of a linear function of (o, o^2, t, t^2, t^3, 1), fitted to each task's targets.
 
     Solved in float64 with a ridge: the normal equations are singular where two features are equal or episodes few.
@@ -38,7 +38,7 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: 
         obs: Clipped to -10..10. `[task, world, time, obs]`
         target: Returns. `[task, world, time]`
         ridge: Added to the diagonal, relative to the number of samples.
-        diverged: Steps that it is not fitted to, if any. `[task, world, time]`, bool
+        left_out: Steps that it is not fitted to, if any. `[task, world, time]`, bool
 
     Returns:
         `[task, world, time]` Source: Duan et al. 2016, https://arxiv.org/abs/1604.06778, appendix.
@@ -51,7 +51,7 @@ def linear_baseline(obs: Tensor, target: Tensor, ridge: float = 1e-5, diverged: 
     feature = feature.reshape(tasks, worlds * horizon, -1).double()  # [task, sample, feature]
     # Normal equations with a ridge, for each task. [task, feature, feature]
     wanted = target.reshape(tasks, -1, 1).double()
-    fitted = feature if diverged is None else feature * ~diverged.reshape(tasks, -1, 1)
+    fitted = feature if left_out is None else feature * ~left_out.reshape(tasks, -1, 1)
     square = fitted.mT @ fitted
     square.diagonal(dim1=-2, dim2=-1).add_(ridge * worlds * horizon)
     weight = torch.linalg.solve(square, fitted.mT @ wanted)
@@ -66,11 +66,11 @@ def advantages(
     truncated: Tensor,
     discount: float,
     gae_lambda: float,
-    diverged: Tensor | None = None,
+    left_out: Tensor | None = None,
 ) -> Tensor:
     """Generalised advantage estimates, with mean 0 and standard deviation 1 within each task. `[task, world, time]`."""
-    plain = generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda, diverged)
-    return normalized(plain, diverged)
+    plain = generalised_advantages(reward, value, next_value, terminated, truncated, discount, gae_lambda)
+    return normalized(plain, left_out)
 
 
 def generalised_advantages(
@@ -81,13 +81,12 @@ def generalised_advantages(
     truncated: Tensor,
     discount: float,
     gae_lambda: float,
-    diverged: Tensor | None = None,
 ) -> Tensor:
     """Generalised advantage estimates, not standardised.
 
     A_t = delta_t + discount * gae_lambda * A_{t+1}, delta_t = r_t + discount * V(next)_t - V_t;
     nothing after a termination counts, and a truncation bootstraps. Divergence of the simulation
-    acts as a time limit before that step, whose own advantage is 0.
+    is a termination, whose reward is the charge.
 
     Args:
         reward: Reward of each action. `[task, world, time]`
@@ -97,7 +96,6 @@ def generalised_advantages(
         truncated: `[task, world, time]`
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
-        diverged: Where the simulation blew up, if anywhere. `[task, world, time]`, bool
 
     Returns:
         `[task, world, time]`
@@ -111,8 +109,6 @@ def generalised_advantages(
     # One-step errors; no bootstrap after a termination.
     delta = reward + discount * (~terminated).to(reward.dtype) * next_value - value
     carry = discount * gae_lambda * (~(terminated | truncated)).to(reward.dtype)
-    if diverged is not None:
-        delta, carry = delta.masked_fill(diverged, 0.0), carry.masked_fill(diverged, 0.0)
     result = torch.empty_like(reward)
     # Backwards in time: A_t = delta_t + carry_t * A_{t+1}.
     running = torch.zeros_like(reward[..., 0])
@@ -122,10 +118,10 @@ def generalised_advantages(
     return result
 
 
-def normalized(value: Tensor, diverged: Tensor | None = None) -> Tensor:
-    """Standardises values within each task; 0 where the simulation diverged. `[task, ...]`."""
-    if diverged is not None:
-        parts = zip(value, diverged, strict=True)
+def normalized(value: Tensor, left_out: Tensor | None = None) -> Tensor:
+    """Standardises values within each task; 0 at steps that are left out. `[task, ...]`."""
+    if left_out is not None:
+        parts = zip(value, left_out, strict=True)
         return torch.stack([torch.zeros_like(part).masked_scatter(~out, _counted(part[~out])) for part, out in parts])
     flat = value.flatten(1)
     shape = (-1, *(1 for _ in value.shape[1:]))

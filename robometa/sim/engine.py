@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     next_obs: Tensor
     """Observation that the action led to, before any reset. `[task, world, obs]`"""
     reward: Tensor
-    """`[task, world]`, float32"""
+    """0 where the simulation diverged. `[task, world]`, float32"""
     terminated: Tensor
     """`[task, world]`, bool"""
     truncated: Tensor
@@ -80,6 +80,8 @@ class Engine(Protocol):
     """Threads that step the simulation."""
     device: torch.device
     """Device of its tensors."""
+    worst_reward: Tensor
+    """Lower bound on an honest step's reward, below 0, by which a divergence is charged. `[task]`, float32"""
     on_divergence: Callable[[Divergence], None] | None
     """Called with a world that blew up: with the first of a step, or of a horizon of steps on a GPU. None at first."""
 

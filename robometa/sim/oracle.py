@@ -125,6 +125,7 @@ class RevealingEngine:
         self._engine.close()
 
     def _reveal(self, tasks: Sequence[Task]) -> None:
+        self.worst_reward = self._engine.worst_reward
         numbers = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
         self._numbers = numbers.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ QUANTITIES = {
 """Quantities of every robot (`height` only if its body can rise)."""
 
 
+EXTREME = 10.0
+"""Speed in m/s and distance from the start in m that no honest episode is expected to exceed."""
+WORST_AT_BEST = -1.0
+"""Least negative bound on a reward: divergence is worse than an honest episode even if that is paid nothing."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -179,3 +184,25 @@ OBJECTIVES = {
         has_success=True,
     ),
 }
+
+
+def worst_reward(objective: Objective, parameter: Tensors, weight: Numbers, control: Tensor) -> Tensor:
+    """Lower bound on the reward of an honest step, by the objective's own formula.
+
+    Every reward is concave in place and velocity, so that its minimum within -`EXTREME`..`EXTREME` is at a corner.
+
+    Args:
+        objective: Reward to bound.
+        parameter: The tasks' parameters. `[task, number]`
+        weight: Coefficients.
+        control: Controls of the largest effort. `[task, actuator]`
+
+    Returns:
+        At most `WORST_AT_BEST`. `[task]`
+    """
+    worst = control.new_full((len(control),), WORST_AT_BEST)
+    for corner in product((-EXTREME, EXTREME), repeat=2):
+        place = control.new_tensor(corner).expand(len(control), 2)
+        quantity = {"position": place, "velocity": place, "forward_velocity": place[:, 0], "control": control}
+        worst = worst.minimum(objective.reward(quantity, parameter, weight)[0])
+    return worst

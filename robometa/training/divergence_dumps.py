@@ -84,7 +84,7 @@ class Dumps:
             self._say(f"iteration {iteration + 1}: a simulation diverged, but {folder} cannot be written ({error})")
             return
         self._say(
-            f"iteration {iteration + 1}: a simulation diverged; it is not paid and nothing is learned from it. "
+            f"iteration {iteration + 1}: a simulation diverged; it is charged for that. "
             f"What blew up: robometa replay {word(folder)}"
         )
 

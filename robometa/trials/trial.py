@@ -17,7 +17,9 @@ from robometa.compute.cuda_graphs import uploaded
 from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
+from robometa.sim.divergence_charge import charged
 from robometa.sim.engine import Engine, Outcome
+from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.suites.suite import Task
 from robometa.trials.captured_policy import PolicyGraph
 
@@ -180,13 +182,14 @@ def collect(
                 action, adaptation = graph.act(step)
             action = action.to(obs.device)
             outcome = engine.step(action)
-            # What an action was at which a world blew up, nobody shall see or learn from.
-            action = action.masked_fill(outcome.diverged.unsqueeze(-1), 0.0)
+            # Where a world blew up by what was no action, nobody shall see it or learn from it.
+            unfit = ~(action.abs() < MAXIMUM).all(dim=-1, keepdim=True)
+            action = action.masked_fill(outcome.diverged.unsqueeze(-1) & unfit, 0.0)
             recording.write(time, step.obs, action, outcome)
             step = Step(outcome.obs, action, outcome.reward, outcome.terminated | outcome.truncated)
         if watch is not None:
             watch(horizon)
-        rollout = recording.rollout().to(learner.device)
+        rollout = recording.rollout(engine.worst_reward).to(learner.device)
     return rollout, adaptation
 
 
@@ -208,14 +211,18 @@ class _Recording:
         for row, flag in enumerate(flags):
             self._flags[row, time] = flag
 
-    def rollout(self) -> Rollout:
-        """Returns the finished rollout, whose end cuts every episode that has not ended by itself."""
+    def rollout(self, worst_reward: Tensor) -> Rollout:
+        """Returns the finished rollout, whose end cuts every episode that has not ended by itself.
+
+        Args:
+            worst_reward: The engine's lower bound on an honest step's reward. `[task]`
+        """
         self._flags[1, -1] = ~self._flags[0, -1]
         terminated, truncated, success, diverged = (_time_last(flag) for flag in self._flags)
         return Rollout(
             obs=_time_last(self._obs),
             action=_time_last(self._action),
-            reward=_time_last(self._reward),
+            reward=charged(_time_last(self._reward), diverged, worst_reward),
             next_obs=_time_last(self._next_obs),
             terminated=terminated,
             truncated=truncated,
@@ -259,7 +266,8 @@ def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
     """Joins a rollout's first observation with the last step of the rollout before, or with zeros."""
     if previous is not None:
         before = previous.to(obs.device)
-        return Step(obs, before.action[:, :, -1], before.reward[:, :, -1], before.done[:, :, -1])
+        reward = before.observed_reward()
+        return Step(obs, before.action[:, :, -1], reward[:, :, -1], before.done[:, :, -1])
     worlds = obs.shape[:2]
     return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), obs.new_zeros(worlds, dtype=torch.bool))
 

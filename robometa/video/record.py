@@ -188,7 +188,7 @@ def _filmed(
         title=title,
         physics=np.stack(physics[:length]),
         sensors=np.stack(sensors[:length]),
-        rewards=rollout.reward[0, 0, :length].double().numpy(),
+        rewards=rollout.observed_reward()[0, 0, :length].double().numpy(),
         success=rollout.success[0, 0, :length].numpy(),
         early=length < engine.horizon,
     )

@@ -49,6 +49,7 @@ class KnownEngine:
 
     def __init__(self, suite, tasks, worlds, **options):
         self.tasks, self.worlds, self.horizon, self.spaces = tasks, worlds, HORIZON, Spaces(1, 1)
+        self.worst_reward = torch.full((tasks,), -1.0)
         KnownEngine.made = (*KnownEngine.made, self)
 
     def assign(self, tasks):
@@ -255,7 +256,12 @@ def test_the_report_of_one_world_is_still_json(known, tmp_path):
 def test_scores_are_of_one_shot_at_a_time():
     returns = np.stack([np.zeros((2, 3)), np.ones((2, 3))])
     scores = Scores(
-        returns=returns, success=returns, success_at_end=returns, episodes=np.ones_like(returns), diverged=0
+        returns=returns,
+        success=returns,
+        success_at_end=returns,
+        episodes=np.ones_like(returns),
+        spoilt=np.zeros_like(returns),
+        diverged=0,
     )
     assert scores.interquartile_mean(0)[0] == 0.0
     assert scores.interquartile_mean(1)[0] == 1.0

@@ -108,10 +108,11 @@ def test_a_trial_of_another_size_is_captured_anew_and_the_oldest_graph_goes(as_o
     assert len(made._at_once.propose._graphs) == len(made._at_once.measure._graphs) == 2
 
 
-def test_tasks_that_diverged_are_computed_one_by_one(as_on_a_gpu):
+def test_tasks_with_a_step_left_out_are_computed_one_by_one(as_on_a_gpu):
     made, other = (learner("maml-trpo", torch.float32) for _ in range(2))
     one = trial(1, 0, torch.float32)
     one.rollouts[0].diverged[1, 2, 3] = one.rollouts[0].terminated[1, 2, 3] = True
+    one.rollouts[0].action[1, 2, 3] = 0.0  # it was none: the task has a step less than the others
     before = made.state()
     as_on_a_gpu(False)
     made.update(one)

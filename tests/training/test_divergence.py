@@ -1,4 +1,4 @@
-"""Simulations that diverge in a training: never learned from, counted, shown, dumped, and looked at again."""
+"""Simulations that diverge in a training: charged, counted, shown, dumped, and looked at again."""
 
 import json
 import signal
@@ -29,27 +29,31 @@ from robometa.trials.trial import run_trial
 LEARNERS = [name for name in registry.LEARNERS if name != "random"]
 BLOWN_UP = (0, 1, 2)
 """Task, world and time of the step that diverges."""
+CHARGE = -60.0
 
 
-def trial(spaces, spoil=None):
-    """A trial with a step that diverged in its first rollout, and perhaps another in what stands there."""
+def trial(spaces, spoil=None, action=0.0):
+    """A trial with a step that diverged in its first rollout, and perhaps another in what stands there.
+
+    Its action was none unless it is given.
+    """
     rollouts = []
     for shot in range(2):
         rollout = fake_rollout(3, 4, 5, spaces.observation, spaces.action, seed=shot)
         if shot == 0:
-            for flag, value in (("diverged", True), ("terminated", True), ("truncated", False), ("reward", 0.0)):
+            for flag, value in (("diverged", True), ("terminated", True), ("truncated", False), ("reward", CHARGE)):
                 getattr(rollout, flag)[BLOWN_UP] = value
-            rollout.action[BLOWN_UP] = 0.0
+            rollout.action[BLOWN_UP] = action
             if spoil is not None:
-                getattr(rollout, spoil)[BLOWN_UP] += 5.0
+                getattr(rollout, spoil)[BLOWN_UP] += 0.25 if spoil == "action" else 5.0
         rollouts.append(rollout)
     return Trial(torch.arange(3), tuple(rollouts), Noise(0, ("update",), 3, 4))
 
 
-def updated(name, suite, spoil=None):
+def updated(name, suite, spoil=None, action=0.0):
     """A learner's state after it has adapted to a trial and learned from it."""
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
-    made = trial(make.spaces_of(suite, learner), spoil)
+    made = trial(make.spaces_of(suite, learner), spoil, action)
     adaptation = learner.begin(3, 4, made.noise)
     if name != "grbal":
         adaptation = learner.adapt(adaptation, made.rollouts[0], made.noise.fork("adapt"))
@@ -63,13 +67,30 @@ MEMORIES = ("rl2", "hypernetwork", "varibad")
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize("spoil", ["next_obs", "action", "reward"])
-def test_what_happened_where_the_simulation_diverged_changes_nothing_that_is_learned(tiny_suite, name, spoil):
-    if name in MEMORIES and spoil != "next_obs":
-        pytest.skip("a memory sees the action and the reward before each step, which are zero there")
-    if name == "e-maml" and spoil == "reward":
-        pytest.skip("its credits are returns, in which a diverged step pays the engine's zero")
-    assert same_tensors(updated(name, tiny_suite), updated(name, tiny_suite, spoil))
+def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(tiny_suite, name):
+    assert same_tensors(updated(name, tiny_suite), updated(name, tiny_suite, "next_obs"))
+
+
+CHARGED = [name for name in LEARNERS if name != "grbal"]
+"""Learners that learn from rewards: GrBAL models them, and its plans ignore the ends of episodes."""
+
+
+@pytest.mark.parametrize("name", [name for name in CHARGED if name != "pearl"])
+def test_the_steps_before_are_credited_with_the_charge_of_what_was_no_action(tiny_suite, name):
+    assert not same_tensors(updated(name, tiny_suite), updated(name, tiny_suite, "reward"))
+
+
+@pytest.mark.parametrize("name", CHARGED)
+def test_an_action_that_blew_up_is_learned_from_with_its_charge(tiny_suite, name):
+    found = updated(name, tiny_suite, action=0.5)
+    assert not same_tensors(found, updated(name, tiny_suite, "action", action=0.5))
+    assert not same_tensors(found, updated(name, tiny_suite, "reward", action=0.5))
+
+
+def test_a_world_that_diverged_is_no_part_of_a_dynamics_model(tiny_suite):
+    found = updated("grbal", tiny_suite, action=0.5)
+    for spoil in ("action", "reward", "next_obs"):
+        assert same_tensors(found, updated("grbal", tiny_suite, spoil, action=0.5))
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -83,7 +104,7 @@ def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
 
 
 @pytest.mark.parametrize("name", MEMORIES)
-def test_a_memory_s_policy_has_no_gradient_from_a_step_that_diverged(tiny_suite, monkeypatch, name):
+def test_a_memory_s_policy_has_no_gradient_from_what_was_no_action(tiny_suite, monkeypatch, name):
     seen = []
     update = ppo.update
     monkeypatch.setattr(ppo, "update", lambda *arguments: seen.append(arguments[2]) or update(*arguments))
@@ -94,6 +115,7 @@ def test_a_memory_s_policy_has_no_gradient_from_a_step_that_diverged(tiny_suite,
     learned = weight > 0
     assert learned[1, :5].tolist() == [True, True, False, False, False]  # nor from what comes after it in its rollout
     assert weight[learned].unique().numel() == 1
+    assert seen[0].advantage.reshape(12, 10)[1, 1] < -1  # the step before bears the charge
     torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
 
 
@@ -145,17 +167,13 @@ def test_a_belief_without_any_evidence_stays_the_prior(tiny_suite):
     assert belief.precision[1, 1].all()
 
 
-def diverging(monkeypatch, at, column=2, value=1e12, action=False):
+def diverging(monkeypatch, at, column=2, value=1e12):
     """Lets a world blow up at some of an engine's steps, counted from the first."""
     step, count = CpuEngine.step, [0]
 
     def spoilt(self, chosen):
         if count[0] in at:
-            if action:
-                chosen = chosen.clone()
-                chosen[0, 0, 0] = value
-            else:
-                self._before[0, column] = value
+            self._before[0, column] = value
         count[0] += 1
         return step(self, chosen)
 
@@ -165,14 +183,25 @@ def diverging(monkeypatch, at, column=2, value=1e12, action=False):
 def test_an_action_that_is_none_is_seen_by_nobody(tiny_suite, monkeypatch):
     learner = make.build("rl2", read_config("rl2", SMALL_OPTIONS["rl2"]), tiny_suite, seed=3)
     engine = make.engine_for(learner, tiny_suite, 3, 2)
-    diverging(monkeypatch, {3}, value=float("nan"), action=True)
+    act, times = learner.act, [0]
+
+    def acted(adaptation, step, noise):
+        action, adaptation = act(adaptation, step, noise)
+        if times[0] == 3:
+            action = action.clone()
+            action[0, 0, 0], action[1, 0, 0] = float("nan"), 1e12
+        times[0] += 1
+        return action, adaptation
+
+    monkeypatch.setattr(learner, "act", acted)
     found = run_trial(engine, learner, tiny_suite.train, [0, 1, 2], 1, Noise(0, ("train", 0), 3, 2))
-    assert found.rollouts[0].diverged.sum() == 1
-    assert found.rollouts[0].diverged[0, 0, 3]
+    assert found.rollouts[0].diverged.sum() == 2
+    assert found.rollouts[0].diverged[:2, 0, 3].all()
+    assert torch.equal(found.rollouts[0].actionless(), found.rollouts[0].diverged)
     for rollout in found.rollouts:
         for number in vars(rollout).values():
             assert number.isfinite().all()
-    assert not found.rollouts[0].action[0, 0, 3].any()
+    assert not found.rollouts[0].action[:2, 0, 3].any()
 
 
 @pytest.mark.parametrize("name", ["maml-trpo", "pearl", "varibad", "grbal", "no-adaptation", "oracle"])

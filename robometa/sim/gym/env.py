@@ -15,7 +15,8 @@ from gymnasium.vector.utils import batch_space
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Engine
+from robometa.sim.divergence_charge import charged_step
+from robometa.sim.engine import Engine, Outcome
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.sim.select import engine_of
 from robometa.suites.suite import Suite, Task
@@ -58,7 +59,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         outcome = self._engine.step(torch.as_tensor(action, dtype=torch.float32))
         return (
             outcome.next_obs[0, 0].numpy(),
-            outcome.reward.item(),
+            _reward(self._engine, outcome).item(),
             bool(outcome.terminated),
             bool(outcome.truncated),
             {"success": bool(outcome.success), "diverged": bool(outcome.diverged)},
@@ -128,7 +129,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
             for world in ended.nonzero()[0]:
                 final[world] = outcome.next_obs[world, 0].numpy().copy()
             told |= {"final_obs": final, "_final_obs": ended, "final_info": dict(told), "_final_info": ended}
-        reward = outcome.reward[:, 0].numpy().astype(np.float64)
+        reward = _reward(self._engine, outcome)[:, 0].numpy().astype(np.float64)
         return outcome.obs[:, 0].numpy(), reward, terminated.copy(), truncated.copy(), told
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -155,6 +156,11 @@ def _spaces(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]
         gymnasium.spaces.Box(-MAXIMUM, MAXIMUM, (see,), np.float32),
         gymnasium.spaces.Box(-1.0, 1.0, (act,), np.float32),
     )
+
+
+def _reward(engine: Engine, outcome: Outcome) -> torch.Tensor:
+    """Rewards of a step, with the charge where the simulation diverged. `[task, world]`."""
+    return charged_step(outcome.reward, outcome.diverged, engine.worst_reward, engine.horizon)
 
 
 def _noise(source: np.random.Generator, tasks: int) -> Noise:

@@ -97,6 +97,7 @@ class CpuEngine:
         self.assigned = tuple(tasks)
         self._models = [model for task in self.assigned for model in [models.varied(task)] * self.worlds]
         self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
+        self.worst_reward = self._reader.worst_reward(self._objective, self._parameter, self._weight, self.tasks)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""

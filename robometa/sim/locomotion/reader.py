@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mujoco
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from robometa.data import Spaces
 from robometa.sim.locomotion.models import Layout
 from robometa.sim.locomotion.quantities import Moment, Quantities
-from robometa.suites.objectives import Objective
+from robometa.suites.objectives import Objective, worst_reward
 from robometa.suites.robots import Robot
 from robometa.suites.suite import Task
 
@@ -52,6 +52,7 @@ class Reader:
         high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
         self._control_middle = self._here(torch.from_numpy((high + low) / 2))
         self._control_half = self._here(torch.from_numpy((high - low) / 2))
+        self._largest_control = self._control_middle.abs() + self._control_half
         self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
         self._choose_observation(model)
 
@@ -124,6 +125,20 @@ class Reader:
             values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)
             found[name] = self._here(values).repeat_interleave(worlds, dim=0)
         return found
+
+    def worst_reward(
+        self, objective: Objective, parameter: Mapping[str, Tensor], weight: Mapping[str, float], tasks: int
+    ) -> Tensor:
+        """Lower bound on an honest step's reward in each task. `[task]`, float32.
+
+        Args:
+            objective: Reward to bound.
+            parameter: What `parameters` returned.
+            weight: The objective's coefficients.
+            tasks: Number of tasks.
+        """
+        each = {name: values.reshape(tasks, -1, values.shape[-1])[:, 0] for name, values in parameter.items()}
+        return worst_reward(objective, each, weight, self._largest_control.expand(tasks, -1)).float()
 
 
 def within(values: Tensor, limit: float) -> bool:

@@ -32,6 +32,8 @@ Array = NDArray[Any]
 
 SEEN = 2 * CURRENT + 3
 """Numbers of an observation: now, the step before, the goal."""
+WORST_REWARD = -10.0
+"""Lower bound on rewards: version 2's are 0 to 10, version 1's are above minus the arm's reach."""
 
 
 class ManipulationEngine:
@@ -62,6 +64,7 @@ class ManipulationEngine:
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads = processors() if threads is None else threads
         self.spaces = Spaces(SEEN, 4)
+        self.worst_reward = torch.full((tasks,), WORST_REWARD)
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""

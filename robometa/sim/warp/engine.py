@@ -121,10 +121,10 @@ class WarpEngine:
             if self._on_device.vary([models.varied(task) for task in self.assigned]):
                 self._parts = []
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
-        for name, values in self._reader.parameters(
-            OBJECTIVES[self.suite.objective], self.assigned, self.worlds
-        ).items():
+        objective = OBJECTIVES[self.suite.objective]
+        for name, values in self._reader.parameters(objective, self.assigned, self.worlds).items():
             parameter.setdefault(name, torch.empty_like(values)).copy_(values)
+        self.worst_reward = self._reader.worst_reward(objective, parameter, self._worlds.weight, self.tasks)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
