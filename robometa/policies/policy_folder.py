@@ -40,7 +40,12 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
 
 def state_of(learner: Learner) -> dict[str, Tensor]:
     """The tensors that a learner needs to act and adapt, by name."""
-    return {name: tensor for name, tensor in learner.state().items() if not name.startswith("training/")}
+    return without_training(learner.state())
+
+
+def without_training(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a learner's state that acting and adapting needs."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith("training/")}
 
 
 def load_policy(
@@ -78,13 +83,32 @@ def load_policy(
         raise UserError(
             f"{folder} was trained with {sizes.described()}, but suite {suite.name} has {known.described()}"
         )
+    return restored(name, options, suite, state, folder, device), suite, manifest
+
+
+def restored(
+    name: str, options: dict[str, Any], suite: Suite, state: dict[str, Tensor], folder: Path, device: str = "cpu"
+) -> Learner:
+    """Makes a learner that acts and adapts from its saved tensors.
+
+    Args:
+        name: Name of the learner, or the file and class of one of the user's own.
+        options: Its options, as JSON holds them.
+        suite: Suite to act on.
+        state: Tensors by name.
+        folder: Folder that they are from, for errors.
+        device: Device of the learner's tensors.
+
+    Raises:
+        UserError: If the tensors do not fit the options, or are not finite.
+    """
     trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
     try:
         trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
     _require_finite(state, folder)
-    return trained, suite, manifest
+    return trained
 
 
 def _require_finite(state: dict[str, Tensor], folder: Path) -> None:
