@@ -40,7 +40,7 @@ def save(
     folder: Path,
     tensors: Mapping[str, Tensor],
     description: Mapping[str, Any],
-    texts: Mapping[str, str] | None = None,
+    texts: Mapping[str, str | bytes] | None = None,
     *,
     pieces: bool = False,
     sharing: Path | None = None,
@@ -53,7 +53,7 @@ def save(
         folder: Folder to write.
         tensors: Tensors by name.
         description: Further entries of the manifest; `load` checks its `kind`.
-        texts: Further files, by name.
+        texts: Further files, by name, which may have folders.
         pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
         sharing: A folder whose unchanged pieces are hard-linked; damage to such a file damages both folders.
     """
@@ -69,7 +69,10 @@ def save(
         files = {TENSORS: atomic._write(aside / TENSORS, content)}
         cut = {name: _cut(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
-            files[name] = atomic._write(aside / name, text.encode())
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            files[name] = atomic._write(aside / name, text.encode() if isinstance(text, str) else text)
+        for inner in sorted(path for path in aside.rglob("*") if path.is_dir()):
+            atomic.flush(inner)
         manifest = {"format": FORMAT, **description, "files": files} | ({"pieces": cut} if cut else {})
         atomic._write(aside / MANIFEST, _manifest_text(manifest))
         atomic.flush(aside)
