@@ -64,12 +64,29 @@ class Experience:
         """Forgets the steps; an episode goes on."""
         self._kept.clear()
 
-    def rollout(self) -> Rollout:
-        """The steps as a rollout of one task; its end cuts the episodes that have not ended. `[1, world, time, ...]`."""
+    def rollout(self, side_by_side: bool) -> Rollout:
+        """The steps as a rollout of one task; its end cuts the episodes that have not ended. `[1, world, time, ...]`.
+
+        Args:
+            side_by_side: Return the episodes of a world as so many worlds if all episodes are equally long, as a
+                learner that pools worlds knows them from its training.
+        """
         columns = zip(*(transition[:5] for transition, _ in self._kept), strict=True)
         obs, action, reward, next_obs, done = (torch.stack(column, dim=1).unsqueeze(0) for column in columns)
         truncated = torch.stack([late for _, late in self._kept], dim=1).unsqueeze(0)
         terminated = done & ~truncated
         truncated[..., -1] = ~terminated[..., -1]
         none = torch.zeros_like(done)
-        return Rollout(obs, action, reward, next_obs, terminated, truncated, success=none, diverged=none)
+        rollout = Rollout(obs, action, reward, next_obs, terminated, truncated, success=none, diverged=none)
+        length = _episode_length(rollout.done) if side_by_side else None
+        if length is None:
+            return rollout
+        return Rollout(**{name: values.unflatten(2, (-1, length)).flatten(1, 2) for name, values in vars(rollout).items()})
+
+
+def _episode_length(done: Tensor) -> int | None:
+    """Length of the episodes of all worlds; None if they differ. `[1, world, time]`."""
+    time = done.shape[2]
+    length = int(done[0, 0].int().argmax()) + 1
+    places = torch.arange(1, time + 1, device=done.device) % length == 0
+    return length if time % length == 0 and bool((done == places).all()) else None

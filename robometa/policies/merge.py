@@ -103,7 +103,7 @@ def _described(
     trainings = [manifest.get("training") or {} for _, manifest in (first, second)]
     merged = [
         {
-            "policy": str(path),
+            "policy": _name(path) if path.is_absolute() else str(path),
             "sha256": manifest["files"][sealed_folder.TENSORS],
             "weight": part,
             "suite": manifest["suite"],

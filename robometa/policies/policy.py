@@ -169,9 +169,9 @@ class Policy:
                 "act(..., sample=True) in the episodes that it shall learn from",
                 stacklevel=2,
             )
-        rollout = self._experience.rollout().to(self.learner.device)
+        rollout = self._experience.rollout(side_by_side=self.learner.pools_worlds).to(self.learner.device)
+        source = replace(self._noise.fork("adapt", self._adaptations), worlds=rollout.reward.shape[1])
         try:
-            source = self._noise.fork("adapt", self._adaptations)
             adaptation = self.learner.adapt(self._adaptation, rollout, source)
         except RuntimeError:  # such as a linear solver's on NaN
             if self._experience.lacks_rewards:

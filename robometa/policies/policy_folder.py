@@ -15,19 +15,26 @@ from robometa.learners.protocol import Learner
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
-from robometa.suites.load import suite_reference
+from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 from robometa.trials import make
 
+SUITE = "suite"
+"""Folder of a user's own suite, with its robot's model, inside a policy's."""
+
 
 def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, training: dict[str, Any], card: str) -> None:
-    """Writes what a learner needs to act and adapt, without what only training needs, and its card."""
-    state = state_of(learner)
+    """Writes what a learner needs to act and adapt, without what only training needs, its card, and a user's suite.
+
+    Raises:
+        UserError: If the user's suite or its robot's model cannot be copied.
+    """
+    state, files = state_of(learner), portable_files(suite)
     description = {
         "kind": "policy",
         "learner": user_file.short(name),
         "config": asdict(learner.config),
-        "suite": suite_reference(suite),
+        "suite": suite.name,
         "suite_hash": suite.content_hash,
         "spaces": asdict(make.spaces_of(suite, learner)),
         "training": training,
@@ -35,7 +42,10 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
     fingerprint = registry.of(name, learner).fingerprint()
     if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
         description["learner_sha256"] = fingerprint
-    save(folder, state, description, {"README.md": card})
+    if files:
+        description["suite_file"] = f"{SUITE}/{next(iter(files))}"
+    inside = {f"{SUITE}/{place}": content for place, content in files.items()}
+    save(folder, state, description, {"README.md": card, **inside})
 
 
 def state_of(learner: Learner) -> dict[str, Tensor]:
@@ -70,7 +80,7 @@ def load_policy(
         manifest["learner"] = name = user_file.of_policy(name, manifest.get("learner_sha256"), learner, folder)
         its_suite, known_hash = manifest["suite"], manifest["suite_hash"]
         if suite is None:
-            suite = suites.load(its_suite)
+            suite = suites.load(_suite_file(folder, manifest) or its_suite)
             if suite.content_hash != known_hash:
                 raise UserError(
                     f"suite {its_suite} is no longer the one that {folder} was trained on; "
@@ -84,6 +94,16 @@ def load_policy(
             f"{folder} was trained with {sizes.described()}, but suite {suite.name} has {known.described()}"
         )
     return restored(name, options, suite, state, folder, device), suite, manifest
+
+
+def _suite_file(folder: Path, manifest: dict[str, Any]) -> Path | None:
+    """The file of a user's own suite inside a policy's folder; None for a shipped suite."""
+    name = manifest.get("suite_file")
+    if name is None:
+        return None
+    if name not in manifest["files"]:
+        raise ValueError(f"suite_file {name!r} is none of its files")
+    return folder / name
 
 
 def restored(

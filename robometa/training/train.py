@@ -19,6 +19,7 @@ from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage import sealed_folder
 from robometa.suites.load import suite_reference
+from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
@@ -68,6 +69,7 @@ def train(
     """
     hardware = Hardware(device, engine, contact_capacity, threads, torch_threads)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
+    portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
     learner = registry.absolute(learner)
     trained = make.build(learner, resolve(suite, learner, options or {}, preset), suite, seed, device)
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
@@ -162,6 +164,7 @@ def rebuilt(
             config = replace(config, options=options, begun_for=config.begun_for or begun_for)
         if suite.content_hash != config.suite_hash:
             raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
+        portable_files(suite)
         trained = make.build(name, read_config(name, config.options), suite, config.seed, config.hardware.device)
         fingerprint = registry.of(name, trained).fingerprint()
     except (KeyError, OverflowError, TypeError, ValueError) as error:
