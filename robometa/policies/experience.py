@@ -81,7 +81,9 @@ class Experience:
         length = _episode_length(rollout.done) if side_by_side else None
         if length is None:
             return rollout
-        return Rollout(**{name: values.unflatten(2, (-1, length)).flatten(1, 2) for name, values in vars(rollout).items()})
+        return Rollout(
+            **{name: values.unflatten(2, (-1, length)).flatten(1, 2) for name, values in vars(rollout).items()}
+        )
 
 
 def _episode_length(done: Tensor) -> int | None:

@@ -172,7 +172,8 @@ class Policy:
         rollout = self._experience.rollout(side_by_side=self.learner.pools_worlds).to(self.learner.device)
         source = replace(self._noise.fork("adapt", self._adaptations), worlds=rollout.reward.shape[1])
         try:
-            adaptation = self.learner.adapt(self._adaptation, rollout, source)
+            with torch_on(1):
+                adaptation = self.learner.adapt(self._adaptation, rollout, source)
         except RuntimeError:  # such as a linear solver's on NaN
             if self._experience.lacks_rewards:
                 raise UserError(self._needs_rewards("to adapt: act(obs, reward=...)")) from None
@@ -256,7 +257,7 @@ class Policy:
         return within[0] if self._single else within
 
     def _revealed(self, parameters: Mapping[str, float | Sequence[float]] | None) -> Tensor | None:
-        """What an oracle sees of the task. `[number]`."""
+        """Numbers of the task that an oracle sees. `[number]`."""
         if parameters is None:
             return None
         if self._hidden_numbers is None:
