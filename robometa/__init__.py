@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from robometa.evaluation.evaluate import evaluate
     from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
     from robometa.policies.merge import merge
+    from robometa.policies.policy import Policy
     from robometa.reports.report import Report
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
     from robometa.suites.suite import Suite, Task
+    from robometa.training.load import load
     from robometa.training.train import resume, train
     from robometa.video.record import record
 
@@ -30,6 +32,8 @@ PLACES = {
     "evaluate_from_scratch": ("robometa.evaluation.stable_baselines3", "evaluate_from_scratch"),
     "check_learner": ("robometa.conformance.check_learner", "check_learner"),
     "merge": ("robometa.policies.merge", "merge"),
+    "Policy": ("robometa.policies.policy", "Policy"),
+    "load": ("robometa.training.load", "load"),
     "record": ("robometa.video.record", "record"),
     "Suite": ("robometa.suites.suite", "Suite"),
     "Task": ("robometa.suites.suite", "Task"),
@@ -41,6 +45,7 @@ PLACES = {
 """Module and attribute of each public name."""
 
 __all__ = [
+    "Policy",
     "Report",
     "Suite",
     "Task",
@@ -48,6 +53,7 @@ __all__ = [
     "check_learner",
     "evaluate",
     "evaluate_from_scratch",
+    "load",
     "load_suite",
     "merge",
     "record",

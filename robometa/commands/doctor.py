@@ -1,4 +1,4 @@
-"""`robometa doctor`: a check of this machine against robometa's requirements, with advice for what is missing."""
+"""`robometa doctor`: a check of this machine against robometa's requirements, and of a policy's speed on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robometa.commands.arguments import Commands, Parser
+from robometa.commands import hints
+from robometa.commands.arguments import Commands, Parser, add_learner_option
 from robometa.suites import metaworld
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from robometa.console import PlainConsole
 
-ABOUT = "check this machine: versions, GPU, rendering, missing packages"
+ABOUT = "check this machine: versions, GPU, rendering, a policy's speed"
 
 NEEDED = ("robometa", "torch", "mujoco", "gymnasium", "numpy")
 EXTRAS = {"mujoco-warp": "simulation on a GPU"}
@@ -43,13 +45,47 @@ class Finding:
 
 def add_to(commands: Commands) -> Parser:
     """Adds the command."""
-    return commands.add("doctor", ABOUT, _run, "robometa doctor")
+    example = "robometa doctor policies/half-cheetah-velocity-rl2"
+    parser = commands.add("doctor", ABOUT, _run, example)
+    about = "folder of a policy or a run, to time its actions"
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy, nargs="?", help=about)
+    add_learner_option(parser)
+    return parser
 
 
 def _run(asked: argparse.Namespace) -> int:
     from robometa.console import PlainConsole
 
-    return report(PlainConsole())
+    if asked.policy is None:
+        return report(PlainConsole())
+    return report_speed(PlainConsole(), asked.policy, asked.learner)
+
+
+def report_speed(console: PlainConsole, folder: Path, learner: str | None = None) -> int:
+    """Prints a policy's signals and the time of one of its actions.
+
+    Args:
+        console: Prints to this one.
+        folder: Folder of a policy or a run.
+        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+
+    Returns:
+        0 if 99 of 100 actions are within the control period, else 1.
+    """
+    from robometa.policies.latency import latency
+    from robometa.training.load import load
+
+    policy = load(folder, learner=learner)
+    found, period = latency(policy), 1000 / policy.spaces.control_hz
+    lines = (
+        policy,
+        policy.spaces,
+        f"one action on one thread: median {found.median_ms:.2f} ms, 99th percentile {found.p99_ms:.2f} ms",
+        f"control period: {period:g} ms, which these actions {'keep' if found.p99_ms < period else 'do not keep'}",
+    )
+    for line in lines:
+        console.print(str(line), soft_wrap=True)
+    return 0 if found.p99_ms < period else 1
 
 
 def report(console: PlainConsole) -> int:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from robometa.data import Spaces
+from robometa.errors import UserError
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.storage.table import MAX_ENTRIES, Table
 
+SUITE = "suite"
+"""Folder of a user's own suite, with its robot's model, inside a policy's."""
 MAX_SPACE = 10**6
 """Most numbers of an observation or an action."""
 MAX_COUNT = 10**17
@@ -107,6 +110,8 @@ class PolicyManifest:
     spaces: Spaces
     training: TrainingRecord
     tensors_sha256: str
+    suite_file: str | None = None
+    """File of a user's own suite inside the policy's folder; None for a shipped one."""
 
     @classmethod
     def read(cls, manifest: dict[str, Any], folder: Path) -> PolicyManifest:
@@ -125,7 +130,18 @@ class PolicyManifest:
             spaces=_spaces(table.table("spaces")),
             training=TrainingRecord.read(table.table("training")),
             tensors_sha256=table.table("files").text(TENSORS),
+            suite_file=_suite_file(table),
         )
+
+
+def _suite_file(table: Table) -> str | None:
+    """Reads the file of a user's own suite, which must be in the folder for it."""
+    name = table.optional("suite_file", table.text)
+    if name is not None:
+        folder, _, file = name.partition("/")
+        if folder != SUITE or not file or "/" in file or file == ".." or name not in table.table("files").content:
+            raise UserError(f"{table.where} is damaged: suite_file {name!r} is none of its files")
+    return name
 
 
 def _spaces(table: Table) -> Spaces:

@@ -106,7 +106,13 @@ def _described(
 ) -> TrainingRecord:
     """Training entry of the manifest: both policies, their hashes and weights, and their total cost."""
     merged = tuple(
-        MergedPart(str(path), manifest.tensors_sha256, part, manifest.suite, manifest.training.seed)
+        MergedPart(
+            _name(path) if path.is_absolute() else str(path),
+            manifest.tensors_sha256,
+            part,
+            manifest.suite,
+            manifest.training.seed,
+        )
         for (path, manifest), part in ((first, weight), (second, 1 - weight))
     )
     training, other = first[1].training, second[1].training

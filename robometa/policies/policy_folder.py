@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -12,13 +13,13 @@ from robometa import registry, suites
 from robometa.errors import UserError, unknown
 from robometa.escape import word
 from robometa.learners.protocol import Learner
-from robometa.policies.manifest import PolicyManifest, TrainingRecord
+from robometa.policies.manifest import SUITE, PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage.open_folder import OpenFolder
 from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
-from robometa.suites.load import suite_reference
+from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 from robometa.trials import make
 
@@ -34,7 +35,7 @@ def save_policy(
     within: OpenFolder | None = None,
     replacing: bool = True,
 ) -> None:
-    """Writes what a learner needs to act and adapt, without what only training needs, and its card.
+    """Writes what a learner needs to act and adapt, without what only training needs, its card, and a user's suite.
 
     Args:
         folder: Folder to write.
@@ -48,13 +49,14 @@ def save_policy(
 
     Raises:
         FileExistsError: If something has the folder's path, and is not to be replaced.
+        UserError: If the user's suite or its robot's model cannot be copied.
     """
-    state = state_of(learner)
+    state, files = state_of(learner), portable_files(suite)
     description = {
         "kind": "policy",
         "learner": user_file.short(name),
         "config": asdict(learner.config),
-        "suite": suite_reference(suite),
+        "suite": suite.name,
         "suite_hash": suite.content_hash,
         "spaces": asdict(make.spaces_of(suite, learner)),
         "training": training.to_json(),
@@ -62,12 +64,20 @@ def save_policy(
     fingerprint = registry.of(name, learner).fingerprint()
     if fingerprint is not None:  # to tell whether the learner's file is still the one; never where to look for it
         description["learner_sha256"] = fingerprint
-    save(folder, state, description, {"README.md": card}, within=within, replacing=replacing)
+    if files:
+        description["suite_file"] = f"{SUITE}/{next(iter(files))}"
+    inside = {f"{SUITE}/{place}": content for place, content in files.items()}
+    save(folder, state, description, {"README.md": card, **inside}, within=within, replacing=replacing)
 
 
 def state_of(learner: Learner) -> dict[str, Tensor]:
     """The tensors that a learner needs to act and adapt, by name."""
-    return {name: tensor for name, tensor in learner.state().items() if not name.startswith("training/")}
+    return without_training(learner.state())
+
+
+def without_training(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a learner's state that acting and adapting needs."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith("training/")}
 
 
 def load_policy(
@@ -99,13 +109,32 @@ def load_policy(
         )
     if manifest.training.preset not in entry.presets():
         raise UserError(unknown("preset", manifest.training.preset, entry.presets(), str(folder / MANIFEST)))
-    trained = make.build(name, read_config(name, manifest.config), suite, seed=0, device=device)
+    return restored(name, manifest.config, suite, state, folder, device), suite, manifest
+
+
+def restored(
+    name: str, options: dict[str, Any], suite: Suite, state: dict[str, Tensor], folder: Path, device: str = "cpu"
+) -> Learner:
+    """Makes a learner that acts and adapts from its saved tensors.
+
+    Args:
+        name: Name of the learner, or the file and class of one of the user's own.
+        options: Its options, as JSON holds them.
+        suite: Suite to act on.
+        state: Tensors by name.
+        folder: Folder that they are from, for errors.
+        device: Device of the learner's tensors.
+
+    Raises:
+        UserError: If the tensors do not fit the options, or are not finite.
+    """
+    trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
     require_fit(state, state_of(trained), folder / TENSORS, exactly=not user_file.is_reference(name))
     try:
         trained.load(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
-    return trained, suite, manifest
+    return trained
 
 
 def _own_suite(manifest: PolicyManifest, folder: Path) -> Suite:
@@ -114,7 +143,8 @@ def _own_suite(manifest: PolicyManifest, folder: Path) -> Suite:
     Raises:
         UserError: If there is none, or it has changed since.
     """
-    suite = suites.load(manifest.suite)
+    inside = manifest.suite_file
+    suite = suites.load(manifest.suite if inside is None else folder / inside)
     if suite.content_hash != manifest.suite_hash:
         raise UserError(
             f"suite {manifest.suite} is no longer the one that {folder} was trained on; "

@@ -198,16 +198,19 @@ def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
     return told if given is None else _given(told, sha256, given, where)
 
 
-def of_run(told: str, sha256: object, given: str | None, where: Path, command: str) -> str:
+def of_run(told: str, sha256: object, given: str | None, where: Path, command: str | None) -> str:
     """Selects the learner of a run: the shipped one in its run.json, or the file that the user gives.
+
+    An error shows how to give it: to a command, or in Python if that is None.
 
     Raises:
         UserError: If the run's learner is a user's and no file is given, or the given one is another learner.
     """
     if given is None and is_reference(told):
+        how = f"learner={told!r}" if command is None else f"robometa {command} {word(where)} --learner {word(told)}"
         raise UserError(
             f"{where} was started with {label(told)} of a user's file, a program that is not run unasked; "
-            f"if that file is yours: robometa {command} {word(where)} --learner {word(told)}"
+            f"if that file is yours: {how}"
         )
     return told if given is None else _given(told, sha256, given, where)
 

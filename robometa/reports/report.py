@@ -134,7 +134,7 @@ class Report:
             "split": self.split,
             "protocol": self.protocol or None,
             "learner": self.learner,
-            "policy": self.policy,
+            "policy": _without_root(self.policy),
             "seed": self.seed,
             "tasks": len(self.tasks),
             "worlds": self.exploring.returns.shape[2],
@@ -224,6 +224,11 @@ def _lines(header: str, rows: Sequence[Sequence[Any]]) -> str:
     table = io.StringIO(newline="")
     csv.writer(table).writerows((header.split(","), *rows))
     return table.getvalue()
+
+
+def _without_root(policy: str) -> str:
+    """A policy's path as others may see it: the last two parts of an absolute one."""
+    return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
 
 
 def _told(value: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from fcntl import LOCK_SH
@@ -16,6 +16,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.storage import atomic, pieces
 from robometa.storage.open_folder import OpenFolder, opened
 
@@ -32,7 +33,7 @@ def save(
     folder: Path,
     tensors: Mapping[str, Tensor],
     description: Mapping[str, Any],
-    texts: Mapping[str, str] | None = None,
+    texts: Mapping[str, str | bytes] | None = None,
     *,
     in_pieces: bool = False,
     sharing: OpenFolder | None = None,
@@ -47,7 +48,7 @@ def save(
         folder: Folder to write.
         tensors: Tensors by name.
         description: Further entries of the manifest; `load` checks its `kind`.
-        texts: Further files, by name.
+        texts: Further files, by name, which may have folders.
         in_pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
         sharing: A folder whose unchanged pieces are hard-linked; damage to such a file damages both folders.
         within: The folder to write into, if it is open already.
@@ -69,7 +70,7 @@ def save(
         files = {TENSORS: atomic.write(aside, TENSORS, content)}
         cut = {name: pieces.write(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
-            files[name] = atomic.write(aside, name, text.encode())
+            files[name] = _write_inside(aside, name, text.encode() if isinstance(text, str) else text)
         manifest = {"format": FORMAT, **description, "files": files} | ({"pieces": cut} if cut else {})
         atomic.write(aside, MANIFEST, _manifest_text(manifest))
         (atomic.publish_over if replacing else atomic.publish)(within, aside, folder.name)
@@ -106,12 +107,23 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         for name, cut in manifest.get("pieces", {}).items():
             tensors[name] = pieces.read(folder, cut)
         for fault in _faults_of_texts(folder, manifest):
-            print(f"warning: {fault}", file=sys.stderr)
+            say(f"warning: {fault}", error=True)
     except SafetensorError as error:
         raise UserError(f"{folder / TENSORS} is damaged: {error}") from None
     except (KeyError, OverflowError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{folder / MANIFEST} is damaged: {error!r}") from None
     return tensors, manifest
+
+
+def _write_inside(folder: OpenFolder, name: str, content: bytes) -> str:
+    """Writes and flushes a file whose name may have folders, which are made, and returns its SHA-256."""
+    *folders, file = PurePosixPath(name).parts
+    with ExitStack() as stack:
+        for part in folders:
+            folder = stack.enter_context(folder.subfolder(part, create=True))
+        digest = atomic.write(folder, file, content)
+        os.fsync(folder.descriptor)
+    return digest
 
 
 def _needs(folder: Path, kind: str) -> str:

@@ -25,6 +25,7 @@ from robometa.sim.select import on_warp
 from robometa.storage import sealed_folder
 from robometa.storage.paths import checked
 from robometa.suites.load import suite_reference
+from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
@@ -74,6 +75,7 @@ def train(
     """
     hardware = Hardware(device, engine, contact_capacity, threads, torch_threads)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
+    portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
     learner = registry.absolute(learner)
     trained = make.build(learner, resolve(suite, learner, options or {}, preset), suite, seed, device)
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
@@ -183,6 +185,7 @@ def rebuilt(
         presets = registry.find(name).presets()
         if config.preset not in presets:
             raise UserError(unknown("preset", config.preset, presets, str(run.path / CONFIGURATION)))
+        portable_files(suite)
         trained = make.build(name, read_config(name, config.options), suite, config.seed, config.hardware.device)
         fingerprint = registry.of(name, trained).fingerprint()
     except (KeyError, OverflowError, TypeError, ValueError) as error:

@@ -1,14 +1,20 @@
 """The doctor: what it finds, what it advises, and when it says that training works."""
 
+import re
 from io import StringIO
+from pathlib import Path
 
 import pytest
 
 from robometa.commands import doctor
+from robometa.commands.main import main
 from robometa.console import PlainConsole
 from robometa.errors import UserError
+from robometa.policies.latency import Latency
 from robometa.sim.metaworld import upstream
 from robometa.video import encode, gl_backends
+
+POLICIES = Path(__file__).parents[2] / "policies"
 
 
 def told() -> tuple[int, str]:
@@ -64,6 +70,27 @@ def test_a_missing_ffmpeg_is_told(monkeypatch):
     code, text = told()
     assert code == 0
     assert "no ffmpeg found" in text
+
+
+def test_a_policy_is_timed_and_its_signals_are_shown(capsys):
+    assert main(["doctor", str(POLICIES / "half-cheetah-velocity-no-adaptation")]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert "qpos/bthigh [rad], -0.52 to 1.05" in printed
+    assert "20 actions per second" in printed
+    assert re.search(r"one action on one thread: median [\d.]+ ms, 99th percentile [\d.]+ ms", printed)
+    assert "control period: 50 ms" in printed
+
+
+@pytest.mark.parametrize(("late", "code", "words"), [(49.0, 0, "actions keep"), (51.0, 1, "actions do not keep")])
+def test_a_policy_that_is_too_slow_is_told(monkeypatch, capsys, late, code, words):
+    monkeypatch.setattr("robometa.policies.latency.latency", lambda policy: Latency(1.0, late))
+    assert main(["doctor", str(POLICIES / "half-cheetah-velocity-no-adaptation")]) == code
+    assert words in capsys.readouterr().out
+
+
+def test_a_policy_that_is_not_there_is_told(capsys):
+    assert main(["doctor", "nowhere"]) == 2
+    assert "nowhere is not a policy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["egl", "osmesa"])

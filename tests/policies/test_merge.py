@@ -88,7 +88,8 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
 
     def card_says():
         text = (policy / "README.md").read_text()
-        for words in (first, second, *(one["files"]["tensors.safetensors"][:16] for one in manifests), "--weight 0.5"):
+        hashes = [one["files"]["tensors.safetensors"][:16] for one in manifests]
+        for words in ("merge first second --weight 0.5", "`first`", "`second`", *hashes):
             assert words in text
         assert "in the second `inner_step_size` was 0.2" in text
         assert "Train it again" not in text

@@ -244,7 +244,7 @@ def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
         {"config": {"unheard_of": 1}},
         {"learner": "unheard-of"},
         {"spaces": {"observation": 2}},
-        {"suite": "unheard-of"},
+        {"suite": "unheard-of", "suite_file": None},
         {"config": None},
     ],
 )

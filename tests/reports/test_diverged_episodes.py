@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import record_of
 
-from robometa import registry, suites
+from robometa import suites
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.protocols import Protocol
 from robometa.policies import card
@@ -98,16 +99,7 @@ def test_a_policy_that_blows_up_has_no_gap_and_is_warned_of(suite, learner, monk
     with (tmp_path / "report" / "tasks.csv").open(encoding="utf-8") as file:
         assert sum(int(row["diverged"]) for row in csv.DictReader(file)) == count
 
-    training = {
-        "preset": next(iter(registry.of("maml-trpo", learner).presets())),
-        "iterations": 1,
-        "environment_steps": 1,
-        "wall_time_seconds": 1.0,
-        "processors": 1,
-        "seed": 0,
-        "versions": {"torch": "1"},
-    }
-    text = card.text("maml-trpo", learner, suite, training, report)
+    text = card.text("maml-trpo", learner, suite, record_of("maml-trpo"), report)
     assert "**Warning:** Diverged episodes" in text
     assert "**Warning:** No gap is reported" in text
 

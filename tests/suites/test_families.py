@@ -10,7 +10,7 @@ import robometa
 from robometa import suites
 from robometa.errors import UserError
 from robometa.evaluation import protocols
-from robometa.sim import postmortem, select
+from robometa.sim import postmortem, select, signals
 from robometa.suites.family import Family
 from robometa.suites.locomotion import LOCOMOTION, Locomotion
 from robometa.suites.metaworld import MetaWorld
@@ -24,7 +24,7 @@ def test_every_family_is_known_in_every_room():
     assert set(Family.__subclasses__()) == set(FAMILIES)
     names = {family.name for family in FAMILIES}
     assert len(names) == len(FAMILIES)
-    for table in (select.CPU_ENGINES, postmortem.SIMULATIONS, storyboard.SUBJECTS):
+    for table in (select.CPU_ENGINES, signals.SIGNALS, postmortem.SIMULATIONS, storyboard.SUBJECTS):
         assert set(table) == names
 
 

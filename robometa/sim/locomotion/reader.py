@@ -54,6 +54,10 @@ class Reader:
         self._control_half = self._here(torch.from_numpy((high - low) / 2))
         self._largest_control = self._control_middle.abs() + self._control_half
         self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
+        self.columns: list[int] = []
+        """Columns of the state that the policy sees."""
+        self.readings: list[int] = []
+        """Sensor readings that it sees after them."""
         self._choose_observation(model)
 
     def _here(self, values: Tensor) -> Tensor:
@@ -72,6 +76,7 @@ class Reader:
             *(() if body is None else (body, body + 1)),
             *(layout.sensors if "sensors" in observe else ()),
         ]
+        self.columns, self.readings = columns, readings
         self._observed, self._observed_readings = _runs(columns), _runs(readings)
         clip = self.robot.velocity_clip
         self._clip = None

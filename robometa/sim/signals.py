@@ -1,0 +1,21 @@
+"""Names, units and ranges of what a policy observes and of its actions, to connect it to a robot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robometa.sim.locomotion import signals as locomotion
+from robometa.sim.metaworld import signals as metaworld
+from robometa.sim.signal import RobotSpaces
+from robometa.suites.suite import Suite
+
+SIGNALS: dict[str, Callable[[Suite], RobotSpaces]] = {
+    "locomotion": locomotion.robot_spaces,
+    "metaworld": metaworld.robot_spaces,
+}
+"""Descriptions by family."""
+
+
+def robot_spaces(suite: Suite) -> RobotSpaces:
+    """Describes a suite's signals; the hidden parameters that an oracle observes are not among them."""
+    return SIGNALS[suite.family.name](suite)
