@@ -1,6 +1,9 @@
 """What several tests stand on: a suite that takes no time, and experience that no simulator made."""
 
+import copy
 import dataclasses
+import functools
+import types
 
 import pytest
 import torch
@@ -175,6 +178,27 @@ def tiny_file(tmp_path):
 def tiny_suite(tiny_file):
     """The suite of `tiny_file`."""
     return suites.load(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def upstream_models_compiled_once():
+    """Lets Gymnasium's and Meta-World's environments of one file share a compilation; each gets a copy."""
+    import mujoco
+    from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
+
+    initialize = MujocoEnv._initialize_simulation
+
+    @functools.lru_cache(maxsize=4)
+    def compiled(path, width, height):
+        return initialize(types.SimpleNamespace(fullpath=path, width=width, height=height))[0]
+
+    def initialized(self):
+        model = copy.copy(compiled(self.fullpath, self.width, self.height))
+        return model, mujoco.MjData(model)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MujocoEnv, "_initialize_simulation", initialized)
+        yield
 
 
 @pytest.fixture

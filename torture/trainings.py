@@ -122,6 +122,8 @@ def differences(first: dict[str, bytes], second: dict[str, bytes]) -> list[str]:
 
 def warm() -> None:
     """Loads everything that a training needs, so that a process forked from this one need not. No thread is started."""
+    import torch._dynamo  # noqa: F401 # the first optimizer of a process loads it, which takes seconds
+
     import robometa.commands.main
     import robometa.evaluation.evaluate
     import robometa.evaluation.stable_baselines3

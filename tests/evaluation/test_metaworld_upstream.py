@@ -35,6 +35,7 @@ from robometa.suites.metaworld import MetaWorld  # noqa: E402
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Constant.s. may be too high"),  # of upstream's experts
     pytest.mark.filterwarnings("ignore:.*Box"),  # of upstream's spaces
+    pytest.mark.usefixtures("upstream_models_compiled_once"),
 ]
 HORIZON = 8
 

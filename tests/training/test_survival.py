@@ -1,6 +1,7 @@
 """What a training survives: a full disk, a kill at any moment, a second Ctrl-C, two processes in one folder."""
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from robometa.storage.json_lines import Lines
 from robometa.training import loop
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
+from torture.trainings import Child
 
 
 def full(monkeypatch, where):
@@ -129,38 +131,36 @@ def test_curves_that_the_disk_does_not_take_end_no_training(tiny_file, tmp_path,
     assert capsys.readouterr().out.count("no more curves for TensorBoard") == 1
 
 
-KILLED = """
-import os, signal, sys
-from robometa.storage import json_lines, atomic
-from robometa.training.run_folder import RunFolder
-from robometa.training.train import resume, train
+def killed_at(count, function, half=None, calls=None):
+    """The function, whose process group is killed at its `count`th call; `half` is done of it before."""
+    calls = itertools.count(1) if calls is None else calls
 
-kind, count, folder, suite, learner = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
-options = {OPTIONS}[learner]
-done = [0]
-
-
-def kill_at(function):
     def call(*arguments, **words):
-        done[0] += 1
-        if done[0] == count:
-            if kind == "line":  # half of it is written
-                with arguments[0].path.open("ab") as file:
-                    file.write(b'{"iteration": 1, "st')
+        if next(calls) == count:
+            if half is not None:
+                half(*arguments)
             os.killpg(os.getpgid(0), signal.SIGKILL)
         return function(*arguments, **words)
 
     return call
 
 
-if kind == "line":
-    json_lines.Lines.write = kill_at(json_lines.Lines.write)
-elif kind == "file":
-    atomic.write = kill_at(atomic.write)
-elif kind == "rename":
-    os.rename, os.replace = kill_at(os.rename), kill_at(os.replace)
-train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
-"""
+def half_a_line(lines):
+    """The beginning of a line at the end of its file."""
+    with lines.path.open("ab") as file:
+        file.write(b'{"iteration": 1, "st')
+
+
+def train_until_killed(kind, count, suite_file, folder):
+    """A training that kills its process group at a call of the functions that write."""
+    if kind == "line":
+        Lines.write = killed_at(count, Lines.write, half_a_line)
+    elif kind == "file":
+        atomic.write = killed_at(count, atomic.write)
+    elif kind == "rename":
+        calls = itertools.count(1)
+        os.rename, os.replace = (killed_at(count, function, calls=calls) for function in (os.rename, os.replace))
+    trained(suite_file, "pearl", folder, checkpoint_minutes=0.0)
 
 
 @pytest.mark.parametrize(
@@ -179,10 +179,8 @@ train(suite, learner, options=options, folder=folder, checkpoint_minutes=0.0)
 def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, kind, count):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     trained(tiny_file, "pearl", straight)
-    script = KILLED.replace("{OPTIONS}", repr({"pearl": SMALL_OPTIONS["pearl"]}))
-    words = [sys.executable, "-c", script, kind, str(count), str(killed), str(tiny_file), "pearl"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, start_new_session=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    child = Child(lambda: train_until_killed(kind, count, tiny_file, killed), tmp_path / "log")
+    assert child.wait() == -signal.SIGKILL, child.said()
     assert not (killed / "policy").exists()
     if killed.exists():
         resume(killed)

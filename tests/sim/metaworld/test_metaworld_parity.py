@@ -18,7 +18,10 @@ from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
 from robometa.sim.metaworld.engine import ManipulationEngine  # noqa: E402
 
 TASKS = benchmarks.task_names(suites.folder())
-pytestmark = pytest.mark.filterwarnings("ignore:Constant.s. may be too high")  # of upstream's experts
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Constant.s. may be too high"),  # of upstream's experts
+    pytest.mark.usefixtures("upstream_models_compiled_once"),
+]
 
 TOLERANCE = 1e-9
 """Of rewards, where upstream's function is given the action in double precision."""
@@ -85,14 +88,18 @@ def compare(name, goals, steps, make_policy, reward="v2"):
     return reached
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_the_expert_is_rewarded_as_upstream(name):
-    assert compare(name, [0], 150, lambda: expert(name)).shape == (1,)
+KINDS = {
+    "the expert's": (0, 150, expert),
+    "random": (1, 60, lambda name: at_random(0)),
+}
+"""Actions, by kind: of which goal, for how many steps, and who takes them."""
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TASKS)
-def test_random_actions_are_rewarded_as_upstream(name):
-    compare(name, [1], 60, lambda: at_random(0))
+def test_actions_are_rewarded_as_upstream(name, kind):
+    goal, steps, policy = KINDS[kind]
+    assert compare(name, [goal], steps, lambda: policy(name)).shape == (1,)
 
 
 @pytest.mark.slow
