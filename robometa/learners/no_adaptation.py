@@ -76,11 +76,11 @@ class NoAdaptation:
         self.observations.include(rollout.obs)
         return metrics
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Networks and statistics; for training also the optimizer."""
         return state_of(self._parts())
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 

@@ -50,7 +50,7 @@ def merge(
     user_file.of_policy(str(other_manifest["learner"]), other_manifest.get("learner_sha256"), learner, second)
     tensors = policy_folder.state_of(merged)
     _check_tensors((first, tensors), (second, other))
-    merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
+    merged.load_state_dict({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)
     name = manifest["learner"]
     try:

@@ -40,7 +40,7 @@ def save_policy(folder: Path, learner: Learner, name: str, suite: Suite, trainin
 
 def state_of(learner: Learner) -> dict[str, Tensor]:
     """The tensors that a learner needs to act and adapt, by name."""
-    return {name: tensor for name, tensor in learner.state().items() if not name.startswith("training/")}
+    return {name: tensor for name, tensor in learner.state_dict().items() if not name.startswith("training/")}
 
 
 def load_policy(
@@ -80,7 +80,7 @@ def load_policy(
         )
     trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
     try:
-        trained.load(state)
+        trained.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
     _require_finite(state, folder)

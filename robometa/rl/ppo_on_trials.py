@@ -53,11 +53,11 @@ class TrialLearner:
         """Returns the memory unchanged, since `act` has updated it."""
         return adaptation
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Networks and statistics; for training also the parts under `training/`."""
         return state_of(self._parts())
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
 

@@ -117,7 +117,7 @@ def resume(
         saved = run.newest_checkpoint()
         if saved is not None:
             try:
-                training.learner.load(saved.state)
+                training.learner.load_state_dict(saved.state)
             except (KeyError, RuntimeError, ValueError) as error:
                 raise UserError(
                     f"{folder} cannot be resumed: its checkpoint does not fit the learner ({error})"
