@@ -165,7 +165,7 @@ def _trial(bench: Bench, name: str, policy_graph: bool = False, **wanted: Any) -
 
 def _states_apart(one: Any, other: Any) -> Row:
     """How far the parameters and what else two learners keep of training are apart, and where most."""
-    states = one.state(), other.state()
+    states = one.state_dict(), other.state_dict()
     apart = {
         name: _apart(value, states[1][name])
         for name, value in states[0].items()
@@ -215,7 +215,7 @@ def maml_smoke(bench: Bench) -> Row:
     logged = [there.update(trial)]
     on_cpu = replace(trial, rollouts=tuple(rollout.to(torch.device("cpu")) for rollout in trial.rollouts))
     logged.append(here.update(on_cpu))
-    start, ours, theirs = (learner.state()["parameters"].cpu() for learner in (before, here, there))
+    start, ours, theirs = (learner.state_dict()["parameters"].cpu() for learner in (before, here, there))
     step = (ours - start).norm()
     return {
         "logged": logged,

@@ -76,12 +76,12 @@ class HillClimber:
         self.gain, self.step_size = gain, self.step_size * self.config.growth**self.direction
         return {"gain": float(gain), "step_size": float(self.step_size)}
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Start and step size; for training also where the hill climbing of the step size stands."""
         policy = {"start": self.start, "step_size": self.step_size}
         return policy | {"training/direction": self.direction, "training/gain": self.gain}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Takes a state back, or the policy's part of one."""
         self.start, self.step_size = state["start"].clone(), state["step_size"].clone()
         self.direction = state.get("training/direction", self.direction).clone()

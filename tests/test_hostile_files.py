@@ -122,7 +122,7 @@ def test_what_can_execute_is_found(program):
 
 
 @pytest.mark.parametrize(
-    "program", ["np.load('x', allow_pickle=False)", "json.load(f)", "learner.load(state)", "x.save(y)"]
+    "program", ["np.load('x', allow_pickle=False)", "json.load(f)", "learner.load_state_dict(state)", "x.save(y)"]
 )
 def test_what_cannot_is_not(program):
     assert not faults(program, "somewhere.py")

@@ -108,14 +108,14 @@ def _made(bench: Bench) -> list[str]:
         faults.append("__init__ must keep the options that it is given as `config`.")
     if "device" not in kept or not isinstance(learner.device, torch.device):
         faults.append("__init__ must keep `device` as a torch.device, such as torch.device(device).")
-    state: Any = bench.call("state", learner.state)
+    state: Any = bench.call("state_dict", learner.state_dict)
     if not isinstance(state, dict):
-        return [*faults, f"state must return tensors by name, not {type(state).__name__}."]
+        return [*faults, f"state_dict must return tensors by name, not {type(state).__name__}."]
     wrong = [name for name, value in state.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
     if wrong:
         kinds = type(state[wrong[0]]).__name__
-        return [*faults, f"state must return a tensor under every name, and under {wrong[0]!r} it is {kinds}."]
-    return faults + _repeated("__init__", lambda: [bench.made().state()], "the same seed")
+        return [*faults, f"state_dict must return a tensor under every name, and under {wrong[0]!r} it is {kinds}."]
+    return faults + _repeated("__init__", lambda: [bench.made().state_dict()], "the same seed")
 
 
 def _trial(bench: Bench) -> list[str]:
@@ -189,12 +189,12 @@ def _pure(bench: Bench) -> list[str]:
 
 def _clean(name: str, learner: Learner, method: Callable[..., Any], given: dict[str, Any]) -> list[str]:
     """Side effects of one method; if there are none, results that differ from call to call."""
-    before, state = {word: copied(value) for word, value in given.items()}, copied(learner.state())
+    before, state = {word: copied(value) for word, value in given.items()}, copied(learner.state_dict())
     method(*given.values())
     for word, value in given.items():
         if not same(leaves(value), before[word]):
             return [f"{name} changes the {word} that it is given: make a new one and leave the old as it was."]
-    if not same(leaves(learner.state()), state):
+    if not same(leaves(learner.state_dict()), state):
         return [f"{name} changes the learner's state: only update may."]
     return _repeated(name, lambda: method(*given.values()), "the same things given")
 
@@ -221,7 +221,7 @@ def _update(bench: Bench) -> list[str]:
         return ["update changes the trial that it is given: copy what is to be changed."]
 
     def learned() -> dict[str, Tensor]:
-        return bench.updated(trial)[0].state()
+        return bench.updated(trial)[0].state_dict()
 
     return _repeated("update", learned, "the same trial")
 
@@ -249,19 +249,22 @@ def _state(bench: Bench) -> list[str]:
     trial = bench.trial()
     learner, _ = bench.updated(trial)
     sizes = trial.rollouts[0], bench.config.tasks, bench.config.worlds
-    acted, state = bench.acted(learner, *sizes), {name: value.clone() for name, value in learner.state().items()}
+    acted, state = bench.acted(learner, *sizes), {name: value.clone() for name, value in learner.state_dict().items()}
     policy = bench.made(seed=1)
     part = {name: value.clone() for name, value in state.items() if not name.startswith("training/")}
-    bench.call("load of the policy's part of a state", policy.load, part)
+    bench.call("load_state_dict of the policy's part of a state", policy.load_state_dict, part)
     if not same(bench.acted(policy, *sizes), acted):
-        return ["state must have all that acting needs under names that do not begin with training/, and load take it."]
+        return [
+            "state_dict must have all that acting needs under names that do not begin with training/, "
+            "and load_state_dict take it."
+        ]
     again, given = bench.made(seed=2), {name: value.clone() for name, value in state.items()}
-    bench.call("load", again.load, given)
-    if not same(leaves(again.state()), leaves(state)) or again.state().keys() != state.keys():
-        return ["load must take back all of a state: what state returns after it is not what was loaded."]
-    following = [bench.updated(trial, one)[0].state() for one in (learner, again)]
+    bench.call("load_state_dict", again.load_state_dict, given)
+    if not same(leaves(again.state_dict()), leaves(state)) or again.state_dict().keys() != state.keys():
+        return ["load_state_dict must restore all of a state: what state_dict returns after it is not what was loaded."]
+    following = [bench.updated(trial, one)[0].state_dict() for one in (learner, again)]
     if not same(leaves(following[0]), leaves(following[1])):
-        return ["state must have all that training goes on from: after load, the next update leads elsewhere."]
+        return ["state_dict must have all that training resumes from: after load_state_dict, the next update differs."]
     if not same(leaves(given), leaves(state)):
-        return ["load must copy the tensors that it is given: the next update changed them."]
+        return ["load_state_dict must copy the tensors that it is given: the next update changed them."]
     return []

@@ -75,11 +75,11 @@ class Scripted:
         """Does nothing: an expert does not learn."""
         return {}
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Returns an empty state."""
         return {}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Does nothing: the state is empty."""
 
 

@@ -117,11 +117,11 @@ class EMaml:
             "policy_std": spread_told,
         }
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters."""
         return {"parameters": self.parameters}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the initial parameters."""
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:

@@ -14,13 +14,10 @@ from torch import Tensor
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.nn.actor_critic import Network
-from robometa.nn.normalizer import Normalizer
-from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl import ppo
 from robometa.rl.policy_gradient import Batch, rollout_batches
-from robometa.rl.ppo_on_episodes import experience
+from robometa.rl.ppo_on_episodes import EpisodeLearner
 
 
 @dataclass(frozen=True)
@@ -47,21 +44,16 @@ class Config(ppo.Options):
     """Widths of the hidden layers of policy and value, tanh."""
 
 
-class FineTune:
+class FineTune(EpisodeLearner):
     """Learns the policy that is best for the mean over tasks; the adaptation is a copy of it, fine-tuned to a task."""
 
     configuration: ClassVar[type] = Config
+    config: Config
     pools_worlds: ClassVar[bool] = True
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`."""
-        self.config, self.device = config, torch.device(device)
-        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
-        self.network.to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normalizer(spaces.observation, device=self.device)
-        self.returns = Normalizer(1, device=self.device)
+        super().__init__(config, config.hidden, spaces, seed, device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """The one policy, for each task. `[task, parameter]`."""
@@ -81,27 +73,8 @@ class FineTune:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on all episodes of all tasks alike."""
-        rollout = trial.rollouts[0]  # those after it acted with policies that were tuned
-        learned = experience(self.network, rollout, self.observations, self.returns, self.config)
-        metrics = ppo.update(self.network, self.optimizer, learned, self.config, trial.noise.torch_generator())
-        self.observations.include(rollout.obs)
-        return metrics
-
-    def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the optimizer."""
-        return state_of(self._parts())
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        load_state(self._parts(), state)
-
-    def _parts(self) -> Parts:
-        return {
-            "network": self.network,
-            "observations": self.observations,
-            "training/returns": self.returns,
-            "training/optimiser": self.optimizer,
-        }
+        # The rollouts after the first acted with policies that were tuned.
+        return self._trained(trial.rollouts[0], trial.noise)
 
     @torch.enable_grad()
     def _tuned(self, start: Tensor, batch: Batch) -> Tensor:

@@ -197,13 +197,13 @@ class Grbal:
             logged.append(torch.stack((loss.detach(), before, norm)))
         return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The model, its step sizes and statistics; for training also the optimizer and the replay."""
-        return self.model.state() | {"updates": self.updates} | state_of(self._training())
+        return self.model.state_dict() | {"updates": self.updates} | state_of(self._training())
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
-        self.model.load(state)
+        self.model.load_state_dict(state)
         self.updates = state["updates"].clone()
         load_state(self._training(), state)
 

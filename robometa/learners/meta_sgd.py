@@ -130,11 +130,11 @@ class MetaSgd:
             "policy_std": deviation,
         }
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The start, and the factors on the step size."""
         return {"parameters": self.parameters, "rate": self.rate}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Takes start and factors back."""
         parameters, rate = state["parameters"], state["rate"]
         if parameters.shape != self.parameters.shape or rate.shape != self.rate.shape:

@@ -1,7 +1,7 @@
 """One policy for all tasks, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347.
 
-Read `update`: `experience` computes advantages (`rl/ppo_on_episodes.py`), `ppo.update` takes the gradient steps.
-The adaptation is nothing at all.
+Read `OnePolicy` in `rl/ppo_on_episodes.py`: `experience` computes advantages, `ppo.update` takes the gradient steps.
+There is no adaptation.
 """
 
 from __future__ import annotations
@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
 
-from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.nn.actor_critic import Network
-from robometa.nn.normalizer import Normalizer
-from robometa.nn.state import Parts, load_state, state_of
-from robometa.noise import Noise
+from robometa.data import Spaces
 from robometa.rl import ppo
-from robometa.rl.ppo_on_episodes import experience
+from robometa.rl.ppo_on_episodes import OnePolicy
 
 
 @dataclass(frozen=True)
@@ -39,55 +34,11 @@ class Config(ppo.Options):
     """Widths of the hidden layers of policy and value, tanh."""
 
 
-class NoAdaptation:
+class NoAdaptation(OnePolicy):
     """Learns the policy that is best for the mean over tasks, without identifying the task."""
 
     configuration: ClassVar[type] = Config
-    pools_worlds: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`."""
-        self.config, self.device = config, torch.device(device)
-        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.network = Network(spaces.observation, spaces.action, config.hidden, config.initial_std, generator)
-        self.network.to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normalizer(spaces.observation, device=self.device)
-        self.returns = Normalizer(1, device=self.device)
-
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
-        """Returns no adaptation."""
-
-    @torch.no_grad()
-    def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
-        """Actions of the one policy. `[task, world, action]`."""
-        mean, log_std = self.network.policy.distribution(self.network.actor, self.observations(step.obs))
-        return mean + log_std.exp() * noise, adaptation
-
-    def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
-        """Changes nothing."""
-
-    def update(self, trial: Trial) -> dict[str, float]:
-        """PPO on all episodes of all tasks alike."""
-        rollout = trial.joined()
-        # Advantages and targets, then PPO's steps, then the statistics that the inputs go through.
-        learned = experience(self.network, rollout, self.observations, self.returns, self.config)
-        metrics = ppo.update(self.network, self.optimizer, learned, self.config, trial.noise.torch_generator())
-        self.observations.include(rollout.obs)
-        return metrics
-
-    def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the optimizer."""
-        return state_of(self._parts())
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        load_state(self._parts(), state)
-
-    def _parts(self) -> Parts:
-        return {
-            "network": self.network,
-            "observations": self.observations,
-            "training/returns": self.returns,
-            "training/optimiser": self.optimizer,
-        }
+        super().__init__(config, config.hidden, spaces, seed, device)

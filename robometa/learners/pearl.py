@@ -159,11 +159,11 @@ class Pearl:
         logged = self.steps.run(known, self.config.gradient_steps, trial.noise.torch_generator())
         return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Encoder and actor; for training also critics, optimizers and replay."""
         return state_of(self._parts())
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
         self.steps.forget()

@@ -114,11 +114,11 @@ class ProMp:
             "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
         }
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters and the optimizer's moments."""
         return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the initial parameters, and the moments if present."""
         parameters = state["parameters"]
         if parameters.shape != self.parameters.shape:

@@ -88,10 +88,10 @@ class Learner(Protocol):
     def update(self, trial: Trial) -> dict[str, float]:
         """Trains the learner on a finished trial and returns metrics."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Tensors to resume training from; names that begin with `training/` are not part of the policy."""
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
 
 

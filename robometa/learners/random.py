@@ -58,9 +58,9 @@ class Random:
         """Changes nothing."""
         return {}
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Returns an empty state."""
         return {}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores nothing."""

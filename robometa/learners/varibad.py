@@ -91,12 +91,11 @@ PRESETS = {
 METRICS = ("reward_error", "state_error", "belief_kl")
 
 
-class Varibad(TrialLearner):
+class Varibad(TrialLearner[PerceptronActorCritic]):
     """Infers a belief over the task at every step, by predicting it, and learns to act on the belief."""
 
     configuration: ClassVar[type] = Config
     config: Config
-    network: PerceptronActorCritic
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`."""

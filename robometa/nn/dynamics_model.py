@@ -92,15 +92,15 @@ class DynamicsModel:
             paid = paid + outcome[..., -1]
         return paid
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The statistics."""
-        seen = {f"seen/{key}": value for key, value in self.seen.state().items()}
-        return seen | {f"outcome/{key}": value for key, value in self.outcome.state().items()}
+        seen = {f"seen/{key}": value for key, value in self.seen.state_dict().items()}
+        return seen | {f"outcome/{key}": value for key, value in self.outcome.state_dict().items()}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the statistics; ignores other entries."""
         for name, part in (("seen", self.seen), ("outcome", self.outcome)):
-            part.load({key: state[f"{name}/{key}"] for key in part.state()})
+            part.load_state_dict({key: state[f"{name}/{key}"] for key in part.state_dict()})
 
 
 class Refit(NamedTuple):
@@ -177,11 +177,11 @@ class RefittedModel(DynamicsModel):
             before = self.loss(start, future, future_weight).mean()
         return self.loss(adapted, future, future_weight).mean(), before
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Initialisation, step sizes and statistics."""
-        return {"parameters": self.parameters.detach(), "step_sizes": self.step_sizes.detach()} | super().state()
+        return {"parameters": self.parameters.detach(), "step_sizes": self.step_sizes.detach()} | super().state_dict()
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores initialisation, step sizes and statistics; ignores other entries.
 
         Raises:
@@ -191,7 +191,7 @@ class RefittedModel(DynamicsModel):
             if state[name].shape != vector.shape:
                 raise ValueError(f"{vector.numel()} {name} expected, not {state[name].numel()}")
             vector.data = state[name].to(vector.device, copy=True)
-        super().load(state)
+        super().load_state_dict(state)
 
 
 class LastTransitions(NamedTuple):

@@ -52,11 +52,11 @@ class Normalizer:
         """Inverts the normalisation, without the clipping. `[..., size]`."""
         return values / self._factor + self._shift
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The statistics."""
         return {"count": self.count, "mean": self.mean, "variance": self.variance}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the statistics."""
         if state["mean"].shape != self.mean.shape:
             raise ValueError(f"statistics of {self.mean.numel()} numbers expected, not {state['mean'].numel()}")

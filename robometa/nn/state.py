@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 
 TRAINING = "training/"
 """Prefix of the names of parts that only training needs."""
@@ -13,17 +13,17 @@ EXPERIENCE = "training/replay"
 """Prefix of the names of replays, which may be large."""
 
 
-class Kept(Protocol):
-    """A part with `state` and `load`, such as running statistics or a replay."""
+class Stateful(Protocol):
+    """A part with a state of its own: a network, running statistics, a replay."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Tensors to resume from."""
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor], /) -> object:
         """Restores a state."""
 
 
-Parts = Mapping[str, nn.Module | optim.Optimizer | Kept]
+Parts = Mapping[str, Stateful | optim.Optimizer]
 """Parts of a learner by name."""
 
 
@@ -31,12 +31,10 @@ def state_of(parts: Parts) -> dict[str, Tensor]:
     """States of all parts in one table, each under its part's name."""
     state: dict[str, Tensor] = {}
     for name, part in parts.items():
-        if isinstance(part, nn.Module):
-            state |= module_state(name, part)
-        elif isinstance(part, optim.Optimizer):
+        if isinstance(part, optim.Optimizer):
             state |= optimizer_state(name, part)
         else:
-            state |= {f"{name}/{key}": value for key, value in part.state().items()}
+            state |= {f"{name}/{key}": value for key, value in part.state_dict().items()}
     return state
 
 
@@ -46,22 +44,10 @@ def load_state(parts: Parts, state: dict[str, Tensor]) -> None:
     for name, part in parts.items():
         if name.startswith(TRAINING) and not trains:
             continue
-        if isinstance(part, nn.Module):
-            load_module(name, part, state)
-        elif isinstance(part, optim.Optimizer):
+        if isinstance(part, optim.Optimizer):
             load_optimizer(name, part, state)
         else:
-            part.load(under(name, state))
-
-
-def module_state(name: str, module: nn.Module) -> dict[str, Tensor]:
-    """Parameters of a network under `name/`."""
-    return {f"{name}/{key}": value.detach() for key, value in module.state_dict().items()}
-
-
-def load_module(name: str, module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Loads the parameters under `name/` into a network."""
-    module.load_state_dict(under(name, state))
+            part.load_state_dict(under(name, state))
 
 
 def optimizer_state(name: str, optimizer: optim.Optimizer) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ def merge(
     tensors = policy_folder.state_of(merged)
     _check_tensors((first, tensors), (second, other))
     policy_folder.require_fit(other, tensors, second / sealed_folder.TENSORS, exactly=True)
-    merged.load({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
+    merged.load_state_dict({name: averaged(tensor, other[name], weight) for name, tensor in tensors.items()})
     training = _described((first, manifest), (second, other_manifest), weight)
     name = manifest.learner
     text = card.text(name, merged, suite, training)

@@ -72,7 +72,7 @@ def save_policy(
 
 def state_of(learner: Learner) -> dict[str, Tensor]:
     """The tensors that a learner needs to act and adapt, by name."""
-    return without_training(learner.state())
+    return without_training(learner.state_dict())
 
 
 def without_training(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ def restored(
     trained = make.build(name, read_config(name, options), suite, seed=0, device=device)
     require_fit(state, state_of(trained), folder / TENSORS, exactly=not user_file.is_reference(name))
     try:
-        trained.load(state)
+        trained.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder / TENSORS} does not fit its manifest: {error}") from None
     return trained

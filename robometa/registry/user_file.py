@@ -27,12 +27,14 @@ from robometa.registry.entry import Entry, label
 if TYPE_CHECKING:
     from robometa.learners.protocol import Learner
 
-METHODS = ("begin", "act", "adapt", "update", "state", "load")
+METHODS = ("begin", "act", "adapt", "update", "state_dict", "load_state_dict")
 ATTRIBUTES = ("configuration", "pools_worlds")
 OPTIONS = ("iterations", "tasks", "worlds", "shots")
 """Required methods and attributes of a learner's class, and required options of its configuration."""
 SYSTEM_FOLDERS = ("/proc/", "/dev/", "/sys/")
 """Folders of the system, where a path may mean another file for each process."""
+RENAMED = {"state": "state_dict", "load": "load_state_dict"}
+"""Former names of required methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,10 @@ def fault_of(kind: Any, where: str) -> str:
     if not isinstance(kind, type):
         return f"{where} is not a class once its file has been run"
     members = dict(inspect.getmembers(kind))
+    former = [old for old, new in RENAMED.items() if callable(members.get(old)) and _first(kind, old, new) == {old}]
+    if former:
+        now = " and ".join(RENAMED[old] for old in former)
+        return f"{where} has {' and '.join(former)}, which must be renamed to {now}"
     lacking = [name for name in METHODS if not callable(members.get(name))]
     lacking += [name for name in ATTRIBUTES if name not in members]
     if lacking:
@@ -142,6 +148,11 @@ def fault_of(kind: Any, where: str) -> str:
     except TypeError as error:
         return f"{where} must be made from (config, spaces, seed, device): {error}"
     return ""
+
+
+def _first(kind: type, *names: str) -> set[str]:
+    """Those of the names that the first class in the method resolution order with any of them defines."""
+    return next(filter(None, (vars(owner).keys() & names for owner in kind.__mro__)), set())
 
 
 def read(reference: str) -> OwnEntry:

@@ -1,13 +1,67 @@
-"""PPO experience from whole episodes of a policy without memory."""
+"""PPO on whole episodes, for policies without memory."""
 
 from __future__ import annotations
 
-from robometa.data import Rollout
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Network
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
+from robometa.noise import Noise
 from robometa.rl import ppo
+from robometa.rl.ppo_learner import PpoLearner
 from robometa.rl.returns import generalised_advantages
+
+
+class EpisodeLearner(PpoLearner[Network]):
+    """A learner that trains a policy without memory with PPO, on independent episodes."""
+
+    def __init__(
+        self,
+        config: ppo.Options,
+        hidden: tuple[int, ...],
+        spaces: Spaces,
+        seed: int,
+        device: torch.device | str,
+    ) -> None:
+        """Draws the networks' weights from `seed`; `hidden` gives the widths of their hidden layers."""
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        network = Network(spaces.observation, spaces.action, hidden, config.initial_std, generator)
+        super().__init__(config, network, spaces, device)
+
+    def _trained(self, rollout: Rollout, noise: Noise) -> dict[str, float]:
+        """Trains on all episodes of all tasks alike, and returns metrics."""
+        # Advantages and targets, then PPO's steps, then the statistics that the inputs go through.
+        learned = experience(self.network, rollout, self.observations, self.returns, self.config)
+        metrics = ppo.update(self.network, self.optimizer, learned, self.config, noise.torch_generator())
+        self.observations.include(rollout.obs)
+        return metrics
+
+
+class OnePolicy(EpisodeLearner):
+    """A learner of one policy for all tasks; its adaptation is None."""
+
+    pools_worlds: ClassVar[bool] = False
+
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> None:
+        """Returns no adaptation."""
+
+    @torch.no_grad()
+    def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
+        """Actions of the one policy. `[task, world, action]`."""
+        mean, log_std = self.network.policy.distribution(self.network.actor, self.observations(step.obs))
+        return mean + log_std.exp() * noise, adaptation
+
+    def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:
+        """Changes nothing."""
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO on all episodes of all tasks alike."""
+        return self._trained(trial.joined(), trial.noise)
 
 
 def experience(

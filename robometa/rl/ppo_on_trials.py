@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
@@ -13,14 +13,15 @@ from robometa.nn.actor_critic import Output
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
 from robometa.nn.recurrent import RecurrentActorCritic, pieces_of
-from robometa.nn.state import Parts, load_state, state_of
+from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import ppo
+from robometa.rl.ppo_learner import Net, PpoLearner
 
 Adaptation = TypeVar("Adaptation")
 
 
-class TrialLearner:
+class TrialLearner(PpoLearner[Net]):
     """A learner whose adaptation is a memory of the trial, and whose policy PPO trains on whole trials."""
 
     pools_worlds: ClassVar[bool] = False
@@ -28,7 +29,7 @@ class TrialLearner:
     def __init__(
         self,
         config: ppo.Options,
-        network: nn.Module,
+        network: Net,
         spaces: Spaces,
         device: torch.device | str,
         blind: tuple[int, ...] = (),
@@ -42,33 +43,15 @@ class TrialLearner:
             device: Device of the learner.
             blind: Places of the observation to hide from the learner.
         """
-        self.config, self.device = config, torch.device(device)
-        self.network = network.to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.observations = Normalizer(spaces.observation, device=self.device, blind=blind)
+        super().__init__(config, network, spaces, device, blind)
         self.rewards = Normalizer(1, device=self.device)
-        self.returns = Normalizer(1, device=self.device)
 
     def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:
         """Returns the memory unchanged, since `act` has updated it."""
         return adaptation
 
-    def state(self) -> dict[str, Tensor]:
-        """Networks and statistics; for training also the parts under `training/`."""
-        return state_of(self._parts())
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        load_state(self._parts(), state)
-
     def _parts(self) -> Parts:
-        return {
-            "network": self.network,
-            "observations": self.observations,
-            "rewards": self.rewards,
-            "training/returns": self.returns,
-            "training/optimiser": self.optimizer,
-        }
+        return {**super()._parts(), "rewards": self.rewards}
 
     def _include(self, rollout: Rollout) -> None:
         """Adds a trial to the statistics of observations and rewards."""
@@ -80,10 +63,8 @@ class TrialLearner:
         return inputs(step, self.observations, self.rewards)
 
 
-class RecurrentLearner(TrialLearner):
+class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
     """A trial learner whose memory is the state of its policy. A subclass builds the network and defines `act`."""
-
-    network: RecurrentActorCritic
 
     def __init__(
         self,

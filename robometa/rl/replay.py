@@ -125,13 +125,13 @@ class TaskReplay:
         taken = torch.cat(parts)
         return torch.empty_like(taken).index_copy_(0, uploaded(torch.tensor(order), self.device), taken)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The filled part of every ring, and how much was added to each."""
         rings = {f"ring/{task}": ring[: self.added[task]] for task, ring in self.rings.items()}
         added = {f"added/{task}": torch.tensor(added) for task, added in self.added.items()}
         return rings | added
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state."""
         self.rings, self.added = {}, {}
         for name, added in state.items():
@@ -168,16 +168,16 @@ class TrialReplay:
         """Number of trials added so far."""
         return 0 if self.rows is None else self.rows.added[0]
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The trials, and how many were added."""
-        return {} if self.rows is None else self.rows.state()
+        return {} if self.rows is None else self.rows.state_dict()
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state."""
         self.rows = None
         if state:
             self.rows = TaskReplay(self.capacity, state["ring/0"].shape[1], self.device)
-            self.rows.load(state)
+            self.rows.load_state_dict(state)
 
 
 class Windows(NamedTuple):
@@ -240,11 +240,11 @@ class WindowReplay:
         steps, weight = self.steps[row, place], inside.to(self.steps.dtype)
         return Windows(steps[:, :past], weight[:, :past], steps[:, past:], weight[:, past:])
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Steps and their episode numbers."""
         return {"steps": self.steps, "episode": self.episode}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state."""
         for name in ("steps", "episode"):
             known, new = getattr(self, name), state[name]

@@ -31,18 +31,18 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
         return {}, ALL_DIVERGED
     if not_finite:  # or it would stay in what is kept to learn from again
         return {}, _not_finite(not_finite)
-    before = {name: tensor.clone() for name, tensor in learner.state().items() if not name.startswith(EXPERIENCE)}
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items() if not name.startswith(EXPERIENCE)}
     try:
         metrics = learner.update(trial)
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined] # what a factorisation makes of numbers that are none
         metrics, bad = {}, [str(error).splitlines()[0]]
-    after = learner.state()
+    after = learner.state_dict()
     spoilt = _spoilt({name: tensor for name, tensor in after.items() if not name.startswith(EXPERIENCE)})
     bad += [name for name in spoilt if name not in before or not _spoilt({name: before[name]})]
     if not bad:
         return metrics, ""
-    learner.load(before | {name: tensor for name, tensor in after.items() if name.startswith(EXPERIENCE)})
+    learner.load_state_dict(before | {name: tensor for name, tensor in after.items() if name.startswith(EXPERIENCE)})
     return {}, _not_finite(bad)
 
 

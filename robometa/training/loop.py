@@ -144,7 +144,7 @@ class Training:
                 # A checkpoint without the lines before it would go on with a table that has lost some.
                 self.metrics.flush()
                 self.timings.flush()
-                self.run.save_checkpoint(Saved(self.learner.state(), progress))
+                self.run.save_checkpoint(Saved(self.learner.state_dict(), progress))
                 self.newest = progress.iterations
             except OSError as error:
                 self._say(

@@ -127,7 +127,7 @@ def resume(
         if saved is not None:
             _require_fit(saved.state, training, run.path / "checkpoints")
             try:
-                training.learner.load(saved.state)
+                training.learner.load_state_dict(saved.state)
             except (KeyError, RuntimeError, ValueError) as error:
                 raise UserError(
                     f"{folder} cannot be resumed: its checkpoint does not fit the learner ({error})"

@@ -69,7 +69,7 @@ def test_captured_steps_are_the_plain_ones_to_the_bit(monkeypatch):
     for seed in range(4):  # the learning rate falls between them, and tasks are added
         one = trial(seed, (4, 7, seed))
         assert captured.update(one) == plain.update(one)
-        assert same_tensors(captured.state(), plain.state())
+        assert same_tensors(captured.state_dict(), plain.state_dict())
     assert recorded.captured == 1
     rates = [group["lr"] for group in captured.sac.actor_optimizer.param_groups]
     assert [float(rate) for rate in rates] == [RATE / 4]
@@ -125,12 +125,12 @@ def test_a_learner_goes_on_captured_from_a_state_that_it_was_given(monkeypatch):
     captured, plain = pair(monkeypatch)
     for seed in range(2):
         captured.update(trial(seed))
-    state = copied(captured.state())
+    state = copied(captured.state_dict())
     captured.update(trial(5))
-    captured.load(copied(state))
-    plain.load(copied(state))
+    captured.load_state_dict(copied(state))
+    plain.load_state_dict(copied(state))
     assert captured.update(trial(6)) == plain.update(trial(6))
-    assert same_tensors(captured.state(), plain.state())
+    assert same_tensors(captured.state_dict(), plain.state_dict())
     assert recorded.captured == 2  # a state brings other tensors
 
 
@@ -149,7 +149,7 @@ def test_an_update_that_is_taken_back_leaves_the_graph_usable(monkeypatch):
             assert "not finite" in guarded_update(learner, trial(1))[1]
     one = trial(2)
     assert guarded_update(captured, one) == guarded_update(plain, one)
-    assert same_tensors(captured.state(), plain.state())
+    assert same_tensors(captured.state_dict(), plain.state_dict())
 
 
 def test_diverged_steps_are_left_out_captured_too(monkeypatch):
@@ -157,7 +157,7 @@ def test_diverged_steps_are_left_out_captured_too(monkeypatch):
     one = trial(0)
     one.rollouts[0].diverged[1, 0, 2:] = True
     assert captured.update(one) == plain.update(one)
-    assert same_tensors(captured.state(), plain.state())
+    assert same_tensors(captured.state_dict(), plain.state_dict())
 
 
 def counting(value):

@@ -62,11 +62,11 @@ class Sound:
         self.weight = self.weight + 0.1 * self.momentum
         return {"momentum": float(self.momentum.mean())}
 
-    def state(self):
+    def state_dict(self):
         """Weight and momentum."""
         return {"weight": self.weight, "training/momentum": self.momentum}
 
-    def load(self, state):
+    def load_state_dict(self, state):
         """Takes them back."""
         self.weight = state["weight"].clone()
         self.momentum = state.get("training/momentum", self.momentum).clone()
@@ -216,10 +216,10 @@ BROKEN = {
     "device lost": (init(lambda self: setattr(self, "device", "cpu")), "must keep `device` as a torch.device"),
     "global weights": (init(lambda self: self.weight.normal_()), "__init__ draws from a global random generator"),
     "a state of no table": (
-        attributes(state=lambda self: [self.weight]),
-        "state must return tensors by name, not list",
+        attributes(state_dict=lambda self: [self.weight]),
+        "state_dict must return tensors by name, not list",
     ),
-    "a state of numbers": (attributes(state=lambda self: {"weight": 1.0}), "under 'weight' it is float"),
+    "a state of numbers": (attributes(state_dict=lambda self: {"weight": 1.0}), "under 'weight' it is float"),
     "act returns no pair": (attributes(act=lambda self, a, step, noise: noise), "act must return a pair"),
     "wrong shape": (acted(lambda self, action: action[..., :1]), "[task, world, action] = [3, 2, 2], not [3, 2, 1]"),
     "wrong kind": (acted(lambda self, action: action.numpy()), "[3, 2, 2], not ndarray"),
@@ -299,24 +299,34 @@ BROKEN = {
         "a world's actions depend on the worlds beside it, and pools_worlds is False",
     ),
     "weight not kept": (
-        attributes(state=lambda self: {"training/momentum": self.momentum}, load=lambda self, state: None),
-        "state must have all that acting needs under names that do not begin with training/",
+        attributes(
+            state_dict=lambda self: {"training/momentum": self.momentum}, load_state_dict=lambda self, state: None
+        ),
+        "state_dict must have all that acting needs under names that do not begin with training/",
     ),
     "weight kept for training": (
         attributes(
-            state=lambda self: {"training/weight": self.weight, "training/momentum": self.momentum},
-            load=lambda self, state: setattr(self, "weight", state.get("training/weight", self.weight).clone()),
+            state_dict=lambda self: {"training/weight": self.weight, "training/momentum": self.momentum},
+            load_state_dict=lambda self, state: setattr(
+                self, "weight", state.get("training/weight", self.weight).clone()
+            ),
         ),
-        "state must have all that acting needs",
+        "state_dict must have all that acting needs",
     ),
-    "policy not taken": (attributes(load=demanding), "load of the policy's part of a state raises KeyError"),
-    "momentum not taken": (attributes(load=only_weight), "load must take back all of a state"),
+    "policy not taken": (
+        attributes(load_state_dict=demanding),
+        "load_state_dict of the policy's part of a state raises KeyError",
+    ),
+    "momentum not taken": (attributes(load_state_dict=only_weight), "load_state_dict must restore all of a state"),
     "momentum not kept": (
-        attributes(state=lambda self: {"weight": self.weight}),
-        "state must have all that training goes on from",
+        attributes(state_dict=lambda self: {"weight": self.weight}),
+        "state_dict must have all that training resumes from",
     ),
-    "updates not counted": (updated(drifted), "state must have all that training goes on from"),
-    "tensors shared": (attributes(load=shared) | updated(moved), "load must copy the tensors that it is given"),
+    "updates not counted": (updated(drifted), "state_dict must have all that training resumes from"),
+    "tensors shared": (
+        attributes(load_state_dict=shared) | updated(moved),
+        "load_state_dict must copy the tensors that it is given",
+    ),
 }
 
 

@@ -146,9 +146,9 @@ def test_a_learner_that_pools_is_given_the_worlds_it_was_trained_with(tiny_suite
 @pytest.mark.parametrize("name", list(registry.LEARNERS))
 def test_evaluating_leaves_the_learner_unchanged(tiny_suite, name):
     learner = built(name, tiny_suite)
-    before = copied(learner.state())
+    before = copied(learner.state_dict())
     first = measure(learner, tiny_suite, shots=2, worlds=3)
-    assert same_tensors(learner.state(), before)
+    assert same_tensors(learner.state_dict(), before)
     # and so the next evaluation finds the same
     again = measure(learner, tiny_suite, shots=2, worlds=3)
     np.testing.assert_array_equal(first.exploring.returns, again.exploring.returns)

@@ -72,7 +72,7 @@ def ours(learner, suite, episodes):
 @pytest.mark.parametrize(("name", "memory"), [("rl2", True), ("pearl", False), ("maml-trpo", False), ("varibad", True)])
 def test_upstream_shows_and_teaches_a_learner_what_our_evaluation_does(reach, name, memory):
     here, there = Watched(built(name, reach)), Watched(built(name, reach))
-    before = copied(there.learner.state())
+    before = copied(there.learner.state_dict())
     ours(here, reach, episodes=2)
     environments = vector(memory)
     adapter = MetaWorldAdapter(there, environments.num_envs)
@@ -81,7 +81,7 @@ def test_upstream_shows_and_teaches_a_learner_what_our_evaluation_does(reach, na
     )
     environments.close()
     assert success == 0  # nobody reaches anything in so few steps
-    assert same_tensors(there.learner.state(), before)
+    assert same_tensors(there.learner.state_dict(), before)
     assert len(there.taught) == len(here.taught) == (1 if here.pools_worlds else 2)
     for mine, theirs in zip(here.taught, there.taught, strict=True):
         for part in ("obs", "action", "reward", "terminated", "truncated"):

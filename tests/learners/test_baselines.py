@@ -237,10 +237,10 @@ def test_the_statistics_are_part_of_the_policy(tiny_suite):
     rollout = fake_rollout(TASKS, WORLDS, 5, 2, 2, seed=0)
     rollout = dataclasses.replace(rollout, obs=7 + 3 * rollout.obs)
     learner.update(Trial(torch.arange(TASKS), (rollout,), noise()))
-    policy = {name: value for name, value in learner.state().items() if not name.startswith("training/")}
+    policy = {name: value for name, value in learner.state_dict().items() if not name.startswith("training/")}
     assert policy["observations/mean"].tolist() == pytest.approx(rollout.obs.double().mean(dim=(0, 1, 2)).tolist())
     other = make.build("no-adaptation", config, tiny_suite, seed=1)
-    other.load(policy)
+    other.load_state_dict(policy)
     zero = torch.zeros(TASKS, WORLDS, 2)
     step = Step(rollout.obs[:, :, 0], zero, zero[..., 0], zero[..., 0].bool())
     assert torch.equal(other.act(None, step, zero)[0], learner.act(None, step, zero)[0])
@@ -299,7 +299,7 @@ def test_fine_tuning_stops_where_the_clip_says(tiny_suite):
 
 def test_each_task_is_tuned_on_its_own_worlds_and_nothing_else_moves(tiny_suite):
     learner = tuner(tiny_suite)
-    before = {name: value.clone() for name, value in learner.state().items()}
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
     rollout = fake_rollout(TASKS, WORLDS, 5, 2, 2, seed=0)
     start = learner.begin(TASKS, WORLDS, noise())
     adapted = learner.adapt(start, rollout, noise())
@@ -308,7 +308,7 @@ def test_each_task_is_tuned_on_its_own_worlds_and_nothing_else_moves(tiny_suite)
     reward[1] += torch.randn(WORLDS, 5, generator=torch.Generator().manual_seed(1))
     other = learner.adapt(start, dataclasses.replace(rollout, reward=reward), noise())
     assert [torch.equal(*rows) for rows in zip(adapted, other, strict=True)] == [True, False, True]
-    assert all(torch.equal(value, before[name]) for name, value in learner.state().items())
+    assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
 
 
 POINT = {"tasks": 20, "hidden": (32, 32), "discount": 0.9, "learning_rate": 3e-3, "minibatches": 4}

@@ -57,7 +57,7 @@ def tensors_of(value):
 def test_a_learner_acts_and_learns_on_its_device(name, elsewhere):
     learner = learner_of(name, "meta")
     assert learner.device == META
-    assert {tensor.device for tensor in learner.state().values()} <= {META, torch.device("cpu")}
+    assert {tensor.device for tensor in learner.state_dict().values()} <= {META, torch.device("cpu")}
     noise = Noise(0, ("test",), TASKS, WORLDS)
     adaptation = learner.begin(TASKS, WORLDS, noise)
     shape = (TASKS, WORLDS)
@@ -75,8 +75,8 @@ def test_a_learner_acts_and_learns_on_its_device(name, elsewhere):
 def test_the_numbers_are_those_of_the_seed_wherever_it_is(name):
     """What a seed draws is drawn on the CPU, and a state is taken back to where the learner is."""
     here, there = learner_of(name, "cpu"), learner_of(name, "meta")
-    assert {key: value.shape for key, value in here.state().items()} == {
-        key: value.shape for key, value in there.state().items()
+    assert {key: value.shape for key, value in here.state_dict().items()} == {
+        key: value.shape for key, value in there.state_dict().items()
     }
-    there.load(here.state())
+    there.load_state_dict(here.state_dict())
     assert there.device == META

@@ -90,7 +90,7 @@ def meta_sgd_split(made):
 def test_every_adaptation_is_one_step_more(kind):
     made = learner(kind)
     sizes = 0.7 * made.rate if kind is MetaSgd else 0.7
-    before = copied(made.state())
+    before = copied(made.state_dict())
     adaptation = made.begin(TASKS, 2, NOISE)
     shots = [[] for _ in range(TASKS)]
     for rollout in trial(2).rollouts:
@@ -99,7 +99,7 @@ def test_every_adaptation_is_one_step_more(kind):
             shots[task].append(batch)
             wanted = adapted(made, made.parameters, shots[task], sizes).detach()
             torch.testing.assert_close(adaptation[task], wanted)
-    assert all(torch.equal(made.state()[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in before.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,9 +133,9 @@ def test_an_update_takes_the_experience_of_every_shot_into_account(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_of_another_size_is_refused(kind):
     made = learner(kind)
-    for name, tensor in made.state().items():
+    for name, tensor in made.state_dict().items():
         with pytest.raises(ValueError, match="parameters expected"):
-            made.load(made.state() | {name: tensor[:-1]})
+            made.load_state_dict(made.state_dict() | {name: tensor[:-1]})
 
 
 # ----------------------------------------------------------------------------------------------------------- Meta-SGD
@@ -366,13 +366,13 @@ def test_reptile_goes_to_where_a_step_on_every_rollout_leads(shots):
 def test_what_adam_remembers_is_saved_but_is_not_the_policys(kind):
     made, other = learner(kind), learner(kind)
     made.update(trial(1))
-    other.load(made.state())
+    other.load_state_dict(made.state_dict())
     for one in (made, other):
         one.update(trial(1))
     assert torch.equal(made.parameters, other.parameters)
-    assert [name for name in made.state() if not name.startswith("training/")] == ["parameters"]
+    assert [name for name in made.state_dict() if not name.startswith("training/")] == ["parameters"]
     fresh = learner(kind)
-    fresh.load({"parameters": made.parameters})
+    fresh.load_state_dict({"parameters": made.parameters})
     assert torch.equal(fresh.parameters, made.parameters)
 
 

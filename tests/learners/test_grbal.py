@@ -125,7 +125,7 @@ def test_the_oldest_trials_are_forgotten_and_what_is_held_can_be_taken_back():
         replay.add(torch.full((1, 10, 1), float(number)), torch.zeros(1, 10, dtype=torch.bool))
     assert replay.steps[:, 0, 0].tolist() == [2, 3]
     other = WindowReplay(25, 1)
-    other.load(replay.state())
+    other.load_state_dict(replay.state_dict())
     for first, second in zip(replay.sample(9, 2, 2, generator()), other.sample(9, 2, 2, generator()), strict=True):
         assert torch.equal(first, second)
 
@@ -366,7 +366,7 @@ def test_a_plan_is_gone_on_with_but_not_into_another_episode(monkeypatch):
 def test_what_the_model_is_normalised_with_is_part_of_the_policy():
     made = learner()
     made.update(trial(rollout(0), rollout(1)))
-    policy = {name: tensor for name, tensor in copied(made.state()).items() if not name.startswith("training/")}
+    policy = {name: tensor for name, tensor in copied(made.state_dict()).items() if not name.startswith("training/")}
     assert {"parameters", "step_sizes", "updates"} < set(policy)
     whole = torch.cat([rollout(seed).obs.flatten(0, 2) for seed in range(2)])
     torch.testing.assert_close(policy["seen/mean"], whole.mean(0).double())
@@ -374,7 +374,7 @@ def test_what_the_model_is_normalised_with_is_part_of_the_policy():
     change = torch.cat([(rollout(seed).next_obs - rollout(seed).obs).flatten(0, 2) for seed in range(2)])
     torch.testing.assert_close(policy["outcome/mean"][:-1], change.mean(0).double())
     other = learner()
-    other.load(policy)
+    other.load_state_dict(policy)
     actions = [each.act(each.begin(2, 2, noise()), step(each), torch.zeros(2, 2, 2))[0] for each in (made, other)]
     assert torch.equal(*actions)
     assert not torch.equal(

@@ -199,7 +199,7 @@ def test_an_update_improves_the_surrogate_within_the_bound(bound):
 
 def test_an_update_without_a_gradient_changes_nothing():
     maml = learner()
-    before = copied(maml.state())
+    before = copied(maml.state_dict())
     flat = trial(1)
     for rollout in flat.rollouts:
         rollout.reward.zero_()
@@ -262,7 +262,7 @@ def test_adapting_goes_on_from_the_adaptation_and_leaves_the_learner_alone():
     maml = learner()
     noise = Noise(0, (), TASKS, WORLDS)
     rollout = trial(1).rollouts[0]
-    before = copied(maml.state())
+    before = copied(maml.state_dict())
     once = maml.adapt(maml.begin(TASKS, WORLDS, noise), rollout, noise)
     twice = maml.adapt(once, rollout, noise)
     batch = batches(maml, rollout)[0]

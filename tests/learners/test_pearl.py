@@ -127,9 +127,9 @@ def test_no_loss_reaches_the_target_critics(monkeypatch):
 
 def test_every_network_learns_in_a_gradient_step():
     made = learner()
-    before = copied(made.state())
+    before = copied(made.state_dict())
     gradient_step(made, transitions(0), transitions(1))
-    for name, tensor in made.state().items():
+    for name, tensor in made.state_dict().items():
         if name.startswith(("actor/", "encoder/", "training/critics/", "training/targets/")):
             assert not torch.equal(tensor, before[name]), name
 
@@ -371,12 +371,12 @@ def test_it_acts_on_the_sample_and_without_noise_on_the_mean():
 def test_only_update_changes_the_learner():
     made = learner(gradient_steps=1)
     made.update(Trial(torch.arange(2), (rollout(), rollout(seed=1)), noise()))
-    before = copied(made.state())
+    before = copied(made.state_dict())
     belief = made.begin(2, 2, noise())
     made.adapt(belief, rollout(seed=2), noise())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
     made.update(Trial(torch.arange(2), (rollout(), rollout(seed=1)), noise()))
-    assert not all(torch.equal(tensor, before[name]) for name, tensor in made.state().items() if name in before)
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items() if name in before)
 
 
 def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped():
@@ -387,12 +387,12 @@ def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped():
     made = learner(gradient_steps=3, capacity=12)
     for trial in trials[:2]:
         made.update(trial)
-    state = copied(made.state())
+    state = copied(made.state_dict())
     other = Pearl(made.config, SPACES, seed=5)
-    other.load(state)
+    other.load_state_dict(state)
     for trial in trials[2:]:
         assert made.update(trial) == other.update(trial)
-    first, second = made.state(), other.state()
+    first, second = made.state_dict(), other.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -409,7 +409,7 @@ def test_the_learning_rate_falls_between_two_iterations_and_survives_a_reload():
     rates = []
     for iteration in range(5):
         again = learner(**options)
-        again.load(made.state())  # a resumed run knows how far it is
+        again.load_state_dict(made.state_dict())  # a resumed run knows how far it is
         for current in (made, again):
             trial = Trial(
                 torch.tensor([0, 1]), (rollout(seed=iteration), rollout(seed=9)), noise(purpose=str(iteration))

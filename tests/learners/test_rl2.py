@@ -104,12 +104,12 @@ def test_adapting_returns_what_it_was_given():
 
 def test_acting_leaves_its_memory_alone_and_is_not_learned_from():
     made, rollout = learner(), trial().rollouts[0]
-    before, memory = copied(made.state()), torch.ones(TASKS, WORLDS, 5)
+    before, memory = copied(made.state_dict()), torch.ones(TASKS, WORLDS, 5)
     step = Step(rollout.obs[:, :, 0], rollout.action[:, :, 0], rollout.reward[:, :, 0], rollout.done[:, :, 0])
     _, after = made.act(memory, step, torch.zeros(TASKS, WORLDS, 2))
     assert torch.equal(memory, torch.ones(TASKS, WORLDS, 5))
     assert not torch.equal(after, memory)
-    assert same_tensors(before, made.state())
+    assert same_tensors(before, made.state_dict())
 
 
 @pytest.mark.parametrize("seen", ["obs", "last_action", "last_reward", "last_done"])
@@ -174,10 +174,10 @@ def value_of(made, whole):
 def test_statistics_are_part_of_the_policy():
     made, whole = learner(), trial()
     made.update(whole)
-    policy = {name: tensor for name, tensor in made.state().items() if not name.startswith("training/")}
+    policy = {name: tensor for name, tensor in made.state_dict().items() if not name.startswith("training/")}
     assert {"observations/mean", "rewards/mean"} <= set(policy)
     other = Rl2(Config(**SMALL), SPACES, seed=9)
-    other.load(copied(policy))
+    other.load_state_dict(copied(policy))
     assert torch.equal(acted(other, whole), acted(made, whole))
     assert made.observations.count == 50 + TASKS * WORLDS * 2 * HORIZON
 

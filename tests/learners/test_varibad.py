@@ -115,21 +115,21 @@ def test_the_belief_begins_at_the_prior_and_is_carried_through_the_trial():
 
 def test_acting_changes_neither_learner_nor_belief():
     made, whole = learner(), trial()
-    before = copied(made.state())
+    before = copied(made.state_dict())
     belief = made.begin(TASKS, WORLDS, Noise(0, ("begin",), TASKS, WORLDS))
     step = Step(**{name: part[:, :, 0] for name, part in vars(whole.joined().seen()).items()})
     made.act(belief, step, torch.zeros(TASKS, WORLDS, 2))
     assert all(not part.any() for part in belief)
-    assert same_tensors(before, made.state())
+    assert same_tensors(before, made.state_dict())
 
 
 def test_reinforcement_learning_leaves_encoder_and_decoders_alone(monkeypatch):
     made = learner()
-    before = copied(made.state())
+    before = copied(made.state_dict())
     monkeypatch.setattr(made, "_predict", lambda rollout, generator: {})
     seen = learned_from(made, trial(), monkeypatch)
     assert not any(part.requires_grad for part in seen.inputs)  # the beliefs it is given lead nowhere
-    after = made.state()
+    after = made.state_dict()
     for name, tensor in before.items():
         if name.startswith(("encoder/", "training/decoders/")):
             assert torch.equal(tensor, after[name]), name
@@ -138,9 +138,9 @@ def test_reinforcement_learning_leaves_encoder_and_decoders_alone(monkeypatch):
 
 def test_prediction_moves_encoder_and_decoders_and_not_the_policy():
     made = learner(decode_state=True)
-    before = copied(made.state())
+    before = copied(made.state_dict())
     made._predict(trial().joined(), generator())
-    for name, tensor in made.state().items():
+    for name, tensor in made.state_dict().items():
         if name.startswith("network/"):
             assert torch.equal(tensor, before[name]), name
         if name.startswith(("encoder/", "training/decoders/")):
@@ -232,7 +232,7 @@ def test_kept_trials_are_bounded_and_the_latest():
     made = learner(capacity=9)
     for seed in range(3):
         made.update(trial(seed=10 * seed))
-    kept = made.state()["training/replay/ring/0"]
+    kept = made.state_dict()["training/replay/ring/0"]
     assert kept.shape == (9, columns(trial()).shape[1] * columns(trial()).shape[2])
     latest = columns(trial(seed=20)).flatten(1)
     assert all((kept == row).all(dim=1).any() for row in latest)
@@ -242,17 +242,17 @@ def test_going_on_from_a_state_is_as_if_it_never_stopped():
     made = learner(decode_state=True)
     made.update(trial())
     other = Varibad(made.config, SPACES, seed=5)
-    other.load(copied(made.state()))
+    other.load_state_dict(copied(made.state_dict()))
     assert made.update(trial(seed=7)) == other.update(trial(seed=7))
-    assert same_tensors(made.state(), other.state())
+    assert same_tensors(made.state_dict(), other.state_dict())
 
 
 def test_the_policys_part_of_a_state_acts_the_same():
     made, whole = learner(), trial()
     made.update(whole)
-    policy = {name: tensor for name, tensor in made.state().items() if not name.startswith("training/")}
+    policy = {name: tensor for name, tensor in made.state_dict().items() if not name.startswith("training/")}
     other = Varibad(made.config, SPACES, seed=5)
-    other.load(copied(policy))
+    other.load_state_dict(copied(policy))
     for one, same in zip(acted(made, whole), acted(other, whole), strict=True):
         assert torch.equal(one, same)
 

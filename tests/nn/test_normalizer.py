@@ -72,11 +72,11 @@ def test_a_number_that_never_changes_stays_finite():
 def test_a_state_goes_on_where_it_was():
     first, *rest = parts()
     normalizer, other = included([first]), Normalizer(2)
-    other.load(copied(normalizer.state()))
+    other.load_state_dict(copied(normalizer.state_dict()))
     assert torch.equal(other(first), normalizer(first))
     for batch in rest:
         normalizer.include(batch)
         other.include(batch)
-    assert all(torch.equal(tensor, other.state()[name]) for name, tensor in normalizer.state().items())
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in normalizer.state_dict().items())
     with pytest.raises(ValueError, match="3 numbers expected, not 2"):
-        Normalizer(3).load(normalizer.state())
+        Normalizer(3).load_state_dict(normalizer.state_dict())

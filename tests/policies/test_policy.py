@@ -288,8 +288,10 @@ def test_a_learner_of_one_s_own_is_loaded_from_its_file(suite, tmp_path):
     policy = train(suite, reference, options={"iterations": 1, "tasks": 2, "worlds": 2}, folder=tmp_path / "run")
     with pytest.raises(UserError, match=r"--learner PATH/hill_climber\.py:HillClimber"):
         robometa.load(policy)
-    for folder in (policy, policy.parent):  # a run's own file is known
-        loaded = robometa.load(folder, learner=reference if folder == policy else None)
+    with pytest.raises(UserError, match=r"not run unasked; if that file is yours: learner='.*:HillClimber'"):
+        robometa.load(policy.parent)
+    for folder in (policy, policy.parent):
+        loaded = robometa.load(folder, learner=reference)
         assert loaded.learner_name == "HillClimber"
         loaded.act([0.0, 0.0], sample=True)
         loaded.adapt([0.1, 0.0], 0.5)

@@ -194,13 +194,13 @@ def policy(tmp_path, name, suite, **options):
 )
 def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name, options):
     folder, learner = policy(tmp_path, name, tiny_suite, **options)
-    before = copied(learner.state())
+    before = copied(learner.state_dict())
     loaded, suite, manifest = policy_folder.load_policy(folder)
     assert suite == tiny_suite
     assert manifest.learner == name
     assert loaded.config == learner.config
     assert torch.equal(acted(loaded, suite), acted(learner, suite))
-    assert same_tensors(learner.state(), before)
+    assert same_tensors(learner.state_dict(), before)
     assert not any(tensor.startswith("training/") for tensor in sealed_folder.load(folder, "policy")[0])
     assert (folder / "README.md").read_text() == "a card"
 

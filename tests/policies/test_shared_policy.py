@@ -154,9 +154,9 @@ def test_a_suite_that_is_edited_during_the_training_is_kept_as_it_began(tmp_path
     content = tiny_file.read_bytes()
     save = policy_folder.save_policy
 
-    def edited_before(*arguments):
+    def edited_before(*arguments, **words):
         tiny_file.write_text("horizon = 7", encoding="utf-8")
-        save(*arguments)
+        save(*arguments, **words)
 
     monkeypatch.setattr(policy_folder, "save_policy", edited_before)
     policy = trained(tiny_file, tmp_path / "run", "random")

@@ -63,10 +63,10 @@ class MyLearner(Random):
         self.count = self.count + 1
         return {"count": float(self.count)}
 
-    def state(self):
+    def state_dict(self):
         return {"count": self.count}
 
-    def load(self, state):
+    def load_state_dict(self, state):
         self.count = state["count"].clone()
 '''
 NAME = "./mine.py:MyLearner"
@@ -180,10 +180,13 @@ def test_its_options_are_read_and_its_presets_known(place, capsys):
     assert main(["train", "tiny.toml", "random", "--iterations", "1", "--folder", "random"]) == 0
 
 
-def changed(old, new):
+def changed(*words):
     def change():
-        assert old in MINE
-        Path("mine.py").write_text(MINE.replace(old, new), encoding="utf-8")
+        text = MINE
+        for old, new in zip(words[::2], words[1::2], strict=True):
+            assert old in text
+            text = text.replace(old, new)
+        Path("mine.py").write_text(text, encoding="utf-8")
 
     return change
 
@@ -211,6 +214,11 @@ MISTAKES = {
         "ModuleNotFoundError in line 5: No module named 'troch'",
     ),
     "methods lacking": (changed("(Random)", ""), "MyLearner of .* lacks begin, adapt, pools_worlds"),
+    "former methods": (
+        changed("def state_dict", "def state", "def load_state_dict", "def load"),
+        "MyLearner of .*mine.py has state and load, which must be renamed to state_dict and load_state_dict",
+    ),
+    "a former method": (changed("def state_dict", "def state"), "has state, which must be renamed to state_dict"),
     "no dataclass": (changed("@dataclass(frozen=True)\n", ""), "must be a frozen dataclass"),
     "options lacking": (changed("    worlds: int = 2\n", ""), "lacks worlds"),
     "an option without default": (changed("iterations: int = 2", "iterations: int"), "default for every option"),

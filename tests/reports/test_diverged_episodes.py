@@ -63,7 +63,7 @@ def test_a_diverged_episode_is_scored_as_the_worst_of_random_on_its_task():
 @pytest.mark.parametrize("attack", ["huge weights", "a share of the worlds"])
 def test_a_policy_that_blows_up_has_no_gap_and_is_warned_of(suite, learner, monkeypatch, tmp_path, capsys, attack):
     if attack == "huge weights":
-        learner.load({"parameters": torch.full_like(learner.state()["parameters"], 1e38)})
+        learner.load_state_dict({"parameters": torch.full_like(learner.state_dict()["parameters"], 1e38)})
     else:
         step = CpuEngine.step
 

@@ -48,7 +48,7 @@ def learned(name, broken=False):
         rollouts[0].diverged[1, 2, 3] = rollouts[0].terminated[1, 2, 3] = True
     adapted = learner.adapt(learner.begin(TASKS, WORLDS, noise), rollouts[0], noise)
     metrics = learner.update(Trial(torch.arange(TASKS), rollouts, noise.fork("update")))
-    return adapted, learner.state(), metrics
+    return adapted, learner.state_dict(), metrics
 
 
 @pytest.mark.parametrize("name", ["maml-trpo", "fomaml", "anil", "meta-sgd", "e-maml", "promp", "reptile"])

@@ -65,10 +65,10 @@ def trial(shots, seed, dtype, horizon=20):
 
 def compare(one, other, moved, tolerance):
     """Compares what two learners became, by how far they moved."""
-    for name, tensor in one.state().items():
+    for name, tensor in one.state_dict().items():
         way = (tensor - moved[name]).norm()
         assert way > 0
-        assert (other.state()[name] - tensor).norm() < tolerance * way, name
+        assert (other.state_dict()[name] - tensor).norm() < tolerance * way, name
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -76,13 +76,13 @@ def compare(one, other, moved, tolerance):
 def test_a_captured_update_is_that_of_tasks_one_by_one(name, options, dtype, tolerance, as_on_a_gpu):
     plain, captured = (learner(name, dtype, **options) for _ in range(2))
     for seed in range(3):  # of which the last two are launches with numbers that no capture saw
-        one, before = trial(plain.config.shots, seed, dtype), plain.state()
+        one, before = trial(plain.config.shots, seed, dtype), plain.state_dict()
         as_on_a_gpu(False)
         logged = plain.update(one)
         as_on_a_gpu(True, captured=True)
         assert captured.update(one) == pytest.approx(logged, rel=max(tolerance, 1e-6))
         compare(plain, captured, before, tolerance)
-        captured.load(plain.state())
+        captured.load_state_dict(plain.state_dict())
     assert recorded.captured == 4  # the returns, the advantages, the proposal and the line search's points
 
 
@@ -95,8 +95,8 @@ def test_a_captured_update_is_the_uncaptured_one_to_the_bit(name, as_on_a_gpu):
         logged = plain.update(one)
         as_on_a_gpu(True, captured=True)
         assert captured.update(one) == logged
-        for key, value in plain.state().items():
-            assert torch.equal(captured.state()[key], value)
+        for key, value in plain.state_dict().items():
+            assert torch.equal(captured.state_dict()[key], value)
 
 
 def test_a_trial_of_another_size_is_captured_anew_and_the_oldest_graph_goes(as_on_a_gpu):
@@ -113,7 +113,7 @@ def test_tasks_with_a_step_left_out_are_computed_one_by_one(as_on_a_gpu):
     one = trial(1, 0, torch.float32)
     one.rollouts[0].diverged[1, 2, 3] = one.rollouts[0].terminated[1, 2, 3] = True
     one.rollouts[0].action[1, 2, 3] = 0.0  # it was none: the task has a step less than the others
-    before = made.state()
+    before = made.state_dict()
     as_on_a_gpu(False)
     made.update(one)
     as_on_a_gpu(True, captured=True)

@@ -58,7 +58,7 @@ def updated(name, suite, spoil=None, action=0.0):
     if name != "grbal":
         adaptation = learner.adapt(adaptation, made.rollouts[0], made.noise.fork("adapt"))
     assert guarded_update(learner, made)[1] == ""
-    state = copied(learner.state())
+    state = copied(learner.state_dict())
     parts = adaptation if isinstance(adaptation, tuple) else (adaptation,)
     return state | {f"adapted/{row}": part.detach() for row, part in enumerate(parts) if isinstance(part, torch.Tensor)}
 
@@ -100,7 +100,7 @@ def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
     made = trial(make.spaces_of(tiny_suite, learner), "action")
     sound = replace(made.rollouts[0], diverged=torch.zeros_like(made.rollouts[0].diverged))
     guarded_update(learner, Trial(made.tasks, (sound, made.rollouts[1]), made.noise))
-    assert not same_tensors(learner.state(), {key: updated(name, tiny_suite)[key] for key in learner.state()})
+    assert not same_tensors(learner.state_dict(), {key: updated(name, tiny_suite)[key] for key in learner.state_dict()})
 
 
 @pytest.mark.parametrize("name", MEMORIES)
@@ -140,10 +140,10 @@ def test_a_step_of_no_weight_has_no_part_in_ppo_s_loss(tiny_suite):
 
 def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
     learner = make.build("maml-trpo", read_config("maml-trpo", SMALL_OPTIONS["maml-trpo"]), tiny_suite, seed=3)
-    made, before = trial(make.spaces_of(tiny_suite, learner)), copied(learner.state())
+    made, before = trial(make.spaces_of(tiny_suite, learner)), copied(learner.state_dict())
     made.rollouts[1].diverged[2] = True
     assert guarded_update(learner, made) == ({}, ALL_DIVERGED)
-    assert same_tensors(learner.state(), before)
+    assert same_tensors(learner.state_dict(), before)
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name != "grbal"])

@@ -39,8 +39,8 @@ def poisoned(monkeypatch, learner, when=lambda trial: True):
     def spoilt(self, trial):
         metrics = update(self, trial)
         if when(trial):
-            held = [name for name in self.state() if not name.startswith(EXPERIENCE)]
-            tensor = next(self.state()[name] for name in held if self.state()[name].is_floating_point())
+            held = [name for name in self.state_dict() if not name.startswith(EXPERIENCE)]
+            tensor = next(self.state_dict()[name] for name in held if self.state_dict()[name].is_floating_point())
             with torch.no_grad():
                 tensor.view(-1)[0] = float("nan")
         return metrics
@@ -54,31 +54,31 @@ def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, nam
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     for seed in range(updates_before):
         assert guarded_update(learner, trial(learner, tiny_suite, seed))[1] == ""
-    before = copied(learner.state())
+    before = copied(learner.state_dict())
     with monkeypatch.context() as patched:
         poisoned(patched, learner)
         metrics, bad = guarded_update(learner, trial(learner, tiny_suite, 7))
     assert metrics == {}
     assert bad
-    after = learner.state()
+    after = learner.state_dict()
     kept = {key: value for key, value in before.items() if not key.startswith(EXPERIENCE)}
     assert same_tensors({key: value for key, value in after.items() if not key.startswith(EXPERIENCE)}, kept)
     # and it goes on as one does that was made from a checkpoint of this moment
     resumed = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
-    resumed.load(copied(after))
+    resumed.load_state_dict(copied(after))
     for one in (learner, resumed):
         assert guarded_update(one, trial(one, tiny_suite, 8))[1] == ""
-    assert same_tensors(learner.state(), resumed.state())
+    assert same_tensors(learner.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize("name", ["no-adaptation", "pearl", "varibad", "grbal", "promp", "maml-trpo", "rl2"])
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_experience_that_is_not_finite_is_not_shown_to_a_learner(tiny_suite, name, value):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
-    before, spoilt = copied(learner.state()), trial(learner, tiny_suite, 1)
+    before, spoilt = copied(learner.state_dict()), trial(learner, tiny_suite, 1)
     spoilt.rollouts[0].reward[0, 0, 2] = value
     assert guarded_update(learner, spoilt) == ({}, "reward not finite")
-    assert same_tensors(learner.state(), before)
+    assert same_tensors(learner.state_dict(), before)
 
 
 @pytest.mark.parametrize("name", ["no-adaptation", "rl2", "pearl", "promp"])
