@@ -177,7 +177,7 @@ def _run(run: Path) -> Loader:
     folder = RunFolder(run)
 
     def load() -> None:
-        rebuilt(folder, folder.configuration(), threads=1).engine.close()
+        rebuilt(folder, folder.configuration(), threads=1).close()
 
     path = run / "run.json"
     table = json.loads(path.read_text(encoding="utf-8"))

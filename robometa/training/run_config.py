@@ -31,6 +31,8 @@ class RunConfig:
     """Its thread counts are the resolved ones; its `contact_capacity` is `room` in run.json."""
     checkpoint_minutes: float
     """Wall time between checkpoints, min."""
+    piece: int | None = None
+    """Tasks of a piece, the unit in which trials are computed; None for runs from before there were pieces."""
     command: str = ""
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class RunConfig:
             "checkpoint_minutes": self.checkpoint_minutes,
             "engine": hardware.engine,
             "room": hardware.contact_capacity,
+            "piece": self.piece,
+            "collect": hardware.collect,
             "command": self.command,
             "versions": self.versions,
         }
@@ -85,6 +89,7 @@ class RunConfig:
                 contact_capacity=_entry(described, "room", float, int, default=1.0),
                 threads=_entry(described, "threads", int),
                 torch_threads=_entry(described, "torch_threads", int),
+                collect=_entry(described, "collect", str, default="here"),
             )
             return cls(
                 suite=_entry(described, "suite", str),
@@ -98,6 +103,7 @@ class RunConfig:
                 checkpoint_minutes=_entry(described, "checkpoint_minutes", float, int),
                 command=_entry(described, "command", str, default=""),
                 versions=_entry(described, "versions", dict, default={}),
+                piece=_entry(described, "piece", int, type(None), default=None),
                 begun_for=_entry(described, "begun_for", int, type(None), default=None),
             )
         except UserError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
         again = RunFolder(Path(place) / "run")
         unsaved = again.create(replace(config, checkpoint_minutes=sys.float_info.max))
-        rebuilt(again, unsaved, learner=learner).go_on(until=len(wanted))
+        with closing(rebuilt(again, unsaved, learner=learner, collect="here")) as training:
+            training.go_on(until=len(wanted))
         repeated = (again.path / METRICS).read_bytes().splitlines(keepends=True)
     for number, (line, other) in enumerate(zip(wanted, repeated, strict=True)):
         if line != other:
