@@ -92,7 +92,9 @@ class Worker:
         return answered
 
     def end(self) -> None:
-        """Ends the process at once."""
+        """Ends the process at once, if it has not ended."""
+        if self.connection.closed:
+            return
         self.process.kill()
         self.process.wait()
         self.connection.close()
