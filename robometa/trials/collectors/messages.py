@@ -17,6 +17,10 @@ class Order(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
+class Ready(NamedTuple):
+    """A process has built its learner, and computes from now on."""
+
+
 class Answer(NamedTuple):
     """The end of an order, whose rollouts are in the shared memory."""
 

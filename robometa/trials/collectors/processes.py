@@ -24,12 +24,14 @@ from robometa.sim.engine import Divergence
 from robometa.trials import make
 from robometa.trials.collectors import worker
 from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order
+from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order, Ready
 from robometa.trials.collectors.shared_memory import Shape, SharedBytes, SharedRollouts
 from robometa.trials.pieces import APART, Batch, grouped
 
 MAX_LOSSES = 3
 """Processes that may die or hang over the same pieces before the training stops."""
+STARTING_SECONDS = 600.0
+"""Time after which a process that has not begun to compute is taken to hang, s."""
 PATIENCE_SECONDS = 600.0
 """Least time after which a process that has not answered is taken to hang, s."""
 PATIENCE_FACTOR = 20.0
@@ -71,7 +73,7 @@ class Worker:
         self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, env=_environment())
         theirs.close()
         os.close(lifeline)
-        self.since = 0.0
+        self.since, self.ready = time.monotonic(), False
 
     def order(self, order: Order) -> None:
         """Sends an order.
@@ -82,13 +84,13 @@ class Worker:
         self.since = time.monotonic()
         self.connection.send(order)
 
-    def answer(self) -> Answer | Failed:
+    def answer(self) -> Answer | Failed | Ready:
         """Receives the answer to an order.
 
         Raises:
             EOFError, OSError: If the process is gone.
         """
-        answered: Answer | Failed = self.connection.recv()
+        answered: Answer | Failed | Ready = self.connection.recv()
         return answered
 
     def end(self) -> None:
@@ -144,15 +146,17 @@ class Processes:
         while losses:
             ready = connection.wait([self._workers[index].connection for index in losses], self._patience(losses))
             for index in list(losses):
-                answered = self._workers[index].connection in ready
-                if not answered and not self._hangs(index):
-                    continue
-                if answered and self._finished(index):
+                one = self._workers[index]
+                if one.connection in ready:
+                    lost, done = self._received(one)
+                else:
+                    lost, done = time.monotonic() - one.since > self._limit(one), False
+                if done:
                     del losses[index]
-                    continue
-                losses[index] += 1
-                self._replace(index, losses[index])
-                self._order(index, batch, len(state))
+                elif lost:
+                    losses[index] += 1
+                    self._replace(index, losses[index])
+                    self._order(index, batch, len(state))
         return batch.trial(self._shared.rollouts.copied())
 
     def processor_seconds(self) -> float:
@@ -190,7 +194,7 @@ class Processes:
         one = self._workers[index]
         hung = one.process.poll() is None
         one.end()
-        why = f"did not answer for {self._limit():.0f} s" if hung else f"ended by {_ending(one.process.returncode)}"
+        why = f"did not answer for {self._limit(one):.0f} s" if hung else f"ended by {_ending(one.process.returncode)}"
         if losses > MAX_LOSSES:
             raise TrainingError(
                 f"{losses} processes in a row were lost over the same tasks; the last one {why}. Is there memory "
@@ -199,21 +203,24 @@ class Processes:
         self._remarks.append(f"a process that collects {why}: another does its tasks again")
         self._workers[index] = Worker(self._shared)
 
-    def _finished(self, index: int) -> bool:
-        """Reads a process's answer; False if the process is gone.
+    def _received(self, one: Worker) -> tuple[bool, bool]:
+        """Reads what a process sent; returns if the process is gone, and if its group is computed.
 
         Raises:
             Exception: The error that the process met, if it would come again.
         """
-        one = self._workers[index]
         try:
             answer = one.answer()
         except (EOFError, OSError):
             one.process.wait()
-            return False
+            return True, False
         if isinstance(answer, Failed):
             raise pickle.loads(answer.error)
-        self._longest = max(self._longest, time.monotonic() - one.since)
+        now = time.monotonic()
+        if isinstance(answer, Ready):
+            one.since, one.ready = now, True
+            return False, False
+        self._longest = max(self._longest, now - one.since)
         self._spent[one.process.pid] = answer.processor_seconds
         if answer.apart and not self._apart:
             self._apart = True
@@ -221,19 +228,16 @@ class Processes:
         if self.on_divergence is not None:
             for divergence in answer.divergences:
                 self.on_divergence(divergence)
-        return True
+        return False, True
 
-    def _hangs(self, index: int) -> bool:
-        """Returns True if a process has not answered for far longer than any answer took."""
-        return time.monotonic() - self._workers[index].since > self._limit()
-
-    def _limit(self) -> float:
-        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._longest)
+    def _limit(self, one: Worker) -> float:
+        """Returns the time after which a process is taken to hang, s."""
+        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._longest) if one.ready else STARTING_SECONDS
 
     def _patience(self, working: Iterable[int]) -> float:
         """Returns the time until the first of the working processes must have answered, s."""
-        begun = min(self._workers[index].since for index in working)
-        return max(0.0, begun + self._limit() - time.monotonic()) + 0.01
+        workers = [self._workers[index] for index in working]
+        return max(0.0, min(one.since + self._limit(one) for one in workers) - time.monotonic()) + 0.01
 
 
 def _environment() -> dict[str, str]:

@@ -70,8 +70,9 @@ class SharedRollouts:
         )
 
     def close(self) -> None:
-        """Frees the memory once nothing reads it any more."""
-        self._rollouts.clear()
+        """Frees the memory."""
+        self._rollouts.clear()  # arrays that lie in it
+        self._memory.close()
         os.close(self.descriptor)
 
 

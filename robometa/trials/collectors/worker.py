@@ -22,7 +22,7 @@ from safetensors import torch as safetensors
 from robometa.compute import parallel
 from robometa.sim.engine import Divergence
 from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order
+from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order, Ready
 from robometa.trials.collectors.shared_memory import Shape, SharedBytes, SharedRollouts
 from robometa.trials.pieces import Piece
 
@@ -57,6 +57,7 @@ def _serve(orders: Connection, given: Descriptors) -> None:
         return
     divergences: list[Divergence] = []
     runner.on_divergence = lambda one: divergences.append(one) if len(divergences) < MAX_DIVERGENCES else None
+    orders.send(Ready())
     while True:
         order: Order = orders.recv()
         divergences.clear()
