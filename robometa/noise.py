@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -32,13 +32,21 @@ class Noise:
     purpose: tuple[str | int, ...]
     tasks: int
     worlds: int
+    first: int = 0
+    """Place of its first task in the batch that it is a part of."""
 
     def fork(self, *purpose: str | int) -> Noise:
         """Returns a source for another purpose, with the same tasks and worlds."""
-        return Noise(self.seed, self.purpose + purpose, self.tasks, self.worlds)
+        return replace(self, purpose=self.purpose + purpose)
+
+    def part(self, first: int, tasks: int) -> Noise:
+        """Returns the source of consecutive tasks of this batch: the same numbers as the whole gives them."""
+        return replace(self, tasks=tasks, first=self.first + first)
 
     def generator(self, *place: int) -> np.random.Generator:
         """Returns the numpy generator of up to three indices, such as (task,) or (task, world, episode)."""
+        if place:
+            place = (place[0] + self.first, *place[1:])
         text = repr((self.seed, *self.purpose))
         key = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype=np.uint64)
         counter = [0, *(value + 1 for value in place), *(0,) * (3 - len(place))]

@@ -178,7 +178,7 @@ def _run(run: Path) -> Loader:
 
     def load() -> None:
         config = folder.configuration()
-        rebuilt(folder, config, config.learner, threads=1).engine.close()
+        rebuilt(folder, config, config.learner, threads=1, collect="here").close()
 
     path = run / "run.json"
     table = json.loads(path.read_text(encoding="utf-8"))

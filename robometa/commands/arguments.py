@@ -95,6 +95,12 @@ def add_threads_option(parser: Parser) -> None:
     parser.add_argument("--threads", type=count, help="CPU threads of the simulation (default: all processors)")
 
 
+def add_collect_option(parser: Parser, default: str | None) -> None:
+    """Adds the option of who collects."""
+    about = f"who simulates: here, processes or processes:N; results are the same (default: {default or 'as before'})"
+    parser.add_argument("--collect", metavar="WHO", default=default, help=about)
+
+
 def add_policy_options(parser: Parser, shots: int | None) -> None:
     """Adds the options of the tasks that a policy adapts to."""
     parser.add_argument("--suite", help="another suite with equal observations and actions (default: the policy's)")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from robometa.commands.arguments import Commands, Parser, add_learner_option, add_threads_option, count
+from robometa.commands.arguments import (
+    Commands,
+    Parser,
+    add_collect_option,
+    add_learner_option,
+    add_threads_option,
+    count,
+)
 from robometa.commands.next_steps import print_next_steps
 from robometa.storage.paths import checked
 
@@ -18,6 +25,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("run", metavar="RUN", type=checked, help="folder of the run")
     parser.add_argument("--iterations", type=count, help="new total of training iterations (default: the run's)")
     add_threads_option(parser)
+    add_collect_option(parser, None)
     add_learner_option(parser)
     return parser
 
@@ -26,5 +34,11 @@ def _run(asked: argparse.Namespace) -> None:
     from robometa.training.run_folder import RunFolder
     from robometa.training.train import resume
 
-    policy = resume(asked.run, threads=asked.threads, iterations=asked.iterations, learner=asked.learner)
+    policy = resume(
+        asked.run,
+        threads=asked.threads,
+        iterations=asked.iterations,
+        learner=asked.learner,
+        collect=asked.collect,
+    )
     print_next_steps(policy, asked.learner or RunFolder(asked.run).configuration().learner)

@@ -6,7 +6,16 @@ import argparse
 
 from robometa import registry, suites
 from robometa.commands import hints
-from robometa.commands.arguments import OWN, Commands, Parser, add_hardware_options, count, number, whole
+from robometa.commands.arguments import (
+    OWN,
+    Commands,
+    Parser,
+    add_collect_option,
+    add_hardware_options,
+    count,
+    number,
+    whole,
+)
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 from robometa.storage.paths import checked
@@ -27,6 +36,9 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
+    piece = "tasks of a piece, the unit that is handed out; changes last bits (default: 8 worlds or more)"
+    parser.add_argument("--piece", metavar="TASKS", type=count, help=piece)
+    add_collect_option(parser, "here")
     minutes = "minutes between checkpoints (default: 5)"
     parser.add_argument("--checkpoint-minutes", metavar="MINUTES", type=number(0), default=5.0, help=minutes)
     return parser
@@ -63,6 +75,8 @@ def _run(asked: argparse.Namespace) -> None:
         contact_capacity=asked.contact_capacity,
         threads=asked.threads,
         torch_threads=asked.torch_threads,
+        piece=asked.piece,
+        collect=asked.collect,
         checkpoint_minutes=asked.checkpoint_minutes,
     )
     print_next_steps(policy, learner)

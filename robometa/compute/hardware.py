@@ -9,6 +9,8 @@ from robometa.errors import UserError
 MAX_TORCH_THREADS = 1024
 MAX_CONTACT_CAPACITY = 1000.0
 """Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
+COLLECTORS = ("here", "processes", "processes:N")
+"""Forms of the word by which a user says who collects."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Hardware:
     """Threads of the CPU engine; all processors if None. Results do not depend on it."""
     torch_threads: int | None = None
     """Threads of torch in an update; all processors if None. Results depend on it in their last bits."""
+    collect: str = "here"
+    """Collector of trials: `here`, `processes` or `processes:N`. Results do not depend on it."""
 
     def __post_init__(self) -> None:
         """Checks the numbers.

@@ -19,8 +19,20 @@ def processors() -> int:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(processors(), initializer=torch.set_num_threads, initargs=(1,))
+def _pool(threads: int | None = None) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads or processors(), initializer=torch.set_num_threads, initargs=(1,))
+
+
+class _Limit:
+    """Setting of this process."""
+
+    threads: int | None = None
+    """Threads of parallel work; one for each processor if None."""
+
+
+def use_threads(count: int) -> None:
+    """Lets parallel work of this process use so many threads instead of one for each processor."""
+    _Limit.threads = count
 
 
 def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
@@ -33,7 +45,7 @@ def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list
     if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
         with torch.enable_grad():  # as in a thread of its own
             return [function(*(row[0] for row in rows))]
-    return list(_pool().map(function, *rows))
+    return list(_pool(_Limit.threads).map(function, *rows))
 
 
 def of_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:

@@ -15,7 +15,6 @@ from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.registry.user_file import is_reference
-from robometa.sim.engine import Engine
 from robometa.suites.suite import Suite
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
@@ -24,7 +23,10 @@ from robometa.training.loggers.shipped import SHIPPED
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder, Saved
 from robometa.training.stop_signals import stop_on_signals
-from robometa.trials.trial import run_trial, torch_on
+from robometa.trials.collectors.choose import collector_for
+from robometa.trials.collectors.collector import Job
+from robometa.trials.pieces import Batch
+from robometa.trials.trial import torch_on
 
 MAX_SKIPPED_IN_A_ROW = 5
 """Updates in a row that may come out not finite before a training stops."""
@@ -38,7 +40,6 @@ class Training:
         run: RunFolder,
         suite: Suite,
         learner: Learner,
-        engine: Engine,
         config: RunConfig,
         loggers: Sequence[LoggerFactory] = SHIPPED,
     ) -> None:
@@ -48,11 +49,13 @@ class Training:
             run: Folder to write.
             suite: Suite whose tasks are trained on.
             learner: Untrained learner.
-            engine: Engine of the learner's batches.
             config: Configuration of the run.
             loggers: Loggers of the training, made and opened when it goes on.
+
+        Raises:
+            UserError: If what collects its trials cannot be made; nothing is written then.
         """
-        self.run, self.suite, self.learner, self.engine, self.config = run, suite, learner, engine, config
+        self.run, self.suite, self.learner, self.config = run, suite, learner, config
         self.options = learner.config
         drawn = self.options.drawn_tasks if suite.endless else 0
         self.tasks = [suite.drawn(config.seed, index) for index in range(drawn)] or suite.train
@@ -61,6 +64,14 @@ class Training:
         self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
         self._factories, self._loggers = loggers, list[Logger]()
+        self.collector = collector_for(self._job(), learner, config.hardware.collect)
+        self.collector.on_divergence = Dumps(
+            run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
+        )
+
+    def close(self) -> None:
+        """Frees engines and processes; the training cannot go on."""
+        self.collector.close()
 
     def go_on(self, until: int | None = None) -> None:
         """Trains up to an iteration; to the last one if None.
@@ -74,9 +85,6 @@ class Training:
             stack.enter_context(torch_on(self.config.hardware.torch_threads or torch.get_num_threads()))
             self._open_loggers(stack)
             stop = stack.enter_context(stop_on_signals())
-            self.engine.on_divergence = Dumps(
-                self.run, self.suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
-            )
             while self.progress.iterations < end:
                 row, times = self._iterate()
                 self._write(row, times)
@@ -99,19 +107,34 @@ class Training:
         for logger in self._loggers:
             logger.say(text)
 
+    def _job(self) -> Job:
+        """Describes the training to those who collect its trials."""
+        config = self.config
+        return Job(
+            suite=self.suite,
+            learner=config.learner,
+            learner_sha256=config.learner_sha256,
+            config=self.options,
+            seed=config.seed,
+            hardware=config.hardware,
+            tasks=tuple(self.tasks),
+            piece=config.piece,
+        )
+
     def _iterate(self) -> tuple[dict[str, float], dict[str, float]]:
         """One trial and its update: its metrics, and its times in s."""
         options, seed, iteration = self.options, self.config.seed, self.progress.iterations
-        started, worked = time.perf_counter(), time.process_time()
+        collector = self.collector
+        started, worked = time.perf_counter(), time.process_time() + collector.processor_seconds()
         noise = Noise(seed, ("train", iteration), options.tasks, options.worlds)
         indices = task_batch(len(self.tasks), options.tasks, seed, iteration)
-        trial = run_trial(self.engine, self.learner, self.tasks, indices, options.shots, noise)
+        trial = collector.collect(Batch(tuple(indices), options.shots, noise))
         sampled = time.perf_counter()
         update_metrics, why_skipped = guarded_update(self.learner, trial)
         times = {
             SAMPLING: sampled - started,
             UPDATE: time.perf_counter() - sampled,
-            PROCESSOR: time.process_time() - worked,
+            PROCESSOR: time.process_time() + collector.processor_seconds() - worked,
         }
         self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
         row = {
@@ -122,6 +145,8 @@ class Training:
             "skipped": float(self.progress.skipped),
             **update_metrics,
         }
+        for remark in collector.remarks():
+            self._say(f"iteration {iteration + 1}: {remark}")
         if why_skipped:
             self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
         return row, times

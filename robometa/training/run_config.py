@@ -35,6 +35,8 @@ class RunConfig:
     """Its thread counts are the resolved ones; its `contact_capacity` is `room` in run.json."""
     checkpoint_minutes: float
     """Wall time between checkpoints, min."""
+    piece: int | None = None
+    """Tasks of a piece, the unit in which trials are computed; None for runs from before there were pieces."""
     command: str = ""
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class RunConfig:
             "command": self.command,
             "versions": self.versions,
         }
+        if self.piece is not None:
+            described |= {"piece": self.piece, "collect": hardware.collect}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
 
     @classmethod
@@ -89,6 +93,7 @@ class RunConfig:
                 contact_capacity=1.0 if capacity is None else capacity,
                 threads=table.whole("threads", 1, MAX_THREADS),
                 torch_threads=table.whole("torch_threads"),
+                collect=table.optional("collect", table.text) or "here",
             )
             return cls(
                 suite=table.text("suite"),
@@ -102,6 +107,7 @@ class RunConfig:
                 checkpoint_minutes=table.number("checkpoint_minutes"),
                 command=table.optional("command", table.text) or "",
                 versions=table.optional("versions", table.texts) or {},
+                piece=table.optional("piece", table.whole),
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
-from robometa.trials import make
+from robometa.trials import make, pieces
+from robometa.trials.collectors.choose import as_before
 
 CHECKPOINT_MINUTES = 5.0
 """Wall time between checkpoints by default, min."""
@@ -51,6 +53,8 @@ def train(
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     engine: str = "cpu",
     contact_capacity: float = 1.0,
+    piece: int | None = None,
+    collect: str = "here",
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
 
@@ -69,11 +73,16 @@ def train(
         engine: Simulator: `cpu`; `warp`, on the learner's GPU or on another; `auto`, Warp where there is a GPU and
             the `gpu` extra. Results depend on it, so it is kept with the run.
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
+        piece: Tasks of a piece, the unit in which trials are computed and handed out. Results depend on it in their
+            last bits, so it is kept with the run. By default the fewest whose worlds are a multiple of 4, and 8 or
+            more; on a GPU all.
+        collect: Who computes the pieces: `here`, `processes` (one for each processor) or `processes:N`. Results do not
+            depend on it.
 
     Raises:
         UserError: If an argument names something that does not exist; nothing is written then.
     """
-    hardware = Hardware(device, engine, contact_capacity, threads, torch_threads)
+    hardware = Hardware(device, engine, contact_capacity, threads, torch_threads, collect)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
     learner = registry.absolute(learner)
@@ -81,8 +90,11 @@ def train(
     default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
     run = RunFolder(checked(default if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
-    simulator = make.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, hardware)
-    torch_threads = torch_threads or torch.get_num_threads()
+    hardware = replace(
+        hardware, threads=threads or processors(), torch_threads=torch_threads or torch.get_num_threads()
+    )
+    piece = _piece(trained.config, hardware) if piece is None else piece
+    pieces.cut(trained.config.tasks, piece)
     config = RunConfig(
         suite=suite_reference(suite),
         suite_hash=suite.content_hash,
@@ -91,17 +103,27 @@ def train(
         preset=preset or next(iter(registry.find(learner).presets())),
         options=asdict(trained.config),
         seed=seed,
-        hardware=replace(hardware, threads=simulator.threads, torch_threads=torch_threads),
+        hardware=hardware,
         checkpoint_minutes=checkpoint_minutes,
+        piece=piece,
     )
-    with run.created(config) as config:
-        training = Training(run, suite, trained, simulator, config)
+    with closing(Training(run, suite, trained, config)) as training, run.created(config) as training.config:
         training.go_on()
         return _finish(training)
 
 
+def _piece(options: Any, hardware: Hardware) -> int:
+    """Tasks of a piece by default; all on a GPU, which computes a batch at once."""
+    on_cpu = hardware.device == "cpu" and hardware.engine == "cpu"
+    return pieces.default_size(options.tasks, options.worlds) if on_cpu else int(options.tasks)
+
+
 def resume(
-    folder: str | Path, threads: int | None = None, iterations: int | None = None, learner: str | None = None
+    folder: str | Path,
+    threads: int | None = None,
+    iterations: int | None = None,
+    learner: str | None = None,
+    collect: str | None = None,
 ) -> Path:
     """Resumes a run from its newest whole checkpoint, and returns the policy's folder.
 
@@ -113,16 +135,18 @@ def resume(
         iterations: Another end than the one it was started with: later, to train longer, or as early as the newest
             checkpoint, to take the policy from there.
         learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
+        collect: Who computes the pieces, as in `train`; as before if None, with a process for each processor at most.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
             end asked for.
     """
     run = RunFolder(checked(folder))
-    with run.locked():
+    with ExitStack() as stack:
+        stack.enter_context(run.locked())
         config = run.configuration()
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
-        training = rebuilt(run, config, name, iterations, threads)
+        training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect)))
         saved = run.newest_checkpoint()
         if saved is not None:
             _require_fit(saved.state, training, run.path / "checkpoints")
@@ -161,6 +185,7 @@ def rebuilt(
     name: str,
     iterations: int | None = None,
     threads: int | None = None,
+    collect: str | None = None,
 ) -> Training:
     """A training before its first iteration, made again from its configuration; the run's folder is not touched.
 
@@ -170,6 +195,7 @@ def rebuilt(
         name: Its learner, or the file and class of one of the user's own.
         iterations: Another end.
         threads: Threads that step the simulation; all processors if None.
+        collect: Who computes the pieces; as the configuration says if None, with a process for each processor at most.
 
     Raises:
         UserError: If the configuration is impossible, or its suite or its learner's file has changed since.
@@ -190,10 +216,11 @@ def rebuilt(
         fingerprint = registry.of(name, trained).fingerprint()
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{run.path} cannot be resumed: its run.json is damaged ({error!r})") from None
-    config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint)
-    hardware = replace(config.hardware, threads=threads)
-    simulator = make.engine_for(trained, suite, trained.config.tasks, trained.config.worlds, hardware)
-    return Training(run, suite, trained, simulator, config)
+    hardware = replace(
+        config.hardware, threads=threads or processors(), collect=collect or as_before(config.hardware.collect)
+    )
+    config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint, hardware=hardware)
+    return Training(run, suite, trained, config)
 
 
 def _finish(training: Training) -> Path:

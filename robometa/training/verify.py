@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,8 +67,11 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     )
     with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
         again = RunFolder(Path(place) / "run")
-        with again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved:
-            rebuilt(again, unsaved, name).go_on(until=len(wanted))
+        with (
+            again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved,
+            closing(rebuilt(again, unsaved, name, collect="here")) as training,
+        ):
+            training.go_on(until=len(wanted))
         repeated = _first_lines(again.path / METRICS, iterations)
     for number, (line, other) in enumerate(zip(wanted, repeated, strict=True)):
         if line != other:

@@ -25,9 +25,8 @@ from robometa.rl.policy_gradient import Batch
 from robometa.rl.ppo_on_episodes import experience
 from robometa.sim.oracle import HiddenNumbers
 from robometa.sim.select import engine_of
-from robometa.training import loop
 from robometa.training.train import train
-from robometa.trials import make
+from robometa.trials import make, pieces
 from robometa.trials.trial import run_trial
 from robometa.video.record import play
 
@@ -101,7 +100,7 @@ def test_which_of_several_jobs_is_no_number(tiny_suite):
 
 def test_an_oracle_trains_on_tasks_that_are_on_no_list(tiny_suite, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(loop, "run_trial", lambda *given: (seen.append(given[2]), run_trial(*given))[1])
+    monkeypatch.setattr(pieces, "run_trial", lambda *given: (seen.append(given[2]), run_trial(*given))[1])
     for drawn in (5, 0):
         options = SMALL_OPTIONS["oracle"] | {"drawn_tasks": drawn, "iterations": 1}
         train(tiny_suite, "oracle", options=options, folder=tmp_path / str(drawn))

@@ -1,0 +1,1 @@
+"""Collectors: this process, others of this machine, or a cluster compute the pieces of a batch."""

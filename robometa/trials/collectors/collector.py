@@ -1,0 +1,78 @@
+"""The protocol of collectors: a batch in, a finished trial out, the same bytes whoever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from robometa import registry
+from robometa.compute.hardware import Hardware
+from robometa.data import Trial
+from robometa.errors import UserError
+from robometa.learners.protocol import Learner
+from robometa.sim.engine import Divergence
+from robometa.suites.suite import Suite, Task
+from robometa.trials import make
+from robometa.trials.pieces import Batch, Piece, PieceRunner, cut
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to compute pieces of a training's batches, but for the learner's present state."""
+
+    suite: Suite
+    learner: str
+    """Name, or `FILE.py:CLASS` with an absolute path."""
+    learner_sha256: str | None
+    """Hash of the learner's file; None for a shipped learner."""
+    config: Any
+    """Options of the learner."""
+    seed: int
+    hardware: Hardware
+    tasks: tuple[Task, ...]
+    """Tasks that the run trains on."""
+    piece: int | None
+    """Tasks of a piece; None for a run from before there were pieces, whose batches are whole."""
+
+    def pieces(self) -> list[Piece]:
+        """Cuts the run's batches."""
+        return cut(self.config.tasks, self.piece or self.config.tasks)
+
+    def built(self) -> Learner:
+        """Builds the learner, untrained.
+
+        Raises:
+            UserError: If its file is no longer that of the run.
+        """
+        learner = make.build(self.learner, self.config, self.suite, self.seed, self.hardware.device)
+        if registry.of(self.learner, learner).fingerprint() != self.learner_sha256:
+            raise UserError(f"{self.learner} has changed since the training began: start it anew")
+        return learner
+
+    def runner(self, learner: Learner, hardware: Hardware) -> PieceRunner:
+        """Makes a runner of pieces for a learner."""
+
+        def engine(tasks: int) -> Any:
+            return make.engine_for(learner, self.suite, tasks, self.config.worlds, hardware)
+
+        return PieceRunner(learner, self.tasks, engine, one_thread=self.piece is not None)
+
+
+class Collector(Protocol):
+    """Computes the trials of a training's batches."""
+
+    on_divergence: Callable[[Divergence], None] | None
+    """Called with worlds that blow up."""
+
+    def collect(self, batch: Batch) -> Trial:
+        """Computes a batch with the learner as it is now."""
+
+    def processor_seconds(self) -> float:
+        """Processor time that other processes have spent on it so far, s."""
+
+    def remarks(self) -> Sequence[str]:
+        """Returns what the user should know of it, each remark once."""
+
+    def close(self) -> None:
+        """Frees engines and processes; the collector is of no further use."""

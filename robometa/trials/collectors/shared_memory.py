@@ -1,0 +1,114 @@
+"""Memory that several processes share: a batch's rollouts, and bytes. It has no name, so nothing can be left behind."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from robometa.data import Rollout
+from robometa.trials.pieces import Piece
+
+FLAGS = ("terminated", "truncated", "success", "diverged")
+"""Fields of a rollout that are bool; the others are float32."""
+ALIGNMENT = 64
+"""Bytes that each array's place is a multiple of."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a batch's rollouts."""
+
+    rollouts: int
+    tasks: int
+    worlds: int
+    horizon: int
+    observation: int
+    action: int
+
+    def of(self, name: str) -> tuple[int, ...]:
+        """Returns the shape of a rollout's field. `[task, world, time, ...]`."""
+        last = {"obs": (self.observation,), "next_obs": (self.observation,), "action": (self.action,)}
+        return (self.tasks, self.worlds, self.horizon, *last.get(name, ()))
+
+
+class SharedRollouts:
+    """Arrays of every field of every rollout of a batch, in shared memory."""
+
+    def __init__(self, shape: Shape, descriptor: int | None = None) -> None:
+        """Makes the memory, or maps that of a descriptor which another process has passed on."""
+        layout, size = [], 0
+        for _ in range(shape.rollouts):
+            for field in fields(Rollout):
+                dtype = np.dtype(np.bool_ if field.name in FLAGS else np.float32)
+                layout.append((field.name, size, dtype, shape.of(field.name)))
+                size += -(-math.prod(shape.of(field.name)) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        self.descriptor = anonymous(size) if descriptor is None else descriptor
+        self._memory = mmap.mmap(self.descriptor, size)
+        self._rollouts: list[dict[str, np.ndarray]] = [{} for _ in range(shape.rollouts)]
+        for index, (name, place, dtype, sizes) in enumerate(layout):
+            array = np.frombuffer(self._memory, dtype, math.prod(sizes), place).reshape(sizes)
+            self._rollouts[index // len(fields(Rollout))][name] = array
+
+    def write(self, piece: Piece, rollouts: Sequence[Rollout]) -> None:
+        """Writes the rollouts of some tasks."""
+        for arrays, rollout in zip(self._rollouts, rollouts, strict=True):
+            for name, array in arrays.items():
+                array[piece.first : piece.first + piece.tasks] = vars(rollout)[name].numpy()
+
+    def copied(self) -> tuple[Rollout, ...]:
+        """Copies all rollouts out: a learner may keep them, and the next batch overwrites the memory."""
+        return tuple(
+            Rollout(**{name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+            for arrays in self._rollouts
+        )
+
+    def close(self) -> None:
+        """Frees the memory."""
+        self._rollouts.clear()  # arrays that lie in it
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+class SharedBytes:
+    """Bytes in shared memory, for messages that are too long for a connection which nobody may be reading."""
+
+    def __init__(self, capacity: int, descriptor: int | None = None) -> None:
+        """Makes the memory, or maps that of a descriptor which another process has passed on."""
+        self.capacity = capacity
+        self.descriptor = anonymous(capacity) if descriptor is None else descriptor
+        self._memory = mmap.mmap(self.descriptor, capacity)
+
+    def write(self, content: bytes) -> None:
+        """Writes from the beginning.
+
+        Raises:
+            ValueError: If the content is longer than the memory.
+        """
+        self._memory[: len(content)] = content
+
+    def read(self, length: int) -> bytes:
+        """Reads from the beginning."""
+        return self._memory[:length]
+
+    def close(self) -> None:
+        """Frees the memory."""
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+def anonymous(size: int) -> int:
+    """Returns the descriptor of so many bytes of memory without a name."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("robometa", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:  # unlinked already
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor

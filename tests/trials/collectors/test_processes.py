@@ -1,0 +1,186 @@
+"""Collection by processes: the same bytes as here, whatever happens to them, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SMALL_OPTIONS
+
+import robometa
+from robometa import registry
+from robometa.errors import TrainingError, UserError
+from robometa.training.train import resume, train
+from robometa.trials.collectors import processes
+from robometa.trials.collectors.choose import collector_for
+from robometa.trials.collectors.processes import Processes
+
+SUITE = "half-cheetah-velocity"
+
+
+def options(name, **more):
+    """A quick training of several pieces."""
+    small = {key: value for key, value in SMALL_OPTIONS[name].items() if key != "decay_end"}
+    return small | {"iterations": 2, "tasks": 6, "worlds": 2, **more}
+
+
+def trained(folder, name, suite=SUITE, collect="here", **more):
+    """The bytes of a policy."""
+    train(suite, name, options=options(name, **more), folder=folder, collect=collect, piece=2, threads=1)
+    return content(folder)
+
+
+def content(folder):
+    return (folder / "policy/tensors.safetensors").read_bytes(), (folder / "metrics.jsonl").read_bytes()
+
+
+def children(parent):
+    """Processes that a process has begun."""
+    found = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(one) for one in found.read_text().split()] if found.exists() else []
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
+
+
+def test_two_processes_train_to_the_same_bytes(tiny_suite, tmp_path):
+    here = trained(tmp_path / "here", "rl2", tiny_suite)
+    assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random"}))
+def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(name, tmp_path):
+    here = trained(tmp_path / "here", name)
+    for count in (1, 2, 3):
+        assert trained(tmp_path / str(count), name, collect=f"processes:{count}") == here
+
+
+def test_a_run_goes_on_with_another_number_of_processes_to_the_same_bytes(tiny_suite, tmp_path):
+    whole = trained(tmp_path / "whole", "maml-trpo", tiny_suite, iterations=3)
+    train(
+        tiny_suite, "maml-trpo", options=options("maml-trpo", iterations=1), folder=tmp_path / "part", piece=2,
+        collect="processes:2",
+    )  # fmt: skip
+    resume(tmp_path / "part", iterations=3, collect="processes:3")
+    assert content(tmp_path / "part") == whole
+
+
+@pytest.fixture
+def lost_once(monkeypatch):
+    """Sends a process a signal while it computes."""
+
+    def arm(what):
+        order, done = processes.Worker.order, []
+
+        def sabotaged(worker, given):
+            order(worker, given)
+            if worker.ready and not done:
+                done.append(worker.process.pid)
+                os.kill(worker.process.pid, what)
+
+        monkeypatch.setattr(processes.Worker, "order", sabotaged)
+        return done
+
+    return arm
+
+
+def test_a_process_that_is_killed_is_replaced_and_its_tasks_are_done_again(tiny_suite, tmp_path, lost_once, capfd):
+    here = trained(tmp_path / "here", "rl2", tiny_suite)
+    killed = lost_once(signal.SIGKILL)
+    assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
+    assert killed
+    assert "a process that collects ended by signal 9: another does its tasks again" in capfd.readouterr().out
+
+
+def test_a_process_that_hangs_is_replaced(tiny_suite, tmp_path, lost_once, monkeypatch, capfd):
+    here = trained(tmp_path / "here", "rl2", tiny_suite)
+    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 10.0)
+    stopped = lost_once(signal.SIGSTOP)
+    assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
+    assert not Path(f"/proc/{stopped[0]}").exists()
+    assert "did not answer for" in capfd.readouterr().out
+
+
+def test_processes_that_always_die_end_the_training_with_a_sentence(tiny_suite, tmp_path, monkeypatch):
+    order = processes.Worker.order
+    monkeypatch.setattr(processes.Worker, "order", lambda worker, given: (worker.process.kill(), order(worker, given)))
+    with pytest.raises(TrainingError, match="4 processes in a row were lost over the same tasks"):
+        trained(tmp_path / "run", "rl2", tiny_suite, collect="processes:1")
+
+
+@needs_proc
+def test_nothing_is_left_of_a_training_that_ended(tiny_suite, tmp_path):
+    before = children(os.getpid()), len([*Path("/proc/self/fd").iterdir()])
+    trained(tmp_path / "run", "random", tiny_suite, collect="processes:2")
+    assert (children(os.getpid()), len([*Path("/proc/self/fd").iterdir()])) == before
+
+
+@needs_proc
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_its_parent(what, tmp_path):
+    package = str(Path(robometa.__file__).parents[1])
+    command = [sys.executable, "-m", "robometa", "train", SUITE, "rl2", "--collect", "processes:2"]
+    command += ["--tasks", "8", "--iterations", "1000", "--folder", str(tmp_path / "run")]
+    environment = os.environ | {"PYTHONPATH": package}
+    parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    workers = []
+    try:
+        while len(workers) < 2:
+            assert parent.poll() is None
+            time.sleep(0.05)
+            workers = children(parent.pid)
+        parent.send_signal(what)
+        parent.wait(120)
+        until = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}/cmdline").exists() and _alive(pid) for pid in workers):
+            assert time.monotonic() < until, "a process outlives its parent"
+            time.sleep(0.05)
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def _alive(pid):
+    """True unless the process is gone, or dead and only not yet waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_an_error_of_the_learner_reaches_the_user_as_it_is(tiny_suite, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from robometa.learners.random import Config, Random\n"
+        "PRESETS = {'mine': Config()}\n\n\n"
+        "class Mine(Random):\n"
+        "    def act(self, adaptation, step, noise):\n"
+        "        raise ZeroDivisionError('in my learner')\n"
+    )
+    with pytest.raises(ZeroDivisionError, match="in my learner"):
+        train(tiny_suite, f"{mine}:Mine", options={"iterations": 2, "tasks": 2}, folder=tmp_path / "run",
+              collect="processes:1")  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["there", "processes:", "processes:0", "processes:-1", "processes:1025", "here:1", ""])
+def test_a_wrong_word_for_who_collects_is_refused_before_anything_is_written(who, tiny_suite, tmp_path):
+    with pytest.raises(UserError, match="collect"):
+        trained(tmp_path / "run", "random", tiny_suite, collect=who)
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_are_refused_on_a_gpu(tiny_suite):
+    class Gpu:
+        device, engine = "cuda", "cpu"
+
+    class Job:
+        hardware = Gpu()
+
+    with pytest.raises(UserError, match="needs --device cpu and --engine cpu"):
+        Processes(Job(), None, 2)
+    with pytest.raises(UserError, match="needs --device cpu"):
+        collector_for(Job(), None, "processes")
