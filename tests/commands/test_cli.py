@@ -53,9 +53,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def policy(place, trained):
     """A copy of the policy to damage, in the place's folder."""
-    for path in trained.iterdir():
-        (place / "policy").mkdir(exist_ok=True)
-        (place / "policy" / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(trained, place / "policy", dirs_exist_ok=True)
     return Path("policy")
 
 
