@@ -82,13 +82,13 @@ class EMaml(GradientLearner):
         fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping)
         step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 
-        def measure(point: Tensor) -> Sequence[float]:
+        def change_at(point: Tensor) -> Sequence[float]:
             # Both terms count in the line search.
             improvement, divergence = surrogate_change(self.step, self.step.after, point, tasks, before)
             likelier = torch.stack(for_each_task(self._likelier, [point] * len(tasks), tasks, acted))
             return improvement + float((credits * likelier).mean()), divergence
 
-        return Begun(step, expected, gradient.norm(), measure)
+        return Begun(step, expected, gradient.norm(), change_at)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Likelihood ratio of the actions before the adaptations under a start, less 1, summed over shots. `[]`."""

@@ -94,7 +94,7 @@ class MamlTrpo(GradientLearner):
         fisher = fisher_product(self.step, start, tasks, adapted, config.fisher_stride, config.damping, self.rate)
         step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 
-        def measure(point: Tensor) -> Sequence[float]:
+        def change_at(point: Tensor) -> Sequence[float]:
             return surrogate_change(self.step, self._adapted, point, tasks, before)
 
-        return Begun(step, expected, gradient.norm(), measure)
+        return Begun(step, expected, gradient.norm(), change_at)

@@ -104,10 +104,10 @@ class MetaSgd(GradientLearner):
         )
         step, expected = trust_region_step(gradient, fisher, config.kl_bound, config.conjugate_gradient_steps)
 
-        def measure(point: Tensor) -> Sequence[float]:
+        def change_at(point: Tensor) -> Sequence[float]:
             return surrogate_change(self.step, self._adapted_from, point, tasks, before)
 
-        return Begun(step, expected, gradient.norm(), measure)
+        return Begun(step, expected, gradient.norm(), change_at)
 
     def _adapted_from(self, learned: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """The parameters of one task after its inner steps, from start and factors in one vector. `[parameter]`."""

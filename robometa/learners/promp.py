@@ -59,9 +59,9 @@ class ProMp(AdamLearner):
         acted = for_each_task(self.step.policies, starts, [(*inner, outer) for inner, outer in tasks])
         losses, norms = [], []
         for _ in range(self.config.epochs):
-            found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
+            of_tasks = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
             # Mean over tasks, one step of Adam.
-            gradients, values = zip(*found, strict=True)
+            gradients, values = zip(*of_tasks, strict=True)
             self.parameters.grad = torch.stack(gradients).mean(dim=0)
             self.optimizer.step()
             losses.append(float(torch.stack(values).mean()))

@@ -84,7 +84,7 @@ def trust_region_step(
 
 
 def line_search(
-    measure: Callable[[Tensor], Sequence[float]],
+    change_at: Callable[[Tensor], Sequence[float]],
     start: Tensor,
     step: Tensor,
     bound: float,
@@ -94,7 +94,7 @@ def line_search(
     """Backtracks from `start + step` to the first point that improves the loss within the bound.
 
     Args:
-        measure: From a point to (loss improvement, KL divergence) against the start.
+        change_at: From a point to (loss improvement, KL divergence) against the start.
         start: `[n]`
         step: `[n]`
         bound: On the KL divergence, nats.
@@ -107,7 +107,7 @@ def line_search(
     for trial in range(trials):
         # Backtrack: shorter steps until both conditions hold.
         point = start + shrink**trial * step
-        improvement, divergence = measure(point)
+        improvement, divergence = change_at(point)
         if improvement > 0 and divergence <= bound:
             return point, trial
     return start, trials
@@ -140,13 +140,13 @@ class Begun(NamedTuple):
     """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
     """Norm of the gradient. `[]`"""
-    measure: Callable[[Tensor], Sequence[float]]
+    change_at: Callable[[Tensor], Sequence[float]]
     """Function from a point to its surrogate improvement and KL divergence."""
 
     def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
         """Learned vector after the line search, and the number of refused points."""
         return line_search(
-            self.measure,
+            self.change_at,
             learned,
             self.step,
             options.kl_bound,
