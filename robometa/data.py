@@ -21,9 +21,9 @@ class Spaces:
 
     def described(self) -> str:
         """Describes the sizes in words."""
-        told = self.told[:3] + (f"{len(self.told) - 3} more",) * (len(self.told) > 3)
+        hidden = self.told[:3] + (f"{len(self.told) - 3} more",) * (len(self.told) > 3)
         return f"{self.observation} observations and {self.action} actions" + (
-            f", of the observations what a task hides: {', '.join(told)}" if told else ""
+            f", of the observations what a task hides: {', '.join(hidden)}" if hidden else ""
         )
 
 

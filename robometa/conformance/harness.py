@@ -48,8 +48,8 @@ class Bench:
         try:
             return function(*arguments)
         except Exception as error:
-            told = user_file.told(error, inspect.getfile(self.kind))
-            raise BrokenError(f"{what} raises {told}.") from error
+            line = user_file.error_line(error, inspect.getfile(self.kind))
+            raise BrokenError(f"{what} raises {line}.") from error
 
     def engine(self, tasks: int, worlds: int) -> Engine:
         """An engine with the first training tasks."""

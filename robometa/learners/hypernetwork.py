@@ -18,34 +18,17 @@ from robometa.nn.generated import Generated
 from robometa.nn.networks import Perceptron
 from robometa.nn.recurrent import Memory, RecurrentActorCritic
 from robometa.noise import Noise
-from robometa.rl import ppo
-from robometa.rl.ppo_on_trials import RecurrentLearner
+from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 
 
 @dataclass(frozen=True)
-class Config(ppo.Options):
+class Config(RecurrentOptions):
     """Options of the recurrent hypernetwork; the defaults are sized for a CPU."""
 
-    tasks: Annotated[int, "[1, inf)"] = 64
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 2
-    """Worlds of each task; each is a trial of its own."""
-    shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the memory persists between them."""
-    memory: Annotated[str, "{gru, lstm}"] = "gru"
-    """The recurrent network: gru or lstm (the Meta-LSTM)."""
     memory_size: Annotated[int, "[1, inf)"] = 64
-    """Width of the memory's output."""
-    backpropagation: Annotated[int, "[1, inf)"] = 100
-    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (32,)
     """Widths of the hidden layers of the generated networks, tanh."""
     epochs: Annotated[int, "[1, inf)"] = 2
-    """Passes over an iteration's experience."""
-    minibatches: Annotated[int, "[1, inf)"] = 8
-    """Gradient steps of a pass, each on its share of the trials' pieces."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Learning rate of Adam."""
 
 
 PRESETS = {

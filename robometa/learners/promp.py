@@ -13,40 +13,18 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from robometa.compute.parallel import for_each_task, of_each_task
-from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options
-from robometa.nn.networks import GaussianPolicy, normal_kl
-from robometa.nn.state import load_optimizer, optimizer_state
-from robometa.noise import Noise
-from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio, rollout_batches, trial_batches
+from robometa.compute.parallel import for_each_task
+from robometa.data import Spaces, Trial
+from robometa.nn.networks import normal_kl
+from robometa.rl import gradient_learner
+from robometa.rl.gradient_learner import AdamLearner
+from robometa.rl.policy_gradient import Batch, TaskBatches, likelihood_ratio, trial_batches
 
 
 @dataclass(frozen=True)
-class Config(Options):
+class Config(gradient_learner.Options):
     """Options of ProMP."""
 
-    iterations: Annotated[int, "[1, inf)"] = 200
-    """Training iterations."""
-    tasks: Annotated[int, "[1, inf)"] = 40
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 20
-    """Episodes of each task before and after every adaptation; the adaptation pools them."""
-    shots: Annotated[int, "[1, inf)"] = 1
-    """Inner gradient steps, each on a rollout of its own."""
-    inner_step_size: Annotated[float, "(0, inf)"] = 0.1
-    """Step size of the inner gradient steps."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
-    """Widths of the policy's hidden layers, tanh."""
-    initial_std: Annotated[float, "(0, inf)"] = 1.0
-    """Initial standard deviation of the policy's output; it is learned."""
-    action_scale: Annotated[float, "(0, inf)"] = 0.5
-    """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
-    preset has 0.1, which is the ten times wider action box of the reference implementations."""
-    discount: Annotated[float, "(0, 1]"] = 0.99
-    """Discount per step."""
-    gae_lambda: Annotated[float, "[0, 1]"] = 0.9
-    """Lambda of generalised advantage estimation. The paper's preset has 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 3e-3
     """Learning rate of Adam. The paper's preset has 1e-3."""
     epochs: Annotated[int, "[1, inf)"] = 5
@@ -64,34 +42,15 @@ PRESETS = {
 """Presets: one that learned in a few trials on the point robot, and the paper's values."""
 
 
-class ProMp:
+class ProMp(AdamLearner):
     """Learns a start that explores for its own adaptation; the adaptation is a parameter vector per task."""
 
     configuration: ClassVar[type] = Config
-    pools_worlds: ClassVar[bool] = True
+    config: Config
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained policy, its weights drawn from `seed`."""
-        self.config, self.device = config, torch.device(device)
-        self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
-        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
-        self.step = InnerStep(self.policy, config.inner_step_size)
-        self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate)
-
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """Initial parameters, for each task. `[task, parameter]`."""
-        return self.parameters.clone().expand(tasks, -1)
-
-    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of each task's policy. `[task, world, action]`."""
-        mean, log_std = self.policy.distribution(adaptation, step.obs)
-        return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
-
-    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """One policy-gradient step for each task. `[task, parameter]`."""
-        shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
-        return torch.stack(of_each_task(self.step.after, adaptation, shots))
+        super().__init__(config, config.learning_rate, spaces, seed, device)
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Some gradient steps on the clipped surrogate after the inner steps, differentiating through them."""
@@ -100,9 +59,9 @@ class ProMp:
         acted = for_each_task(self.step.policies, starts, [(*inner, outer) for inner, outer in tasks])
         losses, norms = [], []
         for _ in range(self.config.epochs):
-            found = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
+            of_tasks = for_each_task(grad_and_value(self._loss), starts, tasks, acted)
             # Mean over tasks, one step of Adam.
-            gradients, values = zip(*found, strict=True)
+            gradients, values = zip(*of_tasks, strict=True)
             self.parameters.grad = torch.stack(gradients).mean(dim=0)
             self.optimizer.step()
             losses.append(float(torch.stack(values).mean()))
@@ -111,20 +70,8 @@ class ProMp:
             "loss_first_epoch": losses[0],
             "loss_last_epoch": losses[-1],
             "gradient_norm": norms[0],
-            "policy_std": float(self.parameters[-self.policy.action :].exp().mean()),
+            "policy_std": float(self._std()),
         }
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Initial parameters and the optimizer's moments."""
-        return {"parameters": self.parameters, **optimizer_state("training/optimiser", self.optimizer)}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores the initial parameters, and the moments if present."""
-        parameters = state["parameters"]
-        if parameters.shape != self.parameters.shape:
-            raise ValueError(f"{self.parameters.numel()} parameters expected, not {parameters.numel()}")
-        self.parameters.copy_(parameters)
-        load_optimizer("training/optimiser", self.optimizer, state)
 
     def _inner_loss(self, parameters: Tensor, batch: Batch, acted: tuple[Tensor, Tensor]) -> Tensor:
         """The policy-gradient objective at the ratio to the policy that acted, to be lowered. `[]`.
@@ -147,7 +94,3 @@ class ProMp:
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         gain = torch.minimum(ratio * task.outer.advantage, clipped * task.outer.advantage).mean()
         return config.kl_weight * torch.stack(divergences).mean() - gain
-
-    def _estimator(self) -> tuple[float, float, float]:
-        """Discount, lambda and action scale, as for `rollout_batches`."""
-        return self.config.discount, self.config.gae_lambda, self.config.action_scale

@@ -17,37 +17,19 @@ from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.recurrent import Memory, RecurrentActorCritic
 from robometa.noise import Noise
-from robometa.rl import ppo
-from robometa.rl.ppo_on_trials import RecurrentLearner
+from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 
 
 @dataclass(frozen=True)
-class Config(ppo.Options):
+class Config(RecurrentOptions):
     """Options of RL^2."""
 
-    tasks: Annotated[int, "[1, inf)"] = 64
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 2
-    """Worlds of each task; each is a trial of its own."""
-    shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the memory persists between them."""
-    memory: Annotated[str, "{gru, lstm}"] = "gru"
-    """The recurrent network: gru or lstm (the Meta-LSTM)."""
-    memory_size: Annotated[int, "[1, inf)"] = 128
-    """Width of the memory's output."""
-    backpropagation: Annotated[int, "[1, inf)"] = 100
-    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
     blind: Annotated[tuple[int, ...], "[0, inf)"] = ()
     """Places of the observation to hide. A place that identifies training tasks without bearing on their goals lets a
     memory overfit to them."""
     epochs: Annotated[int, "[1, inf)"] = 4
-    """Passes over an iteration's experience."""
-    minibatches: Annotated[int, "[1, inf)"] = 8
-    """Gradient steps of a pass, each on its share of the trials' pieces."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
-    """Learning rate of Adam."""
 
 
 PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}

@@ -28,19 +28,12 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Config(ppo.Options):
+class Config(ppo_on_trials.Options):
     """Options of VariBAD; the defaults are sized for a CPU."""
 
     minibatches: Annotated[int, "[1, inf)"] = 16
-    """Gradient steps of a pass, each on its share of the trials' pieces."""
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Learning rate of Adam, for policy and values."""
-    tasks: Annotated[int, "[1, inf)"] = 64
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 2
-    """Worlds of each task; each is a trial of its own."""
-    shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the belief persists between them."""
     latent: Annotated[int, "[1, inf)"] = 5
     """Numbers of the latent task variable."""
     memory_size: Annotated[int, "[1, inf)"] = 64

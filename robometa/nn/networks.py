@@ -11,7 +11,7 @@ from torch import Tensor
 from robometa.errors import UserError
 
 LOG_TWO_PI = math.log(2 * math.pi)
-MANY = 100_000_000
+ONEDNN_MIN_MULTIPLICATIONS = 100_000_000
 """Multiplications from which oneDNN is faster in spite of its conversions of layout."""
 LARGEST = 100_000_000
 """Most parameters of a network. A policy from elsewhere could otherwise exhaust the memory."""
@@ -101,7 +101,7 @@ class Linear(torch.nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Applies the layer. `[..., in] -> [..., out]`."""
-        many = x.numel() * self.out_features >= MANY
+        many = x.numel() * self.out_features >= ONEDNN_MIN_MULTIPLICATIONS
         if not (many and x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()):
             return super().forward(x)
         out: Tensor = torch.ops.aten.mkldnn_linear(x.to_mkldnn(), self.weight, self.bias).to_dense()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robometa.learners.protocol import Learner
+    from robometa.learners.protocol import Learner, Options
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Entry:
 
         return completed(getattr(importlib.import_module(self.module), self.name))
 
-    def presets(self) -> dict[str, Any]:
+    def presets(self) -> dict[str, Options]:
         """The learner's configurations by name; the first is the default."""
         module = importlib.import_module(self.module)
-        presets: dict[str, Any] = getattr(module, "PRESETS", None) or {"default": module.Config()}
+        presets: dict[str, Options] = getattr(module, "PRESETS", None) or {"default": module.Config()}
         return {name: replace(preset, **self.overrides) for name, preset in presets.items()}
 
     def fingerprint(self) -> str | None:

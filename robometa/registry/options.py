@@ -8,11 +8,14 @@ import itertools
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from robometa.errors import Range, UserError, of_kind, ranges_of, unknown
 from robometa.registry import learners, user_file
 from robometa.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from robometa.learners.protocol import Options
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def described(configuration: type) -> list[Option]:
     ]
 
 
-def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> Any:
+def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | None = None) -> Options:
     """Resolves a learner's options into its configuration.
 
     Args:
@@ -90,7 +93,7 @@ def _mistakes(options: Mapping[str, Any], usual: dict[str, Any], where: str) -> 
     ]
 
 
-def read_config(learner: str, saved: dict[str, Any]) -> Any:
+def read_config(learner: str, saved: dict[str, Any]) -> Options:
     """Reads a learner's configuration from a policy's manifest or a run's description.
 
     Args:
@@ -137,7 +140,7 @@ def check_options(suite: Suite) -> None:
         raise UserError("\n".join(mistakes))
 
 
-def _made(learner: str, make: Callable[[], Any]) -> Any:
+def _made(learner: str, make: Callable[[], Options]) -> Options:
     """Makes a configuration.
 
     Raises:

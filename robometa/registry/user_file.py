@@ -25,7 +25,7 @@ from robometa.escape import say, word
 from robometa.registry.entry import Entry, label
 
 if TYPE_CHECKING:
-    from robometa.learners.protocol import Learner
+    from robometa.learners.protocol import Learner, Options
 
 METHODS = ("begin", "act", "adapt", "update", "state_dict", "load_state_dict")
 ATTRIBUTES = ("configuration", "pools_worlds")
@@ -63,7 +63,7 @@ class OwnEntry(Entry):
         MADE[kind] = self
         return completed(kind)
 
-    def presets(self) -> dict[str, Any]:
+    def presets(self) -> dict[str, Options]:
         """The learner's configurations by name: its file's PRESETS, or the configuration's defaults."""
         configuration = self.load().configuration
         presets = getattr(self._run(), "PRESETS", None)
@@ -91,7 +91,7 @@ class OwnEntry(Entry):
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise UserError(f"{self.path} does not run: {told(error, self.path)}") from error
+            raise UserError(f"{self.path} does not run: {error_line(error, self.path)}") from error
         finally:
             sys.path.remove(str(self.path.parent))
         return module
@@ -195,21 +195,22 @@ def short(reference: str) -> str:
     return f"{Path(text).name}{colon}{name}"
 
 
-def of_policy(told: str, sha256: object, given: str | None, where: Path) -> str:
+def of_policy(recorded: str, sha256: object, given: str | None, where: Path) -> str:
     """Selects the learner of a policy: the shipped one in its manifest, or the file that the user gives.
 
     Raises:
         UserError: If the policy's learner is a user's and no file is given, or the given one is another learner.
     """
-    if given is None and is_reference(told):
+    if given is None and is_reference(recorded):
         raise UserError(
-            f"{where} was trained with {label(told)} of {short(told).rpartition(':')[0]}, a program that a policy does "
-            f"not bring along and that is not run unasked: say where it is with --learner PATH/{short(told)}"
+            f"{where} was trained with {label(recorded)} of {short(recorded).rpartition(':')[0]}, a program that a "
+            f"policy does not bring along and that is not run unasked: say where it is with "
+            f"--learner PATH/{short(recorded)}"
         )
-    return told if given is None else _given(told, sha256, given, where)
+    return recorded if given is None else _given(recorded, sha256, given, where)
 
 
-def of_run(told: str, sha256: object, given: str | None, where: Path, command: str | None) -> str:
+def of_run(recorded: str, sha256: object, given: str | None, where: Path, command: str | None) -> str:
     """Selects the learner of a run: the shipped one in its run.json, or the file that the user gives.
 
     An error shows how to give it: to a command, or in Python if that is None.
@@ -217,31 +218,35 @@ def of_run(told: str, sha256: object, given: str | None, where: Path, command: s
     Raises:
         UserError: If the run's learner is a user's and no file is given, or the given one is another learner.
     """
-    if given is None and is_reference(told):
-        how = f"learner={told!r}" if command is None else f"robometa {command} {word(where)} --learner {word(told)}"
+    if given is None and is_reference(recorded):
+        how = (
+            f"learner={recorded!r}"
+            if command is None
+            else f"robometa {command} {word(where)} --learner {word(recorded)}"
+        )
         raise UserError(
-            f"{where} was started with {label(told)} of a user's file, a program that is not run unasked; "
+            f"{where} was started with {label(recorded)} of a user's file, a program that is not run unasked; "
             f"if that file is yours: {how}"
         )
-    return told if given is None else _given(told, sha256, given, where)
+    return recorded if given is None else _given(recorded, sha256, given, where)
 
 
-def _given(told: str, sha256: object, given: str, where: Path) -> str:
+def _given(recorded: str, sha256: object, given: str, where: Path) -> str:
     """Returns the learner that the user gives, with a warning if its file has changed since training."""
-    if is_reference(told) != is_reference(given) or label(told) != label(given):
-        raise UserError(f"{where} is of learner {short(told)}, not of {given}")
+    if is_reference(recorded) != is_reference(given) or label(recorded) != label(given):
+        raise UserError(f"{where} is of learner {short(recorded)}, not of {given}")
     if is_reference(given) and read(given).fingerprint() != sha256:
-        _say_changed(given, where)
+        _warn_changed(given, where)
     return given
 
 
 @cache
-def _say_changed(given: str, where: Path) -> None:
+def _warn_changed(given: str, where: Path) -> None:
     """Warns once that a file has changed."""
     say(f"warning: {given} has changed since {where} was trained with it", error=True)
 
 
-def told(error: BaseException, path: str | Path | None) -> str:
+def error_line(error: BaseException, path: str | Path | None) -> str:
     """Describes an error in one line: its type, its line in the given file, its message."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]

@@ -148,8 +148,8 @@ def surrogate_change(
         gain = (likelihood_ratio(*new, *old, task.outer.output) - 1) * task.outer.advantage
         return torch.stack((gain.mean(), normal_kl(*old, *new).mean()))
 
-    found: list[float] = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0).tolist()
-    return found
+    change: list[float] = torch.stack(of_each_task(of_task, tasks, before)).mean(dim=0).tolist()
+    return change
 
 
 def pulled(function: Callable[[Tensor], Tensor], point: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:

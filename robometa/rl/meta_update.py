@@ -51,7 +51,7 @@ class _Shot(NamedTuple):
 
 
 class MetaUpdate:
-    """Proposes a step of the learned vector, and measures candidate points; on a GPU, one launch each.
+    """Proposes a step of the learned vector, and evaluates candidate points; on a GPU, one launch each.
 
     The learned vector is the start, or start and rate concatenated.
     """
@@ -67,7 +67,7 @@ class MetaUpdate:
         """
         self._step, self._options, self._rate = step, options, rate
         self.propose = CapturedFunction(self._propose, device)
-        self.measure = CapturedFunction(self._measure, device)
+        self.change_at = CapturedFunction(self._change_at, device)
 
     def begun(
         self, learned: Tensor, trial: Trial, estimator: tuple[float, float, float], credits: Tensor | None = None
@@ -83,13 +83,13 @@ class MetaUpdate:
         tasks = stacked_batches(trial, *estimator)
         if tasks is None:
             return None
-        found: Proposal = self.propose(learned, tasks, credits)
+        proposal: Proposal = self.propose(learned, tasks, credits)
 
-        def measure(point: Tensor) -> Sequence[float]:
-            told: list[float] = self.measure(point, tasks, found.acted, credits).tolist()
-            return told
+        def change_at(point: Tensor) -> Sequence[float]:
+            change: list[float] = self.change_at(point, tasks, proposal.acted, credits).tolist()
+            return change
 
-        return Begun(found.step, found.expected, found.norm, measure)
+        return Begun(proposal.step, proposal.expected, proposal.norm, change_at)
 
     def _propose(self, learned: Tensor, tasks: TaskBatches, credits: Tensor | None) -> Proposal:
         """Computes the trust-region step of the learned vector.
@@ -118,7 +118,7 @@ class MetaUpdate:
         )
         return Proposal(step, expected, gradient.norm(), (*acted, policy))
 
-    def _measure(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
+    def _change_at(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
         """Improvement of the surrogate at a point, and mean KL divergence of the adapted policies. `[2]`."""
         start, rate = self._split(point)
         at, gain = start.expand(len(tasks.outer.obs), -1), torch.zeros_like(tasks.outer.advantage[:, 0])

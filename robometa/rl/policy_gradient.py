@@ -95,8 +95,8 @@ def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
     """Calls a function that loops over time; on a GPU as one graph launch."""
     if not captures(inputs[0].device) or isinstance(inputs[-1], Tensor):  # a mask of steps left out
         return function(*inputs)
-    found: Tensor = _by_graph(function, inputs[0].device)(*inputs)
-    return found.clone()
+    result: Tensor = _by_graph(function, inputs[0].device)(*inputs)
+    return result.clone()
 
 
 @cache

@@ -78,8 +78,8 @@ def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
         with torch.no_grad():
             return network(*piece)
 
-    found = for_each_task(of_piece, *(shares_of(part, CHUNK) for part in inputs))
-    mean, log_std, value = zip(*found, strict=True)
+    of_pieces = for_each_task(of_piece, *(shares_of(part, CHUNK) for part in inputs))
+    mean, log_std, value = zip(*of_pieces, strict=True)
     return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,34 @@ from robometa.rl.ppo_learner import Net, PpoLearner
 Adaptation = TypeVar("Adaptation")
 
 
+@dataclass(frozen=True)
+class Options(ppo.Options):
+    """Options of every learner that trains with PPO on whole trials."""
+
+    tasks: Annotated[int, "[1, inf)"] = 64
+    """Tasks of an iteration."""
+    worlds: Annotated[int, "[1, inf)"] = 2
+    """Worlds of each task; each is a trial of its own."""
+    shots: Annotated[int, "[0, inf)"] = 1
+    """Episodes of a training trial after its first; the memory persists between them."""
+    minibatches: Annotated[int, "[1, inf)"] = 8
+    """Gradient steps of a pass, each on its share of the trials' pieces."""
+    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    """Learning rate of Adam."""
+
+
+@dataclass(frozen=True)
+class RecurrentOptions(Options):
+    """Options of the learners whose policy has a recurrent memory."""
+
+    memory: Annotated[str, "{gru, lstm}"] = "gru"
+    """The recurrent network: gru or lstm (the Meta-LSTM)."""
+    memory_size: Annotated[int, "[1, inf)"] = 128
+    """Width of the memory's output."""
+    backpropagation: Annotated[int, "[1, inf)"] = 100
+    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
+
+
 class TrialLearner(PpoLearner[Net]):
     """A learner whose adaptation is a memory of the trial, and whose policy PPO trains on whole trials."""
 
@@ -34,15 +63,7 @@ class TrialLearner(PpoLearner[Net]):
         device: torch.device | str,
         blind: tuple[int, ...] = (),
     ) -> None:
-        """Creates empty statistics and the policy's optimizer.
-
-        Args:
-            config: Options of the learner.
-            network: Policy and values, untrained.
-            spaces: Sizes of observations and actions.
-            device: Device of the learner.
-            blind: Places of the observation to hide from the learner.
-        """
+        """Like `PpoLearner`, with empty statistics of rewards."""
         super().__init__(config, network, spaces, device, blind)
         self.rewards = Normalizer(1, device=self.device)
 

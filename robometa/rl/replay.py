@@ -105,7 +105,7 @@ class TaskReplay:
     def places(self, tasks: list[int], count: int, generator: torch.Generator) -> Tensor:
         """Places in the tasks' rings, drawn with replacement. `[task, count]`, on the CPU."""
         filled = (min(self.added[task], self.capacity) for task in tasks)
-        return torch.stack([torch.randint(held, (count,), generator=generator) for held in filled])
+        return torch.stack([torch.randint(length, (count,), generator=generator) for length in filled])
 
     def take(self, tasks: list[int], places: Tensor) -> Tensor:
         """Transitions at the given places of many tasks, which may repeat. `[n, count, width]`.
@@ -213,11 +213,11 @@ class WindowReplay:
         episode = torch.cumsum(done.long(), dim=1) - done.long()
         rows = max(1, self.capacity // steps.shape[1])
         for name, new in (("steps", steps), ("episode", episode)):
-            held = getattr(self, name)
-            if not len(held):
-                held = new[:0]
+            kept = getattr(self, name)
+            if not len(kept):
+                kept = new[:0]
             # The ring is kept in the order of age: what is cut off is the oldest.
-            setattr(self, name, torch.cat((held, new))[-rows:])
+            setattr(self, name, torch.cat((kept, new))[-rows:])
 
     def sample(
         self, count: int, past: int, future: int, generator: torch.Generator, across_episodes: bool = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
+from robometa import errors
 from robometa.compute.parallel import on_gpu
 
 
@@ -82,7 +84,7 @@ def trust_region_step(
 
 
 def line_search(
-    measure: Callable[[Tensor], Sequence[float]],
+    change_at: Callable[[Tensor], Sequence[float]],
     start: Tensor,
     step: Tensor,
     bound: float,
@@ -92,7 +94,7 @@ def line_search(
     """Backtracks from `start + step` to the first point that improves the loss within the bound.
 
     Args:
-        measure: From a point to (loss improvement, KL divergence) against the start.
+        change_at: From a point to (loss improvement, KL divergence) against the start.
         start: `[n]`
         step: `[n]`
         bound: On the KL divergence, nats.
@@ -105,38 +107,28 @@ def line_search(
     for trial in range(trials):
         # Backtrack: shorter steps until both conditions hold.
         point = start + shrink**trial * step
-        improvement, divergence = measure(point)
+        improvement, divergence = change_at(point)
         if improvement > 0 and divergence <= bound:
             return point, trial
     return start, trials
 
 
-class Options(Protocol):
+@dataclass(frozen=True)
+class Options(errors.Options):
     """Options of trust-region updates."""
 
-    @property
-    def kl_bound(self) -> float:
-        """Bound on the adapted policies' mean KL divergence in an update, nats."""
-
-    @property
-    def conjugate_gradient_steps(self) -> int:
-        """Products with the Fisher matrix."""
-
-    @property
-    def damping(self) -> float:
-        """Added to the Fisher matrix's diagonal."""
-
-    @property
-    def fisher_stride(self) -> int:
-        """Stride in time of the Fisher matrix's observations."""
-
-    @property
-    def line_search_shrink(self) -> float:
-        """Factor on the step after each refused point."""
-
-    @property
-    def line_search_trials(self) -> int:
-        """Points at the most."""
+    kl_bound: Annotated[float, "(0, inf)"] = 0.02
+    """Bound on the adapted policies' mean KL divergence in an update, nats."""
+    conjugate_gradient_steps: Annotated[int, "[1, inf)"] = 10
+    """Products with the Fisher matrix per update."""
+    damping: Annotated[float, "[0, inf)"] = 1e-5
+    """Added to the Fisher matrix's diagonal."""
+    fisher_stride: Annotated[int, "[1, inf)"] = 4
+    """Stride in time of the Fisher matrix's observations; gradient and line search use all."""
+    line_search_shrink: Annotated[float, "(0, 1)"] = 0.8
+    """Factor on the step after each refused point of the line search."""
+    line_search_trials: Annotated[int, "[1, inf)"] = 15
+    """Most points of the line search; if all are refused the policy is unchanged."""
 
 
 class Begun(NamedTuple):
@@ -148,13 +140,13 @@ class Begun(NamedTuple):
     """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
     """Norm of the gradient. `[]`"""
-    measure: Callable[[Tensor], Sequence[float]]
+    change_at: Callable[[Tensor], Sequence[float]]
     """Function from a point to its surrogate improvement and KL divergence."""
 
     def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
         """Learned vector after the line search, and the number of refused points."""
         return line_search(
-            self.measure,
+            self.change_at,
             learned,
             self.step,
             options.kl_bound,
@@ -163,7 +155,7 @@ class Begun(NamedTuple):
         )
 
 
-def told(*numbers: Tensor) -> list[float]:
+def floats(*scalars: Tensor) -> list[float]:
     """Reads scalars from a device in one transfer."""
-    found: list[float] = torch.stack(numbers).tolist()
-    return found
+    numbers: list[float] = torch.stack(scalars).tolist()
+    return numbers

@@ -34,7 +34,7 @@ class HiddenNumbers:
         """
         if len({task.objective for task in (*suite.train, *suite.test)}) > 1:
             raise UserError(
-                f"an oracle cannot be told what suite {suite.name} hides: which task it is, and that is no number"
+                f"an oracle cannot observe what suite {suite.name} hides: which task it is, and that is no number"
             )
         self.suite = suite
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
@@ -56,7 +56,7 @@ class HiddenNumbers:
         if [(name, len(value)) for name, value in task.parameters] != self._sizes:
             known = ", ".join(name for name, _ in self._sizes) or "nothing"
             raise UserError(
-                f"a task with {task.describe()} cannot be told to an oracle: the training tasks hide {known}"
+                f"a task with {task.describe()} cannot be shown to an oracle: the training tasks hide {known}"
             )
         numbers: list[float] = []
         for name, value in task.parameters:

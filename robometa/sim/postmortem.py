@@ -28,7 +28,7 @@ MAX_NUMBERS_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Repetition:
     """Result of repeating the last step of a simulation."""
 
     again: bool
@@ -50,7 +50,7 @@ class Simulation(NamedTuple):
     """Physics steps of a control step."""
 
 
-def examine(suite: Suite, divergence: Divergence) -> Finding:
+def repeat_step(suite: Suite, divergence: Divergence) -> Repetition:
     """Repeats a step that diverged: as the engine does it, then one physics step at a time."""
     engine = engine_of(suite, tasks=1, worlds=1, threads=1)
     engine.assign([divergence.task])
@@ -66,9 +66,9 @@ def examine(suite: Suite, divergence: Divergence) -> Finding:
     engine.restore(before)
     again = bool(engine.step(divergence.action.reshape(1, 1, -1)).diverged.any())
     engine.restore(before)
-    found = _slowly(SIMULATIONS[suite.family.name](engine, divergence), divergence)
+    descriptions = _slowly(SIMULATIONS[suite.family.name](engine, divergence), divergence)
     engine.close()
-    return Finding(again, found)
+    return Repetition(again, descriptions)
 
 
 def _robot(engine: Engine, divergence: Divergence) -> Simulation:
@@ -101,19 +101,19 @@ def _slowly(simulation: Simulation, divergence: Divergence) -> list[str]:
     """Describes what exceeds the limit first: the state before, the action, or the state after a physics step."""
     model, data, controls, set_controls, steps = simulation
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # or what blew up would be gone at once
-    found = _beyond(model, data)
-    if found:
-        return [f"{words}, before the step" for words in found]
+    descriptions = _beyond(model, data)
+    if descriptions:
+        return [f"{words}, before the step" for words in descriptions]
     actions = zip(controls, divergence.action.tolist(), strict=True)
-    found = [f"action of {name} is {value:g}" for name, value in actions if _bad(value)]
-    if found:
-        return [f"{words}, as the policy gave it" for words in found[:MAX_NUMBERS_NAMED]]
+    descriptions = [f"action of {name} is {value:g}" for name, value in actions if _bad(value)]
+    if descriptions:
+        return [f"{words}, as the policy gave it" for words in descriptions[:MAX_NUMBERS_NAMED]]
     set_controls()
     for step in range(1, steps + 1):
         mujoco.mj_step(model, data)
-        found = _beyond(model, data)
-        if found:
-            return [f"{words}, after physics step {step} of {steps}" for words in found]
+        descriptions = _beyond(model, data)
+        if descriptions:
+            return [f"{words}, after physics step {step} of {steps}" for words in descriptions]
     return []
 
 
@@ -121,9 +121,9 @@ def _beyond(model: mujoco.MjModel, data: mujoco.MjData) -> list[str]:
     """The accelerations, velocities and positions that are beyond the limit, in words, the worst few."""
     bad = [(kind, of, value) for kind, of, value in _numbers(model, data) if _bad(value)]
     bad.sort(key=lambda number: float("inf") if math.isnan(number[2]) else abs(number[2]), reverse=True)
-    found = [f"{kind} of {of} is {value:g}" for kind, of, value in bad]
-    more = [f"{len(found) - MAX_NUMBERS_NAMED} more numbers"] if len(found) > MAX_NUMBERS_NAMED else []
-    return found[:MAX_NUMBERS_NAMED] + more
+    descriptions = [f"{kind} of {of} is {value:g}" for kind, of, value in bad]
+    more = [f"{len(descriptions) - MAX_NUMBERS_NAMED} more numbers"] if len(descriptions) > MAX_NUMBERS_NAMED else []
+    return descriptions[:MAX_NUMBERS_NAMED] + more
 
 
 def _numbers(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[tuple[str, str, float]]:

@@ -32,10 +32,10 @@ def load(name: str | Path) -> Suite:
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
         try:
-            found = path.is_file()
+            exists = path.is_file()
         except OSError:  # no file can have this name
-            found = False
-        if not found:
+            exists = False
+        if not exists:
             raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
     elif text not in names():
         raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")

@@ -211,7 +211,7 @@ def suite_of(name: str, path: Path, table: Mapping[str, Any], task: str | None, 
     """Builds a suite of Meta-World's tasks from the table of its file."""
     family, *sides = read(table, folder(), path.name, task, reward)
     robot = replace(SAWYER, observe=("arm", "objects", "goal") if family.goal_visible else ("arm", "objects"))
-    train, test = (tuple(Task(robot, told, (), (("goal", goal),), HORIZON) for told, goal in side) for side in sides)
+    train, test = (tuple(Task(robot, name, (), (("goal", goal),), HORIZON) for name, goal in side) for side in sides)
     return Suite(
         name=name,
         about=str(table.get("about", "")),

@@ -132,13 +132,13 @@ def _candidates(model: Model, name: str, bases: tuple[Path, ...]) -> list[tuple[
     if "://" in name:
         return [(None, name)]
     name = name.replace("\\", "/")  # MuJoCo separates folders by either
-    found: list[tuple[Path | None, str]] = []
+    references: list[tuple[Path | None, str]] = []
     for base in bases:
         for place in model.folders:
             for form in dict.fromkeys((name, name.rpartition("/")[2])):
                 path = str(base / place.replace("\\", "/") / form)
-                found.append((_resolved(path), os.path.relpath(path, model.folder)))
-    return found
+                references.append((_resolved(path), os.path.relpath(path, model.folder)))
+    return references
 
 
 def _resolved(path: str) -> Path | None:

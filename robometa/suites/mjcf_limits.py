@@ -130,9 +130,9 @@ def faults(tag: str, attributes: Mapping[str, str]) -> Iterator[str]:
         if not named and (odd := infinite(text)):
             yield f"<{tag} {name}={odd!r}>| is not finite"
     for names, most in (*COUNTS.get(tag, {}).items(), *EVERYWHERE.items()):
-        found = {name: attributes[name] for name in names.split() if name in attributes}
-        if found and product(" ".join(found.values())) > most:
-            shown = " ".join(f"{name}={text[:60]!r}" for name, text in found.items())
+        limited = {name: attributes[name] for name in names.split() if name in attributes}
+        if limited and product(" ".join(limited.values())) > most:
+            shown = " ".join(f"{name}={text[:60]!r}" for name, text in limited.items())
             yield f"<{tag} {shown}>| is too much: at most {most} allowed"
     if tag == "size" and "memory" in attributes and not _memory_allowed(attributes["memory"]):
         yield f"<size memory={attributes['memory'][:60]!r}>| is too much: at most {MAX_MEMORY >> 30}G allowed"

@@ -94,8 +94,8 @@ def _read(path: Path, shown: Path) -> Suite:
 
 def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list[str]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        found = "is missing in" if value is None else f"must be a whole number from {low} to {high}, not {value!r}, in"
-        mistakes.append(f"{key} {found} {where}")
+        fault = "is missing in" if value is None else f"must be a whole number from {low} to {high}, not {value!r}, in"
+        mistakes.append(f"{key} {fault} {where}")
         return low
     return value
 

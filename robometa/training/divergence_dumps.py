@@ -13,7 +13,7 @@ from robometa import suites
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.sim.engine import Divergence
-from robometa.sim.postmortem import Finding, examine
+from robometa.sim.postmortem import Repetition, repeat_step
 from robometa.storage import sealed_folder
 from robometa.storage.paths import checked
 from robometa.storage.table import Table
@@ -132,7 +132,7 @@ class Replay:
     suite: Suite
     record: DumpRecord
     divergence: Divergence
-    finding: Finding
+    finding: Repetition
 
     def lines(self) -> list[str]:
         """Describes both in words."""
@@ -167,7 +167,7 @@ def replay(dump: str | Path) -> Replay:
         raise UserError(f"{folder / sealed_folder.TENSORS} must hold a row of numbers each of {', '.join(TENSORS)}")
     try:
         divergence = Divergence(task, record.world, record.step, **tensors)
-        return Replay(suite, record, divergence, examine(suite, divergence))
+        return Replay(suite, record, divergence, repeat_step(suite, divergence))
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} is damaged: {error!r}") from None
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from robometa import registry
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.data import Spaces
 from robometa.errors import UserError, unknown
-from robometa.learners.protocol import Learner, sees_parameters
+from robometa.learners.protocol import Learner, Options, sees_parameters
 from robometa.sim.engine import Engine
 from robometa.sim.select import engine_of, on_warp, warp_engine
 from robometa.suites.suite import Suite
 
 
-def build(name: str, config: Any, suite: Suite, seed: int, device: str = "cpu") -> Learner:
+def build(name: str, config: Options, suite: Suite, seed: int, device: str = "cpu") -> Learner:
     """Builds an untrained learner for a suite.
 
     Args:

@@ -83,6 +83,6 @@ def gif(source: Path, target: Path, rate: float) -> None:
 
 def _run(arguments: Iterable[str]) -> None:
     command = [ffmpeg(), "-y", "-nostdin", "-loglevel", "error", *arguments]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode != 0:
-        raise RuntimeError(f"ffmpeg failed: {found.stderr.strip()}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        raise RuntimeError(f"ffmpeg failed: {process.stderr.strip()}")

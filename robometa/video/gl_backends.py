@@ -43,7 +43,7 @@ def environment(backend: str) -> dict[str, str]:
 def works(backend: str) -> bool:
     """True if a backend can draw a picture; tried once."""
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             [sys.executable, SAFE_PATH, "-c", TRIAL],
             env=environment(backend),
             capture_output=True,
@@ -52,7 +52,7 @@ def works(backend: str) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    return found.returncode == 0
+    return process.returncode == 0
 
 
 def find() -> str:

@@ -93,11 +93,11 @@ class Manipulation:
         return places
 
     def _object(self, data: mujoco.MjData) -> Array:
-        found = self._reached.place
-        assert found is not None
-        if found.kind == "body":
-            return np.asarray(data.body(found.name).xpos + found.offset)
-        return np.asarray(getattr(data, found.kind)(found.name).xpos + found.offset)
+        place = self._reached.place
+        assert place is not None
+        if place.kind == "body":
+            return np.asarray(data.body(place.name).xpos + place.offset)
+        return np.asarray(getattr(data, place.kind)(place.name).xpos + place.offset)
 
     def camera(self) -> Camera:
         """The camera that sees most of hand, object and goal at the beginning of the episode."""

@@ -62,7 +62,7 @@ REACHED = {
 
 def reached(name: str) -> Reached:
     """Returns the success condition of a task."""
-    found = REACHED.get(name, Reached())
-    if found.place is not None or found.fingers:
-        return found
-    return found._replace(place=SCENES[name].objects[1 if found.second else 0])
+    reached = REACHED.get(name, Reached())
+    if reached.place is not None or reached.fingers:
+        return reached
+    return reached._replace(place=SCENES[name].objects[1 if reached.second else 0])

@@ -94,7 +94,7 @@ def test_an_oracle_is_not_told_one_thing_for_another(tmp_path):
 def test_which_of_several_jobs_is_no_number(tiny_suite):
     other = dataclasses.replace(tiny_suite.test[0], objective="sparse_goal")
     several = dataclasses.replace(tiny_suite, test=(*tiny_suite.test, other))
-    with pytest.raises(UserError, match="cannot be told what suite tiny hides: which task it is"):
+    with pytest.raises(UserError, match="cannot observe what suite tiny hides: which task it is"):
         HiddenNumbers(several)
 
 
@@ -135,7 +135,7 @@ def test_what_never_changes_is_left_out(tmp_path):
 
 
 def test_a_task_that_hides_something_else_cannot_be_told(tiny_suite):
-    with pytest.raises(UserError, match=r"velocity .* cannot be told to an oracle: the training tasks hide goal$"):
+    with pytest.raises(UserError, match=r"velocity .* cannot be shown to an oracle: the training tasks hide goal$"):
         HiddenNumbers(tiny_suite)(suites.load("half-cheetah-velocity").test[0])
 
 

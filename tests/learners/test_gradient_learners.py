@@ -145,7 +145,7 @@ def test_a_state_of_another_size_is_refused(kind):
 def test_meta_sgd_gradient_for_start_and_step_sizes_is_that_of_finite_differences(shots):
     made = learner(MetaSgd, shots=shots)
     tasks, learned = taught(made, shots), torch.cat((made.parameters, made.rate))
-    found, _ = outer_gradient(made.step, made._adapted, learned, tasks)
+    found, _ = outer_gradient(made.step, made._adapted_from, learned, tasks)
     wanted = central_differences(lambda point: surrogate(made, point, tasks, meta_sgd_split(made)), learned)
     count = len(made.parameters)
     assert relative(found[:count], wanted[:count]) < 1e-6
@@ -156,7 +156,7 @@ def test_meta_sgd_gradient_for_start_and_step_sizes_is_that_of_finite_difference
 def test_meta_sgd_fisher_products_are_those_of_explicit_jacobians(shots):
     made = learner(MetaSgd, shots=shots)
     tasks, learned = taught(made, shots), torch.cat((made.parameters, made.rate))
-    _, after = outer_gradient(made.step, made._adapted, learned, tasks)
+    _, after = outer_gradient(made.step, made._adapted_from, learned, tasks)
     product = fisher_product(made.step, made.parameters, tasks, after, 1, 0.0, made.rate)
     found = torch.stack([product(column) for column in torch.eye(len(learned), dtype=torch.float64)], dim=1)
     split, matrices = meta_sgd_split(made), []

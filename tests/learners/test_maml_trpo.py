@@ -212,7 +212,7 @@ def test_an_update_without_a_gradient_changes_nothing():
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, threads):
     def updated(count):
         with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            monkeypatch.setattr(parallel, "_pool", lambda: pool)
+            monkeypatch.setattr(parallel, "_pool", lambda threads: pool)
             maml = MamlTrpo(Config(hidden=(32, 32)), SPACES, seed=0)
             rollouts = tuple(fake_rollout(8, 4, 30, SPACES.observation, SPACES.action, seed) for seed in range(2))
             maml.update(Trial(torch.arange(8), rollouts, Noise(0, (), 8, 4)))

@@ -105,7 +105,7 @@ def test_a_trial_of_another_size_is_captured_anew_and_the_oldest_graph_goes(as_o
     for horizon, wanted in ((20, 4), (30, 8), (20, 8), (25, 12), (20, 12), (30, 16)):
         made.update(trial(1, 0, torch.float32, horizon))
         assert recorded.captured == wanted
-    assert len(made._at_once.propose._graphs) == len(made._at_once.measure._graphs) == 2
+    assert len(made._at_once.propose._graphs) == len(made._at_once.change_at._graphs) == 2
 
 
 def test_tasks_with_a_step_left_out_are_computed_one_by_one(as_on_a_gpu):

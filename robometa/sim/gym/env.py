@@ -119,18 +119,18 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         """
         outcome = self._engine.step(torch.as_tensor(actions, dtype=torch.float32))
         terminated, truncated = outcome.terminated[:, 0].numpy(), outcome.truncated[:, 0].numpy()
-        told: dict[str, Any] = {}
+        info: dict[str, Any] = {}
         for name in ("success", "diverged"):
-            told[name] = getattr(outcome, name)[:, 0].numpy().copy()
-            told[f"_{name}"] = np.ones(self.num_envs, dtype=bool)
+            info[name] = getattr(outcome, name)[:, 0].numpy().copy()
+            info[f"_{name}"] = np.ones(self.num_envs, dtype=bool)
         ended = terminated | truncated
         if ended.any():
             final = np.full(self.num_envs, None, dtype=object)
             for world in ended.nonzero()[0]:
                 final[world] = outcome.next_obs[world, 0].numpy().copy()
-            told |= {"final_obs": final, "_final_obs": ended, "final_info": dict(told), "_final_info": ended}
+            info |= {"final_obs": final, "_final_obs": ended, "final_info": dict(info), "_final_info": ended}
         reward = _reward(self._engine, outcome)[:, 0].numpy().astype(np.float64)
-        return outcome.obs[:, 0].numpy(), reward, terminated.copy(), truncated.copy(), told
+        return outcome.obs[:, 0].numpy(), reward, terminated.copy(), truncated.copy(), info
 
     def close_extras(self, **kwargs: Any) -> None:
         """Frees the engine."""

@@ -113,10 +113,10 @@ def vary(model: mujoco.MjModel, task: Task) -> None:
 
 def _plane_joints(model: mujoco.MjModel, robot: Robot) -> dict[str, int]:
     """Addresses in qpos of what moves the body along x, y and z and pitches it, where its own joints do."""
-    found: dict[str, int] = {}
+    addresses: dict[str, int] = {}
     body = model.body(robot.body)
     if body.parentid[0] != 0:
-        return found
+        return addresses
     for joint in range(body.jntadr[0], body.jntadr[0] + body.jntnum[0]):
         address, axis = int(model.jnt_qposadr[joint]), np.abs(model.jnt_axis[joint])
         kind = model.jnt_type[joint]
@@ -124,19 +124,19 @@ def _plane_joints(model: mujoco.MjModel, robot: Robot) -> dict[str, int]:
             return {"x": address, "y": address + 1, "z": address + 2}
         main = PLANE[int(axis.argmax())] if axis.max() > 0.999 else None
         if kind == mujoco.mjtJoint.mjJNT_SLIDE and main is not None:
-            found[main] = address
+            addresses[main] = address
         elif kind == mujoco.mjtJoint.mjJNT_HINGE and main == "y":
-            found["pitch"] = address
-    return found if "x" in found else {}
+            addresses["pitch"] = address
+    return addresses if "x" in addresses else {}
 
 
 def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
-    found = _plane_joints(model, robot)
-    plane = [found[axis] for axis in ("x", "y") if axis in found]
+    addresses = _plane_joints(model, robot)
+    plane = [addresses[axis] for axis in ("x", "y") if axis in addresses]
     qpos, qvel = 1, 1 + model.nq
     joints = [index for index in range(model.nq) if index not in plane]
     velocities = range(qvel, qvel + model.nv)
-    height = found.get("z")
+    height = addresses.get("z")
     readings = {
         model.sensor(index).name: tuple(
             range(model.sensor_adr[index], model.sensor_adr[index] + model.sensor_dim[index])
@@ -150,13 +150,13 @@ def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
         raise UserError(
             f"robot {robot.name}: a height range needs a body that its own joints carry, in {robot.mjcf.name}"
         )
-    if robot.pitch is not None and "pitch" not in found:
+    if robot.pitch is not None and "pitch" not in addresses:
         raise UserError(f"robot {robot.name}: a pitch limit needs a body with a hinge about y, in {robot.mjcf.name}")
     return Layout(
         position=tuple(qpos + index for index in plane),
         height=None if height is None else qpos + height,
         height_offset=0.0 if height is None else float(model.body(robot.body).pos[2] - model.qpos0[height]),
-        pitch=qpos + found["pitch"] if "pitch" in found else None,
+        pitch=qpos + addresses["pitch"] if "pitch" in addresses else None,
         joints=tuple(qpos + index for index in joints),
         velocities=tuple(velocities),
         limited=(*(qpos + index for index in joints), *velocities),

@@ -125,11 +125,11 @@ class Reader:
 
     def parameters(self, objective: Objective, tasks: Sequence[Task], worlds: int) -> dict[str, Tensor]:
         """The objective's task parameters of every world, by name. `[task * world, number]`."""
-        found = {}
+        by_name = {}
         for name in objective.parameters:
             values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)
-            found[name] = self._here(values).repeat_interleave(worlds, dim=0)
-        return found
+            by_name[name] = self._here(values).repeat_interleave(worlds, dim=0)
+        return by_name
 
     def worst_reward(
         self, objective: Objective, parameter: Mapping[str, Tensor], weight: Mapping[str, float], tasks: int

@@ -54,31 +54,31 @@ def _name(kind: str, name: str, index: int) -> str:
 
 def _positions(model: mujoco.MjModel) -> list[Signal]:
     """Signals of qpos."""
-    found = []
+    signals = []
     for index in range(model.njnt):
         joint = model.joint(index)
         name, kind = f"qpos/{_name('joint', joint.name, index)}", model.jnt_type[index]
         if kind in (FREE, BALL):
-            found += [Signal(f"{name}/{axis}", "m") for axis in PLACE] if kind == FREE else []
-            found += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
+            signals += [Signal(f"{name}/{axis}", "m") for axis in PLACE] if kind == FREE else []
+            signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
         else:
             low, high = model.jnt_range[index] if model.jnt_limited[index] else (-inf, inf)
-            found.append(Signal(name, _unit(model, index), float(low), float(high)))
-    return found
+            signals.append(Signal(name, _unit(model, index), float(low), float(high)))
+    return signals
 
 
 def _velocities(model: mujoco.MjModel, clip: float | None) -> list[Signal]:
     """Signals of qvel, within the bound that the robot's observation has."""
-    found, reach = [], (-clip, clip) if clip is not None else (-inf, inf)
+    signals, reach = [], (-clip, clip) if clip is not None else (-inf, inf)
     for index in range(model.njnt):
         joint = model.joint(index)
         name, kind = f"qvel/{_name('joint', joint.name, index)}", model.jnt_type[index]
         if kind in (FREE, BALL):
-            found += [Signal(f"{name}/{axis}", "m/s", *reach) for axis in PLACE] if kind == FREE else []
-            found += [Signal(f"{name}/{axis}", "rad/s", *reach) for axis in SPIN]
+            signals += [Signal(f"{name}/{axis}", "m/s", *reach) for axis in PLACE] if kind == FREE else []
+            signals += [Signal(f"{name}/{axis}", "rad/s", *reach) for axis in SPIN]
         else:
-            found.append(Signal(name, _unit(model, index) + "/s", *reach))
-    return found
+            signals.append(Signal(name, _unit(model, index) + "/s", *reach))
+    return signals
 
 
 def _unit(model: mujoco.MjModel, joint: int) -> str:
@@ -88,15 +88,15 @@ def _unit(model: mujoco.MjModel, joint: int) -> str:
 
 def _readings(model: mujoco.MjModel) -> list[Signal]:
     """Signals of all sensor readings."""
-    found: list[Signal] = []
+    signals: list[Signal] = []
     for index in range(model.nsensor):
         sensor, size = model.sensor(index), int(model.sensor_dim[index])
         name = _name("sensor", sensor.name, index)
         kind = mujoco.mjtSensor(int(model.sensor_type[index])).name.removeprefix("mjSENS_")
         unit = _sensor_unit(model, kind, int(model.sensor_objid[index]))
         axes = {1: ("",), 3: ("/x", "/y", "/z"), 4: tuple(f"/{axis}" for axis in TURN)}
-        found += [Signal(name + part, unit) for part in axes.get(size, tuple(f"/{place}" for place in range(size)))]
-    return found
+        signals += [Signal(name + part, unit) for part in axes.get(size, tuple(f"/{place}" for place in range(size)))]
+    return signals
 
 
 def _sensor_unit(model: mujoco.MjModel, kind: str, looked_at: int) -> str:

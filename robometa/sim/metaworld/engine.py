@@ -220,8 +220,8 @@ class ManipulationEngine:
         """Sees what the step led to."""
         current = np.empty_like(self._current)
         matrices = [group.matrices() for group in self._held]
-        sizes = [0 if found is None else len(found) for found in matrices]
-        some = [found for found in matrices if found is not None]
+        sizes = [0 if matrix is None else len(matrix) for matrix in matrices]
+        some = [matrix for matrix in matrices if matrix is not None]
         # MuJoCo makes them of unit quaternions: to look whether they are orthogonal would take most of the time.
         turned = Rotation.from_matrix(np.concatenate(some), assume_valid=True).as_quat() if some else np.empty((0, 4))
         for group, size, last in zip(self._held, sizes, np.cumsum(sizes), strict=True):

@@ -224,8 +224,8 @@ class Group:
     def id(self, kind: str, name: str) -> int:
         """Index of a body, site or geom in the readings, and of a joint among the positions."""
         if (kind, name) not in self._ids:
-            found = getattr(self.model, kind)(name)
-            self._ids[kind, name] = int(found.qposadr[0] if kind == "joint" else found.id)
+            element = getattr(self.model, kind)(name)
+            self._ids[kind, name] = int(element.qposadr[0] if kind == "joint" else element.id)
         return self._ids[kind, name]
 
     def _touches(self, data: mujoco.MjData) -> bool:

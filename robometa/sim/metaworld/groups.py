@@ -52,10 +52,10 @@ class Groups:
         chunks = [
             (name, place, chunk) for name in distinct for place, chunk in enumerate(cut(np.flatnonzero(names == name)))
         ]
-        held = [self._group(name, place) for name, place, _ in chunks]
-        for group in set(self._all()) - set(held):
+        used = [self._group(name, place) for name, place, _ in chunks]
+        for group in set(self._all()) - set(used):
             group.hold([], np.empty(0, dtype=np.int64))
-        for group, (name, place, chunk) in zip(held, chunks, strict=True):
+        for group, (name, place, chunk) in zip(used, chunks, strict=True):
             starts = [self._start(name, tasks[world // worlds]) for world in chunk]
             first = self.by_name[name][0]
             alike = place > 0 and all(start is first.starts[0] for start in (*first.starts, *starts))
@@ -63,7 +63,7 @@ class Groups:
         if sum(group.simulations for group in self._all()) > 2 * len(names):
             for group in self._all():
                 group.drop_spares()
-        return sorted(held, key=lambda group: -len(group.worlds))
+        return sorted(used, key=lambda group: -len(group.worlds))
 
     def _all(self) -> Iterable[Group]:
         return itertools.chain(*self.by_name.values())

@@ -120,10 +120,10 @@ def caged(
     )
     caging = both(both(*beside), over)
     closing = at_most(at_least(quantity["action"][:, -1], 0.0), effort) / effort
-    held = both(caging, where(caging > 0.97, closing, 0.0))
+    grip = both(caging, where(caging > 0.97, closing, 0.0))
     if density == "high":
-        return (held + caging) / 2
+        return (grip + caging) / 2
     if density == "medium":
         room = abs(distance(object_start, fingers_start) - reach)
-        return (held + near(distance(place, fingers), 0.0, reach, room)) / 2
-    return held
+        return (grip + near(distance(place, fingers), 0.0, reach, room)) / 2
+    return grip

@@ -38,13 +38,13 @@ def check() -> None:
     """
     install = f"pip install 'robometa[metaworld]' brings metaworld {METAWORLD} and mujoco {MUJOCO}"
     try:
-        found = version("metaworld")
+        installed = version("metaworld")
     except ModuleNotFoundError:
         raise UserError(f"Meta-World suites need the package metaworld: {install}") from None
     if mujoco.__version__ != MUJOCO:
         raise UserError(f"Meta-World's physics is that of mujoco {MUJOCO}, and here is {mujoco.__version__}: {install}")
-    if found != METAWORLD:
-        raise UserError(f"Meta-World's tasks are those of metaworld {METAWORLD}, and here is {found}: {install}")
+    if installed != METAWORLD:
+        raise UserError(f"Meta-World's tasks are those of metaworld {METAWORLD}, and here is {installed}: {install}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,5 +40,5 @@ class Fallback(Group):
             judged.append(shell.evaluate_state(*pair))
         return (
             np.array([reward for reward, _ in judged], dtype=np.float64),
-            np.array([told["success"] > 0 for _, told in judged]),
+            np.array([info["success"] > 0 for _, info in judged]),
         )

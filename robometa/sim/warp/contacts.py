@@ -17,13 +17,13 @@ CAPSULE = warp.constant(int(mujoco_warp.GeomType.CAPSULE))
 def _lay_along_capsules(
     geom_type: warp.array(dtype=int),  # type: ignore[valid-type]
     geom_xmat: warp.array2d(dtype=warp.mat33),  # type: ignore[valid-type]
-    found: warp.array(dtype=int),  # type: ignore[valid-type]
+    count: warp.array(dtype=int),  # type: ignore[valid-type]
     geoms: warp.array(dtype=warp.vec2i),  # type: ignore[valid-type]
     world: warp.array(dtype=int),  # type: ignore[valid-type]
     frame: warp.array(dtype=warp.mat33),  # type: ignore[valid-type]
 ) -> None:
     contact = warp.tid()
-    if contact >= found[0]:
+    if contact >= count[0]:
         return
     pair = geoms[contact]
     if pair[0] < 0 or pair[1] < 0:

@@ -19,9 +19,9 @@ def _bring_mug(quantity: Quantities) -> tuple[Array, Array]:
     mug, goal, flat = quantity["object"], quantity["goal"], numbers(quantity["goal"], 2.0, 2.0, 1.0)
     away = distance(mug, goal, flat)
     in_place = near(away, 0.0, RADIUS, distance(quantity["object_start"], goal, flat))
-    held = caged(quantity, mug, radius=0.02, reach=0.04, width=0.05, margin=0.05, effort=0.7, density="medium")
+    grip = caged(quantity, mug, radius=0.02, reach=0.04, width=0.05, margin=0.05, effort=0.7, density="medium")
     reached = (distance(mug, quantity["fingers"]) < 0.04) & (quantity["opening"] > 0)
-    reward = both(held, in_place)
+    reward = both(grip, in_place)
     reward = where(reached, reward + 1 + 5 * in_place, reward)
     return where(away < RADIUS, 10.0, reward), distance(mug, goal) <= SUCCESS
 

@@ -58,9 +58,9 @@ def _pick_place_wall(quantity: Quantities) -> tuple[Array, Array]:
     above_wall = goal * numbers(goal, 1.0, 0.0, 0.0) + numbers(goal, 0.0, 0.77, 0.25)
     steep = numbers(goal, 1.0, 1.0, 3.0)
     over_wall = near(distance(thing, above_wall, steep), 0.0, RADIUS, distance(start, above_wall, steep))
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.005)
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.005)
     more = where(thing[:, 1] > 0.75, 5 + 3 * in_place, 1 + 4 * over_wall)  # behind the wall, or before it
-    reward = both(held, over_wall)
+    reward = both(grip, over_wall)
     reward = where(_carried(quantity, 0.015, 0.02), reward + more, reward)
     return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
@@ -70,10 +70,10 @@ def _pick_out_of_hole(quantity: Quantities) -> tuple[Array, Array]:
     away, in_place = _in_place(quantity, 0.02)
     floor = funnel(distance(fingers[:, :2], start[:, :2]), 0.03, 0.015, 0.15)
     clear = above(fingers[:, 2], floor, 0.02)
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=0.02, margin=0.03, effort=0.1, density="high")
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=0.02, margin=0.03, effort=0.1, density="high")
     lifted = thing[:, 2] - 0.02 > start[:, 2]
     grasped = (distance(thing, fingers) < 0.04) & lifted & (quantity["opening"] >= 0.33)
-    reward = both(held, in_place)
+    reward = both(grip, in_place)
     reward = where(grasped, reward + 1 + 5 * both(in_place, clear), reward)
     return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
@@ -81,8 +81,8 @@ def _pick_out_of_hole(quantity: Quantities) -> tuple[Array, Array]:
 def _shelf_place(quantity: Quantities) -> tuple[Array, Array]:
     thing, goal, depth, height = quantity["object"], quantity["goal"], 3 * RADIUS, 0.24
     away, in_place = _in_place(quantity)
-    held = caged(quantity, thing, radius=0.02, reach=0.01, width=0.05, margin=0.01)
-    reward = both(held, in_place)
+    grip = caged(quantity, thing, radius=0.02, reach=0.01, width=0.05, margin=0.01)
+    reward = both(grip, in_place)
     x, y, z = thing[:, 0], thing[:, 1], thing[:, 2]
     goal_x, goal_y = goal[:, 0], goal[:, 1]
     low = (z > 0) & (z < height) & (goal_x - 0.15 < x) & (x < goal_x + 0.15)
@@ -100,10 +100,10 @@ def _bin_picking(quantity: Quantities) -> tuple[Array, Array]:
     in_place = near(away, 0.0, RADIUS, distance(quantity["object_first"], goal))
     floors = [funnel(distance(hand[:, :2], bin[:, :2]), 0.03, 0.02, 0.2) for bin in (start, goal)]
     clear = above(hand[:, 2], at_most(*floors), 0.05)
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.01, effort=0.7, density="high")
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.01, effort=0.7, density="high")
     lifted = thing[:, 2] - 0.02 > start[:, 2]
     grasped = (distance(thing, hand) < 0.04) & lifted & (quantity["opening"] >= 0.43)
-    reward = both(held, in_place)
+    reward = both(grip, in_place)
     reward = where(grasped, reward + 1 + 5 * both(clear, in_place), reward)
     return where(away < RADIUS, 10.0, reward), away <= RADIUS
 
@@ -114,17 +114,17 @@ def _basketball(quantity: Quantities) -> tuple[Array, Array]:
     steep = numbers(goal, 1.0, 1.0, 2.0)
     away = distance(thing, above_hoop, steep)
     in_place = near(away, 0.0, BASKET_RADIUS, distance(quantity["object_start"], above_hoop, steep))
-    held = caged(quantity, thing, radius=0.025, reach=0.01, width=0.06, margin=0.005, density="high")
+    grip = caged(quantity, thing, radius=0.025, reach=0.01, width=0.06, margin=0.005, density="high")
     carried = _carried(quantity, 0.01, 0.035)
-    reward = where(carried, in_place + 1 + 5 * in_place, both(held, in_place))  # carried is held well
+    reward = where(carried, in_place + 1 + 5 * in_place, both(grip, in_place))  # carried is held well
     return where(away < BASKET_RADIUS, 10.0, reward), away <= BASKET_RADIUS
 
 
 def _hand_insert(quantity: Quantities) -> tuple[Array, Array]:
     thing = quantity["object"]
     away, in_place = _in_place(quantity)
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.005, density="high")
-    reward = both(held, in_place)
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=0.05, margin=0.005, density="high")
+    reward = both(grip, in_place)
     reached = (distance(thing, quantity["fingers"]) < 0.02) & (quantity["opening"] > 0)
     reward = where(reached, reward + 1 + 7 * in_place, reward)
     return where(away < RADIUS, 10.0, reward), away <= RADIUS

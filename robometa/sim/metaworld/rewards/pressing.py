@@ -61,24 +61,24 @@ def _pull_handle(quantity: Quantities) -> tuple[Array, Array]:
     handle, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     low = abs(goal[:, Z] - handle[:, Z])
     up = near(low, 0.0, PULLED, abs(goal[:, Z] - start[:, Z]))
-    held = caged(quantity, handle, radius=0.022, reach=0.01, width=0.05, margin=0.01, density="high")
+    grip = caged(quantity, handle, radius=0.022, reach=0.01, width=0.05, margin=0.01, density="high")
     moved = handle[:, Y] - 0.01 > start[:, Z]  # upstream compares these two
-    return _pulled(quantity, held, up, moved, low), low <= PULLED
+    return _pulled(quantity, grip, up, moved, low), low <= PULLED
 
 
 def _pull_handle_sideways(quantity: Quantities) -> tuple[Array, Array]:
     handle, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     low = distance(handle, goal)
     up = near(low, 0.0, PULLED, distance(start, goal))
-    held = caged(quantity, handle, radius=0.032, reach=0.01, width=0.06, margin=0.01, density="high")
-    return _pulled(quantity, held, up, handle[:, Z] - 0.01 > start[:, Z], low), low <= 0.08
+    grip = caged(quantity, handle, radius=0.032, reach=0.01, width=0.06, margin=0.01, density="high")
+    return _pulled(quantity, grip, up, handle[:, Z] - 0.01 > start[:, Z], low), low <= 0.08
 
 
-def _pulled(quantity: Quantities, held: Array, up: Array, moved: Array, low: Array) -> Array:
+def _pulled(quantity: Quantities, grip: Array, up: Array, moved: Array, low: Array) -> Array:
     """The reward of a handle that is held so well, is so far up, has moved or not, and is this low."""
     gripped = (distance(quantity["object"], quantity["fingers"]) < 0.035) & (quantity["opening"] > 0) & moved
     bonus = where(gripped, 1 + 5 * up, 0.0)
-    return where(low < PULLED, 10.0, both(held, up) + bonus)
+    return where(low < PULLED, 10.0, both(grip, up) + bonus)
 
 
 TRAVEL = {"travel": "_obj_to_target_init"}

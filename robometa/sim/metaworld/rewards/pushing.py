@@ -43,9 +43,9 @@ def _push(quantity: Quantities) -> tuple[Array, Array]:
     thing, goal = quantity["object"], quantity["goal"]
     away = distance(thing, goal)
     in_place = near(away, 0.0, RADIUS, distance(quantity["object_start"], goal))
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=BESIDE, margin=0.005, density="high")
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=BESIDE, margin=0.005, density="high")
     reached = (distance(thing, quantity["fingers"]) < 0.02) & (quantity["opening"] > 0)
-    reward = where(reached, 1 + 4 * held + 5 * in_place, 2 * held)
+    reward = where(reached, 1 + 4 * grip + 5 * in_place, 2 * grip)
     return where(away < RADIUS, 10.0, reward), away <= RADIUS
 
 
@@ -56,10 +56,10 @@ def _push_wall(quantity: Quantities) -> tuple[Array, Array]:
     around = near(distance(thing, gap, scale), 0.0, RADIUS, distance(start, gap, scale))
     away = distance(thing, goal)
     in_place = near(away, 0.0, RADIUS, distance(start, goal))
-    held = caged(quantity, thing, radius=0.015, reach=0.01, width=BESIDE, margin=0.005, density="high")
+    grip = caged(quantity, thing, radius=0.015, reach=0.01, width=BESIDE, margin=0.005, density="high")
     reached = (distance(thing, quantity["fingers"]) < 0.02) & (quantity["opening"] > 0)
     bonus = where(thing[:, 1] > 0.75, 5 + 3 * in_place, 1 + 4 * around)
-    reward = 2 * held + where(reached, bonus, 0.0)
+    reward = 2 * grip + where(reached, bonus, 0.0)
     return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
 
@@ -73,21 +73,21 @@ def _push_back(quantity: Quantities) -> tuple[Array, Array]:
     return where(away < RADIUS, 10.0, reward), away <= SUCCESS
 
 
-def _swept(held: Array, away: Array, begun: Array) -> tuple[Array, Array]:
+def _swept(grip: Array, away: Array, begun: Array) -> tuple[Array, Array]:
     """Reward and success of a thing that is held so well, is so far from its goal and began so far, m."""
-    reward = 2 * held + 6 * both(held, near(away, 0.0, RADIUS, begun))
+    reward = 2 * grip + 6 * both(grip, near(away, 0.0, RADIUS, begun))
     return where(away < RADIUS, 10.0, reward), away <= RADIUS
 
 
 def _sweep(quantity: Quantities) -> tuple[Array, Array]:
-    goal, held = quantity["goal"], _flanked(quantity, radius=0.02, play=0.01, margin=0.005)
-    return _swept(held, distance(quantity["object"], goal), distance(quantity["object_start"], goal))
+    goal, grip = quantity["goal"], _flanked(quantity, radius=0.02, play=0.01, margin=0.005)
+    return _swept(grip, distance(quantity["object"], goal), distance(quantity["object_start"], goal))
 
 
 def _sweep_into(quantity: Quantities) -> tuple[Array, Array]:
-    thing, held = quantity["object"], _flanked(quantity, radius=0.02, play=0.005, margin=0.01)
+    thing, grip = quantity["object"], _flanked(quantity, radius=0.02, play=0.005, margin=0.01)
     goal = join((quantity["goal"][:, :2], thing[:, 2:]))  # however deep in the hole
-    return _swept(held, distance(thing, goal), distance(quantity["object_start"], goal))
+    return _swept(grip, distance(thing, goal), distance(quantity["object_start"], goal))
 
 
 def _soccer(quantity: Quantities) -> tuple[Array, Array]:

@@ -32,12 +32,12 @@ def _hammer(quantity: Quantities) -> tuple[Array, Array]:
     hammer, hand = quantity["object"], quantity["hand"]
     along = where(abs(hammer[:, 0] - hand[:, 0]) < HALF_HANDLE, hand[:, 0], hammer[:, 0])
     handle = join((along[:, None], hammer[:, 1:]))
-    held = caged(quantity, handle, radius=0.015, reach=0.01, width=0.02, margin=0.01, density="high")
+    grip = caged(quantity, handle, radius=0.015, reach=0.01, width=0.02, margin=0.01, density="high")
     head = hammer + numbers(hammer, *HEAD)
     at_nail = near(distance(head, quantity["goal"]), 0.0, 0.02, 0.2)
     tilt = distance(quantity["turn"], numbers(hammer, *UPRIGHT))
     raised = as_number(head[:, 2] > 0.02)
-    reward = (2 * held + 6 * (0.1 * raised + 0.9 * at_nail)) * at_least(1 - tilt / 0.4, 0.0)
+    reward = (2 * grip + 6 * (0.1 * raised + 0.9 * at_nail)) * at_least(1 - tilt / 0.4, 0.0)
     driven = quantity.joint("NailSlideJoint") > DRIVEN
     return where(driven & (reward > 5), 10.0, reward), driven
 
@@ -57,20 +57,20 @@ def _peg_insert(quantity: Quantities) -> tuple[Array, Array]:
     away = distance(head, goal, scale)
     in_place = near(away, 0.0, SUCCESS, distance(quantity["head_start"], goal, scale))
     in_place = both(in_place, both(_unblocked(quantity, head, 2), _unblocked(quantity, head, 1)))
-    held = caged(quantity, peg, radius=0.0075, reach=0.01, width=0.03, margin=0.005, density="high")
+    grip = caged(quantity, peg, radius=0.0075, reach=0.01, width=0.03, margin=0.005, density="high")
     lifted = _raised(quantity, quantity["object_start"]) & (distance(peg, quantity["fingers"]) < 0.08)
-    reward = where(lifted, 1 + 6 * in_place, both(held, in_place))
+    reward = where(lifted, 1 + 6 * in_place, both(grip, in_place))
     return where(away <= SUCCESS, 10.0, reward), away <= SUCCESS
 
 
 def _peg_unplug(quantity: Quantities) -> tuple[Array, Array]:
     peg, start, goal = quantity["object"], quantity["object_start"], quantity["goal"]
     away = distance(peg, goal)
-    held = caged(quantity, peg, radius=0.025, reach=0.01, width=0.05, margin=0.005, effort=0.8, density="high")
+    grip = caged(quantity, peg, radius=0.025, reach=0.01, width=0.05, margin=0.005, effort=0.8, density="high")
     in_place = near(away, 0.0, RADIUS, distance(start, goal))
     pulled = (quantity["opening"] > 0.5) & (peg[:, 0] - start[:, 0] > 0.015)
     pulled = pulled & (distance(peg, quantity["fingers"]) < 0.035)
-    reward = 2 * held + where(pulled, 1 + 5 * in_place, 0.0)
+    reward = 2 * grip + where(pulled, 1 + 5 * in_place, 0.0)
     return where(away <= RADIUS, 10.0, reward), away <= SUCCESS
 
 
@@ -80,11 +80,11 @@ def _stick_push(quantity: Quantities) -> tuple[Array, Array]:
     away = distance(thing, goal)
     stick_there = near(distance(stick, goal), 0.0, STICK_SUCCESS, distance(start, goal) - STICK_SUCCESS)
     in_place = near(away, 0.0, STICK_SUCCESS, distance(quantity["object_start"], goal) - STICK_SUCCESS)
-    held = caged(quantity, stick, radius=0.04, reach=0.01, width=0.05, margin=0.01, density="high", start=start)
+    grip = caged(quantity, stick, radius=0.04, reach=0.01, width=0.05, margin=0.01, density="high", start=start)
     raised, there = _raised(quantity, start), away <= STICK_SUCCESS
     carried = raised & (distance(stick, quantity["fingers"]) < 0.02)
     reward = where(there, 10.0, 2 + 5 * stick_there + 3 * in_place)
-    return where(carried, reward, held), there & raised & quantity["touching"]
+    return where(carried, reward, grip), there & raised & quantity["touching"]
 
 
 def _stick_pull(quantity: Quantities) -> tuple[Array, Array]:
@@ -95,13 +95,13 @@ def _stick_pull(quantity: Quantities) -> tuple[Array, Array]:
     at_thing = near(distance(stick, thing, scale), 0.0, RADIUS, distance(start, thing_start + beyond, scale))
     stick_there = near(distance(stick, goal), 0.0, RADIUS, distance(start, goal))
     in_place = near(distance(thing, goal), 0.0, RADIUS, distance(thing_start, goal))
-    held = caged(quantity, stick, radius=0.014, reach=0.01, width=0.05, margin=0.01, density="high")
+    grip = caged(quantity, stick, radius=0.014, reach=0.01, width=0.05, margin=0.01, density="high")
     carried = _raised(quantity, start) & (distance(stick, quantity["fingers"]) < 0.02)
     to_end = quantity.site("stick_end") - handle
     inserted = (to_end[:, 0] >= 0) & (abs(to_end[:, 1]) <= 0.04) & (abs(to_end[:, 2]) <= 0.06)
     success = inserted & (distance(handle, goal) <= STICK_SUCCESS)
     bonus = where(inserted, 6 + 2 * stick_there + in_place, 1 + 5 * at_thing)
-    reward = where(carried, at_thing + bonus, both(held, at_thing))
+    reward = where(carried, at_thing + bonus, both(grip, at_thing))
     return where(carried & success, 10.0, reward), success
 
 
