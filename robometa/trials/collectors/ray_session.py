@@ -6,18 +6,16 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robometa.compute.parallel import processors
 from robometa.errors import UserError
 from robometa.escape import word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from robometa.trials.collectors.pool import python_path
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "PYTHONSAFEPATH": "1"}
 """Environment of every connection: no usage statistics, no hint about GPUs, no import from the current folder."""
@@ -46,9 +44,9 @@ class Session:
         """
         if address is not None:
             _require_token(address)
-        own = {"RAY_AUTH_TOKEN": _token()} if address is None else {}
+        own = {MODE: "token", TOKENS[0]: _token()}
         with ExitStack() as stack:
-            stack.enter_context(_environment({MODE: os.environ.get(MODE, "token") if address else "token"} | QUIET | own))
+            stack.enter_context(_environment(QUIET | ({MODE: _mode()} if address else own)))
             self.ray = _imported()
             if not self.ray.is_initialized():
                 self._connect(stack, address, batch_bytes)
@@ -92,10 +90,9 @@ class Session:
             raise UserError(f"{what}: {first}") from None
 
 
-def python_path() -> str:
-    """Returns the module search path of processes that import the package from where this one has it."""
-    places = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.pathsep.join(places)
+def _mode() -> str:
+    """Returns the kind of authentication of a running cluster: the user's, otherwise a token."""
+    return os.environ.get(MODE, "token")
 
 
 def _require_token(address: str) -> None:
@@ -104,10 +101,10 @@ def _require_token(address: str) -> None:
     Raises:
         UserError: If neither.
     """
-    if os.environ.get(MODE, "token") == "token" and not any(os.environ.get(name) for name in TOKENS):
+    if _mode() == "token" and not any(os.environ.get(name) for name in TOKENS):
         raise UserError(
-            f"the cluster {word(address)} needs its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; {MODE}=disabled for "
-            "a cluster without one, on which whoever reaches it runs code"
+            f"the cluster {word(address)} needs its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH; {MODE}=disabled "
+            "is for a cluster without one, on which whoever reaches it runs code"
         )
 
 
