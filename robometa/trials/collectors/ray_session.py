@@ -49,6 +49,7 @@ class Session:
             stack.enter_context(_environment(QUIET | ({MODE: _mode()} if address else own)))
             self.ray = _imported()
             if not self.ray.is_initialized():
+                _read_again()
                 self._connect(stack, address, batch_bytes)
                 stack.callback(self.ray.shutdown)
             self._stack = stack.pop_all()
@@ -110,7 +111,7 @@ def _require_token(address: str) -> None:
 
 @cache
 def _token() -> str:
-    """Returns the token of this process's own clusters; Ray reads it once."""
+    """Returns the token of this process's own clusters."""
     return secrets.token_hex(32)
 
 
@@ -125,6 +126,14 @@ def _imported() -> Any:
     except ImportError:
         raise UserError("--collect ray needs the ray extra: pip install 'robometa[ray]'") from None
     return ray
+
+
+def _read_again() -> None:
+    """Lets Ray read the variables of its authentication, which it keeps from when it was imported."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
