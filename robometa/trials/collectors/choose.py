@@ -8,6 +8,7 @@ from robometa.compute.hardware import COLLECTORS
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner
+from robometa.trials.collectors.auto import Auto
 from robometa.trials.collectors.collector import Collector, Job
 from robometa.trials.collectors.here import Here
 from robometa.trials.collectors.processes import Processes
@@ -20,8 +21,9 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
     Args:
         job: The training.
         learner: The learner itself, whose present state every batch is computed with.
-        collect: `here`, `processes` (one for each processor), `processes:N`, `ray` (a cluster of this machine),
-            `ray://HOST:PORT` (a cluster's client server) or `ray:HOST:PORT` (a cluster that this machine is part of).
+        collect: `here`, `auto` (here or by processes, as is faster), `processes` (one for each processor),
+            `processes:N`, `ray` (a cluster of this machine), `ray://HOST:PORT` (a cluster's client server) or
+            `ray:HOST:PORT` (a cluster that this machine is part of).
 
     Raises:
         UserError: If there is no such collector, or it does not fit the hardware.
@@ -29,6 +31,8 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
     name, _, count = collect.partition(":")
     if name == "here" and not count:
         return Here(job, learner)
+    if collect == "auto":
+        return Auto(job, learner)
     if name == "processes":
         return Processes(job, learner, _count(collect, count))
     if name == "ray":
