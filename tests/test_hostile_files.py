@@ -29,7 +29,7 @@ MAY = {
     ("__init__.py", "import_module"): "loads what the package's own table names, when it is asked for",
     ("registry/user_file.py", "exec_module"): "runs the file of a learner of the user's own, which the user names",
     ("sim/gym/registration.py", "exec_module"): "wraps the import of Gymnasium, to register the suites after it",
-    ("trials/collectors/processes.py", "pickle"): "reads what its own processes send it through a nameless pipe",
+    ("trials/collectors/pool.py", "pickle"): "reads what its own processes send it through a nameless pipe",
     ("trials/collectors/worker.py", "pickle"): "reads what its own parent hands it in nameless memory",
     ("registry/entry.py", "import_module"): "loads the learners of this package by the names in its own table",
 }

@@ -97,7 +97,7 @@ def add_threads_option(parser: Parser) -> None:
 
 def add_collect_option(parser: Parser, default: str | None) -> None:
     """Adds the option of who collects."""
-    about = f"who simulates: here, processes or processes:N; results are the same (default: {default or 'as before'})"
+    about = f"who simulates: here, auto, processes[:N], ray or ray://HOST:PORT (default: {default or 'as before'})"
     parser.add_argument("--collect", metavar="WHO", default=default, help=about)
 
 

@@ -9,7 +9,7 @@ from robometa.errors import UserError
 MAX_TORCH_THREADS = 1024
 MAX_CONTACT_CAPACITY = 1000.0
 """Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
-COLLECTORS = ("here", "processes", "processes:N")
+COLLECTORS = ("auto", "here", "processes", "processes:N", "ray", "ray:HOST:PORT", "ray://HOST:PORT")
 """Forms of the word by which a user says who collects."""
 
 
@@ -28,7 +28,7 @@ class Hardware:
     torch_threads: int | None = None
     """Threads of torch in an update; all processors if None. Results depend on it in their last bits."""
     collect: str = "here"
-    """Collector of trials: `here`, `processes` or `processes:N`. Results do not depend on it."""
+    """Collector of trials, one of `COLLECTORS`. Results do not depend on it."""
 
     def __post_init__(self) -> None:
         """Checks the numbers.

@@ -76,8 +76,9 @@ def train(
         piece: Tasks of a piece, the unit in which trials are computed and handed out. Results depend on it in their
             last bits, so it is kept with the run. By default the fewest whose worlds are a multiple of 4, and 8 or
             more; on a GPU all.
-        collect: Who computes the pieces: `here`, `processes` (one for each processor) or `processes:N`. Results do not
-            depend on it.
+        collect: Who computes the pieces: `here`, `processes` (one for each processor), `processes:N`, `auto` (here or
+            by processes, as is faster), `ray` (a cluster of this machine), `ray:HOST:PORT` or `ray://HOST:PORT` (a
+            running one). Results do not depend on it.
 
     Raises:
         UserError: If an argument names something that does not exist; nothing is written then.

@@ -130,19 +130,19 @@ class PieceRunner:
         """
         self.learner, self._tasks, self._make, self._one_thread = learner, tasks, engine, one_thread
         self._engines: dict[int, Engine] = {}
-        self._together: dict[tuple[Piece, ...], bool] = {}
+        self._together: dict[tuple[int, ...], bool] = {}
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with worlds that blow up."""
 
     def run(self, batch: Batch, pieces: Sequence[Piece]) -> tuple[Rollout, ...]:
         """Computes the trials of neighbouring pieces and returns their rollouts, one for each shot."""
         with torch_on(1) if self._one_thread else nullcontext():
-            group = tuple(pieces)
-            if len(group) == 1 or self._together.get(group):
-                return self._collect(batch, _span(group), self.on_divergence)
-            rollouts = joined([self._collect(batch, piece, self.on_divergence) for piece in group])
-            if group not in self._together:
-                self._together[group] = same_bytes(rollouts, self._collect(batch, _span(group), None))
+            sizes = tuple(piece.tasks for piece in pieces)
+            if len(sizes) == 1 or self._together.get(sizes):
+                return self._collect(batch, _span(pieces), self.on_divergence)
+            rollouts = joined([self._collect(batch, piece, self.on_divergence) for piece in pieces])
+            if sizes not in self._together:
+                self._together[sizes] = same_bytes(rollouts, self._collect(batch, _span(pieces), None))
                 self._close_all_but(self._sizes())
             return rollouts
 
@@ -178,8 +178,8 @@ class PieceRunner:
 
     def _sizes(self) -> set[int]:
         """Returns the numbers of tasks that the known groups are computed in."""
-        alone = {piece.tasks for group, together in self._together.items() if not together for piece in group}
-        return alone | {_span(group).tasks for group, together in self._together.items() if together}
+        alone = {size for sizes, together in self._together.items() if not together for size in sizes}
+        return alone | {sum(sizes) for sizes, together in self._together.items() if together}
 
     def _close_all_but(self, sizes: set[int]) -> None:
         """Closes the engines for other numbers of tasks than these."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from robometa.compute.hardware import COLLECTORS
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner
+from robometa.trials.collectors.auto import Auto
 from robometa.trials.collectors.collector import Collector, Job
 from robometa.trials.collectors.here import Here
 from robometa.trials.collectors.processes import Processes
+from robometa.trials.collectors.ray_cluster import RayCluster
 
 
 def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
@@ -17,7 +21,9 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
     Args:
         job: The training.
         learner: The learner itself, whose present state every batch is computed with.
-        collect: `here`, `processes` (one for each processor) or `processes:N`.
+        collect: `here`, `auto` (here or by processes, as is faster), `processes` (one for each processor),
+            `processes:N`, `ray` (a cluster of this machine), `ray://HOST:PORT` (a cluster's client server) or
+            `ray:HOST:PORT` (a cluster that this machine is part of).
 
     Raises:
         UserError: If there is no such collector, or it does not fit the hardware.
@@ -25,8 +31,12 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
     name, _, count = collect.partition(":")
     if name == "here" and not count:
         return Here(job, learner)
+    if collect == "auto":
+        return Auto(job, learner)
     if name == "processes":
         return Processes(job, learner, _count(collect, count))
+    if name == "ray":
+        return RayCluster(job, learner, _address(collect))
     raise UserError(unknown("collect", collect, COLLECTORS))
 
 
@@ -34,9 +44,11 @@ def as_before(collect: str) -> str:
     """Returns who collects when a run goes on, perhaps on another machine: a process for each processor at most.
 
     Raises:
-        UserError: If there is no such collector.
+        UserError: If there is no such collector, or it is a cluster that is not this machine's own.
     """
     name, _, count = collect.partition(":")
+    if name == "ray" and count:  # a run's file may be a stranger's, and whoever computes for this process can run code
+        raise UserError(f"the run was collected by the cluster {collect}: give --collect {collect}, or --collect here")
     return f"processes:{min(_count(collect, count), processors())}" if name == "processes" else collect
 
 
@@ -49,5 +61,20 @@ def _count(collect: str, count: str) -> int:
     return int(count)
 
 
+def _address(collect: str) -> str | None:
+    """Returns the address of a running cluster; None for one of this machine.
+
+    Raises:
+        UserError: If it is none.
+    """
+    if collect == "ray":
+        return None
+    if not ADDRESS.fullmatch(collect):
+        raise UserError(f"collect must be ray, ray:HOST:PORT or ray://HOST:PORT, not {collect}")
+    return collect if collect.startswith("ray://") else collect.removeprefix("ray:")
+
+
+ADDRESS = re.compile(r"ray:(//)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
+"""Form of a running cluster's address."""
 MAX_PROCESSES = 1024
 """Most processes that collect on one machine."""

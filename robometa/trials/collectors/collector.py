@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from safetensors import torch as safetensors
 
 from robometa import registry
 from robometa.compute.hardware import Hardware
 from robometa.data import Trial
 from robometa.errors import UserError
 from robometa.learners.protocol import Learner
+from robometa.nn.state import TRAINING
 from robometa.sim.engine import Divergence
 from robometa.suites.suite import Suite, Task
 from robometa.trials import make
+from robometa.trials.collectors.shared_memory import Shape
 from robometa.trials.pieces import Batch, Piece, PieceRunner, cut
 
 
@@ -76,3 +80,22 @@ class Collector(Protocol):
 
     def close(self) -> None:
         """Frees engines and processes; the collector is of no further use."""
+
+
+def policy_state(learner: Learner) -> bytes:
+    """Returns the policy's part of the learner's state, as safetensors."""
+    state = {name: value for name, value in learner.state_dict().items() if not name.startswith(TRAINING)}
+    return safetensors.save({name: value.contiguous().clone() for name, value in state.items()})
+
+
+def checked_shape(job: Job, learner: Learner, collect: str) -> Shape:
+    """Returns the sizes of a batch's rollouts for processes that compute on a CPU.
+
+    Raises:
+        UserError: If the learner or the simulator is on a GPU, or the simulator cannot be made.
+    """
+    if job.hardware.device != "cpu" or job.hardware.engine != "cpu":
+        raise UserError(f"--collect {collect} needs --device cpu and --engine cpu: a GPU computes a batch at once")
+    config, spaces = job.config, make.spaces_of(job.suite, learner)
+    make.engine_for(learner, job.suite, config.tasks, config.worlds, replace(job.hardware, threads=1)).close()
+    return Shape(config.shots + 1, config.tasks, config.worlds, job.suite.horizon, spaces.observation, spaces.action)

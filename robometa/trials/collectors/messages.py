@@ -1,15 +1,30 @@
-"""Messages between a training and its worker processes."""
+"""Messages between a process and its workers."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from robometa.sim.engine import Divergence
 from robometa.trials.pieces import Batch, Piece
 
+MAX_DIVERGENCES = 5
+"""Divergences of an order that are reported: a run keeps no more dumps."""
+
+
+class Work(Protocol):
+    """The purpose of a pool of workers, pickled to each of them."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Memory that workers share with their parent, under the same descriptors."""
+
+    def begun(self) -> Callable[[Any], Any]:
+        """Prepares a worker, and returns the function that carries out its orders."""
+
 
 class Order(NamedTuple):
-    """Pieces to compute."""
+    """Pieces of a training's batch to compute."""
 
     state_bytes: int
     """Length of the policy's part of the learner's state, as safetensors in the shared memory."""
@@ -17,34 +32,37 @@ class Order(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
-class Ready(NamedTuple):
-    """A process has built its learner, and computes from now on."""
-
-
-class Answer(NamedTuple):
-    """The end of an order, whose rollouts are in the shared memory."""
+class Collected(NamedTuple):
+    """The end of such an order, whose rollouts are in the shared memory."""
 
     divergences: tuple[Divergence, ...]
-    processor_seconds: float
-    """Processor time that this process has spent since it began, s."""
     apart: bool
     """The pieces are computed one by one, because together they would give other bytes."""
 
 
+class Ready(NamedTuple):
+    """A worker has begun its work, and computes from now on."""
+
+
+class Answer(NamedTuple):
+    """The end of an order."""
+
+    result: Any
+    processor_seconds: float
+    """Processor time that this process has spent since it began, s."""
+
+
 class Failed(NamedTuple):
-    """An error that would come again whoever computes the pieces."""
+    """An error that would come again whoever carries out the order."""
 
     error: bytes
     """The pickled exception."""
 
 
 class Descriptors(NamedTuple):
-    """Arguments of the process: what it shares with its parent."""
+    """Arguments of a worker."""
 
     connection: int
     lifeline: int
-    job: int
-    job_bytes: int
-    state: int
-    state_capacity: int
-    rollouts: int
+    work: int
+    work_bytes: int

@@ -37,23 +37,34 @@ class Shape:
         last = {"obs": (self.observation,), "next_obs": (self.observation,), "action": (self.action,)}
         return (self.tasks, self.worlds, self.horizon, *last.get(name, ()))
 
+    def layout(self) -> list[tuple[str, int, np.dtype, int]]:
+        """Returns name, place, type and bytes of every field of every rollout, one after the other."""
+        arrays, place = [], 0
+        for _ in range(self.rollouts):
+            for field in fields(Rollout):
+                dtype = np.dtype(np.bool_ if field.name in FLAGS else np.float32)
+                size = -(-math.prod(self.of(field.name)) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+                arrays.append((field.name, place, dtype, size))
+                place += size
+        return arrays
+
+    def bytes(self) -> int:
+        """Returns the size of all rollouts."""
+        _, place, _, size = self.layout()[-1]
+        return place + size
+
 
 class SharedRollouts:
     """Arrays of every field of every rollout of a batch, in shared memory."""
 
     def __init__(self, shape: Shape, descriptor: int | None = None) -> None:
         """Makes the memory, or maps that of a descriptor which another process has passed on."""
-        layout, size = [], 0
-        for _ in range(shape.rollouts):
-            for field in fields(Rollout):
-                dtype = np.dtype(np.bool_ if field.name in FLAGS else np.float32)
-                layout.append((field.name, size, dtype, shape.of(field.name)))
-                size += -(-math.prod(shape.of(field.name)) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        size = shape.bytes()
         self.descriptor = anonymous(size) if descriptor is None else descriptor
         self._memory = mmap.mmap(self.descriptor, size)
         self._rollouts: list[dict[str, np.ndarray]] = [{} for _ in range(shape.rollouts)]
-        for index, (name, place, dtype, sizes) in enumerate(layout):
-            array = np.frombuffer(self._memory, dtype, math.prod(sizes), place).reshape(sizes)
+        for index, (name, place, dtype, _) in enumerate(shape.layout()):
+            array = np.frombuffer(self._memory, dtype, math.prod(shape.of(name)), place).reshape(shape.of(name))
             self._rollouts[index // len(fields(Rollout))][name] = array
 
     def write(self, piece: Piece, rollouts: Sequence[Rollout]) -> None:

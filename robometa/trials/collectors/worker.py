@@ -1,8 +1,7 @@
-"""A process that computes pieces: `python -P -m robometa.trials.collectors.worker CONNECTION LIFELINE JOB ...`.
+"""A process that carries out orders: `python -P -m robometa.trials.collectors.worker CONNECTION LIFELINE WORK BYTES`.
 
-The arguments are descriptors that the parent passes on, and lengths. The connection carries orders and answers, which
-are short. Job, states and rollouts are in shared memory. The lifeline ends when the parent does, for whatever reason,
-and ends this process at once.
+The arguments are descriptors that the parent passes on, and a length. The connection carries orders and answers. The
+work is in shared memory. The lifeline ends when the parent does, for whatever reason, and ends this process at once.
 """
 
 from __future__ import annotations
@@ -13,21 +12,13 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import torch
-from safetensors import torch as safetensors
 
 from robometa.compute import parallel
-from robometa.sim.engine import Divergence
-from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order, Ready
-from robometa.trials.collectors.shared_memory import Shape, SharedBytes, SharedRollouts
-from robometa.trials.pieces import Piece
-
-MAX_DIVERGENCES = 5
-"""Divergences of an order that are reported: a run keeps no more dumps."""
+from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Ready, Work
+from robometa.trials.collectors.shared_memory import SharedBytes
 
 
 def main(given: Descriptors) -> None:
@@ -44,31 +35,22 @@ def main(given: Descriptors) -> None:
 
 
 def _serve(orders: Connection, given: Descriptors) -> None:
-    """Builds the learner and answers orders."""
-    job: Job
-    shape: Shape
+    """Begins the work and answers orders."""
     try:
-        job, shape = pickle.loads(SharedBytes(given.job_bytes, given.job).read(given.job_bytes))
-        states, rollouts = SharedBytes(given.state_capacity, given.state), SharedRollouts(shape, given.rollouts)
-        learner = job.built()
-        runner = job.runner(learner, replace(job.hardware, threads=1))
+        work: Work = pickle.loads(SharedBytes(given.work_bytes, given.work).read(given.work_bytes))
+        carry_out = work.begun()
     except Exception as error:
         orders.send(Failed(_pickled(error)))
         return
-    divergences: list[Divergence] = []
-    runner.on_divergence = lambda one: divergences.append(one) if len(divergences) < MAX_DIVERGENCES else None
     orders.send(Ready())
     while True:
-        order: Order = orders.recv()
-        divergences.clear()
+        order = orders.recv()
         try:
-            learner.load_state_dict(safetensors.load(states.read(order.state_bytes)))
-            computed = runner.run(order.batch, order.pieces)
+            result = carry_out(order)
         except Exception as error:
             orders.send(Failed(_pickled(error)))
             continue
-        rollouts.write(Piece(order.pieces[0].first, sum(piece.tasks for piece in order.pieces)), computed)
-        orders.send(Answer(tuple(divergences), time.process_time(), runner.apart()))
+        orders.send(Answer(result, time.process_time()))
 
 
 def _pickled(error: Exception) -> bytes:

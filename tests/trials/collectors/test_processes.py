@@ -14,7 +14,7 @@ import robometa
 from robometa import registry
 from robometa.errors import TrainingError, UserError
 from robometa.training.train import resume, train
-from robometa.trials.collectors import processes
+from robometa.trials.collectors import patience, pool
 from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.processes import Processes
 
@@ -74,7 +74,7 @@ def lost_once(monkeypatch):
     """Sends a process a signal while it computes."""
 
     def arm(what):
-        order, done = processes.Worker.order, []
+        order, done = pool.Worker.order, []
 
         def sabotaged(worker, given):
             order(worker, given)
@@ -82,7 +82,7 @@ def lost_once(monkeypatch):
                 done.append(worker.process.pid)
                 os.kill(worker.process.pid, what)
 
-        monkeypatch.setattr(processes.Worker, "order", sabotaged)
+        monkeypatch.setattr(pool.Worker, "order", sabotaged)
         return done
 
     return arm
@@ -98,7 +98,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_tasks_are_done_again(tiny_
 
 def test_a_process_that_hangs_is_replaced(tiny_suite, tmp_path, lost_once, monkeypatch, capfd):
     here = trained(tmp_path / "here", "rl2", tiny_suite)
-    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 10.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 10.0)
     stopped = lost_once(signal.SIGSTOP)
     assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
     assert not Path(f"/proc/{stopped[0]}").exists()
@@ -106,8 +106,8 @@ def test_a_process_that_hangs_is_replaced(tiny_suite, tmp_path, lost_once, monke
 
 
 def test_processes_that_always_die_end_the_training_with_a_sentence(tiny_suite, tmp_path, monkeypatch):
-    order = processes.Worker.order
-    monkeypatch.setattr(processes.Worker, "order", lambda worker, given: (worker.process.kill(), order(worker, given)))
+    order = pool.Worker.order
+    monkeypatch.setattr(pool.Worker, "order", lambda worker, given: (worker.process.kill(), order(worker, given)))
     with pytest.raises(TrainingError, match="4 processes in a row were lost over the same tasks"):
         trained(tmp_path / "run", "rl2", tiny_suite, collect="processes:1")
 

@@ -1,0 +1,48 @@
+"""The work of processes that collect: pieces of a training's batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from safetensors import torch as safetensors
+
+from robometa.sim.engine import Divergence
+from robometa.trials.collectors.collector import Job
+from robometa.trials.collectors.messages import MAX_DIVERGENCES, Collected, Order
+from robometa.trials.collectors.shared_memory import Shape, SharedBytes, SharedRollouts
+from robometa.trials.pieces import Piece
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """A training's job, and the memory that states and rollouts are in."""
+
+    job: Job
+    shape: Shape
+    states: int
+    state_capacity: int
+    rollouts: int
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Memory of states and rollouts."""
+        return self.states, self.rollouts
+
+    def begun(self) -> Callable[[Order], Collected]:
+        """Builds the learner, and returns the function that computes pieces."""
+        job = self.job
+        states, rollouts = SharedBytes(self.state_capacity, self.states), SharedRollouts(self.shape, self.rollouts)
+        learner = job.built()
+        runner = job.runner(learner, replace(job.hardware, threads=1))
+        divergences: list[Divergence] = []
+        runner.on_divergence = lambda one: divergences.append(one) if len(divergences) < MAX_DIVERGENCES else None
+
+        def collected(order: Order) -> Collected:
+            divergences.clear()
+            learner.load_state_dict(safetensors.load(states.read(order.state_bytes)))
+            computed = runner.run(order.batch, order.pieces)
+            rollouts.write(Piece(order.pieces[0].first, sum(piece.tasks for piece in order.pieces)), computed)
+            return Collected(tuple(divergences), runner.apart())
+
+        return collected
