@@ -23,6 +23,17 @@ def robot_spaces(suite: Suite) -> RobotSpaces:
     return SIGNALS[suite.family.name](suite)
 
 
+def _no_joints(_: Suite) -> Joints:
+    return Joints()
+
+
+JOINTS: dict[str, Callable[[Suite], Joints]] = {
+    "locomotion": locomotion_joints.joints,
+    "metaworld": _no_joints,  # its arm's hand is pulled, not its joints
+}
+"""Descriptions of joints by family."""
+
+
 def joints(suite: Suite) -> Joints:
-    """Describes the joints of a suite's robot; none for Meta-World's arm, whose hand is pulled."""
-    return locomotion_joints.joints(suite) if suite.family.name == "locomotion" else Joints()
+    """Describes the joints of a suite's robot."""
+    return JOINTS[suite.family.name](suite)
