@@ -55,3 +55,15 @@ def require_within(found: Returns, wanted: Returns) -> None:
                 f"the exported files return {mean:.6g} after {shot} shots, "
                 f"outside the policy's interval of {low:.6g} to {high:.6g}"
             )
+
+
+def lines(gap: float, found: Returns, wanted: Returns) -> list[str]:
+    """Describes a verification in words."""
+    rows = zip(found["by_shot"], wanted["by_shot"], strict=True)
+    return [
+        f"largest gap on equal inputs: {gap:.2g}",
+        *(
+            f"return after {shot} shots: {mean:.2f}, the policy's {own:.2f} [{low:.2f}, {high:.2f}]"
+            for shot, ((mean, *_), (own, low, high)) in enumerate(rows)
+        ),
+    ]
