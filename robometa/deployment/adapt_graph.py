@@ -119,6 +119,7 @@ def _of_gradient(learner: Any, rate: Tensor | float, start: list[Tensor]) -> Ada
     sizes = {"obs": (into,), "action": (learner.policy.action,)}
     examples = (start[0], *(torch.randn(3, 7, *sizes.get(name, ())) for name in columns))
     # The gradient must be written out before the export, which does not trace through `torch.func.grad`.
-    graph = make_fx(_GradientStep(learner, rate), tracing_mode="symbolic")(*examples)
+    traced = make_fx(_GradientStep(learner, rate), tracing_mode="symbolic", _allow_non_fake_inputs=True)  # of rates
+    graph = traced(*examples)
     axes = {0: torch.export.Dim("worlds", min=2), 1: torch.export.Dim("time", min=2)}
     return AdaptGraph(graph, columns, examples, (None, *(axes for _ in columns)), False)
