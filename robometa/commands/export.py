@@ -21,7 +21,9 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--out", type=checked, help="folder to write (default: exports/POLICY)")
     parser.add_argument("--after-shots", type=whole, default=0, help="adaptations to bake in (default: 0)")
     parser.add_argument("--task", type=whole, default=0, help="held-out task that these adapt to (default: 0)")
-    parser.add_argument("--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)")
+    parser.add_argument(
+        "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
+    )
     add_learner_option(parser)
     return parser
 

@@ -67,7 +67,9 @@ class _Belief(nn.Module):
         self, precision: Tensor, weighted_mean: Tensor, sample: Tensor, draw: Tensor, *columns: Tensor
     ) -> tuple[Tensor, ...]:
         obs, action, reward, next_obs = (column[0] for column in columns)
-        context = torch.cat((obs, action.clamp(-1, 1), reward.unsqueeze(-1), next_obs), dim=-1)[:, : self.learner.context]
+        context = torch.cat((obs, action.clamp(-1, 1), reward.unsqueeze(-1), next_obs), dim=-1)[
+            :, : self.learner.context
+        ]
         evidence = product_of_gaussians(self.encoder(context))
         return tuple(SampledBelief(precision, weighted_mean, sample).multiplied(*evidence, draw))
 

@@ -110,7 +110,9 @@ def metadata(contract: dict[str, Any]) -> dict[str, str]:
         "command_names": "",
         "observation_names": _csv(one["name"] for one in observation),
         "observation_terms_scale": _csv(ones),
-        "observation_terms_clip": _csv(f"({_end(one['low'], '-inf')};{_end(one['high'], 'inf')})" for one in observation),
+        "observation_terms_clip": _csv(
+            f"({_end(one['low'], '-inf')};{_end(one['high'], 'inf')})" for one in observation
+        ),
         "observation_terms_history_length": _csv("0" for _ in observation),
         "observation_terms_flatten_history_dim": _csv("True" for _ in observation),
         "action_scale": _csv(one["scale"] for one in action),
@@ -152,7 +154,9 @@ def _robot(policy: Policy) -> dict[str, Any]:
 
 def _tensors(learner: Learner) -> bytes:
     """The content of the policy's `tensors.safetensors`."""
-    return safetensors.save({name: value.detach().cpu().contiguous().clone() for name, value in state_of(learner).items()})
+    return safetensors.save(
+        {name: value.detach().cpu().contiguous().clone() for name, value in state_of(learner).items()}
+    )
 
 
 def _end(value: float | None, infinite: str) -> str:
@@ -162,5 +166,7 @@ def _end(value: float | None, infinite: str) -> str:
 def _csv(values: Iterable[object]) -> str:
     """A line of comma-separated values; a float has all its digits."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([float(one) if isinstance(one, np.floating) else one for one in values])
+    csv.writer(text, lineterminator="").writerow(
+        [float(one) if isinstance(one, np.floating) else one for one in values]
+    )
     return text.getvalue()

@@ -98,7 +98,9 @@ def _require_network(policy: Policy) -> None:
         UserError: If it plans, or has no parameters.
     """
     if policy.learner_name.startswith("grbal"):
-        raise UserError("grbal cannot be exported: it plans with a model at every step, and no network holds its actions")
+        raise UserError(
+            "grbal cannot be exported: it plans with a model at every step, and no network holds its actions"
+        )
     if not state_of(policy.learner):
         raise UserError(f"{policy.learner_name} cannot be exported: it has no parameters, and so no network")
 

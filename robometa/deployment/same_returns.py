@@ -22,7 +22,9 @@ Returns = dict[str, Any]
 """Settings of a comparison, and interquartile mean, low and high end of the returns by shot."""
 
 
-def returns_of(learner: Learner | ExportedLearner, suite: Suite, tasks: Sequence[int], worlds: int, shots: int) -> Returns:
+def returns_of(
+    learner: Learner | ExportedLearner, suite: Suite, tasks: Sequence[int], worlds: int, shots: int
+) -> Returns:
     """Measures mean actions in simulation.
 
     Args:

@@ -42,7 +42,9 @@ class Experience:
             side_by_side: Return episodes as so many worlds if all are equally long.
         """
         names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-        found = {name: np.array(rows, np.float32) for name, rows in zip(names, zip(*self._rows, strict=True), strict=True)}
+        found = {
+            name: np.array(rows, np.float32) for name, rows in zip(names, zip(*self._rows, strict=True), strict=True)
+        }
         found["truncated"][-1] = 1 - found["terminated"][-1]
         done = found["terminated"] + found["truncated"]
         length = int(np.argmax(done)) + 1

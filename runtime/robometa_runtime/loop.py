@@ -138,6 +138,7 @@ class Loop:
 
     def _step(self, due: float) -> bool:
         """One period; False if there was no sound reading."""
+        barked = self.report.barked
         reading = self.read(max(due - time.perf_counter(), 0.0))
         began = time.perf_counter()
         if reading is None:
@@ -151,24 +152,25 @@ class Loop:
             self._send(self.safe)
             return False
         ended = time.perf_counter()
-        if ended - self._fed < PATIENCE * self.period or self.report.steps == 0:
-            self._send(action)
-        else:  # too old: the watchdog has sent the safe action meanwhile
-            self._fed = ended
+        self._send(action, barked)
         self.report.steps += 1
         self.report.late += ended > due
         self.report.seconds.append(ended - began)
         return True
 
-    def _send(self, action: Array) -> None:
+    def _send(self, action: Array, barked: int | None = None) -> None:
+        """Sends an action, unless the watchdog has barked since there were so many barks: it is too old then."""
         with self._lock:
-            self._write(action)
+            if barked is None or barked == self.report.barked:
+                self._write(action)
             self._fed = time.perf_counter()
 
     def _guard(self) -> None:
         """Sends the safe action where nothing else was sent for too long."""
         patience = PATIENCE * self.period
         while not self._over.wait(max(self._fed + patience - time.perf_counter(), self.period / 10)):
-            if time.perf_counter() - self._fed >= patience:
-                self.report.barked += 1
-                self._send(self.safe)
+            with self._lock:
+                if time.perf_counter() - self._fed >= patience:
+                    self.report.barked += 1
+                    self._write(self.safe)
+                    self._fed = time.perf_counter()

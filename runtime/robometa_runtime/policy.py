@@ -59,9 +59,7 @@ class Policy:
         self._experience = Experience(self.contract.horizon)
         self._pending: tuple[Array, Array] | None = None
 
-    def act(
-        self, obs: ArrayLike, reward: float | None = None, done: bool = False, *, sample: bool = False
-    ) -> Array:
+    def act(self, obs: ArrayLike, reward: float | None = None, done: bool = False, *, sample: bool = False) -> Array:
         """Returns the action to take now, in the actuators' units and within their ranges. `[action]`.
 
         Args:

@@ -26,8 +26,9 @@ from robometa.trials import make
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 ROOT = Path(__file__).parents[2]
 QUICK = ("rl2", "maml-trpo", "pearl")
-SLOW = ("no-adaptation", "oracle", "fine-tune", "varibad", "hypernetwork", "anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
-BY_GRAPH = {"maml-trpo", "anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile", "pearl"}
+BY_GRADIENT = ("anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
+SLOW = ("no-adaptation", "oracle", "fine-tune", "varibad", "hypernetwork", *BY_GRADIENT)
+BY_GRAPH = {"maml-trpo", "pearl", *BY_GRADIENT}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_files_act_and_adapt_as_the_policy_does(exported, suite, name):
     assert check_export(found.folder, suite).gap == found.gap
     for path in found.folder.glob("*.onnx"):
         content = path.read_bytes()
-        for trace in (str(ROOT), sys.prefix, "site-packages", ".py", os.uname().nodename):
+        for trace in (str(ROOT), sys.prefix, "site-packages", 'File "'):
             assert trace.encode() not in content, f"{path.name} holds {trace}"
         model = onnx.load_from_string(content)
         assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
