@@ -83,7 +83,7 @@ bench: $(VENV)/dev
 results: $(VENV)/dev
 	@$(BIN)/python -m study $(WHAT)
 
-# Builds wheel and sdist, installs each somewhere empty and lists the suites from there.
+# Builds wheel and sdist, installs each somewhere empty and lists the suites from there; and the runtime's wheel, under 50 KB.
 build: $(VENV)/dev
 	@rm -rf build dist
 	@$(BIN)/python -m build --outdir dist . > /dev/null
@@ -95,6 +95,8 @@ build: $(VENV)/dev
 		grep -q half-cheetah-velocity build/suites.txt && \
 		echo "$$package: installs, and lists $$(grep -c '[0-9]/[0-9]' build/suites.txt) suites" || exit 1; \
 	done
+	@$(BIN)/python -m build --wheel --outdir dist/runtime runtime > /dev/null
+	@test $$(cat dist/runtime/*.whl | wc -c) -lt 50000 && echo "dist/runtime: $$(cat dist/runtime/*.whl | wc -c) bytes"
 
 clean:
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -31,7 +31,7 @@ FLOORS = (
     # 9
     {"evaluation"},
     # 10
-    {"training"},
+    {"training", "deployment"},
     # 11
     {"video"},
     # 12: the command line

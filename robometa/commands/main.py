@@ -12,7 +12,21 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from robometa.commands import baseline, doctor, evaluate, learners, merge, record, replay, resume, suites, train, verify
+from robometa.commands import (
+    baseline,
+    check_export,
+    doctor,
+    evaluate,
+    export,
+    learners,
+    merge,
+    record,
+    replay,
+    resume,
+    suites,
+    train,
+    verify,
+)
 from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import unknown_option
@@ -23,12 +37,13 @@ from robometa.escape import say
 GROUPS = {
     "train": (train, resume),
     "measure": (evaluate, baseline),
+    "deploy": (export, check_export),
     "look": (suites, learners, record, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "record", "merge")
+WRITING = ("train", "resume", "evaluate", "baseline", "record", "merge", "export")
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\
@@ -47,6 +62,7 @@ examples:
   robometa baseline sb3-sac half-cheetah-velocity --tasks 1 --steps 400 40000
   robometa baseline scripted ml1/reach-v3 --tasks 5
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
+  robometa export policies/half-cheetah-velocity-rl2
 
 arguments and options of a command: robometa COMMAND --help
 """
@@ -126,7 +142,7 @@ def parser() -> Parser:
         lines.append(f"{group}:")
         for module in members:
             added = module.add_to(commands)
-            lines.append(f"  {added.prog.removeprefix('robometa '):10} {module.ABOUT}")
+            lines.append(f"  {added.prog.removeprefix('robometa '):12} {module.ABOUT}")
     whole.description = "\n".join(lines)
     whole.epilog = EXAMPLES + EXIT_CODES
     return whole

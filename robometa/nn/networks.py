@@ -101,6 +101,8 @@ class Linear(torch.nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Applies the layer. `[..., in] -> [..., out]`."""
+        if torch.compiler.is_exporting():  # a branch on a size that may change cannot be exported
+            return super().forward(x)
         many = x.numel() * self.out_features >= ONEDNN_MIN_MULTIPLICATIONS
         if not (many and x.dtype == torch.float32 and x.device.type == "cpu" and torch.backends.mkldnn.is_available()):
             return super().forward(x)

@@ -36,13 +36,14 @@ class RobotSpaces:
     """Actions per second."""
 
     @cached_property
-    def _middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
+    def middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middle and half width of each action's range, in the actuators' units. `[action]`."""
         low, high = (np.array([getattr(one, end) for one in self.action]) for end in ("low", "high"))
         return (high + low) / 2, (high - low) / 2
 
     def in_actuator_units(self, action: np.ndarray) -> np.ndarray:
         """Converts actions from -1..1 to the actuators' units. `[..., action]`."""
-        middle, half = self._middle_and_half
+        middle, half = self.middle_and_half
         return middle + half * action
 
     def __str__(self) -> str:

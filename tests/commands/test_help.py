@@ -32,12 +32,12 @@ def test_commands_stand_in_groups(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out
-    places = [printed.index(f"\n{group}:\n") for group in ("train", "measure", "look", "housekeeping")]
+    places = [printed.index(f"\n{group}:\n") for group in ("train", "measure", "deploy", "look", "housekeeping")]
     assert places == sorted(places)
     for members in GROUPS.values():
         for module in members:
-            name = module.__name__.rpartition(".")[2]
-            assert f"\n  {name:10} {module.ABOUT}\n" in printed
+            name = module.__name__.rpartition(".")[2].replace("_", "-")
+            assert f"\n  {name:12} {module.ABOUT}\n" in printed
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -1,0 +1,43 @@
+"""`robometa export`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from robometa.commands import hints
+from robometa.commands.arguments import Commands, Parser, add_learner_option, whole
+from robometa.escape import say
+from robometa.storage.paths import checked
+
+ABOUT = "export a policy to ONNX, to run without torch"
+EXAMPLE = "robometa export policies/half-cheetah-velocity-rl2 --out exports/velocity-rl2"
+
+
+def add_to(commands: Commands) -> Parser:
+    """Adds the command and its arguments."""
+    parser = commands.add("export", ABOUT, _run, EXAMPLE)
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy, help="folder of a policy or a run")
+    parser.add_argument("--out", type=checked, help="folder to write (default: exports/POLICY)")
+    parser.add_argument("--after-shots", type=whole, default=0, help="adaptations to bake in (default: 0)")
+    parser.add_argument("--task", type=whole, default=0, help="held-out task that these adapt to (default: 0)")
+    parser.add_argument(
+        "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
+    )
+    add_learner_option(parser)
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> None:
+    from robometa.deployment.export import export
+    from robometa.deployment.same_returns import lines
+    from robometa.deployment.to_onnx import require_onnx
+    from robometa.training.load import load
+
+    require_onnx()
+    out = asked.out or Path("exports") / asked.policy.resolve().name
+    policy = load(asked.policy, learner=asked.learner)
+    done = export(policy, out, shots=asked.after_shots, task=asked.task, license_text=asked.license)
+    for name, size in done.files.items():
+        say(f"{out / name}: {size:,} bytes")
+    say("\n".join(lines(done.gap, done.returns, done.policy_returns)))

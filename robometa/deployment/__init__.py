@@ -1,0 +1,1 @@
+"""Export of trained policies to ONNX, and its verification."""

@@ -1,0 +1,172 @@
+"""The contract of an export: every number that goes in and out, in words that a robot's programmer needs."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from safetensors import torch as safetensors
+
+from robometa.deployment.adapt_graph import AdaptGraph
+from robometa.deployment.exported_learner import DRAWN, encoded
+from robometa.deployment.tensors import Layout
+from robometa.learners.protocol import Learner
+from robometa.nn.normalizer import Normalizer
+from robometa.policies.policy import Policy
+from robometa.policies.policy_folder import state_of
+from robometa.sim.oracle import HiddenNumbers
+from robometa.sim.signal import Signal
+from robometa.sim.signals import joints
+
+FORMAT = 1
+"""Version of the contract's format."""
+LAST_ACTION = "emitted_action of the step before, unclipped; zeros at the first step after a reset"
+LAST_REWARD = "reward of the step before; 0 at the first step after a reset"
+LAST_DONE = "1 if the step before ended an episode, else 0"
+NOISE = "zeros for the mean action; standard normal numbers to explore"
+
+
+def contract_of(
+    policy: Policy, layout: Layout, adapt: AdaptGraph | None, *, shots: int, task: str, license_text: str
+) -> dict[str, Any]:
+    """Describes an export.
+
+    Args:
+        policy: The policy that is exported.
+        layout: Tensors of its adaptation.
+        adapt: Graph of its adaptation, if there is one.
+        shots: Adaptations that are baked in.
+        task: Description of the task that these adapted to.
+        license_text: Licence of the policy.
+    """
+    learner, suite, spaces = policy.learner, policy.suite, policy.spaces
+    told = HiddenNumbers(suite).names if learner.sees_parameters else ()
+    middle, half = spaces.middle_and_half
+    rest = [*joints(suite).rest] or [0.0] * len(spaces.action)
+    safe = [min(max(value, one.low), one.high) for value, one in zip(rest, spaces.action, strict=True)]
+    return {
+        "format": FORMAT,
+        "robometa": version("robometa"),
+        "license": license_text,
+        "learner": policy.learner_name,
+        "suite": suite.name,
+        "suite_hash": suite.content_hash,
+        "policy_sha256": hashlib.sha256(_tensors(learner)).hexdigest(),
+        "control_hz": spaces.control_hz,
+        "control_dt": 1 / spaces.control_hz,
+        "horizon": suite.horizon,
+        "observation": _observation([*spaces.observation, *(Signal(f"task/{name}", "1") for name in told)], learner),
+        "told": list(told),
+        "action": [
+            _signal(one) | {"offset": float(m), "scale": float(h), "safe": float(s)}
+            for one, m, h, s in zip(spaces.action, middle, half, safe, strict=True)
+        ],
+        "inputs": {
+            "last_action": LAST_ACTION,
+            "last_reward": LAST_REWARD,
+            "last_done": LAST_DONE,
+            "noise": NOISE,
+        },
+        "adaptation": [
+            {
+                "name": part.name,
+                "size": part.initial.shape[1],
+                "initial": DRAWN if part.drawn else encoded(part.initial),
+                "changed_by": "step" if part.acts else "adapt",
+            }
+            for part in layout.parts
+        ],
+        "adapt": {
+            "file": "adapt.onnx" if adapt else None,
+            "columns": list(adapt.columns) if adapt else [],
+            "pools_worlds": learner.pools_worlds,
+            "baked_shots": shots,
+            "baked_task": task,
+        },
+        "robot": _robot(policy),
+    }
+
+
+def metadata(contract: dict[str, Any]) -> dict[str, str]:
+    """The contract as texts of an ONNX file: itself as JSON, and its facts under mjlab's names.
+
+    mjlab's `run_path` is left out, because it names a machine.
+    """
+    robot, observation, action = contract["robot"], contract["observation"], contract["action"]
+    ones = ["1.0"] * len(observation)
+    return {
+        "robometa_contract": text_of(contract),
+        "joint_names": _csv(robot["joint_names"]),
+        "joint_stiffness": _csv(robot["joint_stiffness"]),
+        "joint_damping": _csv(robot["joint_damping"]),
+        "default_joint_pos": _csv(robot["default_joint_pos"]),
+        "command_names": "",
+        "observation_names": _csv(one["name"] for one in observation),
+        "observation_terms_scale": _csv(ones),
+        "observation_terms_clip": _csv(
+            f"({_end(one['low'], '-inf')};{_end(one['high'], 'inf')})" for one in observation
+        ),
+        "observation_terms_history_length": _csv("0" for _ in observation),
+        "observation_terms_flatten_history_dim": _csv("True" for _ in observation),
+        "action_scale": _csv(one["scale"] for one in action),
+    }
+
+
+def text_of(contract: dict[str, Any]) -> str:
+    """The contract as JSON, the same bytes every time."""
+    return json.dumps(contract, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, Any]]:
+    """Signals with mean and standard deviation in training, by which the graph normalizes them, if it does."""
+    normalizer = getattr(learner, "observations", None)
+    described = [_signal(one) | {"mean": None, "std": None} for one in signals]
+    if isinstance(normalizer, Normalizer):
+        spread = normalizer.variance.sqrt().tolist()
+        for one, mean, std in zip(described, normalizer.mean.tolist(), spread, strict=True):
+            one |= {"mean": mean, "std": std}
+    return described
+
+
+def _signal(one: Signal) -> dict[str, Any]:
+    low, high = (end if isfinite(end) else None for end in (one.low, one.high))
+    return {"name": one.name, "unit": one.unit, "low": low, "high": high}
+
+
+def _robot(policy: Policy) -> dict[str, Any]:
+    found = joints(policy.suite)
+    return {
+        "name": policy.suite.robot.name,
+        "joint_names": list(found.names),
+        "default_joint_pos": list(found.default),
+        "actuated_joint_names": list(found.actuated),
+        "joint_stiffness": list(found.stiffness),
+        "joint_damping": list(found.damping),
+    }
+
+
+def _tensors(learner: Learner) -> bytes:
+    """The content of the policy's `tensors.safetensors`."""
+    return safetensors.save(
+        {name: value.detach().cpu().contiguous().clone() for name, value in state_of(learner).items()}
+    )
+
+
+def _end(value: float | None, infinite: str) -> str:
+    return infinite if value is None else repr(value)
+
+
+def _csv(values: Iterable[object]) -> str:
+    """A line of comma-separated values; a float has all its digits."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(
+        [float(one) if isinstance(one, np.floating) else one for one in values]
+    )
+    return text.getvalue()

@@ -1,0 +1,38 @@
+"""Joints of a locomotion robot's model as a controller needs them: names, default positions, gains."""
+
+from __future__ import annotations
+
+import mujoco
+
+from robometa.sim.joints import Joints
+from robometa.sim.locomotion import models
+from robometa.suites.suite import Suite
+
+POSITION_SERVO = mujoco.mjtBias.mjBIAS_AFFINE
+
+
+def joints(suite: Suite) -> Joints:
+    """Describes the joints and the actuators of a suite's robot, in the model's order.
+
+    Raises:
+        UserError: If the robot's model cannot be loaded.
+    """
+    model, _ = models.compiled(suite.robot)
+    scalar = [index for index in range(model.njnt) if model.jnt_type[index] in (2, 3)]  # slides and hinges
+    moved = [int(model.actuator_trnid[index, 0]) for index in range(model.nu)]
+    on_joint = [model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT for index in range(model.nu)]
+    servos = [model.actuator_biastype[index] == POSITION_SERVO for index in range(model.nu)]
+    default = {index: float(model.qpos0[model.jnt_qposadr[index]]) for index in scalar}
+    return Joints(
+        names=tuple(model.joint(index).name for index in scalar),
+        default=tuple(default.values()),
+        actuated=tuple(model.joint(joint).name if on else "" for joint, on in zip(moved, on_joint, strict=True)),
+        stiffness=tuple(-float(model.actuator_biasprm[i, 1]) if servo else 0.0 for i, servo in enumerate(servos)),
+        damping=tuple(-float(model.actuator_biasprm[i, 2]) if servo else 0.0 for i, servo in enumerate(servos)),
+        rest=tuple(
+            default.get(joint, 0.0) * float(model.actuator_gear[i, 0])
+            if on and servo and model.actuator_biasprm[i, 1]
+            else 0.0
+            for i, (joint, on, servo) in enumerate(zip(moved, on_joint, servos, strict=True))
+        ),
+    )

@@ -1,0 +1,176 @@
+"""A real-time loop at the contract's rate, with a watchdog."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from robometa_runtime.contract import Array
+from robometa_runtime.policy import ObservationError, Policy
+
+MAX_FAULTS = 50
+"""Steps without a sound reading in a row after which the loop gives up."""
+PATIENCE = 3.0
+"""Control periods without an action after which the watchdog sends the safe one."""
+
+
+class RobotError(RuntimeError):
+    """The robot has sent no sound reading for too long; the safe action was sent last."""
+
+
+class Reading(NamedTuple):
+    """What a robot measured."""
+
+    obs: ArrayLike
+    reward: float | None = None
+    """Reward of the last action; None where none is measured."""
+    done: bool = False
+    """True if the last action ended an episode."""
+
+
+@dataclass
+class Report:
+    """Counts of a loop, and times from a reading to its action."""
+
+    steps: int = 0
+    late: int = 0
+    """Actions that were ready after the end of their period."""
+    timeouts: int = 0
+    """Periods without a reading, in which the safe action was sent."""
+    refused: int = 0
+    """Readings that were not finite or had the wrong size, at which the safe action was sent."""
+    barked: int = 0
+    """Times that the watchdog sent the safe action, because nothing had been sent for too long."""
+    seconds: list[float] = field(default_factory=list, repr=False)
+
+    def percentile(self, share: float) -> float:
+        """Time that so many percent of the actions took at most, s."""
+        return float(np.percentile(self.seconds, share)) if self.seconds else float("nan")
+
+    def __str__(self) -> str:
+        """One line."""
+        median, worst = (1e6 * self.percentile(share) for share in (50, 99.9))
+        return (
+            f"{self.steps} steps, {self.late} late, {self.timeouts} timeouts, {self.refused} refused, "
+            f"watchdog {self.barked}; reading to action: median {median:.0f} us, p99.9 {worst:.0f} us"
+        )
+
+
+class Loop:
+    """Reads, acts and writes at a fixed rate.
+
+    A thread of its own watches it. If nothing was sent for `PATIENCE` periods, because reading or acting hangs, it
+    sends the safe action; an action that comes later than that is dropped.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        read: Callable[[float], Reading | None],
+        write: Callable[[Array], None],
+        *,
+        hz: float | None = None,
+        safe: ArrayLike | None = None,
+        sample: bool = False,
+        watch: Callable[[Report], None] | None = None,
+    ) -> None:
+        """Takes a policy and a robot.
+
+        Args:
+            policy: Acts.
+            read: Returns the next reading, or None if there is none within so many seconds.
+            write: Sends an action to the robot; called from two threads, never at once.
+            hz: Actions per second; the contract's if None. Another rate than the training's changes the returns.
+            safe: Action where there is no sound reading; the contract's if None.
+            sample: Explore.
+            watch: Called after each step.
+        """
+        self.policy, self.read, self.sample, self.watch = policy, read, sample, watch
+        self.period = 1 / (policy.contract.control_hz if hz is None else hz)
+        self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
+        self.report = Report()
+        self._write, self._lock, self._fed, self._over = write, threading.Lock(), 0.0, threading.Event()
+
+    def run(self, *, seconds: float | None = None, steps: int | None = None) -> Report:
+        """Runs for so long or so many periods, or until `stop`, and sends the safe action at the end.
+
+        Raises:
+            RobotError: If there is no sound reading for `MAX_FAULTS` periods in a row.
+        """
+        periods = steps if seconds is None else round(seconds / self.period)
+        self._over.clear()
+        self._fed = time.perf_counter()
+        dog = threading.Thread(target=self._guard, name="robometa-watchdog", daemon=True)
+        dog.start()
+        try:
+            self._drive(periods)
+        finally:
+            self._over.set()
+            dog.join()
+            self._send(self.safe)
+        return self.report
+
+    def stop(self) -> None:
+        """Ends `run` after the current step; may be called from another thread or from `watch`."""
+        self._over.set()
+
+    def _drive(self, periods: int | None) -> None:
+        due, faults, count = time.perf_counter(), 0, 0
+        while not self._over.is_set() and (periods is None or count < periods):
+            count += 1
+            due += self.period
+            faults = 0 if self._step(due) else faults + 1
+            if self.watch is not None:
+                self.watch(self.report)
+            if faults >= MAX_FAULTS:
+                raise RobotError(f"no sound reading in {faults} periods: {self.report}")
+            left = due - time.perf_counter()
+            if left > 0:
+                time.sleep(left)
+            else:  # a period that was missed is not made up for
+                due = time.perf_counter()
+
+    def _step(self, due: float) -> bool:
+        """One period; False if there was no sound reading."""
+        barked = self.report.barked
+        reading = self.read(max(due - time.perf_counter(), 0.0))
+        began = time.perf_counter()
+        if reading is None:
+            self.report.timeouts += 1
+            self._send(self.safe)
+            return False
+        try:
+            action = self.policy.act(reading.obs, reading.reward, reading.done, sample=self.sample)
+        except ObservationError:
+            self.report.refused += 1
+            self._send(self.safe)
+            return False
+        ended = time.perf_counter()
+        self._send(action, barked)
+        self.report.steps += 1
+        self.report.late += ended > due
+        self.report.seconds.append(ended - began)
+        return True
+
+    def _send(self, action: Array, barked: int | None = None) -> None:
+        """Sends an action, unless the watchdog has barked since there were so many barks: it is too old then."""
+        with self._lock:
+            if barked is None or barked == self.report.barked:
+                self._write(action)
+            self._fed = time.perf_counter()
+
+    def _guard(self) -> None:
+        """Sends the safe action where nothing else was sent for too long."""
+        patience = PATIENCE * self.period
+        while not self._over.wait(max(self._fed + patience - time.perf_counter(), self.period / 10)):
+            with self._lock:
+                if time.perf_counter() - self._fed >= patience:
+                    self.report.barked += 1
+                    self._write(self.safe)
+                    self._fed = time.perf_counter()

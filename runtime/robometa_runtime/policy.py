@@ -1,0 +1,181 @@
+"""A policy that acts and adapts by exported files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike
+
+from robometa_runtime.contract import Array, Contract, ContractError
+from robometa_runtime.experience import Experience
+
+NEXT = "_next"
+"""Ending of the name of an output that is the next value of an input."""
+
+
+class ObservationError(ValueError):
+    """An observation, a reward or an action is not finite, or has the wrong size; nothing was changed."""
+
+
+class Policy:
+    """Acts and adapts for one robot.
+
+    Attributes:
+        contract: Names, units and ranges.
+        adapts: True if `adapt` learns from episodes; otherwise the policy adapts as it acts, or not at all.
+    """
+
+    def __init__(self, folder: str | Path, seed: int = 0) -> None:
+        """Loads an export and begins a trial.
+
+        Args:
+            folder: Folder that `robometa export` wrote.
+            seed: Seed of samples.
+
+        Raises:
+            ContractError: If the folder is no export, or damaged.
+        """
+        self.contract = Contract(folder)
+        step, adapt = self.contract.file("step.onnx"), self.contract.file("adapt.onnx")
+        if step is None:
+            raise ContractError(f"{folder} is no export of robometa: it lists no step.onnx")
+        self._step = _session(step)
+        self._adapt = None if adapt is None else _session(adapt)
+        self.adapts = adapt is not None
+        self._pooled: bool = self.contract.content["adapt"]["pools_worlds"]
+        self._sizes = len(self.contract.observation), len(self.contract.action)
+        self._bind()
+        self.reset(seed)
+
+    def reset(self, seed: int = 0) -> None:
+        """Forgets all about the task. Not for a new episode of the same task: a memory lasts through episodes."""
+        self._generator = np.random.default_rng(seed)
+        self._start(self.contract.initial(self._generator))
+        for name in ("last_action", "last_reward", "last_done", "noise"):
+            self._inputs[name][:] = 0
+        self._experience = Experience(self.contract.horizon)
+        self._pending: tuple[Array, Array] | None = None
+
+    def act(self, obs: ArrayLike, reward: float | None = None, done: bool = False, *, sample: bool = False) -> Array:
+        """Returns the action to take now, in the actuators' units and within their ranges. `[action]`.
+
+        Args:
+            obs: Observation, in the order of `contract.observation`. `[obs]`
+            reward: Reward of the last action; leave it out at the first call, and where the policy needs none.
+            done: True if the last action ended an episode, so that `obs` begins the next one.
+            sample: Explore; False for the mean action.
+
+        Raises:
+            ObservationError: If a number is not finite or an array has the wrong size; the policy is as before then.
+        """
+        seen, paid = self._checked(obs), np.nan if reward is None else self._paid(reward)
+        inputs, pending = self._inputs, self._pending
+        inputs["obs"][0] = seen
+        if pending is not None:
+            inputs["last_action"][0] = pending[1]
+            inputs["last_reward"][0, 0] = paid
+            inputs["last_done"][0, 0] = done
+        if sample:
+            self._generator.standard_normal(out=inputs["noise"][0], dtype=np.float32)
+        else:
+            inputs["noise"][:] = 0
+        self._step.run_with_iobinding(self._binding)
+        emitted, action = self._outputs["emitted_action"][0], self._outputs["action"][0]
+        if not np.isfinite(emitted).all():
+            raise ObservationError(
+                "the policy needs the reward of every action: act(obs, reward)"
+                if reward is None
+                else "the policy's action is not finite"
+            )
+        if pending is not None and self.adapts:
+            self._experience.add(*pending, paid, pending[0] if done else seen, done)
+        for given, after in self._carried:
+            np.copyto(given, after)
+        self._pending = seen, emitted.copy()
+        return action.copy()
+
+    def adapt(self, obs: ArrayLike, reward: float, done: bool = True) -> None:
+        """Learns from all steps since the last adaptation; changes nothing where the policy adapts as it acts.
+
+        Args:
+            obs: Observation after the last action, before any reset. `[obs]`
+            reward: Its reward.
+            done: True if it ended an episode; the next `act` begins another then.
+
+        Raises:
+            ObservationError: If a number is not finite, or there is nothing to learn from.
+        """
+        if self._adapt is None:
+            return
+        seen, paid = self._checked(obs), self._paid(reward)
+        if self._pending is not None:
+            self._experience.add(*self._pending, paid, seen, done)
+            self._inputs["last_action"][0], self._pending = self._pending[1], None
+            self._inputs["last_reward"][0, 0], self._inputs["last_done"][0, 0] = paid, done
+        if not len(self._experience):
+            raise ObservationError("adapt has nothing to learn from: act first")
+        feed = self._experience.columns(side_by_side=self._pooled) | self.adaptation
+        feed["draw"] = self._generator.standard_normal((1, self._draws), np.float32)
+        found = self._adapt.run(None, {one.name: feed[one.name] for one in self._adapt.get_inputs()})
+        names = [one.name.removesuffix(NEXT) for one in self._adapt.get_outputs()]
+        if not all(np.isfinite(value).all() for value in found):
+            raise ObservationError("the adaptation is not finite: it needs the reward of every action; nothing changed")
+        self._start(dict(zip(names, found, strict=True)))
+        self._experience.clear()
+
+    @property
+    def adaptation(self) -> dict[str, Array]:
+        """All that the policy knows of its task, by name: a memory, a belief, or parameters. `[1, number]` each."""
+        return {name: value.copy() for name, value in self._known.items()}
+
+    def _bind(self) -> None:
+        """Binds arrays to the graph's inputs and outputs, which saves half the time of a step."""
+        obs, action = self._sizes
+        sizes = {"obs": obs, "last_action": action, "last_reward": 1, "last_done": 1, "noise": action}
+        self._known = {p["name"]: np.zeros((1, p["size"]), np.float32) for p in self.contract.content["adaptation"]}
+        adapt = () if self._adapt is None else self._adapt.get_inputs()
+        self._draws = next((one.shape[1] for one in adapt if one.name == "draw"), 0)
+        self._inputs = {name: np.zeros((1, size), np.float32) for name, size in sizes.items()}
+        self._outputs: dict[str, Array] = {}
+        self._binding: Any = self._step.io_binding()
+        self._kept = []  # onnxruntime reads and writes these arrays in place
+        for one in self._step.get_inputs():
+            array = self._inputs[one.name] if one.name in self._inputs else self._known[one.name]
+            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            self._binding.bind_ortvalue_input(one.name, self._kept[-1])
+        for one in self._step.get_outputs():
+            self._outputs[one.name] = np.zeros(one.shape, np.float32)
+            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(self._outputs[one.name]))
+            self._binding.bind_ortvalue_output(one.name, self._kept[-1])
+        after = {name.removesuffix(NEXT): value for name, value in self._outputs.items() if name.endswith(NEXT)}
+        self._carried = [(self._known[name], value) for name, value in after.items()]
+
+    def _start(self, adaptation: dict[str, Array]) -> None:
+        for name, value in adaptation.items():
+            np.copyto(self._known[name], value)
+
+    def _checked(self, obs: ArrayLike) -> Array:
+        seen = np.array(obs, np.float32)
+        if seen.shape != (self._sizes[0],):
+            raise ObservationError(f"obs must have the shape ({self._sizes[0]},), not {seen.shape}")
+        if not np.isfinite(seen).all():
+            place = int(np.argmin(np.isfinite(seen)))
+            raise ObservationError(f"obs[{place}] ({self.contract.observation[place]}) is {seen[place]}, not finite")
+        return seen
+
+    def _paid(self, reward: float) -> float:
+        paid = float(reward)
+        if not np.isfinite(paid):
+            raise ObservationError(f"reward is {paid}, not finite")
+        return paid
+
+
+def _session(content: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

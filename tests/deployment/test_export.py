@@ -1,0 +1,257 @@
+"""An export: the policy's actions, adaptations and returns, without this machine's paths and without torch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_OPTIONS, TINY_SUITE
+
+from robometa import suites
+from robometa.commands.main import main
+from robometa.deployment.check_export import check_export
+from robometa.deployment.contract import metadata
+from robometa.deployment.export import export
+from robometa.deployment.same_returns import require_within
+from robometa.errors import UserError
+from robometa.policies.policy import Policy
+from robometa.registry.options import read_config
+from robometa.trials import make
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+ROOT = Path(__file__).parents[2]
+QUICK = ("rl2", "maml-trpo", "pearl")
+BY_GRADIENT = ("anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
+SLOW = ("no-adaptation", "oracle", "fine-tune", "varibad", "hypernetwork", *BY_GRADIENT)
+BY_GRAPH = {"maml-trpo", "pearl", *BY_GRADIENT}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("suite") / "tiny.toml"
+    path.write_text(TINY_SUITE, encoding="utf-8")
+    return suites.load(path)
+
+
+def made(name, suite):
+    """A policy of an untrained learner whose statistics are not those of a new one."""
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
+    for part in ("observations", "rewards"):
+        if hasattr(learner, part):
+            size = getattr(learner, part).mean.numel()
+            generator = torch.Generator().manual_seed(1)
+            getattr(learner, part).include(0.3 + 2 * torch.randn(50, size, generator=generator))
+    return Policy(learner, suite, name)
+
+
+@pytest.fixture(scope="module")
+def exported(suite, tmp_path_factory):
+    """Exports a learner once for all tests."""
+    known = {}
+
+    def of(name):
+        if name not in known:
+            known[name] = export(made(name, suite), tmp_path_factory.mktemp("exports") / name, license_text="MIT")
+        return known[name]
+
+    return of
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_files_act_and_adapt_as_the_policy_does(exported, suite, name):
+    found = exported(name)
+    assert found.gap <= 1e-5
+    assert ("adapt.onnx" in found.files) == (name in BY_GRAPH)
+    assert check_export(found.folder, suite).gap == found.gap
+    for path in found.folder.glob("*.onnx"):
+        content = path.read_bytes()
+        for trace in (str(ROOT), sys.prefix, "site-packages", 'File "'):
+            assert trace.encode() not in content, f"{path.name} holds {trace}"
+        model = onnx.load_from_string(content)
+        assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
+
+
+@pytest.mark.parametrize("name", ["rl2", pytest.param("maml-trpo", marks=pytest.mark.slow)])
+def test_two_exports_are_the_same_bytes(exported, suite, tmp_path, name):
+    again = export(made(name, suite), tmp_path / name, license_text="MIT")
+    for path in exported(name).folder.iterdir():
+        assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_contract_says_what_goes_in_and_out(exported, suite):
+    folder = exported("rl2").folder
+    contract = json.loads((folder / "contract.json").read_text())
+    spaces = made("rl2", suite).spaces
+    assert [one["name"] for one in contract["observation"]] == [one.name for one in spaces.observation]
+    assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
+    assert [(one["low"], one["high"]) for one in contract["action"]] == [(one.low, one.high) for one in spaces.action]
+    assert contract["control_hz"] == spaces.control_hz
+    assert (contract["suite_hash"], contract["license"], contract["learner"]) == (suite.content_hash, "MIT", "rl2")
+    assert "unclipped" in contract["inputs"]["last_action"]
+    inside = {one.key: one.value for one in onnx.load(folder / "step.onnx").metadata_props}
+    assert json.loads(inside["robometa_contract"]).items() <= contract.items()
+    assert inside["joint_names"] == ",".join(contract["robot"]["joint_names"])
+    assert inside.keys() >= {"default_joint_pos", "action_scale", "observation_names", "joint_stiffness"}
+
+
+def test_metadata_keeps_every_digit(exported):
+    contract = json.loads((exported("rl2").folder / "contract.json").read_text())
+    contract["robot"]["default_joint_pos"] = [1 / 3, 0.1]
+    assert metadata(contract)["default_joint_pos"] == "0.3333333333333333,0.1"
+
+
+def test_the_policys_hash_is_that_of_its_file(exported, suite, tmp_path):
+    from conftest import record_of
+
+    from robometa.policies import policy_folder
+    from robometa.storage.sealed_folder import read_manifest
+
+    policy_folder.save_policy(tmp_path / "policy", made("rl2", suite).learner, "rl2", suite, record_of("rl2"), "")
+    contract = json.loads((exported("rl2").folder / "contract.json").read_text())
+    assert contract["policy_sha256"] == read_manifest(tmp_path / "policy")["files"]["tensors.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["grbal", "random"])
+def test_what_acts_by_no_network_is_refused(suite, tmp_path, name):
+    with pytest.raises(UserError, match=f"{name} cannot be exported: it"):
+        export(made(name, suite), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", ["step.onnx", "vectors.safetensors"])
+def test_a_damaged_file_is_found(exported, suite, tmp_path, file):
+    shutil.copytree(exported("rl2").folder, tmp_path / "copy")
+    content = bytearray((tmp_path / "copy" / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "copy" / file).write_bytes(content)
+    with pytest.raises(UserError, match=f"{file} is missing or damaged"):
+        check_export(tmp_path / "copy", suite)
+
+
+def test_a_folder_that_is_no_export_is_refused(tmp_path, capsys):
+    assert main(["check-export", str(tmp_path)]) == 2
+    assert "is no export: it lacks contract.json" in capsys.readouterr().err
+
+
+def test_returns_outside_the_interval_are_refused():
+    wanted = {"by_shot": [[-10.0, -11.0, -9.0]]}
+    require_within({"by_shot": [[-9.5, 0, 0]]}, wanted)
+    with pytest.raises(UserError, match=r"return -8.5 after 0 shots, outside .* -11 to -9"):
+        require_within({"by_shot": [[-8.5, 0, 0]]}, wanted)
+
+
+@pytest.mark.parametrize("name", ["maml-trpo", pytest.param("rl2", marks=pytest.mark.slow)])
+def test_an_adaptation_is_baked_in(suite, tmp_path, name):
+    policy = made(name, suite)
+    found = export(policy, tmp_path / "baked", shots=1, task=1)
+    model = onnx.load(tmp_path / "baked" / "step.onnx")
+    assert "parameters" not in [one.name for one in model.graph.input]
+    contract = json.loads((tmp_path / "baked" / "contract.json").read_text())
+    assert contract["adapt"]["baked_task"] == suite.test[1].describe()
+    assert "adapt.onnx" not in found.files
+    assert found.policy_returns["tasks"] == [1]
+
+
+REPLAY = """
+import json, struct, sys
+import numpy as np
+from robometa_runtime import Policy
+
+folder, learner = sys.argv[1:]
+content = open(f"{folder}/vectors.safetensors", "rb").read()
+size = struct.unpack("<Q", content[:8])[0]
+header = json.loads(content[8 : 8 + size])
+vectors = {
+    name: np.frombuffer(content[8 + size :][slice(*one["data_offsets"])], "<f4").reshape(one["shape"])
+    for name, one in header.items()
+}
+policy = Policy(folder)
+for name, known in policy._known.items():
+    known[:] = vectors[f"start/{name}"]
+gaps = []
+for time, obs in enumerate(vectors["step/obs"]):
+    policy._inputs["noise"][0] = vectors["step/noise"][time]
+    # The draws are the recorded ones, and what is fed back is the policy's own.
+    policy._generator = type("Draws", (), {"standard_normal": lambda *a, out=None, **k: None})()
+    reward = float(vectors["step/last_reward"][time, 0]) if time else None
+    done = bool(vectors["step/last_done"][time, 0])
+    gaps.append(np.abs(policy.act(obs, reward, done, sample=True) - vectors["step/action"][time]).max())
+ends = [np.abs(value - vectors[f"end/{name}"]).max() for name, value in policy.adaptation.items()]
+assert "torch" not in sys.modules and "robometa" not in sys.modules
+print(json.dumps([float(max(gaps)), float(max(ends, default=0))]))
+"""
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_runtime_acts_as_recorded_without_torch(exported, name):
+    command = [sys.executable, "-P", "-c", REPLAY, str(exported(name).folder), name]
+    path = os.pathsep.join([str(ROOT / "runtime"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert max(json.loads(done.stdout)) <= 1e-5
+
+
+def runtime():
+    """The runtime's package, from its folder in the repository."""
+    if str(ROOT / "runtime") not in sys.path:
+        sys.path.insert(0, str(ROOT / "runtime"))
+    import robometa_runtime
+
+    return robometa_runtime
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_runtime_adapts_as_the_policy_does(exported, suite, name):
+    """Both see the same episodes, of which each chooses its own mean actions, and adapt twice."""
+    policy, robot = made(name, suite), runtime().Policy(exported(name).folder)
+    generator = np.random.default_rng(0)
+    if name == "pearl":
+        robot._known["sample"][:] = policy._adaptation.sample.reshape(1, -1)
+    for _ in range(2):
+        reward, done = None, False
+        for step in range(3 * suite.horizon):
+            obs = generator.normal(size=2)
+            ours = policy.act(obs, reward, done)
+            np.testing.assert_allclose(robot.act(obs, reward, done), ours, atol=2e-5)
+            reward, done = float(generator.normal()), (step + 1) % suite.horizon == 0
+        obs = generator.normal(size=2)
+        if name == "maml-trpo":
+            with pytest.warns(UserWarning, match="mean actions"):
+                policy.adapt(obs, reward, done)
+        else:
+            policy.adapt(obs, reward, done)
+        robot.adapt(obs, reward, done)
+        if name == "pearl":  # samples are drawn by each
+            belief = policy._adaptation
+            np.testing.assert_allclose(robot.adaptation["precision"][0], belief.precision.reshape(-1), rtol=1e-4)
+            robot._known["sample"][:] = belief.sample.reshape(1, -1)
+
+
+@pytest.mark.parametrize(
+    ("obs", "reward", "message"),
+    [([0.0, np.nan], 0.0, r"obs\[1\] .* is nan"), ([0.0], 0.0, "shape"), ([0.0, 0.0], np.inf, "reward is inf")],
+)
+def test_the_runtime_refuses_what_is_no_measurement(exported, obs, reward, message):
+    robot = runtime().Policy(exported("rl2").folder)
+    robot.act([0.1, 0.2])
+    before = robot.adaptation["memory"]
+    with pytest.raises(runtime().ObservationError, match=message):
+        robot.act(obs, reward)
+    with pytest.raises(runtime().ObservationError, match="needs the reward"):
+        robot.act([0.1, 0.2])
+    np.testing.assert_array_equal(robot.adaptation["memory"], before)
+    robot.act([0.1, 0.2], 1.0)
+
+
+def test_the_runtime_refuses_a_damaged_export(exported, tmp_path):
+    shutil.copytree(exported("rl2").folder, tmp_path / "copy")
+    (tmp_path / "copy" / "step.onnx").write_bytes(b"")
+    with pytest.raises(runtime().ContractError, match=r"step\.onnx is missing or damaged"):
+        runtime().Policy(tmp_path / "copy")
+    with pytest.raises(runtime().ContractError, match="is no export"):
+        runtime().Policy(tmp_path)

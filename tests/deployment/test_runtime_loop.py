@@ -1,0 +1,108 @@
+"""The runtime's loop: its rate, and what is sent where a reading or an action is missing, wrong or late."""
+
+import ast
+import sys
+import time
+import tomllib
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+sys.path.insert(0, str(ROOT / "runtime"))
+
+from robometa_runtime import Loop, ObservationError, RobotError
+from robometa_runtime.loop import MAX_FAULTS, Reading
+
+SAFE, ACTION = np.float32([0.25]), np.float32([1.0])
+
+
+def robot(act=None, hz=100.0):
+    """A policy that does as a test wants."""
+    contract = types.SimpleNamespace(control_hz=hz, safe=SAFE)
+
+    def given(obs, reward, done, sample):
+        if act is not None:
+            act()
+        if not np.isfinite(obs).all():
+            raise ObservationError("not finite")
+        return ACTION
+
+    return types.SimpleNamespace(contract=contract, act=given)
+
+
+def test_it_keeps_the_rate_and_ends_with_the_safe_action():
+    sent = []
+    began = time.perf_counter()
+    report = Loop(robot(), lambda _: Reading([0.0]), sent.append).run(seconds=0.3)
+    assert time.perf_counter() - began > 0.28
+    assert report.steps == 30
+    assert len(report.seconds) == 30
+    np.testing.assert_array_equal(sent[-1], SAFE)
+    assert sum(np.array_equal(one, ACTION) for one in sent) >= 1
+
+
+def test_a_missing_reading_sends_the_safe_action():
+    sent, readings = [], iter([Reading([0.0]), None, Reading([0.0])])
+    report = Loop(robot(hz=5), lambda _: next(readings), sent.append).run(steps=3)
+    assert (report.steps, report.timeouts) == (2, 1)
+    np.testing.assert_array_equal(sent[:3], [ACTION, SAFE, ACTION])
+
+
+def test_a_reading_that_is_no_number_is_refused():
+    sent, readings = [], iter([Reading([np.nan]), Reading([0.0])])
+    report = Loop(robot(hz=5), lambda _: next(readings), sent.append).run(steps=2)
+    assert (report.steps, report.refused) == (1, 1)
+    np.testing.assert_array_equal(sent[:2], [SAFE, ACTION])
+
+
+def test_a_late_action_is_counted():
+    report = Loop(robot(lambda: time.sleep(0.06), hz=20), lambda _: Reading([0.0]), lambda _: None).run(steps=2)
+    assert report.late == 2
+    assert "2 late" in str(report)
+
+
+def test_the_watchdog_sends_the_safe_action_while_acting_hangs_and_drops_what_comes_after():
+    sent, slow = [], iter([0.0, 0.5, 0.0])
+    loop = Loop(robot(lambda: time.sleep(next(slow)), hz=20), lambda _: Reading([0.0]), sent.append)
+    report = loop.run(steps=3)
+    assert report.barked >= 1
+    np.testing.assert_array_equal(sent[0], ACTION)
+    np.testing.assert_array_equal(sent[1], SAFE)
+    assert sum(np.array_equal(one, ACTION) for one in sent) == 2  # the one that came too late was dropped
+
+
+def test_it_gives_up_on_a_robot_that_sends_nothing():
+    sent = []
+    with pytest.raises(RobotError, match="no sound reading in 50 periods"):
+        Loop(robot(hz=2000), lambda _: None, sent.append).run()
+    assert len(sent) >= MAX_FAULTS
+    assert all(np.array_equal(one, SAFE) for one in sent)
+
+
+def test_it_can_be_stopped():
+    loop = Loop(
+        robot(), lambda _: Reading([0.0]), lambda _: None, watch=lambda report: report.steps == 3 and loop.stop()
+    )
+    assert loop.run().steps == 3
+
+
+def test_it_is_small_and_needs_numpy_and_onnxruntime_only(tmp_path):
+    with zipfile.ZipFile(tmp_path / "as.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path in (ROOT / "runtime").rglob("*.[pm][yd]"):
+            wheel.write(path)
+    assert (tmp_path / "as.whl").stat().st_size < 50_000
+    project = tomllib.loads((ROOT / "runtime" / "pyproject.toml").read_text())["project"]
+    assert [line.split(">")[0] for line in project["dependencies"]] == ["numpy", "onnxruntime"]
+    imported = {
+        (alias.name if isinstance(node, ast.Import) else node.module).split(".")[0]
+        for path in (ROOT / "runtime" / "robometa_runtime").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "onnxruntime", "robometa_runtime"}
