@@ -15,6 +15,17 @@ MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 LINE_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#\-+=.)])")
 """Signs with a meaning where a line of Markdown begins."""
 
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # a row that begins with one would be an option of the line break before it
+    "\N{EN DASH}": "--",
+}
+"""Signs with a meaning in LaTeX, and how they are written."""
+
 
 class Markdown(str):
     """Text that is Markdown already, and stays as it is."""
@@ -47,6 +58,11 @@ def markdown(text: object) -> Markdown:
 def code(text: object) -> Markdown:
     """A code span in Markdown, also inside a table; a sign that could end it stands as its hexadecimal code."""
     return Markdown("`" + re.sub(r"[`|<>&]", lambda found: f"\\x{ord(found[0]):02x}", printable(text)) + "`")
+
+
+def latex(text: object) -> str:
+    """One line of plain text in LaTeX."""
+    return "".join(LATEX.get(sign, sign) for sign in printable(text))
 
 
 def word(text: object) -> str:

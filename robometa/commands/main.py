@@ -12,7 +12,22 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from robometa.commands import baseline, doctor, evaluate, learners, merge, record, replay, resume, suites, train, verify
+from robometa.commands import (
+    baseline,
+    compare,
+    doctor,
+    evaluate,
+    export_table,
+    learners,
+    merge,
+    record,
+    replay,
+    report,
+    resume,
+    suites,
+    train,
+    verify,
+)
 from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import unknown_option
@@ -22,13 +37,13 @@ from robometa.escape import say
 
 GROUPS = {
     "train": (train, resume),
-    "measure": (evaluate, baseline),
+    "measure": (evaluate, baseline, compare, report, export_table),
     "look": (suites, learners, record, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "record", "merge")
+WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge")
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\
@@ -46,6 +61,7 @@ examples:
   robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
   robometa baseline sb3-sac half-cheetah-velocity --tasks 1 --steps 400 40000
   robometa baseline scripted ml1/reach-v3 --tasks 5
+  robometa compare policies/half-cheetah-velocity-rl2 policies/half-cheetah-velocity-pearl
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
 
 arguments and options of a command: robometa COMMAND --help
@@ -126,7 +142,7 @@ def parser() -> Parser:
         lines.append(f"{group}:")
         for module in members:
             added = module.add_to(commands)
-            lines.append(f"  {added.prog.removeprefix('robometa '):10} {module.ABOUT}")
+            lines.append(f"  {added.prog.removeprefix('robometa '):12} {module.ABOUT}")
     whole.description = "\n".join(lines)
     whole.epilog = EXAMPLES + EXIT_CODES
     return whole

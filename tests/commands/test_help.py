@@ -36,8 +36,8 @@ def test_commands_stand_in_groups(capsys):
     assert places == sorted(places)
     for members in GROUPS.values():
         for module in members:
-            name = module.__name__.rpartition(".")[2]
-            assert f"\n  {name:10} {module.ABOUT}\n" in printed
+            name = module.__name__.rpartition(".")[2].replace("_", "-")
+            assert f"\n  {name:12} {module.ABOUT}\n" in printed
 
 
 @pytest.mark.parametrize("name", PARSERS)
