@@ -9,6 +9,7 @@ import html as _html
 import re
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 
 MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """Signs with a meaning anywhere in Markdown; an underscore has none inside a word."""
@@ -47,6 +48,12 @@ def lines(text: object) -> str:
 def html(text: object) -> str:
     """One line of text in HTML, also inside an attribute."""
     return _html.escape(printable(text))
+
+
+def html_table(title: object, rows: Iterable[Sequence[object]]) -> str:
+    """A title and a table in HTML, such as a notebook shows; a row's first cell is its head."""
+    body = [f"<tr><th>{html(row[0])}</th>{''.join(f'<td>{html(cell)}</td>' for cell in row[1:])}</tr>" for row in rows]
+    return f"<p><b>{html(title)}</b></p><table>{''.join(body)}</table>"
 
 
 def markdown(text: object) -> Markdown:

@@ -13,6 +13,8 @@ from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, grouped
 
 if TYPE_CHECKING:
+    import pandas
+
     from robometa.reports.export import Format
 
 
@@ -57,6 +59,16 @@ class Comparison:
         from robometa.reports.export import table
 
         return table(self, format)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A pandas table with a row per learner and shot: the columns of the CSV.
+
+        Raises:
+            UserError: If pandas is not installed.
+        """
+        from robometa.reports.notebook import frame
+
+        return frame(self.table("csv"))
 
     def save(self, path: str | Path) -> Path:
         """Writes one HTML file that holds everything and needs no network; returns its path.

@@ -24,7 +24,7 @@ INK = "#010203"
 COLOURS = ("#2a7fb8", "#d9661f", "#2a9d6f", "#b0487f", "#8a6fd1", "#b58900", "#4aa3a2", "#d14a4a")
 DASHES = ("-", "--", ":", "-.")
 """Styles of lines, the next one for each round of the colours."""
-TICKS = (0, 1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 600, 2000)
+TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
 """Episodes of a task that an axis may name."""
 MAX_POINTS = 400
 """Most points of a curve; neighbours are averaged."""
@@ -97,7 +97,7 @@ def adaptation(section: Section) -> str | None:
             **style,
             marker="o",
             markersize=4,
-            label=_legend(group, len(group.measured)),
+            label=label,
         )
         low = [one.middle if one.low is None else one.low for one in found]
         high = [one.middle if one.high is None else one.high for one in found]

@@ -6,6 +6,7 @@ import base64
 import glob
 from pathlib import Path
 
+from robometa.escape import html
 from robometa.storage.open_folder import opened
 
 MAX_VIDEO_BYTES, MAX_VIDEOS_BYTES = 6 << 20, 32 << 20
@@ -49,8 +50,6 @@ def data_uri(path: Path, most: int = MAX_VIDEO_BYTES) -> str | None:
 
 def markup(path: Path, uri: str) -> str:
     """HTML that shows a video; `uri` is its data URI."""
-    from robometa.escape import html
-
     if uri.startswith("data:image/"):
         return f'<img src="{uri}" alt="{html(path.name)}" style="max-width: 100%">'
     return f'<video controls loop muted src="{uri}" title="{html(path.name)}" style="max-width: 100%"></video>'
