@@ -126,9 +126,7 @@ def _is_same(entry: Entry, other: Entry) -> bool:
 
 def _notes(group: Group) -> list[str]:
     """Sentences about what a group leaves out, and what its interval means."""
-    told = [
-        f"the report of {entry.path} is of other tasks, shots or episodes and is not pooled." for entry in group.unlike
-    ]
+    told = [f"the report of {entry.path} is not pooled: it is of other tasks or shots." for entry in group.unlike]
     twice = sorted({seed for seed in group.seeds if group.seeds.count(seed) > 1})
     if twice:
         numbers = ", ".join(map(str, twice))

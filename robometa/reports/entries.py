@@ -137,9 +137,9 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
     steps = int(rows[-1]["steps"]) if rows and "steps" in rows[-1] else None
     return Entry(
         path=path,
-        suite=Path(table.text("suite")).name.removesuffix(".toml") if run is not None else table.text("suite"),
+        suite=_suite_name(table.text("suite")),
         suite_hash=table.text("suite_hash"),
-        learner=table.text("learner").rpartition("/")[2],
+        learner=_learner_name(table.text("learner")),
         seed=(training or table).whole("seed"),
         options=table.table("config").content,
         steps=steps if training is None else training.whole("environment_steps"),
@@ -199,3 +199,13 @@ def _curve(rows: list[dict[str, float]]) -> Curve | None:
     if not whole:
         return None
     return Curve(np.array([row["steps"] for row in whole]), np.array([row[key] for row in whole]))
+
+
+def _suite_name(suite: str) -> str:
+    """Name of a suite, of its file without the folder where a run has the path."""
+    return Path(suite).stem if suite.endswith(".toml") else suite
+
+
+def _learner_name(learner: str) -> str:
+    """Name of a learner, without the folder of a user's own."""
+    return learner.rpartition("/")[2] if ".py:" in learner else learner
