@@ -13,13 +13,13 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.reports import measured, videos
-from robometa.reports.measured import Measured
+from robometa.reports.measured import MAX_RETURN, Measured
 from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
-from robometa.storage.table import Table, is_finite
+from robometa.storage.table import Table
 
 RUN, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
 MAX_RUN_BYTES = 1 << 24
@@ -195,7 +195,7 @@ def _curve(rows: list[dict[str, float]]) -> Curve | None:
     if not shots:
         return None
     key = f"return_{max(shots)}"
-    whole = [row for row in rows if is_finite(row.get(key)) and is_finite(row.get("steps"))]
+    whole = [row for row in rows if all(abs(row.get(name, np.inf)) <= MAX_RETURN for name in (key, "steps"))]
     if not whole:
         return None
     return Curve(np.array([row["steps"] for row in whole]), np.array([row[key] for row in whole]))

@@ -223,7 +223,7 @@ def svg(figure: Figure, name: str) -> str:
             figure.legend(
                 frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0.11, 0.89), labelcolor=INK
             )
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": printable(name)}):
         figure.savefig(text, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     drawn = text.getvalue()
     drawn = drawn[drawn.index("<svg") :]

@@ -22,6 +22,8 @@ MAX_REPORT_BYTES, MAX_EPISODES_BYTES = 1 << 24, 1 << 27
 """Largest files of a report, bytes."""
 MAX_CELLS = 10**7
 """Most episodes of a report."""
+MAX_RETURN = 1e15
+"""Largest return that a figure can show."""
 MEAN_ACTION = "mean action"
 """Word in the first column of the episodes that are compared."""
 SUCCESS = "success_at_end"
@@ -146,7 +148,7 @@ def _filled(rows: list[dict[str, Any]], column: str, shots: int, folder: Path) -
         or math.prod(shape) > MAX_CELLS
         or len(np.unique(places, axis=0)) != math.prod(shape)
         or len(rows) != math.prod(shape)
-        or not np.isfinite(values).all()
+        or not (np.abs(values) <= MAX_RETURN).all()
     ):
         raise UserError(
             f"{path} is damaged: it must hold one finite {column} for each of {shots} shots, task and world"

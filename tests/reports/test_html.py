@@ -1,5 +1,6 @@
 """The page of a comparison: whole, escaped, without a network, and as a browser shows it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from PIL import Image
 from robometa.errors import UserError
 from robometa.reports import figures, html, videos
 from robometa.reports.compare import compare
+from robometa.storage import sealed_folder
 from tests.reports.comparable import OPTIONS, returns_of, write_policy
 
 CHROMIUM = shutil.which("chromium")
@@ -68,6 +70,29 @@ def test_text_of_files_stays_text(place):
         assert "<script" not in text
         assert "\x1b" not in text
         assert "&lt;script&gt;alert(1)&lt;" in text
+
+
+@pytest.mark.parametrize("value", [1e15, -1e15, 1e308, 0.0])
+def test_extreme_numbers_make_a_page_or_are_refused(place, value):
+    policy = write_policy(place / "odd", np.full((2, 4, 3), value), seed=3)
+    rows = [{"iteration": i, "steps": 1.0 + i * abs(value), "return_1": value * (-1) ** i} for i in range(3)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows if np.isfinite(row["steps"]))
+    (policy / "training" / "metrics.jsonl").write_text(lines, encoding="utf-8")
+    if value > 1e300:
+        with pytest.raises(UserError, match="one finite return"):
+            compare("odd", "rl2-0")
+        (policy / "report.json").unlink()
+    assert "<svg" in html.page(compare("odd", "rl2-0"))
+
+
+@pytest.mark.parametrize("suite_hash", ["", "\ud800", '" id=x', "a" * 4000])
+def test_a_strange_hash_makes_a_page(place, suite_hash):
+    policy = write_policy(place / "odd", returns_of(3))
+    manifest = sealed_folder.read_manifest(policy) | {"suite_hash": suite_hash}
+    sealed_folder.write_manifest(policy, manifest)
+    text = html.page(compare("odd"))
+    assert text.encode()
+    assert 'id=x"' not in text
 
 
 def test_a_user_s_style_changes_nothing(place):
