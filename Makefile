@@ -36,6 +36,7 @@ demo: $(VENV)/core
 
 test: $(VENV)/dev
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 examples
 
 test-all: $(VENV)/dev
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'slow or not slow'

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
     from robometa.policies.merge import merge
     from robometa.policies.policy import Policy
+    from robometa.reports.compare import Comparison, compare
     from robometa.reports.report import Report
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
@@ -30,6 +31,8 @@ PLACES = {
     "Report": ("robometa.reports.report", "Report"),
     "evaluate": ("robometa.evaluation.evaluate", "evaluate"),
     "evaluate_from_scratch": ("robometa.evaluation.stable_baselines3", "evaluate_from_scratch"),
+    "Comparison": ("robometa.reports.compare", "Comparison"),
+    "compare": ("robometa.reports.compare", "compare"),
     "check_learner": ("robometa.conformance.check_learner", "check_learner"),
     "merge": ("robometa.policies.merge", "merge"),
     "Policy": ("robometa.policies.policy", "Policy"),
@@ -45,12 +48,14 @@ PLACES = {
 """Module and attribute of each public name."""
 
 __all__ = [
+    "Comparison",
     "Policy",
     "Report",
     "Suite",
     "Task",
     "UserError",
     "check_learner",
+    "compare",
     "evaluate",
     "evaluate_from_scratch",
     "load",

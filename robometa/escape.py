@@ -9,11 +9,23 @@ import html as _html
 import re
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 
 MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """Signs with a meaning anywhere in Markdown; an underscore has none inside a word."""
 LINE_START = re.compile(r"^(\s*(?:\d{1,9}(?=[.)](?:\s|$)))?)([#\-+=.)])")
 """Signs with a meaning where a line of Markdown begins."""
+
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # a row that begins with one would be an option of the line break before it
+    "\N{EN DASH}": "--",
+}
+"""Signs with a meaning in LaTeX, and how they are written."""
 
 
 class Markdown(str):
@@ -38,6 +50,12 @@ def html(text: object) -> str:
     return _html.escape(printable(text))
 
 
+def html_table(title: object, rows: Iterable[Sequence[object]]) -> str:
+    """A title and a table in HTML, such as a notebook shows; a row's first cell is its head."""
+    body = [f"<tr><th>{html(row[0])}</th>{''.join(f'<td>{html(cell)}</td>' for cell in row[1:])}</tr>" for row in rows]
+    return f"<p><b>{html(title)}</b></p><table>{''.join(body)}</table>"
+
+
 def markdown(text: object) -> Markdown:
     """One line of plain text in Markdown, also inside a table; HTML in it is text, too."""
     shown = _html.escape(printable(re.sub(r"\s*[\n\r]\s*", " ", str(text))), quote=False)
@@ -47,6 +65,11 @@ def markdown(text: object) -> Markdown:
 def code(text: object) -> Markdown:
     """A code span in Markdown, also inside a table; a sign that could end it stands as its hexadecimal code."""
     return Markdown("`" + re.sub(r"[`|<>&]", lambda found: f"\\x{ord(found[0]):02x}", printable(text)) + "`")
+
+
+def latex(text: object) -> str:
+    """One line of plain text in LaTeX."""
+    return "".join(LATEX.get(sign, sign) for sign in printable(text))
 
 
 def word(text: object) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from matplotlib.ticker import NullLocator
 
+from robometa.reports.figures import episodes_axis
 from study import plan
 from study.rows import Row, on_how_many
 
@@ -20,8 +20,6 @@ LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 
 TOGETHER = 9
 """Points of a learning curve whose mean is drawn at the last of them."""
-TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
-"""Episodes of a task that stand at the axis."""
 
 
 def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
@@ -47,12 +45,7 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
         panel.axhline(place[1], color=LINES[row.learner], linestyle="--", linewidth=1)
         beside = "bottom" if row is across[0] else "top"  # two that stand close are not to be written over each other
         panel.annotate(row.learner, place, xycoords=("axes fraction", "data"), va=beside)
-    panel.set_xscale("symlog", linthresh=1)
-    panel.set_xlim(left=-0.15)  # this scale would go on to negative numbers
-    ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
-    panel.set_xticks(ticks, [str(count) for count in ticks])
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xlabel("episodes of the task seen")
+    episodes_axis(panel)
     panel.set_ylabel("return of an episode, mean actions")
     panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
     panel.grid(alpha=0.2)

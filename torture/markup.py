@@ -106,6 +106,9 @@ def commands(files: Path) -> list[list[str]]:
         ["resume", run, "--iterations", "3", "--threads", "1"],
         ["replay", str(files / "dump")],
         ["baseline", "scripted", suite],
+        ["compare", run, str(files / "out"), "--out", str(files / "compare.html")],
+        ["report", policy, "--out", str(files / "report.html")],
+        ["export-table", run, "--format", "latex"],
     ]
 
 

@@ -23,6 +23,8 @@ COMMANDS = {
     **dict.fromkeys(("video", "film", "play", "watch", "render", "enjoy"), ("record",)),
     **dict.fromkeys(("sb3", "bench", "benchmark"), ("baseline",)),
     **{name: (f"baseline {name}",) for name in BASELINES},
+    **dict.fromkeys(("plot", "diff", "curves"), ("compare",)),
+    **dict.fromkeys(("export", "table", "latex"), ("export-table",)),
     "average": ("merge",),
     "check": ("doctor",),
     "help": ("--help",),

@@ -15,13 +15,16 @@ from pathlib import Path
 from robometa.commands import (
     baseline,
     check_export,
+    compare,
     doctor,
     evaluate,
     export,
+    export_table,
     learners,
     merge,
     record,
     replay,
+    report,
     resume,
     suites,
     train,
@@ -36,14 +39,14 @@ from robometa.escape import say
 
 GROUPS = {
     "train": (train, resume),
-    "measure": (evaluate, baseline),
+    "measure": (evaluate, baseline, compare, report, export_table),
     "deploy": (export, check_export),
     "look": (suites, learners, record, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "record", "merge", "export")
+WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export")
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\
@@ -61,6 +64,7 @@ examples:
   robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2
   robometa baseline sb3-sac half-cheetah-velocity --tasks 1 --steps 400 40000
   robometa baseline scripted ml1/reach-v3 --tasks 5
+  robometa compare policies/half-cheetah-velocity-rl2 policies/half-cheetah-velocity-pearl
   robometa record policies/half-cheetah-direction-maml-trpo --task 0
   robometa export policies/half-cheetah-velocity-rl2
 

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from robometa.data import Step
 from robometa.errors import UserError, unknown
+from robometa.escape import html_table
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.policies.experience import Experience, Transition
@@ -64,6 +65,12 @@ class Policy:
         """Learner, suite and sizes."""
         sizes = f"{len(self.spaces.observation)} observations, {len(self.spaces.action)} actions"
         return f"<policy of {self.learner_name} on {self.suite.name}: {sizes}, {self.spaces.control_hz:g} Hz>"
+
+    def _repr_html_(self) -> str:
+        """Description for a notebook, with names, units and ranges of the signals."""
+        rows = [("observation", str(signal)) for signal in self.spaces.observation]
+        rows += [("action", str(signal)) for signal in self.spaces.action]
+        return html_table(repr(self).strip("<>"), rows)
 
     def reset(
         self, worlds: int | None = None, seed: int = 0, parameters: Mapping[str, float | Sequence[float]] | None = None

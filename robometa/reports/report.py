@@ -9,14 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robometa.escape import printable
 from robometa.reports import reference_returns
 from robometa.reports.scores import Scores
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
+
+if TYPE_CHECKING:
+    import pandas
 
 MAX_DIVERGED = 0.01
 """Largest share of diverged episodes with which a gap is reported."""
@@ -50,6 +54,28 @@ class Report:
     """Name of the task that each goal belongs to, in a suite with several goals per task. `[task]`"""
     protocol: str = ""
     """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
+
+    def __repr__(self) -> str:
+        """Learner, suite and sizes."""
+        sizes = f"{len(self.tasks)} tasks, {self.exploring.returns.shape[2]} episodes each"
+        shots = f"shots: {len(self.episodes_seen) - 1}"
+        return f"<report of {printable(self.learner)} on {printable(self.suite)} ({self.split}): {shots}, {sizes}>"
+
+    def _repr_html_(self) -> str:
+        """Results for a notebook: a row per shot."""
+        from robometa.reports.notebook import html_of
+
+        return html_of(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A pandas table with a row per episode: the columns of `tasks.csv`, and those that tell reports apart.
+
+        Raises:
+            UserError: If pandas is not installed.
+        """
+        from robometa.reports.notebook import frame_of
+
+        return frame_of(self, self._episodes_table())
 
     def summary(self) -> list[dict[str, Any]]:
         """A row per shot: episodes and steps seen, interquartile means with their intervals, success.

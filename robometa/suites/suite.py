@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
+from robometa.escape import html_table
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
 from robometa.suites.robots import Robot
+
+SHOWN = 3
+"""Tasks of each split that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class Task:
     """The hidden numbers, by name."""
     horizon: int
     """Control steps per episode."""
+
+    def __repr__(self) -> str:
+        """The hidden numbers in a few words."""
+        return f"<task of {self.robot.name}, {self.objective}: {self.describe()}>"
 
     def describe(self) -> str:
         """The hidden numbers in a few words, such as `velocity 1.25`."""
@@ -57,6 +65,25 @@ class Suite:
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
     spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
     """Distributions of the parameters of its training tasks."""
+
+    def __repr__(self) -> str:
+        """Name and sizes."""
+        return f"<suite {self.name}: {self._sizes()}, robot {self.robot.name}, horizon {self.horizon}>"
+
+    def _repr_html_(self) -> str:
+        """Description for a notebook, with the first tasks."""
+        facts = [("robot", self.robot.name), ("objective", self.objective), ("tasks", self._sizes())]
+        facts += [
+            ("horizon", f"{self.horizon} control steps"),
+            ("source", self.source),
+            ("hash", self.content_hash[:16]),
+        ]
+        for split in ("train", "test"):
+            facts += [(f"{split} {index}", task.describe()) for index, task in enumerate(self.tasks(split)[:SHOWN])]
+        return html_table(f"{self.name}: {self.about}", facts)
+
+    def _sizes(self) -> str:
+        return f"{len(self.train)} training tasks, {len(self.test)} {'the same' if self.finite else 'held out'}"
 
     @property
     def has_success(self) -> bool:

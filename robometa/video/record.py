@@ -23,6 +23,7 @@ from robometa.suites.suite import Suite
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import encode, film, gl_backends, storyboard
+from robometa.video.recording import Recording
 from robometa.video.storyboard import Episode
 
 MAXIMUM_SHOTS = 1000
@@ -42,7 +43,7 @@ def record(
     height: int = 480,
     gif: bool = True,
     learner: str | None = None,
-) -> tuple[Path, ...]:
+) -> Recording:
     """Records how a policy adapts to one task.
 
     Each panel shows one episode with mean actions, all from the same reset: before any data, after the first shot (an
@@ -62,7 +63,7 @@ def record(
         learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
 
     Returns:
-        The files written.
+        The files written: a tuple of paths that a notebook shows as a video.
 
     Raises:
         UserError: If the policy, a number or the file to write is wrong, or nothing can draw here.
@@ -108,7 +109,7 @@ def record(
         targets[0].parent.mkdir(exist_ok=True)
         for path in targets:
             _publish(job / f"film{path.suffix}", path)
-    return targets
+    return Recording(targets)
 
 
 def is_scripted(policy: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 
@@ -42,7 +43,7 @@ def all_commands(files):
 
 
 def test_every_command_is_tried(files):
-    known = {module.__name__.rpartition(".")[2] for group in GROUPS.values() for module in group}
+    known = {module.__name__.rpartition(".")[2].replace("_", "-") for group in GROUPS.values() for module in group}
     assert {words[0] for words in all_commands(files)} == known
 
 
@@ -54,6 +55,10 @@ def test_nothing_acts_on_the_terminal_or_in_a_card(files, capsys, monkeypatch, t
         said = "".join(capsys.readouterr())
         assert not faults_of_terminal(said), (words, said)
         assert code in (*CODES, *((0, 1) if words[0] in ("verify", "doctor") else ())), (words, said)
+    for page in files.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not [sign for sign in text if not sign.isprintable() and sign != "\n"]
+        assert not re.findall(r"<(?:script|i\b|iframe|object|img|a\b)", text)
     cards = list(files.rglob("README.md"))
     assert {card.parent.name for card in cards} == {"policy", "merged"}
     for card in cards:

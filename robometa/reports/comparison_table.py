@@ -1,0 +1,52 @@
+"""A comparison on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from robometa.console import PlainConsole, styled
+from robometa.reports import export
+from robometa.reports.compare import Comparison
+from robometa.reports.groups import Section
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Prints the results of every suite, the probabilities of improvement and the options that differ."""
+    console = PlainConsole()
+    for section in comparison.sections:
+        title = (styled(section.suite), ": return with mean actions, interquartile mean [95 % bootstrap interval]")
+        console.print(Text.assemble(*title))
+        table = _table(*export.WORDS)
+        for group in section.groups:
+            table.add_row(*export.cells(group))
+        console.print(table)
+        _print_rest(console, section)
+    for note in comparison.notes:
+        console.print(Text.assemble(("note: ", "bold"), note))
+
+
+def _print_rest(console: PlainConsole, section: Section) -> None:
+    """Prints everything below the results of a suite."""
+    if section.improvements:
+        console.print("\nprobability that the first scores more than the second on a task")
+        table = _table("first", "second", "probability")
+        for one, other, share in section.improvements:
+            table.add_row(one.label, other.label, share.words(2))
+        console.print(table)
+    rows = section.differing()
+    if rows:
+        console.print("\ndiffering options")
+        table = _table("option", *(group.label for group in section.groups))
+        for name, values in rows:
+            table.add_row(name, *values)
+        console.print(table)
+    console.print("")
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines, whose cells wrap where the terminal is narrow."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,149 @@
+"""Tables of a comparison for papers and other programs: CSV, LaTeX and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from robometa import escape
+from robometa.errors import UserError, unknown
+from robometa.reports.compare import Comparison
+from robometa.reports.groups import Group, Section
+from robometa.reports.pooled import Interval
+
+Format = Literal["csv", "latex", "markdown"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+NUMBERS = (
+    "suite",
+    "learner",
+    "seeds",
+    "split",
+    "tasks",
+    "environment_steps",
+    "wall_minutes",
+    "shot",
+    "episodes_seen",
+    "return",
+    "return_low",
+    "return_high",
+    "success_at_end",
+)
+"""Columns of the CSV, which has a row for every learner and shot."""
+WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success at end")
+"""Columns of the tables for reading, which have a row for every learner."""
+FORMULA = ("=", "+", "-", "@")
+"""Signs with which a text would be a formula in a spreadsheet."""
+
+
+def table(comparison: Comparison, format: Format) -> str:
+    """Writes the results of a comparison.
+
+    Args:
+        comparison: The learners of one or more suites.
+        format: `csv`, with a row for every shot; `latex`, which needs the package booktabs; `markdown`.
+
+    Raises:
+        UserError: If there is no such format.
+    """
+    if format not in FORMATS:
+        raise UserError(unknown("format", format, FORMATS))
+    if format == "csv":
+        return _csv(comparison)
+    write: Callable[[Section], str] = {"latex": _latex, "markdown": _markdown}[format]
+    return "\n".join(write(section) for section in comparison.sections)
+
+
+def cells(group: Group) -> list[str]:
+    """Cells of a row for reading, in the order of `WORDS`."""
+    measured = [interval.words() for interval in group.intervals]
+    seen = f"{group.measured[0].episodes_seen[-1]:g}" if group.measured else ""
+    success = "" if group.success is None else percent(group.success)
+    adapted = measured[-1] if len(measured) > 1 else ""
+    before = measured[0] if measured else "not measured"
+    return [group.label, _seeds(group), count(group.mean("steps")), before, adapted, seen, success]
+
+
+def percent(share: Interval) -> str:
+    """A share in percent, with its interval."""
+    if share.low is None or share.high is None:
+        return f"{share.middle:.0%}"
+    return f"{share.middle:.0%} [{share.low:.0%}, {share.high:.0%}]"
+
+
+def count(number: float | None) -> str:
+    """A large number in a few signs, such as 12.0M."""
+    if number is None:
+        return ""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{name}"
+    return f"{number:.0f}"
+
+
+def _seeds(group: Group) -> str:
+    """The seeds of a row, and how many of them were measured if not all."""
+    seeds = ", ".join(map(str, group.seeds))
+    return seeds if len(group.measured) in (0, len(group.seeds)) else f"{seeds} ({len(group.measured)} measured)"
+
+
+def _csv(comparison: Comparison) -> str:
+    """A row for every learner and shot; numbers are not rounded."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(NUMBERS)
+    for section in comparison.sections:
+        for group in section.groups:
+            names = (_cell(section.suite), _cell(group.label), " ".join(map(str, group.seeds)))
+            costs = (group.mean("steps"), group.mean("minutes"))
+            if not group.measured:
+                writer.writerow((*names, "", "", *costs, *[""] * 6))
+            for shot, interval in enumerate(group.intervals):
+                first = group.measured[0]
+                success = group.success.middle if group.success is not None and shot == group.shots - 1 else ""
+                ends = (interval.middle, interval.low, interval.high, success)
+                where = (_cell(first.split), len(first.tasks))
+                writer.writerow((*names, *where, *costs, shot, first.episodes_seen[shot], *ends))
+    return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    shown = escape.printable(text)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
+
+
+def _latex(section: Section) -> str:
+    """A table with booktabs' rules."""
+    rows = [" & ".join((escape.latex(label), *map(_latex_number, numbers))) for label, *numbers in _rows(section)]
+    return "\n".join(
+        (
+            f"% {escape.latex(section.suite)}: interquartile mean of the return [95 % bootstrap interval]",
+            rf"\begin{{tabular}}{{ll{'r' * (len(WORDS) - 2)}}}",
+            r"\toprule",
+            " & ".join(WORDS) + r" \\",
+            r"\midrule",
+            *(rf"{row} \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        )
+    )
+
+
+def _rows(section: Section) -> list[list[str]]:
+    return [cells(group) for group in section.groups]
+
+
+def _latex_number(text: str) -> str:
+    """A cell of numbers in LaTeX, with minus signs in the place of hyphens."""
+    return re.sub(r"-(?=\d)", "$-$", text.replace("%", r"\%"))
+
+
+def _markdown(section: Section) -> str:
+    """A table under the suite's name."""
+    lines = [f"**{escape.markdown(section.suite)}**", "", "| " + " | ".join(WORDS) + " |", "| --- " * len(WORDS) + "|"]
+    lines += [f"| {' | '.join((escape.markdown(label), *numbers))} |" for label, *numbers in _rows(section)]
+    return "\n".join(lines) + "\n"

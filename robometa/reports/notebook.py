@@ -1,0 +1,57 @@
+"""Reports in a notebook: as HTML, and as pandas tables."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from robometa.errors import UserError
+from robometa.escape import html_table
+from robometa.reports.statistics import words_of
+
+if TYPE_CHECKING:
+    import pandas
+
+    from robometa.reports.report import Report
+
+
+def html_of(report: Report) -> str:
+    """The results of a report: returns, and the share of successes at the end, after every shot."""
+    rows = [("shot", "episodes of the task seen", "mean action", "exploring", "success at end")]
+    for row in report.summary():
+        share = row["mean_action"].get("success_at_end")
+        returns = (words_of(row["mean_action"]), words_of(row["exploring"]))
+        shot = "before" if row["shot"] == 0 else str(row["shot"])
+        rows.append((shot, f"{row['episodes_seen']:g}", *returns, "" if share is None else f"{share:.0%}"))
+    rows.append(("random", "", "", words_of(report.interval(report.random, 0)), ""))
+    return html_table(repr(report).strip("<>"), rows)
+
+
+def frame_of(report: Report, episodes: str) -> pandas.DataFrame:
+    """A table with a row per episode.
+
+    Args:
+        report: The report, whose name, suite and experience each row repeats.
+        episodes: Its episodes as comma-separated values.
+    """
+    found = frame(episodes)
+    for place, name in enumerate(("suite", "split", "learner", "policy")):
+        found.insert(place, name, getattr(report, name))
+    for name in ("steps_seen", "episodes_seen"):
+        found.insert(
+            int(found.columns.get_loc("shot")) + 1, name, found["shot"].map(dict(enumerate(getattr(report, name))))
+        )
+    return found
+
+
+def frame(table: str) -> pandas.DataFrame:
+    """A pandas table of comma-separated values.
+
+    Raises:
+        UserError: If pandas is not installed.
+    """
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        raise UserError("a table needs pandas: pip install 'robometa[frames]'") from None
+    return pandas.read_csv(io.StringIO(table))
