@@ -79,8 +79,8 @@ def _guarded(words: list[str]) -> int:
     except (OSError, MemoryError) as error:
         say(f"error: {error}", error=True)
         return FAILURE
-    except KeyboardInterrupt:
-        print("stopped at once; saved work is kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        say(str(error) or "stopped at once; saved work is kept", error=True)
         return AT_ONCE
     except Exception as error:  # a bug of robometa
         return _report_bug(error, words)
