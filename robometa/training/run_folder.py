@@ -17,12 +17,13 @@ from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.paths import RUN
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
-CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
+CONFIGURATION, METRICS, TIMINGS = RUN, "metrics.jsonl", "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints below the run's."""
 MAX_COUNT = 10**17

@@ -60,7 +60,7 @@ class Terminal:
         """Shows one iteration's metrics and times."""
         now = time.monotonic()
         if row["iteration"] == self._first:
-            self._started = now - row[SAMPLING] - row[UPDATE]
+            self._started = now - row[SAMPLING] - row[UPDATE] - row.get(EVALUATION, 0.0)
         done = int(row["iteration"]) + 1
         left = (now - self._started) / (done - self._first) * (self._iterations - done)
         self._held_out = {name: row[name] for name in row if name.startswith(HELD_OUT)} or self._held_out
