@@ -33,9 +33,8 @@ MORE = "\n".join(
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("evaluate", ABOUT, _run, EXAMPLE, more=MORE)
-    parser.add_argument(
-        "policy", metavar="POLICY", type=hints.policy, help="folder of a policy, or of a run: its newest"
-    )
+    policy = "folder of a policy, or of a run: its newest"
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy, help=policy)
     add_policy_options(parser, shots=None)
     worlds = "episodes of each task at each shot (default: the learner's, or 20)"
     parser.add_argument("--worlds", type=count, help=worlds)

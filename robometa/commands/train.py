@@ -35,10 +35,15 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
     parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
+    several = "seeds of several runs, to train side by side (default: one, --seed)"
+    parser.add_argument("--seeds", metavar="SEED", type=whole, nargs="+", help=several)
+    at_a_time = "runs at a time with --seeds (default: one for each processor)"
+    parser.add_argument("--jobs", metavar="N", type=count, help=at_a_time)
     budget = "environment steps to train for, such as 5e6; iterations follow (default: by --iterations)"
     parser.add_argument("--steps", type=number(1), help=budget)
     parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
-    parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
+    place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
+    parser.add_argument("--folder", type=checked, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")
     scores = "iterations between held-out scores, the best policy goes to RUN/best (default: 0)"
     parser.add_argument("--evaluate-every", metavar="N", type=count, default=0, help=scores)
@@ -52,12 +57,12 @@ def add_to(commands: Commands) -> Parser:
     return parser
 
 
-def _run(asked: argparse.Namespace) -> None:
+def _run(asked: argparse.Namespace) -> int | None:
     learner = _learner(asked)
     if asked.help and learner is None:
         asked.parser.print_help()
         print("\noptions of a learner: robometa train SUITE LEARNER --help")
-        return
+        return None
     if asked.suite in registry.LEARNERS:
         suite = asked.learner if asked.learner and hints.is_suite(asked.learner) else "SUITE"
         raise UserError(f"{asked.suite} is a learner: robometa train {suite} {asked.suite}")
@@ -74,6 +79,10 @@ def _run(asked: argparse.Namespace) -> None:
     options = read_options(suite, learner, asked.preset, words)
     if asked.steps is not None:
         options = _with_budget(asked.steps, options, suite, learner, asked.preset, words)
+    if asked.seeds is not None or asked.jobs is not None:
+        from robometa.commands.train_seeds import train_seeds
+
+        return train_seeds(asked, suite, learner)
     policy = train(
         suite,
         learner,
@@ -93,6 +102,7 @@ def _run(asked: argparse.Namespace) -> None:
         overwrite=asked.overwrite,
     )
     print_next_steps(policy, learner)
+    return None
 
 
 def _with_budget(

@@ -16,9 +16,7 @@ EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("verify", ABOUT, _run, EXAMPLE)
-    parser.add_argument(
-        "run", metavar="RUN", type=found, help="folder of the run, or its name in runs/, which stays unchanged"
-    )
+    parser.add_argument("run", metavar="RUN", type=found, help="folder of the run, which stays unchanged")
     parser.add_argument("--iterations", type=count, default=3, help="training iterations to repeat (default: 3)")
     add_learner_option(parser)
     return parser

@@ -77,7 +77,7 @@ def runs_in(folders: Sequence[str | Path]) -> list[Run]:
 
 def described(folder: Path) -> Run:
     """Describes a run."""
-    run = {"folder": str(folder), "bytes": _size(folder)}
+    run: dict[str, Any] = {"folder": str(folder), "bytes": _size(folder)}
     try:
         return Run(**run, **_content(folder))
     except UserError as error:

@@ -21,7 +21,7 @@ from robometa.policies import policy_folder
 from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
-from robometa.storage.paths import checked
+from robometa.storage.paths import RUNS, checked
 from robometa.suites.load import suite_reference
 from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
@@ -109,8 +109,7 @@ def train(
             "iterations": iterations_for(steps, options, asdict(resolve(suite, learner, options, preset)), suite)
         }
     trained = make.build(learner, resolve(suite, learner, options, preset), suite, seed, device)
-    default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
-    run = RunFolder(checked(default if folder is None else folder))
+    run = RunFolder(checked(default_folder(suite, learner, seed) if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     hardware = replace(
         hardware, threads=threads or processors(), torch_threads=torch_threads or torch.get_num_threads()
@@ -136,6 +135,11 @@ def train(
     ):
         training.go_on()
         return finish(training)
+
+
+def default_folder(suite: Suite, learner: str, seed: int) -> Path:
+    """Folder of a run for which none is given."""
+    return Path(RUNS) / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
 
 
 def _piece(options: Any, hardware: Hardware) -> int:

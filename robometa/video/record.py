@@ -49,7 +49,8 @@ def record(
     adaptation) and after the last. The episodes in between, from which the policy learns, are not shown.
 
     Args:
-        policy: Its folder, or a run's for the newest, or `scripted` for Meta-World's experts, which do not adapt and are shown in one episode.
+        policy: Its folder, or a run's for the newest, or `scripted` for Meta-World's experts, which do not adapt
+            and are shown in one episode.
         suite: Another suite than the training's, with the same observation and action.
         split: `test` for held-out tasks, `train` for those of the training.
         task: Index of the task in its split.
