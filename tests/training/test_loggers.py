@@ -71,7 +71,7 @@ def test_the_screen_shows_metrics_and_the_times_of_both_halves(terminal):
     assert "99" not in shown
 
 
-def test_plain_lines_estimate_the_time_left_from_where_the_run_was_resumed(capsys, terminal):
+def test_plain_lines_estimate_the_time_left_from_where_the_run_was_resumed(terminal, capsys):
     with terminal:
         terminal.log(ROW)
     assert "iteration 2/4  20 steps  2 steps/s, 25% of it sampling  return 1.5  8 s left" in capsys.readouterr().out
