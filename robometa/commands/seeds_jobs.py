@@ -148,9 +148,10 @@ class _Process:
 
 def _read(output: IO[bytes], number: int, said: queue.SimpleQueue[tuple[int, str | None]]) -> None:
     """Reads lines until the output is closed."""
-    for line in output:
-        if text := line.decode(errors="replace").rstrip():
-            said.put((number, text))
+    with output:
+        for line in output:
+            if text := line.decode(errors="replace").rstrip():
+                said.put((number, text))
     said.put((number, None))
 
 
