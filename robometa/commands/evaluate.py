@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
 from robometa.commands.report_output import publish, require_writable
+from robometa.escape import say
 from robometa.evaluation.protocols import NONE, PROTOCOLS
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, is_run
+
+if TYPE_CHECKING:
+    from robometa.training.load import Source
 
 ABOUT = "measure how a policy adapts to held-out tasks"
 EXAMPLE = "robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2"
@@ -18,7 +23,7 @@ PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE} (default: the 
 TASKS = "first K tasks only; goals per task on Meta-World (default: all)"
 MORE = "\n".join(
     (
-        "The report of another suite, of another split or of some tasks goes to runs/evaluations/POLICY-...",
+        "The report of another suite or split, of some tasks or of a checkpoint goes to runs/evaluations/POLICY-...",
         *(f"Protocol {protocol.name}: {protocol.words()}." for protocol in PROTOCOLS.values()),
         "Meta-World's suites with held-out goals follow it unless --shots or --worlds is given.",
     )
@@ -28,7 +33,8 @@ MORE = "\n".join(
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("evaluate", ABOUT, _run, EXAMPLE, more=MORE)
-    parser.add_argument("policy", metavar="POLICY", type=hints.policy, help="folder of a trained policy")
+    policy = "folder of a policy, or of a run: its newest"
+    parser.add_argument("policy", metavar="POLICY", type=hints.policy, help=policy)
     add_policy_options(parser, shots=None)
     worlds = "episodes of each task at each shot (default: the learner's, or 20)"
     parser.add_argument("--worlds", type=count, help=worlds)
@@ -40,16 +46,19 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    checkpoint = _newest(asked) if is_run(asked.policy) else None
     of_whole_test_split = asked.suite is None and asked.split == "test" and asked.tasks is None
-    usual = asked.policy if of_whole_test_split else _folder_beside(asked)
+    in_place = of_whole_test_split and checkpoint is None
+    usual = asked.policy if in_place else _folder_beside(asked, checkpoint)
     folder = asked.out or usual
     require_writable(folder)
     from robometa.compute.hardware import Hardware
     from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
-    from robometa.policies.policy_folder import load_policy
+    from robometa.training.load import Source
 
     suite = suites.load(asked.suite) if asked.suite else None
-    learner, suite, manifest = load_policy(asked.policy, suite, device=asked.device, learner=asked.learner)
+    source = checkpoint or Source(asked.policy)
+    learner, suite, manifest = source.load(suite, asked.device, asked.learner, "evaluate")
     report = measure(
         learner,
         suite,
@@ -58,22 +67,35 @@ def _run(asked: argparse.Namespace) -> None:
         worlds=asked.worlds,
         seed=asked.seed,
         name=registry.label(manifest.learner),
-        policy=str(asked.policy),
+        policy=str(source.folder),
         tasks=asked.tasks,
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
         hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
     )
-    with_card = folder == asked.policy and of_whole_test_split
+    with_card = folder == asked.policy and in_place
     publish(
         report,
         lambda: save_with_card(folder, learner, suite, manifest, report) if with_card else report.save(folder),
     )
 
 
-def _folder_beside(asked: argparse.Namespace) -> Path:
-    """Default folder of a report that is not of all held-out tasks of the policy's suite."""
+def _newest(asked: argparse.Namespace) -> Source | None:
+    """Says which policy of a run is the newest, and returns it if it is a checkpoint; else it becomes the argument."""
+    from robometa.training.load import newest
+
+    source = newest(asked.policy)
+    say(source.described())
+    if source.is_checkpoint:
+        return source
+    asked.policy = source.folder
+    return None
+
+
+def _folder_beside(asked: argparse.Namespace, checkpoint: Source | None) -> Path:
+    """Default folder of a report that is not of all held-out tasks of the policy's suite, or of a checkpoint."""
     policy = asked.policy.resolve()
     parts = [policy.parent.name if policy.name == "policy" else policy.name]
+    parts += [f"iteration-{checkpoint.iterations}"] if checkpoint else []
     parts += [Path(asked.suite).stem] if asked.suite else []
     parts += [asked.split] if asked.split != "test" else []
     parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError, unknown
-from robometa.storage.paths import checked
+from robometa.storage.paths import found
 from robometa.suites.shipped import benchmark_names
 
 FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
@@ -72,12 +72,12 @@ def is_suite(name: str) -> bool:
 
 
 def policy(text: str) -> Path:
-    """The folder of a policy, as an argument.
+    """The folder of a policy or a run, as an argument; a run's name will do for one in `runs`.
 
     Raises:
         UserError: If it is the name of a baseline, a learner or a suite instead.
     """
-    folder = checked(text)
+    folder = found(text)
     if not folder.exists():
         if text in BASELINES:
             raise UserError(f"{text} is a baseline: robometa baseline {text} SUITE")

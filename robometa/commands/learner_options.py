@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from robometa.commands.hints import numbers_apart, unknown_option
 from robometa.errors import UserError
 from robometa.escape import word
-from robometa.registry.options import Option, described, resolve
+from robometa.registry.options import Option, described, resolve, scheduled
 from robometa.suites.suite import Suite
 
 STARTS, ENDS = (
@@ -38,8 +38,8 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
     known = [*names, *flags, "--help", "-h"]
-    given = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
-    wrong = [unknown_option(name, names, f"learner {learner}") for name in given if name not in known]
+    written = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    wrong = [unknown_option(name, names, f"learner {learner}") for name in written if name not in known]
     if wrong:
         raise UserError("\n".join(wrong))
     if "--help" in words or "-h" in words:
@@ -50,7 +50,13 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
             chosen = tyro.cli(kind, args=words, default=default, prog="robometa train")
     except SystemExit:
         raise UserError(f"learner {learner}: {_complaint(said.getvalue(), words, default)}") from None
-    return asdict(chosen)
+    options = asdict(chosen)
+    return options | scheduled(asdict(default), {name: options[name] for name in given(words) if name in options})
+
+
+def given(words: list[str]) -> list[str]:
+    """Names of the options that the user's words give."""
+    return [word.split("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
 
 
 def print_help(default: Any, command: str) -> None:

@@ -26,6 +26,7 @@ from robometa.commands import (
     replay,
     report,
     resume,
+    runs,
     suites,
     train,
     verify,
@@ -41,7 +42,7 @@ GROUPS = {
     "train": (train, resume),
     "measure": (evaluate, baseline, compare, report, export_table),
     "deploy": (export, check_export),
-    "look": (suites, learners, record, replay),
+    "look": (suites, learners, runs, record, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
@@ -99,8 +100,8 @@ def _guarded(words: list[str]) -> int:
     except (OSError, MemoryError) as error:
         say(f"error: {error}", error=True)
         return FAILURE
-    except KeyboardInterrupt:
-        print("stopped at once; saved work is kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        say(str(error) or "stopped at once; saved work is kept", error=True)
         return AT_ONCE
     except Exception as error:  # a bug of robometa
         return _report_bug(error, words)

@@ -8,7 +8,7 @@ from robometa import suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
 from robometa.escape import say
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, is_run
 
 ABOUT = "record a policy's adaptation to one task on video"
 EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
@@ -17,7 +17,7 @@ EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("record", ABOUT, _run, EXAMPLE)
-    policy = "folder of a policy, or scripted for Meta-World's experts"
+    policy = "folder of a policy or a run, or scripted for Meta-World's experts"
     parser.add_argument("policy", metavar="POLICY", type=hints.policy_or_scripted, help=policy)
     add_policy_options(parser, shots=2)
     parser.add_argument("--task", type=whole, default=0, help="index of the task in its split (default: 0)")
@@ -29,8 +29,11 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    from robometa.training.load import newest
     from robometa.video.record import record
 
+    if is_run(asked.policy):
+        say(newest(asked.policy).described())
     paths = record(
         asked.policy,
         suite=suites.load(asked.suite) if asked.suite else None,

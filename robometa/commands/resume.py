@@ -13,7 +13,7 @@ from robometa.commands.arguments import (
     count,
 )
 from robometa.commands.next_steps import print_next_steps
-from robometa.storage.paths import checked
+from robometa.storage.paths import found
 
 ABOUT = "resume an interrupted run; the result is bit-identical"
 EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
@@ -22,7 +22,7 @@ EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("resume", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=checked, help="folder of the run")
+    parser.add_argument("run", metavar="RUN", type=found, help="folder of the run, or its name in runs/")
     parser.add_argument("--iterations", type=count, help="new total of training iterations (default: the run's)")
     add_threads_option(parser)
     add_collect_option(parser, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from robometa import registry, suites
 from robometa.commands import hints
@@ -18,7 +19,9 @@ from robometa.commands.arguments import (
 )
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.storage.paths import checked
+from robometa.suites.suite import Suite
 
 ABOUT = "meta-train a learner on a suite's training tasks"
 EXAMPLE = "robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1"
@@ -32,8 +35,18 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
     parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
+    several = "seeds of several runs, to train side by side (default: one, --seed)"
+    parser.add_argument("--seeds", metavar="SEED", type=whole, nargs="+", help=several)
+    at_a_time = "runs at a time with --seeds (default: one for each processor)"
+    parser.add_argument("--jobs", metavar="N", type=count, help=at_a_time)
+    budget = "environment steps to train for, such as 5e6; iterations follow (default: by --iterations)"
+    parser.add_argument("--steps", type=number(1), help=budget)
     parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
-    parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
+    place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
+    parser.add_argument("--folder", type=checked, help=place)
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")
+    scores = "iterations between held-out scores, the best policy goes to RUN/best (default: 0)"
+    parser.add_argument("--evaluate-every", metavar="N", type=count, default=0, help=scores)
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
     piece = "tasks of a piece, the unit that is handed out; changes last bits (default: 8 worlds or more)"
@@ -44,12 +57,12 @@ def add_to(commands: Commands) -> Parser:
     return parser
 
 
-def _run(asked: argparse.Namespace) -> None:
+def _run(asked: argparse.Namespace) -> int | None:
     learner = _learner(asked)
     if asked.help and learner is None:
         asked.parser.print_help()
         print("\noptions of a learner: robometa train SUITE LEARNER --help")
-        return
+        return None
     if asked.suite in registry.LEARNERS:
         suite = asked.learner if asked.learner and hints.is_suite(asked.learner) else "SUITE"
         raise UserError(f"{asked.suite} is a learner: robometa train {suite} {asked.suite}")
@@ -62,7 +75,14 @@ def _run(asked: argparse.Namespace) -> None:
 
     if asked.help:
         asked.parser.print_help()
-    options = read_options(suite, learner, asked.preset, ["--help"] if asked.help else asked.learner_options)
+    words = ["--help"] if asked.help else asked.learner_options
+    options = read_options(suite, learner, asked.preset, words)
+    if asked.steps is not None:
+        options = _with_budget(asked.steps, options, suite, learner, asked.preset, words)
+    if asked.seeds is not None or asked.jobs is not None:
+        from robometa.commands.train_seeds import train_seeds
+
+        return train_seeds(asked, suite, learner)
     policy = train(
         suite,
         learner,
@@ -78,8 +98,23 @@ def _run(asked: argparse.Namespace) -> None:
         piece=asked.piece,
         collect=asked.collect,
         checkpoint_minutes=asked.checkpoint_minutes,
+        evaluate_every=asked.evaluate_every,
+        overwrite=asked.overwrite,
     )
     print_next_steps(policy, learner)
+    return None
+
+
+def _with_budget(
+    steps: float, options: dict[str, Any], suite: Suite, learner: str, preset: str | None, words: list[str]
+) -> dict[str, Any]:
+    """Reads the options again, with the iterations that a budget of environment steps takes, and says how many."""
+    from robometa.commands.learner_options import given, read_options
+    from robometa.training.budget import iterations_for, steps_of_iteration
+
+    iterations, each = iterations_for(steps, given(words), options, suite), steps_of_iteration(options, suite)
+    say(f"{steps:,.0f} environment steps: {iterations} iterations of {each:,}, {iterations * each:,} steps")
+    return read_options(suite, learner, preset, [*words, "--iterations", str(iterations)])
 
 
 def _learner(asked: argparse.Namespace) -> str | None:

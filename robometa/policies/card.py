@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from robometa import registry, suites
 from robometa.escape import Markdown, code, markdown, word
 from robometa.registry import user_file
+from robometa.registry.options import scheduled
 from robometa.reports.statistics import words_of
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
@@ -79,7 +80,13 @@ Merge it again: {{ code("robometa merge " ~ word(merged[0].policy) ~ " " ~ word(
 {% else %}\
 Train it again: {{ code("robometa train " ~ word(suite_file) ~ " " ~ word(reference) ~ " --seed %s" % training.seed ~ \
 command) }}
-{% if training.begun_for %}\
+{% if training.best_every %}\
+It is the policy of iteration {{ training.iterations }}, the best of a run of {{ training.begun_for or \
+training.iterations }} iterations that was scored every {{ training.best_every }} iterations \
+{{ "on tasks drawn for that, neither trained on nor in the test split" if suite.endless else \
+"on tasks of the test split: its score on them is not free of that selection" }}; with `--evaluate-every \
+{{ training.best_every }}` it comes out as `best`.
+{% elif training.begun_for %}\
 It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
 {{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
 {% endif %}\
@@ -109,8 +116,9 @@ def text(name: str, learner: Learner, suite: Suite, training: TrainingRecord, re
     presets = entry.presets()
     preset = presets[training.preset]
     plain, options = asdict(preset), asdict(learner.config)
-    from_suite = suite.learner.get(user_file.short(name), {})
-    changed = {key: value for key, value in options.items() if value != from_suite.get(key, plain[key])}
+    usual = plain | scheduled(plain, suite.learner.get(user_file.short(name), {}))
+    moved = usual | scheduled(usual, {"iterations": options["iterations"]})  # brought along
+    changed = {key: value for key, value in options.items() if not value == usual[key] == moved[key]}
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     from jinja2 import Environment, StrictUndefined  # not needed for `words_of`

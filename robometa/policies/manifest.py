@@ -61,6 +61,8 @@ class TrainingRecord:
     """Mean returns of the last iteration, by name."""
     begun_for: int | None = None
     """Iterations that the run began with, if it was given another end since."""
+    best_every: int | None = None
+    """Iterations between the scores that this policy was the best of its run by; None if it was not chosen so."""
     merged: tuple[MergedPart, ...] = ()
     """The two policies that this one is the average of, if it is."""
     merged_options: Mapping[str, Any] = field(default_factory=dict)
@@ -84,13 +86,14 @@ class TrainingRecord:
             processors=table.whole("processors"),
             last_returns=table.numbers("last_returns"),
             begun_for=table.optional("begun_for", table.whole),
+            best_every=table.optional("best_every", table.whole),
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-3:]}
+        optional = {entry.name for entry in fields(self)[-4:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 

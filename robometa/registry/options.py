@@ -16,6 +16,8 @@ from robometa.suites.suite import Suite
 
 if TYPE_CHECKING:
     from robometa.learners.protocol import Options
+SCHEDULES = ("decay_begin", "decay_end")
+"""Options that are iterations of the run, and shares of it where `--iterations` or `--steps` changes its length."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,25 @@ def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | N
     ]
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return _made(learner, lambda: replace(start, **_tuples({**from_suite, **options})))
+    base = scheduled(usual, _tuples(from_suite))
+    changes = base | scheduled(usual | base, _tuples(options))
+    return _made(learner, lambda: replace(start, **changes))
+
+
+def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the changes of schedules that a change of the iterations brings along.
+
+    A schedule stays the same share of the run, rounded up, unless the changes name it. One that is 0 stays 0.
+
+    Args:
+        usual: All options before the changes.
+        changes: New values of some.
+    """
+    iterations, before = changes.get("iterations"), usual.get("iterations")
+    if not isinstance(iterations, int) or not before or iterations == before:
+        return dict(changes)
+    moved = {name: -(-usual[name] * iterations // before) for name in SCHEDULES if isinstance(usual.get(name), int)}
+    return moved | dict(changes)
 
 
 def _unknown_learners(suite: Suite) -> list[str]:

@@ -10,6 +10,9 @@ from robometa.errors import UserError
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
 """Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
 
+RUNS, RUN, MANIFEST = "runs", "run.json", "manifest.json"
+"""Folder of runs, the file that makes a folder a run's, and the one that makes it a policy's."""
+
 
 def checked(path: str | Path) -> Path:
     """The path, if files can be made there.
@@ -30,3 +33,19 @@ def checked(path: str | Path) -> Path:
             f"{name[:60]}... has {size} bytes"
         )
     return Path(name)
+
+
+def is_run(folder: Path) -> bool:
+    """Tests if a folder is a run's, and not a policy's."""
+    return (folder / RUN).is_file() and not (folder / MANIFEST).is_file()
+
+
+def found(text: str) -> Path:
+    """The folder that a user names: at its path, or else the run of this name in `runs`.
+
+    Raises:
+        UserError: If no file can have such a path.
+    """
+    folder = checked(text)
+    inside = Path(RUNS) / folder
+    return inside if not os.path.lexists(folder) and (inside / RUN).is_file() else folder

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError
+from robometa.learners.protocol import Learner
 from robometa.policies import policy_folder
+from robometa.policies.manifest import PolicyManifest
 from robometa.policies.policy import Policy
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
+from robometa.storage.paths import checked, is_run
 from robometa.suites.suite import Suite
-from robometa.training.run_folder import CONFIGURATION, RunFolder
+from robometa.training import records
+from robometa.training.run_config import RunConfig
+from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
+from robometa.trials import make
 
 
 def load(
@@ -39,39 +46,100 @@ def load(
     Raises:
         UserError: If there is no policy, it is not whole, or an argument does not fit.
     """
-    path = Path(folder)
     chosen = suite if suite is None or isinstance(suite, Suite) else suites.load(suite)
-    if (path / CONFIGURATION).is_file() and not (path / sealed_folder.MANIFEST).is_file():
-        return _of_run(RunFolder(path), chosen, learner, units, device)
-    trained, chosen, manifest = policy_folder.load_policy(path, chosen, device=device, learner=learner)
+    source = newest(folder)
+    trained, chosen, manifest = source.load(chosen, device, learner)
     return Policy(trained, chosen, registry.label(manifest.learner), units)
 
 
-def _of_run(run: RunFolder, suite: Suite | None, learner: str | None, units: str, device: str) -> Policy:
-    """The policy of a run, or its newest checkpoint if that is of a later iteration.
+@dataclass(frozen=True)
+class Source:
+    """The policy of a folder: its own, or the newest of a run."""
+
+    folder: Path
+    """Folder of the policy, or of the checkpoint."""
+    run: RunFolder | None = None
+    """The run that it was looked for in."""
+    iterations: int = 0
+    """Iterations that it was trained for, if it is a run's."""
+    is_checkpoint: bool = False
+
+    def described(self) -> str:
+        """Says which policy of a run it is."""
+        assert self.run is not None  # a policy's folder needs no words
+        kind = "newest checkpoint" if self.is_checkpoint else "policy"
+        return f"{self.run.path}: its {kind}, of {self.iterations} iterations"
+
+    def load(
+        self, suite: Suite | None, device: str = "cpu", learner: str | None = None, command: str | None = None
+    ) -> tuple[Learner, Suite, PolicyManifest]:
+        """Loads the learner, the suite to run it on, and its manifest.
+
+        Args:
+            suite: Suite to run on; its own if None.
+            device: Device of the learner's tensors.
+            learner: `FILE.py:CLASS`, for one of the user's own.
+            command: Command that errors show; Python if None.
+
+        Raises:
+            UserError: If it is not whole, or the suite or the learner's file has changed since.
+        """
+        if self.run is None:
+            return policy_folder.load_policy(self.folder, suite, device=device, learner=learner)
+        config = self.run.configuration()
+        name = user_file.of_run(config.learner, config.learner_sha256, learner, self.run.path, command)
+        if not self.is_checkpoint:
+            own = name if user_file.is_reference(name) else None
+            return policy_folder.load_policy(self.folder, suite, device=device, learner=own)
+        return self._of_checkpoint(self.run, config, name, suite, device)
+
+    def _of_checkpoint(
+        self, run: RunFolder, config: RunConfig, name: str, suite: Suite | None, device: str
+    ) -> tuple[Learner, Suite, PolicyManifest]:
+        """Loads the newest whole checkpoint.
+
+        Raises:
+            UserError: If none is whole, or the suite has changed since.
+        """
+        own = suites.load(config.suite) if suite is None else suite
+        if suite is None and own.content_hash != config.suite_hash:
+            raise UserError(f"suite {own.name} is no longer the one that {run.path} was started on")
+        saved = run.newest_checkpoint()
+        assert saved is not None  # there are checkpoints, and none that is whole is an error of its own
+        state = policy_folder.without_training(saved.state)
+        trained = policy_folder.restored(name, config.options, own, state, self.folder, device)
+        before = [row for row in run.rows(METRICS) if row["iteration"] < saved.progress.iterations]
+        times = [row for row in run.rows(TIMINGS) if row["iteration"] < saved.progress.iterations]
+        about = records.record_of(config, saved.progress, before[-1] if before else {}, times)
+        manifest = PolicyManifest(
+            learner=name,
+            learner_sha256=config.learner_sha256,
+            config=config.options,
+            suite=config.suite,
+            suite_hash=config.suite_hash,
+            spaces=make.spaces_of(own, trained),
+            training=about,
+            tensors_sha256=sealed_folder.sha256(self.folder / sealed_folder.TENSORS),
+        )
+        return trained, own, manifest
+
+
+def newest(folder: str | Path) -> Source:
+    """Finds the policy of a folder: its own, or of a run the policy, or a newer checkpoint.
 
     Raises:
-        UserError: If there is neither, or the suite or the learner's file has changed since.
+        UserError: If it is a run that has neither yet.
     """
-    config = run.configuration()
-    name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, None)
-    policy = run.path / "policy"
-    iterations = _iterations(policy)
-    if not run.checkpoints() or iterations >= int(run.checkpoints()[-1].name):
-        if iterations < 0:
-            raise UserError(f"{run.path} has neither a policy nor a checkpoint yet")
-        own = name if user_file.is_reference(name) else None
-        trained, suite, _ = policy_folder.load_policy(policy, suite, device=device, learner=own)
-        return Policy(trained, suite, registry.label(name), units)
-    if suite is None:
-        suite = suites.load(config.suite)
-        if suite.content_hash != config.suite_hash:
-            raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
-    saved = run.newest_checkpoint()
-    assert saved is not None  # there are checkpoints, and none that is whole is an error of its own
-    state = policy_folder.without_training(saved.state)
-    trained = policy_folder.restored(name, config.options, suite, state, run.checkpoints()[-1], device)
-    return Policy(trained, suite, registry.label(name), units)
+    path = checked(folder)
+    if not is_run(path):
+        return Source(path)
+    run, policy = RunFolder(path), path / "policy"
+    iterations, checkpoints = _iterations(policy), run.checkpoints()
+    if checkpoints and iterations < int(checkpoints[-1].name):
+        return Source(checkpoints[-1], run, int(checkpoints[-1].name), is_checkpoint=True)
+    if iterations < 0:
+        raise UserError(f"{run.path} has neither a policy nor a checkpoint yet")
+    return Source(policy, run, iterations)
 
 
 def _iterations(policy: Path) -> int:

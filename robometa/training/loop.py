@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
+from typing import NoReturn
 
 import torch
 
@@ -14,14 +16,19 @@ from robometa.errors import Stopped, TrainingError
 from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
+from robometa.policies import policy_folder
+from robometa.policies.policy import Policy
 from robometa.registry.user_file import is_reference
 from robometa.suites.suite import Suite
+from robometa.training.best import Best
+from robometa.training.callback import Callback, Iteration
+from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
 from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE, LoggedRun, Logger, LoggerFactory
 from robometa.training.loggers.shipped import SHIPPED
 from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder, Saved
+from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
 from robometa.training.stop_signals import stop_on_signals
 from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.collector import Job
@@ -42,6 +49,7 @@ class Training:
         learner: Learner,
         config: RunConfig,
         loggers: Sequence[LoggerFactory] = SHIPPED,
+        callback: Callback | None = None,
     ) -> None:
         """A training before its first iteration.
 
@@ -51,6 +59,7 @@ class Training:
             learner: Untrained learner.
             config: Configuration of the run.
             loggers: Loggers of the training, made and opened when it goes on.
+            callback: Called after every iteration.
 
         Raises:
             UserError: If what collects its trials cannot be made; nothing is written then.
@@ -61,9 +70,13 @@ class Training:
         self.tasks = [suite.drawn(config.seed, index) for index in range(drawn)] or suite.train
         self.drawn_from = config.seed if drawn else None
         self.progress = Progress()
-        self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
+        tables = self.metrics, self.timings
+        self.checkpoints = Checkpoints(run, learner, lambda: self.progress, tables, self._say)
         self._factories, self._loggers = loggers, list[Logger]()
+        self._callback = callback
+        self._iteration_began, self._last_seconds = time.monotonic(), 0.0
+        self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
         self.collector = collector_for(self._job(), learner, config.hardware.collect)
         self.collector.on_divergence = Dumps(
             run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
@@ -72,6 +85,8 @@ class Training:
     def close(self) -> None:
         """Frees engines and processes; the training cannot go on."""
         self.collector.close()
+        if self.best is not None:
+            self.best.close()
 
     def go_on(self, until: int | None = None) -> None:
         """Trains up to an iteration; to the last one if None.
@@ -80,18 +95,59 @@ class Training:
             TrainingError: If a stop was requested, or training cannot go on; saved files stay.
         """
         end = self.options.iterations if until is None else until
-        self.saved_at, self.newest = time.monotonic(), self.progress.iterations
+        self.checkpoints.begin()
         with ExitStack() as stack:
             stack.enter_context(torch_on(self.config.hardware.torch_threads or torch.get_num_threads()))
             self._open_loggers(stack)
-            stop = stack.enter_context(stop_on_signals())
-            while self.progress.iterations < end:
-                row, times = self._iterate()
-                self._write(row, times)
-                for logger in self._loggers:
-                    logger.log(row | times)
-                self._save_if_due(bool(stop))
+            stop = stack.enter_context(stop_on_signals(self._answer_stop))
+            if self.best is not None:
+                self.best.recall(self.metrics.rows())
+            wants_more = True
+            while self.progress.iterations < end and wants_more:
+                wants_more = self._advance()
+                self._save_if_due(bool(stop) or not wants_more)
                 self._stop_if_asked(stop)
+
+    def _advance(self) -> bool:
+        """Does one iteration, its evaluation and what is called after it; returns False if that ends the training.
+
+        Raises:
+            KeyboardInterrupt: If it was to stop at once, after the finished iterations have been saved.
+        """
+        self._iteration_began = time.monotonic()
+        try:
+            row, times = self._iterate()
+            if self.best is not None:
+                self.best.assess(self.progress, row, times)
+            self._write(row, times)
+            self.checkpoints.iteration_written()
+            for logger in self._loggers:
+                logger.log(row | times)
+            wants_more = self._call_back(row)
+        except KeyboardInterrupt:
+            self._leave_at_once()
+        self._last_seconds = time.monotonic() - self._iteration_began
+        return wants_more
+
+    def _call_back(self, row: dict[str, float]) -> bool:
+        """Calls the user's function, if there is one; saves a checkpoint if it raises something."""
+        if self._callback is None:
+            return True
+        progress = self.progress
+        done = Iteration(progress.iterations, self.options.iterations, progress.steps, dict(row), self._copied_policy)
+        try:
+            return self._callback(done) is not False
+        except Exception:
+            self.checkpoints.save()
+            raise
+
+    def _copied_policy(self, units: str) -> Policy:
+        """A policy of a copy of the learner."""
+        name, state = self.config.learner, policy_folder.state_of(self.learner)
+        copied = {key: tensor.detach().clone() for key, tensor in state.items()}
+        options = asdict(self.options)
+        learner = policy_folder.restored(name, options, self.suite, copied, self.run.path, str(self.learner.device))
+        return Policy(learner, self.suite, registry.label(name), units)
 
     def _open_loggers(self, stack: ExitStack) -> None:
         """Makes the loggers and opens them for as long as the stack."""
@@ -130,6 +186,7 @@ class Training:
         indices = task_batch(len(self.tasks), options.tasks, seed, iteration)
         trial = collector.collect(Batch(tuple(indices), options.shots, noise))
         sampled = time.perf_counter()
+        self.checkpoints.before_update()
         update_metrics, why_skipped = guarded_update(self.learner, trial)
         times = {
             SAMPLING: sampled - started,
@@ -162,21 +219,24 @@ class Training:
     def _save_if_due(self, stopping: bool) -> None:
         """Saves a checkpoint if it is time to; after one that the disk refuses, training goes on."""
         progress = self.progress
-        due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+        due = self.checkpoints.due(self.config.checkpoint_minutes)
         last, lost = progress.iterations == self.options.iterations, self._too_many_skipped()
         if due or last or lost or stopping:
-            try:
-                # A checkpoint without the lines before it would go on with a table that has lost some.
-                self.metrics.flush()
-                self.timings.flush()
-                self.run.save_checkpoint(Saved(self.learner.state_dict(), progress))
-                self.newest = progress.iterations
-            except OSError as error:
-                self._say(
-                    f"iteration {progress.iterations}: no checkpoint could be written ({error.strerror}); the newest "
-                    f"is of iteration {self.newest}, and training goes on"
-                )
-            self.saved_at = time.monotonic()
+            self.checkpoints.save()
+
+    def _leave_at_once(self) -> NoReturn:
+        """Saves the finished iterations.
+
+        Raises:
+            KeyboardInterrupt: Always.
+        """
+        raise KeyboardInterrupt(f"stopped at once {self._state(self.checkpoints.save_finished())}") from None
+
+    def _answer_stop(self) -> None:
+        """Answers the first stop signal."""
+        left = round(self._last_seconds - (time.monotonic() - self._iteration_began))
+        about = f" (about {left} s)" if left > 0 else ""
+        self._say(f"stopping after this iteration{about}; Ctrl-C again stops at once and keeps what is finished")
 
     def resume_command(self) -> str:
         """The command line that resumes the run; it names a learner's file of the user's own."""
@@ -186,19 +246,20 @@ class Training:
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW
 
+    def _state(self, done: int) -> str:
+        """Describes how far a stopped training is, and the command that goes on with it."""
+        saved = self.checkpoints.described(done)
+        return f"after {done} of {self.options.iterations} iterations, {saved}; go on with: {self.resume_command()}"
+
     def _stop_if_asked(self, stop: list[str]) -> None:
         progress, go_on = self.progress, self.resume_command()
-        saved = "all saved" if self.newest == progress.iterations else f"{self.newest} of them saved"
         if stop:
-            raise Stopped(
-                f"stopped by {stop[0]} after {progress.iterations} of {self.options.iterations} iterations, {saved}; "
-                f"go on with: {go_on}"
-            )
+            raise Stopped(f"stopped by {stop[0]} {self._state(progress.iterations)}")
         if self._too_many_skipped():
             raise TrainingError(
                 f"{progress.skipped_in_a_row} updates in a row came out not finite, and were skipped: lower the "
-                f"learning rate or the step size and start again. {self.run.path} has the {self.newest} iterations "
-                f"until here ({saved}); {go_on} tries the next one"
+                f"learning rate or the step size and start again. {self.run.path} has the {self.checkpoints.newest} "
+                f"iterations until here ({self.checkpoints.described(progress.iterations)}); {go_on} tries the next one"
             )
 
 

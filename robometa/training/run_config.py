@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robometa.compute.hardware import Hardware
-from robometa.errors import UserError
+from robometa.errors import MAX_NUMBER, UserError
 from robometa.sim.select import ENGINES
 from robometa.storage.table import Table
 
@@ -37,6 +37,8 @@ class RunConfig:
     """Wall time between checkpoints, min."""
     piece: int | None = None
     """Tasks of a piece, the unit in which trials are computed; None for runs from before there were pieces."""
+    evaluate_every: int = 0
+    """Iterations between held-out scores; 0 for none."""
     command: str = ""
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -52,6 +54,8 @@ class RunConfig:
         """
         if not 0 <= self.checkpoint_minutes < float("inf"):
             raise UserError(f"checkpoint_minutes must be a number from 0, not {self.checkpoint_minutes:g}")
+        if not 0 <= self.evaluate_every <= MAX_NUMBER:
+            raise UserError(f"evaluate_every must be a whole number from 0 to {MAX_NUMBER}, not {self.evaluate_every}")
 
     def to_json(self) -> dict[str, Any]:
         """The entries of run.json, in their order."""
@@ -75,6 +79,8 @@ class RunConfig:
         }
         if self.piece is not None:
             described |= {"piece": self.piece, "collect": hardware.collect}
+        if self.evaluate_every:
+            described |= {"evaluate_every": self.evaluate_every}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
 
     @classmethod
@@ -108,6 +114,7 @@ class RunConfig:
                 command=table.optional("command", table.text) or "",
                 versions=table.optional("versions", table.texts) or {},
                 piece=table.optional("piece", table.whole),
+                evaluate_every=table.optional("evaluate_every", table.whole) or 0,
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:

@@ -17,12 +17,13 @@ from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.paths import RUN
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
-CONFIGURATION, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
+CONFIGURATION, METRICS, TIMINGS = RUN, "metrics.jsonl", "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints below the run's."""
 MAX_COUNT = 10**17
@@ -67,14 +68,17 @@ class RunFolder:
     """The folder while this process has it locked."""
 
     @contextmanager
-    def created(self, config: RunConfig) -> Iterator[RunConfig]:
+    def created(self, config: RunConfig, overwrite: bool = False) -> Iterator[RunConfig]:
         """Makes the folder with its run.json in one rename, locked as by `locked`; yields what run.json holds.
 
+        Args:
+            config: Configuration of the run.
+            overwrite: Put it in the place of another run, if there is one.
+
         Raises:
-            UserError: If something has the folder's path, or it cannot be written.
+            UserError: If something else has the folder's path, or it cannot be written.
         """
-        if os.path.lexists(self.path):
-            raise self._exists_already()
+        replacing = self._replaces(overwrite)
         config = replace(config, command=" ".join((Path(sys.argv[0]).name, *sys.argv[1:])), versions=versions())
         with ExitStack() as stack:
             try:
@@ -82,7 +86,7 @@ class RunFolder:
                 parent = stack.enter_context(opened(self.path.parent))
                 aside = stack.enter_context(atomic.aside(parent, self.path.name))
                 atomic.write(aside, CONFIGURATION, _text(config))
-                atomic.publish(parent, aside, self.path.name)
+                (atomic.publish_over if replacing else atomic.publish)(parent, aside, self.path.name)
             except FileExistsError:
                 raise self._exists_already() from None
             except OSError as error:
@@ -93,7 +97,23 @@ class RunFolder:
     def _exists_already(self) -> UserError:
         is_run = (self.path / CONFIGURATION).is_file()
         going_on = f"go on with `robometa resume {word(self.path)}`, or " if is_run else ""
-        return UserError(f"{self.path} exists already: {going_on}choose another --folder")
+        other = ", or replace it by --overwrite" if is_run else ""
+        return UserError(f"{self.path} exists already: {going_on}choose another --folder{other}")
+
+    def _replaces(self, overwrite: bool) -> bool:
+        """Tests if another run is to be replaced.
+
+        Raises:
+            UserError: If something has the folder's path that must not be replaced.
+        """
+        if not os.path.lexists(self.path):
+            return False
+        if not overwrite:
+            raise self._exists_already()
+        if self.path.is_symlink() or not (self.path / CONFIGURATION).is_file():
+            raise UserError(f"{self.path} is not the folder of a run: --overwrite replaces nothing else")
+        with self.locked():
+            return True
 
     @contextmanager
     def _holding(self, descriptor: int) -> Iterator[None]:

@@ -1,9 +1,12 @@
-"""Stop signals: the first saves and stops at the end of the iteration, the second stops at once."""
+"""Stop signals: the first is answered at once and stops at the end of the iteration, the second stops at once."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,22 +15,53 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[list[str]]:
-    """Yields a list that receives the name of a stop signal: Ctrl-C, SIGTERM, SIGUSR1; a second one stops at once."""
+def stop_on_signals(answer: Callable[[], None] = lambda: None) -> Iterator[list[str]]:
+    """Yields a list that receives the name of a stop signal: Ctrl-C, SIGTERM, SIGUSR1; a second one stops at once.
+
+    Args:
+        answer: Called once after the first signal, on a thread of its own: a signal handler may not print.
+    """
     asked: list[str] = []
+    with _waiting_thread(answer) as wake:
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(signal.Signals(number).name)
+        def ask(number: int, frame: FrameType | None) -> None:
+            if asked:
+                raise KeyboardInterrupt
+            asked.append(signal.Signals(number).name)
+            wake()
 
+        try:
+            before = [signal.signal(kind, ask) for kind in STOP_SIGNALS]
+        except ValueError:  # not in the main thread: whoever called handles signals
+            yield asked
+            return
+        try:
+            yield asked
+        finally:
+            for kind, handler in zip(STOP_SIGNALS, before, strict=True):
+                signal.signal(kind, handler)
+
+
+@contextmanager
+def _waiting_thread(work: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Starts a thread that waits; yields what lets it do its work, which a signal handler may call."""
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        if os.read(reading, 1):
+            work()
+
+    thread = threading.Thread(target=wait, name="stop-signals", daemon=True)
+    thread.start()
     try:
-        before = [signal.signal(kind, ask) for kind in STOP_SIGNALS]
-    except ValueError:  # not in the main thread: whoever called handles signals
-        yield asked
-        return
-    try:
-        yield asked
+        yield lambda: _write(writing)
     finally:
-        for kind, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(kind, handler)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _write(descriptor: int) -> None:
+    """Writes a byte, unless nobody reads any more."""
+    with contextlib.suppress(OSError):
+        os.write(descriptor, b"!")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,20 +14,22 @@ from torch import Tensor
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.compute.parallel import processors
-from robometa.errors import TrainingError, UserError, unknown
+from robometa.errors import UserError, unknown
 from robometa.escape import say
 from robometa.nn.state import TRAINING
-from robometa.policies import card, policy_folder
-from robometa.policies.manifest import TrainingRecord
+from robometa.policies import policy_folder
 from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
-from robometa.storage import sealed_folder
-from robometa.storage.paths import checked
+from robometa.storage.paths import RUNS, checked
 from robometa.suites.load import suite_reference
 from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
-from robometa.training.loggers.logger import SAMPLING, UPDATE
+from robometa.training.budget import iterations_for
+from robometa.training.callback import Callback
+from robometa.training.finish import finish
+from robometa.training.loggers.logger import LoggerFactory
+from robometa.training.loggers.shipped import SHIPPED
 from robometa.training.loop import Training
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
@@ -55,6 +56,11 @@ def train(
     contact_capacity: float = 1.0,
     piece: int | None = None,
     collect: str = "here",
+    steps: float | None = None,
+    evaluate_every: int = 0,
+    callback: Callback | None = None,
+    overwrite: bool = False,
+    loggers: Sequence[LoggerFactory] = SHIPPED,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
 
@@ -79,6 +85,17 @@ def train(
         collect: Who computes the pieces: `here`, `processes` (one for each processor), `processes:N`, `auto` (here or
             by processes, as is faster), `ray` (a cluster of this machine), `ray:HOST:PORT` or `ray://HOST:PORT` (a
             running one). Results do not depend on it.
+        steps: Environment steps to train for, instead of the option `iterations`: as many iterations as it takes.
+        evaluate_every: Iterations between few-shot scores on held-out tasks, `held_out_return_K` and
+            `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
+            change nothing else. 0 for none.
+        callback: Called after every iteration with an `Iteration`; False ends the training there, with a policy.
+            `resume` goes on to the original end.
+        overwrite: Replace the run that the folder holds, if there is one.
+        loggers: Loggers to show and store the metrics with; `()` trains in silence.
+
+    Returns:
+        Folder of the policy.
 
     Raises:
         UserError: If an argument names something that does not exist; nothing is written then.
@@ -87,9 +104,13 @@ def train(
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
     portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
     learner = registry.absolute(learner)
-    trained = make.build(learner, resolve(suite, learner, options or {}, preset), suite, seed, device)
-    default = Path("runs") / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
-    run = RunFolder(checked(default if folder is None else folder))
+    options = options or {}
+    if steps is not None:
+        options |= {
+            "iterations": iterations_for(steps, options, asdict(resolve(suite, learner, options, preset)), suite)
+        }
+    trained = make.build(learner, resolve(suite, learner, options, preset), suite, seed, device)
+    run = RunFolder(checked(default_folder(suite, learner, seed) if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     hardware = replace(
         hardware, threads=threads or processors(), torch_threads=torch_threads or torch.get_num_threads()
@@ -107,10 +128,19 @@ def train(
         hardware=hardware,
         checkpoint_minutes=checkpoint_minutes,
         piece=piece,
+        evaluate_every=evaluate_every,
     )
-    with closing(Training(run, suite, trained, config)) as training, run.created(config) as training.config:
+    with (
+        closing(Training(run, suite, trained, config, loggers, callback)) as training,
+        run.created(config, overwrite) as training.config,
+    ):
         training.go_on()
-        return _finish(training)
+        return finish(training)
+
+
+def default_folder(suite: Suite, learner: str, seed: int) -> Path:
+    """Folder of a run for which none is given."""
+    return Path(RUNS) / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
 
 
 def _piece(options: Any, hardware: Hardware) -> int:
@@ -125,6 +155,7 @@ def resume(
     iterations: int | None = None,
     learner: str | None = None,
     collect: str | None = None,
+    callback: Callback | None = None,
 ) -> Path:
     """Resumes a run from its newest whole checkpoint, and returns the policy's folder.
 
@@ -137,6 +168,7 @@ def resume(
             checkpoint, to take the policy from there.
         learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
         collect: Who computes the pieces, as in `train`; as before if None, with a process for each processor at most.
+        callback: Called after every iteration, as in `train`.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
@@ -147,7 +179,7 @@ def resume(
         stack.enter_context(run.locked())
         config = run.configuration()
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
-        training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect)))
+        training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect, callback)))
         saved = run.newest_checkpoint()
         if saved is not None:
             _require_fit(saved.state, training, run.path / "checkpoints")
@@ -166,7 +198,7 @@ def resume(
         if lost:
             say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)
         training.go_on()
-        return _finish(training)
+        return finish(training)
 
 
 def _require_fit(state: Mapping[str, Tensor], training: Training, path: Path) -> None:
@@ -187,6 +219,7 @@ def rebuilt(
     iterations: int | None = None,
     threads: int | None = None,
     collect: str | None = None,
+    callback: Callback | None = None,
 ) -> Training:
     """A training before its first iteration, made again from its configuration; the run's folder is not touched.
 
@@ -197,6 +230,7 @@ def rebuilt(
         iterations: Another end.
         threads: Threads that step the simulation; all processors if None.
         collect: Who computes the pieces; as the configuration says if None, with a process for each processor at most.
+        callback: Called after every iteration.
 
     Raises:
         UserError: If the configuration is impossible, or its suite or its learner's file has changed since.
@@ -221,58 +255,4 @@ def rebuilt(
         config.hardware, threads=threads or processors(), collect=collect or as_before(config.hardware.collect)
     )
     config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint, hardware=hardware)
-    return Training(run, suite, trained, config)
-
-
-def _finish(training: Training) -> Path:
-    """Writes the policy and its card, unless they were written before.
-
-    Raises:
-        TrainingError: If the disk refuses them.
-    """
-    run, suite, learner, config = training.run, training.suite, training.learner, training.config
-    try:
-        training.metrics.flush()
-        training.timings.flush()
-        about = _record(training)
-        policy, name = run.path / "policy", config.learner
-        if not _written(policy, about, asdict(learner.config)):
-            text = card.text(name, learner, suite, about)
-            with run.opened() as folder:
-                policy_folder.save_policy(policy, learner, name, suite, about, text, within=folder)
-    except OSError as error:
-        raise TrainingError(
-            f"the policy could not be written to {run.path} ({error.strerror}). Make room there; then "
-            f"{training.resume_command()} writes it, from iteration {training.newest} on"
-        ) from None
-    return policy
-
-
-def _record(training: Training) -> TrainingRecord:
-    """Description of a training for its policy, from its configuration and its tables."""
-    config, last, seconds = training.config, dict[str, float](), 0.0
-    for last in training.metrics.rows():  # noqa: B007
-        pass
-    for row in training.timings.rows():
-        seconds += row[SAMPLING] + row[UPDATE]
-    return TrainingRecord(
-        seed=config.seed,
-        preset=config.preset,
-        iterations=training.progress.iterations,
-        environment_steps=training.progress.steps,
-        wall_time_seconds=round(seconds, 1),
-        versions=config.versions,
-        processors=config.hardware.threads or processors(),
-        last_returns={name: value for name, value in last.items() if name.startswith("return_")},
-        begun_for=config.begun_for,
-    )
-
-
-def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bool:
-    """True if the folder holds a whole policy of exactly this training, with or without a report."""
-    try:
-        manifest = sealed_folder.load(policy, "policy")[1]
-    except UserError:
-        return False
-    wanted = json.loads(json.dumps({"training": about.to_json(), "config": options}))
-    return all(manifest.get(key) == value for key, value in wanted.items())
+    return Training(run, suite, trained, config, callback=callback)

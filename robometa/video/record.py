@@ -15,11 +15,11 @@ from robometa.errors import UserError
 from robometa.evaluation.scripted_experts import NAME, Scripted, needs_experts
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
-from robometa.policies import policy_folder
 from robometa.progress import progress
 from robometa.sim.engine import Engine
 from robometa.storage import atomic
 from robometa.suites.suite import Suite
+from robometa.training.load import newest
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import encode, film, gl_backends, storyboard
@@ -50,7 +50,8 @@ def record(
     adaptation) and after the last. The episodes in between, from which the policy learns, are not shown.
 
     Args:
-        policy: Its folder, or `scripted` for Meta-World's experts, which do not adapt and are shown in one episode.
+        policy: Its folder, or a run's for the newest, or `scripted` for Meta-World's experts, which do not adapt
+            and are shown in one episode.
         suite: Another suite than the training's, with the same observation and action.
         split: `test` for held-out tasks, `train` for those of the training.
         task: Index of the task in its split.
@@ -79,7 +80,8 @@ def record(
         suite, label, shots = _scripted_suite(suite), "scripted expert", 0
         policy = Path(f"{policy}-{suite.name.replace('/', '-')}")
     else:
-        trained, suite, manifest = policy_folder.load_policy(policy, suite, learner=learner)
+        source = newest(policy)
+        trained, suite, manifest = source.load(suite, learner=learner, command="record")
         label = registry.label(manifest.learner)
     count = len(suite.tasks(split))
     if not 0 <= task < count:

@@ -1,6 +1,5 @@
 """Loggers of a training: each gets every row and every message."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ from test_guarded_update import in_iterations, poisoned
 from test_train import trained
 
 from robometa import registry
-from robometa.training import train as training
 from robometa.training.loggers.logger import LoggedRun
 from robometa.training.loggers.shipped import SHIPPED
 from robometa.training.loggers.terminal import Terminal
@@ -45,9 +43,8 @@ class Listening:
 
 
 def test_a_third_logger_gets_every_row_and_every_message(tiny_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "Training", partial(training.Training, loggers=(*SHIPPED, Listening)))
     poisoned(monkeypatch, registry.find("maml-trpo").load(), in_iterations(1))
-    trained(tiny_file, "maml-trpo", tmp_path / "run")
+    trained(tiny_file, "maml-trpo", tmp_path / "run", loggers=(*SHIPPED, Listening))
     logger = Listening.last
     assert (logger.run.folder, logger.run.iterations, logger.run.first) == (tmp_path / "run", 4, 0)
     skipped = logger.calls.pop(2)

@@ -8,8 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-SAMPLING, UPDATE, PROCESSOR = TIMES = ("sampling", "update", "processor")
-"""Names of an iteration's times in its row, s: wall time of either half, and processor time of both."""
+SAMPLING, UPDATE, PROCESSOR, EVALUATION = TIMES = ("sampling", "update", "processor", "evaluation")
+"""Names of an iteration's times in its row, s.
+
+Wall time of either half, processor time of both, and wall time of a held-out evaluation after it, if there was one.
+"""
+HELD_OUT_RETURN, HELD_OUT_SUCCESS = "held_out_return_", "held_out_success_"
+"""Beginnings of the names of held-out scores; the number of adaptations follows."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,23 @@ from rich.text import Text
 from robometa.console import PlainConsole, styled
 from robometa.escape import printable
 from robometa.progress import FailsSilently
-from robometa.training.loggers.logger import SAMPLING, TIMES, UPDATE, LoggedRun
+from robometa.training.loggers.logger import (
+    EVALUATION,
+    HELD_OUT_RETURN,
+    HELD_OUT_SUCCESS,
+    SAMPLING,
+    TIMES,
+    UPDATE,
+    LoggedRun,
+)
 
 SECONDS_BETWEEN_LINES = 5.0
 """Least time between plain lines, s."""
 NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
 """Entries of a row that the live screen shows in rows of its own, or not at all."""
+
+HELD_OUT = (HELD_OUT_RETURN, HELD_OUT_SUCCESS)
+"""Beginnings of the names of held-out scores, the newest of which stay on the screen."""
 
 
 class Terminal:
@@ -32,6 +43,8 @@ class Terminal:
         self._console = PlainConsole(file=cast("TextIO", FailsSilently(sys.stdout)))
         self._live: Live | None = None
         self._started, self._last_line = time.monotonic(), float("-inf")
+        self._held_out: dict[str, float] = {}
+        self._evaluation = 0.0
 
     def __enter__(self) -> Terminal:
         """Shows the title, on a live screen where the output is a terminal."""
@@ -47,18 +60,20 @@ class Terminal:
         """Shows one iteration's metrics and times."""
         now = time.monotonic()
         if row["iteration"] == self._first:
-            self._started = now - row[SAMPLING] - row[UPDATE]
+            self._started = now - row[SAMPLING] - row[UPDATE] - row.get(EVALUATION, 0.0)
         done = int(row["iteration"]) + 1
         left = (now - self._started) / (done - self._first) * (self._iterations - done)
+        self._held_out = {name: row[name] for name in row if name.startswith(HELD_OUT)} or self._held_out
         if self._live is not None:
             self._live.update(self._table(row, left))
         elif now - self._last_line >= SECONDS_BETWEEN_LINES or done == self._iterations:
             self._last_line = now
-            returns = " -> ".join(f"{value:.1f}" for name, value in row.items() if name.startswith("return_"))
+            returns = _returns(row, "return_")
             spoilt = "".join(f"  {row[name]:g} {name}" for name in ("diverged", "skipped") if row.get(name))
+            held_out = f"  held out {_returns(self._held_out, HELD_OUT_RETURN)}" if self._held_out else ""
             self._console.print(
                 f"iteration {done}/{self._iterations}  {row['steps']:,} steps  {_rate(row)}  return {returns}"
-                f"{spoilt}  {_clock(left)} left",
+                f"{held_out}{spoilt}  {_clock(left)} left",
                 soft_wrap=True,
             )
 
@@ -83,11 +98,22 @@ class Terminal:
             if name.startswith("return_"):
                 shot = int(name.removeprefix("return_"))
                 table.add_row("return before adaptation" if shot == 0 else f"return after {shot}", f"{value:.1f}")
-            elif name not in NOT_METRICS:
+            elif name not in NOT_METRICS and not name.startswith(HELD_OUT):
                 table.add_row(name.replace("_", " "), f"{value:.4g}")
+        if self._held_out:
+            table.add_row("held-out return", _returns(self._held_out, HELD_OUT_RETURN))
+            table.add_row("held-out success", _returns(self._held_out, HELD_OUT_SUCCESS, ".0%"))
         table.add_row("sampling, update", f"{row[SAMPLING]:.2f} s, {row[UPDATE]:.2f} s")
+        self._evaluation = row.get(EVALUATION, self._evaluation)
+        if self._evaluation:
+            table.add_row("held-out evaluation", f"{self._evaluation:.2f} s")
         table.add_row("time left", _clock(left))
         return table
+
+
+def _returns(row: Mapping[str, float], beginning: str, kind: str = ".1f") -> str:
+    """Scores after each adaptation, whose names begin so."""
+    return " -> ".join(f"{value:{kind}}" for name, value in row.items() if name.startswith(beginning))
 
 
 def _rate(row: Mapping[str, float]) -> str:
