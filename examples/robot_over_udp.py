@@ -14,8 +14,7 @@ import subprocess
 import sys
 import time
 
-from robometa_runtime import Loop, Policy
-from robometa_runtime.loop import Reading
+from robometa_runtime import Loop, Policy, Reading
 
 HOST = "127.0.0.1"
 REPORT = 200

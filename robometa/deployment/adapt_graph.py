@@ -45,15 +45,12 @@ def adapt_graph(learner: Learner, start: list[Tensor]) -> AdaptGraph | None:
         learner: Adapts.
         start: Tensors of the adaptation before any data. `[1, number]` each.
     """
-    match learner:
-        case Pearl():
-            return _of_pearl(learner, start)
-        case MamlTrpo() | MetaSgd():
-            return _of_gradient(learner, learner.rate, start)
-        case EMaml() | ProMp() | Reptile():
-            return _of_gradient(learner, 1.0, start)
-        case _:
-            return None
+    known: Any = learner
+    if isinstance(known, Pearl):
+        return _of_pearl(known, start)
+    if isinstance(known, MamlTrpo | MetaSgd):
+        return _of_gradient(known, known.rate, start)
+    return _of_gradient(known, 1.0, start) if isinstance(known, EMaml | ProMp | Reptile) else None
 
 
 class _Belief(nn.Module):

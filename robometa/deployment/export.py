@@ -135,7 +135,7 @@ def _compared(
         UserError: If the first are outside the interval of the second.
     """
     learner = policy.learner
-    # After baked shots only the task counts that they adapted to; one that adapts by no file is compared before it does.
+    # After baked shots the task counts that they adapted to; what adapts by no file is compared before it does.
     remembers = any(part["changed_by"] == "step" for part in exported.contract["adaptation"])
     shots = 1 if tasks is None and (adapts or remembers) else 0
     chosen = tasks or list(range(min(TASKS, len(policy.suite.test))))

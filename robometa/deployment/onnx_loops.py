@@ -15,7 +15,7 @@ from robometa.deployment import loops
 OPSET = Opset("robometa", 1)
 
 
-@script(OPSET, default_opset=op)
+@script(OPSET, default_opset=op)  # type: ignore[untyped-decorator]
 def onnx_discounted(value: FLOAT[None, None], carry: FLOAT[None, None]) -> FLOAT[None, None]:
     """Running sums backwards in time, see `loops.discounted`."""
     steps = op.Squeeze(op.Shape(value, start=1, end=2))
@@ -30,7 +30,7 @@ def onnx_discounted(value: FLOAT[None, None], carry: FLOAT[None, None]) -> FLOAT
     return op.Transpose(result, perm=[1, 0])
 
 
-@script(OPSET, default_opset=op)
+@script(OPSET, default_opset=op)  # type: ignore[untyped-decorator]
 def onnx_solved(matrix: DOUBLE[None, None], right: DOUBLE[None, 1]) -> DOUBLE[None, 1]:
     """Solution of a positive definite system by Gauss-Jordan elimination, which needs no pivots there."""
     size = op.Squeeze(op.Shape(matrix, start=0, end=1))

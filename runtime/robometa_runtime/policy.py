@@ -98,7 +98,7 @@ class Policy:
         return action.copy()
 
     def adapt(self, obs: ArrayLike, reward: float, done: bool = True) -> None:
-        """Learns from all steps since the last adaptation; changes nothing where the policy adapts as it acts.
+        """Learns from all steps since the last adaptation; where a policy adapts as it acts, only notes the outcome.
 
         Args:
             obs: Observation after the last action, before any reset. `[obs]`
@@ -108,13 +108,14 @@ class Policy:
         Raises:
             ObservationError: If a number is not finite, or there is nothing to learn from.
         """
-        if self._adapt is None:
-            return
         seen, paid = self._checked(obs), self._paid(reward)
         if self._pending is not None:
-            self._experience.add(*self._pending, paid, seen, done)
+            if self.adapts:
+                self._experience.add(*self._pending, paid, seen, done)
             self._inputs["last_action"][0], self._pending = self._pending[1], None
             self._inputs["last_reward"][0, 0], self._inputs["last_done"][0, 0] = paid, done
+        if self._adapt is None:
+            return
         if not len(self._experience):
             raise ObservationError("adapt has nothing to learn from: act first")
         feed = self._experience.columns(side_by_side=self._pooled) | self.adaptation

@@ -24,6 +24,7 @@ from robometa.registry.options import read_config
 from robometa.trials import make
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+runtime = pytest.importorskip("robometa_runtime", reason="the extra onnx is not installed", exc_type=ImportError)
 ROOT = Path(__file__).parents[2]
 QUICK = ("rl2", "maml-trpo", "pearl")
 BY_GRADIENT = ("anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
@@ -196,19 +197,10 @@ def test_the_runtime_acts_as_recorded_without_torch(exported, name):
     assert max(json.loads(done.stdout)) <= 1e-5
 
 
-def runtime():
-    """The runtime's package, from its folder in the repository."""
-    if str(ROOT / "runtime") not in sys.path:
-        sys.path.insert(0, str(ROOT / "runtime"))
-    import robometa_runtime
-
-    return robometa_runtime
-
-
 @pytest.mark.parametrize("name", QUICK)
 def test_the_runtime_adapts_as_the_policy_does(exported, suite, name):
     """Both see the same episodes, of which each chooses its own mean actions, and adapt twice."""
-    policy, robot = made(name, suite), runtime().Policy(exported(name).folder)
+    policy, robot = made(name, suite), runtime.Policy(exported(name).folder)
     generator = np.random.default_rng(0)
     if name == "pearl":
         robot._known["sample"][:] = policy._adaptation.sample.reshape(1, -1)
@@ -237,12 +229,12 @@ def test_the_runtime_adapts_as_the_policy_does(exported, suite, name):
     [([0.0, np.nan], 0.0, r"obs\[1\] .* is nan"), ([0.0], 0.0, "shape"), ([0.0, 0.0], np.inf, "reward is inf")],
 )
 def test_the_runtime_refuses_what_is_no_measurement(exported, obs, reward, message):
-    robot = runtime().Policy(exported("rl2").folder)
+    robot = runtime.Policy(exported("rl2").folder)
     robot.act([0.1, 0.2])
     before = robot.adaptation["memory"]
-    with pytest.raises(runtime().ObservationError, match=message):
+    with pytest.raises(runtime.ObservationError, match=message):
         robot.act(obs, reward)
-    with pytest.raises(runtime().ObservationError, match="needs the reward"):
+    with pytest.raises(runtime.ObservationError, match="needs the reward"):
         robot.act([0.1, 0.2])
     np.testing.assert_array_equal(robot.adaptation["memory"], before)
     robot.act([0.1, 0.2], 1.0)
@@ -251,7 +243,7 @@ def test_the_runtime_refuses_what_is_no_measurement(exported, obs, reward, messa
 def test_the_runtime_refuses_a_damaged_export(exported, tmp_path):
     shutil.copytree(exported("rl2").folder, tmp_path / "copy")
     (tmp_path / "copy" / "step.onnx").write_bytes(b"")
-    with pytest.raises(runtime().ContractError, match=r"step\.onnx is missing or damaged"):
-        runtime().Policy(tmp_path / "copy")
-    with pytest.raises(runtime().ContractError, match="is no export"):
-        runtime().Policy(tmp_path)
+    with pytest.raises(runtime.ContractError, match=r"step\.onnx is missing or damaged"):
+        runtime.Policy(tmp_path / "copy")
+    with pytest.raises(runtime.ContractError, match="is no export"):
+        runtime.Policy(tmp_path)

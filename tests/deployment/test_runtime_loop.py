@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-sys.path.insert(0, str(ROOT / "runtime"))
-
-from robometa_runtime import Loop, ObservationError, RobotError
-from robometa_runtime.loop import MAX_FAULTS, Reading
-
+runtime = pytest.importorskip("robometa_runtime", reason="the extra onnx is not installed", exc_type=ImportError)
+Loop, Reading, MAX_FAULTS = runtime.Loop, runtime.Reading, runtime.loop.MAX_FAULTS
 SAFE, ACTION = np.float32([0.25]), np.float32([1.0])
 
 
@@ -29,7 +25,7 @@ def robot(act=None, hz=100.0):
         if act is not None:
             act()
         if not np.isfinite(obs).all():
-            raise ObservationError("not finite")
+            raise runtime.ObservationError("not finite")
         return ACTION
 
     return types.SimpleNamespace(contract=contract, act=given)
@@ -78,7 +74,7 @@ def test_the_watchdog_sends_the_safe_action_while_acting_hangs_and_drops_what_co
 
 def test_it_gives_up_on_a_robot_that_sends_nothing():
     sent = []
-    with pytest.raises(RobotError, match="no sound reading in 50 periods"):
+    with pytest.raises(runtime.RobotError, match="no sound reading in 50 periods"):
         Loop(robot(hz=2000), lambda _: None, sent.append).run()
     assert len(sent) >= MAX_FAULTS
     assert all(np.array_equal(one, SAFE) for one in sent)
