@@ -66,6 +66,8 @@ SMALL_OPTIONS = {
         "meta_batch": 2,
         "batch": 8,
         "gradient_steps": 3,
+        "decay_begin": 3,
+        "decay_end": 4,
     },
     "rl2": {
         "iterations": 4,
