@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
     parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
-    parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
+    parser.add_argument("--preset", help="named options, see `robometa learners NAME` (default: its first)")
     parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")

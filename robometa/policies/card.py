@@ -80,8 +80,8 @@ Merge it again: {{ code("robometa merge " ~ word(merged[0].policy) ~ " " ~ word(
 Train it again: {{ code("robometa train " ~ word(suite_file) ~ " " ~ word(reference) ~ " --seed %s" % training.seed ~ \
 command) }}
 {% if training.begun_for %}\
-It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
-{{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
+Started with --iterations {{ training.begun_for }}, then ended at {{ training.iterations }} (`robometa resume RUN \
+--iterations {{ training.iterations }}`). If the learning rate decays, one uninterrupted training gives another policy.
 {% endif %}\
 {% endif %}
 <details><summary>Options</summary>

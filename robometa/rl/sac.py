@@ -42,11 +42,11 @@ class Options(Protocol):
 
     @property
     def decay_begin(self) -> int:
-        """Iteration from which the learning rate falls, linearly."""
+        """First iteration of the learning rate's linear decay."""
 
     @property
     def decay_end(self) -> int:
-        """Iteration from which the learning rate stays constant."""
+        """Last iteration of the decay."""
 
     @property
     def discount(self) -> float:
