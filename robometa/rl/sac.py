@@ -54,7 +54,7 @@ class Options(Protocol):
 
     @property
     def target_rate(self) -> float:
-        """Share of the way from target to critic that a target moves at every step."""
+        """Interpolation rate of the target critics towards the critics at every step."""
 
     @property
     def reward_scale(self) -> float:

@@ -31,7 +31,7 @@ QUANTITIES = {
 EXTREME = 10.0
 """Speed in m/s and distance from the start in m that no honest episode is expected to exceed."""
 WORST_AT_BEST = -1.0
-"""Least negative bound on a reward: divergence is worse than an honest episode even if that is paid nothing."""
+"""Least negative bound on a reward: divergence is worse than an honest episode even if that earns nothing."""
 MINUS = "\N{MINUS SIGN}"
 
 

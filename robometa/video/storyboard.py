@@ -113,7 +113,7 @@ class Subject(Protocol):
     rate: float
     """Desired number of frames per second; control steps may be too long for it."""
     control_step: float
-    """s"""
+    """Duration of a control step, s."""
     positions: int
     """Generalised positions of the model."""
 
