@@ -115,3 +115,16 @@ def test_ranges_in_a_call_need_neither_base_nor_annotations():
         "option rate must be in (0, 1], not 2.0",
         "option steps must be a whole number in [1, inf), not 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, inf)", "at least 1"),
+        ("(0, inf)", "above 0"),
+        ("(0, 1]", "in (0, 1]"),
+        ("(-inf, inf)", "in (-inf, inf)"),
+    ],
+)
+def test_an_interval_without_an_end_is_put_in_words(text, words):
+    assert Range(text).words == words
