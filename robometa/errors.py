@@ -85,6 +85,14 @@ class Range:
         low, high = (float(end) for end in self.text[1:-1].split(","))
         return low, high
 
+    @property
+    def words(self) -> str:
+        """The interval after "must be": "at least 1", "above 0", "in (0, 1]"."""
+        low, high = (end.strip() for end in self.text[1:-1].split(","))
+        if high != "inf" or low == "-inf":
+            return f"in {self.text}"
+        return f"at least {low}" if self.text[0] == "[" else f"above {low}"
+
     def __contains__(self, value: Any) -> bool:
         """True if a name is one of the choices, or a number is in the interval."""
         if self.choices:
@@ -160,7 +168,7 @@ def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
         if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
             return f"option {name} must be a {'whole number' if whole else 'number'} in {allowed}, not {value!r}"
         if number not in allowed:
-            return f"option {name} must be in {allowed}, not {value!r:.100}"
+            return f"option {name} must be {allowed.words}, not {value!r:.100}"
         if abs(number) > MAX_NUMBER:
             return f"option {name} must be at most {MAX_NUMBER}, not {value!r:.100}"
     return ""

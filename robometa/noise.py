@@ -33,7 +33,7 @@ class Noise:
     tasks: int
     worlds: int
     first: int = 0
-    """Place of its first task in the batch that it is a part of."""
+    """Index of its first task in the whole batch."""
 
     def fork(self, *purpose: str | int) -> Noise:
         """Returns a source for another purpose, with the same tasks and worlds."""

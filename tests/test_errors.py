@@ -84,13 +84,13 @@ def test_ranges_are_read_from_annotations_and_a_subclass_may_replace_them():
         ({"rate": True}, "option rate must be a number in (0, 1], not True"),
         ({"steps": 2.5}, "option steps must be a whole number in [1, inf), not 2.5"),
         ({"hidden": (64, 0)}, "option hidden must be in [1, 512], not (64, 0)"),
-        ({"places": (-1,)}, "option places must be in [0, inf), not (-1,)"),
+        ({"places": (-1,)}, "option places must be at least 0, not (-1,)"),
         ({"places": (0.5,)}, "option places must be a whole number in [0, inf), not (0.5,)"),
         ({"memory": "gur"}, "unknown memory 'gur' (did you mean 'gru'?); known: gru, lstm"),
-        ({"limit": 0}, "option limit must be in [1, inf), not 0"),
+        ({"limit": 0}, "option limit must be at least 1, not 0"),
         (
             {"rate": 2, "steps": 0},
-            "option rate must be in (0, 1], not 2\noption steps must be in [1, inf), not 0",
+            "option rate must be in (0, 1], not 2\noption steps must be at least 1, not 0",
         ),
     ],
 )
@@ -115,3 +115,16 @@ def test_ranges_in_a_call_need_neither_base_nor_annotations():
         "option rate must be in (0, 1], not 2.0",
         "option steps must be a whole number in [1, inf), not 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, inf)", "at least 1"),
+        ("(0, inf)", "above 0"),
+        ("(0, 1]", "in (0, 1]"),
+        ("(-inf, inf)", "in (-inf, inf)"),
+    ],
+)
+def test_an_interval_without_an_end_is_put_in_words(text, words):
+    assert Range(text).words == words

@@ -105,7 +105,7 @@ def add_policy_options(parser: Parser, shots: int | None) -> None:
     """Adds the options of the tasks that a policy adapts to."""
     parser.add_argument("--suite", help="another suite with equal observations and actions (default: the policy's)")
     add_split_option(parser)
-    parser.add_argument("--shots", type=whole, default=shots, help="adaptations to each task (default: 2)")
+    parser.add_argument("--shots", type=whole, default=shots, help="adaptations before the last score (default: 2)")
     parser.add_argument("--seed", type=whole, default=0, help="seed of resets and exploration (default: 0)")
     add_learner_option(parser)
 

@@ -41,7 +41,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--jobs", metavar="N", type=count, help=at_a_time)
     budget = "environment steps to train for, such as 5e6; iterations follow (default: by --iterations)"
     parser.add_argument("--steps", type=number(1), help=budget)
-    parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
+    parser.add_argument("--preset", help="named options, see `robometa learners NAME` (default: its first)")
     place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
     parser.add_argument("--folder", type=checked, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")

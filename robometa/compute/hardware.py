@@ -10,7 +10,7 @@ MAX_TORCH_THREADS = 1024
 MAX_CONTACT_CAPACITY = 1000.0
 """Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
 COLLECTORS = ("auto", "here", "processes", "processes:N", "ray", "ray:HOST:PORT", "ray://HOST:PORT")
-"""Forms of the word by which a user says who collects."""
+"""Allowed names of a collector."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ CHECKED_TASKS, CHECKED_WORLDS, MAX_CHECKED_HORIZON = 3, 2, 8
 MIN_OPTIONS = {"iterations": 1, "tasks": 1, "worlds": 1, "shots": 0}
 """Options that every learner has, and their least values."""
 USES_GLOBAL_RANDOM = "draws from a global random generator: take every random number from the noise that is passed in"
-"""Fault of a method, behind its name."""
+"""Message about a method, after its name."""
 
 
 def check_learner(

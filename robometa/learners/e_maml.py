@@ -41,7 +41,7 @@ PRESETS = {
     "default": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""MAML-TRPO's presets: fast in a few trials of it on half-cheetahs, and its reference implementations' values."""
+"""MAML-TRPO's presets: fast on half-cheetahs, and its reference implementations' values."""
 
 
 class EMaml(GradientLearner):

@@ -43,8 +43,8 @@ PRESETS = {
     "demo": Config(iterations=70, tasks=10),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""Presets: fast in a few trials on half-cheetahs; the same shortened to a few minutes for two tasks; the reference
-implementations' values."""
+"""Presets: fast on half-cheetahs; the same, shortened to a few minutes for two tasks; the reference implementations'
+values."""
 
 
 class MamlTrpo(GradientLearner):

@@ -27,14 +27,14 @@ class Config(trust_region.Options, gradient_learner.Options):
     """Options of Meta-SGD."""
 
     inner_step_size: Annotated[float, "(0, inf)"] = 0.1
-    """Step size of the inner gradient steps at first; a factor on it is learned for every parameter."""
+    """Initial step size of the inner gradient steps; a factor on it is learned for every parameter."""
 
 
 PRESETS = {
     "default": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""MAML-TRPO's presets: fast in a few trials of it on half-cheetahs, and its reference implementations' values."""
+"""MAML-TRPO's presets: fast on half-cheetahs, and its reference implementations' values."""
 
 
 class MetaSgd(GradientLearner):

@@ -35,9 +35,9 @@ class Config(Options):
     worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each has a belief of its own."""
     shots: Annotated[int, "[1, inf)"] = 1
-    """Adaptations within a training trial: before the first it acts on the prior, from then on on the posterior."""
+    """Adaptations within a training trial; the policy acts on the prior before the first, then on the posterior."""
     latent: Annotated[int, "[1, inf)"] = 5
-    """Numbers of the latent task variable."""
+    """Size of the latent task variable."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
     """Widths of the hidden layers of actor and critics, ReLU."""
     encoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
@@ -59,13 +59,13 @@ class Config(Options):
     final_learning_rate: Annotated[float, "(0, inf)"] = 3e-5
     """Learning rate after a linear decay; a high rate makes individual policies noisy."""
     decay_begin: Annotated[int, "[0, inf)"] = 450
-    """Iteration from which the learning rate falls."""
+    """First iteration of the learning rate's linear decay."""
     decay_end: Annotated[int, "[1, inf)"] = 600
-    """Iteration from which the learning rate stays constant."""
+    """Last iteration of the decay."""
     discount: Annotated[float, "(0, 1)"] = 0.99
     """Discount per step."""
     target_rate: Annotated[float, "(0, 1]"] = 0.005
-    """Share of the way that target critics move to the critics at every step."""
+    """Interpolation rate of the target critics towards the critics at every step."""
     reward_scale: Annotated[float, "(0, inf)"] = 5.0
     """Factor on rewards in the critics' targets."""
     temperature: Annotated[float, "[0, inf)"] = 0.2

@@ -27,8 +27,8 @@ class Config(RecurrentOptions):
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
     blind: Annotated[tuple[int, ...], "[0, inf)"] = ()
-    """Places of the observation to hide. A place that identifies training tasks without bearing on their goals lets a
-    memory overfit to them."""
+    """Indices of observation entries hidden from the policy. An entry that identifies training tasks without bearing on
+    their goals lets a memory overfit to them."""
     epochs: Annotated[int, "[1, inf)"] = 4
 
 

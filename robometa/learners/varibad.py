@@ -35,7 +35,7 @@ class Config(ppo_on_trials.Options):
     learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Learning rate of Adam, for policy and values."""
     latent: Annotated[int, "[1, inf)"] = 5
-    """Numbers of the latent task variable."""
+    """Size of the latent task variable."""
     memory_size: Annotated[int, "[1, inf)"] = 64
     """Width of the encoder's recurrent unit."""
     hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)

@@ -12,7 +12,7 @@ from robometa.errors import UserError
 
 LOG_TWO_PI = math.log(2 * math.pi)
 ONEDNN_MIN_MULTIPLICATIONS = 100_000_000
-"""Multiplications from which oneDNN is faster in spite of its conversions of layout."""
+"""Multiplications above which oneDNN is faster, despite its layout conversions."""
 LARGEST = 100_000_000
 """Most parameters of a network. A policy from elsewhere could otherwise exhaust the memory."""
 

@@ -87,8 +87,8 @@ training.iterations }} iterations that was scored every {{ training.best_every }
 "on tasks of the test split: its score on them is not free of that selection" }}; with `--evaluate-every \
 {{ training.best_every }}` it comes out as `best`.
 {% elif training.begun_for %}\
-It was begun for {{ training.begun_for }} iterations and then given another end (`robometa resume RUN --iterations \
-{{ training.iterations }}`); where the learning rate falls towards the end, training it in one go comes out otherwise.
+Started with --iterations {{ training.begun_for }}, then ended at {{ training.iterations }} (`robometa resume RUN \
+--iterations {{ training.iterations }}`). If the learning rate decays, one uninterrupted training gives another policy.
 {% endif %}\
 {% endif %}
 <details><summary>Options</summary>

@@ -32,7 +32,7 @@ def print_report(report: Report) -> None:
     console = PlainConsole()
     summary = report.summary()
     gap = "gap_closed" in summary[0]
-    told = "; gap: closed between a policy that does not adapt and an oracle" if gap else ""
+    gap_scale = "; gap: 0 % = no adaptation, 100 % = oracle" if gap else ""
     console.print(
         Text.assemble(
             styled(report.learner),
@@ -40,8 +40,7 @@ def print_report(report: Report) -> None:
             styled(report.suite),
             f" ({report.split}), ",
             *_extent(report),
-            "; return: interquartile mean [95 % stratified bootstrap] with so many episodes and "
-            f"steps of the task seen{told}",
+            f"; return: interquartile mean [95 % stratified bootstrap]; seen: episodes of the task so far{gap_scale}",
         )
     )
     if report.names:

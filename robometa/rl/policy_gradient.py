@@ -110,7 +110,7 @@ class InnerStep:
 
     policy: GaussianPolicy
     size: float
-    """Step size, the same for all parameters."""
+    """Step size of all parameters."""
     first_order: bool = False
     """Differentiate the step as if its gradient were a constant."""
 

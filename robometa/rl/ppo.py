@@ -35,7 +35,7 @@ class Options(errors.Options):
     clip: Annotated[float, "(0, 1)"] = 0.2
     """Clipping range of the probability ratio, to either side of 1."""
     learning_rate: Annotated[float, "(0, inf)"] = 7e-4
-    """Learning rate of Adam."""
+    """Initial learning rate of Adam."""
     final_learning_rate: Annotated[float, "(0, inf)"] = 1e-4
     """Learning rate at the end of a linear decay."""
     decay_end: Annotated[int, "[0, inf)"] = 0

@@ -45,7 +45,7 @@ class RecurrentOptions(Options):
     memory: Annotated[str, "{gru, lstm}"] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
     memory_size: Annotated[int, "[1, inf)"] = 128
-    """Width of the memory's output."""
+    """Hidden units of the GRU or LSTM."""
     backpropagation: Annotated[int, "[1, inf)"] = 100
     """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
 

@@ -42,11 +42,11 @@ class Options(Protocol):
 
     @property
     def decay_begin(self) -> int:
-        """Iteration from which the learning rate falls, linearly."""
+        """First iteration of the learning rate's linear decay."""
 
     @property
     def decay_end(self) -> int:
-        """Iteration from which the learning rate stays constant."""
+        """Last iteration of the decay."""
 
     @property
     def discount(self) -> float:
@@ -54,7 +54,7 @@ class Options(Protocol):
 
     @property
     def target_rate(self) -> float:
-        """Share of the way from target to critic that a target moves at every step."""
+        """Interpolation rate of the target critics towards the critics at every step."""
 
     @property
     def reward_scale(self) -> float:

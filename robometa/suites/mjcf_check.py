@@ -60,7 +60,7 @@ class Model:
     folder: Path
     faults: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    """The files that it consists of, its own first."""
+    """Files of the model, its main file first."""
     content: dict[Path, bytes] = field(default_factory=dict)
     """Their bytes, read once."""
     places: dict[str, Path] = field(default_factory=dict)

@@ -112,9 +112,9 @@ TEXTS = frozenset(
         "child",
     ]
 )
-"""Attributes that may hold a name, for which `nan` is a good one."""
+"""Attributes that may hold a name, even `nan`."""
 COLOURS = ("rgba", "scale")
-"""Elements whose attributes are numbers although they are called as if they were names."""
+"""Elements whose attributes hold numbers under names that elsewhere hold text."""
 LONGEST_NUMBER = 2000
 """Limit on the characters of a number."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Numbers = Mapping[str, float]
 
 QUANTITIES = {
-    "position": "the body's place in the plane after the step, m, [world, 2]",
+    "position": "the base's x and y after the step, m, [world, 2]",
     "velocity": "the body's change of place over the control step, m/s, [world, 2]",
     "forward_velocity": "the first number of velocity, m/s, [world]",
     "height": "the body's height after the step, m, [world]",
@@ -31,7 +31,7 @@ QUANTITIES = {
 EXTREME = 10.0
 """Speed in m/s and distance from the start in m that no honest episode is expected to exceed."""
 WORST_AT_BEST = -1.0
-"""Least negative bound on a reward: divergence is worse than an honest episode even if that is paid nothing."""
+"""Least negative bound on a reward: divergence is worse than an honest episode even if that earns nothing."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -48,7 +48,7 @@ class Display:
     """Describes the target, from the numbers of `parameter`."""
     marker: str = "none"
     """`speed`: a gauge with a mark at the speed, m/s. `direction`: an arrow forward or backward. `heading`: an arrow on
-    the floor, at an angle, rad. `goal`: a flag at a place in the plane, m. `none`: nothing."""
+    the floor, at an angle, rad. `goal`: a flag at an x and y, m. `none`: nothing."""
     parameter: str | None = None
     """The task parameter that is the target."""
     tolerance: str | None = None

@@ -33,8 +33,8 @@ class Robot:
     frame_skip: int
     """Physics steps per control step."""
     observe: tuple[str, ...] = ("joint_positions", "velocities")
-    """Parts of the observation: `joint_positions` (all but the body's place in the plane), `velocities`, `position`
-    (the body's place in the plane, m) and `sensors`."""
+    """Parts of the observation: `joint_positions` (all but the base's x and y), `velocities`, `position`
+    (the base's x and y, m) and `sensors`."""
     body: str = "torso"
     """The body whose position, velocity, height and pitch are the robot's."""
     reset_noise: float = 0.1
@@ -48,7 +48,7 @@ class Robot:
     pitch: float | None = None
     """The episode ends when the body's pitch, rad, is beyond this in either direction."""
     state_limit: float | None = None
-    """The episode ends when a number of the state, but for the place in the plane, is beyond this."""
+    """The episode ends when a number of the state, except the base's x and y, is beyond this."""
     velocity_clip: float | None = None
     """Velocities are observed within plus or minus this."""
     sensors: tuple[tuple[str, str], ...] = ()

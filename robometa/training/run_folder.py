@@ -147,7 +147,7 @@ class RunFolder:
         """Reads run.json.
 
         Raises:
-            UserError: If this is not the folder of a run, or its run.json is damaged.
+            UserError: If the folder holds no run, or its run.json is damaged.
         """
         path = self.path / CONFIGURATION
         if path.exists() and (not path.is_file() or path.stat().st_size > sealed_folder.MAX_MANIFEST_BYTES):
@@ -155,11 +155,11 @@ class RunFolder:
                 f"{path} is damaged: it is no file, or has more than {sealed_folder.MAX_MANIFEST_BYTES} bytes"
             )
         if not path.is_file():  # a link that leads nowhere, too
-            raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}")
+            raise UserError(f"no run here: {self.path} has no {CONFIGURATION}")
         try:
             described = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
+            raise UserError(f"no run here: {self.path} has no {CONFIGURATION}") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
         return RunConfig.read(Table(described, str(path)))
@@ -196,7 +196,7 @@ class RunFolder:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{self.path} is not the folder of a run: it has no {CONFIGURATION}") from None
+            raise UserError(f"no run here: {self.path} has no {CONFIGURATION}") from None
         folder = OpenFolder(self.path, descriptor)
         try:
             if folder.lock_at_once() is False:

@@ -55,9 +55,9 @@ class Camera:
     look_at: tuple[float, float, float]
     """The point at the picture's middle, m."""
     azimuth: float
-    """degrees"""
+    """Azimuth of the camera, degrees."""
     elevation: float
-    """degrees"""
+    """Elevation of the camera, degrees."""
     distance: float
     """Distance for a square or wide picture, m."""
 

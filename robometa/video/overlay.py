@@ -16,7 +16,7 @@ PAPER, INK, MUTED, LINE = (250, 249, 246), (28, 36, 46), (104, 113, 124), (222, 
 ACCENTS = ((112, 124, 140), (217, 132, 30), (14, 134, 124))
 """Colours of the panels: before any data, after the first shot, after the last."""
 DESIGN = (1280, 480)
-"""Width and height for which the sizes below are meant, pixels."""
+"""Reference width and height of the sizes below, pixels."""
 MARGIN, GAP, HEADER, TITLE, FOOTER, BAR = 18, 14, 50, 32, 42, 5
 Colour = tuple[int, int, int]
 

@@ -19,9 +19,9 @@ PLACE = (0.80, 0.22, 0.86)
 OTHERS = (0.45, 0.50, 0.56, 0.55)
 """Colour of the goals of other tasks."""
 MARKERS = 500
-"""Room in the scene for markers."""
+"""Maximum number of markers in a scene."""
 TRAIL = 160
-"""Most pieces of a trail."""
+"""Maximum number of segments of a trail."""
 THREAD = 0.004
 """Half the width of a trail in space, m."""
 SMALLEST_MARK, MIDDLE = 0.025, 0.008

@@ -25,7 +25,7 @@ SHADOW_MAP, SHADOW_REACH = 1024, 3.0
 """Side of the shadow map, pixels, and how far it covers, in extents of the model. At MuJoCo's 4096 a software renderer
 spends most of its time on shadows; at its reach of 1 the map's edge shows on the floor."""
 SMALLEST_EXTENT = 1.0
-"""Of what is seen, m: shadows and clipping are scaled by it, and a point robot's own is too small for a scene."""
+"""Smallest extent of a scene, m. Shadows and clipping scale with it, and a point robot's own is too small."""
 
 
 def dressed(task: Task) -> mujoco.MjModel:

@@ -11,7 +11,7 @@ from robometa.video.fonts import number, typeface
 FACE, INK, MUTED, TRACK = (255, 255, 255, 225), (28, 36, 46, 255), (104, 113, 124, 255), (214, 216, 216, 255)
 TARGET = (214, 41, 77, 255)
 FINE = 3
-"""Drawn so many times larger, then reduced: Pillow's own lines have no smooth edges."""
+"""Supersampling factor, because Pillow's lines have no smooth edges."""
 START, SWEEP = 150.0, 240.0
 """Angle of the dial's low end, clockwise from the right, and its length, degrees."""
 

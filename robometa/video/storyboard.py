@@ -113,7 +113,7 @@ class Subject(Protocol):
     rate: float
     """Desired number of frames per second; control steps may be too long for it."""
     control_step: float
-    """s"""
+    """Duration of a control step, s."""
     positions: int
     """Generalised positions of the model."""
 
@@ -152,7 +152,7 @@ class Runner:
         """None: the camera follows the body."""
 
     def place(self, physics: Array, sensors: Array) -> Array:
-        """The body's place in the plane, m. `[time, 2]`."""
+        """The base's x and y, m. `[time, 2]`."""
         return Moment(torch.from_numpy(physics), torch.from_numpy(sensors)).place(self._layout).numpy().copy()
 
     def measure(self, physics: Array, sensors: Array) -> Array:

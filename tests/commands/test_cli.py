@@ -152,9 +152,9 @@ MISTAKES = {
     "existing folder": (["train", "point-robot", "maml-trpo", "--folder", "taken"], "taken exists already"),
     "existing file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml"], "tiny.toml exists already"),
     "below a file": (["train", "point-robot", "maml-trpo", "--folder", "tiny.toml/run"], "tiny.toml"),
-    "no folder of a run": (["resume", "nowhere"], "nowhere is not the folder of a run"),
-    "a file, not a run": (["resume", "tiny.toml"], "tiny.toml is not the folder of a run"),
-    "not a run": (["resume", "taken"], "taken is not the folder of a run"),
+    "no folder of a run": (["resume", "nowhere"], "no run here: nowhere has no run.json"),
+    "a file, not a run": (["resume", "tiny.toml"], "no run here: tiny.toml has no run.json"),
+    "not a run": (["resume", "taken"], "no run here: taken has no run.json"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
     "no place for a report": (["evaluate", "policy", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
     "no place for a report of experts": (

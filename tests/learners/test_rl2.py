@@ -204,5 +204,5 @@ def test_what_it_is_blind_to_changes_nothing():
     assert not torch.equal(action(0), usual)
     with pytest.raises(UserError, match=r"blind must name places from 0 to 2 of an observation, not 3"):
         learner(blind=(0, 3))
-    with pytest.raises(UserError, match="blind must be in"):
+    with pytest.raises(UserError, match="blind must be at least 0"):
         Config(blind=(-1,))

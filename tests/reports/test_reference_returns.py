@@ -57,7 +57,7 @@ def test_a_report_on_held_out_tasks_says_it(measured, capsys):
     assert row["gap_closed"] == pytest.approx(expected)
     print_report(report)
     printed = capsys.readouterr().out
-    assert "gap: closed between a policy" in " ".join(printed.split())
+    assert "gap: 0 % = no adaptation, 100 % = oracle" in " ".join(printed.split())
     assert f"{expected:.0%}" in printed
     # in 80 columns no figure is cut
     for scores in (report.mean_action, report.exploring):

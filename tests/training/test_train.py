@@ -217,7 +217,7 @@ def test_a_changed_suite_is_not_gone_on_with(tiny_file, tmp_path, monkeypatch):
 
 
 def test_what_is_not_a_run_cannot_be_resumed(tmp_path):
-    with pytest.raises(UserError, match="is not the folder of a run"):
+    with pytest.raises(UserError, match="no run here"):
         resume(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json is damaged"):
@@ -313,8 +313,8 @@ def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learne
     manifest = json.loads((shorter / "policy" / "manifest.json").read_text())
     assert manifest["training"]["iterations"] == manifest["config"]["iterations"] == 2
     assert manifest["training"]["begun_for"] == 4
-    assert "begun for 4 iterations" in (shorter / "policy" / "README.md").read_text()
-    assert "begun for" not in (straight / "policy" / "README.md").read_text()
+    assert "Started with --iterations 4" in (shorter / "policy" / "README.md").read_text()
+    assert "Started with" not in (straight / "policy" / "README.md").read_text()
 
 
 def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):

@@ -43,7 +43,7 @@ def test_where_a_run_parts_is_told(run, capsys):
     assert "the first 2 iterations came out the same, byte for byte" in capsys.readouterr().out
     assert main(["verify", str(run), "--iterations", "4"]) == 1
     told = capsys.readouterr().out
-    assert "iteration 3 is another:" in told
+    assert "iteration 3 differs:" in told
     assert f"return_1: {row['return_1']} then, {before} now" in told
 
 
@@ -65,5 +65,5 @@ def test_without_a_line_there_is_nothing_to_compare(run, tmp_path):
     (run / "metrics.jsonl").unlink()
     with pytest.raises(UserError, match=r"has no metrics\.jsonl"):
         verify(run)
-    with pytest.raises(UserError, match="not the folder of a run"):
+    with pytest.raises(UserError, match="no run here"):
         verify(tmp_path)

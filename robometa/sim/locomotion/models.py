@@ -29,17 +29,17 @@ class Layout:
     """Columns of a robot's numbers in the simulator's state (time, qpos, qvel, ...) and in its sensor readings."""
 
     position: tuple[int, ...]
-    """Columns of the state with the body's place in the plane, x first; empty if a sensor measures it."""
+    """Columns of the state with the base's x and y; empty if a sensor measures it."""
     height: int | None
     """Column of the state that moves the body up and down."""
     height_offset: float
     """Height minus the value of that column, m."""
     pitch: int | None
     joints: tuple[int, ...]
-    """Columns of the positions that are not the body's place in the plane."""
+    """Columns of the positions other than the base's x and y."""
     velocities: tuple[int, ...]
     limited: tuple[int, ...]
-    """Columns that a state limit looks at: all positions and velocities but the body's place in the plane."""
+    """Columns that a state limit applies to: all positions and velocities except the base's x and y."""
     body_sensor: int | None
     """First sensor reading of the body's position, if no joint gives it."""
     sensors: tuple[int, ...]

@@ -25,7 +25,7 @@ class Moment:
         return self.state[:, layout.position[0]] if layout.body_sensor is None else self.sensed[:, layout.body_sensor]
 
     def place(self, layout: Layout) -> Tensor:
-        """The body's place in the plane, its y zero where it cannot move there, m. `[world, 2]`."""
+        """The base's x and y, m; y is 0 for a robot that cannot move along it. `[world, 2]`."""
         if layout.body_sensor is not None:
             return self.sensed[:, layout.body_sensor : layout.body_sensor + 2]
         x = self.x(layout)

@@ -20,7 +20,7 @@ BEGINNING = 1.0
 """Simulated time at which an episode begins, s. MuJoCo resets a world that blows up to time 0: a clock that never
 starts there always shows it."""
 MAXIMUM = 1e10
-"""Magnitude from which on MuJoCo calls a state bad."""
+"""Magnitude at which MuJoCo calls a state bad."""
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""The few functions that rewards are written in, on numpy's arrays and torch's tensors alike.
+"""Array functions of the rewards, for numpy's arrays and torch's tensors.
 
 On batches as small as the worlds of a task a call of torch's costs several times one of numpy's; on a GPU only tensors
 will do. Operators, comparisons, slices, `abs`, `sum`, `prod` and `all` are the same on both anyway.
@@ -19,29 +19,29 @@ Array = Any
 
 
 def where(condition: Array, chosen: Array | float, otherwise: Array | float) -> Array:
-    """One number or the other, by a condition. `[world]`."""
+    """Elements of one or the other, by a condition. `[world]`."""
     return (torch if isinstance(condition, Tensor) else np).where(condition, chosen, otherwise)
 
 
 def stack(parts: Sequence[Array]) -> Array:
-    """These batches behind one another along a new first axis. `[part, world, ...]`."""
+    """Stacks batches along a new first axis. `[part, world, ...]`."""
     return (torch if isinstance(parts[0], Tensor) else np).stack(tuple(parts))
 
 
 def join(parts: Sequence[Array]) -> Array:
-    """These places' numbers side by side. `[world, n]`."""
+    """Concatenates numbers along the last axis. `[world, n]`."""
     return torch.cat(tuple(parts), dim=1) if isinstance(parts[0], Tensor) else np.concatenate(parts, axis=1)
 
 
 def at_least(value: Array, low: Array | float) -> Array:
-    """The greater of both. `[world]`."""
+    """Maximum. `[world]`."""
     if isinstance(value, Tensor):
         return value.clamp_min(low) if isinstance(low, float) else torch.maximum(value, low)
     return np.maximum(value, low)
 
 
 def at_most(value: Array, high: Array | float) -> Array:
-    """The lesser of both. `[world]`."""
+    """Minimum. `[world]`."""
     if isinstance(value, Tensor):
         return value.clamp_max(high) if isinstance(high, float) else torch.minimum(value, high)
     return np.minimum(value, high)
@@ -55,7 +55,7 @@ def length(vector: Array) -> Array:
 
 
 def as_number(condition: Array) -> Array:
-    """1 where a condition holds, 0 where not, float64. `[world]`."""
+    """Converts a condition to 0 or 1, float64. `[world]`."""
     return condition.double() if isinstance(condition, Tensor) else condition.astype(np.float64)
 
 
@@ -70,7 +70,7 @@ def exp(value: Array) -> Array:
 
 
 def numbers(like: Array, *values: float) -> Array:
-    """These numbers as another batch's are: of its kind, and where it is. `[n]`."""
+    """Converts numbers to another batch's kind and device. `[n]`."""
     if isinstance(like, Tensor):
         return _kept_tensor(values, like.dtype, like.device)
     return _kept(values)

@@ -1,4 +1,4 @@
-"""Worlds of one of the fifty tasks: their simulations, the model they share, and the arrays that they are read into."""
+"""Worlds of one of the fifty tasks: simulations, shared model, and arrays of readings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 FULLY_OPEN = 0.1
 """Distance of the claws when the gripper is open, m."""
 DIAL_RADIUS = 0.05
-"""m"""
+"""Radius of a dial, m."""
 SOURCES = {
     "body": "xpos",
     "site": "site_xpos",
@@ -36,12 +36,12 @@ class Model:
     """A model, and the task that it is set to."""
 
     def __init__(self, template: Template) -> None:
-        """A copy of the template's."""
+        """Copies the template's model."""
         self.compiled = copy(template.model)
         self._set_to: Start | None = None
 
     def set_to(self, start: Start) -> None:
-        """Changes it to a task, and what only the task before had changed back."""
+        """Applies a task's changes, and reverts those of the task before."""
         if start is self._set_to:
             return
         if self._set_to is not None and self._set_to.rows != start.rows:
@@ -166,7 +166,7 @@ class Group:
             controls[:] = effort
 
     def advance(self) -> None:
-        """One control step of every world, and little else: threads of Python do in turn what is not physics."""
+        """Takes a control step of every world. It does little beside physics, because only physics runs in parallel."""
         skip, model, set_to = self.template.frame_skip, self.model, self._set_model.set_to
         step, look = mujoco.mj_step, mujoco.mj_forward
         for start, data in zip(self.starts, self.datas, strict=True):

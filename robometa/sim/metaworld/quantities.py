@@ -1,4 +1,4 @@
-"""The named quantities of a manipulation step: what its objective is a function of."""
+"""Named quantities of a manipulation step, the inputs of its objective."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Quantities(dict[str, Array]):
         first: Array,
         convert: Callable[[Any], Array] = lambda numbers: numbers,
     ) -> None:
-        """Takes what the quantities are read from.
+        """Stores the sources of the quantities.
 
         Args:
             group: Whose worlds.

@@ -15,7 +15,7 @@ class Place:
     """`body`, `site` or `geom`."""
     name: str
     offset: tuple[float, float, float] = NOWHERE
-    """m"""
+    """Offset from it, m."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Scene:
     turns: tuple[Turn | tuple[float, float, float, float], ...]
     """Rotation of each object; numbers where upstream shows constants."""
     touched: str = "objGeom"
-    """The geom that `touching` is about."""
+    """Geom that `touching` refers to."""
     dial: str | None = None
-    """The joint around which the object, a knob's rim, turns."""
+    """Joint of a knob whose rim is the object."""
 
 
 def body(name: str, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Place:

@@ -1,4 +1,4 @@
-"""The pieces that Meta-World's rewards are made of: nearness, soft conjunctions, reaching, caging and lifting.
+"""Building blocks of Meta-World's rewards: nearness, soft conjunction, reaching, caging and lifting.
 
 All take and return batches with the worlds first, float64, on numpy's arrays and torch's tensors alike.
 """
@@ -23,7 +23,7 @@ def distance(first: Array, second: Array, scale: Array | None = None) -> Array:
     Args:
         first: One place of each world.
         second: The other.
-        scale: What each axis counts; the same if None. `[n]`
+        scale: Weight of each axis; 1 if None. `[n]`
     """
     apart = first - second if scale is None else (first - second) * scale
     return length(apart)
@@ -41,7 +41,7 @@ def near(value: Array, low: float | Array, high: float | Array, margin: float | 
 
 
 def near_gaussian(value: Array, low: float | Array, high: float | Array, margin: float | Array) -> Array:
-    """As `near`, falling like a bell instead of with a long tail. `[world]`."""
+    """Like `near`, with a Gaussian tail instead of a long one. `[world]`."""
     return exp(_beyond(value, low, high, margin) ** 2 * math.log(MARGIN_VALUE))
 
 
@@ -54,7 +54,7 @@ def _beyond(value: Array, low: float | Array, high: float | Array, margin: float
 
 
 def approached(value: Array, radius: float, start: Array, falling: Callable[..., Array] = near) -> Array:
-    """1 where a distance is within `radius`, and 0.1 where it is what it was at the start. `[world]`.
+    """1 within `radius`, 0.1 at the initial distance. `[world]`.
 
     Args:
         value: The distance now, m. `[world]`
@@ -94,7 +94,7 @@ def caged(
     density: str = "sparse",
     start: Array | None = None,
 ) -> Array:
-    """Grade of the gripper's hold on a thing, 0 to 1: pads beside it, fingers over it, and closing. `[world]`.
+    """Grip on an object, 0 to 1: pads beside it, fingers over it, gripper closing. `[world]`.
 
     Args:
         quantity: The named quantities.
@@ -104,7 +104,7 @@ def caged(
         width: Of a pad to the thing: within it the pad is beside it, m.
         margin: Of the fingers to the thing seen from the side: within it they are over it, m.
         effort: How hard it must be gripped, as the action's last number.
-        density: Reward before the thing is held: `sparse` none, `medium` for reaching, `high` for caging.
+        density: Reward before the object is gripped: `sparse` none, `medium` for reaching, `high` for caging.
         start: Initial place of the thing, m; `object_start` if None. `[world, 3]`
     """
     object_start = quantity["object_start"] if start is None else start

@@ -20,14 +20,14 @@ STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 CURRENT = 18
 """Numbers of the observation for the current step; as many follow for the step before."""
 PARTS = ("body_", "geom_", "site_", "jnt_", "dof_", "eq_", "actuator_")
-"""Beginnings of the names of a model's fields that a reset may change."""
+"""Prefixes of the model fields that a reset may change."""
 CONSTANTS = {
     "goal": "_target_pos",
     "object_start": "obj_init_pos",
     "hand_start": "hand_init_pos",
     "fingers_start": "init_tcp",
 }
-"""Values of an episode's beginning that every task needs: our name, upstream's attribute."""
+"""Initial values that every task needs: our name, upstream's attribute."""
 
 
 def check() -> None:
@@ -64,7 +64,7 @@ class Start:
     loaded: tuple[tuple[str, Array, Array], ...]
     """Values of those fields and rows before the change."""
     constants: dict[str, Array]
-    """Upstream's values of the beginning, by our name."""
+    """Upstream's initial values, by our name."""
 
     @cached_property
     def rows(self) -> tuple[tuple[str, bytes], ...]:

@@ -22,9 +22,9 @@ from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.suite import Suite, Task
 
 WARNINGS = 30
-"""From which level on Warp speaks: not of every kernel that it loads."""
+"""Lowest level of Warp's messages; hides those about loading a kernel."""
 AFTER_SETTLING = 3
-"""Parts of a step from which on the worlds are only looked at: sensors, where there are some, and observations."""
+"""Index of the first stage of a step that only reads the worlds: sensors, if there are any, then observations."""
 
 
 def sees_gpu() -> bool:

@@ -19,7 +19,7 @@ from robometa.sim.warp.contacts import lay_along_capsules
 CONTACTS_PER_WORLD = 48
 """Contacts of a world in the buffer at contact capacity 1; fewer where a robot's shapes can touch in fewer places."""
 GRAVITY = "gravity"
-"""The one field that is an option of the model instead of an array of it."""
+"""Field that is an option of the model, not an array."""
 
 
 @cache
@@ -52,7 +52,7 @@ class Capacity:
     """Contacts and rows of constraints that each world has memory for."""
 
     contacts: int
-    """On average over the worlds: they share one list."""
+    """Mean number of contacts per world; the worlds share one list."""
     constraints: int
 
 

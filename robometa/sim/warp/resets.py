@@ -10,7 +10,7 @@ from robometa.sim.locomotion.resets import BLOCK, Starts
 from robometa.suites.robots import Robot
 
 BLOCKS = 16
-"""Blocks of episodes that the table has room for at first: where it grows, a step is captured anew."""
+"""Initial capacity of the table, in blocks of episodes; each growth captures the step again."""
 
 
 class StartTable:

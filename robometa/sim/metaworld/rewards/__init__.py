@@ -1,4 +1,4 @@
-"""Rewards and success conditions of the fifty manipulation tasks, on batched tensors."""
+"""Rewards and success conditions of the fifty manipulation tasks, batched."""
 
 from robometa.sim.metaworld.rewards.coffee import COFFEE
 from robometa.sim.metaworld.rewards.fitting import FITTING
@@ -23,4 +23,4 @@ MANIPULATIONS = {
     **SLIDING,
     **TOOLS,
 }
-"""By task."""
+"""Rewards and success conditions by task."""

@@ -8,9 +8,9 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import both, caged, distance, near
 
 RADIUS = 0.05
-"""A mug is in its place within this, m, the error across the table counting twice."""
+"""Distance at which a mug is in place, m; x and y errors count twice."""
 SUCCESS = 0.07
-"""It counts as brought already within this, m."""
+"""Distance at which the task is solved, m."""
 TRAVEL = 0.03
 """Travel of the button, m."""
 
@@ -41,4 +41,4 @@ COFFEE = {
     "coffee-pull-v3": Manipulation("pull a mug away from the machine", _bring_mug),
     "coffee-button-v3": Manipulation("press the machine's button", _press_button),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

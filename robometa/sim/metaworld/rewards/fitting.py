@@ -1,4 +1,4 @@
-"""Rewards of the tasks that fit one thing onto another, or take it off: box-close, assembly, disassemble."""
+"""Rewards of fitting and removing parts: box-close, assembly, disassemble."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from robometa.sim.metaworld.shaping import above, both, caged, distance, funnel,
 HANDLE = 0.02
 """Length of a wrench's handle, m."""
 ALIGNED = 0.01
-"""A ring this far aside of its peg, m, may be lowered on it."""
+"""Horizontal distance at which a ring may be lowered onto its peg, m."""
 CLOSED = 0.08
-"""A lid is on its box within this, m."""
+"""Distance at which a lid is on its box, m."""
 
 
 def _level(quantity: Quantities, limit: float) -> Array:
-    """1 for a thing that lies flat, as turned as it began, to 0 where its quaternion is `limit` off. `[world]`."""
+    """1 at an object's initial flat rotation, falling to 0 at a quaternion distance of `limit`. `[world]`."""
     flat = numbers(quantity["turn"], 0.707, 0.0, 0.0, 0.707)
     return at_least(1 - distance(quantity["turn"], flat) / limit, 0.0)
 
@@ -36,7 +36,7 @@ def _close_box(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _wrench_held(quantity: Quantities, density: str) -> Array:
-    """Grade of the gripper's hold on the wrench, anywhere along its handle. `[world]`."""
+    """Grip on the wrench, anywhere along its handle. `[world]`."""
     wrench, hand = quantity["object"], quantity["hand"]
     beside = abs(wrench[:, :1] - hand[:, :1]) < HANDLE / 2
     place = join((where(beside, hand[:, :1], wrench[:, :1]), wrench[:, 1:]))
@@ -69,4 +69,4 @@ FITTING = {
     "assembly-v3": Manipulation("put a wrench's ring over a peg", _assemble),
     "disassemble-v3": Manipulation("lift a wrench's ring off a peg", _disassemble),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

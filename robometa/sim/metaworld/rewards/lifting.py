@@ -1,4 +1,4 @@
-"""Rewards of the tasks that lift a thing and put it somewhere.
+"""Rewards of pick-and-place tasks.
 
 pick-place, pick-place-wall, pick-out-of-hole, shelf-place, bin-picking, basketball, hand-insert.
 """
@@ -11,28 +11,28 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import above, both, caged, distance, funnel, near
 
 RADIUS = 0.05
-"""A thing is in its place within this, m."""
+"""Distance at which an object is in place, m."""
 SUCCESS = 0.07
-"""Most tasks count as solved already within this, m."""
+"""Distance at which most tasks are solved, m."""
 BASKET_RADIUS = 0.08
-"""A ball is in the basket within this, m."""
+"""Distance at which a ball is in the basket, m."""
 
 
 def _carried(quantity: Quantities, height: float, close: float) -> Array:
-    """True if the open gripper, within `close`, has lifted the thing by `height`, m. `[world]`, bool."""
+    """True if the open gripper is within `close` of an object that it lifted by `height`, m. `[world]`, bool."""
     thing = quantity["object"]
     lifted = thing[:, 2] - height > quantity["object_start"][:, 2]
     return (distance(thing, quantity["fingers"]) < close) & (quantity["opening"] > 0) & lifted
 
 
 def _in_place(quantity: Quantities, radius: float = RADIUS) -> tuple[Array, Array]:
-    """Distance of the thing from its goal, m, and its value. `[world]`, `[world]`."""
+    """Distance of the object from its goal, m, and its reward. `[world]`, `[world]`."""
     away, goal = distance(quantity["object"], quantity["goal"]), quantity["goal"]
     return away, near(away, 0.0, radius, distance(quantity["object_start"], goal))
 
 
 def _straddled(quantity: Quantities) -> Array:
-    """Grade of the gripper's hold on a puck, each pad on its own side: pick-place's own measure. `[world]`."""
+    """Grip on a puck with a pad on each side; pick-place only. `[world]`."""
     thing, start, fingers = quantity["object"], quantity["object_start"], quantity["fingers"]
     y, width = thing[:, 1], 0.05
     left, right = quantity["left_pad"][:, 1] - y, y - quantity["right_pad"][:, 1]
@@ -87,7 +87,7 @@ def _shelf_place(quantity: Quantities) -> tuple[Array, Array]:
     goal_x, goal_y = goal[:, 0], goal[:, 1]
     low = (z > 0) & (z < height) & (goal_x - 0.15 < x) & (x < goal_x + 0.15)
     before = low & (goal_y - depth < y) & (y < goal_y)
-    stuck = both((y - (goal_y - depth)) / depth, (height - z) / height)  # under the board that it should lie on
+    stuck = both((y - (goal_y - depth)) / depth, (height - z) / height)  # under the board, not on it
     worth = where(before, at_most(at_least(in_place - stuck, 0.0), 1.0), in_place)
     worth = where(low & (y > goal_y), 0.0, worth)
     reward = where(_carried(quantity, 0.01, 0.025), reward + 1 + 5 * worth, reward)
@@ -116,7 +116,7 @@ def _basketball(quantity: Quantities) -> tuple[Array, Array]:
     in_place = near(away, 0.0, BASKET_RADIUS, distance(quantity["object_start"], above_hoop, steep))
     grip = caged(quantity, thing, radius=0.025, reach=0.01, width=0.06, margin=0.005, density="high")
     carried = _carried(quantity, 0.01, 0.035)
-    reward = where(carried, in_place + 1 + 5 * in_place, both(grip, in_place))  # carried is held well
+    reward = where(carried, in_place + 1 + 5 * in_place, both(grip, in_place))  # carried implies a good grip
     return where(away < BASKET_RADIUS, 10.0, reward), away <= BASKET_RADIUS
 
 
@@ -139,4 +139,4 @@ LIFTING = {
     "basketball-v3": Manipulation("drop a ball into a basket", _basketball),
     "hand-insert-v3": Manipulation("put a puck into a hole in the table", _hand_insert),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

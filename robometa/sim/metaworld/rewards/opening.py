@@ -1,4 +1,4 @@
-"""Rewards of what opens and closes: doors and their locks, drawers, windows."""
+"""Rewards of doors, locks, drawers and windows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import above, approached, both, distance, funnel, near, near_gaussian
 
 RADIUS = 0.05
-"""Doors, drawers and windows are where they belong within this, m."""
+"""Distance at which a door, drawer or window is in place, m."""
 DOOR_RADIUS = 0.08
-"""A door is open or closed within this, m."""
+"""Distance at which a door is open or closed, m."""
 WIDE = 2 * pi / 3
 """Largest angle of a door, rad."""
 FUNNEL = 0.12
-"""Farther from a door's handle than this the hand has to be above it, m."""
+"""Distance from a door's handle beyond which the hand must be above it, m."""
 LOCK_TRAVEL = 0.1
-"""m"""
+"""Travel of a lock, m."""
 DRAWER_TRAVEL = 0.2
-"""m"""
+"""Travel of a drawer, m."""
 SHOULDER = (0.0, 0.055, 0.07)
-"""From the hand to its shoulder, which pushes what fingers do not, m."""
+"""Offset from the hand to its shoulder, which pushes a lock, m."""
 LOCK_SCALE = (0.25, 1.0, 0.5)
 """Weight of a lock's distance along each axis."""
 HANDLE_SCALE = (3.0, 3.0, 1.0)
-"""Weight of a drawer handle's distance along each axis: the hand is to come from above."""
+"""Weight of a drawer handle's distance along each axis; favours an approach from above."""
 
 
 def _open_door(quantity: Quantities) -> tuple[Array, Array]:
@@ -40,7 +40,7 @@ def _open_door(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _ready_to_open(hand: Array, handle: Array) -> Array:
-    """Grade of the hand's place for opening a door, at its handle and from above. `[world]`."""
+    """Readiness of the hand to open a door: at its handle, from above. `[world]`."""
     apart = distance(hand[:, :2], (handle - numbers(handle, 0.05, 0.0, 0.0))[:, :2])
     floor = funnel(apart, FUNNEL, 0.04, 0.4)
     inside = near(distance(hand, handle + numbers(handle, 0.0, 0.03, -0.01)), 0.0, FUNNEL / 2, 0.5)
@@ -124,4 +124,4 @@ OPENING = {
     "window-open-v3": Manipulation("slide a window open", _open_window, HANDLE_START),
     "window-close-v3": Manipulation("slide a window shut", _close_window, HANDLE_START),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

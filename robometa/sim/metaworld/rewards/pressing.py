@@ -1,4 +1,4 @@
-"""Rewards of the tasks that press buttons (button-press in four forms), and press or pull handles."""
+"""Rewards of buttons (button-press in four forms) and of handles to press or pull."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from robometa.sim.metaworld.shaping import approached, both, caged, distance, ne
 
 Y, Z = 1, 2
 PRESSED = 0.02
-"""A handle is down within this, m."""
+"""Distance at which a handle is down, m."""
 PULLED = 0.05
-"""A handle is up within this, m."""
+"""Distance at which a handle is up, m."""
 
 
 def _button(quantity: Quantities, along: int, touch: float) -> tuple[Array, Array, Array, Array]:
-    """Distance from fingers to button and its value, then those from button to hole."""
+    """Distance and reward of fingers to button, then of button to hole. `[world]` each."""
     button, fingers = quantity["object"], quantity["fingers"]
     away = distance(button, fingers)
     close_by = near(away, 0.0, touch, distance(button, quantity["fingers_start"]))
@@ -75,14 +75,22 @@ def _pull_handle_sideways(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _pulled(quantity: Quantities, grip: Array, up: Array, moved: Array, low: Array) -> Array:
-    """The reward of a handle that is held so well, is so far up, has moved or not, and is this low."""
+    """Reward of pulling a handle.
+
+    Args:
+        quantity: The named quantities.
+        grip: Grip on the handle. `[world]`
+        up: Reward of its height. `[world]`
+        moved: True if it has moved up. `[world]`, bool
+        low: Distance to the goal, m. `[world]`
+    """
     gripped = (distance(quantity["object"], quantity["fingers"]) < 0.035) & (quantity["opening"] > 0) & moved
     bonus = where(gripped, 1 + 5 * up, 0.0)
     return where(low < PULLED, 10.0, both(grip, up) + bonus)
 
 
 TRAVEL = {"travel": "_obj_to_target_init"}
-"""Attribute with the travel of a button, m."""
+"""Upstream's attribute of a button's travel, m."""
 HANDLE_START = {"handle_start": "_handle_init_pos"}
 
 PRESSING = {
@@ -95,4 +103,4 @@ PRESSING = {
     "handle-pull-v3": Manipulation("pull a handle up", _pull_handle),
     "handle-pull-side-v3": Manipulation("pull a handle up that points sideways", _pull_handle_sideways),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

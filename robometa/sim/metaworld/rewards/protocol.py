@@ -15,8 +15,8 @@ class Manipulation:
 
     about: str
     reward: Callable[[Quantities], tuple[Array, Array]]
-    """Named quantities to reward `[world]`, 0 to 10, float64, and success `[world]`, bool."""
+    """Reward, 0 to 10, and success, from named quantities. `[world]`, float64, and `[world]`, bool"""
     remembers: Mapping[str, str] = field(default_factory=dict)
-    """Values of the episode's beginning that it needs beyond every task's: our name, upstream's attribute."""
+    """Further initial values that the reward needs: our name, upstream's attribute."""
     contacts: bool = False
-    """It reads `touching`."""
+    """True if the reward reads `touching`."""

@@ -1,4 +1,4 @@
-"""Rewards of the tasks that push a thing over the table: push, push-back, push-wall, sweep, sweep-into, soccer."""
+"""Rewards of pushing an object over the table: push, push-back, push-wall, sweep, sweep-into, soccer."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import both, caged, distance, near
 
 RADIUS = 0.05
-"""A thing is in its place within this, m."""
+"""Distance at which an object is in place, m."""
 SUCCESS = 0.07
-"""Some tasks count as solved already within this, m."""
+"""Distance at which some tasks are solved, m."""
 BESIDE = 0.05
-"""A pad is beside a thing within this, m."""
+"""Distance at which a pad is beside an object, m."""
 GAP = (-0.05, 0.77)
 """x and y of the gap beside the wall, m."""
 SIDEWAYS = (3.0, 1.0, 1.0)
-"""To miss the wall's gap or the ball's goal sideways counts three times."""
+"""Weight of a distance along each axis; missing the wall's gap or the goal sideways counts three times."""
 
 
 def _flanked(quantity: Quantities, *, radius: float, play: float, margin: float) -> Array:
-    """Grade of the gripper's place around a thing, each pad on its own side; the grip does not count. `[world]`.
+    """Caging of an object with a pad on each side; closing the gripper does not count. `[world]`.
 
     Args:
         quantity: The named quantities.
-        radius: Of the thing, m.
-        play: Of a pad to the thing: within it the pad touches it, m.
-        margin: Of the fingers to the thing seen from the side: within it they are over it, m.
+        radius: Radius of the object, m.
+        play: Gap within which a pad touches the object, m.
+        margin: Distance in x and z within which the fingers are over the object, m.
     """
     thing, start, fingers = quantity["object"], quantity["object_start"], quantity["fingers"]
     y = thing[:, 1]
@@ -74,7 +74,7 @@ def _push_back(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _swept(grip: Array, away: Array, begun: Array) -> tuple[Array, Array]:
-    """Reward and success of a thing that is held so well, is so far from its goal and began so far, m."""
+    """Reward and success of sweeping, from the grip and the distances to the goal now and at first, m."""
     reward = 2 * grip + 6 * both(grip, near(away, 0.0, RADIUS, begun))
     return where(away < RADIUS, 10.0, reward), away <= RADIUS
 
@@ -86,7 +86,7 @@ def _sweep(quantity: Quantities) -> tuple[Array, Array]:
 
 def _sweep_into(quantity: Quantities) -> tuple[Array, Array]:
     thing, grip = quantity["object"], _flanked(quantity, radius=0.02, play=0.005, margin=0.01)
-    goal = join((quantity["goal"][:, :2], thing[:, 2:]))  # however deep in the hole
+    goal = join((quantity["goal"][:, :2], thing[:, 2:]))  # at any depth in the hole
     return _swept(grip, distance(thing, goal), distance(quantity["object_start"], goal))
 
 
@@ -111,4 +111,4 @@ PUSHING = {
     "sweep-into-v3": Manipulation("sweep a puck into a hole", _sweep_into),
     "sweep-v3": Manipulation("sweep a puck off the table", _sweep),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

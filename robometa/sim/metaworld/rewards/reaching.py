@@ -1,4 +1,4 @@
-"""Rewards of the tasks that bring the hand to a place: reach, reach-wall."""
+"""Rewards of reaching a place: reach, reach-wall."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import distance, near
 
 RADIUS = 0.05
-"""A place is reached within this, m."""
+"""Distance at which a place is reached, m."""
 
 
 def _reach(quantity: Quantities) -> tuple[Array, Array]:
@@ -21,4 +21,4 @@ REACHING = {
     "reach-v3": Manipulation("bring the fingers to a hidden place", _reach),
     "reach-wall-v3": Manipulation("bring the fingers to a hidden place behind a wall", _reach),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

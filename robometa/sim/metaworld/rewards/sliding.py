@@ -1,4 +1,4 @@
-"""Rewards of the tasks that slide a plate: plate-slide, plate-slide-side, plate-slide-back, plate-slide-back-side."""
+"""Rewards of sliding a plate: plate-slide, plate-slide-side, plate-slide-back, plate-slide-back-side."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import approached, both, distance, near
 
 RADIUS = 0.05
-"""A plate is in its place, and the fingers at the plate, within this, m."""
+"""Distance at which a plate is in place, and the fingers are at the plate, m."""
 SUCCESS = 0.07
-"""The tasks count as solved already within this, m."""
+"""Distance at which a task is solved, m."""
 
 
 def _distances(quantity: Quantities) -> tuple[Array, Array, Array, Array]:
@@ -39,4 +39,4 @@ SLIDING = {
     "plate-slide-side-v3": Manipulation("slide a plate into a cabinet sideways", _slide_from_above),
     "plate-slide-v3": Manipulation("slide a plate into a cabinet", _slide),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

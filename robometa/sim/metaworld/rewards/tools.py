@@ -1,4 +1,4 @@
-"""Rewards of the tasks that use a tool: hammer, peg-insert-side, peg-unplug-side, stick-push, stick-pull."""
+"""Rewards of using a tool: hammer, peg-insert-side, peg-unplug-side, stick-push, stick-pull."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import both, caged, distance, near
 
 RADIUS = 0.05
-"""A tool is in its place within this, m."""
+"""Distance at which a tool is in place, m."""
 SUCCESS = 0.07
-"""A peg's tasks count as solved already within this, m."""
+"""Distance at which a peg task is solved, m."""
 STICK_SUCCESS = 0.12
-"""A stick's tasks count as solved already within this, m."""
+"""Distance at which a stick task is solved, m."""
 UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 """Quaternion of an untilted hammer."""
 HEAD = (0.16, 0.06, 0.0)
 """Offset of a hammer's head from its middle, m."""
 HALF_HANDLE = 0.07
-"""The hammer's handle can be gripped this far from its middle, m."""
+"""Half the length along which the hammer's handle can be gripped, m."""
 DRIVEN = 0.09
-"""A nail is in, m."""
+"""Depth at which a nail is in, m."""
 
 
 def _raised(quantity: Quantities, start: Array) -> Array:
-    """True if the tool is higher than at the beginning, and the gripper open. `[world]`, bool."""
+    """True if the tool is above its initial height, and the gripper open. `[world]`, bool."""
     return (quantity["opening"] > 0) & (quantity["object"][:, 2] - 0.01 > start[:, 2])
 
 
@@ -43,7 +43,7 @@ def _hammer(quantity: Quantities) -> tuple[Array, Array]:
 
 
 def _unblocked(quantity: Quantities, place: Array, side: int) -> Array:
-    """1 outside a box under or over the hole; inside it, the share of the way through to its far corner. `[world]`."""
+    """1 outside a box above or below the hole; inside, the progress towards its far corner. `[world]`."""
     near_corner = quantity.site(f"bottom_right_corner_collision_box_{side}")
     far_corner = quantity.site(f"top_left_corner_collision_box_{side}")
     through = (place - near_corner) / (far_corner - near_corner)
@@ -116,4 +116,4 @@ TOOLS = {
     "stick-pull-v3": Manipulation("pull a thermos by its handle with a stick", _stick_pull, STICK_START),
     "stick-push-v3": Manipulation("push a thermos with a stick", _stick_push, STICK_START, contacts=True),
 }
-"""By task."""
+"""Rewards and success conditions by task."""

@@ -1,4 +1,4 @@
-"""Rewards of what turns around an axis: faucets, a dial, a lever."""
+"""Rewards of turning a faucet, a dial or a lever."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from robometa.sim.metaworld.rewards.protocol import Manipulation
 from robometa.sim.metaworld.shaping import approached, both, distance, near, near_gaussian
 
 RADIUS = 0.07
-"""A faucet's handle and a dial are in their place within this, m."""
+"""Distance at which a faucet's handle or a dial is in place, m."""
 FAUCET_TIP = (-0.04, 0.0, 0.03)
-"""From what the policy sees of a closed faucet's handle to where it is to be pushed, m."""
+"""Offset from a closed faucet's observed handle to the point to push, m."""
 DIAL_SIDE = (0.05, 0.02, 0.09)
-"""From a dial's rim to where it is to be pushed, m."""
+"""Offset from a dial's rim to the point to push, m."""
 SHOULDER = (0.0, 0.055, 0.07)
-"""From the hand to its shoulder, which lifts a lever, m."""
+"""Offset from the hand to its shoulder, which lifts a lever, m."""
 LEVER_SCALE = (4.0, 1.0, 4.0)
-"""Weight of a lever's distance along each axis: the shoulder is to come from below."""
+"""Weight of a lever's distance along each axis; favours an approach from below."""
 
 
 def _turn_faucet(quantity: Quantities, handle: Array) -> tuple[Array, Array]:
@@ -66,4 +66,4 @@ TURNING = {
     "dial-turn-v3": Manipulation("turn a dial by its rim", _turn_dial, {"side_start": "dial_push_position"}),
     "lever-pull-v3": Manipulation("lift a lever upright", _pull_lever, {"lever_start": "_lever_pos_init"}),
 }
-"""By task."""
+"""Rewards and success conditions by task."""
