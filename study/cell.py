@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores
-from robometa.storage.versions import versions
+from robometa.storage.versions import processor, versions
 from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.trials.make import build
 from study import plan
@@ -66,7 +65,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         "seed": cell.seed,
         "options": dict(cell.options),
         "date": date.today().isoformat(),
-        "machine": machine(),
+        "machine": processor(),
         "versions": versions(),
         "revision": revision(),
         **training,
@@ -126,15 +125,6 @@ def revision() -> str | None:
 
 def _git(*words: str) -> str:
     return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> str:
-    """The processor that this ran on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
