@@ -100,6 +100,10 @@ def scores_of(report: Report) -> dict[str, Any]:
     def by_task(scores: Scores) -> list[list[float]]:
         return np.round(scores.returns.mean(axis=2), 3).tolist()
 
+    def successes(scores: Scores, shot: int = -1) -> list[float]:
+        return [float(scores.success[shot].mean()), float(scores.success_any_step[shot].mean())]
+
+    first = report.measures(report.mean_action, 0)
     return {
         "split": report.split,
         "worlds": report.exploring.returns.shape[2],
@@ -110,20 +114,25 @@ def scores_of(report: Report) -> dict[str, Any]:
         "mean_action": by_task(report.mean_action),
         "exploring": by_task(report.exploring),
         "random": by_task(report.random)[0],
+        "success": successes(report.mean_action) if report.has_success else None,
+        "success_before": successes(report.mean_action, 0) if report.has_success else None,
+        "random_success": successes(report.random) if report.has_success else None,
+        "first_episode_quarters": [first.get("first_quarter"), first.get("last_quarter")],
     }
 
 
 def revision() -> str | None:
     """The commit that this ran from, `-dirty` if what a cell depends on differs from it; None outside of a checkout."""
     try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{commit}-dirty" if changed else commit
 
 
-def _git(*words: str) -> str:
+def git(*words: str) -> str:
+    """Output of a git command in the current folder."""
     return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -129,6 +129,7 @@ class Grbal:
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
+    adapts_within_episode: ClassVar[bool] = True
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained model, its weights drawn from `seed`."""

@@ -264,6 +264,7 @@ def _record(training: Training) -> TrainingRecord:
         processors=config.hardware.threads or processors(),
         last_returns={name: value for name, value in last.items() if name.startswith("return_")},
         begun_for=config.begun_for,
+        torch_threads=config.hardware.torch_threads,
     )
 
 

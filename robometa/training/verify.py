@@ -115,9 +115,7 @@ def _changes(config: RunConfig) -> tuple[str, ...]:
     then, now = config.versions, versions()
     names = [name for name in now if name in then or name in NAMED_SINCE]
     changes = [f"{name}: {then.get(name, UNRECORDED)} then, {now[name]} now" for name in names]
-    changes = [
-        change for name, change in zip(names, changes, strict=True) if then.get(name, UNRECORDED) != now[name]
-    ]
+    changes = [change for name, change in zip(names, changes, strict=True) if then.get(name, UNRECORDED) != now[name]]
     threads, cores = config.hardware.torch_threads, processors()
     if threads is not None and threads > cores:
         changes.append(f"number of processors: torch has {threads} threads as then, on {cores} now")

@@ -121,7 +121,10 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_name(write):
         ({"train": "{ tasks = 2, velocity = { disc = 1 } }"}, "disc gives a point of 2 numbers, and this takes 1"),
         ({"train": "{ tasks = 2, velocity = [1, 2] }"}, "1 number needed, not [1, 2]"),
         ({"train": "{ tasks = 2, velocity = 1, body_mass = [1, 2] }"}, "body_mass in [train] of"),
-        ({"test": "{ tasks = 3, seed = 0, velocity = { uniform = [0, 1] } }"}, "3 tasks are both in [train] and in [test]"),
+        (
+            {"test": "{ tasks = 3, seed = 0, velocity = { uniform = [0, 1] } }"},
+            "3 tasks are both in [train] and in [test]",
+        ),
     ],
 )
 def test_each_mistake_is_told(write, changes, told):
