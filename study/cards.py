@@ -10,14 +10,19 @@ import csv
 import io
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robometa import registry
 from robometa.policies import card
 from robometa.policies.policy_folder import load_policy
+from robometa.reports import reference_returns
+from robometa.reports.gap import KEYS, Sample, obstacle_for
 from robometa.storage import sealed_folder
 from robometa.storage.table import Table
 from robometa.training.run_folder import CONFIGURATION
@@ -72,6 +77,7 @@ def rewrite(folder: Path, seeds: int) -> None:
     if (folder / "report.json").is_file():
         report = upgraded(json.loads((folder / "report.json").read_text(encoding="utf-8")), manifest.learner)
         report["has_success"] = suite.has_success
+        compare(report, manifest.learner, folder / "tasks.csv")
         texts["report.json"] = json.dumps(report, indent=2) + "\n"
     texts["README.md"] = card.text(manifest.learner, learner, suite, training, report)
     sealed_folder.put(folder, texts)
@@ -92,6 +98,24 @@ def upgraded(report: dict[str, Any], learner: str) -> dict[str, Any]:
         row.pop("gap_closed", None)  # it had no interval
     defaults = {"protocol": None, "warnings": [], "references": None}
     return defaults | report | {"adapts_within_episode": within}
+
+
+def compare(report: dict[str, Any], learner: str, table: Path) -> None:
+    """Adds the gap closed and the references to a report of earlier times, from the episodes in its table."""
+    known = reference_returns.find(report["suite_hash"]) if report["split"] == "test" else None
+    if report["references"] is not None or known is None or known.tasks != report["tasks"]:
+        return
+    obstacle = obstacle_for(learner, known, known.random)
+    report["references"] = known.described(obstacle)
+    episodes: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for row in csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))):
+        if row["acting"] == "mean action":
+            episodes[int(row["shot"]), int(row["task"])].append(float(row["return"]))
+    for row in report["shots"]:
+        strata = [np.array(episodes[row["shot"], task]) for task in range(report["tasks"])]
+        row.update(dict.fromkeys(KEYS) if obstacle else known.gap_closed(Sample(strata)))
+    if obstacle:
+        report["warnings"] = [*report["warnings"], f"No gap is reported: {obstacle}."]
 
 
 def renamed(table: Path) -> str:

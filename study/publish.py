@@ -60,7 +60,7 @@ def ended(cell: plan.Cell) -> float:
 
 
 def publish(cell: plan.Cell, folder: Path, seeds: int) -> None:
-    """Copies a cell's policy and the log of its training, and says in both manifest and card what it was chosen from."""
+    """Copies a cell's policy and the log of its training, and says in its card what it was chosen from."""
     aside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(cell.run / "policy", aside)

@@ -100,15 +100,22 @@ def _returns(records: list[dict[str, Any]]) -> dict[str, Any]:
 def _success(suite: str, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Success of no adaptation, of the records or, where these have none, of the published policy."""
     pairs = [record["success_before"] for record in records if record.get("success_before")]
-    report = front_page.POLICIES / f"{suite}-no-adaptation" / "report.json"
+    report = _published(suite)
     if len(pairs) == len(records):
         success, any_step = np.mean(pairs, axis=0).tolist()
-    elif report.is_file():
-        first = json.loads(report.read_text(encoding="utf-8"))["shots"][0]["mean_action"]
+    elif report is not None:
+        first = report["shots"][0]["mean_action"]
         success, any_step = first["success"], first["success_any_step"]
     else:
         return {}
     return {"success": success, "success_any_step": any_step}
+
+
+def _published(suite: str) -> dict[str, Any] | None:
+    """Report of the published policy that does not adapt."""
+    path = front_page.POLICIES / f"{suite}-no-adaptation" / "report.json"
+    report: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return report
 
 
 def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
@@ -120,7 +127,7 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
         obstacle = None if known is None else known.obstacle()
         if obstacle is not None:
             text += f"\nNo gap is reported: {obstacle}.\n"
-        text += unadapted_success(known, cells)
+        text += unadapted_success(suite, known, cells)
     text += missing(cells) + untraced(cells)
     some = min((row.tasks for row in rows), default=0)
     if not all(on_all(row, suite) for row in rows):
@@ -174,17 +181,18 @@ def history() -> list[str] | None:
         return None
 
 
-def unadapted_success(known: Reference | None, cells: list[plan.Cell]) -> str:
+def unadapted_success(suite: str, known: Reference | None, cells: list[plan.Cell]) -> str:
     """Success of no adaptation and of random actions, where it was recorded, in words."""
     if known is None or known.success[0] is None:
         return ""
     pairs = [cell.result().get("random_success") for cell in cells if cell.learner == "random" and cell.done()]
-    random = ""
+    report = _published(suite)
     if pairs and all(pairs):
-        end, any_step = np.mean(np.array(pairs, dtype=float), axis=0)
-        random = f"; of random actions {end:.0%} and {any_step:.0%}"
-    success, any_step = known.success
-    both = f"of no adaptation {success:.0%} and {any_step:.0%}{random}"
+        random = np.mean(np.array(pairs, dtype=float), axis=0).tolist()
+    else:
+        random = [] if report is None else [report["random"]["success"], report["random"]["success_any_step"]]
+    shares = [("no adaptation", known.success), *([("random actions", random)] if random else [])]
+    both = "; ".join(f"of {name} {end:.0%} and {any_step:.0%}" for name, (end, any_step) in shares)
     return f"\nSuccess by the end of an episode and at any step: {both}.\n"
 
 

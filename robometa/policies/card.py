@@ -45,12 +45,12 @@ core{{ "s" if training.processors != 1 }}\
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 
-{% if training.chosen_from > 1 %}
+{% if training.chosen_from > 1 %}\
 **One policy, and the best of {{ training.chosen_from }} seeds by training return**: other seeds come out somewhat \
 worse. The results page has all seeds.
 
 {% endif %}\
-{% if report %}
+{% if report %}\
 Measured \
 {% if report.protocol %}by protocol {{ code(report.protocol) }} {% endif %}\
 on {{ report.tasks }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
@@ -58,7 +58,7 @@ on {{ report.tasks }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
 ({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval] and mean.
 
 {{ returns }}
-{% if report.has_success %}
+{% if report.has_success %}\
 Success of mean actions by the end of an episode, and at any step of it (Meta-World's rule, which passing by fulfils):
 
 {{ successes }}

@@ -92,6 +92,15 @@ class Reference:
             )
         return None
 
+    def described(self, obstacle: str | None) -> dict[str, Any]:
+        """Entry of a report: returns of both references, the success of no adaptation, why no gap is reported."""
+        unadapted, oracle = (
+            dict[str, float | None](zip(("interquartile_mean", "mean"), map(float, one.both_means()), strict=True))
+            for one in (self.unadapted, self.oracle)
+        )
+        unadapted |= dict(zip(("success", "success_any_step"), self.success, strict=True))
+        return {"source": self.source, "no_adaptation": unadapted, "oracle": oracle, "obstacle": obstacle}
+
     def gap_closed(self, sample: Sample) -> dict[str, float | None]:
         """The part of the gap that returns close, by interquartile means and by means, each with its interval.
 
@@ -108,6 +117,13 @@ class Reference:
             ends = np.nanquantile(gaps, [edge, 1 - edge], axis=1)  # [end, statistic]
         values = (middle[0], *ends[:, 0], middle[1], *ends[:, 1])
         return {key: None if np.isnan(value) else float(value) for key, value in zip(KEYS, values, strict=True)}
+
+
+def obstacle_for(learner: str, known: Reference, random: float | None) -> str | None:
+    """Reason why a learner's report has no gap; None if there is none."""
+    if learner in REFERENCES:
+        return f"{learner} is one of the two references that the gap is measured by"
+    return known.obstacle(random)
 
 
 KEYS = (

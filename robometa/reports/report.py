@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from robometa.reports import csv_tables, reference_returns
-from robometa.reports.gap import KEYS, REFERENCES, Reference, Sample
+from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
 from robometa.reports.scores import Scores
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
@@ -87,9 +87,7 @@ class Report:
     def gap_obstacle(self) -> str | None:
         """Reason why no gap is reported, in spite of a reference; None if there is none."""
         known = self.reference()
-        if known is not None and self.learner in REFERENCES:
-            return f"{self.learner} is one of the two references that the gap is measured by"
-        return None if known is None else known.obstacle(float(self.random.returns.mean()))
+        return None if known is None else obstacle_for(self.learner, known, float(self.random.returns.mean()))
 
     def diverged_share(self, shot: int) -> float:
         """Share of diverged episodes: after a shot with mean actions, or of all that were scored if that is larger."""
@@ -166,7 +164,7 @@ class Report:
 
     def described(self) -> dict[str, Any]:
         """Content of `report.json`."""
-        resampled = "goals" if self.names else "worlds"
+        resampled, known = "goals" if self.names else "worlds", self.reference()
         described: dict[str, Any] = {
             "suite": self.suite,
             "suite_hash": self.suite_hash,
@@ -181,7 +179,7 @@ class Report:
             "worlds": self.exploring.returns.shape[2],
             "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the {resampled} of each task",
             "random": self.measures(self.random, 0),
-            "references": self._references(),
+            "references": None if known is None else known.described(self.gap_obstacle()),
             "diverged": self.mean_action.diverged + self.exploring.diverged,
             "diverged_episodes": sum(int(scores.spoilt.sum()) for _, scores in self.kinds()),
             "episodes": sum(scores.spoilt.size for _, scores in self.kinds()),
@@ -192,19 +190,6 @@ class Report:
             described["by_name"] = self.by_name()
         plain: dict[str, Any] = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
         return plain
-
-    def _references(self) -> dict[str, Any] | None:
-        """Returns of no adaptation and of the oracle, and the success of the former; None if none were measured."""
-        known = self.reference()
-        if known is None:
-            return None
-        names = ("interquartile_mean", "mean")
-        unadapted, oracle = (
-            dict[str, float | None](zip(names, map(float, one.both_means()), strict=True))
-            for one in (known.unadapted, known.oracle)
-        )
-        unadapted |= dict(zip(("success", "success_any_step"), known.success, strict=True))
-        return {"source": known.source, "no_adaptation": unadapted, "oracle": oracle, "obstacle": self.gap_obstacle()}
 
     def kinds(self) -> tuple[tuple[str, Scores], ...]:
         """Scores by the way of acting."""
