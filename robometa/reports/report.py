@@ -68,14 +68,17 @@ class Report:
                 row[name] = self.measures(scores, shot)
             if known is not None:
                 told = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
-                strata = self._strata(self.mean_action.returns[shot])
-                row |= known.gap_closed(Sample(strata)) if told else dict.fromkeys(KEYS)
+                row |= known.gap_closed(self.sample(shot)) if told else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
 
     def label(self, shot: int) -> str:
         """Name of a shot in a table; one within whose first episode the learner adapts is not before adaptation."""
         return str(shot) if shot else "first episode" if self.adapts_within_episode else "before"
+
+    def sample(self, shot: int) -> Sample:
+        """Returns of the mean actions after a shot, to be resampled."""
+        return Sample(self._strata(self.mean_action.returns[shot]))
 
     def reference(self) -> Reference | None:
         """The reference to compare with, if all of its held-out tasks were measured."""
@@ -172,7 +175,7 @@ class Report:
             "protocol": self.protocol or None,
             "learner": self.learner,
             "adapts_within_episode": self.adapts_within_episode,
-            "policy": _without_root(self.policy),
+            "policy": without_root(self.policy),
             "seed": self.seed,
             "tasks": len(self.tasks),
             "has_success": self.has_success,
@@ -221,7 +224,7 @@ def _quarters(quarters: Array) -> tuple[float | None, float | None]:
     return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
 
 
-def _without_root(policy: str) -> str:
+def without_root(policy: str) -> str:
     """A policy's path as others may see it: the last two parts of an absolute one."""
     return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
 
