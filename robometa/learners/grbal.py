@@ -143,11 +143,10 @@ class Grbal:
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
         """The model before any refit, and empty transitions."""
-        config, obs = self.config, self.spaces.observation
-        start = self.model.parameters.detach().expand(tasks, worlds, -1)
+        config, obs, start = self.config, self.spaces.observation, self.model.parameters.detach()
         last = LastTransitions.none((tasks, worlds), config.past, obs, self.model.transition, self.device)
         plan = torch.zeros(tasks, worlds, config.plan_horizon, self.spaces.action, device=self.device)
-        return Recent(start, last, plan, 0, noise.fork("plan"))
+        return Recent(start.expand(tasks, worlds, -1), last, plan, 0, noise.fork("plan"))
 
     @torch.no_grad()
     def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:

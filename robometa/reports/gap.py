@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a policy that does not adapt and an oracle reach on a suite's held-out tasks."""
+    """Returns of a policy that does not adapt and of an oracle on a suite's held-out tasks."""
 
     unadapted: Sample
     oracle: Sample
