@@ -12,7 +12,7 @@ from robometa import suites
 from robometa.errors import UserError
 from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import resolve
-from robometa.reports import reference_returns
+from robometa.reports import gap, reference_returns
 from study import cards, front_page, learner_pages, plan, publish, rows, table
 from study import cell as filling
 from study.__main__ import main
@@ -35,6 +35,7 @@ rl2 = { iterations = 3, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
 """
 SHOTS, TASKS = 2, 20
 REFERENCE_RETURNS = (("no-adaptation", -16), ("oracle", -6))
+PAIRS = tuple((f"{name}-{seed}", float(value)) for name, value in REFERENCE_RETURNS for seed in (0, 1))
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
 
 def test_the_front_page_has_the_table_between_its_marks(small, own_references, tmp_path):
     record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
-    both = [(f"{name}-{seed}", (value, value)) for name, value in REFERENCE_RETURNS for seed in (0, 1)]
+    both = [(name, (value, value)) for name, value in PAIRS]
     for name, values in (*both, ("rl2-0", (-11, -8))):
         record(cell_of(small, name), [[float(value)] * TASKS for value in values])
     begin = front_page.BEGIN.format(suite="point-robot")
@@ -225,8 +226,8 @@ def test_a_learner_page_has_every_suite_and_the_long_runs(small, own_references,
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{begin}| suite |")
     assert text.endswith(f"{learner_pages.END}after\n")
-    assert "| point-robot | 1/2 | -11.0 | -8.0 | -8.0 | 0, 1, 1 |" in text
-    assert "| point-robot, one long run | 1/1 | -9.0 |" in text
+    assert "| point-robot | 1/2 | -11.0 first episode | -8.0 | -8.0 | 0, 1, 1 |" in text
+    assert "| point-robot, one long run | 1/1 | -9.0 first episode |" in text
 
 
 def test_the_published_results_page_begins_as_it_would_be_written_now():
@@ -235,7 +236,8 @@ def test_the_published_results_page_begins_as_it_would_be_written_now():
         budget=chosen.core_minutes,
         half=chosen.core_minutes / 2,
         worlds=chosen.worlds,
-        telling=reference_returns.TELLING,
+        telling=gap.TELLING,
+        errors=gap.STANDARD_ERRORS,
     )
     assert (plan.RESULTS / "README.md").read_text(encoding="utf-8").startswith(head)
 
@@ -251,7 +253,7 @@ def test_the_interval_is_over_seeds(small):
 
 
 def test_a_gap_is_told_where_the_tasks_are_those_of_the_oracle(small, own_references):
-    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
+    for name, value in (*PAIRS, ("random-0", -20.0)):
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     record(cell_of(small, "rl2-0"), [[-11.0] * TASKS] * SHOTS)
