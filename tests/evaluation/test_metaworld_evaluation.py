@@ -35,6 +35,7 @@ class Watched:
         self.learner, self.config, self.device = learner, learner.config, learner.device
         self.pools_worlds = learner.pools_worlds
         self.sees_parameters = learner.sees_parameters
+        self.adapts_within_episode = learner.adapts_within_episode
         self.steps, self.starts, self.taught, self.learned = [], [], [], []
 
     def begin(self, tasks, worlds, noise):
@@ -152,8 +153,9 @@ def report_of(success, names):
     """A report of known successes. `[shot, task, episode]`."""
     success = np.array(success, dtype=float)
     ones = np.ones_like(success)
-    scores = Scores(returns=success * 10, success=success, success_any_step=success * 0, episodes=ones, diverged=0)
-    chance = Scores(**{name: value[:1] for name, value in vars(scores).items() if name != "diverged"}, diverged=0)
+    none = success * 0
+    scores = Scores(success * 10, success, none, ones, spoilt=none, diverged=0)
+    chance = Scores(success[:1] * 10, success[:1], none[:1], ones[:1], spoilt=none[:1], diverged=0)
     return Report(
         suite="ml10",
         suite_hash="0",
