@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores
-from robometa.storage.versions import versions
+from robometa.storage.versions import processor, versions
 from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.trials.make import build
 from study import plan
@@ -66,7 +65,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
         "seed": cell.seed,
         "options": dict(cell.options),
         "date": date.today().isoformat(),
-        "machine": machine(),
+        "machine": processor(),
         "versions": versions(),
         "revision": revision(),
         **training,
@@ -101,6 +100,10 @@ def scores_of(report: Report) -> dict[str, Any]:
     def by_task(scores: Scores) -> list[list[float]]:
         return np.round(scores.returns.mean(axis=2), 3).tolist()
 
+    def successes(scores: Scores, shot: int = -1) -> list[float]:
+        return [float(scores.success[shot].mean()), float(scores.success_any_step[shot].mean())]
+
+    first = report.measures(report.mean_action, 0)
     return {
         "split": report.split,
         "worlds": report.exploring.returns.shape[2],
@@ -111,30 +114,26 @@ def scores_of(report: Report) -> dict[str, Any]:
         "mean_action": by_task(report.mean_action),
         "exploring": by_task(report.exploring),
         "random": by_task(report.random)[0],
+        "success": successes(report.mean_action) if report.has_success else None,
+        "success_before": successes(report.mean_action, 0) if report.has_success else None,
+        "random_success": successes(report.random) if report.has_success else None,
+        "first_episode_quarters": [first.get("first_quarter"), first.get("last_quarter")],
     }
 
 
 def revision() -> str | None:
     """The commit that this ran from, `-dirty` if what a cell depends on differs from it; None outside of a checkout."""
     try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{commit}-dirty" if changed else commit
 
 
-def _git(*words: str) -> str:
+def git(*words: str) -> str:
+    """Output of a git command in the current folder."""
     return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> str:
-    """The processor that this ran on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def write(path: Path, record: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa import suites
+from robometa.reports.gap import REFERENCES
 from robometa.training.run_folder import CONFIGURATION
 from study.rows import Row, gap_closed, on_all, words
 
@@ -42,16 +43,16 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
     Returns:
         Lines of Markdown: a learner, its return before and after one shot, and the gap that this closes.
     """
-    lines = [["learner", "before", "after one shot", "gap closed"], ["---"] * 4]
+    lines = [["learner", "before or first episode", "after one shot", "gap closed"], ["---"] * 4]
     shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1 and on_all(row, suite)]
     for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
         episodes = f"{row.episodes_seen[1]:g} episode{'' if row.episodes_seen[1] == 1 else 's'}"
         lines.append(
             [
                 linked(suite, row.learner, options[row.learner]),
-                words(row.mean_action[0]),
+                words(row.mean_action[0]) + (" first episode" if row.first_episode else ""),
                 f"**{words(row.mean_action[1])}**, {episodes}",
-                gap_closed(row, suite).partition(",")[0],
+                "reference" if row.learner in REFERENCES else gap_closed(row).partition(";")[0],
             ]
         )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

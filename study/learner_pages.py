@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robometa.reports.gap import REFERENCES
 from study import front_page, plan
 from study.rows import Row, gap_closed, on_how_many, row_of, words
 
@@ -54,7 +55,16 @@ def markdown(learner: str, chosen: plan.Plan) -> str:
     Returns:
         Lines of Markdown.
     """
-    head = ["suite", "seeds", "before", "after one shot", "after the last", "episodes seen", "gap closed", "training"]
+    head = [
+        "suite",
+        "seeds",
+        "before or first episode",
+        "after one shot",
+        "after the last",
+        "episodes seen",
+        "gap closed",
+        "training",
+    ]
     lines = [head, ["---"] * len(head)]
     cells = [cell for cell in chosen.cells if cell.learner == learner]
     for long in (False, True):
@@ -75,11 +85,11 @@ def _line(suite: str, row: Row, remark: str) -> list[str]:
     return [
         f"{suite}{on_how_many(row, suite)}{remark}",
         f"{len(row.seeds)}/{row.wanted}",
-        words(row.mean_action[0]),
+        words(row.mean_action[0]) + (" first episode" if row.first_episode else ""),
         words(row.mean_action[1]),
         words(row.mean_action[last]),
         ", ".join(f"{row.episodes_seen[shot]:g}" for shot in (0, 1, last)),
-        gap_closed(row, suite),
+        "reference" if row.learner in REFERENCES else gap_closed(row),
         f"{row.environment_steps / 1e6:.1f}M steps, {row.core_minutes:.1f} core-minutes",
     ]
 

@@ -17,7 +17,7 @@ from robometa import record
 from robometa.errors import UserError
 from robometa.storage import sealed_folder
 from robometa.training.run_folder import CONFIGURATION, METRICS, TIMINGS
-from study import plan
+from study import cards, plan
 
 POLICIES, VIDEOS = Path("policies"), Path("videos")
 LAST = 5
@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if not (best.run / "policy").is_dir():
             print(f"{name}: the best is {best.name}, whose run folder is not here")
             continue
-        publish(best, POLICIES / name)
+        publish(best, POLICIES / name, len(alike))
         record(POLICIES / name, task=asked.task, shots=2, out=VIDEOS / f"{name}.mp4", gif=False)
         print(f"{name}: {best.name}")
 
@@ -59,14 +59,15 @@ def ended(cell: plan.Cell) -> float:
     return sum(values) / len(values)
 
 
-def publish(cell: plan.Cell, folder: Path) -> None:
-    """Copies a cell's policy and the log of its training."""
+def publish(cell: plan.Cell, folder: Path, seeds: int) -> None:
+    """Copies a cell's policy and the log of its training, and says in its card what it was chosen from."""
     aside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(cell.run / "policy", aside)
     (aside / "training").mkdir()
     logs = (CONFIGURATION, METRICS, TIMINGS)
     sealed_folder.put(aside, {f"training/{name}": (cell.run / name).read_text(encoding="utf-8") for name in logs})
+    cards.rewrite(aside, seeds)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from robometa import suites
+from robometa import registry, suites
 from robometa.reports import reference_returns
+from robometa.reports.gap import KEYS, REFERENCES, Sample, words_of_gap
 from robometa.reports.report import MAX_DIVERGED
 from robometa.reports.statistics import interquartile_mean
 from study import plan
@@ -29,8 +31,18 @@ class Row:
     """`[shot]`"""
     mean_action: tuple[Interval, ...]
     """Interquartile mean and its interval. `[shot]`"""
+    mean: tuple[float, ...]
+    """Mean over tasks and seeds. `[shot]`"""
     exploring: tuple[Interval, ...]
     """`[shot]`"""
+    first_episode: bool
+    """It adapts within an episode, so that its first one is not before adaptation."""
+    quarters: tuple[float, float] | None
+    """Mean returns of the first and last quarter of the first episode; None if not recorded."""
+    success: tuple[float, float] | None
+    """Success of mean actions after the last shot, by the end of an episode and at any step; None if not recorded."""
+    gap: tuple[dict[str, float | None], ...]
+    """Gap closed by mean actions, as `Reference.gap_closed` describes it; empty if none is reported. `[shot]`"""
     environment_steps: float
     """Of a training, mean over seeds."""
     wall_minutes: float
@@ -69,7 +81,12 @@ def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
         tasks=len(records[0]["random"][:tasks]),
         episodes_seen=tuple(np.mean([record["episodes_seen"] for record in records], axis=0).tolist()),
         mean_action=pooled(acting),
+        mean=tuple(np.array([record[acting] for record in records])[..., :tasks].mean(axis=(0, 2)).tolist()),
         exploring=pooled("exploring"),
+        first_episode=_adapts_within_episode(records[0]["learner"]),
+        quarters=_pair(records, "first_episode_quarters"),
+        success=_pair(records, "success"),
+        gap=_gaps(records, acting, tasks),
         environment_steps=mean("environment_steps"),
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,
@@ -94,15 +111,37 @@ def on_how_many(row: Row, suite: str) -> str:
     return "" if on_all(row, suite) else f" ({row.tasks} of {len(suites.load(suite).test)} tasks)"
 
 
-def gap_closed(row: Row, suite: str) -> str:
-    """How much of the gap it closes after the first shot and the last; nothing where there is none to compare with.
+def gap_closed(row: Row, by_means: bool = False) -> str:
+    """Formats the gap closed after the first shot and the last, each with its interval; empty if none is reported.
 
     A dash where too many episodes diverged.
     """
-    known = reference_returns.find(suites.load(suite).content_hash)
-    if known is None or known.tasks != row.tasks or len(row.mean_action) < 2:
+    if not row.gap or len(row.gap) < 2:
         return ""
     if row.diverged > MAX_DIVERGED:
         return "\N{EN DASH}"
-    fractions = [known.gap_closed(row.mean_action[shot][0]) for shot in (1, -1)]
-    return ", ".join(f"{round(fraction, 2) + 0.0:.0%}" for fraction in fractions)  # and no -0%
+    return "; ".join(words_of_gap(row.gap[shot], KEYS[3] if by_means else KEYS[0]) for shot in (1, -1))
+
+
+def _gaps(records: list[dict[str, Any]], acting: str, tasks: int | None) -> tuple[dict[str, float | None], ...]:
+    """Gap closed at each shot; empty without a reference, on part of the tasks, and for the references themselves."""
+    known = reference_returns.find(records[0]["suite_hash"])
+    count = len(records[0]["random"][:tasks])
+    if known is None or known.tasks != count or records[0]["learner"] in REFERENCES or known.obstacle() is not None:
+        return ()
+    values = np.array([record[acting] for record in records])  # [seed, shot, task]
+    shots = range(values.shape[1])
+    return tuple(known.gap_closed(Sample(list(values[:, shot].T), together=True)) for shot in shots)
+
+
+def _pair(records: list[dict[str, Any]], key: str) -> tuple[float, float] | None:
+    """Means of two numbers over the records; None if one of them lacks these."""
+    pairs = [record.get(key) for record in records]
+    if any(pair is None or None in pair for pair in pairs):
+        return None
+    first, second = np.mean(np.array(pairs, dtype=float), axis=0)
+    return float(first), float(second)
+
+
+def _adapts_within_episode(learner: str) -> bool:
+    return learner not in plan.UNTRAINED and registry.find(learner).load().adapts_within_episode

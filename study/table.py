@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import defaultdict
 from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 
 from robometa import suites
-from robometa.reports import reference_returns
+from robometa.reports import gap, reference_returns
+from robometa.reports.gap import Reference
 from study import figure, front_page, learner_pages, plan
+from study.cell import git
 from study.rows import Row, gap_closed, on_all, on_how_many, row_of, words
 
 REFERENCES = {"oracle", "no-adaptation", "random"}
@@ -23,14 +29,17 @@ about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to on
 held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds} episodes of each at every
 shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random actions are
 shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
-together; none with one seed, coarse with three]. *Gap closed*, after the first shot and after the last, is how far
-that is from a policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained
-within the same budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a
-ceiling, and where it is hardly better than not adapting (by less than {telling:.0%} of what it is better than random
-actions) no gap is reported. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at
-once where it pools the worlds of a task, one at a time where every world is a trial of its own. The machine, versions
-and date of every cell are in its record; the machine did other work too, which wall times show. Published policies
-are the best of three seeds, by training return.
+together; none with one seed, coarse with three]. *Means* are plain means over tasks and seeds, shot by shot. *Gap
+closed*, after the first shot and after the last, by interquartile means and by means, is how far that is from a
+policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained within the same
+budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a ceiling. Its
+interval resamples the row's seeds and those of both references; the references themselves have no gap. None is
+reported where the oracle's lead over not adapting is less than {telling:.0%} of its lead over random actions, or than
+{errors:g} of its standard errors. Learners that adapt within an episode have no *before*: their first column is the
+*first episode*. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at once where
+it pools the worlds of a task, one at a time where every world is a trial of its own. The machine, versions and date
+of every cell are in its record; the machine did other work too, which wall times show. Published policies are the
+best of three seeds, by training return.
 """
 
 
@@ -40,14 +49,16 @@ def write(chosen: plan.Plan) -> None:
         budget=chosen.core_minutes,
         half=chosen.core_minutes / 2,
         worlds=chosen.worlds,
-        telling=reference_returns.TELLING,
+        telling=gap.TELLING,
+        errors=gap.STANDARD_ERRORS,
     )
     tables = {}
     for suite in dict.fromkeys(cell.suite for cell in chosen.cells):
         cells = [cell for cell in chosen.cells if cell.suite == suite]
-        rows = [row_of([cell for cell in cells if cell.learner == name and not cell.long]) for name in _learners(cells)]
+        short = [cell for cell in cells if not cell.long]
+        refer(suite, short)
+        rows = [row_of([cell for cell in short if cell.learner == name]) for name in _learners(cells)]
         known = [row for row in rows if row is not None]
-        refer(suite, known)
         if known:
             figure.adaptation(suite, known, plan.RESULTS / f"{suite}.png")
         text += section(suite, cells, known)
@@ -60,23 +71,51 @@ def write(chosen: plan.Plan) -> None:
     (plan.RESULTS / "table.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
-def refer(suite: str, rows: list[Row]) -> None:
+def refer(suite: str, cells: list[plan.Cell]) -> None:
     """Keeps what the oracle, the policy that does not adapt and random actions reached, if all were measured."""
-    by_name = {row.learner: row for row in rows}
-    if not set(by_name) >= REFERENCES:
+    records = {name: [cell.result() for cell in cells if cell.learner == name and cell.done()] for name in REFERENCES}
+    if not all(records.values()):
         return
     path = suites.folder() / reference_returns.FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    seconds = [record["processor_seconds"] for record in records["oracle"]]
     known[suite] = {
         "suite_hash": suites.load(suite).content_hash,
-        "unadapted": round(by_name["no-adaptation"].mean_action[0][0], 2),
-        "oracle": round(by_name["oracle"].mean_action[0][0], 2),
-        "random": round(by_name["random"].mean_action[0][0], 2),
-        "tasks": by_name["oracle"].tasks,
-        "seeds": len(by_name["oracle"].seeds),
-        "core_minutes": round(by_name["oracle"].core_minutes, 1),
+        "unadapted": _returns(records["no-adaptation"]) | _success(suite, records["no-adaptation"]),
+        "oracle": _returns(records["oracle"]),
+        "random": {"returns": [record["random"] for record in records["random"]]},
+        "core_minutes": round(float(np.mean(seconds)) / 60, 1),
     }
-    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(known, sort_keys=True).replace("]], ", "]],\n") + "\n", encoding="utf-8")
+
+
+def _returns(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean actions' returns in the first episode. `[seed, task]`."""
+    return {
+        "seeds": [record["seed"] for record in records],
+        "returns": [record["mean_action"][0] for record in records],
+    }
+
+
+def _success(suite: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Success of no adaptation, of the records or, where these have none, of the published policy."""
+    pairs = [record["success_before"] for record in records if record.get("success_before")]
+    report = _published(suite)
+    if len(pairs) == len(records):
+        success, any_step = np.mean(pairs, axis=0).tolist()
+    elif report is not None:
+        first = report["shots"][0]["mean_action"]
+        success, any_step = first["success"], first["success_any_step"]
+    else:
+        return {}
+    return {"success": success, "success_any_step": any_step}
+
+
+def _published(suite: str) -> dict[str, Any] | None:
+    """Report of the published policy that does not adapt."""
+    path = front_page.POLICIES / f"{suite}-no-adaptation" / "report.json"
+    report: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return report
 
 
 def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
@@ -84,11 +123,11 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
     text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
     if rows:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
-        measured = {row.learner for row in rows} >= REFERENCES
-        if measured and reference_returns.find(suites.load(suite).content_hash) is None:
-            by_name = {row.learner: row.mean_action[0][0] for row in rows}
-            how = "hardly better" if by_name["oracle"] > by_name["no-adaptation"] else "no better"
-            text += f"\nHere the oracle is {how} than not adapting, on tasks that it has not trained on.\n"
+        known = reference_returns.find(suites.load(suite).content_hash)
+        obstacle = None if known is None else known.obstacle()
+        if obstacle is not None:
+            text += f"\nNo gap is reported: {obstacle}.\n"
+        text += unadapted_success(suite, known, cells)
     text += missing(cells) + untraced(cells)
     some = min((row.tasks for row in rows), default=0)
     if not all(on_all(row, suite) for row in rows):
@@ -120,26 +159,77 @@ def missing(cells: list[plan.Cell]) -> str:
 
 
 def untraced(cells: list[plan.Cell]) -> str:
-    """Which cells were filled by code that no commit has, in words."""
-    names = []
+    """Which cells were filled by code that no commit of the history has, in words."""
+    known = history()
+    names: dict[str, list[str]] = {"uncommitted or unrecorded code": [], "code that is not in the history": []}
     for cell in cells:
-        if cell.done() and (cell.result().get("revision") or "-dirty").endswith("-dirty"):
-            names.append(f"`{cell.name}`")
-    return f"\nTrained with uncommitted or unrecorded code: {', '.join(names)}.\n" if names else ""
+        found = cell.result().get("revision") if cell.done() else ""
+        if found is None or found.endswith("-dirty"):
+            names["uncommitted or unrecorded code"].append(f"`{cell.name}`")
+        elif found and known is not None and not any(commit.startswith(found) for commit in known):
+            names["code that is not in the history"].append(f"`{cell.name}`")
+    return "".join(f"\nTrained with {what}: {', '.join(which)}.\n" for what, which in names.items() if which)
+
+
+def history() -> list[str] | None:
+    """The commits that led here; None outside of a whole checkout."""
+    try:
+        if git("rev-parse", "--is-shallow-repository") == "true":
+            return None
+        return git("rev-list", "HEAD").split()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def unadapted_success(suite: str, known: Reference | None, cells: list[plan.Cell]) -> str:
+    """Success of no adaptation and of random actions, where it was recorded, in words."""
+    if known is None or known.success[0] is None:
+        return ""
+    pairs = [cell.result().get("random_success") for cell in cells if cell.learner == "random" and cell.done()]
+    report = _published(suite)
+    if pairs and all(pairs):
+        random = np.mean(np.array(pairs, dtype=float), axis=0).tolist()
+    else:
+        random = [] if report is None else [report["random"]["success"], report["random"]["success_any_step"]]
+    shares = [("no adaptation", known.success), *([("random actions", random)] if random else [])]
+    both = "; ".join(f"of {name} {end:.0%} and {any_step:.0%}" for name, (end, any_step) in shares)
+    return f"\nSuccess by the end of an episode and at any step: {both}.\n"
 
 
 def markdown(suite: str, rows: list[Row]) -> str:
     """Rows as a table, the best last episode first, those measured on some of the tasks after those on most."""
     shots = max(len(row.mean_action) for row in rows)
-    head = ["learner", "seeds", "before", *(f"shot {shot}" for shot in range(1, shots)), "episodes seen", "gap closed"]
-    lines = [[*head, "environment steps", "wall, min", "core-min"], ["---"] * (len(head) + 3)]
+    gaps, success = any(row.gap for row in rows), any(row.success for row in rows)
+    head = ["learner", "seeds", "before or first episode", *(f"shot {shot}" for shot in range(1, shots)), "means"]
+    head += [
+        "episodes seen",
+        *(["gap closed", "gap closed by means"] if gaps else []),
+        *(["success"] if success else []),
+    ]
+    head += ["environment steps", "wall, min", "core-min"]
+    lines = [head, ["---"] * len(head)]
     for row in sorted(rows, key=lambda row: (-row.tasks, -row.mean_action[-1][0])):
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
+        returns[0] += first_episode(row)
+        means = ", ".join(f"{mean:.1f}" for mean in row.mean)
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
+        reference = row.learner in gap.REFERENCES
+        closed = ["reference"] * 2 if reference else [gap_closed(row), gap_closed(row, by_means=True)]
+        won = "\N{EN DASH}" if row.success is None else f"{row.success[0]:.0%}, any step {row.success[1]:.0%}"
         cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
         name = f"`{row.learner}`{on_how_many(row, suite)}"
-        lines.append([name, f"{len(row.seeds)}/{row.wanted}", *returns, seen, gap_closed(row, suite), *cost])
+        line = [name, f"{len(row.seeds)}/{row.wanted}", *returns, means, seen]
+        lines.append([*line, *(closed if gaps else []), *([won] if success else []), *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def first_episode(row: Row) -> str:
+    """What follows the first return of a learner that adapts within an episode."""
+    if not row.first_episode:
+        return ""
+    if row.quarters is None:
+        return " first episode"
+    return f" first episode, its quarters from {row.quarters[0]:.1f} to {row.quarters[1]:.1f}"
 
 
 def _learners(cells: list[plan.Cell]) -> list[str]:

@@ -113,6 +113,15 @@ def record_of(learner):
     )
 
 
+def reference_entry(suite, unadapted, oracle, random, spread=0.5):
+    """A suite's entry of references.json: three seeds, alike on all tasks but for a spread between seeds."""
+    returns = {
+        name: [[value + offset] * len(suite.test) for offset in (-spread, 0.0, spread)]
+        for name, value in (("unadapted", unadapted), ("oracle", oracle), ("random", random))
+    }
+    return {"suite_hash": suite.content_hash} | {name: {"returns": values} for name, values in returns.items()}
+
+
 def fake_rollout(tasks, worlds, horizon, observation, action, seed, dtype=torch.float32):
     """Experience drawn at random, in which some episodes end early and every one ends with the rollout."""
     generator = torch.Generator().manual_seed(seed)

@@ -40,6 +40,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--worlds", type=count, help=worlds)
     parser.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
+    about = "policies that the gap is measured between, such as for a suite of your own (default: the suite's)"
+    parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
     return parser
@@ -54,11 +56,15 @@ def _run(asked: argparse.Namespace) -> None:
     require_writable(folder)
     from robometa.compute.hardware import Hardware
     from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
+    from robometa.evaluation.reference import compared, load_references
     from robometa.training.load import Source
 
     suite = suites.load(asked.suite) if asked.suite else None
     source = checkpoint or Source(asked.policy)
     learner, suite, manifest = source.load(suite, asked.device, asked.learner, "evaluate")
+    references = load_references(asked.reference, suite, asked.device) if asked.reference else []
+    protocol = chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds)
+    hardware = Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads)
     report = measure(
         learner,
         suite,
@@ -69,9 +75,12 @@ def _run(asked: argparse.Namespace) -> None:
         name=registry.label(manifest.learner),
         policy=str(source.folder),
         tasks=asked.tasks,
-        protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
-        hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
+        protocol=protocol,
+        hardware=hardware,
     )
+    if references:
+        same = {"worlds": asked.worlds, "tasks": asked.tasks, "protocol": protocol, "hardware": hardware}
+        report = compared(report, suite, references, **same)
     with_card = folder == asked.policy and in_place
     publish(
         report,

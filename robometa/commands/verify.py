@@ -9,14 +9,14 @@ from robometa.commands.exit_codes import FAILURE
 from robometa.escape import printable, say
 from robometa.storage.paths import found
 
-ABOUT = "repeat a run's first iterations and compare the results"
+ABOUT = "repeat a training's first iterations and compare the results"
 EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
 
 
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("verify", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=found, help="folder of the run, which stays unchanged")
+    parser.add_argument("run", metavar="RUN", type=found, help="run, or policy published with its log")
     parser.add_argument("--iterations", type=count, default=3, help="training iterations to repeat (default: 3)")
     add_learner_option(parser)
     return parser

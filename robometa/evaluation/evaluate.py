@@ -236,6 +236,7 @@ def measure(
         has_success=suite.has_success,
         names=names,
         protocol="" if protocol is None else protocol.label(tasks),
+        adapts_within_episode=learner.adapts_within_episode,
     )
 
 
@@ -278,5 +279,5 @@ def save_with_card(
     Raises:
         UserError: If the folder holds another policy by now, or another process writes to it for too long.
     """
-    text = card.text(manifest.learner, learner, suite, manifest.training, report)
+    text = card.text(manifest.learner, learner, suite, manifest.training, report.described())
     return report.save(policy, text, manifest.tensors_sha256)

@@ -129,6 +129,7 @@ class Grbal:
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
+    adapts_within_episode: ClassVar[bool] = True
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained model, its weights drawn from `seed`."""
@@ -142,11 +143,10 @@ class Grbal:
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
         """The model before any refit, and empty transitions."""
-        config, obs = self.config, self.spaces.observation
-        start = self.model.parameters.detach().expand(tasks, worlds, -1)
+        config, obs, start = self.config, self.spaces.observation, self.model.parameters.detach()
         last = LastTransitions.none((tasks, worlds), config.past, obs, self.model.transition, self.device)
         plan = torch.zeros(tasks, worlds, config.plan_horizon, self.spaces.action, device=self.device)
-        return Recent(start, last, plan, 0, noise.fork("plan"))
+        return Recent(start.expand(tasks, worlds, -1), last, plan, 0, noise.fork("plan"))
 
     @torch.no_grad()
     def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:

@@ -47,7 +47,8 @@ class Learner(Protocol):
     The adaptation is passed in and returned, never hidden in the learner: evaluating in the middle of training disturbs
     nothing. Only `update` changes the learner. Noise is passed in too.
 
-    A learner may leave out `sees_parameters`, and its options `drawn_tasks`: `completed` adds the defaults.
+    A learner may leave out `sees_parameters` and `adapts_within_episode`, and its options `drawn_tasks`: `completed`
+    adds the defaults.
     """
 
     configuration: ClassVar[type]
@@ -57,6 +58,8 @@ class Learner(Protocol):
     sees_parameters: ClassVar[bool]
     """True for an oracle: its observations end with the numbers that its task hides, and `spaces.told` names them. May
     be left out."""
+    adapts_within_episode: ClassVar[bool]
+    """True if acting changes the adaptation, so that the first episode already holds some. May be left out."""
     device: torch.device
     """Device of its tensors. Its inputs are there already, but for the numbers that a `Noise` draws."""
 
@@ -97,7 +100,12 @@ class Learner(Protocol):
 
 def completed(kind: Any) -> type[Learner]:
     """Adds the defaults of optional attributes to a learner's class and to that of its options."""
-    for owner, name, default in ((kind, "sees_parameters", False), (kind.configuration, "drawn_tasks", 0)):
+    defaults = (
+        (kind, "sees_parameters", False),
+        (kind, "adapts_within_episode", False),
+        (kind.configuration, "drawn_tasks", 0),
+    )
+    for owner, name, default in defaults:
         if name not in dir(owner):
             setattr(owner, name, default)
     return kind

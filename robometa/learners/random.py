@@ -37,6 +37,7 @@ class Random:
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
+    adapts_within_episode: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:

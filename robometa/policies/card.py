@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
 from robometa.escape import Markdown, code, markdown, word
+from robometa.policies import card_tables
 from robometa.registry import user_file
 from robometa.registry.options import scheduled
-from robometa.reports.statistics import words_of
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
 
@@ -45,22 +46,26 @@ core{{ "s" if training.processors != 1 }}\
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 
-{% if report %}
+{% if training.chosen_from > 1 %}\
+**One policy, and the best of {{ training.chosen_from }} seeds by training return**: other seeds come out somewhat \
+worse. The results page has all seeds.
+
+{% endif %}\
+{% if report %}\
 Measured \
 {% if report.protocol %}by protocol {{ code(report.protocol) }} {% endif %}\
-on {{ report.tasks | length }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
-{{ report.exploring.returns.shape[2] }} episodes each, seed {{ report.seed }} \
-({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval]; \
-random actions reach {{ words_of(report.interval(report.random, 0)) }}.
+on {{ report.tasks }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
+{{ report.worlds }} episodes each, seed {{ report.seed }} \
+({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval] and mean.
 
-| shot | episodes of the task seen | mean action | exploring |{% if report.has_success %} success |{% endif %}
-| --- | --- | --- | --- |{% if report.has_success %} --- |{% endif %}
-{% for row in report.summary() %}| {{ row.shot or "before" }} | {{ "%g" % row.episodes_seen }} | \
-{{ words_of(row.mean_action) }} | {{ words_of(row.exploring) }} |\
-{% if report.has_success %} {{ "{:.0%}".format(row.mean_action.success) }} |{% endif %}
-{% endfor %}\
-{{ successes }}\
-{% for sentence in report.warnings() %}
+{{ returns }}
+{% if report.has_success %}\
+Success of mean actions by the end of an episode, and at any step of it (Meta-World's rule, which passing by fulfils):
+
+{{ successes }}
+{% endif %}\
+{{ gap }}\
+{% for sentence in report.warnings %}
 **Warning:** {{ sentence }}
 {% endfor %}
 {% elif merged %}
@@ -104,14 +109,16 @@ def _escaped(value: Any) -> Any:
     return value if isinstance(value, Markdown | int | float) else markdown(value)
 
 
-def _measured(report: Any) -> str:
+def _measured(report: Mapping[str, Any]) -> str:
     """The options of the evaluation that a report is of."""
-    seed = f" --seed {report.seed}" if report.seed else ""
-    return f" --shots {len(report.episodes_seen) - 1} --worlds {report.exploring.returns.shape[2]}{seed}"
+    seed = f" --seed {report['seed']}" if report["seed"] else ""
+    return f" --shots {len(report['shots']) - 1} --worlds {report['worlds']}{seed}"
 
 
-def text(name: str, learner: Learner, suite: Suite, training: TrainingRecord, report: Any = None) -> str:
-    """The card of a trained policy, with what an evaluation reported of it if there was one."""
+def text(
+    name: str, learner: Learner, suite: Suite, training: TrainingRecord, report: Mapping[str, Any] | None = None
+) -> str:
+    """The card of a trained policy, with the content of its `report.json` if it was evaluated."""
     entry = registry.of(name, learner)
     presets = entry.presets()
     preset = presets[training.preset]
@@ -121,7 +128,8 @@ def text(name: str, learner: Learner, suite: Suite, training: TrainingRecord, re
     changed = {key: value for key, value in options.items() if not value == usual[key] == moved[key]}
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
-    from jinja2 import Environment, StrictUndefined  # not needed for `words_of`
+    command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
+    from jinja2 import Environment, StrictUndefined  # not needed until there is a card
 
     template = Environment(undefined=StrictUndefined, autoescape=False, finalize=_escaped).from_string(TEMPLATE)
     return template.render(
@@ -137,39 +145,13 @@ def text(name: str, learner: Learner, suite: Suite, training: TrainingRecord, re
         options=options,
         command=command,
         report=report,
-        measured="" if report is None or report.protocol else _measured(report),
-        successes=Markdown(_successes(report) if report is not None and report.names else ""),
-        words_of=lambda interval: Markdown(words_of(interval)),
+        measured="" if report is None or report["protocol"] else _measured(report),
+        returns=Markdown("" if report is None else card_tables.returns(report)),
+        successes=Markdown("" if report is None else card_tables.successes(report)),
+        gap=Markdown("" if report is None else card_tables.gap(report)),
         code=code,
         word=word,
     )
-
-
-def _successes(report: Any) -> str:
-    """Table of the success rates of each task."""
-    summary = report.summary()
-    shots = [f"after {row['episodes_seen']:g} episodes | at the end" for row in summary[1:]]
-    lines = [
-        f"\nSuccess of mean actions at any step of an episode and at its last, means over {len(report.names)} goals:\n",
-        " | ".join(("| task | goals", "before | at the end", *shots)) + " |",
-        "| --- " * (2 + 2 * len(summary)) + "|",
-    ]
-    for row in report.by_name():
-        found = [shot["mean_action"] for shot in row["shots"]]
-        lines.append(_shares(row["task"], row["goals"], found))
-    lines.append(_shares("all", len(report.names), [row["mean_action"] for row in summary]))
-    return "\n".join(lines) + "\n"
-
-
-def _shares(name: str, goals: int, found: list[dict[str, Any]]) -> str:
-    """Row of the table, with intervals if there are any."""
-    cells = [markdown(name), str(goals)]
-    for shot in found:
-        share = f"{shot['success']:.1%}"
-        if shot.get("success_low") is not None:
-            share += f" [{shot['success_low']:.1%}, {shot['success_high']:.1%}]"
-        cells += [share, f"{shot['success_at_end']:.1%}"]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _is_benchmark(suite: Suite) -> bool:

@@ -63,6 +63,10 @@ class TrainingRecord:
     """Iterations that the run began with, if it was given another end since."""
     best_every: int | None = None
     """Iterations between the scores that this policy was the best of its run by; None if it was not chosen so."""
+    torch_threads: int | None = None
+    """Threads of torch in an update, of which the last bits depend; None if not recorded."""
+    chosen_from: int = 0
+    """Seeds of which this policy is the one whose training ended with the highest return; 0 if none were compared."""
     merged: tuple[MergedPart, ...] = ()
     """The two policies that this one is the average of, if it is."""
     merged_options: Mapping[str, Any] = field(default_factory=dict)
@@ -87,13 +91,15 @@ class TrainingRecord:
             last_returns=table.numbers("last_returns"),
             begun_for=table.optional("begun_for", table.whole),
             best_every=table.optional("best_every", table.whole),
+            torch_threads=table.optional("torch_threads", table.whole),
+            chosen_from=table.optional("chosen_from", table.whole) or 0,
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-4:]}
+        optional = {entry.name for entry in fields(self)[-6:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 

@@ -124,6 +124,8 @@ def _described(
         wall_time_seconds=training.wall_time_seconds + other.wall_time_seconds,
         last_returns={},
         versions=versions(),
+        torch_threads=None,
+        chosen_from=0,
         merged=merged,
         merged_options={name: others.get(name) for name, value in config.items() if others.get(name) != value},
     )

@@ -29,10 +29,10 @@ NUMBERS = (
     "return",
     "return_low",
     "return_high",
-    "success_at_end",
+    "success",
 )
 """Columns of the CSV, which has a row for every learner and shot."""
-WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success at end")
+WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success by the end")
 """Columns of the tables for reading, which have a row for every learner."""
 FORMULA = ("=", "+", "-", "@")
 """Signs with which a text would be a formula in a spreadsheet."""

@@ -26,8 +26,8 @@ MAX_RETURN = 1e15
 """Largest return that a figure can show."""
 MEAN_ACTION = "mean action"
 """Word in the first column of the episodes that are compared."""
-SUCCESS = "success_at_end"
-"""Column of the successes at an episode's last step; early reports do not have it."""
+SUCCESS, ANY_STEP, FORMER_SUCCESS = "success", "success_any_step", "success_at_end"
+"""Columns of the successes by the end of an episode and at any step; in early reports the former name, or none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,7 @@ def read(folder: Path) -> Measured | None:
     texts = {int(row["task"]): row["parameters"] for row in rows}
     tasks = tuple(texts[index] for index in range(returns.shape[1]))
     has_names = "by_name" in described
+    success = SUCCESS if ANY_STEP in rows[0] else FORMER_SUCCESS
     return Measured(
         learner=table.text("learner"),
         suite=table.text("suite"),
@@ -91,7 +92,7 @@ def read(folder: Path) -> Measured | None:
         names=tuple(task.partition(":")[0] for task in tasks) if has_names else (),
         episodes_seen=tuple(shot.number("episodes_seen", 0) for shot in shots),
         returns=returns,
-        success=_filled(rows, SUCCESS, len(shots), folder) if rows[0].get(SUCCESS) else None,
+        success=_filled(rows, success, len(shots), folder) if rows[0].get(success) else None,
         random=random.optional("interquartile_mean", random.number),
     )
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def html_of(report: Report) -> str:
-    """The results of a report: returns, and the share of successes at the end, after every shot."""
-    rows = [("shot", "episodes of the task seen", "mean action", "exploring", "success at end")]
+    """The results of a report: returns, and the share of successes by the end, after every shot."""
+    rows = [("shot", "episodes of the task seen", "mean action", "exploring", "success by the end")]
     for row in report.summary():
-        share = row["mean_action"].get("success_at_end")
+        share = row["mean_action"].get("success")
         returns = (words_of(row["mean_action"]), words_of(row["exploring"]))
         shot = "before" if row["shot"] == 0 else str(row["shot"])
         rows.append((shot, f"{row['episodes_seen']:g}", *returns, "" if share is None else f"{share:.0%}"))

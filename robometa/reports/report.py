@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robometa.escape import printable
-from robometa.reports import reference_returns
+from robometa.reports import csv_tables, reference_returns
+from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
 from robometa.reports.scores import Scores
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
@@ -54,6 +52,10 @@ class Report:
     """Name of the task that each goal belongs to, in a suite with several goals per task. `[task]`"""
     protocol: str = ""
     """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
+    adapts_within_episode: bool = False
+    """The learner adapts within an episode: its first episode is not before adaptation."""
+    measured_reference: Reference | None = None
+    """Reference that was measured beside it; that of the suite if None."""
 
     def __repr__(self) -> str:
         """Learner, suite and sizes."""
@@ -75,39 +77,54 @@ class Report:
         """
         from robometa.reports.notebook import frame_of
 
-        return frame_of(self, self._episodes_table())
+        return frame_of(self, csv_tables.episodes(self))
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row per shot: episodes and steps seen, interquartile means with their intervals, success.
+        """A row per shot: episodes and steps seen, interquartile means and means with their intervals, success.
 
-        On all held-out tasks of a suite with a reference, also the gap closed: the position of the mean actions between
-        no adaptation, 0, and the oracle, 1; None where more than `MAX_DIVERGED` of the episodes diverged.
+        On all held-out tasks of a suite with a reference, also the gap closed by the mean actions, between no
+        adaptation, 0, and the oracle, 1; None where it is not reported, which `gap_obstacle` explains.
         """
-        known = self._known()
+        known = self.reference()
         rows: list[dict[str, Any]] = []
         for shot, (episodes, steps) in enumerate(zip(self.episodes_seen, self.steps_seen, strict=True)):
-            row: dict[str, Any] = {"shot": shot, "episodes_seen": episodes, "steps_seen": steps}
+            row: dict[str, Any] = {"shot": shot, "label": self.label(shot)}
+            row |= {"episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
-                row[name] = self.interval(scores, shot) | {"mean": float(scores.returns[shot].mean())}
-                row[name] |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
+                row[name] = self.measures(scores, shot)
             if known is not None:
-                gap = known.gap_closed(row["mean_action"]["interquartile_mean"])
-                row["gap_closed"] = gap if self.diverged_share(shot) <= MAX_DIVERGED else None
+                told = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
+                row |= known.gap_closed(self.sample(shot)) if told else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
 
-    def _known(self) -> reference_returns.Reference | None:
-        """The suite's reference, if all of its held-out tasks were measured."""
-        known = reference_returns.find(self.suite_hash) if self.split == "test" else None
+    def label(self, shot: int) -> str:
+        """Name of a shot in a table; one within whose first episode the learner adapts is not before adaptation."""
+        return str(shot) if shot else "first episode" if self.adapts_within_episode else "before"
+
+    def sample(self, shot: int) -> Sample:
+        """Returns of the mean actions after a shot, to be resampled."""
+        return Sample(self._strata(self.mean_action.returns[shot]))
+
+    def reference(self) -> Reference | None:
+        """The reference to compare with, if all of its held-out tasks were measured."""
+        known = self.measured_reference
+        if known is None and self.split == "test":
+            known = reference_returns.find(self.suite_hash)
         return None if known is not None and known.tasks != len(self.tasks) else known
+
+    def gap_obstacle(self) -> str | None:
+        """Reason why no gap is reported, in spite of a reference; None if there is none."""
+        known = self.reference()
+        return None if known is None else obstacle_for(self.learner, known, float(self.random.returns.mean()))
 
     def diverged_share(self, shot: int) -> float:
         """Share of diverged episodes: after a shot with mean actions, or of all that were scored if that is larger."""
-        scored = np.concatenate([scores.spoilt for _, scores in self._kinds()])
+        scored = np.concatenate([scores.spoilt for _, scores in self.kinds()])
         return max(float(self.mean_action.spoilt[shot].mean()), float(scored.mean()))
 
     def warnings(self) -> list[str]:
-        """Sentences about what diverged; none if nothing did."""
+        """Sentences about what diverged, and about a gap that is not reported."""
         steps = self.mean_action.diverged + self.exploring.diverged
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
         counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
@@ -117,7 +134,10 @@ class Report:
             rule = "each is scored as the worst return of random actions on its task, and is no success"
             told.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
         shares = [self.diverged_share(shot) for shot in range(len(self.episodes_seen))]
-        if self._known() is not None and max(shares) > MAX_DIVERGED:
+        obstacle = self.gap_obstacle()
+        if obstacle is not None:
+            told.append(f"No gap is reported: {obstacle}.")
+        elif self.reference() is not None and max(shares) > MAX_DIVERGED:
             told.append(f"No gap is reported where more than {MAX_DIVERGED:.0%} of the episodes diverged.")
         return told
 
@@ -126,13 +146,24 @@ class Report:
         found = interquartile_mean(self._strata(scores.returns[shot]))
         return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
 
+    def measures(self, scores: Scores, shot: int) -> dict[str, Any]:
+        """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its quarters."""
+        returns = scores.returns[shot]
+        spread = mean(self._strata(returns))
+        row: dict[str, Any] = self.interval(scores, shot)
+        row |= dict(zip(("mean", "mean_low", "mean_high"), map(_told, spread), strict=True))
+        row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
+        if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
+            row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
+        return row
+
     def by_name(self) -> list[dict[str, Any]]:
         """A row per task with several goals: their number, and the means over them after each shot."""
         rows = []
         for name in dict.fromkeys(self.names):
-            where = self._goals_of(name)
+            where = self.goals_of(name)
             shots = [
-                {kind: _means(scores, shot, where) for kind, scores in self._kinds()}
+                {kind: csv_tables.means(scores, shot, where) for kind, scores in self.kinds()}
                 for shot in range(len(self.episodes_seen))
             ]
             rows.append({"task": name, "goals": len(where), "shots": shots})
@@ -153,40 +184,48 @@ class Report:
             UserError: If the folder holds other tensors by now, or another process writes to it for too long.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        resampled = "goals" if self.names else "worlds"
-        described = {
+        described = self.described()
+        texts = {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": csv_tables.episodes(self)}
+        if self.names:
+            texts |= {"goals.csv": csv_tables.goals(self), "names.csv": csv_tables.names(self)}
+        sealed_folder.put(folder, texts | ({} if card is None else {"README.md": card}), tensors=tensors)
+        return [folder / name for name in texts]
+
+    def described(self) -> dict[str, Any]:
+        """Content of `report.json`."""
+        resampled, known = "goals" if self.names else "worlds", self.reference()
+        described: dict[str, Any] = {
             "suite": self.suite,
             "suite_hash": self.suite_hash,
             "split": self.split,
             "protocol": self.protocol or None,
             "learner": self.learner,
-            "policy": _without_root(self.policy),
+            "adapts_within_episode": self.adapts_within_episode,
+            "policy": without_root(self.policy),
             "seed": self.seed,
             "tasks": len(self.tasks),
+            "has_success": self.has_success,
             "worlds": self.exploring.returns.shape[2],
             "interval": f"{CONFIDENCE:.0%} stratified bootstrap over the {resampled} of each task",
-            "random": self.interval(self.random, 0)
-            | self.successes(self.random, 0)
-            | {"diverged_episodes": int(self.random.spoilt.sum())},
+            "random": self.measures(self.random, 0),
+            "references": None if known is None else known.described(self.gap_obstacle()),
             "diverged": self.mean_action.diverged + self.exploring.diverged,
-            "diverged_episodes": sum(int(scores.spoilt.sum()) for _, scores in self._kinds()),
-            "episodes": sum(scores.spoilt.size for _, scores in self._kinds()),
+            "diverged_episodes": sum(int(scores.spoilt.sum()) for _, scores in self.kinds()),
+            "episodes": sum(scores.spoilt.size for _, scores in self.kinds()),
             "warnings": self.warnings(),
             "shots": self.summary(),
         }
         if self.names:
             described["by_name"] = self.by_name()
-        described = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
-        texts = {"report.json": json.dumps(described, indent=2) + "\n", "tasks.csv": self._episodes_table()}
-        if self.names:
-            texts |= {"goals.csv": self._goals_table(), "names.csv": self._names_table()}
-        sealed_folder.put(folder, texts | ({} if card is None else {"README.md": card}), tensors=tensors)
-        return [folder / name for name in texts]
+        plain: dict[str, Any] = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN
+        return plain
 
-    def _kinds(self) -> tuple[tuple[str, Scores], ...]:
+    def kinds(self) -> tuple[tuple[str, Scores], ...]:
+        """Scores by the way of acting."""
         return (("mean_action", self.mean_action), ("exploring", self.exploring))
 
-    def _goals_of(self, name: str) -> list[int]:
+    def goals_of(self, name: str) -> list[int]:
+        """Numbers of the tasks that are goals of a named task."""
         return [task for task, other in enumerate(self.names) if other == name]
 
     def _strata(self, values: Array) -> list[Array]:
@@ -194,65 +233,24 @@ class Report:
         if not self.names:
             return list(values)
         each = values.mean(axis=1)
-        return [each[self._goals_of(name)] for name in dict.fromkeys(self.names)]
+        return [each[self.goals_of(name)] for name in dict.fromkeys(self.names)]
 
     def successes(self, scores: Scores, shot: int) -> dict[str, float | None]:
-        """Share of episodes that succeeded at any step, its interval, and the share at the last step."""
-        keys = ("success", "success_low", "success_high", "success_at_end")
-        if not self.has_success:
-            return dict.fromkeys(keys)
-        found = mean(self._strata(scores.success[shot]))
-        return dict(zip(keys, map(_told, (*found, float(scores.success_at_end[shot].mean()))), strict=True))
-
-    def _episodes_table(self) -> str:
-        """A row per task, shot and world, as comma-separated values."""
-        rows = []
-        for name, scores in self._kinds():
-            for place in np.ndindex(scores.returns.shape):
-                shot, task, world = place
-                won = (int(scores.success[place]), int(scores.success_at_end[place])) if self.has_success else ("", "")
-                measured = (scores.returns[place], *won, int(scores.spoilt[place]))
-                rows.append((name.replace("_", " "), shot, task, self.tasks[task], world, *measured))
-        return _lines("acting,shot,task,parameters,world,return,success,success_at_end,diverged", rows)
-
-    def _goals_table(self) -> str:
-        """A row per shot and goal: means over its episodes."""
-        goal = [self._goals_of(name).index(task) for task, name in enumerate(self.names)]
-        rows = [
-            (kind.replace("_", " "), shot, name, goal[task], *_means(scores, shot, [task]).values())
-            for kind, scores in self._kinds()
-            for shot in range(len(scores.returns))
-            for task, name in enumerate(self.names)
-        ]
-        return _lines("acting,shot,name,goal,return,success,success_at_end", rows)
-
-    def _names_table(self) -> str:
-        """A row per shot and task: means over its goals."""
-        rows = [
-            (kind.replace("_", " "), shot, row["task"], row["goals"], *found[kind].values())
-            for row in self.by_name()
-            for shot, found in enumerate(row["shots"])
-            for kind in found
-        ]
-        return _lines("acting,shot,name,goals,return,success,success_at_end", rows)
+        """Share of episodes that succeeded by their end, and at any step, each with its interval."""
+        row: dict[str, float | None] = {}
+        for key, values in (("success", scores.success), ("success_any_step", scores.success_any_step)):
+            found = mean(self._strata(values[shot])) if self.has_success else (math.nan,) * 3
+            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_told, found), strict=True))
+        return row
 
 
-def _means(scores: Scores, shot: int, tasks: list[int]) -> dict[str, float]:
-    return {
-        "return": float(scores.returns[shot, tasks].mean()),
-        "success": float(scores.success[shot, tasks].mean()),
-        "success_at_end": float(scores.success_at_end[shot, tasks].mean()),
-    }
+def _quarters(quarters: Array) -> tuple[float | None, float | None]:
+    """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
+    sound = quarters[~np.isnan(quarters).any(axis=-1)]
+    return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
 
 
-def _lines(header: str, rows: Sequence[Sequence[Any]]) -> str:
-    """Comma-separated values."""
-    table = io.StringIO(newline="")
-    csv.writer(table).writerows((header.split(","), *rows))
-    return table.getvalue()
-
-
-def _without_root(policy: str) -> str:
+def without_root(policy: str) -> str:
     """A policy's path as others may see it: the last two parts of an absolute one."""
     return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from robometa.data import Rollout
 from robometa.reports.statistics import Array, interquartile_mean
@@ -19,15 +21,18 @@ class Scores:
     returns: Array
     """Undiscounted return of the episode; if it diverged, what `judged` puts there. `[shot, task, world]`"""
     success: Array
-    """1 where the success condition held at any step of the episode, unless it diverged. `[shot, task, world]`"""
-    success_at_end: Array
-    """1 where it held at the episode's last step. `[shot, task, world]`"""
+    """1 where the success condition held at the episode's last step. `[shot, task, world]`"""
+    success_any_step: Array
+    """1 where it held at any step of the episode, unless it diverged. `[shot, task, world]`"""
     episodes: Array
     """Number of episodes that each world began in the rollout; above 1 if they end early. `[shot, task, world]`"""
     spoilt: Array
     """1 where the episode diverged. `[shot, task, world]`"""
     diverged: int
     """Number of simulation steps that diverged, those of episodes that are not scored included."""
+    quarters: Array | None = None
+    """Returns of the episode's first and last quarter, NaN if it diverged. `[shot, task, world, 2]`; None if not
+    measured"""
 
     def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
@@ -42,12 +47,24 @@ def scores_of(rollouts: Sequence[Rollout]) -> Scores:
 
     return Scores(
         returns=stacked(Rollout.episode_return),
-        success=stacked(Rollout.episode_success),
-        success_at_end=stacked(lambda rollout: (rollout.success & rollout.done & rollout.first_episode()).any(dim=-1)),
+        success=stacked(lambda rollout: (rollout.success & rollout.done & rollout.first_episode()).any(dim=-1)),
+        success_any_step=stacked(Rollout.episode_success),
         episodes=stacked(lambda rollout: rollout.done.sum(dim=-1)),
         spoilt=stacked(Rollout.episode_diverged),
         diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
+        quarters=stacked(_quarters),
     )
+
+
+def _quarters(rollout: Rollout) -> Tensor:
+    """Returns of the first and last quarter of each world's first episode, by its own length. `[task, world, 2]`."""
+    first = rollout.first_episode()
+    length = first.sum(dim=-1, keepdim=True)
+    quarter = (length // 4).clamp(min=1)
+    time = torch.arange(first.shape[-1], device=first.device)
+    parts = (time < quarter, (time >= length - quarter) & (time < length))
+    sums = torch.stack([(rollout.reward * part).sum(dim=-1) for part in parts], dim=-1)
+    return sums.masked_fill(rollout.episode_diverged()[..., None], float("nan"))
 
 
 def judged(scores: Scores, chance: Scores) -> Scores:
@@ -74,8 +91,9 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
     return Scores(
         returns=along("returns"),
         success=along("success"),
-        success_at_end=along("success_at_end"),
+        success_any_step=along("success_any_step"),
         episodes=along("episodes"),
         spoilt=along("spoilt"),
         diverged=sum(part.diverged for part in parts),
+        quarters=None if any(part.quarters is None for part in parts) else along("quarters"),
     )

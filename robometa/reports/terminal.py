@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robometa.console import PlainConsole, styled
+from robometa.reports.gap import KEYS, words_of_gap
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -26,13 +27,11 @@ def plain_table(*columns: str) -> Table:
 
 
 def print_report(report: Report) -> None:
-    """Prints the results of an evaluation: a row per shot, random actions below, then the tasks."""
-    from robometa.reports.statistics import words_of
-
+    """Prints the results of an evaluation: a row per shot, references below, then the tasks."""
     console = PlainConsole()
     summary = report.summary()
-    gap = "gap_closed" in summary[0]
-    gap_scale = "; gap: 0 % = no adaptation, 100 % = oracle" if gap else ""
+    gap = "gap_closed" in summary[0] and report.gap_obstacle() is None
+    gap_scale = "; gap: 0 % = no adaptation, 100 % = oracle, interval with both references resampled" if gap else ""
     console.print(
         Text.assemble(
             styled(report.learner),
@@ -40,33 +39,22 @@ def print_report(report: Report) -> None:
             styled(report.suite),
             f" ({report.split}), ",
             *_extent(report),
-            f"; return: interquartile mean [95 % stratified bootstrap]; seen: episodes of the task so far{gap_scale}",
+            "; return: interquartile mean [95 % stratified bootstrap]; seen, steps: episodes and steps of the task so "
+            f"far{gap_scale}",
         )
     )
-    if report.names:
-        told = "\nsuccess: at any step of an episode [95 % stratified bootstrap over goals], and at its last"
-        console.print(told)
+    if report.has_success:
+        resampled = "goals" if report.names else "episodes"
+        console.print(
+            f"\nsuccess of episodes, by their end [95 % stratified bootstrap over {resampled}] and at any step"
+        )
         console.print(_successes(report, summary))
         console.print("\nreturn")
-    success = report.has_success and not report.names
-    columns = ["shot", "seen", "steps", "mean action", "exploring"]
-    table = plain_table(*columns, *(["gap"] if gap else []), *(["success"] if success else []))
-    for row in summary:
-        further = [_gap(row["gap_closed"])] if gap else []
-        further += [f"{row['mean_action']['success']:.0%}"] if success else []
-        table.add_row(
-            _label(row),
-            f"{row['episodes_seen']:g}",
-            str(row["steps_seen"]),
-            words_of(row["mean_action"]),
-            words_of(row["exploring"]),
-            *further,
-        )
-    empty = [""] * (gap + success)
-    table.add_row("random", "", "", "", words_of(report.interval(report.random, 0)), *empty)
-    console.print(table)
+    console.print(_returns(report, summary, gap))
+    for sentence in _first_episode(summary[0]):
+        console.print(sentence)
     if report.names:
-        console.print("\nmean action, means over the goals of each task: success, at end, return")
+        console.print("\nmean action, means over the goals of each task: success by the end, at any step, return")
         console.print(_by_name(report))
     else:
         console.print("\nmean return of each task, mean action")
@@ -75,9 +63,42 @@ def print_report(report: Report) -> None:
         console.print(Text.assemble(("warning: ", "bold"), sentence))
 
 
-def _gap(share: float | None) -> str:
-    """Writes the gap closed, or a dash where too much diverged."""
-    return "\N{EN DASH}" if share is None else f"{share:.0%}"
+def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) -> Table:
+    """Returns of each shot, and those of random actions, no adaptation and the oracle."""
+    from robometa.reports.statistics import words_of
+
+    columns = ["shot", "seen", "steps", "mean action", "mean", "exploring"]
+    table = plain_table(*columns, *(["gap", "by means"] if gap else []))
+    for row in summary:
+        further = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if gap else []
+        table.add_row(
+            row["label"],
+            f"{row['episodes_seen']:g}",
+            str(row["steps_seen"]),
+            words_of(row["mean_action"]),
+            f"{row['mean_action']['mean']:.1f}",
+            words_of(row["exploring"]),
+            *further,
+        )
+    chance = report.measures(report.random, 0)
+    table.add_row("random", "", "", "", f"{chance['mean']:.1f}", words_of(chance))
+    known = report.reference()
+    if known is not None:
+        for name, sample in (("no adaptation", known.unadapted), ("oracle", known.oracle)):
+            middle, mean = sample.both_means()
+            table.add_row(name, "", "", f"{middle:.1f}", f"{mean:.1f}")
+    return table
+
+
+def _first_episode(row: Mapping[str, Any]) -> list[str]:
+    """Describes the adaptation within the first episode, if the learner adapts there."""
+    found = row["mean_action"]
+    if found.get("first_quarter") is None:
+        return []
+    return [
+        f"within the first episode, mean action: return {found['first_quarter']:.1f} in its first quarter, "
+        f"{found['last_quarter']:.1f} in its last"
+    ]
 
 
 def _extent(report: Report) -> Sequence[Text | str]:
@@ -90,42 +111,46 @@ def _extent(report: Report) -> Sequence[Text | str]:
     return (styled(report.protocol), f": {extent}") if report.protocol else (extent,)
 
 
-def _label(row: Mapping[str, Any]) -> str:
-    return "before" if row["shot"] == 0 else str(row["shot"])
-
-
 def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
-    """Shares of episodes that succeed at any step, with their intervals, and at the last."""
-    table = plain_table("shot", "seen", "mean action", "at end", "exploring", "at end")
+    """Shares of episodes that succeed by their end, with intervals, and at any step; random's and no adaptation's."""
+    table = plain_table("shot", "seen", "mean action", "any step", "exploring", "any step")
     for row in summary:
-        shares = [part for kind in ("mean_action", "exploring") for part in _shares(row[kind])]
-        table.add_row(_label(row), f"{row['episodes_seen']:g}", *shares)
-    table.add_row("random", "", "", "", *_shares(report.successes(report.random, 0)))
+        shares = [part for kind in ("mean_action", "exploring") for part in shares_of(row[kind])]
+        table.add_row(row["label"], f"{row['episodes_seen']:g}", *shares)
+    table.add_row("random", "", "", "", *shares_of(report.measures(report.random, 0)))
+    known = report.reference()
+    success, any_step = (None, None) if known is None else known.success
+    table.add_row("no adaptation", "", *shares_of({"success": success, "success_any_step": any_step}))
     return table
 
 
-def _shares(row: Mapping[str, Any]) -> tuple[str, str]:
-    share = f"{row['success']:.1%}"
-    if row["success_low"] is not None:
-        share += f" [{row['success_low']:.1%}, {row['success_high']:.1%}]"
-    return share, f"{row['success_at_end']:.1%}"
+def shares_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Writes the success by the end with its interval, and that at any step; a dash where it was not measured."""
+    shares = ["\N{EN DASH}" if row.get(key) is None else f"{row[key]:.1%}" for key in ("success", "success_any_step")]
+    if row.get("success_low") is not None:
+        shares[0] += f" [{row['success_low']:.1%}, {row['success_high']:.1%}]"
+    return shares[0], shares[1]
 
 
 def _by_name(report: Report) -> Table:
     """Success and return of each task with several goals."""
-    shots = ["before" if shot == 0 else f"after {shot}" for shot in range(len(report.episodes_seen))]
-    table = plain_table("task", "goals", *(what for shot in shots for what in (shot, "at end", "return")))
+    shots = [_column(report, shot) for shot in range(len(report.episodes_seen))]
+    table = plain_table("task", "goals", *(what for shot in shots for what in (shot, "any step", "return")))
     for row in report.by_name():
         found = [shot["mean_action"] for shot in row["shots"]]
-        cells = [(f"{one['success']:.0%}", f"{one['success_at_end']:.0%}", f"{one['return']:.0f}") for one in found]
+        cells = [(f"{one['success']:.0%}", f"{one['success_any_step']:.0%}", f"{one['return']:.0f}") for one in found]
         table.add_row(row["task"], str(row["goals"]), *(cell for three in cells for cell in three))
     return table
+
+
+def _column(report: Report, shot: int) -> str:
+    return f"after {shot}" if shot else report.label(0)
 
 
 def _by_task(report: Report) -> Table:
     """Mean return of each task."""
     shots = range(len(report.episodes_seen))
-    table = plain_table("task", "hidden", *("before" if shot == 0 else f"after {shot}" for shot in shots))
+    table = plain_table("task", "hidden", *(_column(report, shot) for shot in shots))
     for index, words in enumerate(report.tasks):
         means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
         table.add_row(str(index), words, *means)

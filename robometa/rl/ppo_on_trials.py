@@ -54,6 +54,7 @@ class TrialLearner(PpoLearner[Net]):
     """A learner whose adaptation is a memory of the trial, and whose policy PPO trains on whole trials."""
 
     pools_worlds: ClassVar[bool] = False
+    adapts_within_episode: ClassVar[bool] = True
 
     def __init__(
         self,

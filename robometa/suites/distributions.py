@@ -75,6 +75,19 @@ def read_distribution(value: Any, size: int) -> Distribution:
     return checked
 
 
+def is_random(distribution: Distribution) -> bool:
+    """True if two draws with different seeds are never equal: a continuous distribution of more than one number."""
+    if "uniform" in distribution:
+        return bool(distribution["uniform"][0] < distribution["uniform"][1])
+    if "normal" in distribution:
+        return bool(distribution["normal"][1] > 0)
+    if "base" in distribution:
+        return bool(distribution["base"] != 1 and distribution["exponent"][0] < distribution["exponent"][1])
+    if "arc" in distribution:
+        return bool(distribution["arc"][1] != distribution["arc"][2])
+    return "disc" in distribution
+
+
 def draw(distribution: Distribution, key: str, index: int) -> tuple[float, ...]:
     """Draws the numbers of the task of this index, from `key` alone, so other parameters change nothing."""
     size = distribution["size"]

@@ -13,6 +13,7 @@ from typing import Any
 from robometa.errors import UserError, unknown
 from robometa.suites import metaworld, mjcf_check
 from robometa.suites.distributions import Distribution, draw, read_distribution
+from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.robot_file import known_name, read_number, read_robot
@@ -50,8 +51,9 @@ def _read(path: Path, shown: Path) -> Suite:
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
         mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
+    seeds = _default_seeds(table.get("train"))
     read: dict[str, tuple[list[Parameters], dict[str, Distribution]]] = {
-        name: _read_tasks(name, table[name], robot, objective, where, mistakes)
+        name: _read_tasks(name, table[name], seeds[name], robot, objective, where, mistakes)
         for name in ("train", "test")
         if name in table
     }
@@ -60,10 +62,10 @@ def _read(path: Path, shown: Path) -> Suite:
     if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
         mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
     if not mistakes:
-        shared = set(split["train"]) & set(split["test"])
-        if shared and not finite:
+        repeated = 0 if finite else count_repeated(read["train"], read["test"])
+        if repeated:
             mistakes.append(
-                f"{len(shared)} tasks are both in [train] and in [test] of {where}: change a seed, "
+                f"{repeated} tasks are both in [train] and in [test] of {where}: change a seed, "
                 "or say finite = true where the task set is finite"
             )
     if mistakes:
@@ -119,11 +121,14 @@ def _read_coefficients(table: Any, objective: Any, where: str, mistakes: list[st
     return tuple(sorted(values.items()))
 
 
-Parameters = tuple[tuple[str, tuple[float, ...]], ...]
+def _default_seeds(train: Any) -> dict[str, int]:
+    """Seeds of the splits where the file gives none: the held-out tasks' is not the training's."""
+    own = train.get("seed", 0) if isinstance(train, dict) else 0
+    return {"train": 0, "test": 1 if own == 0 or not isinstance(own, int) else 0}
 
 
 def _read_tasks(
-    split: str, table: Any, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
+    split: str, table: Any, default_seed: int, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
 ) -> tuple[list[Parameters], dict[str, Distribution]]:
     """Draws the parameters of every task of a split from its seed; returns them and their distributions."""
     where = f"[{split}] of {where}"
@@ -136,7 +141,7 @@ def _read_tasks(
     if objective in OBJECTIVES:
         mistakes += [unknown("parameter", name, known, where) for name in spread if name not in known]
         mistakes += [f"missing parameter {name!r} in {where}" for name in needed if name not in spread]
-    seed = _whole(table.get("seed", 0), "seed", 0, 2**63 - 1, where, mistakes)
+    seed = _whole(table.get("seed", default_seed), "seed", 0, 2**63 - 1, where, mistakes)
     distributions = {}
     sizes = None
     if robot is not None and any(name in VARIATIONS for name in spread):

@@ -28,6 +28,11 @@ class Variation:
     unit: str = ""
     """Unit of the numbers; empty for factors."""
 
+    @property
+    def neutral(self) -> float:
+        """The number that changes nothing: 1 for a factor, otherwise 0."""
+        return 0.0 if self.unit else 1.0
+
 
 def _body_mass(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
     # Inertia goes with mass, so that every body stays one that could exist.

@@ -39,4 +39,5 @@ def record_of(
         last_returns={name: value for name, value in last.items() if name.startswith("return_")},
         begun_for=config.begun_for or (end if progress.iterations < end else None),
         best_every=best_every,
+        torch_threads=config.hardware.torch_threads,
     )

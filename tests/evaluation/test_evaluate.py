@@ -258,7 +258,7 @@ def test_scores_are_of_one_shot_at_a_time():
     scores = Scores(
         returns=returns,
         success=returns,
-        success_at_end=returns,
+        success_any_step=returns,
         episodes=np.ones_like(returns),
         spoilt=np.zeros_like(returns),
         diverged=0,

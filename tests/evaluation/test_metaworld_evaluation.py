@@ -35,6 +35,7 @@ class Watched:
         self.learner, self.config, self.device = learner, learner.config, learner.device
         self.pools_worlds = learner.pools_worlds
         self.sees_parameters = learner.sees_parameters
+        self.adapts_within_episode = learner.adapts_within_episode
         self.steps, self.starts, self.taught, self.learned = [], [], [], []
 
     def begin(self, tasks, worlds, noise):
@@ -144,16 +145,17 @@ def test_success_at_the_end_is_that_of_the_first_episodes_last_step():
     success[0, 2, 5] = True  # in a second episode, which does not count
     success[0, 3, 5] = True
     scores = scores_of([dataclasses.replace(rollout, terminated=terminated, truncated=truncated, success=success)])
-    np.testing.assert_array_equal(scores.success, [[[1, 1, 0, 1]]])
-    np.testing.assert_array_equal(scores.success_at_end, [[[0, 1, 0, 1]]])
+    np.testing.assert_array_equal(scores.success_any_step, [[[1, 1, 0, 1]]])
+    np.testing.assert_array_equal(scores.success, [[[0, 1, 0, 1]]])
 
 
 def report_of(success, names):
     """A report of known successes. `[shot, task, episode]`."""
     success = np.array(success, dtype=float)
     ones = np.ones_like(success)
-    scores = Scores(returns=success * 10, success=success, success_at_end=success * 0, episodes=ones, diverged=0)
-    chance = Scores(**{name: value[:1] for name, value in vars(scores).items() if name != "diverged"}, diverged=0)
+    none = success * 0
+    scores = Scores(success * 10, success, none, ones, spoilt=none, diverged=0)
+    chance = Scores(success[:1] * 10, success[:1], none[:1], ones[:1], spoilt=none[:1], diverged=0)
     return Report(
         suite="ml10",
         suite_hash="0",
@@ -181,7 +183,7 @@ def test_a_quarter_of_successes_is_a_quarter():
     row = report_of(SUCCESS, NAMES).summary()[1]["mean_action"]
     assert row["success"] == pytest.approx((3 + 2 + 1) / 24)
     assert 0 <= row["success_low"] < row["success"] < row["success_high"] < 1
-    assert row["success_at_end"] == 0
+    assert row["success_any_step"] == 0
     # goals are resampled within each task: where all goals of a task are alike there is nothing to resample
     assert mean([np.array([1.0, 1.0]), np.array([0.0, 0.0])]) == (0.5, 0.5, 0.5)
 

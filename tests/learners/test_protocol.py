@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from robometa import registry
 from robometa.learners.protocol import completed, sees_parameters
 
 
@@ -15,6 +16,7 @@ def test_what_a_class_leaves_out_gets_its_default():
 
     assert completed(Mine) is Mine
     assert not sees_parameters(Mine)
+    assert not Mine.adapts_within_episode
     assert Options().drawn_tasks == 0
 
 
@@ -34,3 +36,8 @@ def test_what_a_class_has_stays():
 
 def test_nobody_is_no_oracle():
     assert not sees_parameters(None)
+
+
+def test_learners_that_remember_or_refit_adapt_within_an_episode():
+    within = {name for name, entry in registry.LEARNERS.items() if entry.load().adapts_within_episode}
+    assert within == {"rl2", "varibad", "hypernetwork", "grbal"}

@@ -1,15 +1,17 @@
 """The card of a policy: its command trains the same configuration again."""
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from conftest import record_of
 
 from robometa import suites
 from robometa.commands.learner_options import read_options
-from robometa.policies import card
+from robometa.policies import card, card_tables
+from robometa.policies.manifest import TrainingRecord
 from robometa.registry.options import read_config, resolve
+from robometa.storage.table import Table
 from robometa.trials.make import build
 
 
@@ -25,12 +27,14 @@ from robometa.trials.make import build
 def test_the_command_on_a_card_trains_the_same_configuration(name, changed):
     suite = suites.load("point-robot")
     config = resolve(suite, name, changed)
-    text = card.text(name, build(name, config, suite, seed=3), suite, record_of(name))
+    text = card.text(name, build(name, config, suite, seed=3), suite, replace(record_of(name), torch_threads=2))
     command = next(line for line in text.splitlines() if line.startswith("Train it again")).split("`")[1]
     words = shlex.split(command)
     assert words[:4] == ["robometa", "train", "point-robot", name]
     rest = words[4:]
     assert rest[:2] == ["--seed", "3"]
+    assert rest[-2:] == ["--torch-threads", "2"]
+    rest = rest[:-2]
     assert read_options(suite, name, None, rest[2:]) == asdict(config)
 
 
@@ -39,3 +43,23 @@ def test_options_that_a_name_stands_for_hold_where_nothing_else_is_said():
     assert build("fomaml", read_config("fomaml", {}), suite, seed=0).config.first_order
     assert build("anil", read_config("anil", {}), suite, seed=0).config.last_layer_only
     assert not build("maml-trpo", read_config("maml-trpo", {}), suite, seed=0).config.first_order
+
+
+def test_a_policy_that_was_chosen_among_seeds_says_so():
+    suite = suites.load("point-robot")
+    learner = build("maml-trpo", read_config("maml-trpo", {}), suite, seed=3)
+    record = replace(record_of("maml-trpo"), chosen_from=5)
+    assert "best of 5 seeds by training return" in card.text("maml-trpo", learner, suite, record)
+    assert "best of" not in card.text("maml-trpo", learner, suite, record_of("maml-trpo"))
+    assert TrainingRecord.read(Table(record.to_json(), "a manifest")).chosen_from == 5
+
+
+def test_a_number_that_a_report_does_not_have_is_a_dash():
+    row = {"interquartile_mean": -2.0, "low": -3.0, "high": -1.0}
+    shot = {"shot": 0, "label": "first episode", "episodes_seen": 0.0, "mean_action": row, "exploring": row}
+    report = {"shots": [shot], "random": row, "references": None}
+    assert "| first episode | 0 | -2.0 [-3.0, -1.0] | \N{EN DASH} | -2.0 [-3.0, -1.0] |\n" in card_tables.returns(
+        report
+    )
+    assert "| no adaptation | \N{EN DASH} | \N{EN DASH} |\n" in card_tables.successes(report)
+    assert card_tables.gap(report) == ""

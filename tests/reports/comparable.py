@@ -12,9 +12,9 @@ OPTIONS = {"iterations": 3, "learning_rate": 0.1, "hidden": [8, 8]}
 
 def episodes(returns, tasks, success=True):
     """Text of tasks.csv. `[shot, task, world]`."""
-    lines = ["acting,shot,task,parameters,world,return,success,success_at_end"]
+    lines = ["acting,shot,task,parameters,world,return,success,success_any_step"]
     for (shot, task, world), value in np.ndenumerate(returns):
-        won = f"1,{world % 2}" if success else ","
+        won = f"{world % 2},1" if success else ","
         lines += [f"{kind},{shot},{task},{tasks[task]},{world},{value},{won}" for kind in ("mean action", "exploring")]
     return "\n".join(lines) + "\n"
 

@@ -65,7 +65,7 @@ def test_goals_of_a_task_are_pooled_as_in_its_report():
     shot = told["shots"][0]["mean_action"]
     found = [group.intervals[0].middle, group.intervals[0].low, group.intervals[0].high]
     assert found == pytest.approx([shot[key] for key in ("interquartile_mean", "low", "high")])
-    assert group.success.middle == pytest.approx(told["shots"][-1]["mean_action"]["success_at_end"])
+    assert group.success.middle == pytest.approx(told["shots"][-1]["mean_action"]["success"])
 
 
 def test_probability_of_improvement_counts_pairs_of_seeds():

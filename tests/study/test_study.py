@@ -10,10 +10,11 @@ import pytest
 
 from robometa import suites
 from robometa.errors import UserError
+from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import resolve
-from robometa.reports import reference_returns
+from robometa.reports import gap, reference_returns
+from study import cards, front_page, learner_pages, plan, publish, rows, table
 from study import cell as filling
-from study import front_page, learner_pages, plan, publish, rows, table
 from study.__main__ import main
 
 PLAN = """\
@@ -33,6 +34,8 @@ rl2 = { iterations = 2, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
 rl2 = { iterations = 3, tasks = 2, worlds = 2, memory_size = 4, hidden = [4] }
 """
 SHOTS, TASKS = 2, 20
+REFERENCE_RETURNS = (("no-adaptation", -16), ("oracle", -6))
+PAIRS = tuple((f"{name}-{seed}", float(value)) for name, value in REFERENCE_RETURNS for seed in (0, 1))
 
 
 @pytest.fixture
@@ -114,6 +117,12 @@ def test_a_cell_is_trained_evaluated_and_written(small):
     assert written["environment_steps"] == 2 * 2 * 2 * suite.horizon * (config["shots"] + 1)
     assert 0 < written["processor_seconds"] < 60
     assert written["curve"]["steps"][-1] == written["environment_steps"]
+    assert written["versions"].keys() >= {"sources", "processor"}
+    assert len(written["success"]) == len(written["random_success"]) == 2
+    assert all(quarter < 0 for quarter in written["first_episode_quarters"])
+    row = rows.row_of([cell])
+    assert row.success == tuple(written["success"])
+    assert f"quarters from {row.quarters[0]:.1f} to {row.quarters[1]:.1f}" in table.markdown("point-robot", [row])
     assert (cell.run / "policy" / "report.json").is_file()
     assert cell.done()
 
@@ -140,18 +149,22 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
     rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
     # (-8 - -16) / (-6 - -16) = 80 %
-    assert "| 1/2 | -11.0 | -8.0 | 0, 1 | 80%, 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    assert "| 1/2 | -11.0 first episode | -8.0 | -11.0, -8.0 | 0, 1 | 80%; 80% | 80%; 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    for name in ("oracle", "no-adaptation"):
+        assert "| reference | reference |" in next(x for x in page.splitlines() if x.startswith(f"| `{name}`"))
     assert "- seeds 1: `random`, `rl2`\n" in page
     assert "One long run" in page
     assert (plan.RESULTS / "point-robot.png").is_file()
-    assert reference_returns.find(suites.load("point-robot").content_hash) == reference_returns.Reference(
-        -16.0, -6.0, TASKS
-    )
+    found = reference_returns.find(suites.load("point-robot").content_hash)
+    assert found.unadapted.both_means().tolist() == [-16.0, -16.0]
+    assert found.oracle.both_means().tolist() == [-6.0, -6.0]
+    assert (found.tasks, found.random) == (TASKS, -20.0)
 
 
 def test_the_front_page_has_the_table_between_its_marks(small, own_references, tmp_path):
     record(cell_of(small, "random-0"), [[-20.0] * TASKS] * SHOTS)
-    for name, values in (("no-adaptation-0", (-16, -16)), ("oracle-0", (-6, -6)), ("rl2-0", (-11, -8))):
+    both = [(name, (value, value)) for name, value in PAIRS]
+    for name, values in (*both, ("rl2-0", (-11, -8))):
         record(cell_of(small, name), [[float(value)] * TASKS for value in values])
     begin = front_page.BEGIN.format(suite="point-robot")
     for learner, iterations in (("oracle", 1), ("no-adaptation", 7)):
@@ -162,13 +175,13 @@ def test_the_front_page_has_the_table_between_its_marks(small, own_references, t
     front_page.PAGE.write_text(f"before\n{begin}old\n{front_page.END}after\n", encoding="utf-8")
     table.write(small)
     page = front_page.PAGE.read_text(encoding="utf-8")
-    assert page.startswith(f"before\n{begin}| learner | before | after one shot | gap closed |")
+    assert page.startswith(f"before\n{begin}| learner | before or first episode | after one shot | gap closed |")
     assert page.endswith(f"{front_page.END}after\n")
     assert "old" not in page
     names = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
     # only the oracle's policy was trained with the plan's options
     assert names[2:] == ["| [oracle](policies/point-robot-oracle/README.md)", "| rl2", "| no-adaptation"]
-    assert "| rl2 | -11.0 | **-8.0**, 1 episode | 80% |" in page
+    assert "| rl2 | -11.0 first episode | **-8.0**, 1 episode | 80% |" in page
     table.write(small)
     assert front_page.PAGE.read_text(encoding="utf-8") == page
     front_page.PAGE.write_text("no marks\n", encoding="utf-8")
@@ -213,8 +226,8 @@ def test_a_learner_page_has_every_suite_and_the_long_runs(small, own_references,
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{begin}| suite |")
     assert text.endswith(f"{learner_pages.END}after\n")
-    assert "| point-robot | 1/2 | -11.0 | -8.0 | -8.0 | 0, 1, 1 |" in text
-    assert "| point-robot, one long run | 1/1 | -9.0 |" in text
+    assert "| point-robot | 1/2 | -11.0 first episode | -8.0 | -8.0 | 0, 1, 1 |" in text
+    assert "| point-robot, one long run | 1/1 | -9.0 first episode |" in text
 
 
 def test_the_published_results_page_begins_as_it_would_be_written_now():
@@ -223,7 +236,8 @@ def test_the_published_results_page_begins_as_it_would_be_written_now():
         budget=chosen.core_minutes,
         half=chosen.core_minutes / 2,
         worlds=chosen.worlds,
-        telling=reference_returns.TELLING,
+        telling=gap.TELLING,
+        errors=gap.STANDARD_ERRORS,
     )
     assert (plan.RESULTS / "README.md").read_text(encoding="utf-8").startswith(head)
 
@@ -239,7 +253,7 @@ def test_the_interval_is_over_seeds(small):
 
 
 def test_a_gap_is_told_where_the_tasks_are_those_of_the_oracle(small, own_references):
-    for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0), ("random-0", -20.0)):
+    for name, value in (*PAIRS, ("random-0", -20.0)):
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     record(cell_of(small, "rl2-0"), [[-11.0] * TASKS] * SHOTS)
@@ -329,8 +343,10 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     publish.main(["--suite", "point-robot"])
     there = publish.POLICIES / "point-robot-rl2"
     assert drawn == [(there, publish.VIDEOS / "point-robot-rl2.mp4")]
-    for name in ("tensors.safetensors", "report.json", "README.md"):
+    for name in ("tensors.safetensors", "report.json"):
         assert (there / name).read_bytes() == (cells[1].run / "policy" / name).read_bytes()
+    assert "best of 2 seeds by training return" in (there / "README.md").read_text(encoding="utf-8")
+    assert load_policy(there)[2].training.chosen_from == 2
     assert (there / "training" / "metrics.jsonl").is_file()
     publish.main(["--suite", "point-robot"])  # what is there stays
     publish.main(["--suite", "point-robot", "--only", "oracle", "--replace"])
@@ -351,7 +367,9 @@ def test_a_long_run_has_a_policy_of_its_own_and_a_worse_one_replaces_none(small,
     publish.main(["--suite", "point-robot"])
     assert sorted(path.name for path in publish.POLICIES.iterdir()) == ["point-robot-rl2", "point-robot-rl2-long"]
     there = (publish.POLICIES / "point-robot-rl2" / "README.md").read_bytes()
-    assert there == (cell_of(small, "rl2-0").run / "policy" / "README.md").read_bytes()
+    assert b"best of 2 seeds" in there
+    alone = publish.POLICIES / "point-robot-rl2-long" / "README.md"
+    assert b"best of" not in alone.read_bytes()
     shutil.rmtree(cell_of(small, "rl2-0").run)
     publish.main(["--suite", "point-robot", "--replace"])
     assert "point-robot-rl2: the best is rl2-0, whose run folder is not here" in capsys.readouterr().out
@@ -364,7 +382,7 @@ def test_where_the_oracle_is_hardly_better_the_page_says_so(small, own_reference
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
-    assert f"Here the oracle is {how} better than not adapting" in page
+    assert f"No gap is reported: the oracle is {how} better than not adapting." in page
     assert "%" not in page.partition("## point-robot")[2]
 
 
@@ -387,7 +405,7 @@ def test_records_that_are_written_anew_do_not_make_the_code_another(tmp_path, mo
     assert filling.revision() == f"{clean}-dirty"
 
 
-def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_references):
+def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_references, monkeypatch):
     for name, revision in (("rl2-0", "0123456789ab-dirty"), ("rl2-1", None), ("oracle-0", "0123456789ab")):
         record(cell_of(small, name), [[-8.0] * TASKS] * SHOTS)
         written = cell_of(small, name).result()
@@ -395,6 +413,11 @@ def test_the_page_says_which_cells_no_commit_can_fill_again(small, own_reference
     table.write(small)
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
     assert "uncommitted or unrecorded code: `rl2-0`, `rl2-1`.\n" in page
+    assert "not in the history" not in page  # outside of a checkout nobody knows
+    monkeypatch.setattr(table, "history", lambda: ["0123456789abcdef", "fedcba"])
+    assert "not in the history" not in table.untraced(list(small.cells))
+    monkeypatch.setattr(table, "history", lambda: ["fedcba"])
+    assert "code that is not in the history: `oracle-0`.\n" in table.untraced(list(small.cells))
 
 
 def test_those_from_scratch_stand_beside_the_others_on_their_tasks(small, own_references):
@@ -412,11 +435,37 @@ def test_those_from_scratch_stand_beside_the_others_on_their_tasks(small, own_re
     assert names[0] == ["| `oracle`", "| `rl2`", "| `no-adaptation`", "| `random`", f"| `sb3-ppo`{some}"]
     learners = ["oracle", "sb3-ppo", "rl2", "no-adaptation", "random"]
     assert names[1][:5] == [f"| `{name}`{some}" for name in learners]
-    assert f"| `rl2`{some} | 1/2 | -12.0 | -12.0 |" in same
+    assert f"| `rl2`{some} | 1/2 | -12.0 first episode | -12.0 |" in same
 
 
 def test_without_random_actions_nothing_is_said_of_the_oracle(small, own_references):
     for name, value in (("no-adaptation-0", -16.0), ("oracle-0", -6.0)):
         record(cell_of(small, name), [[value] * TASKS] * SHOTS)
     table.write(small)
-    assert "hardly better than not adapting, on" not in (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert "No gap is reported" not in (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_report_of_earlier_times_is_brought_into_todays_form(tmp_path):
+    shot = {"interquartile_mean": -1.0, "low": -2.0, "high": 0.0, "mean": -1.0, "success": 0.9, "success_at_end": 0.2}
+    row = {"shot": 0, "episodes_seen": 0, "mean_action": dict(shot), "exploring": dict(shot), "gap_closed": 0.5}
+    old = {"shots": [row], "random": {"interquartile_mean": -3.0, "low": None, "high": None}}
+    new = cards.upgraded(old, "rl2")
+    assert new["shots"][0]["label"] == "first episode"
+    assert (new["shots"][0]["mean_action"]["success"], new["shots"][0]["mean_action"]["success_any_step"]) == (0.2, 0.9)
+    assert "gap_closed" not in new["shots"][0]
+    assert new["random"]["success"] is None
+    assert cards.upgraded(new, "rl2") == new
+    (tmp_path / "tasks.csv").write_bytes(b"task,return,success,success_at_end\r\n0,1.5,1,0\r\n")
+    again = cards.renamed(tmp_path / "tasks.csv")
+    assert again == "task,return,success_any_step,success\r\n0,1.5,1,0\r\n"
+    (tmp_path / "tasks.csv").write_bytes(again.encode())
+    assert cards.renamed(tmp_path / "tasks.csv") == again
+
+
+def test_the_published_cards_are_those_of_their_reports(tmp_path, capsys):
+    """The template and a card drift apart unless `python -m study.cards` is run."""
+    name = "half-cheetah-velocity-anil"
+    shutil.copytree(cards.POLICIES / name, tmp_path / name)
+    cards.rewrite(tmp_path / name, 3)
+    for file in ("README.md", "report.json", "tasks.csv", "manifest.json"):
+        assert (tmp_path / name / file).read_bytes() == (cards.POLICIES / name / file).read_bytes(), file

@@ -121,7 +121,10 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_name(write):
         ({"train": "{ tasks = 2, velocity = { disc = 1 } }"}, "disc gives a point of 2 numbers, and this takes 1"),
         ({"train": "{ tasks = 2, velocity = [1, 2] }"}, "1 number needed, not [1, 2]"),
         ({"train": "{ tasks = 2, velocity = 1, body_mass = [1, 2] }"}, "body_mass in [train] of"),
-        ({"test": "{ tasks = 3, velocity = { uniform = [0, 1] } }"}, "3 tasks are both in [train] and in [test]"),
+        (
+            {"test": "{ tasks = 3, seed = 0, velocity = { uniform = [0, 1] } }"},
+            "3 tasks are both in [train] and in [test]",
+        ),
     ],
 )
 def test_each_mistake_is_told(write, changes, told):
@@ -171,6 +174,45 @@ def test_a_finite_set_may_be_shared(write):
     both = "{ velocity = { values = [1, 2] } }"
     assert suites.load(str(write(train=both, test=both, finite="true"))).finite
     assert "both in [train] and in [test]" in mistakes(write(train=both, test=both))[0]
+
+
+def test_held_out_tasks_are_drawn_with_another_seed_by_default(write):
+    for seed in ("", "seed = 0, ", "seed = 1, ", "seed = 5, "):
+        train = f"{{ tasks = 3, {seed}velocity = {{ uniform = [0, 1] }} }}"
+        suite = suites.load(str(write(train=train, test="{ tasks = 3, velocity = { uniform = [0, 1] } }")))
+        assert not {task.parameters for task in suite.train} & {task.parameters for task in suite.test}
+    assert suites.load(str(write())).content_hash == suites.load(str(write(test=GOOD["test"]))).content_hash
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "gravity = 1, velocity = { uniform = [0, 1] }",  # the factor that changes nothing
+        "gravity = 0.5, velocity = { uniform = [0, 1] }",  # the same speeds, all the same
+        "payload = { uniform = [0, 2] }, velocity = { uniform = [0, 1] }",
+        "velocity = { values = [0.1, 0.8444218515250481, 0.3] }",  # a number of the other table
+    ],
+)
+def test_a_held_out_task_that_is_a_training_task_is_refused_whatever_else_the_tables_say(write, test):
+    file = write(test=f"{{ tasks = 3, seed = 0, {test} }}")
+    train = suites.load(str(write())).train
+    count = 1 if "values" in test else 3
+    if count == 1:
+        file.write_text(file.read_text().replace("0.8444218515250481", repr(train[0].parameters[0][1][0])))
+    assert f"{count} tasks are both in [train] and in [test]" in mistakes(file)[0]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "{ tasks = 3, gravity = 0.5, velocity = { uniform = [0, 1] } }",
+        "{ tasks = 2, gravity = 0.5, velocity = { values = [0.25, 0.5] } }",
+        "{ tasks = 2, gravity = { uniform = [0.5, 0.9] }, velocity = 0.5 }",
+    ],
+)
+def test_tasks_that_share_some_numbers_are_held_out(write, test):
+    listed = "{ tasks = 2, velocity = { values = [0.25, 0.5] } }"
+    assert suites.load(str(write(train=GOOD["train"] if "uniform = [0, 1]" in test else listed, test=test)))
 
 
 def test_tasks_stay_what_they_were():

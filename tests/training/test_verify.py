@@ -1,6 +1,7 @@
 """Verification: the first iterations of a run done again and compared, and where they part."""
 
 import json
+import shutil
 
 import pytest
 from conftest import SMALL_OPTIONS
@@ -9,7 +10,9 @@ from test_train import trained
 from robometa import registry
 from robometa.commands.main import main
 from robometa.errors import UserError
-from robometa.training.verify import verify
+from robometa.storage import sealed_folder
+from robometa.training.run_folder import RunFolder
+from robometa.training.verify import _changes, verify
 
 
 def contents(folder):
@@ -43,7 +46,7 @@ def test_where_a_run_parts_is_told(run, capsys):
     assert "the first 2 iterations came out the same, byte for byte" in capsys.readouterr().out
     assert main(["verify", str(run), "--iterations", "4"]) == 1
     told = capsys.readouterr().out
-    assert "iteration 3 differs:" in told
+    assert "iteration 3 differs (same code, versions, threads and processor):" in told
     assert f"return_1: {row['return_1']} then, {before} now" in told
 
 
@@ -67,3 +70,44 @@ def test_without_a_line_there_is_nothing_to_compare(run, tmp_path):
         verify(run)
     with pytest.raises(UserError, match="no run here"):
         verify(tmp_path)
+
+
+def test_what_was_not_recorded_is_named(run):
+    described = json.loads((run / "run.json").read_text())
+    assert described["versions"].keys() >= {"sources", "processor"}
+    described["versions"] = {"torch": described["versions"]["torch"], "sources": "0123456789abcdef"}
+    described["torch_threads"] = 1000
+    del described["piece"]
+    (run / "run.json").write_text(json.dumps(described))
+    told = "\n".join(_changes(RunFolder(run).configuration()))
+    assert "sources: 0123456789abcdef then, " in told
+    assert "processor: not recorded then, " in told
+    assert "torch has 1000 threads as then" in told
+    assert "before tasks were computed in pieces" in told
+    assert "mujoco" not in told
+
+
+def test_a_policy_is_verified_by_the_log_beside_it(run, tmp_path, capsys):
+    assert verify(run / "policy", iterations=2).parted is None
+    published = tmp_path / "published"
+    shutil.copytree(run / "policy", published)
+    with pytest.raises(UserError, match="published without the log of its training"):
+        verify(published)
+    (published / "training").mkdir()
+    logs = {f"training/{name}": (run / name).read_text() for name in ("run.json", "metrics.jsonl")}
+    sealed_folder.put(published, logs)
+    shutil.rmtree(run)
+    before = contents(published)
+    assert main(["verify", str(published), "--iterations", "2"]) == 0
+    assert "the first 2 iterations came out the same" in capsys.readouterr().out
+    assert contents(published) == before
+
+
+def test_a_published_policy_of_a_suite_of_its_own_is_verified_without_that_file(tmp_path, tiny_file):
+    trained(tiny_file, "maml-trpo", tmp_path / "run")
+    run, published = tmp_path / "run", tmp_path / "published"
+    shutil.copytree(run / "policy", published)
+    (published / "training").mkdir()
+    sealed_folder.put(published, {f"training/{n}": (run / n).read_text() for n in ("run.json", "metrics.jsonl")})
+    tiny_file.unlink()
+    assert verify(published, iterations=1).parted is None

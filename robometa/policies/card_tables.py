@@ -1,0 +1,84 @@
+"""Tables of a card, made of the content of a report.json; a dash stands for a number that it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from robometa.escape import markdown
+from robometa.reports.gap import KEYS, words_of_gap
+from robometa.reports.statistics import words_of
+from robometa.reports.terminal import shares_of
+
+DASH = "\N{EN DASH}"
+Row = Mapping[str, Any]
+
+
+def returns(report: Row) -> str:
+    """Returns of each shot, of random actions, and of no adaptation and the oracle if there is a reference."""
+    told = any(row.get(KEYS[0]) is not None for row in report["shots"])
+    columns = ["shot", "episodes of the task seen", "mean action", "mean", "exploring"]
+    rows = [[*columns, *(["gap closed", "gap closed by means"] if told else [])]]
+    for row in report["shots"]:
+        gaps = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if told else []
+        acting = row["mean_action"]
+        seen = f"{row['episodes_seen']:g}"
+        rows.append([_label(row), seen, words_of(acting), _number(acting), words_of(row["exploring"]), *gaps])
+    chance = report["random"]
+    rows.append(["random", "", "", _number(chance), words_of(chance)])
+    known = report.get("references")
+    if known is not None:
+        for name, key in (("no adaptation", "no_adaptation"), ("oracle", "oracle")):
+            rows.append([name, "", f"{known[key]['interquartile_mean']:.1f}", _number(known[key]), ""])
+    text = _table(rows)
+    first = report["shots"][0]["mean_action"]
+    if first.get("first_quarter") is not None:
+        text += (
+            f"\nWithin the first episode, mean action: return {first['first_quarter']:.1f} in its first quarter, "
+            f"{first['last_quarter']:.1f} in its last.\n"
+        )
+    return text
+
+
+def successes(report: Row) -> str:
+    """Success of each shot, random actions and no adaptation; for a suite with several goals, that of each task."""
+    rows = [["shot", "by the end", "at any step"]]
+    rows += [[_label(row), *shares_of(row["mean_action"])] for row in report["shots"]]
+    unadapted = (report.get("references") or {}).get("no_adaptation", {})
+    rows += [["random", *shares_of(report["random"])], ["no adaptation", *shares_of(unadapted)]]
+    text = _table(rows)
+    if "by_name" in report:
+        head = [part for row in report["shots"] for part in (_label(row), "any step")]
+        lines = [["task", "goals", *head]]
+        for row in report["by_name"]:
+            shares = [share for shot in row["shots"] for share in shares_of(shot["mean_action"])]
+            lines.append([markdown(row["task"]), str(row["goals"]), *shares])
+        text += "\nOf each task, means over its goals:\n\n" + _table(lines)
+    return text
+
+
+def gap(report: Row) -> str:
+    """Explains the gap, if the report has one."""
+    known = report.get("references")
+    if known is None or not any(row.get(KEYS[0]) is not None for row in report["shots"]):
+        return ""
+    return (
+        "\nGap closed: 0 % is no adaptation, 100 % the oracle, by interquartile means and by means; the interval "
+        f"resamples this policy's episodes and both references ({markdown(known['source'])}).\n"
+    )
+
+
+def _label(row: Row) -> str:
+    return str(row["label"] if row["shot"] == 0 else f"after shot {row['shot']}")
+
+
+def _number(row: Row) -> str:
+    return DASH if row.get("mean") is None else f"{row['mean']:.1f}"
+
+
+def _table(rows: Sequence[Iterable[str]]) -> str:
+    """A Markdown table, the first row its head; short rows are filled up."""
+    lines = [list(row) for row in rows]
+    width = len(lines[0])
+    lines.insert(1, ["---"] * width)
+    return "".join("| " + " | ".join([*line, *[""] * (width - len(line))]) + " |\n" for line in lines)
