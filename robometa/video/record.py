@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from robometa.policies import policy_folder
 from robometa.progress import progress
 from robometa.sim.engine import Engine
 from robometa.storage import atomic
+from robometa.storage.scratch import scratch
 from robometa.suites.suite import Suite
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
@@ -98,8 +98,7 @@ def record(
         size=(width // 2 * 2, height // 2 * 2),
         gif=any(path.suffix == ".gif" for path in targets),
     )
-    with tempfile.TemporaryDirectory(prefix="robometa-") as folder:
-        job = Path(folder)
+    with scratch() as job:
         film.write(drawn, job)
         mujoco.mj_saveModel(storyboard.subject(suite, suite.tasks(split)[task]).dressed(), str(job / "model.mjb"), None)
         with progress() as bar:
