@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from robometa import registry, suites
@@ -76,7 +77,7 @@ def _of_run(run: RunFolder, suite: Suite | None, learner: str | None, units: str
 
 def _iterations(policy: Path) -> int:
     """Iterations of a run's policy; -1 if there is none."""
-    if not (policy / sealed_folder.MANIFEST).is_file():
+    if not os.path.lexists(policy / sealed_folder.MANIFEST):
         return -1
     training = sealed_folder.read_manifest(policy).get("training")
     count = training.get("iterations") if isinstance(training, dict) else None
