@@ -1,6 +1,9 @@
-"""`python -m robometa`."""
+"""`python -m robometa`; the script `robometa` is safer, because Python looks for this package in the current folder."""
 
 import sys
+
+if not sys.flags.safe_path and __file__ != f"{sys.path[0]}/robometa/__main__.py":
+    del sys.path[0]  # the current folder, whose files must not stand for a library's
 
 from robometa.commands.main import main
 

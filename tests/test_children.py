@@ -2,6 +2,9 @@
 
 import ast
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,8 +49,6 @@ def test_libraries_start_python_safely_too(monkeypatch):
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     assert gl_backends.environment("egl")["PYTHONSAFEPATH"] == "1"
     assert main(["learners"]) == 0
-    import os
-
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
@@ -74,3 +75,21 @@ def test_an_impossible_folder_is_told_before_it_is_made(name, tmp_path, monkeypa
         assert said.startswith("error: ")
         assert len(said) < 400, said
     assert not list(tmp_path.iterdir())
+
+
+def test_the_package_run_as_a_module_takes_no_library_from_the_current_folder(tmp_path):
+    """What Python imports before it runs this package, such as `robometa` itself, is its own choice."""
+    canary = tmp_path / "ran"
+    for name in ("argparse", "json", "mujoco", "numpy", "rich", "safetensors", "tomllib", "torch"):
+        (tmp_path / f"{name}.py").write_text(children.HOSTILE.format(canary=str(canary)))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", "robometa", "learners"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not canary.exists()

@@ -37,6 +37,7 @@ from robometa.commands.hints import unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
+from robometa.storage.paths import is_own_file
 
 GROUPS = {
     "train": (train, resume),
@@ -128,7 +129,7 @@ def _report_bug(error: Exception, words: list[str]) -> int:
     """Writes a bundle for a bug report, and prints its path."""
     from robometa.commands.bug_report import write_bundle
 
-    folders = [Path(word) for word in words[1:] if (Path(word) / "run.json").is_file()]
+    folders = [Path(word) for word in words[1:] if is_own_file(Path(word), "run.json")]
     try:
         where = f"{write_bundle(error, words, folders[0] if folders else None)} holds what a bug report needs"
     except OSError as problem:

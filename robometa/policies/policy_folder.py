@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from robometa.storage.open_folder import OpenFolder
 from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS, load, save
 from robometa.suites.portable import portable_files
+from robometa.suites.robots import is_shipped
 from robometa.suites.suite import Suite
 from robometa.trials import make
 
@@ -145,12 +147,28 @@ def _own_suite(manifest: PolicyManifest, folder: Path) -> Suite:
     """
     inside = manifest.suite_file
     suite = suites.load(manifest.suite if inside is None else folder / inside)
+    if inside is not None:
+        _require_within(suite, folder)
     if suite.content_hash != manifest.suite_hash:
         raise UserError(
             f"suite {manifest.suite} is no longer the one that {folder} was trained on; "
             f"--suite {word(manifest.suite)} runs the policy on it as it is now"
         )
     return suite
+
+
+def _require_within(suite: Suite, folder: Path) -> None:
+    """Checks that a policy's own suite names nothing outside of the policy's folder.
+
+    Raises:
+        UserError: If its file or its robot's model is outside, or reached through a link.
+    """
+    inside = Path(os.path.realpath(folder)) / SUITE
+    model = suite.robot.mjcf
+    own = model.is_absolute() and not is_shipped(model)
+    for path in (suite.path, model) if own else (suite.path,):
+        if not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise UserError(f"suite {suite.name} of {folder} names {path}, which is outside of the policy's folder")
 
 
 def require_fit(state: Mapping[str, Tensor], known: Mapping[str, Tensor], path: Path, *, exactly: bool) -> None:

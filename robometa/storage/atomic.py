@@ -64,13 +64,13 @@ def write(folder: OpenFolder, name: str, content: bytes | memoryview) -> str:
 
 
 @contextmanager
-def aside(parent: OpenFolder, name: str) -> Iterator[OpenFolder]:
+def aside(parent: OpenFolder, name: str, mode: int = 0o777) -> Iterator[OpenFolder]:
     """Makes an empty folder under a random name, locked until the end; removes it unless it was renamed.
 
     Folders that killed processes have written aside for the same name are removed.
     """
     _remove_dead(parent, name)
-    folder = _locked_aside(parent, name)
+    folder = _locked_aside(parent, name, mode)
     try:
         yield folder
     finally:
@@ -169,11 +169,11 @@ def _exchange(parent: OpenFolder, folder: OpenFolder, name: str) -> bool:
     return True
 
 
-def _locked_aside(parent: OpenFolder, name: str) -> OpenFolder:
+def _locked_aside(parent: OpenFolder, name: str, mode: int) -> OpenFolder:
     """Makes a folder under a random name; one that a tidying process takes for dead is given up."""
     while True:
         hidden = _aside_name(name)
-        os.mkdir(hidden, dir_fd=parent.descriptor)
+        os.mkdir(hidden, mode, dir_fd=parent.descriptor)
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(hidden, FLAGS | os.O_NOFOLLOW, dir_fd=parent.descriptor)
             folder = OpenFolder(parent.path / hidden, descriptor)
@@ -188,7 +188,7 @@ def _remove_dead(parent: OpenFolder, name: str) -> None:
     """Removes the folders that were written aside for a name and that nobody has locked."""
     of_name = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(ASIDE)}")
     for hidden in filter(of_name.fullmatch, parent.names()):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), parent.subfolder(hidden) as folder:
+        with contextlib.suppress(OSError), parent.subfolder(hidden) as folder:  # it may be gone, or another user's
             if folder.lock_at_once():
                 parent.remove(hidden)
 

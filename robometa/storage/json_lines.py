@@ -13,6 +13,7 @@ from typing import Any
 from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.paths import is_own_file
 from robometa.storage.table import is_finite, shown
 
 MAX_LINE_BYTES = 1 << 20
@@ -103,8 +104,10 @@ class Lines:
 
     def _read(self, needs: Sequence[str] = ()) -> Iterator[tuple[dict[str, float], int]]:
         """Reads the whole lines, each with the place in the file where it ends."""
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
+        if not is_own_file(self.path.parent, self.path.name):
+            raise UserError(f"{self.path} is damaged: it is no file, or a link")
         last, end = -1, 0
         with self.path.open("rb") as file:
             for number in itertools.count(1):

@@ -1,4 +1,4 @@
-"""Names of files and folders that the user gives, checked before anything is made."""
+"""Paths that a user or a file gives, checked before anything is made or read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from robometa.errors import UserError
 
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
 """Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
+SYSTEM_FOLDERS = ("/proc/", "/sys/")
+"""Folders whose files the kernel makes up: some never end, and some never answer."""
 
 RUNS, RUN, MANIFEST = "runs", "run.json", "manifest.json"
 """Folder of runs, the file that makes a folder a run's, and the one that makes it a policy's."""
@@ -49,3 +51,23 @@ def found(text: str) -> Path:
     folder = checked(text)
     inside = Path(RUNS) / folder
     return inside if not os.path.lexists(folder) and (inside / RUN).is_file() else folder
+
+
+def is_plain_file(path: Path) -> bool:
+    """Tests if a path leads to a file on a disk: no folder, pipe or device, and none that the kernel makes up."""
+    try:
+        return path.is_file() and not os.path.realpath(path).startswith(SYSTEM_FOLDERS)
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def is_own_file(folder: Path, name: str) -> bool:
+    """Tests if a name is a file of a folder or of one below it, reached through no link in the folder."""
+    path = folder / name
+    if not path.is_relative_to(folder) or ".." in Path(name).parts:
+        return False
+    try:
+        own = os.path.realpath(path) == str(os.path.realpath(folder) / Path(name))
+    except (OSError, ValueError):
+        return False
+    return own and is_plain_file(path)

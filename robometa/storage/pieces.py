@@ -15,6 +15,7 @@ from torch import Tensor
 from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder
+from robometa.storage.paths import is_own_file
 
 PIECE_BYTES = 1 << 20
 """Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
@@ -51,7 +52,7 @@ def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
     dtype, names = DTYPES[described["dtype"]], described["files"]
     shape = [int(length) for length in described["shape"]]
     for name in names:
-        if not (len(name) == 64 and name.isalnum() and (folder / name).is_file()):
+        if not (len(name) == 64 and name.isalnum() and is_own_file(folder, name)):
             raise UserError(f"{folder} lacks the piece {name[:64]}, which its manifest lists")
     size = sum((folder / name).stat().st_size for name in names)
     wanted = math.prod(shape) * dtype.itemsize

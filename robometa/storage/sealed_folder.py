@@ -19,6 +19,7 @@ from robometa.errors import UserError
 from robometa.escape import say
 from robometa.storage import atomic, pieces
 from robometa.storage.open_folder import OpenFolder, opened
+from robometa.storage.paths import is_own_file
 
 FORMAT = 2
 """Version of the manifest's format."""
@@ -94,7 +95,7 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Loads a folder that nobody writes meanwhile."""
-    if not (folder / MANIFEST).is_file() or not (folder / TENSORS).is_file():
+    if not is_own_file(folder, MANIFEST) or not is_own_file(folder, TENSORS):
         raise UserError(f"{folder} is not a {kind}: {_needs(folder, kind)}")
     manifest = read_manifest(folder)
     if manifest.get("kind") != kind:
@@ -129,7 +130,7 @@ def _write_inside(folder: OpenFolder, name: str, content: bytes) -> str:
 def _needs(folder: Path, kind: str) -> str:
     """Files that a folder lacks, and the folder that was probably meant."""
     inside = folder / kind
-    meant = f"; did you mean {inside}?" if (inside / MANIFEST).is_file() else ""
+    meant = f"; did you mean {inside}?" if is_own_file(inside, MANIFEST) else ""
     return f"it needs {MANIFEST} and {TENSORS}{meant}"
 
 
@@ -162,14 +163,14 @@ def put(folder: Path, texts: Mapping[str, str], *, tensors: str | None = None) -
     """
     with atomic.locked(folder) as held:
         held.remove_leftovers(atomic.ASIDE)
-        manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+        manifest = read_manifest(folder) if os.path.lexists(folder / MANIFEST) else None
         if tensors is not None and (manifest is None or manifest["files"].get(TENSORS) != tensors):
             raise UserError(f"{folder} has been replaced meanwhile, and holds other tensors: it is left as it is now")
         if manifest is None:
             _replace(held, texts)
             return
         interrupted = manifest.pop("replacing", {})
-        files = manifest["files"] | {name: digest for name, digest in interrupted.items() if _is(folder / name, digest)}
+        files = manifest["files"] | {name: digest for name, digest in interrupted.items() if _is(folder, name, digest)}
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
         listed = {name: digest for name, digest in digests.items() if name in files}
         if listed:
@@ -189,9 +190,9 @@ def _replace(folder: OpenFolder, texts: Mapping[str, str]) -> None:
             atomic.replace(place, file, text.encode())
 
 
-def _is(path: Path, digest: str) -> bool:
-    """Tests if a file is there and has a SHA-256."""
-    return path.is_file() and sha256(path) == digest
+def _is(folder: Path, name: str, digest: str) -> bool:
+    """Tests if a folder has a file with a SHA-256."""
+    return is_own_file(folder, name) and sha256(folder / name) == digest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -201,6 +202,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         UserError: If it is no such manifest, or was altered or truncated.
     """
     path = folder / MANIFEST
+    if os.path.lexists(path) and not is_own_file(folder, MANIFEST):
+        raise UserError(f"{path} is damaged: it is no file, or a link")
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise UserError(f"{path} is damaged: no manifest has more than {MAX_MANIFEST_BYTES} bytes")
@@ -249,7 +252,7 @@ def _verify(folder: Path, name: str, digests: set[str | None]) -> None:
         UserError: If it is missing, or its SHA-256 is none of the digests.
     """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
+    if path.is_absolute() or ".." in path.parts or not is_own_file(folder, name):
         raise UserError(f"{folder} lacks {name}, which its {MANIFEST} lists")
     if sha256(folder / path) not in digests:
         raise UserError(f"{folder / path} was altered or cut short: its SHA-256 is not the manifest's")

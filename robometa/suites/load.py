@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
+from robometa.storage.paths import is_plain_file
 from robometa.suites.metaworld import read_shipped
 from robometa.suites.parse import _read
 from robometa.suites.shipped import benchmark_names, folder, names
@@ -31,11 +32,7 @@ def load(name: str | Path) -> Suite:
         return read_shipped(text)
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
-        try:
-            exists = path.is_file()
-        except OSError:  # no file can have this name
-            exists = False
-        if not exists:
+        if not is_plain_file(path):
             raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
     elif text not in names():
         raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")

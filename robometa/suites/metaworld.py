@@ -17,6 +17,7 @@ from robometa.suites.family import Family
 from robometa.suites.robots import SAWYER
 from robometa.suites.shipped import folder
 from robometa.suites.suite import Suite, Task
+from robometa.suites.toml_file import learner_options
 
 KEYS = ("about", "source", "robot", "goals", "reward", "goal_visible", "horizon", "finite", "train", "test", "learner")
 SIDE_KEYS = ("tasks", "goals_per_task")
@@ -137,6 +138,7 @@ def read(
     ]
     if table.get("horizon", HORIZON) != HORIZON:
         mistakes.append(f"horizon must be {HORIZON}, as upstream's, not {table['horizon']!r}, in {where}")
+    learner_options(table, where, mistakes)
     sides = {}
     for split in ("train", "test"):
         held_out = "train" if finite and split == "test" else split
@@ -165,7 +167,7 @@ def _side(
         return ()
     mistakes += [unknown("key", key, SIDE_KEYS, here) for key in asked if key not in SIDE_KEYS]
     names = [task] if task is not None else asked.get("tasks", list(frozen))
-    if not isinstance(names, list) or not names:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         mistakes.append(f"tasks must be a list of names of tasks, not {names!r}, in {here}")
         return ()
     mistakes += [unknown("task", name, list(frozen), here) for name in names if name not in list(frozen)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from robometa.errors import UserError
+from robometa.storage.paths import is_plain_file
 from robometa.suites import mjcf_limits
 
 MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 1 << 24, 100, 100_000
@@ -123,7 +124,7 @@ def _gather(model: Model) -> None:
             if target is None or not target.is_relative_to(model.folder) or place.startswith(".."):
                 model.fault(f"<{attribute}={name[:200]!r}> of {where} names a file that is not in the model's folder")
                 break
-            if _is_file(target) and _load(model, target, MAX_TOTAL):
+            if is_plain_file(target) and _load(model, target, MAX_TOTAL):
                 model.places[place] = target
 
 
@@ -147,13 +148,6 @@ def _resolved(path: str) -> Path | None:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError):  # a circle of links, a name that is too long
         return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # such as a name that is too long
-        return False
 
 
 def _load(model: Model, path: Path, most: int) -> bool:
@@ -256,7 +250,7 @@ class _Walk:
             return
         for base in self.bases:
             target = _resolved(str(base / name.replace("\\", "/")))
-            if target is not None and target.is_relative_to(self.model.folder) and _is_file(target):
+            if target is not None and target.is_relative_to(self.model.folder) and is_plain_file(target):
                 weight = _read(self.model, target, name, self.chain)
                 if tag == "include":
                     self.weight.add(weight, self.copies[-1])

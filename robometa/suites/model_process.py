@@ -5,9 +5,11 @@ Input: `request.json` and the folder `model`. Output: `result.json`, with the mo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -40,6 +42,7 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
         edit: A change to the model before it is compiled.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it in the midst of C code too
+    _end_with(sys.stdin.fileno())
     os.chdir(folder)  # MuJoCo's log file goes to the current folder
     mujoco.set_mju_user_warning(lambda message: None)
     request = json.loads(Path("request.json").read_text(encoding="utf-8"))
@@ -51,6 +54,17 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
     except Exception as error:  # whatever MuJoCo raises: the parent reports it
         result = {"fault": str(error)}
     Path("result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _end_with(lifeline: int) -> None:
+    """Ends this process by a signal, in the midst of C code too, once the other end of a pipe is closed."""
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    with suppress(OSError):  # no pipe
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    ended = select.select([lifeline], [], [], 0)[0]
+    if ended and not os.read(lifeline, 1):  # before the signal was asked for
+        os._exit(1)
 
 
 def _limit() -> None:

@@ -12,11 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from robometa.errors import UserError
+from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
 from robometa.suites.robots import Sizes
 
@@ -80,14 +80,13 @@ def _key(model: Model, request: str) -> str:
 
 def _run(model: Model, request: str, module: str) -> Compiled:
     """Runs the process on a copy of the files."""
-    with tempfile.TemporaryDirectory(prefix="robometa-model-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         for place, file in model.places.items():
             copy = folder / "model" / place
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(model.content[file])
         (folder / "request.json").write_text(request, encoding="utf-8")
-        code = _exit_code([sys.executable, SAFE_PATH, "-m", module, name], folder / "said")
+        code = _exit_code([sys.executable, SAFE_PATH, "-m", module, str(folder)], folder / "said")
         if code == -signal.SIGINT:
             raise KeyboardInterrupt
         fault = _fault(folder, code)
@@ -98,9 +97,12 @@ def _run(model: Model, request: str, module: str) -> Compiled:
 
 
 def _exit_code(words: list[str], said: Path) -> int:
-    """Runs a command to its end and returns its exit code, minus a signal's number; the command never outlives this."""
+    """Runs a command to its end and returns its exit code, minus a signal's number; the command never outlives this.
+
+    Its standard input is a pipe that ends when this process does, even one that is killed.
+    """
     with said.open("wb") as output:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, stderr=output)
         try:
             return process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -108,6 +110,8 @@ def _exit_code(words: list[str], said: Path) -> int:
         finally:
             process.kill()
             process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _fault(folder: Path, code: int) -> str:

@@ -19,7 +19,7 @@ from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.robot_file import known_name, read_number, read_robot
 from robometa.suites.robots import Robot
 from robometa.suites.suite import Suite, Task
-from robometa.suites.toml_file import read_toml
+from robometa.suites.toml_file import learner_options, read_toml
 from robometa.suites.variations import VARIATIONS
 
 KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
@@ -58,9 +58,7 @@ def _read(path: Path, shown: Path) -> Suite:
         if name in table
     }
     split = {name: tasks for name, (tasks, _) in read.items()}
-    learner = table.get("learner", {})
-    if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
-        mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
+    learner = learner_options(table, where, mistakes)
     if not mistakes:
         repeated = 0 if finite else count_repeated(read["train"], read["test"])
         if repeated:

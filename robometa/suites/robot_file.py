@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import unknown
+from robometa.storage.paths import is_plain_file
 from robometa.suites.distributions import MAX_NUMBER
 from robometa.suites.mjcf_check import look_through
 from robometa.suites.objectives import QUANTITIES
@@ -29,7 +30,7 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
         robot = ROBOTS[table["name"]]
     else:
         mjcf = path.parent / str(table["mjcf"])
-        if not _is_file(mjcf):
+        if not is_plain_file(mjcf):
             mistakes.append(f"no robot file {table['mjcf']!r} beside {where}")
             return None
         faults, _ = look_through(mjcf)
@@ -49,13 +50,6 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
         except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
     return replace(robot, **changes)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # such as a name that is too long
-        return False
 
 
 def known_name(name: Any, table: Mapping[str, Any]) -> bool:

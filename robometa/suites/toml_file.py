@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,12 @@ def read_toml(path: Path, shown: Path) -> dict[str, Any]:
     if level:
         raise UserError(f"{shown} is not a suite: it has more than {MAX_DEPTH} tables or lists within each other")
     return table
+
+
+def learner_options(table: Mapping[str, Any], where: str, mistakes: list[str]) -> dict[str, dict[str, Any]]:
+    """A suite's options of learners, by the learner's name."""
+    learner = table.get("learner", {})
+    if not isinstance(learner, dict) or not all(isinstance(value, dict) for value in learner.values()):
+        mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
+        return {}
+    return learner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def newest(folder: str | Path) -> Source:
 
 def _iterations(policy: Path) -> int:
     """Iterations of a run's policy; -1 if there is none."""
-    if not (policy / sealed_folder.MANIFEST).is_file():
+    if not os.path.lexists(policy / sealed_folder.MANIFEST):
         return -1
     training = sealed_folder.read_manifest(policy).get("training")
     count = training.get("iterations") if isinstance(training, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,7 +18,7 @@ from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
-from robometa.storage.paths import RUN
+from robometa.storage.paths import RUN, is_own_file
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.training.loggers.logger import SAMPLING, UPDATE
@@ -26,6 +27,8 @@ from robometa.training.run_config import RunConfig
 CONFIGURATION, METRICS, TIMINGS = RUN, "metrics.jsonl", "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints below the run's."""
+CHECKPOINT_NAME = re.compile("[0-9]{7,18}")
+"""Name of a checkpoint: its iterations."""
 MAX_COUNT = 10**17
 """Most iterations or steps of a checkpoint."""
 CHECKPOINTS_KEPT = 2
@@ -150,12 +153,9 @@ class RunFolder:
             UserError: If the folder holds no run, or its run.json is damaged.
         """
         path = self.path / CONFIGURATION
-        if path.exists() and (not path.is_file() or path.stat().st_size > sealed_folder.MAX_MANIFEST_BYTES):
-            raise UserError(
-                f"{path} is damaged: it is no file, or has more than {sealed_folder.MAX_MANIFEST_BYTES} bytes"
-            )
-        if not path.is_file():  # a link that leads nowhere, too
-            raise UserError(f"no run here: {self.path} has no {CONFIGURATION}")
+        most = sealed_folder.MAX_MANIFEST_BYTES
+        if os.path.lexists(path) and not (is_own_file(self.path, CONFIGURATION) and path.stat().st_size <= most):
+            raise UserError(f"{path} is damaged: it is no file, is a link, or has more than {most} bytes")
         try:
             described = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -232,10 +232,9 @@ class RunFolder:
                 checkpoints.remove(old)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoints, oldest first; no links."""
-        return sorted(
-            path for path in (self.path / CHECKPOINTS).glob("[0-9]*") if path.is_dir() and not path.is_symlink()
-        )
+        """Checkpoints, oldest first: folders named by a number, and no links."""
+        named = [path for path in (self.path / CHECKPOINTS).glob("[0-9]*") if CHECKPOINT_NAME.fullmatch(path.name)]
+        return sorted(path for path in named if path.is_dir() and not path.is_symlink())
 
     def newest_checkpoint(self) -> Saved | None:
         """The newest checkpoint that is whole, or None if there never was one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from robometa.errors import UserError
 from robometa.policies.manifest import PolicyManifest
 from robometa.registry import user_file
 from robometa.storage.json_lines import MAX_LINE_BYTES
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, is_own_file
+from robometa.storage.scratch import scratch
 from robometa.storage.sealed_folder import MANIFEST, load
 from robometa.storage.versions import versions
 from robometa.training.run_config import RunConfig
@@ -65,14 +65,14 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
         UserError: If there is no such run, it has no iteration, or its suite or its learner's file has changed.
     """
     run, config = _logged(checked(folder))
-    if not (run.path / METRICS).is_file():
+    if not is_own_file(run.path, METRICS):
         raise UserError(f"{run.path} has no {METRICS} to compare with")
     name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "verify")
     wanted = _first_lines(run.path / METRICS, iterations)
     if not wanted:
         raise UserError(f"{run.path} has no whole iteration to compare with")
-    with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
-        again = RunFolder(Path(place) / "run")
+    with scratch() as place:
+        again = RunFolder(place / "run")
         with (
             again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved,
             closing(rebuilt(again, unsaved, name, collect="here")) as training,

@@ -23,6 +23,8 @@ from robometa.sim.engine import Divergence, Engine
 from robometa.suites.suite import Task
 from robometa.trials.trial import run_trial, torch_on
 
+MAX_TASKS = 1_000_000
+"""Most tasks of an iteration; no engine steps more worlds."""
 MIN_ROWS = 8
 """Least number of worlds of a piece by default. Far fewer cost more in calls than in physics."""
 ROWS_MULTIPLE = 4
@@ -72,8 +74,10 @@ def cut(tasks: int, size: int) -> list[Piece]:
     """Cuts a batch into pieces of `size` tasks; a smaller rest joins the last one.
 
     Raises:
-        UserError: If the size is not from 1 to the number of tasks.
+        UserError: If the size is not from 1 to the number of tasks, or these are more than any engine steps.
     """
+    if tasks > MAX_TASKS:
+        raise UserError(f"an iteration has at most {MAX_TASKS:,} tasks, not {tasks}")
     if not 1 <= size <= tasks:
         raise UserError(f"piece must be from 1 to the {tasks} tasks of an iteration, not {size}")
     count = tasks // size

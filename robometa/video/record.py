@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from robometa.noise import Noise
 from robometa.progress import progress
 from robometa.sim.engine import Engine
 from robometa.storage import atomic
+from robometa.storage.scratch import scratch
 from robometa.suites.suite import Suite
 from robometa.training.load import newest
 from robometa.trials import make
@@ -101,8 +101,7 @@ def record(
         size=(width // 2 * 2, height // 2 * 2),
         gif=any(path.suffix == ".gif" for path in targets),
     )
-    with tempfile.TemporaryDirectory(prefix="robometa-") as folder:
-        job = Path(folder)
+    with scratch() as job:
         film.write(drawn, job)
         mujoco.mj_saveModel(storyboard.subject(suite, suite.tasks(split)[task]).dressed(), str(job / "model.mjb"), None)
         with progress() as bar:

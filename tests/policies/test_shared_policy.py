@@ -211,3 +211,28 @@ def test_a_report_in_a_policy_has_no_absolute_path(tmp_path):
     robometa.evaluate(policy, shots=1, worlds=1, threads=1).save(policy)
     assert str(tmp_path) not in (policy / "report.json").read_text()
     assert '"policy": "run/policy"' in (policy / "report.json").read_text()
+
+
+def test_a_suite_that_leads_out_of_its_policy_is_refused(tmp_path):
+    """By the path of its model, by a link in its place, or by no file at all."""
+    policy = trained(write_suite(tmp_path, "cart.xml"), tmp_path / "run")
+    file, model, outside = policy / "suite" / "cart-goal.toml", policy / "suite" / "cart.xml", tmp_path / "suites"
+    text = file.read_text()
+    for place in ("../../../suites/cart.xml", str(outside / "cart.xml")):
+        file.write_text(text.replace("cart.xml", place))
+        suites.parse._read.cache_clear()
+        with pytest.raises(UserError, match="which is outside of the policy's folder"):
+            robometa.load(policy)
+    for path, told in ((file, "which is outside of the policy's folder"), (model, "not in the model's folder")):
+        path.unlink()
+        path.symlink_to(outside / path.name)
+        suites.parse._read.cache_clear()
+        with pytest.raises(UserError, match=told):
+            robometa.load(policy)
+        path.unlink()
+        path.write_text(text)
+    manifest = sealed_folder.read_manifest(policy)
+    del manifest["suite_file"]
+    sealed_folder.write_manifest(policy, manifest | {"suite": "/proc/kmsg"})  # reading it would never end
+    with pytest.raises(UserError, match="no suite file '/proc/kmsg'"):
+        robometa.load(policy)

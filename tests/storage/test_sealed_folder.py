@@ -301,3 +301,27 @@ def test_where_no_checkpoint_is_whole_it_is_told_and_nothing_is_begun_again(run,
     with pytest.raises(UserError, match=r"none of the checkpoints in .* is whole"):
         run.newest_checkpoint()
     assert capsys.readouterr().err.count("passed over") == 2
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "tensors.safetensors", "a piece"])
+def test_a_link_in_a_files_place_is_refused(folder, tmp_path, name):
+    if name == "a piece":
+        name = sealed_folder.read_manifest(folder)["pieces"]["ring"]["files"][0]
+    (folder / name).rename(tmp_path / "outside")
+    (folder / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match=r"needs manifest\.json|lacks the piece"):
+        sealed_folder.load(folder, "thing")
+
+
+def test_a_file_that_never_answers_is_not_opened(folder, capsys):
+    """A text that is a link to one is a warning; names that lead outside are not looked at."""
+    (folder / "README.md").unlink()
+    (folder / "README.md").symlink_to("/proc/kmsg")
+    manifest = sealed_folder.read_manifest(folder)
+    names = ("/proc/kmsg", "../../../../../../../../proc/kmsg", "x\0y")
+    sealed_folder.write_manifest(folder, manifest | {"replacing": dict.fromkeys(names, "0" * 64)})
+    sealed_folder.load(folder, "thing")
+    assert "lacks README.md" in capsys.readouterr().err
+    sealed_folder.put(folder, {"README.md": "new\n"})
+    assert (folder / "README.md").read_text() == "new\n"
+    assert not {*names} & {*sealed_folder.read_manifest(folder)["files"]}

@@ -62,6 +62,11 @@ def test_a_piece_of_no_task_or_of_too_many_is_refused(size):
         cut(3, size)
 
 
+def test_more_tasks_than_any_engine_steps_are_refused_before_they_are_cut():
+    with pytest.raises(UserError, match="at most 1,000,000 tasks, not 1000000000"):
+        cut(10**9, 1)
+
+
 @pytest.mark.parametrize(
     ("tasks", "worlds", "size"), [(64, 2, 4), (40, 20, 1), (16, 1, 8), (16, 3, 4), (10, 4, 2), (3, 2, 3), (40, 10, 2)]
 )

@@ -1,0 +1,55 @@
+"""Files that are read: on a disk, and of the folder that a name is in."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from robometa.errors import UserError
+from robometa.storage.json_lines import Lines
+from robometa.storage.paths import is_own_file, is_plain_file
+from robometa.training.run_folder import RunFolder
+
+ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
+
+
+def test_a_plain_file_is_on_a_disk(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "endless").symlink_to(ENDLESS)
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    assert is_plain_file(tmp_path / "file")
+    assert is_plain_file(tmp_path / "link")
+    names = ("endless", "circle", "pipe", "missing", "x" * 300, "x\0y", ".")
+    assert not any(is_plain_file(tmp_path / name) for name in names)
+
+
+def test_an_own_file_is_reached_through_no_link_in_the_folder(tmp_path):
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    for name in ("a", "below/b"):
+        (tmp_path / "real" / name).write_text("x")
+    (tmp_path / "given").symlink_to("real")
+    (tmp_path / "real" / "link").symlink_to("a")
+    (tmp_path / "real" / "elsewhere").symlink_to("below")
+    (tmp_path / "outside").write_text("x")
+    folder = tmp_path / "given"
+    assert is_own_file(folder, "a")
+    assert is_own_file(folder, "below/b")
+    for name in ("link", "elsewhere/b", "../outside", str(tmp_path / "outside"), "x\0y", "missing", ENDLESS):
+        assert not is_own_file(folder, name), name
+
+
+def test_a_run_is_not_read_through_links(tmp_path):
+    for name in ("run.json", "metrics.jsonl"):
+        (tmp_path / name).symlink_to(ENDLESS)
+    with pytest.raises(UserError, match=r"run\.json is damaged: it is no file, is a link"):
+        RunFolder(tmp_path).configuration()
+    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged: it is no file, or a link"):
+        list(Lines(tmp_path / "metrics.jsonl").rows())
+
+
+def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
+    for name in ("0000002", "0000010", "0x", "12 of mine", "3", "9" * 30):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert [path.name for path in RunFolder(tmp_path).checkpoints()] == ["0000002", "0000010"]
