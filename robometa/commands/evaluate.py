@@ -36,6 +36,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
+    about = "who simulates: here or processes[:N]; the report is the same (default: here)"
+    parser.add_argument("--collect", metavar="WHO", default="here", help=about)
     return parser
 
 
@@ -61,7 +63,8 @@ def _run(asked: argparse.Namespace) -> None:
         policy=str(asked.policy),
         tasks=asked.tasks,
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
-        hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
+        hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads, collect=asked.collect),
+        reference=manifest.learner,
     )
     with_card = folder == asked.policy and of_whole_test_split
     publish(

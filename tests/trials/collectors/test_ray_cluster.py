@@ -219,16 +219,18 @@ def test_a_run_never_connects_to_the_cluster_that_its_file_names():
         as_before("ray://10.0.0.1:10001")
 
 
+def command(pid):
+    """The command line of a process; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def alive(pattern):
     """Processes whose command line has a text."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdecimal() and pattern in (folder / "cmdline").read_bytes().decode(errors="replace"):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
+    numbers = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+    return [pid for pid in numbers if pattern in command(pid) and pid != os.getpid()]
 
 
 def gone(pattern):
@@ -251,7 +253,7 @@ def test_a_cluster_of_this_machine_trains_to_the_same_bytes_though_a_worker_is_k
     def sabotaged(collector, batch):
         seen.append(os.environ["RAY_AUTH_MODE"])
         if len(seen) == 2:
-            os.kill(alive("ray::")[0], signal.SIGKILL)
+            os.kill(next(pid for pid in alive("ray::") if command(pid).startswith("ray::")), signal.SIGKILL)
         return collect(collector, batch)
 
     monkeypatch.setattr(RayCluster, "collect", sabotaged)
@@ -293,12 +295,12 @@ def test_a_driver_that_is_killed_leaves_no_process_and_goes_on_by_another_form(t
     words = ["half-cheetah-velocity", "rl2", "--tasks", "4", "--worlds", "2", "--iterations", "4", "--seed", "3"]
     words += ["--torch-threads", "1", "--piece", "2", "--checkpoint-minutes", "0"]
 
-    def command(folder, *more):
+    def training(folder, *more):
         return [sys.executable, "-P", "-m", "robometa", "train", *words, "--folder", str(tmp_path / folder), *more]
 
     environment = os.environ | {"PYTHONPATH": str(Path(robometa.__file__).parents[1]), "TMPDIR": str(tmp_path)}
-    subprocess.run(command("here"), env=environment, check=True, capture_output=True)
-    driver = subprocess.Popen(command("ray", "--collect", "ray"), env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(training("here"), env=environment, check=True, capture_output=True)
+    driver = subprocess.Popen(training("ray", "--collect", "ray"), env=environment, stdout=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 200
         while not [*(tmp_path / "ray").glob("checkpoints/*")]:
