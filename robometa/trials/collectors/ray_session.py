@@ -46,7 +46,7 @@ class Session:
         """
         if address is not None:
             _require_token(address)
-        own = {MODE: "token", TOKENS[0]: _token()}
+        own = {MODE: "token", TOKENS[0]: _token(), "RAY_worker_niceness": "0"}  # the training waits for them
         with ExitStack() as stack:
             stack.enter_context(_environment(QUIET | ({MODE: _mode()} if address else own)))
             self.ray = _imported()

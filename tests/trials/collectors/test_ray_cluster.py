@@ -253,7 +253,10 @@ def test_a_cluster_of_this_machine_trains_to_the_same_bytes_though_a_worker_is_k
     def sabotaged(collector, batch):
         seen.append(os.environ["RAY_AUTH_MODE"])
         if len(seen) == 2:
-            os.kill(next(pid for pid in alive("ray::") if command(pid).startswith("ray::")), signal.SIGKILL)
+            os.kill(
+                next(pid for pid in alive("ray::") if command(pid).startswith(("ray::IDLE", "ray::compute"))),
+                signal.SIGKILL,
+            )
         return collect(collector, batch)
 
     monkeypatch.setattr(RayCluster, "collect", sabotaged)
