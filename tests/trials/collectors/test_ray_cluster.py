@@ -235,7 +235,7 @@ def alive(pattern):
 
 def gone(pattern):
     """Waits until no process has a text in its command line."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180  # Ray's agents look for their parent now and then
     while alive(pattern):
         assert time.monotonic() < until, "a process of the cluster outlives it"
         time.sleep(0.2)
