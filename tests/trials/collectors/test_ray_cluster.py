@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,8 +293,15 @@ def test_a_cluster_that_loses_a_machine_trains_to_the_same_bytes(tiny_suite, tmp
         cluster.shutdown()
 
 
+@pytest.fixture
+def short():
+    """A folder whose path leaves room for the names of Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="short-") as folder:
+        yield folder
+
+
 @pytest.mark.slow
-def test_a_driver_that_is_killed_leaves_no_process_and_goes_on_by_another_form(tmp_path):
+def test_a_driver_that_is_killed_leaves_no_process_and_goes_on_by_another_form(tmp_path, short):
     pytest.importorskip("ray")
     words = ["half-cheetah-velocity", "rl2", "--tasks", "4", "--worlds", "2", "--iterations", "4", "--seed", "3"]
     words += ["--torch-threads", "1", "--piece", "2", "--checkpoint-minutes", "0"]
@@ -301,7 +309,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_goes_on_by_another_form(t
     def training(folder, *more):
         return [sys.executable, "-P", "-m", "robometa", "train", *words, "--folder", str(tmp_path / folder), *more]
 
-    environment = os.environ | {"PYTHONPATH": str(Path(robometa.__file__).parents[1]), "TMPDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(Path(robometa.__file__).parents[1]), "TMPDIR": short}
     subprocess.run(training("here"), env=environment, check=True, capture_output=True)
     driver = subprocess.Popen(training("ray", "--collect", "ray"), env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -312,7 +320,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_goes_on_by_another_form(t
             time.sleep(0.1)
         driver.kill()
         driver.wait()
-        gone(str(tmp_path / "robometa-ray-"))
+        gone(f"{short}/robometa-ray-")
     finally:
         driver.kill()
         driver.wait()
