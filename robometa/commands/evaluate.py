@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
+    about = "who simulates: here or processes[:N]; the report is the same (default: here)"
+    parser.add_argument("--collect", metavar="WHO", default="here", help=about)
     return parser
 
 
@@ -64,7 +67,7 @@ def _run(asked: argparse.Namespace) -> None:
     learner, suite, manifest = source.load(suite, asked.device, asked.learner, "evaluate")
     references = load_references(asked.reference, suite, asked.device) if asked.reference else []
     protocol = chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds)
-    hardware = Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads)
+    hardware = Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads, collect=asked.collect)
     report = measure(
         learner,
         suite,
@@ -77,9 +80,15 @@ def _run(asked: argparse.Namespace) -> None:
         tasks=asked.tasks,
         protocol=protocol,
         hardware=hardware,
+        reference=manifest.learner,
     )
     if references:
-        same = {"worlds": asked.worlds, "tasks": asked.tasks, "protocol": protocol, "hardware": hardware}
+        same = {
+            "worlds": asked.worlds,
+            "tasks": asked.tasks,
+            "protocol": protocol,
+            "hardware": replace(hardware, collect="here"),
+        }
         report = compared(report, suite, references, **same)
     with_card = folder == asked.policy and in_place
     publish(

@@ -11,6 +11,8 @@ MAX_CONTACT_CAPACITY = 1000.0
 """Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
 COLLECTORS = ("auto", "here", "processes", "processes:N", "ray", "ray:HOST:PORT", "ray://HOST:PORT")
 """Allowed names of a collector."""
+EVALUATORS = ("here", "processes", "processes:N")
+"""Those of an evaluation."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,17 @@ from robometa import registry
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.errors import UserError
 from robometa.evaluation import by_protocol, by_shot, protocols
+from robometa.evaluation.measurement import Measurement, by_processes
 from robometa.evaluation.protocols import Protocol
 from robometa.evaluation.scripted_experts import Scripted, needs_experts
 from robometa.learners.protocol import Learner
-from robometa.noise import Noise
 from robometa.policies import card, policy_folder
 from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined, judged
 from robometa.suites.suite import Suite, Task
-from robometa.trials import make as making
+from robometa.trials.collectors.choose import processes_of
 
 WORLDS_AT_ONCE = 1000
 """Maximum number of worlds that are stepped together; tasks are cut into the same pieces on every machine."""
@@ -47,6 +45,7 @@ def evaluate(
     device: str = "cpu",
     engine: str = "cpu",
     contact_capacity: float = 1.0,
+    collect: str = "here",
 ) -> Report:
     """Evaluates a trained policy's adaptation to the held-out tasks of a suite.
 
@@ -66,6 +65,8 @@ def evaluate(
         device: Device of the learner's tensors.
         engine: The simulator: `cpu`, `warp`, or `auto`.
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
+        collect: Who computes the tasks: `here`, `processes` (one for each processor) or `processes:N`. Reports do not
+            depend on it.
 
     Returns:
         The report.
@@ -73,7 +74,7 @@ def evaluate(
     Raises:
         UserError: If the policy, its sizes or a number is wrong.
     """
-    hardware = Hardware(device, engine, contact_capacity, threads)
+    hardware = Hardware(device, engine, contact_capacity, threads, collect=collect)
     trained, suite, manifest = policy_folder.load_policy(Path(policy), suite, device=device, learner=learner)
     return measure(
         trained,
@@ -87,6 +88,7 @@ def evaluate(
         tasks=tasks,
         protocol=chosen_protocol(suite, protocol, shots, worlds),
         hardware=hardware,
+        reference=manifest.learner,
     )
 
 
@@ -171,6 +173,7 @@ def measure(
     protocol: Protocol | None = None,
     for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
     hardware: Hardware = ALL_PROCESSORS,
+    reference: str | None = None,
 ) -> Report:
     """Evaluates a learner that is already loaded, without modifying it.
 
@@ -186,13 +189,16 @@ def measure(
         tasks: As `evaluate`'s.
         protocol: The protocol to follow, if any.
         for_tasks: Makes a learner for some of the tasks, which then acts on them in the place of `learner`.
-        hardware: The engine, its threads and its contact capacity.
+        hardware: The engine, its threads and its contact capacity, and who collects: `here` or processes.
+        reference: The learner's name, or the file and class of one of the user's own, by which processes build it;
+            `name` if None.
 
     Returns:
         The report.
 
     Raises:
-        UserError: If a number is out of its range.
+        UserError: If a number is out of its range, or there is no such collector.
+        TrainingError: If processes that collect die or hang again and again.
     """
     shots = SHOTS if shots is None else shots
     worlds = _worlds(learner, worlds, protocol)
@@ -201,22 +207,22 @@ def measure(
             raise UserError(f"{label} must be from {low} to {high}, not {value}")
     chosen = _chosen(suite, split, tasks, protocol)
     piece = max(1, (SIMULATIONS_AT_ONCE if suite.family.one_simulation_per_world else WORLDS_AT_ONCE) // worlds)
-    pieces = [chosen[start : start + piece] for start in range(0, len(chosen), piece)]
-    parts = []
+    pieces = list(enumerate(chosen[start : start + piece] for start in range(0, len(chosen), piece)))
+    measurement = Measurement(suite, split, shots, worlds, seed, protocol, hardware)
+    processes = processes_of(hardware.collect)
+    parts: list[tuple[Scores, ...]] = [()] * len(pieces)
     with progress() as bar:
         rollouts = 2 * shots + 3 if protocol is None else by_protocol.rollouts(protocol, learner)
         counter = bar.add_task("evaluating", total=len(pieces) * rollouts)
         advance = lambda: bar.advance(counter)  # noqa: E731
-        for index, some in enumerate(pieces):
-            acting = for_tasks(some) if for_tasks else learner
-            make = partial(making.engine_for, learner, suite, len(some), hardware=hardware)
-            if protocol is None:
-                noise = Noise(seed, ("evaluate", split, index), len(some), worlds)
-                with closing(make(worlds)) as simulator:
-                    parts.append(by_shot.score_beside_chance(simulator, acting, some, shots, noise, advance))
-            else:
-                noise = Noise(seed, ("evaluate", protocol.name, split, index), len(some), worlds)
-                parts.append(by_protocol.follow_beside_chance(protocol, acting, make, some, noise, advance))
+        if processes and for_tasks is None:
+            for place, scores in by_processes(measurement, learner, reference or name, pieces, processes):
+                parts[place] = scores
+                bar.advance(counter, rollouts)
+        else:
+            for place, some in pieces:
+                acting = for_tasks(some) if for_tasks else learner
+                parts[place] = measurement.scores(learner, (place, some), acting, advance)
     *measured, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
     mean_action, exploring, random = (judged(scores, chance) for scores in (*measured, chance))
     words = [task.describe() for task in chosen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from robometa.compute.hardware import COLLECTORS
+from robometa.compute.hardware import COLLECTORS, EVALUATORS
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner
@@ -50,6 +50,18 @@ def as_before(collect: str) -> str:
     if name == "ray" and count:  # a run's file may be a stranger's, and whoever computes for this process can run code
         raise UserError(f"the run was collected by the cluster {collect}: give --collect {collect}, or --collect here")
     return f"processes:{min(_count(collect, count), processors())}" if name == "processes" else collect
+
+
+def processes_of(collect: str) -> int:
+    """Returns the number of processes that evaluate; 0 for this process.
+
+    Raises:
+        UserError: If there is no such collector, or it collects trainings only.
+    """
+    name, _, count = collect.partition(":")
+    if collect != "here" and name != "processes":
+        raise UserError(unknown("collect", collect, EVALUATORS))
+    return _count(collect, count) if name == "processes" else 0
 
 
 def _count(collect: str, count: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,8 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "
 """Environment of every connection: no usage statistics, no hint about GPUs, no import from the current folder."""
 MODE, TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Variables of Ray's authentication."""
-LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+"""Address of a cluster of this machine; Ray replaces 127.0.0.1 by that of a network."""
 LEAST_STORE, BATCHES = 128 * 2**20, 4
 """Least memory of the object store of a cluster of this machine, bytes, and the batches that it holds."""
 
@@ -44,7 +46,7 @@ class Session:
         """
         if address is not None:
             _require_token(address)
-        own = {MODE: "token", TOKENS[0]: _token()}
+        own = {MODE: "token", TOKENS[0]: _token(), "RAY_worker_niceness": "0"}  # the training waits for them
         with ExitStack() as stack:
             stack.enter_context(_environment(QUIET | ({MODE: _mode()} if address else own)))
             self.ray = _imported()
@@ -130,10 +132,11 @@ def _imported() -> Any:
 
 def _read_again() -> None:
     """Lets Ray read the variables of its authentication, which it keeps from when it was imported."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
 
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = _raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
