@@ -121,6 +121,11 @@ def add_learner_option(parser: Parser) -> None:
     parser.add_argument("--learner", metavar="FILE.py:CLASS", help=about)
 
 
+def add_moved_suite_option(parser: Parser) -> None:
+    """Adds the option of where a run's suite is now."""
+    parser.add_argument("--suite", metavar="FILE.toml", help="file of the run's suite, if moved (default: as before)")
+
+
 def whole(text: str) -> int:
     """A whole number from 0."""
     return _whole(text, 0)

@@ -9,6 +9,7 @@ from robometa.commands.arguments import (
     Parser,
     add_collect_option,
     add_learner_option,
+    add_moved_suite_option,
     add_threads_option,
     count,
 )
@@ -27,6 +28,7 @@ def add_to(commands: Commands) -> Parser:
     add_threads_option(parser)
     add_collect_option(parser, None)
     add_learner_option(parser)
+    add_moved_suite_option(parser)
     return parser
 
 
@@ -39,6 +41,7 @@ def _run(asked: argparse.Namespace) -> None:
         threads=asked.threads,
         iterations=asked.iterations,
         learner=asked.learner,
+        suite=asked.suite,
         collect=asked.collect,
     )
     print_next_steps(policy, asked.learner or RunFolder(asked.run).configuration().learner)

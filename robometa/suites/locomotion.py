@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints (all but the body's place in the plane)",
-    "velocities": "velocities",
-    "position": "the body's place in the plane",
+    "joint_positions": "positions of the joints, of a floating base its height and orientation too",
+    "velocities": "velocities of the joints, and of a floating base",
+    "position": "the base's x and y",
     "sensors": "sensors",
 }
 """Descriptions of the parts of an observation."""

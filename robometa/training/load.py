@@ -11,7 +11,7 @@ from robometa.policies.policy import Policy
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
 from robometa.suites.suite import Suite
-from robometa.training.run_folder import CONFIGURATION, RunFolder
+from robometa.training.run_folder import CONFIGURATION, RunFolder, run_suite
 
 
 def load(
@@ -64,9 +64,7 @@ def _of_run(run: RunFolder, suite: Suite | None, learner: str | None, units: str
         trained, suite, _ = policy_folder.load_policy(policy, suite, device=device, learner=own)
         return Policy(trained, suite, registry.label(name), units)
     if suite is None:
-        suite = suites.load(config.suite)
-        if suite.content_hash != config.suite_hash:
-            raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
+        suite = run_suite(config.suite, config.suite_hash, run.path)
     saved = run.newest_checkpoint()
     assert saved is not None  # there are checkpoints, and none that is whole is an error of its own
     state = policy_folder.without_training(saved.state)

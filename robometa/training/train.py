@@ -31,7 +31,7 @@ from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
 from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
+from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
 from robometa.trials.collectors.choose import as_before
 
@@ -124,6 +124,7 @@ def resume(
     iterations: int | None = None,
     learner: str | None = None,
     collect: str | None = None,
+    suite: str | Path | None = None,
 ) -> Path:
     """Resumes a run from its newest whole checkpoint, and returns the policy's folder.
 
@@ -136,6 +137,7 @@ def resume(
             checkpoint, to take the policy from there.
         learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
         collect: Who computes the pieces, as in `train`; as before if None, with a process for each processor at most.
+        suite: File of the run's own suite, if it has moved since.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
@@ -144,7 +146,7 @@ def resume(
     run = RunFolder(checked(folder))
     with ExitStack() as stack:
         stack.enter_context(run.locked())
-        config = run.configuration()
+        config = with_suite(run.configuration(), suite)
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
         training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect)))
         saved = run.newest_checkpoint()
@@ -166,6 +168,11 @@ def resume(
             say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)
         training.go_on()
         return _finish(training)
+
+
+def with_suite(config: RunConfig, suite: str | Path | None) -> RunConfig:
+    """The configuration of a run whose suite's file has moved; the same one if `suite` is None."""
+    return config if suite is None else replace(config, suite=suite_reference(suites.load(suite)))
 
 
 def _require_fit(state: Mapping[str, Tensor], training: Training, path: Path) -> None:
@@ -201,13 +208,11 @@ def rebuilt(
         UserError: If the configuration is impossible, or its suite or its learner's file has changed since.
     """
     try:
-        suite = suites.load(config.suite)
+        suite = run_suite(config.suite, config.suite_hash, run.path)
         begun_for = config.options["iterations"]
         if iterations is not None and iterations != begun_for:
             options = config.options | {"iterations": iterations}
             config = replace(config, options=options, begun_for=config.begun_for or begun_for)
-        if suite.content_hash != config.suite_hash:
-            raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
         presets = registry.find(name).presets()
         if config.preset not in presets:
             raise UserError(unknown("preset", config.preset, presets, str(run.path / CONFIGURATION)))

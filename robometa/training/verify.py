@@ -15,7 +15,7 @@ from robometa.storage.json_lines import MAX_LINE_BYTES
 from robometa.storage.paths import checked
 from robometa.storage.versions import versions
 from robometa.training.run_folder import METRICS, RunFolder
-from robometa.training.train import rebuilt
+from robometa.training.train import rebuilt, with_suite
 
 ITERATIONS_VERIFIED = 3
 """Iterations that are repeated by default."""
@@ -42,19 +42,25 @@ class Verification:
         return [*lines, f"iteration {self.parted + 1} is another:", *(f"  {line}" for line in self.differences)]
 
 
-def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: str | None = None) -> Verification:
+def verify(
+    folder: str | Path,
+    iterations: int = ITERATIONS_VERIFIED,
+    learner: str | None = None,
+    suite: str | Path | None = None,
+) -> Verification:
     """Repeats the first iterations of a run in a temporary folder, and compares them with what it wrote.
 
     Args:
         folder: Folder of the run; nothing in it is changed.
         iterations: Iterations to repeat; fewer if the run has fewer.
         learner: File and class of a learner of your own, for a run with such a one.
+        suite: File of the run's own suite, if it has moved since.
 
     Raises:
         UserError: If there is no such run, it has no iteration, or its suite or its learner's file has changed.
     """
     run = RunFolder(checked(folder))
-    config = run.configuration()
+    config = with_suite(run.configuration(), suite)
     if not (run.path / METRICS).is_file():
         raise UserError(f"{run.path} has no {METRICS} to compare with")
     name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "verify")
