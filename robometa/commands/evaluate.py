@@ -8,7 +8,8 @@ from pathlib import Path
 from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
-from robometa.commands.report_output import publish, require_writable
+from robometa.commands.report_output import keeps_report, publish, require_writable
+from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
 from robometa.storage.paths import checked
 
@@ -18,7 +19,8 @@ PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE} (default: the 
 TASKS = "first K tasks only; goals per task on Meta-World (default: all)"
 MORE = "\n".join(
     (
-        "The report of another suite, of another split or of some tasks goes to runs/evaluations/POLICY-...",
+        "The report of another suite, of another split or of some tasks goes to runs/evaluations/POLICY-...;",
+        "so does one of another seed, or of fewer shots or episodes than the policy's report has.",
         *(f"Protocol {protocol.name}: {protocol.words()}." for protocol in PROTOCOLS.values()),
         "Meta-World's suites with held-out goals follow it unless --shots or --worlds is given.",
     )
@@ -44,6 +46,9 @@ def _run(asked: argparse.Namespace) -> None:
     usual = asked.policy if of_whole_test_split else _folder_beside(asked)
     folder = asked.out or usual
     require_writable(folder)
+    beside = _folder_beside(asked)
+    if asked.out is None:
+        require_writable(beside)
     from robometa.compute.hardware import Hardware
     from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
     from robometa.policies.policy_folder import load_policy
@@ -63,6 +68,9 @@ def _run(asked: argparse.Namespace) -> None:
         protocol=chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds),
         hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
     )
+    if asked.out is None and of_whole_test_split and keeps_report(folder, report):
+        say(f"{folder} keeps its report, of another seed or of more episodes; --out {word(folder)} replaces it")
+        folder = beside
     with_card = folder == asked.policy and of_whole_test_split
     publish(
         report,
@@ -76,5 +84,8 @@ def _folder_beside(asked: argparse.Namespace) -> Path:
     parts = [policy.parent.name if policy.name == "policy" else policy.name]
     parts += [Path(asked.suite).stem] if asked.suite else []
     parts += [asked.split] if asked.split != "test" else []
-    parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
+    counts = {"tasks": asked.tasks, "shots": asked.shots, "worlds": asked.worlds}
+    parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
+    parts += [f"seed-{asked.seed}"] if asked.seed else []
+    parts += [asked.protocol] if asked.protocol else []
     return Path("runs") / "evaluations" / "-".join(parts)

@@ -19,6 +19,7 @@ from robometa.commands.hints import unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
+from robometa.registry import user_file
 
 GROUPS = {
     "train": (train, resume),
@@ -77,13 +78,18 @@ def _guarded(words: list[str]) -> int:
         say(error, error=True)
         return STOPPED if isinstance(error, Stopped) else FAILURE
     except (OSError, MemoryError) as error:
-        say(f"error: {error}", error=True)
-        return FAILURE
+        blamed = user_file.blame(error)
+        say(f"error: {blamed or error}", error=True)
+        return MISTAKE if blamed else FAILURE
     except KeyboardInterrupt:
         print("stopped at once; saved work is kept", file=sys.stderr)
         return AT_ONCE
-    except Exception as error:  # a bug of robometa
-        return _report_bug(error, words)
+    except Exception as error:
+        blamed = user_file.blame(error)
+        if not blamed:
+            return _report_bug(error, words)
+        say(f"error: {UserError(blamed)}", error=True)
+        return MISTAKE
 
 
 def _run(words: list[str]) -> int:
@@ -113,6 +119,8 @@ def _report_bug(error: Exception, words: list[str]) -> int:
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
     say(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", error=True)
+    if advice := user_file.advice():
+        say(advice, error=True)
     return BUG
 
 

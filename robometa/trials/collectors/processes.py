@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing import Pipe, connection
 from pathlib import Path
 
@@ -42,7 +42,8 @@ class Shared:
 
     def __init__(self, job: Job, shape: Shape, state: bytes) -> None:
         """Makes the memory, for states of about this length."""
-        described = pickle.dumps((job, shape))
+        # The class of the options may be in a user's file, which a worker has not loaded yet.
+        described = pickle.dumps((replace(job, config=asdict(job.config)), shape))
         self.job = SharedBytes(len(described))
         self.job.write(described)
         self.states = SharedBytes(2 * len(state))

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -20,6 +21,9 @@ import torch
 from safetensors import torch as safetensors
 
 from robometa.compute import parallel
+from robometa.errors import UserError
+from robometa.registry import user_file
+from robometa.registry.options import read_config
 from robometa.sim.engine import Divergence
 from robometa.trials.collectors.collector import Job
 from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Order, Ready
@@ -49,6 +53,7 @@ def _serve(orders: Connection, given: Descriptors) -> None:
     shape: Shape
     try:
         job, shape = pickle.loads(SharedBytes(given.job_bytes, given.job).read(given.job_bytes))
+        job = replace(job, config=read_config(job.learner, job.config))
         states, rollouts = SharedBytes(given.state_capacity, given.state), SharedRollouts(shape, given.rollouts)
         learner = job.built()
         runner = job.runner(learner, replace(job.hardware, threads=1))
@@ -72,11 +77,19 @@ def _serve(orders: Connection, given: Descriptors) -> None:
 
 
 def _pickled(error: Exception) -> bytes:
-    """Pickles an error; one that cannot be pickled becomes a text."""
+    """Pickles an error with its traceback as a note; one in a user's learner becomes a mistake of the user's."""
+    text, blamed = "".join(traceback.format_exception(error)), user_file.blame(error)
+    error = UserError(blamed) if blamed and not isinstance(error, UserError) else error
+    note = f"In a process that collects:\n{text}"
+    error.add_note(note)
     try:
-        return pickle.dumps(error)
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)  # an error's class may need other arguments than it stores
+        return pickled
     except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.add_note(note)
+        return pickle.dumps(plain)
 
 
 def _end_with(lifeline: int) -> None:
