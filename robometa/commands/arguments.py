@@ -26,6 +26,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             raise UserError(hints.unknown_command(str(action.metavar or action.dest).lower(), value, action.choices))
 
+    def options(self) -> list[str]:
+        """The options, as they are written."""
+        return [option for action in self._actions for option in action.option_strings]
+
     def error(self, message: str) -> NoReturn:
         """Raises the mistake instead of printing the usage."""
         message = re.sub(r"^argument (\S+): must", r"\1 must", message).removeprefix("argument ")

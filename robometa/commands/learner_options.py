@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, field, make_dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -23,10 +24,13 @@ STARTS, ENDS = (
 """Beginnings of the lines of a parser's error message, and of the lines after it."""
 
 
-def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
+def read_options(
+    suite: Suite, learner: str, preset: str | None, words: list[str], others: Sequence[str] = ()
+) -> dict[str, Any]:
     """Reads a learner's options for a suite, with the user's words on top.
 
-    With `--help` among the words, prints the options and exits.
+    With `--help` among the words, prints the options and exits. `others` are further options of the command, which a
+    wrong one may have meant.
 
     Raises:
         UserError: In one line per mistake.
@@ -39,7 +43,7 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
     known = [*names, *flags, "--help", "-h"]
     given = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
-    wrong = [unknown_option(name, names, f"learner {learner}") for name in given if name not in known]
+    wrong = [unknown_option(name, [*names, *others], f"learner {learner}") for name in given if name not in known]
     if wrong:
         raise UserError("\n".join(wrong))
     if "--help" in words or "-h" in words:

@@ -98,13 +98,13 @@ def _run(words: list[str]) -> int:
     if not words:
         whole.print_help()
         return 0
-    if words[0].startswith("-") and words[0] not in (known := options(whole)):
+    if words[0].startswith("-") and words[0] not in (known := whole.options()):
         raise UserError(unknown_option(words[0], known, "robometa"))
     asked, rest = whole.parse_known_args(words)
     if rest and not asked.takes_learner_options:
         if not rest[0].startswith("-"):
             raise UserError(f"one argument too many: {rest[0]!r} (see `{asked.parser.prog} --help`)")
-        raise UserError(unknown_option(rest[0].partition("=")[0], options(asked.parser), asked.parser.prog))
+        raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
     return asked.work(asked) or 0
 
@@ -138,8 +138,3 @@ def parser() -> Parser:
     whole.description = "\n".join(lines)
     whole.epilog = EXAMPLES + EXIT_CODES
     return whole
-
-
-def options(parser: Parser) -> list[str]:
-    """The options of a parser, as they are written."""
-    return [option for action in parser._actions for option in action.option_strings]

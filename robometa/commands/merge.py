@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, number
 from robometa.commands.next_steps import print_next_steps
 from robometa.storage.paths import checked
@@ -15,8 +16,8 @@ EXAMPLE = "robometa merge runs/point-robot-rl2-0/policy runs/point-robot-rl2-1/p
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("merge", ABOUT, _run, EXAMPLE)
-    parser.add_argument("first", metavar="A", type=checked, help="folder of a policy")
-    parser.add_argument("second", metavar="B", type=checked, help="folder of another, of equal learner and sizes")
+    parser.add_argument("first", metavar="A", type=hints.policy, help="folder of a policy")
+    parser.add_argument("second", metavar="B", type=hints.policy, help="folder of another, of equal learner and sizes")
     parser.add_argument("--weight", type=number(0, 1), default=0.5, help="weight of A, from 0 to 1 (default: 0.5)")
     parser.add_argument("--out", type=checked, help="folder of the new policy (default: policies/A-B-WEIGHT)")
     add_learner_option(parser)

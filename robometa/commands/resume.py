@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from robometa.commands import hints
 from robometa.commands.arguments import (
     Commands,
     Parser,
@@ -14,7 +15,6 @@ from robometa.commands.arguments import (
     count,
 )
 from robometa.commands.next_steps import print_next_steps
-from robometa.storage.paths import checked
 
 ABOUT = "resume an interrupted run; the result is bit-identical"
 EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
@@ -23,7 +23,7 @@ EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("resume", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=checked, help="folder of the run")
+    parser.add_argument("run", metavar="RUN", type=hints.run, help="folder of the run")
     parser.add_argument("--iterations", type=count, help="new total of training iterations (default: the run's)")
     add_threads_option(parser)
     add_collect_option(parser, None)

@@ -62,7 +62,8 @@ def _run(asked: argparse.Namespace) -> None:
 
     if asked.help:
         asked.parser.print_help()
-    options = read_options(suite, learner, asked.preset, ["--help"] if asked.help else asked.learner_options)
+    words = ["--help"] if asked.help else asked.learner_options
+    options = read_options(suite, learner, asked.preset, words, asked.parser.options())
     policy = train(
         suite,
         learner,
