@@ -39,6 +39,8 @@ def add_to(commands: Commands) -> Parser:
     piece = "tasks of a piece, the unit that is handed out; changes last bits (default: 8 worlds or more)"
     parser.add_argument("--piece", metavar="TASKS", type=count, help=piece)
     add_collect_option(parser, "here")
+    loggers = "curves beside the terminal's: tensorboard, wandb or none (default: tensorboard)"
+    parser.add_argument("--log", nargs="+", metavar="LOGGER", default=["tensorboard"], help=loggers)
     minutes = "minutes between checkpoints (default: 5)"
     parser.add_argument("--checkpoint-minutes", metavar="MINUTES", type=number(0), default=5.0, help=minutes)
     return parser
@@ -78,6 +80,7 @@ def _run(asked: argparse.Namespace) -> None:
         torch_threads=asked.torch_threads,
         piece=asked.piece,
         collect=asked.collect,
+        log=asked.log,
         checkpoint_minutes=asked.checkpoint_minutes,
     )
     print_next_steps(policy, learner)

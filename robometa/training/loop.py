@@ -19,7 +19,7 @@ from robometa.suites.suite import Suite
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
 from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE, LoggedRun, Logger, LoggerFactory
-from robometa.training.loggers.shipped import SHIPPED
+from robometa.training.loggers.shipped import chosen
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder, Saved
 from robometa.training.stop_signals import stop_on_signals
@@ -41,7 +41,7 @@ class Training:
         suite: Suite,
         learner: Learner,
         config: RunConfig,
-        loggers: Sequence[LoggerFactory] = SHIPPED,
+        loggers: Sequence[LoggerFactory] | None = None,
     ) -> None:
         """A training before its first iteration.
 
@@ -50,7 +50,7 @@ class Training:
             suite: Suite whose tasks are trained on.
             learner: Untrained learner.
             config: Configuration of the run.
-            loggers: Loggers of the training, made and opened when it goes on.
+            loggers: Loggers of the training, made and opened when it goes on; those of its configuration if None.
 
         Raises:
             UserError: If what collects its trials cannot be made; nothing is written then.
@@ -63,7 +63,7 @@ class Training:
         self.progress = Progress()
         self.saved_at, self.newest = time.monotonic(), 0
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
-        self._factories, self._loggers = loggers, list[Logger]()
+        self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self.collector = collector_for(self._job(), learner, config.hardware.collect)
         self.collector.on_divergence = Dumps(
             run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
@@ -97,7 +97,9 @@ class Training:
         """Makes the loggers and opens them for as long as the stack."""
         label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
         title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
-        logged = LoggedRun(title, self.run.path, self.options.iterations, self.progress.iterations, self._say)
+        described = {"suite": suite, "learner": label, "preset": self.config.preset, "seed": seed, **self.config.options}
+        progress, last = self.progress, self.options.iterations
+        logged = LoggedRun(title, self.run.path, last, progress.iterations, progress.steps, described, self._say)
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))

@@ -12,6 +12,10 @@ from robometa.storage.table import Table
 
 MAX_THREADS = 100_000
 """Most threads that step the simulation."""
+MAX_LOGGERS = 10
+"""Most loggers of a run."""
+LOGGED = ("tensorboard",)
+"""Loggers by default."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class RunConfig:
     """Wall time between checkpoints, min."""
     piece: int | None = None
     """Tasks of a piece, the unit in which trials are computed; None for runs from before there were pieces."""
+    log: tuple[str, ...] = LOGGED
+    """Loggers beside the terminal."""
     command: str = ""
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -75,6 +81,8 @@ class RunConfig:
         }
         if self.piece is not None:
             described |= {"piece": self.piece, "collect": hardware.collect}
+        if self.log != LOGGED:
+            described |= {"log": list(self.log)}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
 
     @classmethod
@@ -108,7 +116,16 @@ class RunConfig:
                 command=table.optional("command", table.text) or "",
                 versions=table.optional("versions", table.texts) or {},
                 piece=table.optional("piece", table.whole),
+                log=_loggers(table),
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:
             raise UserError(str(error) if table.where in str(error) else f"{table.where} is damaged: {error}") from None
+
+
+def _loggers(table: Table) -> tuple[str, ...]:
+    """Reads the names of the loggers, which `loggers.shipped.chosen` checks."""
+    names = table.content.get("log", list(LOGGED))
+    if not isinstance(names, list) or len(names) > MAX_LOGGERS or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{table.where} is damaged: log must be a list of at most {MAX_LOGGERS} names")
+    return tuple(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.loop import Training
-from robometa.training.run_config import RunConfig
+from robometa.training.run_config import LOGGED, RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
 from robometa.trials.collectors.choose import as_before
@@ -55,6 +55,7 @@ def train(
     contact_capacity: float = 1.0,
     piece: int | None = None,
     collect: str = "here",
+    log: Sequence[str] = LOGGED,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
 
@@ -78,6 +79,7 @@ def train(
             more; on a GPU all.
         collect: Who computes the pieces: `here`, `processes` (one for each processor) or `processes:N`. Results do not
             depend on it.
+        log: Loggers beside the terminal: `tensorboard`, `wandb` (Weights & Biases, an extra), or `none`.
 
     Raises:
         UserError: If an argument names something that does not exist; nothing is written then.
@@ -106,6 +108,7 @@ def train(
         hardware=hardware,
         checkpoint_minutes=checkpoint_minutes,
         piece=piece,
+        log=tuple(log),
     )
     with closing(Training(run, suite, trained, config)) as training, run.created(config) as training.config:
         training.go_on()

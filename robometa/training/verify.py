@@ -74,7 +74,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="robometa-verify-") as place:
         again = RunFolder(Path(place) / "run")
         with (
-            again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved,
+            again.created(replace(config, checkpoint_minutes=sys.float_info.max, log=())) as unsaved,
             closing(rebuilt(again, unsaved, name, collect="here")) as training,
         ):
             training.go_on(until=len(wanted))
