@@ -12,7 +12,20 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from robometa.commands import baseline, doctor, evaluate, learners, merge, record, replay, resume, suites, train, verify
+from robometa.commands import (
+    baseline,
+    doctor,
+    evaluate,
+    learners,
+    merge,
+    play,
+    record,
+    replay,
+    resume,
+    suites,
+    train,
+    verify,
+)
 from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import unknown_option
@@ -24,7 +37,7 @@ from robometa.registry import user_file
 GROUPS = {
     "train": (train, resume),
     "measure": (evaluate, baseline),
-    "look": (suites, learners, record, replay),
+    "look": (suites, learners, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""

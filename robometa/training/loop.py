@@ -97,7 +97,13 @@ class Training:
         """Makes the loggers and opens them for as long as the stack."""
         label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
         title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
-        described = {"suite": suite, "learner": label, "preset": self.config.preset, "seed": seed, **self.config.options}
+        described = {
+            "suite": suite,
+            "learner": label,
+            "preset": self.config.preset,
+            "seed": seed,
+            **self.config.options,
+        }
         progress, last = self.progress, self.options.iterations
         logged = LoggedRun(title, self.run.path, last, progress.iterations, progress.steps, described, self._say)
         self._loggers = []
