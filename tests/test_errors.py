@@ -84,13 +84,13 @@ def test_ranges_are_read_from_annotations_and_a_subclass_may_replace_them():
         ({"rate": True}, "option rate must be a number in (0, 1], not True"),
         ({"steps": 2.5}, "option steps must be a whole number in [1, inf), not 2.5"),
         ({"hidden": (64, 0)}, "option hidden must be in [1, 512], not (64, 0)"),
-        ({"places": (-1,)}, "option places must be in [0, inf), not (-1,)"),
+        ({"places": (-1,)}, "option places must be at least 0, not (-1,)"),
         ({"places": (0.5,)}, "option places must be a whole number in [0, inf), not (0.5,)"),
         ({"memory": "gur"}, "unknown memory 'gur' (did you mean 'gru'?); known: gru, lstm"),
-        ({"limit": 0}, "option limit must be in [1, inf), not 0"),
+        ({"limit": 0}, "option limit must be at least 1, not 0"),
         (
             {"rate": 2, "steps": 0},
-            "option rate must be in (0, 1], not 2\noption steps must be in [1, inf), not 0",
+            "option rate must be in (0, 1], not 2\noption steps must be at least 1, not 0",
         ),
     ],
 )

@@ -86,9 +86,9 @@ class Commands:
 
 def add_hardware_options(parser: Parser) -> None:
     """Adds the options of where the learner and the simulation run."""
-    parser.add_argument("--device", default="cpu", help="torch device of the learner: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--engine", default="cpu", help="simulator: cpu, warp (on a GPU) or auto (default: cpu)")
-    about = "multiplier on MuJoCo Warp's contact buffer, up to 1000 (default: 1)"
+    about = "warp only: multiplies the memory for contacts, up to 1000 (default: 1)"
     factor = number(0, 1000, above=True)
     parser.add_argument("--contact-capacity", metavar="FACTOR", type=factor, default=1.0, help=about)
     add_threads_option(parser)
@@ -109,7 +109,9 @@ def add_policy_options(parser: Parser, shots: int | None) -> None:
     """Adds the options of the tasks that a policy adapts to."""
     parser.add_argument("--suite", help="another suite with equal observations and actions (default: the policy's)")
     add_split_option(parser)
-    parser.add_argument("--shots", type=whole, default=shots, help="adaptations to each task (default: 2)")
+    parser.add_argument(
+        "--shots", type=whole, default=shots, help="times the policy adapts before its last score (default: 2)"
+    )
     parser.add_argument("--seed", type=whole, default=0, help="seed of resets and exploration (default: 0)")
     add_learner_option(parser)
 

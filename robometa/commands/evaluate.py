@@ -15,7 +15,7 @@ from robometa.storage.paths import checked
 
 ABOUT = "measure how a policy adapts to held-out tasks"
 EXAMPLE = "robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2"
-PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE} (default: the suite's)"
+PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE}: --shots, --worlds (default: the suite's)"
 TASKS = "first K tasks only; goals per task on Meta-World (default: all)"
 MORE = "\n".join(
     (

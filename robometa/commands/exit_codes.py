@@ -5,7 +5,7 @@ from __future__ import annotations
 EXIT_CODES = """
 exit codes:
   0    done
-  1    failure, such as a full disk or a training with non-finite updates; saved work is kept
+  1    failure, such as a full disk, or training diverged (NaN or infinity); saved work is kept
   2    a mistake in the command line or in a file of yours; the message explains it
   3    a bug of robometa; a bundle for a bug report is written into the working directory
   75   a training stopped on request, and saved; `robometa resume RUN` continues it bit-identically

@@ -18,7 +18,9 @@ def add_to(commands: Commands) -> Parser:
     parser = commands.add("merge", ABOUT, _run, EXAMPLE)
     parser.add_argument("first", metavar="A", type=hints.policy, help="folder of a policy")
     parser.add_argument("second", metavar="B", type=hints.policy, help="folder of another, of equal learner and sizes")
-    parser.add_argument("--weight", type=number(0, 1), default=0.5, help="weight of A, from 0 to 1 (default: 0.5)")
+    parser.add_argument(
+        "--weight", type=number(0, 1), default=0.5, help="share of A, 0 to 1; B gets the rest (default: 0.5)"
+    )
     parser.add_argument("--out", type=checked, help="folder of the new policy (default: policies/A-B-WEIGHT)")
     add_learner_option(parser)
     return parser

@@ -24,7 +24,11 @@ def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("resume", ABOUT, _run, EXAMPLE)
     parser.add_argument("run", metavar="RUN", type=hints.run, help="folder of the run")
-    parser.add_argument("--iterations", type=count, help="new total of training iterations (default: the run's)")
+    parser.add_argument(
+        "--iterations",
+        type=count,
+        help="another end; the newest checkpoint's iteration finishes now (default: the run's)",
+    )
     add_threads_option(parser)
     add_collect_option(parser, None)
     add_learner_option(parser)

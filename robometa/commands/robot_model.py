@@ -49,6 +49,4 @@ def print_model(path: Path) -> None:
         say(f"  {len(found)} {kind}: {', '.join(printable(name or 'without a name') for name in found) or 'none'}")
     body = next((name for name in names["bodies"] if name), "")
     words = {"mjcf": json.dumps(path.name), "body": json.dumps(body)}
-    say(
-        f"\nA suite's file beside it, to begin with; `robometa suites ./mine.toml` checks it:\n\n{SUITE.format(**words)}"
-    )
+    say(f"\nA first suite to put beside it; `robometa suites ./mine.toml` checks it:\n\n{SUITE.format(**words)}")

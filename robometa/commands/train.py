@@ -29,10 +29,14 @@ def add_to(commands: Commands) -> Parser:
     parser = commands.add("train", ABOUT, _run, EXAMPLE, takes_learner_options=True, add_help=False)
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="name of a suite, or path of a .toml file")
     parser.add_argument("learner", metavar="LEARNER", nargs="?", help=f"name of a learner, or {OWN}")
-    parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
+    parser.add_argument(
+        "--learner", dest="named", metavar="LEARNER", help="learner, if not given as second argument (default: none)"
+    )
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
-    parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
-    parser.add_argument("--preset", help="named options of the learner to start from (default: its first)")
+    parser.add_argument("--seed", type=whole, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--preset", help="named set of options; `robometa learners NAME` lists them (default: its first)"
+    )
     parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
@@ -59,13 +63,13 @@ def _run(asked: argparse.Namespace) -> None:
         raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")
     suite = suites.load(asked.suite)
     registry.find(learner)
-    from robometa.commands.learner_options import read_options
+    from robometa.commands.learner_options import print_help, read_options
     from robometa.training.train import train
 
     if asked.help:
-        asked.parser.print_help()
-    words = ["--help"] if asked.help else asked.learner_options
-    options = read_options(suite, learner, asked.preset, words, asked.parser.options())
+        print_help(suite, learner, asked.preset, asked.parser)
+        return
+    options = read_options(suite, learner, asked.preset, asked.learner_options, asked.parser.options())
     policy = train(
         suite,
         learner,

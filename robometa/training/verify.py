@@ -39,7 +39,7 @@ class Verification:
         lines = [f"another {change}" for change in self.changed]
         if self.parted is None:
             return [*lines, f"the first {self.iterations} iterations came out the same, byte for byte"]
-        return [*lines, f"iteration {self.parted + 1} is another:", *(f"  {line}" for line in self.differences)]
+        return [*lines, f"iteration {self.parted + 1} differs:", *(f"  {line}" for line in self.differences)]
 
 
 def verify(

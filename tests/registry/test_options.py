@@ -91,7 +91,7 @@ def test_a_variant_keeps_its_option_unless_the_user_changes_it(tiny_suite):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"worlds": 0}, "option worlds must be in [1, inf), not 0"),
+        ({"worlds": 0}, "option worlds must be at least 1, not 0"),
         ({"wurlds": 3}, "unknown option 'wurlds' in learner rl2 (did you mean 'worlds'?)"),
         ({"worlds": "many"}, "option worlds of learner rl2 must be something like 2, not 'many'"),
         ({"memory": "gur"}, "unknown memory 'gur' (did you mean 'gru'?); known: gru, lstm"),
@@ -118,7 +118,7 @@ def test_what_a_file_leaves_out_has_its_default():
 @pytest.mark.parametrize(
     ("saved", "message"),
     [
-        ({"worlds": 0}, "option worlds must be in [1, inf), not 0"),
+        ({"worlds": 0}, "option worlds must be at least 1, not 0"),
         ({"worlds": None}, "learner rl2: option worlds must be something like 2, not None"),
         ({"hidden": ["wide"]}, "learner rl2: option hidden must be something like (64,), not ('wide',)"),
         ({"surprise": 1}, "learner rl2: "),
