@@ -85,6 +85,14 @@ class Range:
         low, high = (float(end) for end in self.text[1:-1].split(","))
         return low, high
 
+    @property
+    def words(self) -> str:
+        """The range in a sentence: "at least 1", "above 0", "in (0, 1]"."""
+        low = self.text[1:].split(",")[0].strip()
+        if self.choices or self.ends[1] != float("inf") or self.ends[0] == -float("inf"):
+            return f"in {self.text}"
+        return f"{'above' if self.text[0] == '(' else 'at least'} {low}"
+
     def __contains__(self, value: Any) -> bool:
         """True if a name is one of the choices, or a number is in the interval."""
         if self.choices:
@@ -160,7 +168,7 @@ def _mistake(name: str, value: Any, allowed: Range, default: Any) -> str:
         if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
             return f"option {name} must be a {'whole number' if whole else 'number'} in {allowed}, not {value!r}"
         if number not in allowed:
-            return f"option {name} must be in {allowed}, not {value!r:.100}"
+            return f"option {name} must be {allowed.words}, not {value!r:.100}"
         if abs(number) > MAX_NUMBER:
             return f"option {name} must be at most {MAX_NUMBER}, not {value!r:.100}"
     return ""

@@ -101,7 +101,7 @@ def add_threads_option(parser: Parser) -> None:
 
 def add_collect_option(parser: Parser, default: str | None) -> None:
     """Adds the option of who collects."""
-    about = f"who simulates: here, processes or processes:N; results are the same (default: {default or 'as before'})"
+    about = f"simulating processes: here, processes or processes:N; same results (default: {default or 'as before'})"
     parser.add_argument("--collect", metavar="WHO", default=default, help=about)
 
 

@@ -42,6 +42,7 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_policy(asked.policy)
     of_whole_test_split = asked.suite is None and asked.split == "test" and asked.tasks is None
     usual = asked.policy if of_whole_test_split else _folder_beside(asked)
     folder = asked.out or usual
@@ -84,8 +85,10 @@ def _folder_beside(asked: argparse.Namespace) -> Path:
     parts = [policy.parent.name if policy.name == "policy" else policy.name]
     parts += [Path(asked.suite).stem] if asked.suite else []
     parts += [asked.split] if asked.split != "test" else []
-    counts = {"tasks": asked.tasks, "shots": asked.shots, "worlds": asked.worlds}
-    parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
-    parts += [f"seed-{asked.seed}"] if asked.seed else []
-    parts += [asked.protocol] if asked.protocol else []
+    parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
+    if len(parts) == 1:  # only the number of episodes, the protocol or the seed can be other than the policy's
+        counts = {"shots": asked.shots, "worlds": asked.worlds}
+        parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
+        parts += [f"seed-{asked.seed}"] if asked.seed else []
+        parts += [asked.protocol] if asked.protocol else []
     return Path("runs") / "evaluations" / "-".join(parts)

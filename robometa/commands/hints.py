@@ -74,10 +74,10 @@ def is_suite(name: str) -> bool:
 
 
 def policy(text: str) -> Path:
-    """The folder of a policy or of a run, as an argument; refused here if it is neither, before torch is loaded.
+    """The folder of a policy or of a run, as an argument.
 
     Raises:
-        UserError: If it is not there, or the name of a baseline, a learner or a suite instead.
+        UserError: If it is the name of a baseline, a learner or a suite instead.
     """
     folder = checked(text)
     if not folder.exists():
@@ -87,26 +87,33 @@ def policy(text: str) -> Path:
             raise UserError(f"{text} is a learner, not the folder of a policy: robometa train SUITE {text} writes one")
         if is_suite(text):
             raise UserError(f"{text} is a suite, not the folder of a policy: robometa evaluate POLICY --suite {text}")
-        if not _being_replaced(folder):
-            raise UserError(f"{text} is not a policy: there is no such folder{_in_runs(folder)}")
-    elif not folder.is_dir():
-        unpack = ": unpack it first" if folder.suffix in (".zip", ".gz", ".tar") else ""
-        raise UserError(f"{text} is not a policy: it is a file, not a folder{unpack}")
-    elif not any((folder / name).exists() for name in ("manifest.json", "policy/manifest.json", "run.json")):
-        raise UserError(f"{text} is not a policy: it needs manifest.json and tensors.safetensors")
     return folder
 
 
-def run(text: str) -> Path:
-    """The folder of a run, as an argument; refused here if it is none, before torch is loaded.
+def require_policy(folder: Path) -> None:
+    """Checks that there is a policy or a run, before torch is loaded.
 
     Raises:
-        UserError: If it is not there, or has no run.json.
+        UserError: If the folder is not there, or is neither.
     """
-    folder = checked(text)
+    if not folder.exists():
+        if not _being_replaced(folder):
+            raise UserError(f"{folder} is not a policy: there is no such folder{_in_runs(folder)}")
+    elif not folder.is_dir():
+        unpack = ": unpack it first" if folder.suffix in (".zip", ".gz", ".tar") else ""
+        raise UserError(f"{folder} is not a policy: it is a file, not a folder{unpack}")
+    elif not any((folder / name).exists() for name in ("manifest.json", "policy/manifest.json", "run.json")):
+        raise UserError(f"{folder} is not a policy: it needs manifest.json and tensors.safetensors")
+
+
+def require_run(folder: Path) -> None:
+    """Checks that there is a run, before torch is loaded.
+
+    Raises:
+        UserError: If the folder is not there, or has no run.json.
+    """
     if not os.path.lexists(folder / "run.json") and not _being_replaced(folder):
-        raise UserError(f"{text} is not the folder of a run: it has no run.json{_in_runs(folder)}")
-    return folder
+        raise UserError(f"{folder} is not the folder of a run: it has no run.json{_in_runs(folder)}")
 
 
 def _being_replaced(folder: Path) -> bool:

@@ -16,8 +16,8 @@ EXAMPLE = "robometa merge runs/point-robot-rl2-0/policy runs/point-robot-rl2-1/p
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("merge", ABOUT, _run, EXAMPLE)
-    parser.add_argument("first", metavar="A", type=hints.policy, help="folder of a policy")
-    parser.add_argument("second", metavar="B", type=hints.policy, help="folder of another, of equal learner and sizes")
+    parser.add_argument("first", metavar="A", type=checked, help="folder of a policy")
+    parser.add_argument("second", metavar="B", type=checked, help="folder of another, of equal learner and sizes")
     parser.add_argument(
         "--weight", type=number(0, 1), default=0.5, help="share of A, 0 to 1; B gets the rest (default: 0.5)"
     )
@@ -27,6 +27,8 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    for folder in (asked.first, asked.second):
+        hints.require_policy(folder)
     from robometa.policies.merge import merge
 
     policy = merge(asked.first, asked.second, asked.weight, out=asked.out, learner=asked.learner)

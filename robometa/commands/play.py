@@ -32,6 +32,7 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_policy(asked.policy)
     from robometa.video import gl_backends
 
     gl_backends.require_window(asked.policy)

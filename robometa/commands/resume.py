@@ -15,6 +15,7 @@ from robometa.commands.arguments import (
     count,
 )
 from robometa.commands.next_steps import print_next_steps
+from robometa.storage.paths import checked
 
 ABOUT = "resume an interrupted run; the result is bit-identical"
 EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
@@ -23,7 +24,7 @@ EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("resume", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=hints.run, help="folder of the run")
+    parser.add_argument("run", metavar="RUN", type=checked, help="folder of the run")
     parser.add_argument(
         "--iterations",
         type=count,
@@ -37,6 +38,7 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_run(asked.run)
     from robometa.training.run_folder import RunFolder
     from robometa.training.train import resume
 

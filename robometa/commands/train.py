@@ -40,7 +40,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--folder", type=checked, help="folder of the run (default: runs/SUITE-LEARNER-SEED)")
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")
-    piece = "tasks of a piece, the unit that is handed out; changes last bits (default: 8 worlds or more)"
+    piece = "tasks of a piece, the unit handed out; changes last bits (default: 8 worlds or more)"
     parser.add_argument("--piece", metavar="TASKS", type=count, help=piece)
     add_collect_option(parser, "here")
     loggers = "curves beside the terminal's: tensorboard, wandb or none (default: tensorboard)"

@@ -8,6 +8,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, add_moved_suite_option, count
 from robometa.commands.exit_codes import FAILURE
 from robometa.escape import printable, say
+from robometa.storage.paths import checked
 
 ABOUT = "repeat a run's first iterations and compare the results"
 EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
@@ -16,7 +17,7 @@ EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("verify", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=hints.run, help="folder of the run, which stays unchanged")
+    parser.add_argument("run", metavar="RUN", type=checked, help="folder of the run, which stays unchanged")
     parser.add_argument("--iterations", type=count, default=3, help="training iterations to repeat (default: 3)")
     add_learner_option(parser)
     add_moved_suite_option(parser)
@@ -24,6 +25,7 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    hints.require_run(asked.run)
     from robometa.training.verify import verify
 
     found = verify(asked.run, iterations=asked.iterations, learner=asked.learner, suite=asked.suite)

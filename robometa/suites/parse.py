@@ -174,7 +174,7 @@ def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
     for task, parameters in enumerate(drawn):
         wrong = [number for number in dict(parameters)[variation] if number not in allowed]
         if wrong:
-            return f"{variation} must be in {allowed}, not {wrong[0]:.3g} as in task {task}, in {where}"
+            return f"{variation} must be {allowed.words}, not {wrong[0]:.3g} as in task {task}, in {where}"
     return ""
 
 
