@@ -74,7 +74,8 @@ class Viewer:
 
     def close(self) -> None:
         """Closes it."""
-        self._handle.close()
+        if self._handle.is_running():
+            self._handle.close()
 
 
 WindowMaker = Callable[[Subject, Callable[[int], None]], Window]

@@ -17,6 +17,7 @@ from robometa.video import live
 
 POLICY = Path(__file__).parents[2] / "policies/half-cheetah-velocity-rl2"
 IN_A_WINDOW = """
+import os
 import sys
 from pathlib import Path
 from robometa.policies.policy_folder import load_policy
@@ -32,7 +33,8 @@ class Brief(live.Viewer):
 
 learner, suite, _ = load_policy(Path(sys.argv[1]))
 live.Live(learner, suite, window=Brief).run()
-print("shown", Brief.shown)
+print("shown", Brief.shown, flush=True)
+os._exit(0)  # a window that closes while it opens may keep its thread
 """
 
 
