@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from robometa.compute.mujoco_gl import tolerate_missing_backend
 from robometa.sim.gym.registration import register_once_loaded
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ __all__ = [
 ]
 
 
+tolerate_missing_backend()
 register_once_loaded()
 
 

@@ -87,11 +87,11 @@ class Range:
 
     @property
     def words(self) -> str:
-        """The interval after "must be": "at least 1", "above 0", "in (0, 1]"."""
-        low, high = (end.strip() for end in self.text[1:-1].split(","))
-        if high != "inf" or low == "-inf":
+        """The range after "must be": "at least 1", "above 0", "in (0, 1]"."""
+        low = self.text[1:].split(",")[0].strip()
+        if self.choices or self.ends[1] != float("inf") or self.ends[0] == -float("inf"):
             return f"in {self.text}"
-        return f"at least {low}" if self.text[0] == "[" else f"above {low}"
+        return f"{'above' if self.text[0] == '(' else 'at least'} {low}"
 
     def __contains__(self, value: Any) -> bool:
         """True if a name is one of the choices, or a number is in the interval."""

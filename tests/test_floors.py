@@ -41,6 +41,7 @@ FLOORS = (
 )
 """Folders, and the few modules beside them."""
 EXCEPTIONS = {
+    ("", "compute.mujoco_gl"): "lets MuJoCo be imported where MUJOCO_GL names a backend that is missing",
     ("", "sim.gym.registration"): "registers the suites with Gymnasium as soon as both are loaded",
 }
 """Imports that break a rule, and why they may."""

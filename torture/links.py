@@ -19,7 +19,7 @@ CODES = (0, 1, 2)
 """Exit codes of a command that has done its work, or says why not."""
 POLICY = ("README.md", "report.json", "tasks.csv", "manifest.json")
 RUN = ("run.json", "metrics.jsonl", "timings.jsonl")
-FOLDERS = ("checkpoints", "checkpoints/0000003", "policy", "tensorboard", "divergences")
+FOLDERS = ("checkpoints", "checkpoints/0000003", "policy", "divergences")
 
 
 @dataclass(frozen=True)

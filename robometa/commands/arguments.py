@@ -26,6 +26,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             raise UserError(hints.unknown_command(str(action.metavar or action.dest).lower(), value, action.choices))
 
+    def options(self) -> list[str]:
+        """The options, as they are written."""
+        return [option for action in self._actions for option in action.option_strings]
+
     def error(self, message: str) -> NoReturn:
         """Raises the mistake instead of printing the usage."""
         message = re.sub(r"^argument (\S+): must", r"\1 must", message).removeprefix("argument ")
@@ -82,9 +86,9 @@ class Commands:
 
 def add_hardware_options(parser: Parser) -> None:
     """Adds the options of where the learner and the simulation run."""
-    parser.add_argument("--device", default="cpu", help="torch device of the learner: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--engine", default="cpu", help="simulator: cpu, warp (on a GPU) or auto (default: cpu)")
-    about = "multiplier on MuJoCo Warp's contact buffer, up to 1000 (default: 1)"
+    about = "warp only: multiplies the memory for contacts, up to 1000 (default: 1)"
     factor = number(0, 1000, above=True)
     parser.add_argument("--contact-capacity", metavar="FACTOR", type=factor, default=1.0, help=about)
     add_threads_option(parser)
@@ -97,7 +101,8 @@ def add_threads_option(parser: Parser) -> None:
 
 def add_collect_option(parser: Parser, default: str | None) -> None:
     """Adds the option of who collects."""
-    about = f"who simulates: here, auto, processes[:N], ray or ray://HOST:PORT (default: {default or 'as before'})"
+    usual = default or "as before"
+    about = f"simulators: here, auto, processes[:N], ray or ray://HOST:PORT; same results (default: {usual})"
     parser.add_argument("--collect", metavar="WHO", default=default, help=about)
 
 
@@ -105,7 +110,9 @@ def add_policy_options(parser: Parser, shots: int | None) -> None:
     """Adds the options of the tasks that a policy adapts to."""
     parser.add_argument("--suite", help="another suite with equal observations and actions (default: the policy's)")
     add_split_option(parser)
-    parser.add_argument("--shots", type=whole, default=shots, help="adaptations before the last score (default: 2)")
+    parser.add_argument(
+        "--shots", type=whole, default=shots, help="times the policy adapts before its last score (default: 2)"
+    )
     parser.add_argument("--seed", type=whole, default=0, help="seed of resets and exploration (default: 0)")
     add_learner_option(parser)
 
@@ -119,6 +126,11 @@ def add_learner_option(parser: Parser) -> None:
     """Adds the option of the file of a user's own learner."""
     about = "file and class of a learner of your own (default: none)"
     parser.add_argument("--learner", metavar="FILE.py:CLASS", help=about)
+
+
+def add_moved_suite_option(parser: Parser) -> None:
+    """Adds the option of where a run's suite is now."""
+    parser.add_argument("--suite", metavar="FILE.toml", help="file of the run's suite, if moved (default: as before)")
 
 
 def whole(text: str) -> int:

@@ -58,6 +58,7 @@ def _run(asked: argparse.Namespace) -> int:
 
     if asked.policy is None:
         return report(PlainConsole())
+    hints.require_policy(asked.policy)
     return report_speed(PlainConsole(), asked.policy, asked.learner)
 
 

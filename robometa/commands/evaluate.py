@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
-from robometa.commands.report_output import publish, require_writable
-from robometa.escape import say
+from robometa.commands.report_output import keeps_report, publish, require_writable
+from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
 from robometa.storage.paths import checked, is_run
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 ABOUT = "measure how a policy adapts to held-out tasks"
 EXAMPLE = "robometa evaluate policies/half-cheetah-direction-maml-trpo --shots 2"
-PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE} (default: the suite's)"
+PROTOCOL = f"rule of evaluation: {', '.join(PROTOCOLS)} or {NONE}: --shots, --worlds (default: the suite's)"
 TASKS = "first K tasks only; goals per task on Meta-World (default: all)"
 MORE = "\n".join(
     (
-        "The report of another suite or split, of some tasks or of a checkpoint goes to runs/evaluations/POLICY-...",
+        "The report of another suite or split, of some tasks or of a checkpoint goes to runs/evaluations/POLICY-...;",
+        "so does one of another seed, or of fewer shots or episodes than the policy's report has.",
         *(f"Protocol {protocol.name}: {protocol.words()}." for protocol in PROTOCOLS.values()),
         "Meta-World's suites with held-out goals follow it unless --shots or --worlds is given.",
     )
@@ -45,18 +46,22 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
-    about = "who simulates: here or processes[:N]; the report is the same (default: here)"
+    about = "simulators: here or processes[:N]; same report (default: here)"
     parser.add_argument("--collect", metavar="WHO", default="here", help=about)
     return parser
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_policy(asked.policy)
     checkpoint = _newest(asked) if is_run(asked.policy) else None
     of_whole_test_split = asked.suite is None and asked.split == "test" and asked.tasks is None
     in_place = of_whole_test_split and checkpoint is None
     usual = asked.policy if in_place else _folder_beside(asked, checkpoint)
     folder = asked.out or usual
     require_writable(folder)
+    beside = _folder_beside(asked, checkpoint)
+    if asked.out is None:
+        require_writable(beside)
     from robometa.compute.hardware import Hardware
     from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
     from robometa.evaluation.reference import compared, load_references
@@ -90,6 +95,9 @@ def _run(asked: argparse.Namespace) -> None:
             "hardware": replace(hardware, collect="here"),
         }
         report = compared(report, suite, references, **same)
+    if asked.out is None and in_place and keeps_report(folder, report):
+        say(f"{folder} keeps its report, of another seed or of more episodes; --out {word(folder)} replaces it")
+        folder = beside
     with_card = folder == asked.policy and in_place
     publish(
         report,
@@ -117,4 +125,9 @@ def _folder_beside(asked: argparse.Namespace, checkpoint: Source | None) -> Path
     parts += [Path(asked.suite).stem] if asked.suite else []
     parts += [asked.split] if asked.split != "test" else []
     parts += [f"{asked.tasks}-tasks"] if asked.tasks is not None else []
+    if len(parts) == 1:  # only the number of episodes, the protocol or the seed can be other than the policy's
+        counts = {"shots": asked.shots, "worlds": asked.worlds}
+        parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
+        parts += [f"seed-{asked.seed}"] if asked.seed else []
+        parts += [asked.protocol] if asked.protocol else []
     return Path("runs") / "evaluations" / "-".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,10 @@ COMMANDS = {
     **dict.fromkeys(("eval", "test", "measure", "score"), ("evaluate",)),
     **dict.fromkeys(("run", "learn", "fit", "start"), ("train",)),
     **dict.fromkeys(("continue", "restart"), ("resume",)),
-    **dict.fromkeys(("video", "film", "play", "watch", "render", "enjoy"), ("record",)),
+    **dict.fromkeys(("video", "film", "render"), ("record",)),
+    **dict.fromkeys(("watch", "enjoy", "view", "viewer", "live"), ("play", "record")),
+    **dict.fromkeys(("suite", "tasks", "envs"), ("suites",)),
+    **dict.fromkeys(("learner", "algorithms", "methods"), ("learners",)),
     **dict.fromkeys(("sb3", "bench", "benchmark"), ("baseline",)),
     **{name: (f"baseline {name}",) for name in BASELINES},
     **dict.fromkeys(("plot", "diff", "curves"), ("compare",)),
@@ -86,6 +90,43 @@ def policy(text: str) -> Path:
         if is_suite(text):
             raise UserError(f"{text} is a suite, not the folder of a policy: robometa evaluate POLICY --suite {text}")
     return folder
+
+
+def require_policy(folder: Path) -> None:
+    """Checks that there is a policy or a run, before torch is loaded.
+
+    Raises:
+        UserError: If the folder is not there, or is neither.
+    """
+    if not folder.exists():
+        if not _being_replaced(folder):
+            raise UserError(f"{folder} is not a policy: there is no such folder{_in_runs(folder)}")
+    elif not folder.is_dir():
+        unpack = ": unpack it first" if folder.suffix in (".zip", ".gz", ".tar") else ""
+        raise UserError(f"{folder} is not a policy: it is a file, not a folder{unpack}")
+    elif not any((folder / name).exists() for name in ("manifest.json", "policy/manifest.json", "run.json")):
+        raise UserError(f"{folder} is not a policy: it needs manifest.json and tensors.safetensors")
+
+
+def require_run(folder: Path) -> None:
+    """Checks that there is a run, before torch is loaded.
+
+    Raises:
+        UserError: If the folder is not there, or has no run.json.
+    """
+    if not os.path.lexists(folder / "run.json") and not _being_replaced(folder):
+        raise UserError(f"no run here: {folder} has no run.json{_in_runs(folder)}")
+
+
+def _being_replaced(folder: Path) -> bool:
+    """True if another process replaces the folder just now, or one was interrupted in it."""
+    return not os.path.lexists(folder) and os.path.lexists(folder.with_name(f".{folder.name}.old"))
+
+
+def _in_runs(folder: Path) -> str:
+    """A question that names the run that was probably meant; an empty string if there is none."""
+    meant = Path("runs") / folder
+    return f"; did you mean {meant}?" if (meant / "run.json").is_file() else ""
 
 
 def policy_or_scripted(text: str) -> Path:

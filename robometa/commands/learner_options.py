@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import itertools
 import re
-from dataclasses import asdict, field, make_dataclass
-from functools import partial
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
+from robometa import registry
+from robometa.commands.arguments import Parser
 from robometa.commands.hints import numbers_apart, unknown_option
 from robometa.errors import UserError
 from robometa.escape import word
@@ -23,10 +26,12 @@ STARTS, ENDS = (
 """Beginnings of the lines of a parser's error message, and of the lines after it."""
 
 
-def read_options(suite: Suite, learner: str, preset: str | None, words: list[str]) -> dict[str, Any]:
+def read_options(
+    suite: Suite, learner: str, preset: str | None, words: list[str], others: Sequence[str] = ()
+) -> dict[str, Any]:
     """Reads a learner's options for a suite, with the user's words on top.
 
-    With `--help` among the words, prints the options and exits.
+    `others` are further options of the command, which a wrong one may have meant.
 
     Raises:
         UserError: In one line per mistake.
@@ -37,13 +42,11 @@ def read_options(suite: Suite, learner: str, preset: str | None, words: list[str
     kind = type(default)
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
-    known = [*names, *flags, "--help", "-h"]
+    known = [*names, *flags]
     written = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
-    wrong = [unknown_option(name, names, f"learner {learner}") for name in written if name not in known]
+    wrong = [unknown_option(name, [*names, *others], f"learner {learner}") for name in written if name not in known]
     if wrong:
         raise UserError("\n".join(wrong))
-    if "--help" in words or "-h" in words:
-        print_help(default, f"robometa train {word(suite.name)} {word(learner)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -59,21 +62,35 @@ def given(words: list[str]) -> list[str]:
     return [word.split("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
 
 
-def print_help(default: Any, command: str) -> None:
-    """Prints the options of a configuration with their meanings, ranges and values, and exits."""
-    import tyro
+def print_help(suite: Suite, learner: str, preset: str | None, command: Parser) -> None:
+    """Prints a learner's options on a suite, with their meanings, ranges and values, and then those of the command."""
+    default = resolve(suite, learner, {}, preset)
+    whole = argparse.ArgumentParser(
+        prog=command.prog,
+        usage=f"{command.prog} {word(suite.name)} {word(learner)} [options]",
+        description=_one_line(type(default).__doc__ or ""),
+        add_help=False,
+    )
+    own = whole.add_argument_group(f"options of {registry.label(learner)}")
+    for option in described(type(default)):
+        name = f"--{option.name.replace('_', '-')}"
+        value = getattr(default, option.name)
+        shown = " ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+        about = f"{_help(option)} (default: {shown})".replace("%", "%%")
+        if isinstance(value, bool):
+            own.add_argument(name, action=argparse.BooleanOptionalAction, help=about)
+        else:
+            own.add_argument(name, metavar="N ..." if isinstance(value, tuple) else _metavar(value), help=about)
+    every = whole.add_argument_group("options of every training")
+    for action in command._actions:
+        if action.option_strings:
+            every._add_action(action)
+    whole.print_help()
 
-    kind = type(default)
-    table = [
-        (
-            option.name,
-            Annotated[option.kind, tyro.conf.arg(help=_help(option))],
-            field(default_factory=partial(getattr, default, option.name)),
-        )
-        for option in described(kind)
-    ]
-    shown = make_dataclass(kind.__name__, table, frozen=True)
-    tyro.cli(shown, args=["--help"], prog=command, description=kind.__doc__)
+
+def _metavar(value: Any) -> str:
+    """Placeholder of an option's value."""
+    return {int: "N", float: "X"}.get(type(value), "NAME")
 
 
 def _help(option: Option) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from importlib.resources import files
+from pathlib import Path
 
 from robometa import registry
 from robometa.commands import hints
 from robometa.commands.arguments import OWN, Commands, Parser
 from robometa.commands.exit_codes import FAILURE
 from robometa.errors import UserError
-from robometa.escape import printable, say
+from robometa.escape import printable, say, word
+from robometa.storage import atomic
+from robometa.storage.open_folder import opened
+from robometa.storage.paths import checked
 
 ABOUT = "list the learners, or show one: its paper and options"
 EXAMPLE = "robometa learners pearl"
@@ -20,10 +25,17 @@ def add_to(commands: Commands) -> Parser:
     parser = commands.add("learners", ABOUT, _run, EXAMPLE)
     parser.add_argument("learner", metavar="NAME", nargs="?", help=f"name of a learner, or {OWN}")
     parser.add_argument("--check", action="store_true", help="run the learner, and report violations of the protocol")
+    template = "write a learner to begin with into a new file (default: none)"
+    parser.add_argument("--template", metavar="FILE.py", type=checked, help=template)
     return parser
 
 
 def _run(asked: argparse.Namespace) -> int:
+    if asked.template is not None:
+        if asked.learner is not None or asked.check:
+            raise UserError("--template takes nothing beside it, as in `robometa learners --template mine.py`")
+        write_template(asked.template)
+        return 0
     if asked.learner is None:
         if asked.check:
             raise UserError("--check needs a learner, as in `robometa learners ./mine.py:MyLearner --check`")
@@ -42,6 +54,26 @@ def _run(asked: argparse.Namespace) -> int:
     return FAILURE if violations else 0
 
 
+def write_template(path: Path) -> None:
+    """Writes a working learner with comments into a new file, and prints the commands that check and train it.
+
+    Raises:
+        UserError: If there is such a file already, or it cannot be written.
+    """
+    if path.suffix != ".py":
+        raise UserError(f"a learner's file ends with .py, not {str(path)!r}")
+    source = files("robometa.conformance").joinpath("template.py").read_bytes()
+    try:
+        with opened(path.parent) as folder:
+            atomic.write(folder, path.name, source)
+    except FileExistsError:
+        raise UserError(f"{path} exists already: choose another file") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    name = word(f"./{path}:MyLearner" if not path.is_absolute() else f"{path}:MyLearner")
+    say(f"written: {path}\ncheck it: robometa learners {name} --check\ntrain it: robometa train point-robot {name}")
+
+
 def print_learners() -> None:
     """Prints a table of the shipped learners."""
     from robometa.console import PlainConsole
@@ -52,6 +84,7 @@ def print_learners() -> None:
         table.add_row(name, entry.paper, entry.about)
     PlainConsole().print(table)
     print("\nshow one with its options: robometa learners NAME; one of your own: robometa learners ./mine.py:MyLearner")
+    print("begin one of your own: robometa learners --template mine.py")
 
 
 def print_learner(name: str) -> None:

@@ -22,6 +22,7 @@ from robometa.commands import (
     export_table,
     learners,
     merge,
+    play,
     record,
     replay,
     report,
@@ -37,13 +38,14 @@ from robometa.commands.hints import unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
+from robometa.registry import user_file
 from robometa.storage.paths import is_own_file
 
 GROUPS = {
     "train": (train, resume),
     "measure": (evaluate, baseline, compare, report, export_table),
     "deploy": (export, check_export),
-    "look": (suites, learners, runs, record, replay),
+    "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
@@ -99,13 +101,18 @@ def _guarded(words: list[str]) -> int:
         say(error, error=True)
         return STOPPED if isinstance(error, Stopped) else FAILURE
     except (OSError, MemoryError) as error:
-        say(f"error: {error}", error=True)
-        return FAILURE
+        blamed = user_file.blame(error)
+        say(f"error: {blamed or error}", error=True)
+        return MISTAKE if blamed else FAILURE
     except KeyboardInterrupt as error:
         say(str(error) or "stopped at once; saved work is kept", error=True)
         return AT_ONCE
-    except Exception as error:  # a bug of robometa
-        return _report_bug(error, words)
+    except Exception as error:
+        blamed = user_file.blame(error)
+        if not blamed:
+            return _report_bug(error, words)
+        say(f"error: {UserError(blamed)}", error=True)
+        return MISTAKE
 
 
 def _run(words: list[str]) -> int:
@@ -114,13 +121,13 @@ def _run(words: list[str]) -> int:
     if not words:
         whole.print_help()
         return 0
-    if words[0].startswith("-") and words[0] not in (known := options(whole)):
+    if words[0].startswith("-") and words[0] not in (known := whole.options()):
         raise UserError(unknown_option(words[0], known, "robometa"))
     asked, rest = whole.parse_known_args(words)
     if rest and not asked.takes_learner_options:
         if not rest[0].startswith("-"):
             raise UserError(f"one argument too many: {rest[0]!r} (see `{asked.parser.prog} --help`)")
-        raise UserError(unknown_option(rest[0].partition("=")[0], options(asked.parser), asked.parser.prog))
+        raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
     return asked.work(asked) or 0
 
@@ -135,6 +142,8 @@ def _report_bug(error: Exception, words: list[str]) -> int:
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
     say(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", error=True)
+    if advice := user_file.advice():
+        say(advice, error=True)
     return BUG
 
 
@@ -152,8 +161,3 @@ def parser() -> Parser:
     whole.description = "\n".join(lines)
     whole.epilog = EXAMPLES + EXIT_CODES
     return whole
-
-
-def options(parser: Parser) -> list[str]:
-    """The options of a parser, as they are written."""
-    return [option for action in parser._actions for option in action.option_strings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, number
 from robometa.commands.next_steps import print_next_steps
 from robometa.storage.paths import checked
@@ -18,7 +19,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("first", metavar="A", type=checked, help="folder of a policy")
     parser.add_argument("second", metavar="B", type=checked, help="folder of another, of equal learner and sizes")
     parser.add_argument(
-        "--weight", type=number(0, 1), default=0.5, help="A's share, 0 to 1; B gets the rest (default: 0.5)"
+        "--weight", type=number(0, 1), default=0.5, help="share of A, 0 to 1; B gets the rest (default: 0.5)"
     )
     parser.add_argument("--out", type=checked, help="folder of the new policy (default: policies/A-B-WEIGHT)")
     add_learner_option(parser)
@@ -26,6 +27,8 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    for folder in (asked.first, asked.second):
+        hints.require_policy(folder)
     from robometa.policies.merge import merge
 
     policy = merge(asked.first, asked.second, asked.weight, out=asked.out, learner=asked.learner)

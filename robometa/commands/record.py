@@ -29,6 +29,8 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    if str(asked.policy) != "scripted":
+        hints.require_policy(asked.policy)
     from robometa.training.load import newest
     from robometa.video.record import record
 

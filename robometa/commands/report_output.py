@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import TYPE_CHECKING
 
 from robometa.errors import UserError
 from robometa.escape import say
+from robometa.storage.paths import is_own_file
+from robometa.storage.table import Table
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
+
+
+MAX_REPORT_BYTES = 1 << 24
+"""Largest report that is read, bytes."""
 
 
 def require_writable(folder: Path) -> None:
@@ -23,6 +30,28 @@ def require_writable(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"cannot write the report into {folder}: {existing} is not a folder that can be written to")
+
+
+def keeps_report(folder: Path, report: Report) -> bool:
+    """Returns True if a folder has a report of the same suite that a new one is not to replace unasked.
+
+    That is one of another seed or protocol, or of more shots or episodes.
+    """
+    path = folder / "report.json"
+    if not is_own_file(folder, path.name):
+        return False
+    try:
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            return False
+        table = Table(json.loads(path.read_text(encoding="utf-8")), "report.json")
+        if table.text("suite_hash") != report.suite_hash:
+            return False
+        same = table.whole("seed") == report.seed
+        same = same and (table.optional("protocol", table.text) or "") == report.protocol
+        worlds, shots = table.whole("worlds"), len(table.content["shots"])
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, UserError):
+        return False
+    return not same or worlds > report.exploring.returns.shape[2] or shots > len(report.episodes_seen)
 
 
 def publish(report: Report, save: Callable[[], list[Path]]) -> None:

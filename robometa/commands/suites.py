@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robometa import registry, suites
@@ -17,6 +18,7 @@ from robometa.suites.suite import Suite
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from robometa.sim.signal import RobotSpaces
 
 ABOUT = "list the suites, or show one: its tasks and observations"
 EXAMPLE = "robometa suites half-cheetah-velocity"
@@ -27,7 +29,7 @@ SHOWN = 12
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("suites", ABOUT, _run, EXAMPLE)
-    parser.add_argument("suite", metavar="NAME", nargs="?", help="name of a suite, or path of a .toml file")
+    parser.add_argument("suite", metavar="NAME", nargs="?", help="name of a suite, or path of a .toml or .xml file")
     return parser
 
 
@@ -37,12 +39,34 @@ def _run(asked: argparse.Namespace) -> None:
         return
     if asked.suite in registry.LEARNERS:
         raise UserError(f"{asked.suite} is a learner: robometa learners {asked.suite}")
-    suite = suites.load(asked.suite)
-    if suite.learner and asked.suite.endswith(".toml"):  # a file of the user's own
-        from robometa.registry.options import check_options
+    if asked.suite.endswith(".xml"):
+        from robometa.commands.robot_model import print_model
 
-        check_options(suite)
-    print_suite(suite)
+        print_model(Path(asked.suite))
+        return
+    suite = suites.load(asked.suite)
+    print_suite(suite, _checked(suite) if asked.suite.endswith(".toml") else None)
+
+
+def _checked(suite: Suite) -> RobotSpaces:
+    """Checks a file of the user's own as a training does, and returns its signals.
+
+    Raises:
+        UserError: Naming every mistake in its options and its robot.
+    """
+    from robometa.registry.options import check_options
+    from robometa.sim.suite_check import check_suite
+
+    mistakes = []
+    for check in (check_options, check_suite):
+        try:
+            found = check(suite)
+        except UserError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    assert found is not None
+    return found
 
 
 def print_suites() -> None:
@@ -66,21 +90,23 @@ def _suite_row(table: Table, name: str, suite: Suite) -> None:
     table.add_row(name, counts, str(suite.horizon), suite.about)
 
 
-def print_suite(suite: Suite) -> None:
-    """Prints a suite: robot, objective, observation, hidden parameters and tasks."""
+def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
+    """Prints a suite: robot, objective, observation, hidden parameters and tasks, and its signals if they are given."""
     from rich.text import Text
 
     from robometa.console import PlainConsole, styled
     from robometa.reports.terminal import plain_table
 
     console = PlainConsole()
-    console.print(Text.assemble(styled(printable(suite.name)), printable(f": {suite.about}")))
+    about = f": {suite.about}" if suite.about else ""
+    console.print(Text.assemble(styled(printable(suite.name)), printable(about)))
     table = plain_table("", "")
     table.show_header = False
     for row in (
-        ("source", suite.source),
-        ("robot", f"{suite.robot.name}: {suite.robot.about}"),
+        *([("source", suite.source)] if suite.source else []),
+        ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
         *suite.family.rows(suite),
+        *_signal_rows(signals),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),
     ):
@@ -91,6 +117,14 @@ def print_suite(suite: Suite) -> None:
         console.print(Text.assemble("\n", styled(split), f": {words}"))
         for line in lines:
             console.print(f"  {line}")
+
+
+def _signal_rows(signals: RobotSpaces | None) -> Iterator[tuple[str, str]]:
+    """Observation and action in their order, and the control rate."""
+    if signals is not None:
+        for label, numbers in (("observation", signals.observation), ("action", signals.action)):
+            yield label, f"{len(numbers)} numbers: {'; '.join(map(str, numbers))}"
+        yield "control rate", f"{signals.control_hz:g} actions per second"
 
 
 def _protocol_rows(suite: Suite) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from robometa import registry, suites
@@ -32,16 +33,19 @@ def add_to(commands: Commands) -> Parser:
     parser = commands.add("train", ABOUT, _run, EXAMPLE, takes_learner_options=True, add_help=False)
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="name of a suite, or path of a .toml file")
     parser.add_argument("learner", metavar="LEARNER", nargs="?", help=f"name of a learner, or {OWN}")
-    parser.add_argument("--learner", dest="named", metavar="LEARNER", help="alternative to LEARNER (default: none)")
+    parser.add_argument(
+        "--learner", dest="named", metavar="LEARNER", help="learner, if not given as second argument (default: none)"
+    )
     parser.add_argument("--help", "-h", action="store_true", help="show this help, with LEARNER also its options")
-    parser.add_argument("--seed", type=whole, default=0, help="seed of all random numbers (default: 0)")
+    parser.add_argument("--seed", type=whole, default=0, help="random seed (default: 0)")
     several = "seeds of several runs, to train side by side (default: one, --seed)"
     parser.add_argument("--seeds", metavar="SEED", type=whole, nargs="+", help=several)
     at_a_time = "runs at a time with --seeds (default: one for each processor)"
     parser.add_argument("--jobs", metavar="N", type=count, help=at_a_time)
     budget = "environment steps to train for, such as 5e6; iterations follow (default: by --iterations)"
     parser.add_argument("--steps", type=number(1), help=budget)
-    parser.add_argument("--preset", help="named options, see `robometa learners NAME` (default: its first)")
+    named = "named set of options; `robometa learners NAME` lists them (default: its first)"
+    parser.add_argument("--preset", help=named)
     place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
     parser.add_argument("--folder", type=checked, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")
@@ -52,6 +56,8 @@ def add_to(commands: Commands) -> Parser:
     piece = "tasks of a piece, the unit handed out; changes last bits (default: 8 worlds or more)"
     parser.add_argument("--piece", metavar="TASKS", type=count, help=piece)
     add_collect_option(parser, "here")
+    loggers = "curves beside the terminal's: tensorboard, wandb or none (default: tensorboard)"
+    parser.add_argument("--log", nargs="+", metavar="LOGGER", default=["tensorboard"], help=loggers)
     minutes = "minutes between checkpoints (default: 5)"
     parser.add_argument("--checkpoint-minutes", metavar="MINUTES", type=number(0), default=5.0, help=minutes)
     return parser
@@ -70,15 +76,16 @@ def _run(asked: argparse.Namespace) -> int | None:
         raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")
     suite = suites.load(asked.suite)
     registry.find(learner)
-    from robometa.commands.learner_options import read_options
+    from robometa.commands.learner_options import print_help, read_options
     from robometa.training.train import train
 
     if asked.help:
-        asked.parser.print_help()
-    words = ["--help"] if asked.help else asked.learner_options
-    options = read_options(suite, learner, asked.preset, words)
+        print_help(suite, learner, asked.preset, asked.parser)
+        return None
+    words, others = asked.learner_options, asked.parser.options()
+    options = read_options(suite, learner, asked.preset, words, others)
     if asked.steps is not None:
-        options = _with_budget(asked.steps, options, suite, learner, asked.preset, words)
+        options = _with_budget(asked.steps, options, suite, learner, asked.preset, words, others)
     if asked.seeds is not None or asked.jobs is not None:
         from robometa.commands.train_seeds import train_seeds
 
@@ -97,6 +104,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         torch_threads=asked.torch_threads,
         piece=asked.piece,
         collect=asked.collect,
+        log=asked.log,
         checkpoint_minutes=asked.checkpoint_minutes,
         evaluate_every=asked.evaluate_every,
         overwrite=asked.overwrite,
@@ -106,7 +114,13 @@ def _run(asked: argparse.Namespace) -> int | None:
 
 
 def _with_budget(
-    steps: float, options: dict[str, Any], suite: Suite, learner: str, preset: str | None, words: list[str]
+    steps: float,
+    options: dict[str, Any],
+    suite: Suite,
+    learner: str,
+    preset: str | None,
+    words: list[str],
+    others: Sequence[str],
 ) -> dict[str, Any]:
     """Reads the options again, with the iterations that a budget of environment steps takes, and says how many."""
     from robometa.commands.learner_options import given, read_options
@@ -114,7 +128,7 @@ def _with_budget(
 
     iterations, each = iterations_for(steps, given(words), options, suite), steps_of_iteration(options, suite)
     say(f"{steps:,.0f} environment steps: {iterations} iterations of {each:,}, {iterations * each:,} steps")
-    return read_options(suite, learner, preset, [*words, "--iterations", str(iterations)])
+    return read_options(suite, learner, preset, [*words, "--iterations", str(iterations)], others)
 
 
 def _learner(asked: argparse.Namespace) -> str | None:

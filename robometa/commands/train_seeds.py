@@ -75,7 +75,8 @@ def _words(asked: argparse.Namespace, learner: str, job: Job, torch_threads: int
     for action in asked.parser._actions:
         value = getattr(asked, action.dest, None)
         if action.option_strings and action.dest not in APART and value not in (None, action.default):
-            words += action.option_strings[:1] if value is True else [action.option_strings[0], str(value)]
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [action.option_strings[0], *map(str, values)]
     words += ["--seed", str(job.seed), "--folder", str(job.folder), "--torch-threads", str(torch_threads)]
     return [*words, *asked.learner_options]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from robometa.commands.arguments import Commands, Parser, add_learner_option, count
+from robometa.commands import hints
+from robometa.commands.arguments import Commands, Parser, add_learner_option, add_moved_suite_option, count
 from robometa.commands.exit_codes import FAILURE
 from robometa.escape import printable, say
-from robometa.storage.paths import found
+from robometa.storage.paths import MANIFEST, found
 
 ABOUT = "repeat a training's first iterations and compare the results"
 EXAMPLE = "robometa verify runs/half-cheetah-velocity-pearl-1"
@@ -19,12 +20,15 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("run", metavar="RUN", type=found, help="run, or policy published with its log")
     parser.add_argument("--iterations", type=count, default=3, help="training iterations to repeat (default: 3)")
     add_learner_option(parser)
+    add_moved_suite_option(parser)
     return parser
 
 
 def _run(asked: argparse.Namespace) -> int:
+    if not (asked.run / MANIFEST).exists():
+        hints.require_run(asked.run)
     from robometa.training.verify import verify
 
-    found = verify(asked.run, iterations=asked.iterations, learner=asked.learner)
+    found = verify(asked.run, iterations=asked.iterations, learner=asked.learner, suite=asked.suite)
     say("\n".join(map(printable, found.lines())))
     return 0 if found.parted is None else FAILURE

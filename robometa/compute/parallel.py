@@ -23,6 +23,10 @@ def _pool(threads: int | None = None) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads or processors(), initializer=torch.set_num_threads, initargs=(1,))
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
 class _Limit:
     """Setting of this process."""
 

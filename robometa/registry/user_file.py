@@ -254,6 +254,32 @@ def error_line(error: BaseException, path: str | Path | None) -> str:
     return f"{type(error).__name__}{place}: {_line(error)}"
 
 
+def blame(error: BaseException) -> str:
+    """Describes an error in one line if it was raised in a user's learner that has been loaded, else returns "".
+
+    The line is the innermost one in the learner's file, whatever the learner called from there.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    files = {str(entry.path): entry.name for entry in MADE.values()}
+    for frame in reversed(frames):
+        if frame.filename in files:
+            line = f" (`{frame.line.strip()}`)" if frame.line else ""
+            place = f"{frame.filename}, line {frame.lineno}, in {frame.name}{line}"
+            return f"{files[frame.filename]}, a learner of your own, fails in {place}: {_named(error)}"
+    return ""
+
+
+def advice() -> str:
+    """Command that checks the user's learners that have been loaded; an empty string if none has been."""
+    checks = [f"robometa learners {word(f'{entry.path}:{entry.name}')} --check" for entry in MADE.values()]
+    return f"if the learner of your own gave it something wrong, this says what: {checks[-1]}" if checks else ""
+
+
+def _named(error: BaseException) -> str:
+    """Type and message of an error."""
+    return f"{type(error).__name__}: {_line(error)}"
+
+
 def _first_line(node: ast.Module | ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").strip()
 

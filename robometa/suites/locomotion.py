@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints (all but the base's x and y)",
-    "velocities": "velocities",
+    "joint_positions": "positions of the joints, of a floating base its height and orientation too",
+    "velocities": "velocities of the joints, and of a floating base",
     "position": "the base's x and y",
     "sensors": "sensors",
 }

@@ -167,7 +167,18 @@ def _read_tasks(
         tuple((name, draw(distributions[name], f"{seed}/{name}/{index}", index)) for name in sorted(distributions))
         for index in range(tasks)
     ]
+    mistakes += filter(None, (_impossible(name, drawn, where) for name in distributions if name in VARIATIONS))
     return drawn, distributions
+
+
+def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
+    """Describes the first number of a variation that no model can have; an empty string if there is none."""
+    allowed = VARIATIONS[variation].allowed
+    for task, parameters in enumerate(drawn):
+        wrong = [number for number in dict(parameters)[variation] if number not in allowed]
+        if wrong:
+            return f"{variation} must be {allowed.words}, not {wrong[0]:.3g} as in task {task}, in {where}"
+    return ""
 
 
 def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:

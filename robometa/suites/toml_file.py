@@ -31,6 +31,10 @@ def read_toml(path: Path, shown: Path) -> dict[str, Any]:
         raise UserError(f"{shown} is not a suite: it has more than {MAX_BYTES} bytes")
     try:
         text = content.decode()
+        if text.startswith("\ufeff"):
+            raise UserError(
+                f"{shown} begins with a byte order mark, which TOML does not allow: save it as UTF-8 without"
+            )
         if LONG_KEY.search(text):  # what tomllib needs for one grows with the square of its length
             raise UserError(f"{shown} is not a suite: it has a key of more than {MAX_DEPTH} parts")
         table = tomllib.loads(text)

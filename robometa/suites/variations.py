@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robometa.errors import UserError
+from robometa.errors import Range, UserError
 
 if TYPE_CHECKING:
     import mujoco
@@ -27,6 +27,8 @@ class Variation:
     """Changes the model in place; the caller recomputes the constants that follow from mass or pose."""
     unit: str = ""
     """Unit of the numbers; empty for factors."""
+    allowed: Range = Range("(-inf, inf)")  # noqa: RUF009
+    """Values that a number may have."""
 
     @property
     def neutral(self) -> float:
@@ -64,7 +66,13 @@ def _motor_strength(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> 
 
 
 def _payload(model: mujoco.MjModel, mass: np.ndarray, robot: Robot) -> None:
-    model.body_mass[model.body(robot.body).id] += mass[0]
+    body = model.body(robot.body).id
+    if model.body_mass[body] + mass[0] <= 0:
+        raise UserError(
+            f"payload must be more than {-model.body_mass[body]:g} kg, the mass of {robot.body} in {robot.mjcf.name}, "
+            f"not {mass[0]:g}"
+        )
+    model.body_mass[body] += mass[0]
 
 
 def _joint_offset(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
@@ -79,14 +87,19 @@ VARIATIONS = {
         "factor on each body's mass and inertia, bodies in the model's order without the world",
         lambda sizes: sizes.bodies,
         _body_mass,
+        allowed=Range("(0, inf)"),
     ),
     "geom_friction": Variation(
         "factor on each geom's sliding, torsional and rolling friction, geoms in the model's order",
         lambda sizes: 3 * sizes.geoms,
         _geom_friction,
+        allowed=Range("[0, inf)"),
     ),
     "joint_damping": Variation(
-        "factor on the damping of each degree of freedom", lambda sizes: sizes.velocities, _joint_damping
+        "factor on the damping of each degree of freedom",
+        lambda sizes: sizes.velocities,
+        _joint_damping,
+        allowed=Range("[0, inf)"),
     ),
     "gravity": Variation("factor on gravity", lambda sizes: 1, _gravity),
     "slope": Variation("rad by which the floor rises ahead, as tilted gravity", lambda sizes: 1, _slope, "rad"),

@@ -18,7 +18,7 @@ from robometa.storage.paths import checked, is_run
 from robometa.suites.suite import Suite
 from robometa.training import records
 from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
+from robometa.training.run_folder import METRICS, TIMINGS, RunFolder, run_suite
 from robometa.trials import make
 
 
@@ -102,9 +102,7 @@ class Source:
         Raises:
             UserError: If none is whole, or the suite has changed since.
         """
-        own = suites.load(config.suite) if suite is None else suite
-        if suite is None and own.content_hash != config.suite_hash:
-            raise UserError(f"suite {own.name} is no longer the one that {run.path} was started on")
+        own = run_suite(config.suite, config.suite_hash, run.path) if suite is None else suite
         saved = run.newest_checkpoint()
         assert saved is not None  # there are checkpoints, and none that is whole is an error of its own
         state = policy_folder.without_training(saved.state)

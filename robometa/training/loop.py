@@ -26,7 +26,7 @@ from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
 from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE, LoggedRun, Logger, LoggerFactory
-from robometa.training.loggers.shipped import SHIPPED
+from robometa.training.loggers.shipped import chosen
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
 from robometa.training.stop_signals import stop_on_signals
@@ -48,7 +48,7 @@ class Training:
         suite: Suite,
         learner: Learner,
         config: RunConfig,
-        loggers: Sequence[LoggerFactory] = SHIPPED,
+        loggers: Sequence[LoggerFactory] | None = None,
         callback: Callback | None = None,
     ) -> None:
         """A training before its first iteration.
@@ -58,7 +58,7 @@ class Training:
             suite: Suite whose tasks are trained on.
             learner: Untrained learner.
             config: Configuration of the run.
-            loggers: Loggers of the training, made and opened when it goes on.
+            loggers: Loggers of the training, made and opened when it goes on; those of its configuration if None.
             callback: Called after every iteration.
 
         Raises:
@@ -73,7 +73,7 @@ class Training:
         self.metrics, self.timings = run.table(METRICS), run.table(TIMINGS)
         tables = self.metrics, self.timings
         self.checkpoints = Checkpoints(run, learner, lambda: self.progress, tables, self._say)
-        self._factories, self._loggers = loggers, list[Logger]()
+        self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self._callback = callback
         self._iteration_began, self._last_seconds = time.monotonic(), 0.0
         self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
@@ -153,7 +153,15 @@ class Training:
         """Makes the loggers and opens them for as long as the stack."""
         label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
         title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
-        logged = LoggedRun(title, self.run.path, self.options.iterations, self.progress.iterations, self._say)
+        described = {
+            "suite": suite,
+            "learner": label,
+            "preset": self.config.preset,
+            "seed": seed,
+            **self.config.options,
+        }
+        progress, last = self.progress, self.options.iterations
+        logged = LoggedRun(title, self.run.path, last, progress.iterations, progress.steps, described, self._say)
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))

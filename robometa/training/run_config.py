@@ -12,6 +12,10 @@ from robometa.storage.table import Table
 
 MAX_THREADS = 100_000
 """Most threads that step the simulation."""
+MAX_LOGGERS = 10
+"""Most loggers of a run."""
+LOGGED = ("tensorboard",)
+"""Loggers by default."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class RunConfig:
     """Tasks of a piece, the unit in which trials are computed; None for runs from before there were pieces."""
     evaluate_every: int = 0
     """Iterations between held-out scores; 0 for none."""
+    log: tuple[str, ...] = LOGGED
+    """Loggers beside the terminal."""
     command: str = ""
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -60,7 +66,7 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """The entries of run.json, in their order."""
         hardware = self.hardware
-        described = {
+        described: dict[str, Any] = {
             "suite": self.suite,
             "suite_hash": self.suite_hash,
             "learner": self.learner,
@@ -81,6 +87,8 @@ class RunConfig:
             described |= {"piece": self.piece, "collect": hardware.collect}
         if self.evaluate_every:
             described |= {"evaluate_every": self.evaluate_every}
+        if self.log != LOGGED:
+            described |= {"log": list(self.log)}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
 
     @classmethod
@@ -115,7 +123,16 @@ class RunConfig:
                 versions=table.optional("versions", table.texts) or {},
                 piece=table.optional("piece", table.whole),
                 evaluate_every=table.optional("evaluate_every", table.whole) or 0,
+                log=_loggers(table),
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:
             raise UserError(str(error) if table.where in str(error) else f"{table.where} is damaged: {error}") from None
+
+
+def _loggers(table: Table) -> tuple[str, ...]:
+    """Reads the names of the loggers, which `loggers.shipped.chosen` checks."""
+    names = table.content.get("log", list(LOGGED))
+    if not isinstance(names, list) or len(names) > MAX_LOGGERS or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{table.where} is damaged: log must be a list of at most {MAX_LOGGERS} names")
+    return tuple(names)

@@ -21,6 +21,8 @@ from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.paths import RUN, is_own_file
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
+from robometa.suites.load import load as load_suite
+from robometa.suites.suite import Suite
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
@@ -264,6 +266,28 @@ class RunFolder:
                 f"none of the checkpoints in {checkpoints[0].parent} is whole; without that folder the run begins again"
             )
         return None
+
+
+def run_suite(reference: str, content_hash: str, run: Path) -> Suite:
+    """Loads the suite that a run was started on.
+
+    Args:
+        reference: Name or file of the suite.
+        content_hash: Hash of its content when the run began.
+        run: Folder of the run, for messages.
+
+    Raises:
+        UserError: If its file is not there, or it has changed since.
+    """
+    if Path(reference).is_absolute() and not Path(reference).is_file():
+        raise UserError(
+            f"{run} was started on the suite file {reference}, which is not there: "
+            f"say where it is with --suite PATH/{word(Path(reference).name)}"
+        )
+    suite = load_suite(reference)
+    if suite.content_hash != content_hash:
+        raise UserError(f"suite {suite.name} is no longer the one that {run} was started on")
+    return suite
 
 
 def _text(config: RunConfig) -> bytes:

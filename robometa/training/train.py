@@ -29,10 +29,9 @@ from robometa.training.budget import iterations_for
 from robometa.training.callback import Callback
 from robometa.training.finish import finish
 from robometa.training.loggers.logger import LoggerFactory
-from robometa.training.loggers.shipped import SHIPPED
 from robometa.training.loop import Training
-from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
+from robometa.training.run_config import LOGGED, RunConfig
+from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
 from robometa.trials.collectors.choose import as_before
 
@@ -60,7 +59,8 @@ def train(
     evaluate_every: int = 0,
     callback: Callback | None = None,
     overwrite: bool = False,
-    loggers: Sequence[LoggerFactory] = SHIPPED,
+    log: Sequence[str] = LOGGED,
+    loggers: Sequence[LoggerFactory] | None = None,
 ) -> Path:
     """Meta-trains a learner on a suite's training tasks and returns the policy's folder.
 
@@ -92,7 +92,8 @@ def train(
         callback: Called after every iteration with an `Iteration`; False ends the training there, with a policy.
             `resume` goes on to the original end.
         overwrite: Replace the run that the folder holds, if there is one.
-        loggers: Loggers to show and store the metrics with; `()` trains in silence.
+        log: Loggers beside the terminal: `tensorboard`, `wandb` (Weights & Biases, an extra), or `none`.
+        loggers: Loggers to show and store the metrics with, instead of the terminal and `log`; `()` trains in silence.
 
     Returns:
         Folder of the policy.
@@ -129,6 +130,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         piece=piece,
         evaluate_every=evaluate_every,
+        log=tuple(log),
     )
     with (
         closing(Training(run, suite, trained, config, loggers, callback)) as training,
@@ -156,6 +158,7 @@ def resume(
     learner: str | None = None,
     collect: str | None = None,
     callback: Callback | None = None,
+    suite: str | Path | None = None,
 ) -> Path:
     """Resumes a run from its newest whole checkpoint, and returns the policy's folder.
 
@@ -169,6 +172,7 @@ def resume(
         learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
         collect: Who computes the pieces, as in `train`; as before if None, with a process for each processor at most.
         callback: Called after every iteration, as in `train`.
+        suite: File of the run's own suite, if it has moved since.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
@@ -177,7 +181,7 @@ def resume(
     run = RunFolder(checked(folder))
     with ExitStack() as stack:
         stack.enter_context(run.locked())
-        config = run.configuration()
+        config = with_suite(run.configuration(), suite)
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
         training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect, callback)))
         saved = run.newest_checkpoint()
@@ -199,6 +203,11 @@ def resume(
             say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)
         training.go_on()
         return finish(training)
+
+
+def with_suite(config: RunConfig, suite: str | Path | None) -> RunConfig:
+    """The configuration of a run whose suite's file has moved; the same one if `suite` is None."""
+    return config if suite is None else replace(config, suite=suite_reference(suites.load(suite)))
 
 
 def _require_fit(state: Mapping[str, Tensor], training: Training, path: Path) -> None:
@@ -236,13 +245,11 @@ def rebuilt(
         UserError: If the configuration is impossible, or its suite or its learner's file has changed since.
     """
     try:
-        suite = suites.load(config.suite)
+        suite = run_suite(config.suite, config.suite_hash, run.path)
         begun_for = config.options["iterations"]
         if iterations is not None and iterations != begun_for:
             options = config.options | {"iterations": iterations}
             config = replace(config, options=options, begun_for=config.begun_for or begun_for)
-        if suite.content_hash != config.suite_hash:
-            raise UserError(f"suite {suite.name} is no longer the one that {run.path} was started on")
         presets = registry.find(name).presets()
         if config.preset not in presets:
             raise UserError(unknown("preset", config.preset, presets, str(run.path / CONFIGURATION)))

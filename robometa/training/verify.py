@@ -19,7 +19,7 @@ from robometa.storage.sealed_folder import MANIFEST, load
 from robometa.storage.versions import versions
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
-from robometa.training.train import rebuilt
+from robometa.training.train import rebuilt, with_suite
 
 ITERATIONS_VERIFIED = 3
 """Iterations that are repeated by default."""
@@ -52,7 +52,12 @@ class Verification:
         return [*lines, f"iteration {self.parted + 1} differs{cause}:", *(f"  {line}" for line in self.differences)]
 
 
-def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: str | None = None) -> Verification:
+def verify(
+    folder: str | Path,
+    iterations: int = ITERATIONS_VERIFIED,
+    learner: str | None = None,
+    suite: str | Path | None = None,
+) -> Verification:
     """Repeats the first iterations of a training in a temporary folder, and compares them with what it wrote.
 
     Args:
@@ -60,11 +65,13 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
             changed.
         iterations: Iterations to repeat; fewer if the run has fewer.
         learner: File and class of a learner of your own, for a run with such a one.
+        suite: File of the run's own suite, if it has moved since.
 
     Raises:
         UserError: If there is no such run, it has no iteration, or its suite or its learner's file has changed.
     """
     run, config = _logged(checked(folder))
+    config = with_suite(config, suite)
     if not is_own_file(run.path, METRICS):
         raise UserError(f"{run.path} has no {METRICS} to compare with")
     name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "verify")
@@ -74,7 +81,7 @@ def verify(folder: str | Path, iterations: int = ITERATIONS_VERIFIED, learner: s
     with scratch() as place:
         again = RunFolder(place / "run")
         with (
-            again.created(replace(config, checkpoint_minutes=sys.float_info.max)) as unsaved,
+            again.created(replace(config, checkpoint_minutes=sys.float_info.max, log=())) as unsaved,
             closing(rebuilt(again, unsaved, name, collect="here")) as training,
         ):
             training.go_on(until=len(wanted))

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from robometa.errors import UserError
+from robometa.escape import word
 
 BACKENDS = ("egl", "osmesa")
 """MuJoCo's names for them, the better one first."""
@@ -26,6 +27,15 @@ with mujoco.Renderer(model, 16, 16) as renderer:
     renderer.update_scene(mujoco.MjData(model))
     renderer.render()
 """
+WINDOW = """
+import sys
+import glfw
+if not glfw.init():
+    sys.exit(1)
+glfw.window_hint(glfw.VISIBLE, False)
+sys.exit(0 if glfw.create_window(64, 64, "", None, None) else 1)
+"""
+"""A program that opens a hidden window."""
 SAFE_PATH = "-P"
 """Python's option that keeps the current folder off the import path: a file `mujoco.py` there is never imported."""
 PATIENCE = 120.0
@@ -65,6 +75,27 @@ def find() -> str:
         if works(backend):
             return backend
     raise UserError(HINT)
+
+
+def require_window(policy: Path) -> None:
+    """Checks that a window can be opened, in a separate process.
+
+    Raises:
+        UserError: If none can, saying what to do.
+    """
+    instead = f"watch a video instead: robometa record {word(policy)}"
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in displays):
+        raise UserError(f"play opens a window, and DISPLAY is not set: log in with `ssh -X`, or {instead}")
+    command = [sys.executable, SAFE_PATH, "-c", WINDOW]
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    try:
+        found = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+        opened = found.returncode == 0
+    except subprocess.TimeoutExpired:
+        opened = False
+    if not opened:
+        raise UserError(f"play opens a window, and the display here gives none with OpenGL: {instead}")
 
 
 def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:

@@ -38,6 +38,8 @@ def place(tmp_path, monkeypatch):
     Path("tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
     Path("wrong.toml").write_text(THREE_MISTAKES, encoding="utf-8")
     Path("taken").mkdir()
+    Path("sealed").mkdir()
+    Path("sealed/manifest.json").write_text("{}", encoding="utf-8")
     return tmp_path
 
 
@@ -118,7 +120,7 @@ MISTAKES = {
         ["train", "point-robot", "rl2", "--memory", "gur"],
         "unknown memory 'gur' (did you mean 'gru'?)",
     ),
-    "unknown option of evaluate": (["evaluate", "policy", "--wurlds", "3"], "did you mean '--worlds'"),
+    "unknown option of evaluate": (["evaluate", "sealed", "--wurlds", "3"], "did you mean '--worlds'"),
     "unknown preset": (["train", "point-robot", "pearl", "--preset", "papper"], "did you mean 'paper'"),
     "not a number": (["train", "point-robot", "maml-trpo", "--worlds", "many"], "many"),
     "not a whole number": (["train", "point-robot", "maml-trpo", "--worlds", "1.5"], "1.5"),
@@ -156,12 +158,12 @@ MISTAKES = {
     "a file, not a run": (["resume", "tiny.toml"], "no run here: tiny.toml has no run.json"),
     "not a run": (["resume", "taken"], "no run here: taken has no run.json"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
-    "no place for a report": (["evaluate", "policy", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
+    "no place for a report": (["evaluate", "sealed", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
     "no place for a report of experts": (
         ["baseline", "scripted", "ml1/reach-v3", "--out", "tiny.toml/report"],
         "cannot write the report into tiny.toml/report",
     ),
-    "no second policy": (["merge", "policy"], "B"),
+    "no second policy": (["merge", "sealed"], "B"),
     "an unknown option of learners": (["learners", "--chek"], "did you mean '--check'"),
     "not a policy to record": (["record", "nowhere"], "nowhere is not a policy"),
 }
@@ -349,19 +351,16 @@ def test_every_command_explains_itself(capsys, command):
 
 
 def test_the_help_of_a_training_shows_the_learners_options(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "point-robot", "pearl", "--help"])
-    assert stop.value.code == 0
-    printed = capsys.readouterr().out
+    assert main(["train", "point-robot", "pearl", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
     for words in ("--seed", "--gradient-steps", "Weight of the policy's entropy", "Range: (0, 1). (default: 0.99)"):
         assert words in printed
+    assert printed.index("--gradient-steps") < printed.index("--seed"), "the learner's options come first"
 
 
 def test_help_shows_the_values_of_the_preset_and_of_the_suites_file(place, capsys):
     Path("own.toml").write_text(f"{TINY_SUITE}\n[learner.rl2]\nworlds = 17\n", encoding="utf-8")
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "own.toml", "rl2", "--preset", "lstm", "--help"])
-    assert stop.value.code == 0
+    assert main(["train", "own.toml", "rl2", "--preset", "lstm", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "Range: {gru, lstm}. (default: lstm)" in printed
     assert "(default: 17)" in printed
@@ -412,6 +411,14 @@ print(code, *sorted(heavy), file=sys.stderr)
         (["train", "point-robot", "perl"], 2),
         (["train", "point-robot", "./nowhere.py:Mine"], 2),
         (["merge"], 2),
+        (["evaluate", "nowhere"], 2),
+        (["evaluate", "taken"], 2),
+        (["record", "nowhere"], 2),
+        (["play", "nowhere"], 2),
+        (["resume", "nowhere"], 2),
+        (["verify", "nowhere"], 2),
+        (["merge", "nowhere", "taken"], 2),
+        (["doctor", "nowhere"], 2),
     ],
 )
 def test_nothing_heavy_is_loaded_for_what_needs_none(place, words, code):

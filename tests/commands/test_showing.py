@@ -39,7 +39,8 @@ def files(tmp_path_factory):
 
 def all_commands(files):
     record = ["record", str(files / "run" / "policy"), "--task", "99"]
-    return [*commands(files), record, ["doctor"], ["learners"], ["suites"]]
+    play = ["play", str(files / "run" / "policy"), "--task", "99"]
+    return [*commands(files), record, play, ["doctor"], ["learners"], ["suites"]]
 
 
 def test_every_command_is_tried(files):

@@ -143,9 +143,7 @@ def test_it_is_shown_with_its_options(place, capsys):
     printed = capsys.readouterr().out
     for words in ("MyLearner: Guesses, and counts.", "paper: Guessing, Anon 1900.", "--scale", "How large its guesses"):
         assert words in printed
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "tiny.toml", NAME, "--help"])
-    assert stop.value.code == 0
+    assert main(["train", "tiny.toml", NAME, "--help"]) == 0
     assert "How large its guesses are." in capsys.readouterr().out
 
 
@@ -156,9 +154,8 @@ def test_its_ranges_are_shown_and_held(place, capsys):
     text = text.replace("class Options:", "class Options(errors.Options):")
     text = text.replace("scale: float", 'scale: Annotated[float, "(0, 4]"]')
     Path("mine.py").write_text(text, encoding="utf-8")
-    with pytest.raises(SystemExit):
-        main(["train", "tiny.toml", NAME, "--help"])
-    assert "How large its guesses are. Range: (0, 4]." in capsys.readouterr().out
+    assert main(["train", "tiny.toml", NAME, "--help"]) == 0
+    assert "How large its guesses are. Range: (0, 4]." in " ".join(capsys.readouterr().out.split())
     assert "option scale must be in (0, 4], not 5.0" in told(capsys, "train", "tiny.toml", NAME, "--scale", "5")
 
 
@@ -277,7 +274,8 @@ def test_code_is_loaded_from_a_user_s_file_in_one_place_only():
     }
     for path in Path(user_file.__file__).parents[1].rglob("*.py"):
         names = set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
-        if path.name != "registration.py":  # which stands around the loader of an installed module
+        # Two stand around the loaders of installed modules.
+        if path.name not in ("registration.py", "mujoco_gl.py"):
             assert not names & loading or path == Path(user_file.__file__), path
 
 

@@ -57,20 +57,35 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     """
     quieten()
     model = _load(robot)
-    if model.nu < 1 or not 0 < model.opt.timestep < 1:
-        raise UserError(
-            f"{robot.mjcf.name} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
-            f"it has {model.nu} and {model.opt.timestep} s"
-        )
-    bodies = [model.body(index).name for index in range(1, model.nbody)]
-    if robot.body not in bodies:
-        raise UserError(unknown("body", robot.body, bodies, robot.mjcf.name) + "; say which one in [robot] body")
+    faults = _faults(model, robot)
+    if faults:
+        raise UserError("\n".join(faults))
     sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
     if not _plane_joints(model, robot):
         sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
     if sensors:
         model = _load(robot, tuple(sensors))
     return model, _layout(model, robot)
+
+
+def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
+    """Lists what a robot's model lacks."""
+    file, faults = robot.mjcf.name, []
+    if model.nu < 1 or not 0 < model.opt.timestep < 1:
+        faults.append(
+            f"{file} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
+            f"it has {model.nu} and {model.opt.timestep} s"
+        )
+    bodies = [model.body(index).name for index in range(1, model.nbody)]
+    if robot.body not in bodies:
+        faults.append(unknown("body", robot.body, bodies, file) + "; say which one in [robot] body")
+    sensors = [model.sensor(index).name for index in range(model.nsensor)]
+    faults += [
+        unknown("sensor", sensor, sensors, file) + f" (for the quantity {quantity})"
+        for quantity, sensor in robot.quantities
+        if sensor not in sensors
+    ]
+    return faults
 
 
 def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
@@ -143,9 +158,6 @@ def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
         )
         for index in range(model.nsensor)
     }
-    for quantity, sensor in robot.quantities:
-        if sensor not in readings:
-            raise UserError(unknown("sensor", sensor, readings, robot.mjcf.name) + f" (for the quantity {quantity})")
     if robot.height is not None and height is None:
         raise UserError(
             f"robot {robot.name}: a height range needs a body that its own joints carry, in {robot.mjcf.name}"

@@ -28,6 +28,10 @@ class LoggedRun:
     """Iterations of the whole run."""
     first: int
     """Iteration that comes next, from 0: above 0 where the run is resumed."""
+    steps: int
+    """Environment steps of the iterations before that."""
+    options: Mapping[str, object]
+    """Suite, learner, seed and options."""
     say: Callable[[str], None]
     """Passes a message to every logger of the training."""
 

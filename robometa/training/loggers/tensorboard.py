@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from robometa.errors import FolderGoneError
+from robometa.training.loggers.groups import grouped
 from robometa.training.loggers.logger import LoggedRun
 
 
 class TensorBoard:
-    """Writes curves below the run's folder until the disk refuses them."""
+    """Writes curves over environment steps into the run's folder until the disk refuses them.
+
+    They lie in the run's folder itself, because TensorBoard calls a run by its curves' folder.
+    """
 
     def __init__(self, run: LoggedRun) -> None:
-        """Curves of a training; those of iterations that it repeats are replaced."""
-        self._run, self._folder = run, run.folder / "tensorboard"
+        """Curves of a training; those of steps that it repeats are replaced."""
+        self._run, self._folder = run, run.folder
         self._writer: Any = None
 
     def __enter__(self) -> TensorBoard:
@@ -27,7 +31,7 @@ class TensorBoard:
         try:
             if self._folder.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "it is a link")
-            self._writer = SummaryWriter(str(self._folder), purge_step=self._run.first)
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._run.steps + 1)
         except OSError as error:
             self._give_up(error)
         return self
@@ -37,8 +41,8 @@ class TensorBoard:
         if self._writer is None:
             return
         try:
-            for key, value in row.items():
-                self._writer.add_scalar(key, value, int(row["iteration"]))
+            for key, value in grouped(row).items():
+                self._writer.add_scalar(key, value, int(row["steps"]))
         except OSError as error:
             self._give_up(error)
 

@@ -49,7 +49,7 @@ class Terminal:
     def __enter__(self) -> Terminal:
         """Shows the title, on a live screen where the output is a terminal."""
         if self._console.is_terminal:
-            beginning = Text(f"{self._title}\n\niteration 1 of {self._iterations} ...")
+            beginning = Text(f"{self._title}\n\niteration {self._first + 1} of {self._iterations} ...")
             self._live = Live(beginning, console=self._console, refresh_per_second=4)
             self._live.start(refresh=True)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from safetensors import torch as safetensors
 
+from robometa.registry.options import read_config
 from robometa.sim.engine import Divergence
 from robometa.trials.collectors.collector import Job
 from robometa.trials.collectors.messages import MAX_DIVERGENCES, Collected, Order
@@ -19,6 +20,7 @@ class Collecting:
     """A training's job, and the memory that states and rollouts are in."""
 
     job: Job
+    """Its options are a table, from which a worker makes them again."""
     shape: Shape
     states: int
     state_capacity: int
@@ -31,7 +33,7 @@ class Collecting:
 
     def begun(self) -> Callable[[Order], Collected]:
         """Builds the learner, and returns the function that computes pieces."""
-        job = self.job
+        job = replace(self.job, config=read_config(self.job.learner, self.job.config))
         states, rollouts = SharedBytes(self.state_capacity, self.states), SharedRollouts(self.shape, self.rollouts)
         learner = job.built()
         runner = job.runner(learner, replace(job.hardware, threads=1))

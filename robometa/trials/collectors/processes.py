@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from robometa.data import Trial
 from robometa.learners.protocol import Learner
@@ -33,7 +34,9 @@ class Processes:
         self._learner, self._groups = learner, [tuple(group) for group in grouped(job.pieces(), count)]
         self._states, self._rollouts = SharedBytes(2 * len(policy_state(learner))), SharedRollouts(shape)
         states = self._states
-        work = Collecting(job, shape, states.descriptor, states.capacity, self._rollouts.descriptor)
+        # The class of the options may be in a user's file, which a worker has not loaded yet.
+        described = replace(job, config=asdict(job.config))
+        work = Collecting(described, shape, states.descriptor, states.capacity, self._rollouts.descriptor)
         self._pool = Pool(work, len(self._groups))
         self._remarks: list[str] = []
         self._apart = False

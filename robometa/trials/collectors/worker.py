@@ -12,11 +12,14 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 
 import torch
 
 from robometa.compute import parallel
+from robometa.errors import UserError
+from robometa.registry import user_file
 from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Ready, Work
 from robometa.trials.collectors.shared_memory import SharedBytes
 
@@ -54,11 +57,19 @@ def _serve(orders: Connection, given: Descriptors) -> None:
 
 
 def _pickled(error: Exception) -> bytes:
-    """Pickles an error; one that cannot be pickled becomes a text."""
+    """Pickles an error with its traceback as a note; one in a user's learner becomes a mistake of the user's."""
+    text, blamed = "".join(traceback.format_exception(error)), user_file.blame(error)
+    error = UserError(blamed) if blamed and not isinstance(error, UserError) else error
+    note = f"In a worker process:\n{text}"
+    error.add_note(note)
     try:
-        return pickle.dumps(error)
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)  # an error's class may need other arguments than it stores
+        return pickled
     except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.add_note(note)
+        return pickle.dumps(plain)
 
 
 def _end_with(lifeline: int) -> None:

@@ -1,0 +1,78 @@
+"""The check of a suite's file finds what a training would find."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from robometa.commands.main import main
+from robometa.suites.robots import gymnasium_asset
+
+HEAD = 'objective = "forward"\n'
+TASKS = "[train]\ntasks = 1\ngravity = 1.0\n[test]\ntasks = 1\ngravity = 1.1\n"
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch, capsys):
+    """Shows a suite's file, and returns the exit code and all that is said."""
+    monkeypatch.chdir(tmp_path)
+
+    def show(text):
+        Path("mine.toml").write_text(text, encoding="utf-8")
+        code = main(["suites", "./mine.toml"])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return show
+
+
+def test_a_body_and_a_sensor_that_are_not_there_are_both_named(shown):
+    robot = '[robot]\nname = "hopper"\nbody = "nope"\nquantities = { forward_velocity = "no such sensor" }\n'
+    code, said = shown(HEAD + robot + TASKS)
+    assert code == 2
+    assert "unknown body 'nope'" in said
+    assert "unknown sensor 'no such sensor'" in said
+
+
+def test_a_byte_order_mark_is_named(shown):
+    code, said = shown("\ufeff" + HEAD + 'robot = "hopper"\n' + TASKS)
+    assert code == 2
+    assert "byte order mark" in said
+
+
+@pytest.mark.parametrize(
+    ("variation", "message"),
+    [
+        ("body_mass = { uniform = [-1.0, 0.0] }", "body_mass must be above 0, not -"),
+        ("geom_friction = { uniform = [-1.0, -0.5] }", "geom_friction must be at least 0, not -"),
+        ("joint_damping = -1.0", "joint_damping must be at least 0, not -1"),
+        ("payload = -1000.0", "payload must be more than -"),
+    ],
+)
+def test_a_variation_that_no_model_can_have_is_refused(shown, variation, message):
+    code, said = shown(HEAD + 'robot = "hopper"\n' + TASKS.replace("gravity = 1.0", variation))
+    assert code == 2
+    assert message in said
+
+
+def test_sizes_rate_and_the_order_of_actuators_are_shown(shown):
+    code, said = shown(HEAD + 'robot = "half-cheetah"\n' + TASKS)
+    words = " ".join(said.split())
+    assert code == 0
+    assert "observation 18 numbers:" in words
+    assert "action 6 numbers: bthigh [120 N m], -1 to 1; bshin" in words
+    assert "control rate 20 actions per second" in words
+
+
+def test_a_model_is_shown_with_a_suite_that_passes_the_check(shown, tmp_path, capsys):
+    shutil.copy(gymnasium_asset("hopper.xml"), tmp_path / "robot.xml")
+    assert main(["suites", "./robot.xml"]) == 0
+    said = capsys.readouterr().out
+    assert "4 bodies: torso, thigh, leg, foot" in said
+    code, checked = shown(said[said.index("objective =") :])
+    assert code == 0, checked
+
+
+def test_a_model_that_is_not_there_is_named(shown, capsys):
+    assert main(["suites", "./gone.xml"]) == 2
+    assert "no robot file 'gone.xml'" in capsys.readouterr().err
