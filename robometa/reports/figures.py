@@ -107,7 +107,9 @@ def adaptation(section: Section) -> str | None:
     known = reference_returns.find(section.suite_hash)
     lines = {"random actions": section.random()}
     if known is not None and any(group.measured[0].split == "test" for group in section.measured):
-        lines |= {"oracle": known.oracle, "no adaptation": known.unadapted}
+        lines["oracle"], lines["no adaptation"] = (
+            float(sample.both_means()[0]) for sample in (known.oracle, known.unadapted)
+        )
     across(panel, {name: value for name, value in lines.items() if value is not None})
     episodes_axis(panel)
     panel.set_ylabel("return of an episode, mean actions")
