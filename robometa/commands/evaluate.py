@@ -42,7 +42,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--worlds", type=count, help=worlds)
     parser.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
-    about = "policies that the gap is measured between, such as for a suite of your own (default: the suite's)"
+    about = "policies to measure the gap between, for suites without (default: the suite's)"
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)

@@ -97,6 +97,8 @@ class OwnEntry(Entry):
         return module
 
 
+BLAMED = "blamed"
+"""Attribute of an error of a worker process: what `blame` said of it there."""
 MADE: dict[type, OwnEntry] = {}
 """Entry of each loaded user's class, because its file may change while the class is in use."""
 
@@ -257,8 +259,11 @@ def error_line(error: BaseException, path: str | Path | None) -> str:
 def blame(error: BaseException) -> str:
     """Describes an error in one line if it was raised in a user's learner that has been loaded, else returns "".
 
-    The line is the innermost one in the learner's file, whatever the learner called from there.
+    The line is the innermost one in the learner's file, whatever the learner called from there. An error of a worker
+    process brings the description along.
     """
+    if found := vars(error).get(BLAMED):
+        return str(found)
     frames = traceback.extract_tb(error.__traceback__)
     files = {str(entry.path): entry.name for entry in MADE.values()}
     for frame in reversed(frames):

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from robometa.console import PlainConsole, styled
-from robometa.reports.gap import KEYS, words_of_gap
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -65,6 +64,7 @@ def print_report(report: Report) -> None:
 
 def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) -> Table:
     """Returns of each shot, and those of random actions, no adaptation and the oracle."""
+    from robometa.reports.gap import KEYS, words_of_gap
     from robometa.reports.statistics import words_of
 
     columns = ["shot", "seen", "steps", "mean action", "mean", "exploring"]

@@ -29,9 +29,9 @@ def files(tmp_path_factory):
     parse._read.cache_clear()
     manifest = sealed_folder.read_manifest(files / "run" / "policy")
     manifest["training"] |= {"versions": everything | texts, "merged_options": everything}
-    manifest["suite"] = str(files / "tiny.toml")
-    sealed_folder.write_manifest(files / "run" / "policy", manifest)
     described = json.loads((files / "run" / "run.json").read_text(encoding="utf-8"))
+    manifest |= {"suite": str(files / "tiny.toml"), "suite_hash": described["suite_hash"]}
+    sealed_folder.write_manifest(files / "run" / "policy", manifest)
     described |= {"versions": everything | {"torch": about}, "suite": str(files / "tiny.toml")}
     (files / "run" / "run.json").write_text(json.dumps(described), encoding="utf-8")
     return files
@@ -40,7 +40,9 @@ def files(tmp_path_factory):
 def all_commands(files):
     record = ["record", str(files / "run" / "policy"), "--task", "99"]
     play = ["play", str(files / "run" / "policy"), "--task", "99"]
-    return [*commands(files), record, play, ["doctor"], ["learners"], ["suites"]]
+    export = ["export", str(files / "run" / "policy"), "--out", str(files / "exported")]
+    further = [record, play, export, ["check-export", str(files / "exported")], ["runs", str(files)]]
+    return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]
 
 
 def test_every_command_is_tried(files):

@@ -64,7 +64,7 @@ def test_a_third_logger_gets_every_row_and_every_message(tiny_file, tmp_path, mo
 
 
 @pytest.fixture
-def terminal():
+def terminal(capsys):
     """A logger on the terminal, before the second of four iterations."""
     return Terminal(LoggedRun("a title", Path("run"), 4, 1, 10, {}, print))
 

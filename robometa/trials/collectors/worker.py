@@ -57,17 +57,17 @@ def _serve(orders: Connection, given: Descriptors) -> None:
 
 
 def _pickled(error: Exception) -> bytes:
-    """Pickles an error with its traceback as a note; one in a user's learner becomes a mistake of the user's."""
-    text, blamed = "".join(traceback.format_exception(error)), user_file.blame(error)
-    error = UserError(blamed) if blamed and not isinstance(error, UserError) else error
-    note = f"In a worker process:\n{text}"
+    """Pickles an error with its traceback as a note, and with the line of a user's learner that raised it."""
+    note = f"In a worker process:\n{''.join(traceback.format_exception(error))}"
     error.add_note(note)
+    blamed = user_file.blame(error)
     try:
+        vars(error)[user_file.BLAMED] = blamed
         pickled = pickle.dumps(error)
         pickle.loads(pickled)  # an error's class may need other arguments than it stores
         return pickled
     except Exception:
-        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain = UserError(blamed) if blamed else RuntimeError(f"{type(error).__name__}: {error}")
         plain.add_note(note)
         return pickle.dumps(plain)
 

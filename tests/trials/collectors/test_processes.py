@@ -13,6 +13,7 @@ from conftest import SMALL_OPTIONS
 import robometa
 from robometa import registry
 from robometa.errors import TrainingError, UserError
+from robometa.registry import user_file
 from robometa.training.train import resume, train
 from robometa.trials.collectors import patience, pool
 from robometa.trials.collectors.choose import collector_for
@@ -161,9 +162,11 @@ def test_an_error_of_the_learner_reaches_the_user_as_it_is(tiny_suite, tmp_path)
         "    def act(self, adaptation, step, noise):\n"
         "        raise ZeroDivisionError('in my learner')\n"
     )
-    with pytest.raises(ZeroDivisionError, match="in my learner"):
+    with pytest.raises(ZeroDivisionError, match="in my learner") as raised:
         train(tiny_suite, f"{mine}:Mine", options={"iterations": 2, "tasks": 2}, folder=tmp_path / "run",
               collect="processes:1")  # fmt: skip
+    assert 'mine.py", line 7, in act' in raised.value.__notes__[0]
+    assert f"{mine}, line 7, in act" in user_file.blame(raised.value)
 
 
 @pytest.mark.parametrize("who", ["there", "processes:", "processes:0", "processes:-1", "processes:1025", "here:1", ""])
