@@ -31,6 +31,7 @@ MAY = {
     ("sim/gym/registration.py", "exec_module"): "wraps the import of Gymnasium, to register the suites after it",
     ("trials/collectors/pool.py", "pickle"): "reads what its own processes send it through a nameless pipe",
     ("trials/collectors/worker.py", "pickle"): "reads what its own parent hands it in nameless memory",
+    ("compute/mujoco_gl.py", "exec_module"): "wraps the import of MuJoCo's module of OpenGL, to try it twice",
     ("registry/entry.py", "import_module"): "loads the learners of this package by the names in its own table",
 }
 LOADERS = {"torch", "np", "numpy", "jit", "hub", "PPO", "SAC", "TD3", "A2C", "BaseAlgorithm", "yaml", "joblib", "dill"}

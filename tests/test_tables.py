@@ -105,7 +105,7 @@ def test_a_run_is_rebuilt_or_refused(files):
 
     def rebuild():
         config = run.configuration()
-        rebuilt(run, config, config.learner, threads=1).engine.close()
+        rebuilt(run, config, config.learner, threads=1, collect="here").close()
 
     for _, changed in list(spoilt(described))[::3]:
         path.write_text(json.dumps(changed), encoding="utf-8")
@@ -160,7 +160,9 @@ def test_tensors_of_another_kind_are_refused(files, kind, capsys):
     policy = files / "run" / "policy"
     state, manifest = sealed_folder.load(policy, "policy")
     spoilt_state = {name: getattr(tensor, kind)() for name, tensor in state.items()}
-    sealed_folder.save(policy, spoilt_state, {key: manifest[key] for key in manifest if key not in ("files", "format")})
+    texts = {name: (policy / name).read_bytes() for name in manifest["files"] if name != sealed_folder.TENSORS}
+    described = {key: manifest[key] for key in manifest if key not in ("files", "format")}
+    sealed_folder.save(policy, spoilt_state, described, texts)
     for words in (["evaluate", str(policy)], ["merge", str(policy), str(policy), "--out", "new"]):
         assert main(words) == 2
         assert "does not fit its learner" in capsys.readouterr().err
