@@ -97,7 +97,7 @@ def contract_of(
 def metadata(contract: dict[str, Any]) -> dict[str, str]:
     """The contract as texts of an ONNX file: itself as JSON, and its facts under mjlab's names.
 
-    mjlab's `run_path` is left out, because it names a machine.
+    mjlab's path of its run is left out, because it names a machine.
     """
     robot, observation, action = contract["robot"], contract["observation"], contract["action"]
     ones = ["1.0"] * len(observation)

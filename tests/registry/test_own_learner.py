@@ -133,7 +133,7 @@ def test_a_run_and_a_policy_say_whose_they_are(policy):
     card = (policy / "README.md").read_text()
     for words in ("# MyLearner on tiny", "Guesses, and counts.", "Guessing, Anon 1900.", manifest["learner_sha256"]):
         assert words in card
-    assert "robometa train tiny.toml mine.py:MyLearner --seed 0`" in card
+    assert "robometa train tiny.toml mine.py:MyLearner --seed 0 --torch-threads " in card
     assert not list(policy.parent.rglob("*.py"))
     assert not list(Path().rglob("__pycache__"))
 

@@ -64,7 +64,7 @@ def test_a_third_logger_gets_every_row_and_every_message(tiny_file, tmp_path, mo
 
 
 @pytest.fixture
-def terminal(capsys):
+def terminal():
     """A logger on the terminal, before the second of four iterations."""
     return Terminal(LoggedRun("a title", Path("run"), 4, 1, 10, {}, print))
 
@@ -80,8 +80,8 @@ def test_the_screen_shows_metrics_and_the_times_of_both_halves(terminal):
     assert "99" not in shown
 
 
-def test_plain_lines_estimate_the_time_left_from_where_the_run_was_resumed(terminal, capsys):
-    with terminal:
+def test_plain_lines_estimate_the_time_left_from_where_the_run_was_resumed(capsys):
+    with Terminal(LoggedRun("a title", Path("run"), 4, 1, 10, {}, print)) as terminal:
         terminal.log(ROW)
     assert "iteration 2/4  20 steps  2 steps/s, 25% of it sampling  return 1.5  8 s left" in capsys.readouterr().out
 
