@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ class TensorBoard:
         """Curves of a training; those of steps that it repeats are replaced."""
         self._run, self._folder = run, run.folder
         self._writer: Any = None
+        self._place: os.stat_result | None = None
 
     def __enter__(self) -> TensorBoard:
         """Begins a file of curves."""
@@ -31,6 +33,7 @@ class TensorBoard:
         try:
             if self._folder.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "it is a link")
+            self._place = self._folder.stat()
             self._writer = SummaryWriter(str(self._folder), purge_step=self._run.steps + 1)
         except OSError as error:
             self._give_up(error)
@@ -39,6 +42,9 @@ class TensorBoard:
     def log(self, row: Mapping[str, float]) -> None:
         """Adds a point to the curve of each number."""
         if self._writer is None:
+            return
+        if self._is_another():  # TensorBoard appends by the path; the training itself will say what happened
+            self._writer = None
             return
         try:
             for key, value in grouped(row).items():
@@ -52,12 +58,19 @@ class TensorBoard:
     def __exit__(self, *raised: object) -> None:
         """Writes the points that are left, unless the run's folder is another by now."""
         try:
-            if self._writer is not None and not isinstance(raised[1], FolderGoneError):
+            if self._writer is not None and not isinstance(raised[1], FolderGoneError) and not self._is_another():
                 self._writer.close()
         except OSError as error:
             self._give_up(error)
         finally:
             threading.excepthook = self._excepthook
+
+    def _is_another(self) -> bool:
+        """True if the run's folder is no longer at its path, or another folder is."""
+        try:
+            return self._place is None or not os.path.samestat(self._place, self._folder.stat())
+        except OSError:
+            return True
 
     def _ignore_disk_errors(self, raised: threading.ExceptHookArgs) -> None:
         """Handles an exception of TensorBoard's writing thread; `log` or `__exit__` meets a disk's error again."""
