@@ -283,12 +283,19 @@ def executes(call):
     return place in {("torch", "load"), ("torch", "save")}
 
 
+BETWEEN_OWN_PROCESSES = {"trials/collectors/pool.py", "trials/collectors/worker.py"}
+"""Modules that pickle what a process and its own children send each other; nothing of it is a file."""
+
+
 def test_nothing_in_the_package_can_execute_what_it_loads():
-    paths = list(Path(robometa.__file__).parent.rglob("*.py"))
+    package = Path(robometa.__file__).parent
+    paths = list(package.rglob("*.py"))
     assert len(paths) > 30
     for path in paths:
+        own = path.relative_to(package).as_posix() in BETWEEN_OWN_PROCESSES
+        forbidden = FORBIDDEN - {"pickle"} if own else FORBIDDEN
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            assert not {name.split(".")[0] for name in imports(node)} & FORBIDDEN, path
+            assert not {name.split(".")[0] for name in imports(node)} & forbidden, path
             assert not imports(node) & {"torch.load", "torch.save", "numpy.load"}, path
             assert not (isinstance(node, ast.Call) and executes(node)), f"{path}:{node.lineno}"
 
