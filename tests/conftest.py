@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import signal
 import types
 
 import pytest
@@ -13,6 +14,8 @@ from robometa.data import Rollout
 from robometa.policies.manifest import TrainingRecord
 from torture.trainings import SUITE as TINY_SUITE
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, whose children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
 
 SMALL_OPTIONS = {
