@@ -11,6 +11,7 @@ from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.escape import word
+from robometa.suites.own_model import SAFE_PATH
 
 BACKENDS = ("egl", "osmesa")
 """MuJoCo's names for them, the better one first."""
@@ -36,8 +37,6 @@ glfw.window_hint(glfw.VISIBLE, False)
 sys.exit(0 if glfw.create_window(64, 64, "", None, None) else 1)
 """
 """A program that opens a hidden window."""
-SAFE_PATH = "-P"
-"""Python's option that keeps the current folder off the import path: a file `mujoco.py` there is never imported."""
 PATIENCE = 120.0
 """Timeout of a trial, s."""
 
