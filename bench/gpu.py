@@ -66,6 +66,9 @@ def parts() -> dict[str, Part]:
     for threads, seconds in ((16, 12.0), (8, 12.0), (4, 13.0), (2, 16.0), (1, 22.0)):
         scaling = Part("gpu_scaling.scaling_part", seconds, {"threads": threads}, processors=threads)
         known[f"cpu scaling {threads}"] = scaling
+        if threads > 1:
+            by_processes = Part("gpu_scaling.collectors_part", 45.0, {"threads": threads}, processors=threads)
+            known[f"collectors {threads}"] = by_processes
     known["pearl on the CPU"] = Part("gpu_parts.pearl_part", 20.0, {"on": "cpu"})
     for name in ("maml-trpo", "rl2"):
         known[f"policy graph {name}"] = Part("gpu_parts.policy_graph_part", 25.0, {"name": name})

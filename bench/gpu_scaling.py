@@ -6,6 +6,7 @@ from contextlib import closing
 
 import torch
 
+from bench import collecting
 from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
 from bench.gpu_races import published
@@ -32,6 +33,18 @@ def scaling_part(bench: Bench, threads: int) -> Row:
     for name in ("rl2", "maml-trpo as published", "maml-trpo"):
         took[name] = _iteration(bench, name, threads)
         bench.note(iterations=took)
+    return {}
+
+
+def collectors_part(bench: Bench, threads: int) -> Row:
+    """Seconds of a batch's trials in one process and by as many as there are processors, in turns."""
+    if processors() < threads:
+        return {"left_out": f"this machine has {processors()} processors"}
+    torch.set_num_threads(threads)
+    for suite_name, name in collecting.LEARNERS:
+        suite, options = with_horizon(suites.load(suite_name), bench.scale.horizon), bench.options(name)
+        config = read_config(name, vars(collecting.published(name)) | options)
+        bench.note(**{f"{name} on {suite_name}": collecting.compared(suite, name, config, bench.scale.rounds)})
     return {}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu, gpu_bench, gpu_parts, gpu_profile, gpu_races, gpu_smoke
+from bench import collecting, gpu, gpu_bench, gpu_parts, gpu_profile, gpu_races, gpu_scaling, gpu_smoke
 from bench.gpu import chosen, loaded, parts
 from bench.gpu_bench import SMALL, Bench
 from bench.gpu_profile import Event
@@ -343,3 +343,12 @@ def test_a_policy_in_a_graph_takes_turns_with_the_plain_one(bench, monkeypatch):
     monkeypatch.setattr(gpu_parts, "engine_on", lambda bench, learner, suite, on: open(os.devnull))  # noqa: PTH123, SIM115
     found = gpu_parts.policy_graph_part(bench, "rl2")
     assert found == {"policy_graph_iteration_seconds": 0.5, "policy_graph_times": 2.0}
+
+
+def test_collectors_are_compared_by_the_seconds_of_the_same_batches(bench, monkeypatch):
+    monkeypatch.setattr(collecting, "LEARNERS", (("point-robot", "rl2"),))
+    gpu_scaling.collectors_part(bench, 1)
+    row = bench.row["rl2 on point-robot"]
+    assert row["steps"] == 2 * 2 * 2 * 3  # tasks, worlds, episodes, horizon
+    assert all(seconds > 0 for seconds in row["seconds"].values())
+    assert row["times_here"] == pytest.approx(row["seconds"]["here"] / row["seconds"]["processes"], rel=0.2)
