@@ -81,14 +81,17 @@ def parts() -> dict[str, Part]:
 def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
     """The parts whose names hold one of these words; all but the races if there are none.
 
+    A word that is the whole name of a part means that part alone.
+
     A race takes minutes: only a word that says so asks for one, or a rehearsal, in which it takes seconds.
     """
-    found = {}
-    for name, part in parts().items():
+    found, known = {}, parts()
+    for name, part in known.items():
+        meant = [word for word in words if word == name or (word in name and word not in known)]
         if name.startswith("race"):
-            asked = any(word in name and "race" in word for word in words) or (rehearse and not words)
+            asked = any("race" in word for word in meant) or (rehearse and not words)
         else:
-            asked = not words or any(word in name for word in words)
+            asked = not words or bool(meant)
         if asked:
             found[name] = part
     return found

@@ -219,6 +219,11 @@ def test_it_loads_nothing_that_a_machine_with_a_gpu_need_not_have():
     assert found.stdout.strip() == "[]"
 
 
+def test_a_word_that_is_a_whole_name_means_that_part_alone():
+    assert list(chosen(["cpu scaling 1"])) == ["cpu scaling 1"]
+    assert list(chosen(["cpu scaling"])) == [f"cpu scaling {count}" for count in (16, 8, 4, 2, 1)]
+
+
 def test_a_rehearsal_in_which_a_part_fails_fails(tmp_path, monkeypatch):
     found = {"first": {"speed": 3}, "second": {"error": "no such kernel"}, "third": {"cut_off": "after 1 s"}}
     monkeypatch.setattr(gpu, "chosen", lambda words, rehearse: dict.fromkeys(found, PART))
