@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
 import time
@@ -79,15 +80,13 @@ def parts() -> dict[str, Part]:
 
 
 def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
-    """The parts whose names hold one of these words; all but the races if there are none.
-
-    A word that is the whole name of a part means that part alone.
+    """The parts whose names hold one of these, as whole words; all but the races if there are none.
 
     A race takes minutes: only a word that says so asks for one, or a rehearsal, in which it takes seconds.
     """
-    found, known = {}, parts()
-    for name, part in known.items():
-        meant = [word for word in words if word == name or (word in name and word not in known)]
+    found = {}
+    for name, part in parts().items():
+        meant = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", name)]
         if name.startswith("race"):
             asked = any("race" in word for word in meant) or (rehearse and not words)
         else:

@@ -219,7 +219,7 @@ def test_it_loads_nothing_that_a_machine_with_a_gpu_need_not_have():
     assert found.stdout.strip() == "[]"
 
 
-def test_a_word_that_is_a_whole_name_means_that_part_alone():
+def test_what_is_asked_for_is_a_whole_word():
     assert list(chosen(["cpu scaling 1"])) == ["cpu scaling 1"]
     assert list(chosen(["cpu scaling"])) == [f"cpu scaling {count}" for count in (16, 8, 4, 2, 1)]
 
