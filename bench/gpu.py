@@ -47,7 +47,7 @@ def parts() -> dict[str, Part]:
     for name, call in (
         ("speed", "speed_part"),
         ("pearl step", "pearl_smoke"),
-        ("rl2 update", "rl2_smoke"),
+        ("memory updates", "updates_smoke"),
         ("rl2 acting by a graph", "acting_smoke"),
         ("maml-trpo update", "maml_smoke"),
         ("training", "training_part"),
@@ -55,7 +55,7 @@ def parts() -> dict[str, Part]:
         known[f"smoke {name}"] = Part(f"gpu_smoke.{call}", SMOKE_SECONDS)
     for robot, seconds in (("half-cheetah", 25.0), ("ant", 30.0)):
         known[f"engine {robot}"] = Part("gpu_parts.engine_part", seconds, {"robot": robot})
-    for name, seconds in (("maml-trpo", 20.0), ("rl2", 22.0)):
+    for name, seconds in (("maml-trpo", 24.0), ("rl2", 26.0)):
         known[f"trials {name}"] = Part("gpu_parts.trials_part", seconds, {"name": name, "on": "warp"})
     known["pearl"] = Part("gpu_parts.pearl_part", 18.0, {"on": "warp"})
     for robot, seconds in (("walker2d", 18.0), ("hopper", 18.0), ("humanoid", 24.0)):
