@@ -104,8 +104,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--policy-graph", action="store_true", help="the policy of a race in a graph")
     for hidden in ("--part", "--until"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
-    for hidden in ("--without-graphs", "--without-conditional"):
-        parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--without-graphs", action="store_true", help="nothing is captured")
+    parser.add_argument("--without-conditional", action="store_true", help="the solver's loop in no conditional node")
     asked = parser.parse_args(words)
     if asked.part:
         _measure(asked, parser)
@@ -154,7 +154,8 @@ def loaded(call: str) -> Callable[..., dict[str, object]]:
 def _measure_all(asked: argparse.Namespace) -> None:
     """Runs the parts that are asked for, as long as there is time."""
     common = ["--device", asked.device]
-    common += [flag for flag, on in (("--rehearse", asked.rehearse), ("--policy-graph", asked.policy_graph)) if on]
+    flags = ("rehearse", "policy_graph", "without_graphs", "without_conditional")
+    common += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(asked, flag)]
 
     def command(one: Asked) -> list[str]:
         words = [str(one.file), "--part", one.name, "--until", str(one.until), *common, *one.flags]

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from bench.gpu_bench import Bench, Row, version_of
-from bench.gpu_parts import SUITES, engine_on, in_graph, without_graphs
+from bench.gpu_graphs import in_graph, without_graphs
+from bench.gpu_parts import SUITES, engine_on
 from bench.size import with_horizon
 from robometa import suites
 from robometa.compute.cuda_graphs import captures
@@ -201,8 +202,11 @@ def updates_smoke(bench: Bench) -> Row:
         by_graph, again, plain, before = build(), build(), without_graphs(build), build()
         logged = [learner.update(trial) for learner in (by_graph, again)]
         logged.append(without_graphs(partial(plain.update, trial)))
-        states = [_vector(learner) for learner in (before, by_graph, plain)]
-        apart = float((states[1] - states[2]).norm() / (states[2] - states[0]).norm().clamp(min=1e-12))
+        start, ours, theirs = (
+            torch.cat([weight.detach().flatten() for weight in learner.network.parameters()])
+            for learner in (before, by_graph, plain)
+        )
+        apart = float((ours - theirs).norm() / (theirs - start).norm().clamp(min=1e-12))
         rows[" ".join((name, *map(str, wanted.values())))] = {
             "in_graph": in_graph(by_graph),
             "difference_of_step": apart,
@@ -210,14 +214,9 @@ def updates_smoke(bench: Bench) -> Row:
             "logged": logged,
             **_states_apart(by_graph, plain),
         }
-        ok = ok and apart < NEAR_UPDATE and (not by_graph.device.type == "cuda" or all(in_graph(by_graph).values()))
+        ok = ok and apart < NEAR_UPDATE and (by_graph.device.type != "cuda" or all(in_graph(by_graph).values()))
         bench.note(updates=rows, updates_ok=ok)
     return {}
-
-
-def _vector(learner: Any) -> Tensor:
-    """All weights of a learner in one vector."""
-    return torch.cat([weight.detach().flatten().double() for weight in learner.network.parameters()])
 
 
 def acting_smoke(bench: Bench) -> Row:
