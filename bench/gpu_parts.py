@@ -227,7 +227,7 @@ def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_gr
     }
 
 
-def sampled(engine: Engine, learner: Any, number: int, policy_graph: bool = False) -> Trial:
+def sampled(engine: Any, learner: Any, number: int, policy_graph: bool = False) -> Trial:
     """The trial of an iteration."""
     suite = engine.suite
     noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)

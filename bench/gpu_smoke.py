@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -188,7 +189,12 @@ def pearl_smoke(bench: Bench) -> Row:
     return {"in_graph": in_graph(captured), "steps": 5, "logged": logged} | _states_apart(captured, plain)
 
 
-UPDATED = (("rl2", {}), ("rl2", {"memory": "lstm"}), ("varibad", {"decode_state": True}), ("hypernetwork", {}))
+UPDATED: tuple[tuple[str, Row], ...] = (
+    ("rl2", {}),
+    ("rl2", {"memory": "lstm"}),
+    ("varibad", {"decode_state": True}),
+    ("hypernetwork", {}),
+)
 """Learners, and options, whose updates by graphs are compared with plain ones."""
 
 
@@ -198,7 +204,7 @@ def updates_smoke(bench: Bench) -> Row:
     suite, rows, ok = with_horizon(suites.load("half-cheetah-velocity"), bench.scale.horizon), {}, True
     for name, wanted in UPDATED:
         config = read_config(name, bench.options(name, **wanted))
-        build = partial(make.build, name, config, suite, 0, bench.device)
+        build: Callable[[], Any] = partial(make.build, name, config, suite, 0, bench.device)
         by_graph, again, plain, before = build(), build(), without_graphs(build), build()
         logged = [learner.update(trial) for learner in (by_graph, again)]
         logged.append(without_graphs(partial(plain.update, trial)))

@@ -159,10 +159,10 @@ def captured_update(
 
 def _in_rows(experience: Experience, order: Tensor, minibatches: int) -> list[Tensor]:
     """The minibatches of a pass, with weights of 1 if there are none. `[minibatch, n, time, ...]` each."""
-    if experience.weight is None:
-        experience = experience._replace(weight=torch.ones_like(experience.advantage))
-    inputs, *parts = _members(experience, order)
-    return [part.unflatten(0, (minibatches, -1)) for part in (*inputs, *parts)]
+    inputs, action, log_density, advantage, target, weight = _members(experience, order)
+    weight = torch.ones_like(advantage) if weight is None else weight
+    parts = (*inputs, action, log_density, advantage, target, weight)
+    return [part.unflatten(0, (minibatches, -1)) for part in parts]
 
 
 def _members(experience: Experience, piece: Tensor) -> Experience:
