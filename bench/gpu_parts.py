@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from bench.gpu_bench import Bench, Row
+from bench.gpu_graphs import in_graph, update_speeds, without_graphs
 from bench.size import with_horizon
 from robometa import registry, suites
-from robometa.compute.cuda_graphs import captures
+from robometa.compute import cuda_graphs
 from robometa.compute.hardware import Hardware
+from robometa.data import Trial
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.sim.engine import Engine
@@ -154,20 +156,27 @@ def learner_of(bench: Bench, name: str, on: str, **wanted: Any) -> tuple[Any, Su
 
 
 def trials_part(bench: Bench, name: str, on: str) -> Row:
-    """An iteration of a learner, taken apart: sampling and adapting, and the update; the last of some."""
+    """An iteration of a learner, taken apart: sampling and adapting, and the update; the last of some.
+
+    On a GPU, the update by graphs and without them, too.
+    """
     learner, suite = learner_of(bench, name, on)
     bench.note(tasks=learner.config.tasks, worlds=learner.config.worlds, horizon=suite.horizon)
     with closing(engine_on(bench, learner, suite, on)) as engine:
         for number in range(bench.scale.rounds if on == "warp" else 2):
             row = iteration(bench, engine, learner, number)
             bench.note(**({"first_seconds": row["iteration_seconds"]} if number == 0 else row))
-    return row
+        bench.note(in_graph=in_graph(learner))
+        if on != "warp" or not bench.graphs:
+            return row
+        trial = sampled(engine, learner, bench.scale.rounds)
+    return row | update_speeds(bench, learner, without_graphs(lambda: learner_of(bench, name, on)[0]), trial)
 
 
 def policy_graph_part(bench: Bench, name: str) -> Row:
-    """How much faster iterations are where the policy acts by a graph, in turns with those without: medians.
+    """How much faster whole trials are where the policy acts by a graph, in turns with those without: medians.
 
-    An update counts too: capturing gives back the memory it had.
+    Capturing counts, which every rollout does anew. No update is between them, whose time says nothing of acting.
     """
     if not bench.graphs:
         return {}
@@ -175,13 +184,22 @@ def policy_graph_part(bench: Bench, name: str) -> Row:
     took: dict[bool, list[float]] = {False: [], True: []}
     with closing(engine_on(bench, learner, suite, "warp")) as engine:
         iteration(bench, engine, learner, 0)
-        for number in range(2 * bench.scale.rounds):
+        for number in range(2 * (bench.scale.rounds + 1)):
             by_graph = number % 2 == 1
-            row = iteration(bench, engine, learner, 1 + number, policy_graph=by_graph)
-            took[by_graph].append(row["iteration_seconds"])
-            bench.note(plain_seconds=took[False], policy_graph_seconds=took[True])
+            bench.wait()
+            started = time.perf_counter()
+            trial = sampled(engine, learner, 1 + number // 2, by_graph)  # the same trial once each way
+            bench.wait()
+            if number >= 2:  # the first of each compiles and captures
+                took[by_graph].append(round(time.perf_counter() - started, 4))
+            bench.note(plain_seconds=took[False], policy_graph_seconds=took[True], steps=trial.steps())
     plain, captured = (median(took[by_graph]) for by_graph in (False, True))
-    return {"policy_graph_iteration_seconds": captured, "policy_graph_times": round(plain / captured, 2)}
+    return {
+        "policy_graph": cuda_graphs.captures(learner.device),
+        "plain_sampling_seconds": plain,
+        "policy_graph_sampling_seconds": captured,
+        "policy_graph_times": round(plain / captured, 2),
+    }
 
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
@@ -192,24 +210,30 @@ def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
 
 def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_graph: bool = False) -> Row:
     """One iteration as training runs it, or with the policy in a graph where there are any."""
-    suite, started = engine.suite, time.perf_counter()
-    noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)
-    indices = task_batch(len(suite.train), engine.tasks, 0, number)
-    by_graph = policy_graph and captures(learner.device)
-    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise, policy_graph=by_graph)
+    started = time.perf_counter()
+    trial = sampled(engine, learner, number, policy_graph)
     bench.wait()
-    sampled = time.perf_counter()
+    half = time.perf_counter()
     learner.update(trial)
     bench.wait()
     ended = time.perf_counter()
     return {
         "steps": trial.steps(),
-        "sampling_seconds": round(sampled - started, 4),
-        "update_seconds": round(ended - sampled, 4),
+        "sampling_seconds": round(half - started, 4),
+        "update_seconds": round(ended - half, 4),
         "iteration_seconds": round(ended - started, 4),
         "steps_per_second": round(trial.steps() / (ended - started)),
         "return_last": float(trial.rollouts[-1].episode_return().mean()),
     }
+
+
+def sampled(engine: Any, learner: Any, number: int, policy_graph: bool = False) -> Trial:
+    """The trial of an iteration."""
+    suite = engine.suite
+    noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)
+    indices = task_batch(len(suite.train), engine.tasks, 0, number)
+    by_graph = policy_graph and cuda_graphs.captures(learner.device)
+    return run_trial(engine, learner, suite.train, indices, learner.config.shots, noise, policy_graph=by_graph)
 
 
 def pearl_part(bench: Bench, on: str) -> Row:
@@ -229,4 +253,9 @@ def pearl_part(bench: Bench, on: str) -> Row:
     started = time.perf_counter()
     learner.update(trial)
     bench.wait()
-    return {"gradient_steps": steps, "ms_per_step": round(1000 * (time.perf_counter() - started) / steps, 3)}
+    elapsed = time.perf_counter() - started
+    return {
+        "gradient_steps": steps,
+        "ms_per_step": round(1000 * elapsed / steps, 3),
+        "in_graph": in_graph(learner),
+    }

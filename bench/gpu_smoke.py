@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.gpu_bench import Bench, Row, version_of
+from bench.gpu_graphs import in_graph, without_graphs
 from bench.gpu_parts import SUITES, engine_on
 from bench.size import with_horizon
 from robometa import suites
@@ -31,6 +34,8 @@ from robometa.training.run_folder import METRICS, RunFolder
 from robometa.trials import make
 from robometa.trials.trial import run_trial
 
+NEAR_UPDATE = 1e-2
+"""How far an update by graphs may be from a plain one, relative to its step: learning rates are rounded otherwise."""
 FREE_STEPS, ON_THE_GROUND = 5, 12
 """Control steps from the beginning that are compared; and after how many a single one is, from the same state."""
 NEAR_CPU, NEAR_PLAIN = 2e-3, 1e-3
@@ -181,16 +186,43 @@ def pearl_smoke(bench: Bench) -> Row:
     captured, plain = build(bench.device), build(bench.device)
     plain.steps.captured = None
     logged = [learner.update(trial) for learner in (captured, plain)]
-    return {"captured": captures(captured.device), "steps": 5, "logged": logged} | _states_apart(captured, plain)
+    return {"in_graph": in_graph(captured), "steps": 5, "logged": logged} | _states_apart(captured, plain)
 
 
-def rl2_smoke(bench: Bench) -> Row:
-    """RL2's update of one trial twice from the same state."""
-    trial, build = _trial(bench, "rl2")
-    first, second = build(bench.device), build(bench.device)
-    logged = [learner.update(trial) for learner in (first, second)]
-    row = _states_apart(first, second)
-    return {"logged": logged, "same": row["absolute"] == 0.0} | row
+UPDATED: tuple[tuple[str, Row], ...] = (
+    ("rl2", {}),
+    ("rl2", {"memory": "lstm"}),
+    ("varibad", {"decode_state": True}),
+    ("hypernetwork", {}),
+)
+"""Learners, and options, whose updates by graphs are compared with plain ones."""
+
+
+def updates_smoke(bench: Bench) -> Row:
+    """Updates of the learners with a memory by graphs, twice from the same state, against plain ones."""
+    trial, _ = _trial(bench, "rl2")
+    suite, rows, ok = with_horizon(suites.load("half-cheetah-velocity"), bench.scale.horizon), {}, True
+    for name, wanted in UPDATED:
+        config = read_config(name, bench.options(name, **wanted))
+        build: Callable[[], Any] = partial(make.build, name, config, suite, 0, bench.device)
+        by_graph, again, plain, before = build(), build(), without_graphs(build), build()
+        logged = [learner.update(trial) for learner in (by_graph, again)]
+        logged.append(without_graphs(partial(plain.update, trial)))
+        start, ours, theirs = (
+            torch.cat([weight.detach().flatten() for weight in learner.network.parameters()])
+            for learner in (before, by_graph, plain)
+        )
+        apart = float((ours - theirs).norm() / (theirs - start).norm().clamp(min=1e-12))
+        rows[" ".join((name, *map(str, wanted.values())))] = {
+            "in_graph": in_graph(by_graph),
+            "difference_of_step": apart,
+            "same_again": _states_apart(by_graph, again)["absolute"] == 0.0,
+            "logged": logged,
+            **_states_apart(by_graph, plain),
+        }
+        ok = ok and apart < NEAR_UPDATE and (by_graph.device.type != "cuda" or all(in_graph(by_graph).values()))
+        bench.note(updates=rows, updates_ok=ok)
+    return {}
 
 
 def acting_smoke(bench: Bench) -> Row:

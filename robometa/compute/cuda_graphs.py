@@ -156,9 +156,10 @@ def _buffer(tensor: Tensor) -> Tensor:
 
 
 class CapturedSteps:
-    """Gradient steps on random numbers drawn in advance, one graph launch each; the host runs ahead of the device.
+    """Gradient steps on numbers given in advance, one graph launch each; the host runs ahead of the device.
 
-    The graph reads the next row of buffers at fixed addresses; a counter on the device holds the row's index.
+    The graph reads the next row of buffers at fixed addresses; a counter on the device holds the row's index. If the
+    step cannot be captured, a warning tells why, and the steps run without a graph.
     """
 
     def __init__(
@@ -181,6 +182,12 @@ class CapturedSteps:
         self._row, self._taken = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._logged = torch.empty(0, metrics, device=device)
         self._launch: Callable[[], None] | None = None
+        self._refused = False
+
+    @property
+    def in_graph(self) -> bool:
+        """True if the next step is a launch of a graph."""
+        return self._launch is not None and not self._refused
 
     def run(self, pieces: Iterable[Sequence[Tensor]], steps: int) -> Tensor:
         """Takes the steps and returns what they log. `[step, metric]`.
@@ -224,10 +231,15 @@ class CapturedSteps:
 
     def _captured(self) -> Callable[[], None]:
         """Captures one step and returns its launch; reverts the changes of the trial step."""
+        if self._refused:
+            return self._work
         before = {id(tensor): tensor.detach().clone() for tensor in self._all_changed()}
-        with warnings.catch_warnings():  # a capturable optimizer warns about the trial step
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
-            launch = torch_graph(self._work, self._device)
+        try:
+            with warnings.catch_warnings():  # a capturable optimizer warns about the trial step
+                warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
+                launch = torch_graph(self._work, self._device)
+        except RuntimeError as error:
+            launch = self._uncaptured(error)
         with torch.no_grad():
             for tensor in self._all_changed():
                 if id(tensor) in before:
@@ -235,6 +247,19 @@ class CapturedSteps:
                 else:
                     tensor.zero_()
         return launch
+
+    def _uncaptured(self, error: RuntimeError) -> Callable[[], None]:
+        """Warns that the step cannot be captured, and returns the plain step.
+
+        Raises:
+            RuntimeError: If the device does not work any more.
+        """
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # the trial step ran on another stream
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"gradient steps run without a CUDA graph, as they cannot be captured: {reason}", stacklevel=2)
+        self._refused = True
+        return self._work
 
     def _all_changed(self) -> list[Tensor]:
         return [*self._changed(), self._row, self._taken]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
@@ -20,6 +20,7 @@ from robometa.nn.state import Parts
 from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
 from robometa.noise import Noise
 from robometa.rl import ppo, ppo_on_trials
+from robometa.rl.learning_rate import adam, captured_steps
 from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.rl.replay import TrialReplay
 
@@ -100,8 +101,11 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         self.encoder = Encoder(obs + action + 2, config.memory_size, latent, generator).to(self.device)
         decoders = Decoders(spaces, latent, config.decoder_hidden, config.decode_state, generator)
         self.decoders = decoders.to(self.device)
-        predicting = [*self.encoder.parameters(), *self.decoders.parameters()]
-        self.predicting_optimizer = torch.optim.Adam(predicting, lr=config.decoder_learning_rate, fused=True)
+        self.predicting = nn.ModuleList((self.encoder, self.decoders))
+        self.predicting_optimizer = adam(self.predicting, config.decoder_learning_rate, self.device)
+        self.captured_prediction = captured_steps(
+            self._predicting_step, self.predicting, self.predicting_optimizer, len(METRICS), self.device
+        )
         self.replay = TrialReplay(config.capacity, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> RememberedBelief:
@@ -118,15 +122,21 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on whole trials given the beliefs as they were, then gradient steps of encoder and decoders."""
-        config, rollout = self.config, trial.joined()
+        rollout = trial.joined()
         # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
         old = ppo.outputs(self.network, known)
-        whole = ppo_on_trials.experience(trial, (known[:, :-1],), old, self.returns, config)
-        experience = ppo.shortened(whole)  # the policy has no memory of its own
-        metrics = ppo.update(self.network, self.optimizer, experience, config, trial.noise.torch_generator())
+        whole = self._experience(trial, (known[:, :-1],), old)
+        # The policy has no memory of its own: short pieces mix well.
+        metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores a state, or the policy's part of one."""
+        super().load_state_dict(state)
+        if self.captured_prediction is not None:
+            self.captured_prediction.forget()
 
     def _parts(self) -> Parts:
         return {
@@ -149,37 +159,41 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
 
     def _predict(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """Stores the trials, takes gradient steps on stored ones and returns metrics."""
-        config = self.config
         trials = KeptTrials.of_rollout(rollout).columns()  # [trial, time, column]
         sound = ~rollout.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no task explains is left out
         self.replay.add(trials[sound])
         if not len(self.replay):
             return dict.fromkeys(METRICS, 0.0)
-        rows = []
-        for _ in range(config.gradient_steps):
-            batch = self.replay.sample(config.batch, generator).unflatten(-1, trials.shape[1:])
-            rows.append(self._predicting_step(batch, generator))
-        return dict(zip(METRICS, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+        steps = (self._drawn(trials.shape[1:], generator) for _ in range(self.config.gradient_steps))
+        if self.captured_prediction is not None:
+            rows = [torch.stack(parts) for parts in zip(*steps, strict=True)]
+            logged = self.captured_prediction.run([rows], self.config.gradient_steps)
+        else:
+            logged = torch.stack([self._predicting_step(*drawn) for drawn in steps])
+        return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
-    def _predicting_step(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """One step of encoder and decoders. `[trial, time, column] -> [metric]`."""
-        config, (trials, time, _) = self.config, batch.shape
-        # Moments whose beliefs are decoded, steps that they predict, and draws for the samples.
+    def _drawn(self, shape: torch.Size, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Trials of a shape `[time, column]` from the replay, and random numbers, as for `_predicting_step`."""
+        config, time = self.config, shape[0]
+        trials = self.replay.sample(config.batch, generator).unflatten(-1, shape)
         drawn = (
-            torch.randint(time + 1, (trials, config.beliefs), generator=generator),
-            torch.randint(time, (trials, config.decodes), generator=generator),
-            torch.randn(trials, config.beliefs, config.latent, generator=generator),
+            torch.randint(time + 1, (config.batch, config.beliefs), generator=generator),
+            torch.randint(time, (config.batch, config.decodes), generator=generator),
+            torch.randn(config.batch, config.beliefs, config.latent, generator=generator),
         )
-        moments, targets, draws = (uploaded(numbers, self.device) for numbers in drawn)
-        parameters = [*self.encoder.parameters(), *self.decoders.parameters()]
+        return trials, *(uploaded(numbers, self.device) for numbers in drawn)
+
+    def _predicting_step(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:
+        """One step of encoder and decoders on arguments of `_shortfall`, without waiting for the device. `[metric]`."""
+        trials, time, _ = batch.shape
 
         def of_piece(*piece: Tensor) -> tuple[Tensor, Tensor]:
             terms = len(piece[0]) / trials * self._shortfall(*piece)
             # Negative ELBO: the evidence of a whole trial, of which the drawn steps are a sample, and the divergence.
-            return time * terms[:2].sum() + config.kl_weight * terms[2], terms
+            return time * terms[:2].sum() + self.config.kl_weight * terms[2], terms
 
         pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
-        logged = descend(of_piece, parameters, *pieces)
+        logged = descend(of_piece, list(self.predicting.parameters()), *pieces)
         self.predicting_optimizer.step()
         return logged
 

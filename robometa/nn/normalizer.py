@@ -65,6 +65,7 @@ class Normalizer:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._shift = self.mean.float()
-        self._factor = self.variance.clamp(min=1e-8).rsqrt().float()
+        """Prepares `__call__`, in place: a CUDA graph may read these tensors."""
+        self._shift.copy_(self.mean)
+        self._factor.copy_(self.variance.clamp(min=1e-8).rsqrt())
         self._factor[self.blind] = 0.0

@@ -1,18 +1,40 @@
-"""Adam, and its learning-rate schedule."""
+"""Adam, its learning-rate schedule, and its steps in a CUDA graph."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from robometa.compute.cuda_graphs import captures
+from robometa.compute.cuda_graphs import CapturedSteps, captures
 
 
-def adam(network: nn.Module, rate: float, device: torch.device) -> torch.optim.Optimizer:
+def adam(network: nn.Module, rate: float, device: torch.device, eps: float = 1e-8) -> torch.optim.Optimizer:
     """Adam for a network; the learning rate is a tensor where a CUDA graph captures the steps."""
     captured = captures(device)
     read = torch.tensor(rate, device=device) if captured else rate
-    return torch.optim.Adam(network.parameters(), lr=read, fused=True, capturable=captured)
+    return torch.optim.Adam(network.parameters(), lr=read, eps=eps, fused=True, capturable=captured)
+
+
+def captured_steps(
+    step: Callable[..., Tensor],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    metrics: int,
+    device: torch.device,
+) -> CapturedSteps | None:
+    """Captured steps of one network, with arguments as for `CapturedSteps`; None where nothing is captured."""
+    if not captures(device):
+        return None
+    return CapturedSteps(step, lambda: changed((network,), (optimizer,)), metrics, device)
+
+
+def changed(networks: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
+    """Tensors that gradient steps change: weights, moments and step counts."""
+    weights = [weight for network in networks for weight in network.parameters()]
+    entries = [entry for optimizer in optimizers for entry in optimizer.state.values()]
+    return [*weights, *(tensor for entry in entries for tensor in entry.values())]
 
 
 def steps_taken(optimizer: torch.optim.Optimizer) -> int:

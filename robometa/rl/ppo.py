@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from robometa import errors
-from robometa.compute.cuda_graphs import uploaded
+from robometa.compute.cuda_graphs import CapturedSteps, uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.nn.actor_critic import ActorCritic, Output
 from robometa.nn.networks import normal_log_density
-from robometa.rl.learning_rate import decayed, set_learning_rate, steps_taken
+from robometa.rl.learning_rate import captured_steps, decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
 """Sequences that one thread computes together; the pieces are the same on every machine."""
@@ -101,38 +103,112 @@ def shortened(experience: Experience) -> Experience:
     return cut(experience, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
 
 
+METRICS = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
+
+
 def update(
     network: ActorCritic,
     optimizer: torch.optim.Optimizer,
     experience: Experience,
     options: Options,
     generator: torch.Generator,
+    captured: CapturedSteps | None = None,
 ) -> dict[str, float]:
     """Takes the gradient steps of an iteration and returns metrics.
 
     Except on a GPU, threads share a minibatch in pieces; the gradients are added up in a fixed order.
+
+    Args:
+        network: Network to train.
+        optimizer: Its optimizer.
+        experience: Samples.
+        options: Options of the learner.
+        generator: Draws the minibatches.
+        captured: Steps of `captured_update` for this network; used if all minibatches are of one size.
     """
-    parameters = list(network.parameters())
     _set_learning_rate(optimizer, options)
-    rows = []
     count = len(experience.action)
     # One permutation for each pass.
     orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(options.epochs)])
-    for order in uploaded(orders, experience.action.device):
-        for members in order.tensor_split(min(options.minibatches, count)):
+    orders, parts = uploaded(orders, experience.action.device), min(options.minibatches, count)
+    if captured is not None and count % parts == 0:
+        logged = captured.run((_in_rows(experience, order, parts) for order in orders), options.epochs * parts)
+    else:
+        pick = partial(_members, experience)
+        minibatches = [members for order in orders for members in order.tensor_split(parts)]
+        logged = torch.stack(
+            [
+                _step(network, optimizer, options, pick, shares_of(members, CHUNK), len(members))
+                for members in minibatches
+            ]
+        )
+    return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
-            def of_piece(piece: Tensor, whole: int = len(members)) -> tuple[Tensor, Tensor]:
-                loss, row = _loss(network, experience, piece, options)
-                share = len(piece) / whole
-                return share * loss, share * row
 
-            # Gradients of the pieces, added up in their order; then one step of Adam.
-            row = descend(of_piece, parameters, shares_of(members, CHUNK))
-            norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
-            optimizer.step()
-            rows.append(torch.cat((row, norm.reshape(1))))
-    names = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
-    return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+def captured_update(
+    network: nn.Module, optimizer: torch.optim.Optimizer, options: Options, device: torch.device
+) -> CapturedSteps | None:
+    """The gradient step of `update` for a CUDA graph; None where nothing is captured."""
+
+    def step(*row: Tensor) -> Tensor:
+        batch = Experience(row[:-5], *row[-5:])
+        return _step(network, optimizer, options, lambda whole: whole, (batch,), len(batch.action))
+
+    return captured_steps(step, network, optimizer, len(METRICS), device)
+
+
+def _in_rows(experience: Experience, order: Tensor, minibatches: int) -> list[Tensor]:
+    """The minibatches of a pass, with weights of 1 if there are none. `[minibatch, n, time, ...]` each."""
+    inputs, action, log_density, advantage, target, weight = _members(experience, order)
+    weight = torch.ones_like(advantage) if weight is None else weight
+    parts = (*inputs, action, log_density, advantage, target, weight)
+    return [part.unflatten(0, (minibatches, -1)) for part in parts]
+
+
+def _members(experience: Experience, piece: Tensor) -> Experience:
+    """Selects sequences."""
+    inputs, action, log_density, advantage, target, weight = experience
+    return Experience(
+        tuple(part[piece, : action.shape[1]] for part in inputs),
+        action[piece],
+        log_density[piece],
+        advantage[piece],
+        target[piece],
+        None if weight is None else weight[piece],
+    )
+
+
+def _step(
+    network: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    options: Options,
+    pick: Callable[[Any], Experience],
+    pieces: Iterable[Any],
+    count: int,
+) -> Tensor:
+    """Takes one gradient step and returns its metrics. `[metric]`.
+
+    Args:
+        network: Network to train.
+        optimizer: Its optimizer.
+        options: Options of the learner.
+        pick: Returns the sequences of a piece.
+        pieces: Pieces of the minibatch.
+        count: Sequences of the minibatch.
+    """
+    parameters = list(network.parameters())
+
+    def of_piece(piece: Any) -> tuple[Tensor, Tensor]:
+        batch = pick(piece)
+        loss, row = _loss(network, batch, options)
+        share = len(batch.action) / count
+        return share * loss, share * row
+
+    # Gradients of the pieces, added up in their order; then one step of Adam.
+    row = descend(of_piece, parameters, pieces)
+    norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
+    optimizer.step()
+    return torch.cat((row, norm.reshape(1)))
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> None:
@@ -143,20 +219,18 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, options: Options) -> No
     set_learning_rate(optimizer, decayed(options.learning_rate, options.final_learning_rate, share))
 
 
-def _loss(network: ActorCritic, experience: Experience, piece: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+def _loss(network: ActorCritic, batch: Experience, options: Options) -> tuple[Tensor, Tensor]:
     """Loss on some sequences, and metrics."""
-    action, advantage = experience.action[piece], experience.advantage[piece]
-    time = action.shape[1]
     # Probability ratio to the policy that acted. [sequence, time]
-    mean, log_std, value = network(*(part[piece, :time] for part in experience.inputs))
-    log_ratio = normal_log_density(action, mean, log_std.expand_as(mean)) - experience.log_density[piece]
+    mean, log_std, value = network(*batch.inputs)
+    log_ratio = normal_log_density(batch.action, mean, log_std.expand_as(mean)) - batch.log_density
     ratio = log_ratio.exp()
     # Clipped surrogate (equation 7): the smaller of both, so a ratio beyond the range adds no gain.
     clipped = ratio.clamp(1 - options.clip, 1 + options.clip)
-    gain = torch.minimum(ratio * advantage, clipped * advantage)
-    error = (value - experience.target[piece]).square()
-    if experience.weight is not None:
-        gain, error = gain * experience.weight[piece], error * experience.weight[piece]
+    gain = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
+    error = (value - batch.target).square()
+    if batch.weight is not None:
+        gain, error = gain * batch.weight, error * batch.weight
     # Total loss (equation 9): policy, value and entropy.
     policy_loss, value_loss = -gain.mean(), error.mean()
     entropy = log_std.sum(dim=-1).mean()  # but for a constant

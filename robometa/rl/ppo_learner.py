@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from robometa.data import Spaces
 from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import Parts, load_state, state_of
+from robometa.noise import Noise
 from robometa.rl import ppo
+from robometa.rl.learning_rate import adam
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -39,7 +41,8 @@ class PpoLearner(Generic[Net]):
         """
         self.config, self.device = config, torch.device(device)
         self.network = network.to(self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = adam(self.network, config.learning_rate, self.device, eps=1e-5)
+        self.captured = ppo.captured_update(self.network, self.optimizer, config, self.device)
         self.observations = Normalizer(spaces.observation, device=self.device, blind=blind)
         self.returns = Normalizer(1, device=self.device)
 
@@ -50,6 +53,13 @@ class PpoLearner(Generic[Net]):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
+        if self.captured is not None:  # the optimizer has other tensors now
+            self.captured.forget()
+
+    def _trained_on(self, experience: ppo.Experience, noise: Noise) -> dict[str, float]:
+        """Takes PPO's gradient steps of an iteration and returns metrics."""
+        generator = noise.torch_generator()
+        return ppo.update(self.network, self.optimizer, experience, self.config, generator, self.captured)
 
     def _parts(self) -> Parts:
         return {

@@ -37,7 +37,7 @@ class EpisodeLearner(PpoLearner[Network]):
         """Trains on all episodes of all tasks alike, and returns metrics."""
         # Advantages and targets, then PPO's steps, then the statistics that the inputs go through.
         learned = experience(self.network, rollout, self.observations, self.returns, self.config)
-        metrics = ppo.update(self.network, self.optimizer, learned, self.config, noise.torch_generator())
+        metrics = self._trained_on(learned, noise)
         self.observations.include(rollout.obs)
         return metrics
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
+from robometa.compute.cuda_graphs import CapturedFunction
 from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.actor_critic import Output
@@ -67,6 +69,7 @@ class TrialLearner(PpoLearner[Net]):
         """Like `PpoLearner`, with empty statistics of rewards."""
         super().__init__(config, network, spaces, device, blind)
         self.rewards = Normalizer(1, device=self.device)
+        self.credited = CapturedFunction(credited, self.device)
 
     def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:
         """Returns the memory unchanged, since `act` has updated it."""
@@ -79,6 +82,10 @@ class TrialLearner(PpoLearner[Net]):
         """Adds a trial to the statistics of observations and rewards."""
         self.observations.include(rollout.obs)
         self.rewards.include(rollout.reward[~rollout.diverged])
+
+    def _experience(self, trial: Trial, taken: tuple[Tensor, ...], old: Output) -> ppo.Experience:
+        """PPO's experience from whole trials, by `experience`."""
+        return experience(trial, taken, old, self.returns, self.config, self.credited)
 
     def _inputs(self, step: Step) -> Tensor:
         """Input of the memory at a step. `[..., obs + action + 2]`."""
@@ -112,13 +119,13 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on whole trials: later episodes credit an earlier one with what it finds out."""
-        config, rollout = self.config, trial.joined()
+        rollout = trial.joined()
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
         old, starts = self._read(inputs)
-        whole = experience(trial, (inputs[:, :-1], starts), old, self.returns, config)
+        whole = self._experience(trial, (inputs[:, :-1], starts), old)
         # From here on a sequence is a piece of a trial: gradients reach back to its beginning.
         pieces = ppo.cut(whole, starts.shape[1])  # [trial * piece, time / piece, ...]
-        metrics = ppo.update(self.network, self.optimizer, pieces, config, trial.noise.torch_generator())
+        metrics = self._trained_on(pieces, trial.noise)
         # The statistics change last: old and new probabilities must come from the same inputs.
         self._include(rollout)
         return metrics
@@ -159,7 +166,12 @@ def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
 
 
 def experience(
-    trial: Trial, taken: tuple[Tensor, ...], old: Output, returns: Normalizer, options: ppo.Options
+    trial: Trial,
+    taken: tuple[Tensor, ...],
+    old: Output,
+    returns: Normalizer,
+    options: ppo.Options,
+    credited: Callable[..., Tensor],
 ) -> ppo.Experience:
     """Builds PPO's experience from whole trials.
 
@@ -176,6 +188,7 @@ def experience(
         old: Outputs of the network that acted, including after the last step. `[task * world, time + 1]`
         returns: Normalises values; updated with the new returns.
         options: Discount and lambda.
+        credited: `credited` or a graph of it.
     """
     # One sequence for each world: all rollouts of the trial in a row. [trial, time, ...]
     whole = trial.joined()

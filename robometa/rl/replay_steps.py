@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robometa.compute.cuda_graphs import CapturedSteps, captures, uploaded
 from robometa.compute.precision import products_in_tf32
-from robometa.rl.learning_rate import set_learning_rate
+from robometa.rl.learning_rate import changed, set_learning_rate
 from robometa.rl.replay import TaskReplay
 
 STEPS_PREFETCHED = 50
@@ -47,7 +47,11 @@ class ReplaySteps:
         """
         self.learn, self.networks, self.optimizers, self.device = learn, networks, optimizers, device
         self.replays, self.meta_batch, self.draws = replays, meta_batch, draws
-        self.captured = CapturedSteps(self.step, self._changed, metrics, device) if captures(device) else None
+        self.captured = (
+            CapturedSteps(self.step, lambda: changed(networks, optimizers), metrics, device)
+            if captures(device)
+            else None
+        )
 
     def run(self, tasks: Tensor, steps: int, generator: torch.Generator) -> Tensor:
         """Takes the steps and returns their metrics. `[step, metric]`.
@@ -110,9 +114,3 @@ class ReplaySteps:
         """The tasks of a step, drawn with replacement."""
         chosen: list[int] = tasks[torch.randint(len(tasks), (self.meta_batch,), generator=generator)].tolist()
         return chosen
-
-    def _changed(self) -> list[Tensor]:
-        """The tensors that a step changes: weights, moments and step counts."""
-        weights = [weight for network in self.networks for weight in network.parameters()]
-        entries = [entry for optimizer in self.optimizers for entry in optimizer.state.values()]
-        return [*weights, *(tensor for entry in entries for tensor in entry.values())]

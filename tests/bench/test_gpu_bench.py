@@ -7,15 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench import collecting, gpu, gpu_bench, gpu_parts, gpu_profile, gpu_races, gpu_scaling, gpu_smoke
+from bench import collecting, gpu, gpu_bench, gpu_graphs, gpu_parts, gpu_profile, gpu_races, gpu_scaling, gpu_smoke
 from bench.gpu import chosen, loaded, parts
 from bench.gpu_bench import SMALL, Bench
 from bench.gpu_profile import Event
 from bench.gpu_run import Measurement, Part, shortened
+from robometa.compute import cuda_graphs
 from robometa.compute.hardware import Hardware
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import RunFolder
@@ -340,14 +342,62 @@ def test_a_race_ends_when_the_mean_of_the_newest_is_there(bench, tmp_path, monke
     assert bench.row["of_iterations"] == 24
 
 
-def test_a_policy_in_a_graph_takes_turns_with_the_plain_one(bench, monkeypatch):
-    def iteration(bench, engine, learner, number, policy_graph=False):
-        return {"iteration_seconds": 0.5 if policy_graph else 1.0}
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that only the work of a test lets pass."""
+    now = [0.0]
+    for module in (gpu_parts, gpu_graphs):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
-    monkeypatch.setattr(gpu_parts, "iteration", iteration)
+
+def test_a_policy_in_a_graph_takes_turns_with_the_plain_one(bench, monkeypatch, clock):
+    seen = []
+
+    def sampled(engine, learner, number, policy_graph=False):
+        seen.append((number, policy_graph))
+        clock[0] += 0.5 if policy_graph else 1.0
+        return SimpleNamespace(steps=lambda: 24)
+
+    monkeypatch.setattr(gpu_parts, "sampled", sampled)
+    monkeypatch.setattr(gpu_parts, "iteration", lambda *given: {})
     monkeypatch.setattr(gpu_parts, "engine_on", lambda bench, learner, suite, on: open(os.devnull))  # noqa: PTH123, SIM115
     found = gpu_parts.policy_graph_part(bench, "rl2")
-    assert found == {"policy_graph_iteration_seconds": 0.5, "policy_graph_times": 2.0}
+    assert found["plain_sampling_seconds"] == 1.0
+    assert found["policy_graph_sampling_seconds"] == 0.5
+    assert found["policy_graph_times"] == 2.0
+    assert found["policy_graph"] is False  # there is no GPU here
+    assert seen == [(number, by_graph) for number in (1, 2, 3) for by_graph in (False, True)]
+
+
+def test_updates_by_graphs_take_turns_with_plain_ones(bench, clock, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cuda_graphs, "CAPTURE_GRAPHS", True)
+
+    class Updates:
+        def __init__(self, name, seconds):
+            self.name, self.seconds = name, seconds
+
+        def update(self, trial):
+            clock[0] += self.seconds * (10 if (self.name, True) not in seen and (self.name, False) not in seen else 1)
+            seen.append((self.name, cuda_graphs.CAPTURE_GRAPHS))
+
+    found = gpu_graphs.update_speeds(bench, Updates("graph", 0.1), Updates("plain", 0.2), None)
+    assert found == {"update_by_graph": 0.1, "update_plain": 0.2, "update_times": 2.0}
+    assert seen == [("graph", True), ("plain", False)] * (SMALL.rounds + 1)
+    assert bench.row["update_plain_seconds"] == [0.2] * SMALL.rounds
+    assert cuda_graphs.CAPTURE_GRAPHS
+
+
+def test_it_is_told_which_steps_are_in_a_graph(tmp_path):
+    steps = cuda_graphs.CapturedSteps(lambda: torch.zeros(1), list, 1, torch.device("cpu"))
+    learner = SimpleNamespace(captured=steps, other=3)
+    assert gpu_graphs.in_graph(learner) == {"captured": False}
+    steps._launch = lambda: None
+    assert gpu_graphs.in_graph(learner) == {"captured": True}
+    assert gpu_graphs.in_graph(SimpleNamespace(captured=None, steps=SimpleNamespace(captured=steps))) == {
+        "captured": True
+    }
 
 
 def test_collectors_are_compared_by_the_seconds_of_the_same_batches(bench, monkeypatch):

@@ -195,13 +195,13 @@ def test_a_belief_knows_the_trial_so_far_only():
 
 def test_the_loss_is_the_evidence_of_a_whole_trial_against_a_divergence(monkeypatch):
     made, batch = learner(kl_weight=0.7, decode_state=True), columns(trial())
-    taken = []
+    taken, drawn = [], generator(5)
     monkeypatch.setattr(made.predicting_optimizer, "step", lambda: taken.append(None))
-    made._predicting_step(batch, generator(5))
-    drawn = generator(5)
     moments = torch.randint(2 * HORIZON + 1, (6, 3), generator=drawn)
     targets = torch.randint(2 * HORIZON, (6, 5), generator=drawn)
-    found = made._shortfall(batch, moments, targets, torch.randn(6, 3, 2, generator=drawn))
+    draws = torch.randn(6, 3, 2, generator=drawn)
+    made._predicting_step(batch, moments, targets, draws)
+    found = made._shortfall(batch, moments, targets, draws)
     loss = 2 * HORIZON * (found[0] + found[1]) + 0.7 * found[2]
     parameters = [*made.encoder.parameters(), *made.decoders.parameters()]
     assert len(taken) == 1
@@ -211,9 +211,11 @@ def test_the_loss_is_the_evidence_of_a_whole_trial_against_a_divergence(monkeypa
 
 def test_pieces_give_the_gradient_of_the_whole(monkeypatch):
     whole, cut, batch = learner(), learner(), columns(trial())
-    logged = whole._predicting_step(batch, generator(5))
+    whole.replay.add(batch)
+    numbers = whole._drawn(batch.shape[1:], generator(5))
+    logged = whole._predicting_step(*numbers)
     monkeypatch.setattr(varibad, "CHUNK", 4)
-    torch.testing.assert_close(cut._predicting_step(batch, generator(5)), logged)
+    torch.testing.assert_close(cut._predicting_step(*numbers), logged)
     for one, other in zip(cut.encoder.parameters(), whole.encoder.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
 

@@ -122,15 +122,17 @@ def test_long_gradients_are_cut():
 def test_every_sequence_is_used_once_in_a_pass(monkeypatch):
     seen = []
 
-    def loss(network, learned, piece, options):
-        seen.append(piece.tolist())
+    def loss(network, batch, options):
+        seen.append(batch.target[:, 0].tolist())
         zero = 0 * torch.stack([parameter.square().sum() for parameter in network.parameters()]).sum()
         return zero, torch.zeros(5)
 
     monkeypatch.setattr(ppo, "_loss", loss)
     network = Line()
     options = ppo.Options(epochs=2, minibatches=3)
-    ppo.update(network, torch.optim.SGD(network.parameters(), lr=1.0), experience(n=7), options, torch.Generator())
+    learned = experience(n=7)
+    learned.target[:, 0] = torch.arange(7)
+    ppo.update(network, torch.optim.SGD(network.parameters(), lr=1.0), learned, options, torch.Generator())
     assert [len(piece) for piece in seen] == [3, 2, 2] * 2
     for one_pass in (seen[:3], seen[3:]):
         assert sorted(member for piece in one_pass for member in piece) == list(range(7))
