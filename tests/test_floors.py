@@ -109,8 +109,11 @@ def test_imports_go_down(module):
 
 
 def test_nobody_imports_in_a_circle():
+    """Imports within functions and for the type checker count too; a folder's front door only when it is loaded."""
+    doors = {module for module in MODULES if module in ("", "suites", "registry")}
+    reached = {module: loaded(module) if module in doors else imports(module) - doors for module in MODULES}
     try:
-        TopologicalSorter({module: loaded(module) for module in MODULES}).prepare()
+        TopologicalSorter(reached).prepare()
     except CycleError as error:
         pytest.fail(f"imports in a circle: {' -> '.join(error.args[1])}")
 

@@ -105,7 +105,7 @@ def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
     for row in (
         *([("source", suite.source)] if suite.source else []),
         ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
-        *suite.family.rows(suite),
+        *suite.family.rows(suite.train[0]),
         *_signal_rows(signals),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),

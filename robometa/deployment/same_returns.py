@@ -13,7 +13,8 @@ from robometa.evaluation.by_shot import score
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.reports.scores import Scores
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials.make import engine_for
 
 TASKS, WORLDS = 8, 4

@@ -32,7 +32,7 @@ def test_six_calls_in_five_files_lead_from_the_command_to_the_outer_gradient(tmp
 
     monkeypatch.setattr(meta_gradient, "grad", grad)
     monkeypatch.setattr(meta_gradient, "of_each_task", lambda function, *rows: [*map(function, *rows)])
-    sizes = "--iterations 1 --tasks 2 --worlds 2 --folder".split()
+    sizes = ["--iterations", "1", "--tasks", "2", "--worlds", "2", "--folder"]
     assert main(["train", "point-robot", "maml-trpo", *sizes, str(tmp_path / "run")]) == 0
     way = next(way for way in ways if way[-1].co_name == "outer_gradient")
     below = way[[Path(code.co_filename) for code in way].index(COMMAND) + 1 :]
