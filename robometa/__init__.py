@@ -41,7 +41,7 @@ PLACES = {
     "load": ("robometa.training.load", "load"),
     "record": ("robometa.video.record", "record"),
     "Suite": ("robometa.suites.suite", "Suite"),
-    "Task": ("robometa.suites.suite", "Task"),
+    "Task": ("robometa.suites.task", "Task"),
     "load_suite": ("robometa.suites", "load"),
     "suite_names": ("robometa.suites", "names"),
     "resume": ("robometa.training.train", "resume"),
