@@ -60,13 +60,13 @@ def _checked(suite: Suite) -> RobotSpaces:
     mistakes = []
     for check in (check_options, check_suite):
         try:
-            found = check(suite)
+            checked = check(suite)
         except UserError as error:
             mistakes.append(str(error))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    assert found is not None
-    return found
+    assert checked is not None
+    return checked
 
 
 def print_suites() -> None:
