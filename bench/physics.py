@@ -22,7 +22,8 @@ from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.robots import ROBOTS
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 from robometa.trials.trial import collect, torch_on
 

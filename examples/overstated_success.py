@@ -23,7 +23,8 @@ from robometa import suites
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.metaworld_adapter import MetaWorldAdapter
 from robometa.evaluation.scripted_experts import Scripted
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 Choice = Callable[[Task], bool]
 

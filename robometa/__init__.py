@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from robometa.reports.report import Report
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
-    from robometa.suites.suite import Suite, Task
+    from robometa.suites.suite import Suite
+    from robometa.suites.task import Task
     from robometa.training.load import load
     from robometa.training.train import resume, train
     from robometa.video.record import record
@@ -40,7 +41,7 @@ PLACES = {
     "load": ("robometa.training.load", "load"),
     "record": ("robometa.video.record", "record"),
     "Suite": ("robometa.suites.suite", "Suite"),
-    "Task": ("robometa.suites.suite", "Task"),
+    "Task": ("robometa.suites.task", "Task"),
     "load_suite": ("robometa.suites", "load"),
     "suite_names": ("robometa.suites", "names"),
     "resume": ("robometa.training.train", "resume"),

@@ -16,12 +16,12 @@ class Spaces:
 
     observation: int
     action: int
-    told: tuple[str, ...] = ()
+    revealed: tuple[str, ...] = ()
     """Names of the hidden task parameters at the end of an oracle's observation."""
 
     def described(self) -> str:
         """Describes the sizes in words."""
-        hidden = self.told[:3] + (f"{len(self.told) - 3} more",) * (len(self.told) > 3)
+        hidden = self.revealed[:3] + (f"{len(self.revealed) - 3} more",) * (len(self.revealed) > 3)
         return f"{self.observation} observations and {self.action} actions" + (
             f", of the observations what a task hides: {', '.join(hidden)}" if hidden else ""
         )

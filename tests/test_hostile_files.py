@@ -29,8 +29,8 @@ MAY = {
     ("__init__.py", "import_module"): "loads what the package's own table names, when it is asked for",
     ("registry/user_file.py", "exec_module"): "runs the file of a learner of the user's own, which the user names",
     ("sim/gym/registration.py", "exec_module"): "wraps the import of Gymnasium, to register the suites after it",
-    ("trials/collectors/pool.py", "pickle"): "reads what its own processes send it through a nameless pipe",
-    ("trials/collectors/worker.py", "pickle"): "reads what its own parent hands it in nameless memory",
+    ("trials/workers/pool.py", "pickle"): "reads what its own processes send it through a nameless pipe",
+    ("trials/workers/worker.py", "pickle"): "reads what its own parent hands it in nameless memory",
     ("compute/mujoco_gl.py", "exec_module"): "wraps the import of MuJoCo's module of OpenGL, to try it twice",
     ("registry/entry.py", "import_module"): "loads the learners of this package by the names in its own table",
 }

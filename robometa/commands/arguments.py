@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from robometa.commands import hints
+from robometa.compute.hardware import ENGINES, forms_of
 from robometa.errors import UserError
 
 OWN = "./FILE.py:CLASS"
@@ -87,7 +88,7 @@ class Commands:
 def add_hardware_options(parser: Parser) -> None:
     """Adds the options of where the learner and the simulation run."""
     parser.add_argument("--device", default="cpu", help="device of the networks: cpu, cuda, cuda:1 (default: cpu)")
-    parser.add_argument("--engine", default="cpu", help="simulator: cpu, warp (on a GPU) or auto (default: cpu)")
+    parser.add_argument("--engine", default="cpu", help=f"simulator: {', '.join(ENGINES)} (default: cpu)")
     about = "warp only: multiplies the memory for contacts, up to 1000 (default: 1)"
     factor = number(0, 1000, above=True)
     parser.add_argument("--contact-capacity", metavar="FACTOR", type=factor, default=1.0, help=about)
@@ -102,7 +103,7 @@ def add_threads_option(parser: Parser) -> None:
 def add_collect_option(parser: Parser, default: str | None) -> None:
     """Adds the option of who collects."""
     usual = default or "as before"
-    about = f"simulators: here, auto, processes[:N], ray or ray://HOST:PORT; same results (default: {usual})"
+    about = f"simulators, with the same results: {', '.join(forms_of())} (default: {usual})"
     parser.add_argument("--collect", metavar="WHO", default=default, help=about)
 
 

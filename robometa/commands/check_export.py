@@ -25,5 +25,5 @@ def _run(asked: argparse.Namespace) -> None:
     from robometa.deployment.check_export import check_export
     from robometa.deployment.same_returns import lines
 
-    found = check_export(asked.folder, suites.load(asked.suite) if asked.suite else None)
-    say("\n".join(lines(found.gap, found.returns, found.policy_returns)))
+    checked = check_export(asked.folder, suites.load(asked.suite) if asked.suite else None)
+    say("\n".join(lines(checked.gap, checked.returns, checked.policy_returns)))

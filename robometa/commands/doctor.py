@@ -34,7 +34,7 @@ class Finding:
     """Result of one check."""
 
     name: str
-    found: str
+    result: str
     """Version, or another short description."""
     good: bool
     advice: str = ""
@@ -77,16 +77,16 @@ def report_speed(console: PlainConsole, folder: Path, learner: str | None = None
     from robometa.training.load import load
 
     policy = load(folder, learner=learner)
-    found, period = latency(policy), 1000 / policy.spaces.control_hz
+    measured, period = latency(policy), 1000 / policy.spaces.control_hz
     lines = (
         policy,
         policy.spaces,
-        f"one action on one thread: median {found.median_ms:.2f} ms, 99th percentile {found.p99_ms:.2f} ms",
-        f"control period: {period:g} ms, which these actions {'keep' if found.p99_ms < period else 'do not keep'}",
+        f"one action on one thread: median {measured.median_ms:.2f} ms, 99th percentile {measured.p99_ms:.2f} ms",
+        f"control period: {period:g} ms, which these actions {'keep' if measured.p99_ms < period else 'do not keep'}",
     )
     for line in lines:
         console.print(str(line), soft_wrap=True)
-    return 0 if found.p99_ms < period else 1
+    return 0 if measured.p99_ms < period else 1
 
 
 def report(console: PlainConsole) -> int:
@@ -131,7 +131,7 @@ def _table(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         bad = styled("missing", "red") if finding.needed else styled("no", "yellow")
         mark = styled("ok", "green") if finding.good else bad
-        table.add_row(mark, finding.name, finding.found)
+        table.add_row(mark, finding.name, finding.result)
     return table
 
 
@@ -207,8 +207,8 @@ def _ffmpeg() -> Finding:
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError) as error:
         return Finding("ffmpeg", f"does not run: {error}", False, "pip install --force-reinstall imageio-ffmpeg")
-    found = re.match(r"ffmpeg version (\S+)", said)
-    return Finding("ffmpeg", found.group(1) if found else command[0], True)
+    match = re.match(r"ffmpeg version (\S+)", said)
+    return Finding("ffmpeg", match.group(1) if match else command[0], True)
 
 
 def _version(package: str) -> str | None:

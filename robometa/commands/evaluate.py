@@ -11,6 +11,7 @@ from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
 from robometa.commands.report_output import keeps_report, publish, require_writable
+from robometa.compute.hardware import EVALUATORS, forms_of
 from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
 from robometa.storage.paths import checked, is_run
@@ -46,7 +47,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
-    about = "simulators: here or processes[:N]; same report (default: here)"
+    about = f"simulators, with the same report: {', '.join(forms_of(EVALUATORS))} (default: here)"
     parser.add_argument("--collect", metavar="WHO", default="here", help=about)
     return parser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError, unknown
-from robometa.storage.paths import found
+from robometa.storage.paths import folder_named
 from robometa.suites.shipped import benchmark_names
 
 FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
@@ -81,7 +81,7 @@ def policy(text: str) -> Path:
     Raises:
         UserError: If it is the name of a baseline, a learner or a suite instead.
     """
-    folder = found(text)
+    folder = folder_named(text)
     if not folder.exists():
         if text in BASELINES:
             raise UserError(f"{text} is a baseline: robometa baseline {text} SUITE")

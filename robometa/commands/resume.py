@@ -15,7 +15,7 @@ from robometa.commands.arguments import (
     count,
 )
 from robometa.commands.next_steps import print_next_steps
-from robometa.storage.paths import found
+from robometa.storage.paths import folder_named
 
 ABOUT = "resume an interrupted run; the result is bit-identical"
 EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
@@ -24,7 +24,7 @@ EXAMPLE = "robometa resume runs/half-cheetah-velocity-pearl-1"
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("resume", ABOUT, _run, EXAMPLE)
-    parser.add_argument("run", metavar="RUN", type=found, help="folder of the run, or its name in runs/")
+    parser.add_argument("run", metavar="RUN", type=folder_named, help="folder of the run, or its name in runs/")
     end = "new total of iterations; the newest checkpoint's finishes the run now (default: the run's)"
     parser.add_argument("--iterations", type=count, help=end)
     add_threads_option(parser)

@@ -45,8 +45,8 @@ def print_model(path: Path) -> None:
     names = {kind: [part(index).name for index in range(count)] for kind, (part, count) in kinds.items()}
     names["bodies"] = names["bodies"][1:]  # the first is the world
     say(f"{printable(path.name)}: a robot's model, physics step {model.opt.timestep:g} s")
-    for kind, found in names.items():
-        say(f"  {len(found)} {kind}: {', '.join(printable(name or 'without a name') for name in found) or 'none'}")
+    for kind, of_kind in names.items():
+        say(f"  {len(of_kind)} {kind}: {', '.join(printable(name or 'without a name') for name in of_kind) or 'none'}")
     body = next((name for name in names["bodies"] if name), "")
     words = {"mjcf": json.dumps(path.name), "body": json.dumps(body)}
     say(f"\nA first suite to put beside it; `robometa suites ./mine.toml` checks it:\n\n{SUITE.format(**words)}")

@@ -30,11 +30,11 @@ def _run(asked: argparse.Namespace) -> None:
     from robometa.training.run_list import runs_in
 
     folders = asked.folders or [checked(RUNS)]
-    found = runs_in(folders) if asked.folders or folders[0].is_dir() else []
+    listed = runs_in(folders) if asked.folders or folders[0].is_dir() else []
     if asked.json:
-        print(json.dumps([run.to_json() for run in found], indent=2))
-    elif found:
-        _print(found)
+        print(json.dumps([run.to_json() for run in listed], indent=2))
+    elif listed:
+        _print(listed)
     else:
         say(f"no runs in {', '.join(map(str, folders))}")
 

@@ -60,13 +60,13 @@ def _checked(suite: Suite) -> RobotSpaces:
     mistakes = []
     for check in (check_options, check_suite):
         try:
-            found = check(suite)
+            checked = check(suite)
         except UserError as error:
             mistakes.append(str(error))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    assert found is not None
-    return found
+    assert checked is not None
+    return checked
 
 
 def print_suites() -> None:
@@ -105,7 +105,7 @@ def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
     for row in (
         *([("source", suite.source)] if suite.source else []),
         ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
-        *suite.family.rows(suite),
+        *suite.family.rows(suite.train[0]),
         *_signal_rows(signals),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),

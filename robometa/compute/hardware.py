@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
 
 MAX_TORCH_THREADS = 1024
 MAX_CONTACT_CAPACITY = 1000.0
 """Upper limits on torch threads and contact capacity, because a run's description may be untrusted."""
-COLLECTORS = ("auto", "here", "processes", "processes:N", "ray", "ray:HOST:PORT", "ray://HOST:PORT")
-"""Allowed names of a collector."""
-EVALUATORS = ("here", "processes", "processes:N")
-"""Those of an evaluation."""
+ENGINES = ("cpu", "warp", "auto")
+"""Names of the simulators that a user chooses from."""
+COLLECTORS = {
+    "auto": ("auto",),
+    "here": ("here",),
+    "processes": ("processes", "processes:N"),
+    "ray": ("ray", "ray:HOST:PORT", "ray://HOST:PORT"),
+}
+"""Collectors by name, and the forms in which a user asks for each."""
+EVALUATORS = ("here", "processes")
+"""Collectors that can evaluate."""
+
+
+def forms_of(collectors: Iterable[str] = COLLECTORS) -> list[str]:
+    """Returns the forms in which a user may ask for one of the collectors."""
+    return [form for name in collectors for form in COLLECTORS[name]]
+
+
+def collector_named(collect: str, among: Collection[str] = COLLECTORS.keys()) -> str:
+    """Returns the name of the collector that a user asks for, without the number or address that follows it.
+
+    Raises:
+        UserError: If there is no such collector.
+    """
+    name, colon, _ = collect.partition(":")
+    if name not in among or (colon and len(COLLECTORS[name]) == 1):
+        raise UserError(unknown("collect", collect, forms_of(among)))
+    return name
 
 
 @dataclass(frozen=True)
@@ -22,7 +47,7 @@ class Hardware:
     device: str = "cpu"
     """Device of the learner: `cpu`, `cuda`, `cuda:1`."""
     engine: str = "cpu"
-    """Simulator: `cpu`, `warp`, or `auto`, which is Warp where there is a GPU and the `gpu` extra."""
+    """Simulator, one of `ENGINES`: `cpu`, `warp`, or `auto`, which is Warp where there is a GPU and the `gpu` extra."""
     contact_capacity: float = 1.0
     """Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough."""
     threads: int | None = None

@@ -14,7 +14,8 @@ from robometa.data import Rollout, Step
 from robometa.errors import UserError
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials.make import engine_for
 from robometa.trials.trial import collect, trial_loop
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from safetensors import torch as safetensors
@@ -47,7 +47,8 @@ def contract_of(
         license_text: Licence of the policy.
     """
     learner, suite, spaces = policy.learner, policy.suite, policy.spaces
-    told = HiddenNumbers(suite).names if learner.sees_parameters else ()
+    revealed = HiddenNumbers(suite).names if learner.sees_parameters else ()
+    numbers = [Signal(f"task/{name}", "1") for name in revealed]
     middle, half = spaces.middle_and_half
     rest = [*joints(suite).rest] or [0.0] * len(spaces.action)
     safe = [min(max(value, one.low), one.high) for value, one in zip(rest, spaces.action, strict=True)]
@@ -62,8 +63,8 @@ def contract_of(
         "control_hz": spaces.control_hz,
         "control_dt": 1 / spaces.control_hz,
         "horizon": suite.horizon,
-        "observation": _observation([*spaces.observation, *(Signal(f"task/{name}", "1") for name in told)], learner),
-        "told": list(told),
+        "observation": _observation([*spaces.observation, *numbers], learner),
+        "told": list(revealed),
         "action": [
             _signal(one) | {"offset": float(m), "scale": float(h), "safe": float(s)}
             for one, m, h, s in zip(spaces.action, middle, half, safe, strict=True)
@@ -124,11 +125,18 @@ def text_of(contract: dict[str, Any]) -> str:
     return json.dumps(contract, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
+@runtime_checkable
+class NormalizesObservations(Protocol):
+    """A learner that normalizes its observations."""
+
+    observations: Normalizer
+
+
 def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, Any]]:
     """Signals with mean and standard deviation in training, by which the graph normalizes them, if it does."""
-    normalizer = getattr(learner, "observations", None)
     described = [_signal(one) | {"mean": None, "std": None} for one in signals]
-    if isinstance(normalizer, Normalizer):
+    if isinstance(learner, NormalizesObservations):
+        normalizer = learner.observations
         spread = normalizer.variance.sqrt().tolist()
         for one, mean, std in zip(described, normalizer.mean.tolist(), spread, strict=True):
             one |= {"mean": mean, "std": std}
@@ -141,14 +149,14 @@ def _signal(one: Signal) -> dict[str, Any]:
 
 
 def _robot(policy: Policy) -> dict[str, Any]:
-    found = joints(policy.suite)
+    parts = joints(policy.suite)
     return {
         "name": policy.suite.robot.name,
-        "joint_names": list(found.names),
-        "default_joint_pos": list(found.default),
-        "actuated_joint_names": list(found.actuated),
-        "joint_stiffness": list(found.stiffness),
-        "joint_damping": list(found.damping),
+        "joint_names": list(parts.names),
+        "default_joint_pos": list(parts.default),
+        "actuated_joint_names": list(parts.actuated),
+        "joint_stiffness": list(parts.stiffness),
+        "joint_damping": list(parts.damping),
     }
 
 

@@ -102,8 +102,8 @@ def largest_gap(exported: ExportedLearner, vectors: dict[str, Tensor]) -> float:
         gaps.append(_gap(action, vectors["step/action"][time]))
     gaps += [_gap(carried[name], vectors[f"end/{name}"]) for name in names]
     if any(name.startswith("adapted/") for name in vectors):
-        (found,) = exported.adapt([[carried]], rollout_of(vectors), SOURCE.fork("adapt"))[0]
-        gaps += [_gap(found[name], vectors[f"adapted/{name}"]) for name in names]
+        (adapted,) = exported.adapt([[carried]], rollout_of(vectors), SOURCE.fork("adapt"))[0]
+        gaps += [_gap(adapted[name], vectors[f"adapted/{name}"]) for name in names]
     return max(gaps)
 
 
@@ -117,9 +117,9 @@ def require_equal(gap: float) -> None:
         raise UserError(f"the exported files differ from the policy by {gap:.2g} on equal inputs, above {TOLERANCE:g}")
 
 
-def _gap(found: Any, wanted: Tensor) -> float:
+def _gap(actual: Any, wanted: Tensor) -> float:
     wanted_numbers = wanted.numpy().reshape(-1)
-    return float(np.abs(found.reshape(-1) - wanted_numbers).max() / max(1.0, np.abs(wanted_numbers).max()))
+    return float(np.abs(actual.reshape(-1) - wanted_numbers).max() / max(1.0, np.abs(wanted_numbers).max()))
 
 
 def _named(prefix: str, names: list[str], adaptation: Any) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ from robometa.evaluation.by_shot import score
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.reports.scores import Scores
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials.make import engine_for
 
 TASKS, WORLDS = 8, 4
@@ -43,13 +44,13 @@ def returns_of(
     return {"tasks": list(tasks), "worlds": worlds, "shots": shots, "by_shot": by_shot}
 
 
-def require_within(found: Returns, wanted: Returns) -> None:
+def require_within(actual: Returns, wanted: Returns) -> None:
     """Checks that the mean return of exported files is within the policy's interval, after every shot.
 
     Raises:
         UserError: If it is not.
     """
-    for shot, ((mean, *_), (_, low, high)) in enumerate(zip(found["by_shot"], wanted["by_shot"], strict=True)):
+    for shot, ((mean, *_), (_, low, high)) in enumerate(zip(actual["by_shot"], wanted["by_shot"], strict=True)):
         # Equal returns have an interval without width, and float32 has seven digits.
         slack = 1e-4 * max(1.0, abs(low), abs(high))
         if not low - slack <= mean <= high + slack:
@@ -59,9 +60,9 @@ def require_within(found: Returns, wanted: Returns) -> None:
             )
 
 
-def lines(gap: float, found: Returns, wanted: Returns) -> list[str]:
+def lines(gap: float, actual: Returns, wanted: Returns) -> list[str]:
     """Describes a verification in words."""
-    rows = zip(found["by_shot"], wanted["by_shot"], strict=True)
+    rows = zip(actual["by_shot"], wanted["by_shot"], strict=True)
     return [
         f"largest gap on equal inputs: {gap:.2g}",
         *(

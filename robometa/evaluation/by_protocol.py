@@ -13,7 +13,7 @@ from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.reports.scores import Scores, joined, scores_of
 from robometa.sim.engine import Engine
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.trials.trial import collect, trial_loop
 
 Make = Callable[[int], Engine]

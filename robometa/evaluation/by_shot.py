@@ -14,7 +14,7 @@ from robometa.noise import Noise
 from robometa.reports.scores import Scores, scores_of
 from robometa.reports.statistics import Array
 from robometa.sim.engine import Engine
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.trials.trial import collect, trial_loop
 
 

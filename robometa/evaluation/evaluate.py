@@ -19,7 +19,8 @@ from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores, joined, judged
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials.collectors.choose import processes_of
 
 WORLDS_AT_ONCE = 1000

@@ -21,11 +21,12 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.reports.scores import Scores
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials import make as making
 from robometa.trials.collectors.collector import policy_state
-from robometa.trials.collectors.pool import Pool
 from robometa.trials.trial import torch_on
+from robometa.trials.workers.pool import Pool
 
 Piece = tuple[int, tuple[Task, ...]]
 """A piece's place among those of the evaluation, and its tasks."""

@@ -56,10 +56,10 @@ def find(name: str, suite: Suite) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise UserError(unknown("protocol", name, [*PROTOCOLS, NONE]))
-    found = PROTOCOLS[name]
-    if not isinstance(suite.family, found.family):
-        raise UserError(f"protocol {name} is for {found.family.title}'s suites, not for {suite.name}")
-    return found
+    protocol = PROTOCOLS[name]
+    if not isinstance(suite.family, protocol.family):
+        raise UserError(f"protocol {name} is for {protocol.family.title}'s suites, not for {suite.name}")
+    return protocol
 
 
 def of_family(family: Family) -> list[Protocol]:

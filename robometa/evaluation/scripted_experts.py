@@ -14,7 +14,8 @@ from robometa.data import Rollout, Step, Trial
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.metaworld import upstream
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 NAME = "scripted"
 """Name of the experts in the place of a policy."""

@@ -25,7 +25,8 @@ from robometa.progress import progress
 from robometa.reports.report import Report
 from robometa.sim.gym.registration import suite_names
 from robometa.suites.load import suite_reference
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials.trial import torch_on
 
 MOST_STEPS = 1_000_000_000

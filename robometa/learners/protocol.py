@@ -56,8 +56,8 @@ class Learner(Protocol):
     pools_worlds: ClassVar[bool]
     """True if an adaptation pools all worlds of a task; False if each world is a trial of its own."""
     sees_parameters: ClassVar[bool]
-    """True for an oracle: its observations end with the numbers that its task hides, and `spaces.told` names them. May
-    be left out."""
+    """True for an oracle: its observations end with the numbers that its task hides, named in `spaces.revealed`. May be
+    left out."""
     adapts_within_episode: ClassVar[bool]
     """True if acting changes the adaptation, so that the first episode already holds some. May be left out."""
     device: torch.device

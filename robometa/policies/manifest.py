@@ -153,6 +153,11 @@ def _suite_file(table: Table) -> str | None:
     return name
 
 
+def table_of(spaces: Spaces) -> dict[str, Any]:
+    """The sizes of observations and actions, as a manifest has them."""
+    return {"observation": spaces.observation, "action": spaces.action, "told": list(spaces.revealed)}
+
+
 def _spaces(table: Table) -> Spaces:
     """Reads the sizes of observations and actions."""
     told = table.content.get("told", [])
@@ -160,5 +165,5 @@ def _spaces(table: Table) -> Spaces:
     return Spaces(
         observation=table.whole("observation", 0, MAX_SPACE),
         action=table.whole("action", 0, MAX_SPACE),
-        told=tuple(Table({"told": names}, table.where).texts("told").values()),
+        revealed=tuple(Table({"told": names}, table.where).texts("told").values()),
     )

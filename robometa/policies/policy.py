@@ -160,9 +160,9 @@ class Policy:
         Raises:
             UserError: If nothing was seen yet, or the learner cannot adapt without rewards.
         """
-        told = obs is not None or reward is not None or done is not None
+        given = obs is not None or reward is not None or done is not None
         last = None
-        if told and self._pending is not None:
+        if given and self._pending is not None:
             seen = self._pending[0] if obs is None else self._observed(obs)
             last = self._outcome(seen, reward, done, final_obs=None if obs is None else obs)
         if last is not None:
@@ -219,13 +219,13 @@ class Policy:
         """Checks an array's shape. `[world, *shape]`, float64."""
         wanted = shape if self._single else (self._worlds, *shape)
         try:
-            found = np.asarray(values, dtype=np.float64)
+            array = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(f"{name} must be an array of numbers of shape {wanted}: {error}") from None
-        if found.shape != wanted and not (self._single and found.size == 1 and shape == ()):
-            many = f"; reset(worlds={len(found)}) is for so many worlds" if found.ndim == len(wanted) + 1 else ""
-            raise UserError(f"{name} must have the shape {wanted}, not {found.shape}{many}")
-        return found.reshape(self._worlds, *shape)
+        if array.shape != wanted and not (self._single and array.size == 1 and shape == ()):
+            many = f"; reset(worlds={len(array)}) is for so many worlds" if array.ndim == len(wanted) + 1 else ""
+            raise UserError(f"{name} must have the shape {wanted}, not {array.shape}{many}")
+        return array.reshape(self._worlds, *shape)
 
     def _outcome(
         self, seen: Tensor, reward: ArrayLike | None, done: ArrayLike | None, final_obs: ArrayLike | None
@@ -253,8 +253,8 @@ class Policy:
         if isinstance(final_obs, np.ndarray) and final_obs.dtype == object:
             own = obs[:, : len(self.spaces.observation)].numpy()
             final_obs = np.stack([own[world] if row is None else row for world, row in enumerate(final_obs)])
-        found: Tensor = self._observed(final_obs)
-        return found
+        observed: Tensor = self._observed(final_obs)
+        return observed
 
     def _converted(self, action: Tensor) -> Array:
         """Actions within their bounds, in the units asked for."""
@@ -280,7 +280,7 @@ class Policy:
         missing = [
             name
             for name in values
-            if name not in parameters and any(name in told.split() for told in self._hidden_numbers.names)
+            if name not in parameters and any(name in revealed.split() for revealed in self._hidden_numbers.names)
         ]
         if missing:
             raise UserError(f"missing parameter {missing[0]!r}: {self.learner_name} is shown {', '.join(values)}")

@@ -14,7 +14,7 @@ from robometa import registry, suites
 from robometa.errors import UserError, unknown
 from robometa.escape import word
 from robometa.learners.protocol import Learner
-from robometa.policies.manifest import SUITE, PolicyManifest, TrainingRecord
+from robometa.policies.manifest import SUITE, PolicyManifest, TrainingRecord, table_of
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage.open_folder import OpenFolder
@@ -60,7 +60,7 @@ def save_policy(
         "config": asdict(learner.config),
         "suite": suite.name,
         "suite_hash": suite.content_hash,
-        "spaces": asdict(make.spaces_of(suite, learner)),
+        "spaces": table_of(make.spaces_of(suite, learner)),
         "training": training.to_json(),
     }
     fingerprint = registry.of(name, learner).fingerprint()

@@ -262,8 +262,8 @@ def blame(error: BaseException) -> str:
     The line is the innermost one in the learner's file, whatever the learner called from there. An error of a worker
     process brings the description along.
     """
-    if found := vars(error).get(BLAMED):
-        return str(found)
+    if line := vars(error).get(BLAMED):
+        return str(line)
     frames = traceback.extract_tb(error.__traceback__)
     files = {str(entry.path): entry.name for entry in MADE.values()}
     for frame in reversed(frames):

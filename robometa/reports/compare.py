@@ -95,21 +95,21 @@ def compare(*paths: str | Path) -> Comparison:
     """
     if not paths:
         raise UserError("nothing to compare: name at least one run or policy")
-    found: list[Entry] = []
+    compared: list[Entry] = []
     notes: list[str] = []
     for path in entries.find([str(path) for path in paths]):
         entry = entries.read(path)
         if entry is None:
             notes.append(f"passed over {path}: it is neither a run nor a policy nor a report.")
-        elif any(_is_same(entry, other) for other in found):
+        elif any(_is_same(entry, other) for other in compared):
             notes.append(f"passed over {path}: it is the policy of another one here.")
         else:
-            found.append(entry)
-    if not found:
+            compared.append(entry)
+    if not compared:
         inside = f"; its runs are {word(paths[0])}/*" if len(paths) == 1 and Path(paths[0]).is_dir() else ""
         raise UserError(f"no run, policy or report in {', '.join(map(str, paths))}{inside}")
     by_suite: dict[str, list[Entry]] = {}
-    for entry in found:
+    for entry in compared:
         by_suite.setdefault(entry.suite_hash, []).append(entry)
     sections = tuple(Section(some[0].suite, suite_hash, grouped(some)) for suite_hash, some in by_suite.items())
     for group in (group for section in sections for group in section.groups):
@@ -126,9 +126,9 @@ def _is_same(entry: Entry, other: Entry) -> bool:
 
 def _notes(group: Group) -> list[str]:
     """Sentences about what a group leaves out, and what its interval means."""
-    told = [f"the report of {entry.path} is not pooled: it is of other tasks or shots." for entry in group.unlike]
+    notes = [f"the report of {entry.path} is not pooled: it is of other tasks or shots." for entry in group.unlike]
     twice = sorted({seed for seed in group.seeds if group.seeds.count(seed) > 1})
     if twice:
         numbers = ", ".join(map(str, twice))
-        told.append(f"{group.label} has several trainings of seed {numbers}: they count as different seeds.")
-    return told
+        notes.append(f"{group.label} has several trainings of seed {numbers}: they count as different seeds.")
+    return notes

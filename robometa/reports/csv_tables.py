@@ -42,10 +42,10 @@ def goals(report: Report) -> str:
 def names(report: Report) -> str:
     """A row per shot and task: means over its goals."""
     rows = [
-        (kind.replace("_", " "), shot, row["task"], row["goals"], *found[kind].values())
+        (kind.replace("_", " "), shot, row["task"], row["goals"], *by_kind[kind].values())
         for row in report.by_name()
-        for shot, found in enumerate(row["shots"])
-        for kind in found
+        for shot, by_kind in enumerate(row["shots"])
+        for kind in by_kind
     ]
     return lines("acting,shot,name,goals,return,success,success_any_step", rows)
 

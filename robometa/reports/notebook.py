@@ -34,14 +34,14 @@ def frame_of(report: Report, episodes: str) -> pandas.DataFrame:
         report: The report, whose name, suite and experience each row repeats.
         episodes: Its episodes as comma-separated values.
     """
-    found = frame(episodes)
+    table = frame(episodes)
     for place, name in enumerate(("suite", "split", "learner", "policy")):
-        found.insert(place, name, getattr(report, name))
+        table.insert(place, name, getattr(report, name))
     for name in ("steps_seen", "episodes_seen"):
-        found.insert(
-            int(found.columns.get_loc("shot")) + 1, name, found["shot"].map(dict(enumerate(getattr(report, name))))
+        table.insert(
+            int(table.columns.get_loc("shot")) + 1, name, table["shot"].map(dict(enumerate(getattr(report, name))))
         )
-    return found
+    return table
 
 
 def frame(table: str) -> pandas.DataFrame:

@@ -61,7 +61,7 @@ def _bootstrapped(
         return float(middle(*values)), float("nan"), float("nan")
     if max(np.ptp(task) for task in values) == 0:  # nothing to resample
         return float(middle(*values)), float(middle(*values)), float(middle(*values))
-    found = stats.bootstrap(
+    sampled = stats.bootstrap(
         tuple(values),
         middle,
         n_resamples=RESAMPLES,
@@ -71,4 +71,4 @@ def _bootstrapped(
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    return float(middle(*values)), float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(middle(*values)), float(sampled.confidence_interval.low), float(sampled.confidence_interval.high)

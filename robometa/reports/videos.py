@@ -21,10 +21,10 @@ def beside(policy: Path, run: Path | None) -> tuple[Path, ...]:
     """
     place = policy.resolve()
     name = glob.escape(place.parent.name if place.name == "policy" else place.name)
-    found = [path for folder in dict.fromkeys((policy, run)) if folder is not None for path in _in(folder, "*")]
+    paths = [path for folder in dict.fromkeys((policy, run)) if folder is not None for path in _in(folder, "*")]
     for folder in dict.fromkeys((Path("videos").absolute(), place.parent.parent / "videos")):
-        found += [*_in(folder, name), *_in(folder, f"{name}-task*")]
-    unique = {path.resolve(): path for path in found}.values()
+        paths += [*_in(folder, name), *_in(folder, f"{name}-task*")]
+    unique = {path.resolve(): path for path in paths}.values()
     return tuple(path for path in unique if path.suffix == ".mp4" or path.with_suffix(".mp4") not in unique)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robometa.data import Spaces
 from robometa.noise import Noise
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 
 
 class Outcome(NamedTuple):

@@ -13,7 +13,8 @@ from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Engine, Outcome, SimulatorState
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 ANGLE = "angle"
 """The parameter that is a direction, rad."""

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
+from robometa.compute.hardware import ENGINES
 from robometa.errors import UserError, unknown
 from robometa.sim.engine import Engine
 from robometa.sim.locomotion.engine import CpuEngine
@@ -25,8 +26,6 @@ CPU_ENGINES: dict[str, Callable[[Suite, int, int, int | None], Engine]] = {
     "metaworld": _metaworld,
 }
 """Engines on the CPU by family, from suite, tasks, worlds and threads."""
-ENGINES = ("cpu", "warp", "auto")
-"""Names by which a user chooses an engine."""
 
 
 def engine_of(suite: Suite, tasks: int, worlds: int, threads: int | None = None, reveal: bool = False) -> Engine:

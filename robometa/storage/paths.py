@@ -42,7 +42,7 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN).is_file() and not (folder / MANIFEST).is_file()
 
 
-def found(text: str) -> Path:
+def folder_named(text: str) -> Path:
     """The folder that a user names: at its path, or else the run of this name in `runs`.
 
     Raises:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from robometa.errors import UserError
-
-if TYPE_CHECKING:
-    from robometa.suites.suite import Suite, Task
+from robometa.suites.task import Task
 
 
 class Family(ABC):
@@ -34,12 +32,16 @@ class Family(ABC):
     """Reason why MuJoCo Warp cannot step it; None if it can."""
 
     @abstractmethod
-    def has_success(self, suite: Suite) -> bool:
-        """Returns True if the suite's tasks have a success condition."""
+    def has_success(self, task: Task) -> bool:
+        """Returns True if the suite of a task has a success condition."""
 
     @abstractmethod
-    def rows(self, suite: Suite) -> Iterator[tuple[str, str]]:
-        """Yields the rows of a suite's description that depend on the family: label and text."""
+    def rows(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Yields the rows of a suite's description that depend on the family: label and text.
+
+        Args:
+            task: Any task of the suite.
+        """
 
     @abstractmethod
     def listing(self, tasks: tuple[Task, ...]) -> tuple[str, list[str]]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from robometa.suites.family import Family
 from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.robots import Robot
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
-
-if TYPE_CHECKING:
-    from robometa.suites.robots import Robot
-    from robometa.suites.suite import Suite, Task
 
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
@@ -32,20 +30,19 @@ class Locomotion(Family):
     name: ClassVar[str] = "locomotion"
     title: ClassVar[str] = "locomotion"
 
-    def has_success(self, suite: Suite) -> bool:
+    def has_success(self, task: Task) -> bool:
         """Returns True if the objective has a success condition."""
-        return OBJECTIVES[suite.objective].has_success
+        return OBJECTIVES[task.objective].has_success
 
-    def rows(self, suite: Suite) -> Iterator[tuple[str, str]]:
+    def rows(self, task: Task) -> Iterator[tuple[str, str]]:
         """Yields the objective, its coefficients, the observation, the hidden parameters and the termination."""
-        task = suite.train[0]
-        hidden = [f"{name} ({_meaning(name, suite)})" for name, _ in task.parameters]
-        yield "objective", f"{suite.objective}: {OBJECTIVES[suite.objective].about}"
+        hidden = [f"{name} ({_meaning(name, task)})" for name, _ in task.parameters]
+        yield "objective", f"{task.objective}: {OBJECTIVES[task.objective].about}"
         yield "coefficients", ", ".join(f"{name} {value:g}" for name, value in task.coefficients)
-        yield "horizon", f"{suite.horizon} control steps"
-        yield "policy sees", ", ".join(PARTS_IN_WORDS[part] for part in suite.robot.observe)
+        yield "horizon", f"{task.horizon} control steps"
+        yield "policy sees", ", ".join(PARTS_IN_WORDS[part] for part in task.robot.observe)
         yield "hidden", "; ".join(hidden) or "nothing"
-        yield "episode ends", ", or ".join([*_terminations(suite.robot), f"after {suite.horizon} steps"])
+        yield "episode ends", ", or ".join([*_terminations(task.robot), f"after {task.horizon} steps"])
 
     def listing(self, tasks: tuple[Task, ...]) -> tuple[str, list[str]]:
         """Lists the hidden parameters of the first tasks."""
@@ -58,11 +55,11 @@ class Locomotion(Family):
 LOCOMOTION = Locomotion()
 
 
-def _meaning(parameter: str, suite: Suite) -> str:
+def _meaning(parameter: str, task: Task) -> str:
     """The meaning of a hidden parameter."""
     if parameter in VARIATIONS:
         return VARIATIONS[parameter].about
-    return f"parameter of the objective {suite.objective}"
+    return f"parameter of the objective {task.objective}"
 
 
 def _terminations(robot: Robot) -> Iterator[str]:

@@ -16,7 +16,8 @@ from robometa.errors import UserError, unknown
 from robometa.suites.family import Family
 from robometa.suites.robots import SAWYER
 from robometa.suites.shipped import folder
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.suites.toml_file import learner_options
 
 KEYS = ("about", "source", "robot", "goals", "reward", "goal_visible", "horizon", "finite", "train", "test", "learner")
@@ -51,20 +52,20 @@ class MetaWorld(Family):
     one_simulation_per_world: ClassVar[bool] = True
     warp_obstacle: ClassVar[str | None] = "Meta-World needs mujoco 3.3.0 and MuJoCo Warp a later one"
 
-    def has_success(self, suite: Suite) -> bool:
+    def has_success(self, task: Task) -> bool:
         """Returns True: every task has a success condition."""
         return True
 
-    def rows(self, suite: Suite) -> Iterator[tuple[str, str]]:
+    def rows(self, task: Task) -> Iterator[tuple[str, str]]:
         """Yields the objective, the observation, the action, the hidden parameters and the termination."""
         goal = "the goal" if self.goal_visible else "3 zeros in the goal's place"
         yield "objective", f"each task's own reward, version {self.reward}, and success condition"
-        yield "horizon", f"{suite.horizon} control steps"
+        yield "horizon", f"{task.horizon} control steps"
         now = "hand, opening of the gripper, places and turns of up to two objects"
         yield "policy sees", f"39 numbers: {now} (18), the same a step before (18), {goal}"
         yield "policy moves", "4 numbers: where the hand is pulled to, x, y, z, and the gripper's effort"
         yield "hidden", "which task it is" if self.goal_visible else "which task it is, and its goal"
-        yield "episode ends", f"after {suite.horizon} steps; success is noted and does not end it"
+        yield "episode ends", f"after {task.horizon} steps; success is noted and does not end it"
 
     def listing(self, tasks: tuple[Task, ...]) -> tuple[str, list[str]]:
         """Lists the task names, each with its number of goals."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
-from robometa.suites.robots import Sizes
+from robometa.suites.robots import Robot, Sizes
 
 COMPILE = "robometa.suites.model_process"
 """The module that compiles a model as it is."""
@@ -70,6 +70,15 @@ def compile_apart(path: Path, sensors: tuple[Sensor, ...] = (), module: str = CO
             _kept.pop(next(iter(_kept)))
         _kept[key] = compiled
     return _kept[key]
+
+
+def sizes_of(robot: Robot) -> Sizes:
+    """Returns the sizes of a robot's model, which is compiled to count them if they are not known.
+
+    Raises:
+        UserError: If MuJoCo cannot load the model.
+    """
+    return robot.sizes or compile_apart(robot.mjcf).sizes
 
 
 def _key(model: Model, request: str) -> str:

@@ -16,9 +16,11 @@ from robometa.suites.distributions import Distribution, draw, read_distribution
 from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.own_model import sizes_of
 from robometa.suites.robot_file import known_name, read_number, read_robot
 from robometa.suites.robots import Robot
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.suites.toml_file import learner_options, read_toml
 from robometa.suites.variations import VARIATIONS
 
@@ -144,7 +146,7 @@ def _read_tasks(
     sizes = None
     if robot is not None and any(name in VARIATIONS for name in spread):
         try:
-            sizes = robot.count()
+            sizes = sizes_of(robot)
         except UserError as error:
             mistakes.append(str(error))
     for name, value in spread.items():

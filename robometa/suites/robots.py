@@ -56,19 +56,7 @@ class Robot:
     quantities: tuple[tuple[str, str], ...] = ()
     """Named quantities read from a sensor of the model instead of from `body`: (quantity, sensor)."""
     sizes: Sizes | None = None
-    """Known sizes; without them the model is loaded to count."""
-
-    def count(self) -> Sizes:
-        """The sizes of the model's fields.
-
-        Raises:
-            UserError: If MuJoCo cannot load a model that must be counted.
-        """
-        if self.sizes is not None:
-            return self.sizes
-        from robometa.suites.own_model import compile_apart  # it needs this module
-
-        return compile_apart(self.mjcf).sizes
+    """Known sizes; `own_model.sizes_of` counts others."""
 
 
 def gymnasium_asset(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A task, and a suite: a named distribution of tasks, drawn once. Standard library only."""
+"""A suite: a named distribution of tasks, drawn once. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,34 +12,10 @@ from robometa.escape import html_table
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
 from robometa.suites.robots import Robot
+from robometa.suites.task import Task
 
 SHOWN = 3
 """Tasks of each split that a notebook shows."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A Markov decision process: a robot, an objective, hidden parameters, a horizon."""
-
-    robot: Robot
-    objective: str
-    coefficients: tuple[tuple[str, float], ...]
-    parameters: tuple[tuple[str, tuple[float, ...]], ...]
-    """The hidden numbers, by name."""
-    horizon: int
-    """Control steps per episode."""
-
-    def __repr__(self) -> str:
-        """The hidden numbers in a few words."""
-        return f"<task of {self.robot.name}, {self.objective}: {self.describe()}>"
-
-    def describe(self) -> str:
-        """The hidden numbers in a few words, such as `velocity 1.25`."""
-        words = []
-        for name, value in self.parameters:
-            shown = " ".join(f"{number:.3g}" for number in value[:6])
-            words.append(f"{name} {shown}" + (f" ... ({len(value)} numbers)" if len(value) > 6 else ""))
-        return ", ".join(words) or "no hidden parameters"
 
 
 @dataclass(frozen=True)
@@ -88,7 +64,7 @@ class Suite:
     @property
     def has_success(self) -> bool:
         """True if its tasks have a success condition."""
-        return self.family.has_success(self)
+        return self.family.has_success(self.train[0])
 
     @property
     def endless(self) -> bool:

@@ -18,7 +18,8 @@ from robometa.storage import sealed_folder
 from robometa.storage.paths import checked
 from robometa.storage.table import Table
 from robometa.suites.load import suite_reference
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.training.run_folder import RunFolder
 
 DUMPS_FOLDER, DUMP_KIND = "divergences", "divergence"

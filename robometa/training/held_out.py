@@ -6,7 +6,8 @@ from robometa.compute.hardware import Hardware
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.sim.engine import Engine
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.training.loggers.logger import HELD_OUT_RETURN, HELD_OUT_SUCCESS
 from robometa.trials.make import engine_for
 from robometa.trials.trial import collect, trial_loop

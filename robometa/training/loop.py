@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -25,7 +24,8 @@ from robometa.training.callback import Callback, Iteration
 from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
-from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE, LoggedRun, Logger, LoggerFactory
+from robometa.training.iteration_clock import IterationClock
+from robometa.training.loggers.logger import LoggedRun, Logger, LoggerFactory
 from robometa.training.loggers.shipped import chosen
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
@@ -75,9 +75,9 @@ class Training:
         self.checkpoints = Checkpoints(run, learner, lambda: self.progress, tables, self._say)
         self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self._callback = callback
-        self._iteration_began, self._last_seconds = time.monotonic(), 0.0
         self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
         self.collector = collector_for(self._job(), learner, config.hardware.collect)
+        self._clock = IterationClock(self.collector.processor_seconds)
         self.collector.on_divergence = Dumps(
             run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
         )
@@ -93,6 +93,7 @@ class Training:
 
         Raises:
             TrainingError: If a stop was requested, or training cannot go on; saved files stay.
+            KeyboardInterrupt: If it was to stop at once; the finished iterations are saved first.
         """
         end = self.options.iterations if until is None else until
         self.checkpoints.begin()
@@ -104,30 +105,54 @@ class Training:
                 self.best.recall(self.metrics.rows())
             wants_more = True
             while self.progress.iterations < end and wants_more:
-                wants_more = self._advance()
+                try:
+                    self._clock.start()
+                    trial = self.collector.collect(self._batch())
+                    self._clock.sampled()
+                    self.checkpoints.before_update()
+                    metrics, why_skipped = guarded_update(self.learner, trial)
+                    wants_more = self._conclude(trial, metrics, why_skipped)
+                except KeyboardInterrupt:
+                    self._leave_at_once()
                 self._save_if_due(bool(stop) or not wants_more)
                 self._stop_if_asked(stop)
 
-    def _advance(self) -> bool:
-        """Does one iteration, its evaluation and what is called after it; returns False if that ends the training.
+    def _batch(self) -> Batch:
+        """The trials of the iteration to come: their tasks and their noise."""
+        options, seed, iteration = self.options, self.config.seed, self.progress.iterations
+        indices = task_batch(len(self.tasks), options.tasks, seed, iteration)
+        noise = Noise(seed, ("train", iteration), options.tasks, options.worlds)
+        return Batch(tuple(indices), options.shots, noise)
 
-        Raises:
-            KeyboardInterrupt: If it was to stop at once, after the finished iterations have been saved.
-        """
-        self._iteration_began = time.monotonic()
-        try:
-            row, times = self._iterate()
-            if self.best is not None:
-                self.best.assess(self.progress, row, times)
-            self._write(row, times)
-            self.checkpoints.iteration_written()
-            for logger in self._loggers:
-                logger.log(row | times)
-            wants_more = self._call_back(row)
-        except KeyboardInterrupt:
-            self._leave_at_once()
-        self._last_seconds = time.monotonic() - self._iteration_began
+    def _conclude(self, trial: Trial, metrics: dict[str, float], why_skipped: str) -> bool:
+        """Counts an iteration, evaluates, logs and calls back after it; returns False if that ends the training."""
+        times, row = self._clock.times(), self._counted(trial, metrics, why_skipped)
+        if self.best is not None:
+            self.best.assess(self.progress, row, times)
+        self._write(row, times)
+        self.checkpoints.iteration_written()
+        for logger in self._loggers:
+            logger.log(row | times)
+        wants_more = self._call_back(row)
+        self._clock.stop()
         return wants_more
+
+    def _counted(self, trial: Trial, metrics: dict[str, float], why_skipped: str) -> dict[str, float]:
+        """Counts an iteration and returns its metrics; says what is to be said of it."""
+        iteration = self.progress.iterations
+        self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
+        for remark in self.collector.remarks():
+            self._say(f"iteration {iteration + 1}: {remark}")
+        if why_skipped:
+            self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
+        return {
+            "iteration": iteration,
+            "steps": self.progress.steps,
+            "iteration_steps": trial.steps(),
+            **trial_metrics(trial),
+            "skipped": float(self.progress.skipped),
+            **metrics,
+        }
 
     def _call_back(self, row: dict[str, float]) -> bool:
         """Calls the user's function, if there is one; saves a checkpoint if it raises something."""
@@ -185,37 +210,6 @@ class Training:
             piece=config.piece,
         )
 
-    def _iterate(self) -> tuple[dict[str, float], dict[str, float]]:
-        """One trial and its update: its metrics, and its times in s."""
-        options, seed, iteration = self.options, self.config.seed, self.progress.iterations
-        collector = self.collector
-        started, worked = time.perf_counter(), time.process_time() + collector.processor_seconds()
-        noise = Noise(seed, ("train", iteration), options.tasks, options.worlds)
-        indices = task_batch(len(self.tasks), options.tasks, seed, iteration)
-        trial = collector.collect(Batch(tuple(indices), options.shots, noise))
-        sampled = time.perf_counter()
-        self.checkpoints.before_update()
-        update_metrics, why_skipped = guarded_update(self.learner, trial)
-        times = {
-            SAMPLING: sampled - started,
-            UPDATE: time.perf_counter() - sampled,
-            PROCESSOR: time.process_time() + collector.processor_seconds() - worked,
-        }
-        self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
-        row = {
-            "iteration": iteration,
-            "steps": self.progress.steps,
-            "iteration_steps": trial.steps(),
-            **trial_metrics(trial),
-            "skipped": float(self.progress.skipped),
-            **update_metrics,
-        }
-        for remark in collector.remarks():
-            self._say(f"iteration {iteration + 1}: {remark}")
-        if why_skipped:
-            self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
-        return row, times
-
     def _write(self, row: dict[str, float], times: dict[str, float]) -> None:
         """Adds a line to each table; one that the disk refuses waits for the next time."""
         for table, line in ((self.metrics, row), (self.timings, {"iteration": row["iteration"], **times})):
@@ -242,8 +236,8 @@ class Training:
 
     def _answer_stop(self) -> None:
         """Answers the first stop signal."""
-        left = round(self._last_seconds - (time.monotonic() - self._iteration_began))
-        about = f" (about {left} s)" if left > 0 else ""
+        left = self._clock.seconds_left()
+        about = f" (about {left} s)" if left else ""
         self._say(f"stopping after this iteration{about}; Ctrl-C again stops at once and keeps what is finished")
 
     def resume_command(self) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from robometa.compute.hardware import Hardware
+from robometa.compute.hardware import ENGINES, Hardware
 from robometa.errors import MAX_NUMBER, UserError
-from robometa.sim.select import ENGINES
 from robometa.storage.table import Table
 
 MAX_THREADS = 100_000

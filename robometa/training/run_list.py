@@ -132,8 +132,8 @@ def _last_shot(row: dict[str, float], beginning: str) -> float | None:
 
 def _is_locked(folder: Path) -> bool:
     """Tests if a process trains in the folder."""
-    with opened(folder) as held:
-        return held.lock_at_once(LOCK_SH) is False
+    with opened(folder) as opened_folder:
+        return opened_folder.lock_at_once(LOCK_SH) is False
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Engine
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.trials.trial import run_trial, torch_on
 
 MAX_TASKS = 1_000_000

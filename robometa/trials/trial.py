@@ -20,7 +20,7 @@ from robometa.noise import Noise
 from robometa.sim.divergence_charge import charged
 from robometa.sim.engine import Engine, Outcome
 from robometa.sim.locomotion.reader import MAXIMUM
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.trials.captured_policy import PolicyGraph
 
 

@@ -16,7 +16,8 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.sim.engine import Engine
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from robometa.sim.metaworld.upstream import template
 from robometa.suites.metaworld import MetaWorld
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.video import scene
 from robometa.video.film import Camera, Target
 from robometa.video.fonts import number

@@ -11,7 +11,7 @@ from robometa.errors import UserError
 from robometa.sim.locomotion.models import from_binary, vary
 from robometa.suites.own_model import compile_apart
 from robometa.suites.robots import Robot, is_shipped
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 
 DRESS = "robometa.video.dress_process"
 """The module that compiles a user's own model with floor and sky."""

@@ -14,7 +14,8 @@ import torch
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment, Quantities
 from robometa.suites.objectives import MINUS, OBJECTIVES
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 from robometa.video import scene
 from robometa.video.film import Array, Camera, Film, Panel, Target

@@ -1,8 +1,11 @@
 """Hardware that a command may use."""
 
+from contextlib import suppress
+
 import pytest
 
-from robometa.compute.hardware import Hardware
+from robometa.commands.main import main
+from robometa.compute.hardware import ENGINES, EVALUATORS, Hardware, collector_named, forms_of
 from robometa.errors import UserError
 
 
@@ -18,3 +21,23 @@ from robometa.errors import UserError
 def test_a_number_out_of_its_range_is_refused(asked, message):
     with pytest.raises(UserError, match=message):
         Hardware(**asked)
+
+
+def test_each_form_of_a_collector_names_one_and_nothing_else_does():
+    named = {form: collector_named(form) for form in forms_of()}
+    assert named["processes:N"] == named["processes"] == "processes"
+    assert named["ray://HOST:PORT"] == named["ray:HOST:PORT"] == named["ray"] == "ray"
+    for wrong in ("there", "here:1", "auto:", ""):
+        with pytest.raises(UserError, match=r"unknown collect .*; known: auto, here, processes, processes:N, ray, "):
+            collector_named(wrong)
+    with pytest.raises(UserError, match=r"; known: here, processes, processes:N$"):
+        collector_named("ray", EVALUATORS)
+
+
+@pytest.mark.parametrize(("command", "forms"), [("train", forms_of()), ("evaluate", forms_of(EVALUATORS))])
+def test_help_lists_what_is_allowed(command, forms, capsys):
+    with suppress(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(forms) in shown
+    assert ", ".join(ENGINES) in shown

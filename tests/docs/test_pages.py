@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import robometa
 from robometa import registry
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,16 @@ def test_every_learner_has_a_page_in_the_navigation():
         assert f"]({name}.md)" in overview
 
 
+@pytest.mark.parametrize("name", registry.LEARNERS)
+def test_every_learner_page_has_equations_metrics_deviations_and_results(name):
+    page = (DOCS / "learners" / f"{name}.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert "$" in sections["Equations"]
+    assert sections["Logged metrics"].strip()
+    assert any(title.startswith("Deviations") and text.strip() for title, text in sections.items())
+    assert f"<!-- results of {name}, written by make results -->" in sections["Results"]
+
+
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.parent.name)
 def test_every_logged_metric_is_explained(log):
     learner = json.loads((log / "run.json").read_text(encoding="utf-8"))["learner"]
@@ -73,6 +84,16 @@ def test_what_the_api_reference_names_exists(name):
         importlib.import_module(name)
     except ModuleNotFoundError:
         assert hasattr(importlib.import_module(module), attribute)
+
+
+@pytest.mark.parametrize("name", robometa.__all__)
+def test_the_api_reference_has_every_public_name(name):
+    place = (
+        ".".join(robometa.PLACES[name])
+        .replace("suites.names", "suites.shipped.names")
+        .replace("suites.load", "suites.load.load")
+    )
+    assert f"::: {place}\n" in (DOCS / "api.md").read_text(encoding="utf-8")
 
 
 def test_equations_become_mathml():

@@ -13,8 +13,8 @@ from robometa.errors import UserError
 from robometa.evaluation import evaluate
 from robometa.evaluation.evaluate import measure
 from robometa.registry.options import read_config
-from robometa.trials.collectors import pool
 from robometa.trials.make import build
+from robometa.trials.workers import pool
 
 
 @pytest.fixture

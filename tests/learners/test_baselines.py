@@ -53,7 +53,7 @@ def test_the_engine_tells_an_oracle_exactly_what_tasks_hide(name):
     told = told.unsqueeze(1).expand(-1, WORLDS, -1)
     seen = plain.spaces.observation
     assert telling.spaces == Spaces(seen + told.shape[-1], plain.spaces.action, HiddenNumbers(suite).names)
-    assert len(telling.spaces.told) == told.shape[-1]
+    assert len(telling.spaces.revealed) == told.shape[-1]
     for engine in (plain, telling):
         engine.assign(tasks)
     obs, both = plain.reset(noise()), telling.reset(noise())

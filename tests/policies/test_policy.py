@@ -284,15 +284,15 @@ def test_a_run_is_loaded_from_its_policy_or_a_newer_checkpoint(suite, tmp_path, 
 
 
 def test_a_learner_of_one_s_own_is_loaded_from_its_file(suite, tmp_path):
-    reference = f"{ROOT / 'examples' / 'hill_climber.py'}:HillClimber"
+    reference = f"{ROOT / 'robometa' / 'conformance' / 'template.py'}:MyLearner"
     policy = train(suite, reference, options={"iterations": 1, "tasks": 2, "worlds": 2}, folder=tmp_path / "run")
-    with pytest.raises(UserError, match=r"--learner PATH/hill_climber\.py:HillClimber"):
+    with pytest.raises(UserError, match=r"--learner PATH/template\.py:MyLearner"):
         robometa.load(policy)
-    with pytest.raises(UserError, match=r"not run unasked; if that file is yours: learner='.*:HillClimber'"):
+    with pytest.raises(UserError, match=r"not run unasked; if that file is yours: learner='.*:MyLearner'"):
         robometa.load(policy.parent)
     for folder in (policy, policy.parent):
         loaded = robometa.load(folder, learner=reference)
-        assert loaded.learner_name == "HillClimber"
+        assert loaded.learner_name == "MyLearner"
         loaded.act([0.0, 0.0], sample=True)
         loaded.adapt([0.1, 0.0], 0.5)
 

@@ -283,7 +283,7 @@ def executes(call):
     return place in {("torch", "load"), ("torch", "save")}
 
 
-BETWEEN_OWN_PROCESSES = {"trials/collectors/pool.py", "trials/collectors/worker.py"}
+BETWEEN_OWN_PROCESSES = {"trials/workers/pool.py", "trials/workers/worker.py"}
 """Modules that pickle what a process and its own children send each other; nothing of it is a file."""
 
 

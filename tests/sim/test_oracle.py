@@ -33,7 +33,7 @@ def test_it_is_a_wrapper_with_the_engine_s_sizes(engine):
     assert isinstance(engine, RevealingEngine)
     assert (engine.tasks, engine.worlds, engine.horizon, engine.threads) == (TASKS, WORLDS, SUITE.horizon, 1)
     assert engine.device == torch.device("cpu")
-    assert engine.spaces.told == ("velocity",)
+    assert engine.spaces.revealed == ("velocity",)
 
 
 def test_before_any_assignment_it_reveals_the_tasks_that_the_engine_begins_with(engine):

@@ -15,7 +15,7 @@ from robometa.sim.locomotion import models
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.distributions import draw, read_distribution
 from robometa.suites.robots import ROBOTS
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 
 GOOD = {

@@ -19,7 +19,8 @@ from robometa.sim.divergence_charge import charged_step
 from robometa.sim.engine import Engine, Outcome
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.sim.select import engine_of
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 
 class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # Gymnasium is not checked

@@ -20,7 +20,8 @@ from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
 from robometa.sim.locomotion.resets import Starts
 from robometa.sim.quiet import quieten
 from robometa.suites.objectives import OBJECTIVES
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)

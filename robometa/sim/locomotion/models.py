@@ -15,7 +15,7 @@ from robometa.sim.quiet import quieten
 from robometa.suites.model_process import add_sensors
 from robometa.suites.own_model import Sensor, compile_apart
 from robometa.suites.robots import Robot, is_shipped
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 
 BODY_SENSOR = "robometa/body"

@@ -14,7 +14,7 @@ from robometa.sim.locomotion.models import Layout
 from robometa.sim.locomotion.quantities import Moment, Quantities
 from robometa.suites.objectives import Objective, worst_reward
 from robometa.suites.robots import Robot
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 
 BEGINNING = 1.0
 """Simulated time at which an episode begins, s. MuJoCo resets a world that blows up to time 0: a clock that never

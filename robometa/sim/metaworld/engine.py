@@ -26,7 +26,8 @@ from robometa.sim.metaworld.upstream import CURRENT, STATE, check, state_of
 from robometa.sim.metaworld.upstream_rewards import Fallback
 from robometa.sim.quiet import quieten
 from robometa.suites.metaworld import MetaWorld
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from robometa.sim.metaworld.group import Group
 from robometa.sim.metaworld.rewards import MANIPULATIONS
 from robometa.sim.metaworld.upstream import Start, template
 from robometa.sim.metaworld.upstream_rewards import Fallback
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 
 Array = NDArray[Any]
 

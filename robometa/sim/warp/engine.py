@@ -19,7 +19,8 @@ from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
 from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
 from robometa.suites.objectives import OBJECTIVES
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 WARNINGS = 30
 """Lowest level of Warp's messages; hides those about loading a kernel."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from robometa.compute.hardware import COLLECTORS, EVALUATORS
+from robometa.compute.hardware import EVALUATORS, collector_named
 from robometa.compute.parallel import processors
-from robometa.errors import UserError, unknown
+from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.trials.collectors.auto import Auto
 from robometa.trials.collectors.collector import Collector, Job
@@ -28,16 +28,14 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
     Raises:
         UserError: If there is no such collector, or it does not fit the hardware.
     """
-    name, _, count = collect.partition(":")
-    if name == "here" and not count:
+    name = collector_named(collect)
+    if name == "here":
         return Here(job, learner)
-    if collect == "auto":
+    if name == "auto":
         return Auto(job, learner)
     if name == "processes":
-        return Processes(job, learner, _count(collect, count))
-    if name == "ray":
-        return RayCluster(job, learner, _address(collect))
-    raise UserError(unknown("collect", collect, COLLECTORS))
+        return Processes(job, learner, _count(collect))
+    return RayCluster(job, learner, _address(collect))
 
 
 def as_before(collect: str) -> str:
@@ -46,10 +44,12 @@ def as_before(collect: str) -> str:
     Raises:
         UserError: If there is no such collector, or it is a cluster that is not this machine's own.
     """
-    name, _, count = collect.partition(":")
-    if name == "ray" and count:  # a run's file may be a stranger's, and whoever computes for this process can run code
+    name = collector_named(collect)
+    if collect.startswith(
+        "ray:"
+    ):  # a run's file may be a stranger's, and whoever computes for this process can run code
         raise UserError(f"the run was collected by the cluster {collect}: give --collect {collect}, or --collect here")
-    return f"processes:{min(_count(collect, count), processors())}" if name == "processes" else collect
+    return f"processes:{min(_count(collect), processors())}" if name == "processes" else collect
 
 
 def processes_of(collect: str) -> int:
@@ -58,15 +58,13 @@ def processes_of(collect: str) -> int:
     Raises:
         UserError: If there is no such collector, or it collects trainings only.
     """
-    name, _, count = collect.partition(":")
-    if collect != "here" and name != "processes":
-        raise UserError(unknown("collect", collect, EVALUATORS))
-    return _count(collect, count) if name == "processes" else 0
+    return _count(collect) if collector_named(collect, EVALUATORS) == "processes" else 0
 
 
-def _count(collect: str, count: str) -> int:
+def _count(collect: str) -> int:
     """Reads a number of processes; one for each processor if there is none."""
-    if not count and not collect.endswith(":"):
+    _, colon, count = collect.partition(":")
+    if not colon:
         return processors()
     if not (count.isascii() and count.isdecimal() and 1 <= int(count) <= MAX_PROCESSES):
         raise UserError(f"collect must be processes:N with N from 1 to {MAX_PROCESSES}, not {collect}")

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from safetensors import torch as safetensors
 
 from robometa.registry.options import read_config
 from robometa.sim.engine import Divergence
 from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.messages import MAX_DIVERGENCES, Collected, Order
-from robometa.trials.collectors.shared_memory import Shape, SharedBytes, SharedRollouts
-from robometa.trials.pieces import Piece
+from robometa.trials.collectors.shared_rollouts import Shape, SharedRollouts
+from robometa.trials.pieces import Batch, Piece
+from robometa.trials.workers.shared_memory import SharedBytes
+
+MAX_DIVERGENCES = 5
+"""Divergences of an order that are reported: a run keeps no more dumps."""
+
+
+class Order(NamedTuple):
+    """Pieces of a training's batch to compute."""
+
+    state_bytes: int
+    """Length of the policy's part of the learner's state, as safetensors in the shared memory."""
+    batch: Batch
+    pieces: tuple[Piece, ...]
+
+
+class Collected(NamedTuple):
+    """The end of such an order, whose rollouts are in the shared memory."""
+
+    divergences: tuple[Divergence, ...]
+    apart: bool
+    """The pieces are computed one by one, because together they would give other bytes."""
 
 
 @dataclass(frozen=True)

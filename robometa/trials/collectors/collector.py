@@ -15,9 +15,10 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.nn.state import TRAINING
 from robometa.sim.engine import Divergence
-from robometa.suites.suite import Suite, Task
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.trials import make
-from robometa.trials.collectors.shared_memory import Shape
+from robometa.trials.collectors.shared_rollouts import Shape
 from robometa.trials.pieces import Batch, Piece, PieceRunner, cut
 
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 from robometa.data import Trial
 from robometa.learners.protocol import Learner
 from robometa.sim.engine import Divergence
-from robometa.trials.collectors.collecting import Collecting
+from robometa.trials.collectors.collecting import Collected, Collecting, Order
 from robometa.trials.collectors.collector import Job, checked_shape, policy_state
-from robometa.trials.collectors.messages import Collected, Order
-from robometa.trials.collectors.pool import Pool
-from robometa.trials.collectors.shared_memory import SharedBytes, SharedRollouts
+from robometa.trials.collectors.shared_rollouts import SharedRollouts
 from robometa.trials.pieces import APART, Batch, grouped
+from robometa.trials.workers.pool import Pool
+from robometa.trials.workers.shared_memory import SharedBytes
 
 
 class Processes:

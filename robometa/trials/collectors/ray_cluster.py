@@ -15,13 +15,14 @@ from robometa.data import Rollout, Trial
 from robometa.errors import TrainingError, UserError
 from robometa.learners.protocol import Learner
 from robometa.sim.engine import Divergence
-from robometa.trials.collectors import patience, ray_task
+from robometa.trials.collectors import ray_task
 from robometa.trials.collectors.collector import Job, checked_shape, policy_state
-from robometa.trials.collectors.patience import Patience
 from robometa.trials.collectors.ray_session import Session
 from robometa.trials.collectors.ray_task import Computed, Refused, Request
 from robometa.trials.pieces import APART, Batch, Piece, grouped
 from robometa.trials.trial import torch_on
+from robometa.trials.workers import patience
+from robometa.trials.workers.patience import Patience
 
 
 @dataclass

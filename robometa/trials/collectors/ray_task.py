@@ -16,8 +16,8 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence
 from robometa.storage.versions import versions
+from robometa.trials.collectors.collecting import MAX_DIVERGENCES
 from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.messages import MAX_DIVERGENCES
 from robometa.trials.pieces import Batch, Piece, PieceRunner
 
 

@@ -14,8 +14,9 @@ from robometa.noise import Noise
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.own_model import sizes_of
 from robometa.suites.robots import ROBOTS
-from robometa.suites.suite import Task
+from robometa.suites.task import Task
 
 WORLDS = 40
 COST, ALIVE = 0.1, 1.0
@@ -34,7 +35,7 @@ FACTORS = {"body_mass": (0.5, 2.0), "geom_friction": (0.5, 2.0), "joint_damping"
 def suite_of(robot, changed):
     """A suite of one task that runs forward, its model changed at random where asked."""
     robot, source = ROBOTS[robot], np.random.default_rng(0)
-    sizes = robot.count()
+    sizes = sizes_of(robot)
     length = {"body_mass": sizes.bodies, "geom_friction": 3 * sizes.geoms, "joint_damping": sizes.velocities}
     parameters = tuple((name, tuple(source.uniform(*FACTORS[name], length[name]))) for name in FACTORS if changed)
     weight = {"control_cost": COST, "alive_bonus": ALIVE}

@@ -15,9 +15,9 @@ from robometa import registry
 from robometa.errors import TrainingError, UserError
 from robometa.registry import user_file
 from robometa.training.train import resume, train
-from robometa.trials.collectors import patience, pool
 from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.processes import Processes
+from robometa.trials.workers import patience, pool
 
 SUITE = "half-cheetah-velocity"
 

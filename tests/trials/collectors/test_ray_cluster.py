@@ -17,9 +17,10 @@ import robometa
 from robometa.compute.hardware import Hardware
 from robometa.errors import TrainingError, UserError
 from robometa.training.train import resume, train
-from robometa.trials.collectors import patience, ray_cluster, ray_session, ray_task
+from robometa.trials.collectors import ray_cluster, ray_session, ray_task
 from robometa.trials.collectors.choose import as_before, collector_for
 from robometa.trials.collectors.ray_cluster import RayCluster
+from robometa.trials.workers import patience
 
 ONE, TWO = "a" * 56, "b" * 56
 """Ray's names of two machines."""

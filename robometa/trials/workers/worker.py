@@ -1,4 +1,4 @@
-"""A process that carries out orders: `python -P -m robometa.trials.collectors.worker CONNECTION LIFELINE WORK BYTES`.
+"""A process that carries out orders: `python -P -m robometa.trials.workers.worker CONNECTION LIFELINE WORK BYTES`.
 
 The arguments are descriptors that the parent passes on, and a length. The connection carries orders and answers. The
 work is in shared memory. The lifeline ends when the parent does, for whatever reason, and ends this process at once.
@@ -20,8 +20,8 @@ import torch
 from robometa.compute import parallel
 from robometa.errors import UserError
 from robometa.registry import user_file
-from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Ready, Work
-from robometa.trials.collectors.shared_memory import SharedBytes
+from robometa.trials.workers.messages import Answer, Descriptors, Failed, Ready, Work
+from robometa.trials.workers.shared_memory import SharedBytes
 
 
 def main(given: Descriptors) -> None:

@@ -1,11 +1,10 @@
-"""Memory that several processes share: a batch's rollouts, and bytes. It has no name, so nothing can be left behind."""
+"""A batch's rollouts in memory that several processes share."""
 
 from __future__ import annotations
 
 import math
 import mmap
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -14,6 +13,7 @@ import torch
 
 from robometa.data import Rollout
 from robometa.trials.pieces import Piece
+from robometa.trials.workers.shared_memory import anonymous
 
 FLAGS = ("terminated", "truncated", "success", "diverged")
 """Fields of a rollout that are bool; the others are float32."""
@@ -85,41 +85,3 @@ class SharedRollouts:
         self._rollouts.clear()  # arrays that lie in it
         self._memory.close()
         os.close(self.descriptor)
-
-
-class SharedBytes:
-    """Bytes in shared memory, for messages that are too long for a connection which nobody may be reading."""
-
-    def __init__(self, capacity: int, descriptor: int | None = None) -> None:
-        """Makes the memory, or maps that of a descriptor which another process has passed on."""
-        self.capacity = capacity
-        self.descriptor = anonymous(capacity) if descriptor is None else descriptor
-        self._memory = mmap.mmap(self.descriptor, capacity)
-
-    def write(self, content: bytes) -> None:
-        """Writes from the beginning.
-
-        Raises:
-            ValueError: If the content is longer than the memory.
-        """
-        self._memory[: len(content)] = content
-
-    def read(self, length: int) -> bytes:
-        """Reads from the beginning."""
-        return self._memory[:length]
-
-    def close(self) -> None:
-        """Frees the memory."""
-        self._memory.close()
-        os.close(self.descriptor)
-
-
-def anonymous(size: int) -> int:
-    """Returns the descriptor of so many bytes of memory without a name."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("robometa", os.MFD_CLOEXEC)
-    else:
-        with tempfile.TemporaryFile() as file:  # unlinked already
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, size)
-    return descriptor

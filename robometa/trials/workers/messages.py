@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from robometa.sim.engine import Divergence
-from robometa.trials.pieces import Batch, Piece
-
-MAX_DIVERGENCES = 5
-"""Divergences of an order that are reported: a run keeps no more dumps."""
-
 
 class Work(Protocol):
     """The purpose of a pool of workers, pickled to each of them."""
@@ -21,23 +15,6 @@ class Work(Protocol):
 
     def begun(self) -> Callable[[Any], Any]:
         """Prepares a worker, and returns the function that carries out its orders."""
-
-
-class Order(NamedTuple):
-    """Pieces of a training's batch to compute."""
-
-    state_bytes: int
-    """Length of the policy's part of the learner's state, as safetensors in the shared memory."""
-    batch: Batch
-    pieces: tuple[Piece, ...]
-
-
-class Collected(NamedTuple):
-    """The end of such an order, whose rollouts are in the shared memory."""
-
-    divergences: tuple[Divergence, ...]
-    apart: bool
-    """The pieces are computed one by one, because together they would give other bytes."""
 
 
 class Ready(NamedTuple):

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import TrainingError
-from robometa.trials.collectors import patience, worker
-from robometa.trials.collectors.messages import Answer, Descriptors, Failed, Ready, Work
-from robometa.trials.collectors.patience import Patience
-from robometa.trials.collectors.shared_memory import SharedBytes
+from robometa.trials.workers import patience, worker
+from robometa.trials.workers.messages import Answer, Descriptors, Failed, Ready, Work
+from robometa.trials.workers.patience import Patience
+from robometa.trials.workers.shared_memory import SharedBytes
 
 
 class Worker:
