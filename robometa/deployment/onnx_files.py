@@ -1,4 +1,4 @@
-"""ONNX files that are run in a process of their own: this process gets numbers or a sentence, whatever they do there."""
+"""ONNX files that are run in a process of their own: this process gets numbers or a sentence, and nothing else."""
 
 from __future__ import annotations
 
