@@ -20,8 +20,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +52,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the parts that were asked for; the exit code says whether everything held."""
     asked = arguments(words)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was written is removed then
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: processes are forked, which threads do not survive
     from torture import findings
     from torture.trainings import warm

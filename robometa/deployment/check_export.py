@@ -9,8 +9,8 @@ from pathlib import Path
 
 from robometa import suites
 from robometa.deployment import read_export
-from robometa.deployment.export import ADAPT, CONTRACT, STEP, VECTORS
 from robometa.deployment.exported_learner import ExportedLearner
+from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
 from robometa.deployment.same_inputs import largest_gap, require_equal
 from robometa.deployment.same_returns import Returns, require_within, returns_of
 from robometa.deployment.to_onnx import require_onnx

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from robometa.deployment import contract as contracts
 from robometa.deployment.adapt_graph import AdaptGraph, adapt_graph
 from robometa.deployment.baked import baked
 from robometa.deployment.exported_learner import ExportedLearner
+from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS, require_place
 from robometa.deployment.same_inputs import largest_gap, recorded, require_equal
 from robometa.deployment.same_returns import TASKS, WORLDS, Returns, require_within, returns_of
 from robometa.deployment.step_graph import NEXT, StepGraph
@@ -28,9 +28,6 @@ from robometa.policies.policy_folder import state_of
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-
-STEP, ADAPT, CONTRACT, VECTORS = "step.onnx", "adapt.onnx", "contract.json", "vectors.safetensors"
-"""Files of an export."""
 
 
 @dataclass(frozen=True)
@@ -148,23 +145,6 @@ def _compared(
     found = returns_of(exported, policy.suite, chosen, worlds, shots)
     require_within(found, wanted)
     return found, wanted
-
-
-def require_place(out: Path) -> None:
-    """Checks that an export can have a path: nothing is there, or an empty folder, or an export.
-
-    Raises:
-        UserError: If anything else is there.
-    """
-    if out.name in ("", ".."):
-        raise UserError(f"an export needs a folder with a name of its own, not {out}")
-    if not os.path.lexists(out):
-        return
-    if out.is_symlink() or not out.is_dir():
-        raise UserError(f"{out} is no folder: choose another --out")
-    others = sorted({path.name for path in out.iterdir()} - {STEP, ADAPT, CONTRACT, VECTORS})
-    if others:
-        raise UserError(f"{out} holds {others[0]}, which is no file of an export: choose another --out")
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:

@@ -15,8 +15,8 @@ from safetensors import torch as safetensors
 from torch import Tensor, float32
 
 from robometa.deployment.contract import FORMAT
-from robometa.deployment.export import ADAPT, CONTRACT, STEP, VECTORS
 from robometa.deployment.exported_learner import DRAWN
+from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
 from robometa.errors import UserError
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table

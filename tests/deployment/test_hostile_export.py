@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from robometa.deployment import export, onnx_files, read_export
+from robometa.deployment import export, onnx_files, places, read_export
 from robometa.errors import UserError
 
 onnx = pytest.importorskip("onnx")
@@ -166,18 +166,18 @@ def test_a_sound_contract_is_read(tmp_path):
     assert read(tmp_path, CONTRACT).content == CONTRACT
 
 
-def places(table, path=()):
+def entries(table, path=()):
     """Paths of all entries of a table."""
     for key, value in table.items():
         yield (*path, key)
         if isinstance(value, dict):
-            yield from places(value, (*path, key))
+            yield from entries(value, (*path, key))
 
 
 WRONG = (None, [1], 10**400, -1, float("nan"), [[[]]], {"a": 1}, 0.5)
 
 
-@pytest.mark.parametrize("place", list(places(CONTRACT)), ids=".".join)
+@pytest.mark.parametrize("place", list(entries(CONTRACT)), ids=".".join)
 def test_a_wrong_entry_is_named(tmp_path, place):
     refused = 0
     for value in WRONG:
@@ -259,7 +259,7 @@ def test_an_export_replaces_only_an_export(tmp_path, monkeypatch, kind):
         out.mkdir()
         (out / "thesis.tex").write_text("mine", encoding="utf-8")
         out = type(out)() if kind == "here" else out
-    for act in (lambda: export.require_place(out), lambda: export._write(out, {"step.onnx": b"x"})):
+    for act in (lambda: places.require_place(out), lambda: export._write(out, {"step.onnx": b"x"})):
         with pytest.raises(UserError):
             act()
     assert kind != "thesis" or (out / "thesis.tex").exists()
