@@ -19,15 +19,35 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "models")
 PARTS += ("kills", "fuzz", "children", "markup", "soak")
+MINUTES = {
+    "crashes": 20,
+    "disk": 14,
+    "races": 12,
+    "links": 4,
+    "flips": 0.5,
+    "divergence": 0.5,
+    "hostile": 6,
+    "models": 10,
+    "kills": 44,
+    "fuzz": 13,
+    "children": 3,
+    "markup": 10,
+    "soak": 60,
+}
+"""Estimated processor time of the full form of each part, min."""
 RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliability.md"
 
 
@@ -43,13 +63,44 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learners", nargs="+", metavar="LEARNER", help="only these (default: all that are trained)")
     parser.add_argument("--cases", default="", metavar="TEXT", help="only hostile files whose name has this in it")
     parser.add_argument("--minutes", type=float, help="of models, of fuzzing, and of the soak (default: 10, 10, 60)")
+    jobs = "parts at a time, each in a process of its own (default: 1)"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where the figures go (default: {RESULTS})")
     return parser.parse_args(words)
+
+
+def minutes_of(parts: Sequence[str]) -> float:
+    """Estimated processor time of the full forms, min."""
+    return sum(MINUTES[part] for part in parts)
+
+
+def side_by_side(asked: argparse.Namespace, words: list[str]) -> int:
+    """Runs each part by a command of its own, the longest first, so many at a time; shows the figures at the end."""
+    from torture import findings
+
+    results = asked.json or (None if asked.short else RESULTS)
+    parts = sorted(asked.only or PARTS, key=lambda part: -MINUTES[part])
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder, ThreadPoolExecutor(asked.jobs) as pool:
+        files = {part: Path(folder) / f"{part}.json" for part in parts}
+        commands = [
+            [sys.executable, "-m", "torture", *words, "--jobs", "1", "--only", part, "--json", str(file)]
+            for part, file in files.items()
+        ]
+        codes = list(pool.map(lambda command: subprocess.run(command, check=False).returncode, commands))
+        for file in files.values():
+            if results is not None and file.exists():
+                findings.write(results, json.loads(file.read_text(encoding="utf-8")))
+    if results == RESULTS and PAGE.exists():
+        findings.show(RESULTS, PAGE)
+    return max(codes)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the parts that were asked for; the exit code says whether everything held."""
     asked = arguments(words)
+    print(f"about {minutes_of(asked.only or PARTS):.0f} minutes of processor time", flush=True)
+    if asked.jobs > 1:
+        return side_by_side(asked, list(sys.argv[1:] if words is None else words))
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: processes are forked, which threads do not survive
     from torture import findings
     from torture.trainings import warm
@@ -83,4 +134,5 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was written is removed then
     sys.exit(main())

@@ -20,7 +20,7 @@ from robometa.training.divergence_dumps import DUMP_KIND
 from torture.findings import Findings, Settings
 from torture.trainings import SUITE, Child, train
 
-ROUNDS, SHORT_ROUNDS = 200, 1
+ROUNDS, SHORT_ROUNDS = 20, 1
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07",
     "\x9b31mred",
@@ -106,6 +106,8 @@ def commands(files: Path) -> list[list[str]]:
         ["resume", run, "--iterations", "3", "--threads", "1"],
         ["replay", str(files / "dump")],
         ["baseline", "scripted", suite],
+        ["runs", str(files)],
+        ["runs", run, "--json"],
         ["compare", run, str(files / "out"), "--out", str(files / "compare.html")],
         ["report", policy, "--out", str(files / "report.html")],
         ["export-table", run, "--format", "latex"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -134,6 +135,18 @@ def warm() -> None:
         entry.load()
 
 
+LIBRARY = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+"""Linux's number for the signal that a process gets when its parent ends."""
+
+
+def _end_with(parent: int) -> None:
+    """Lets the kernel end this process by SIGKILL when the process that made it has ended, whatever ended it."""
+    LIBRARY.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # before the kernel was asked
+        os._exit(70)
+
+
 class Child:
     """A copy of this process that does one thing, in a session and process group of its own."""
 
@@ -148,12 +161,15 @@ class Child:
         """Most memory it ever held, kilobytes; known when it has ended."""
         # Garbage may own a pool of threads, which a copy must not close: its threads are gone, it would wait forever.
         gc.collect()
+        parent = os.getpid()
         self.process = os.fork()
         if self.process == 0:
             gc.freeze()
             code = 70
             try:
                 os.setsid()
+                _end_with(parent)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 where = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
                 os.dup2(where, 1)
                 os.dup2(where, 2)

@@ -126,7 +126,7 @@ def add_split_option(parser: Parser) -> None:
 def add_learner_option(parser: Parser) -> None:
     """Adds the option of the file of a user's own learner."""
     about = "file and class of a learner of your own (default: none)"
-    parser.add_argument("--learner", metavar="FILE.py:CLASS", help=about)
+    parser.add_argument("--learner", metavar="FILE.py:CLASS", type=hints.own_learner, help=about)
 
 
 def add_moved_suite_option(parser: Parser) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from robometa import suites
 from robometa.commands.arguments import Commands, Parser
+from robometa.deployment.places import require_export
 from robometa.escape import say
 from robometa.storage.paths import checked
 
@@ -22,8 +23,10 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    require_export(asked.folder)
+    suite = suites.load(asked.suite) if asked.suite else None
     from robometa.deployment.check_export import check_export
     from robometa.deployment.same_returns import lines
 
-    checked = check_export(asked.folder, suites.load(asked.suite) if asked.suite else None)
+    checked = check_export(asked.folder, suite)
     say("\n".join(lines(checked.gap, checked.returns, checked.policy_returns)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from robometa.commands.arguments import Commands, Parser, add_learner_option, add_threads_option
 from robometa.escape import printable, say
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, matching, require_page
 
 if TYPE_CHECKING:
     from robometa.reports.compare import Comparison
@@ -50,11 +50,12 @@ def _run(asked: argparse.Namespace) -> None:
 
 def write_page(asked: argparse.Namespace, paths: list[str]) -> None:
     """Compares policies and runs, prints the table, and writes the page."""
+    out = asked.out or Path(asked.page)
+    require_page(out)
+    matching(paths)
     from robometa.reports import html
     from robometa.reports.comparison_table import print_comparison
 
-    out = asked.out or Path(asked.page)
-    html.require_writable(out)
     compared = comparison_of(asked, paths)
     html.save(compared, out)
     print_comparison(compared)

@@ -54,6 +54,9 @@ def add_to(commands: Commands) -> Parser:
 
 def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
+    for reference in asked.reference or ():
+        hints.require_policy(reference)
+    suite = suites.load(asked.suite) if asked.suite else None
     checkpoint = _newest(asked) if is_run(asked.policy) else None
     of_whole_test_split = asked.suite is None and asked.split == "test" and asked.tasks is None
     in_place = of_whole_test_split and checkpoint is None
@@ -68,7 +71,6 @@ def _run(asked: argparse.Namespace) -> None:
     from robometa.evaluation.reference import compared, load_references
     from robometa.training.load import Source
 
-    suite = suites.load(asked.suite) if asked.suite else None
     source = checkpoint or Source(asked.policy)
     learner, suite, manifest = source.load(suite, asked.device, asked.learner, "evaluate")
     references = load_references(asked.reference, suite, asked.device) if asked.reference else []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, whole
+from robometa.deployment.places import require_place
 from robometa.escape import say
 from robometa.storage.paths import checked
 
@@ -29,13 +30,15 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_policy(asked.policy)
+    out = asked.out or Path("exports") / asked.policy.resolve().name
+    require_place(out)
     from robometa.deployment.export import export
     from robometa.deployment.same_returns import lines
     from robometa.deployment.to_onnx import require_onnx
     from robometa.training.load import load
 
     require_onnx()
-    out = asked.out or Path("exports") / asked.policy.resolve().name
     policy = load(asked.policy, learner=asked.learner)
     done = export(policy, out, shots=asked.after_shots, task=asked.task, license_text=asked.license)
     for name, size in done.files.items():

@@ -9,7 +9,7 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.commands.compare import add_evaluate_options, comparison_of
 from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, matching
 
 ABOUT = "print the table of a comparison as CSV, LaTeX or Markdown"
 EXAMPLE = "robometa export-table policies/half-cheetah-velocity-rl2 --format latex"
@@ -31,14 +31,15 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    matching(asked.paths)
+    if asked.out is not None and (asked.out.is_dir() or not asked.out.parent.is_dir()):
+        raise UserError(f"cannot write {asked.out}: it is a folder, or its own folder is missing")
     from robometa.errors import unknown
     from robometa.reports.export import FORMATS
     from robometa.storage import atomic
 
     if asked.format not in FORMATS:
         raise UserError(unknown("format", asked.format, FORMATS))
-    if asked.out is not None and (asked.out.is_dir() or not asked.out.parent.is_dir()):
-        raise UserError(f"cannot write {asked.out}: it is a folder, or its own folder is missing")
     compared = comparison_of(asked, asked.paths)
     text = compared.table(asked.format)
     for note in compared.notes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError, unknown
+from robometa.registry import user_file
 from robometa.storage.paths import folder_named
 from robometa.suites.shipped import benchmark_names
 
@@ -90,6 +91,17 @@ def policy(text: str) -> Path:
         if is_suite(text):
             raise UserError(f"{text} is a suite, not the folder of a policy: robometa evaluate POLICY --suite {text}")
     return folder
+
+
+def own_learner(text: str) -> str:
+    """The file and class of a learner of the user's own, as an argument; the file is read, and not run.
+
+    Raises:
+        UserError: If there is no such file or class.
+    """
+    if user_file.is_reference(text):
+        registry.find(text)
+    return text
 
 
 def require_policy(folder: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, number
 from robometa.commands.next_steps import print_next_steps
+from robometa.errors import UserError
 from robometa.storage.paths import checked
 
 ABOUT = "average the parameters of two policies of one learner"
@@ -29,6 +31,8 @@ def add_to(commands: Commands) -> Parser:
 def _run(asked: argparse.Namespace) -> None:
     for folder in (asked.first, asked.second):
         hints.require_policy(folder)
+    if asked.out is not None and os.path.lexists(asked.out):
+        raise UserError(f"{asked.out} exists already: choose another --out")
     from robometa.policies.merge import merge
 
     policy = merge(asked.first, asked.second, asked.weight, out=asked.out, learner=asked.learner)

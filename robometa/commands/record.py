@@ -9,6 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
 from robometa.escape import say
 from robometa.storage.paths import checked, is_run
+from robometa.video.targets import targets
 
 ABOUT = "record a policy's adaptation to one task on video"
 EXAMPLE = "robometa record policies/half-cheetah-direction-maml-trpo --task 0"
@@ -31,6 +32,8 @@ def add_to(commands: Commands) -> Parser:
 def _run(asked: argparse.Namespace) -> None:
     if str(asked.policy) != "scripted":
         hints.require_policy(asked.policy)
+    targets(asked.policy, asked.task, asked.out, asked.gif)
+    suite = suites.load(asked.suite) if asked.suite else None
     from robometa.training.load import newest
     from robometa.video.record import record
 
@@ -38,7 +41,7 @@ def _run(asked: argparse.Namespace) -> None:
         say(newest(asked.policy).described())
     paths = record(
         asked.policy,
-        suite=suites.load(asked.suite) if asked.suite else None,
+        suite=suite,
         split=asked.split,
         task=asked.task,
         shots=asked.shots,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from robometa.commands.arguments import Commands, Parser
+from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import checked
+from robometa.storage.paths import MANIFEST, checked
 
 ABOUT = "show how a simulation diverged during a training"
 EXAMPLE = "robometa replay runs/ant-goal-rl2-0/divergences/000"
@@ -20,6 +22,8 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    if not os.path.lexists(asked.dump / MANIFEST):
+        raise UserError(f"{asked.dump} is not a divergence: it has no {MANIFEST}")
     from robometa.training.divergence_dumps import replay
 
     say("\n".join(map(printable, replay(asked.dump).lines())))

@@ -23,6 +23,7 @@ from robometa.errors import UserError
 from robometa.escape import say
 from robometa.storage.paths import checked
 from robometa.suites.suite import Suite
+from robometa.training.new_run import default_folder, replaces
 
 ABOUT = "meta-train a learner on a suite's training tasks"
 EXAMPLE = "robometa train half-cheetah-velocity pearl --gradient-steps 100 --seed 1"
@@ -76,6 +77,8 @@ def _run(asked: argparse.Namespace) -> int | None:
         raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")
     suite = suites.load(asked.suite)
     registry.find(learner)
+    if not asked.help and asked.seeds is None:
+        replaces(asked.folder or default_folder(suite, learner, asked.seed), asked.overwrite)
     from robometa.commands.learner_options import print_help, read_options
     from robometa.training.train import train
 

@@ -17,9 +17,9 @@ from robometa.compute.parallel import processors
 from robometa.errors import UserError
 from robometa.escape import say, word
 from robometa.suites.suite import Suite
+from robometa.training.new_run import default_folder
 from robometa.training.run_folder import CONFIGURATION
 from robometa.training.stop_signals import STOP_SIGNALS
-from robometa.training.train import default_folder
 
 APART = ("help", "named", "seed", "seeds", "jobs", "folder", "torch_threads")
 """Options that a run does not get as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from robometa.deployment import contract as contracts
 from robometa.deployment.adapt_graph import AdaptGraph, adapt_graph
 from robometa.deployment.baked import baked
 from robometa.deployment.exported_learner import ExportedLearner
+from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS, require_place
 from robometa.deployment.same_inputs import largest_gap, recorded, require_equal
 from robometa.deployment.same_returns import TASKS, WORLDS, Returns, require_within, returns_of
 from robometa.deployment.step_graph import NEXT, StepGraph
@@ -26,9 +28,6 @@ from robometa.policies.policy_folder import state_of
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-
-STEP, ADAPT, CONTRACT, VECTORS = "step.onnx", "adapt.onnx", "contract.json", "vectors.safetensors"
-"""Files of an export."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
 
     Args:
         policy: The policy.
-        out: Folder to write; one that is there is replaced.
+        out: Folder to write; an export that is there is replaced.
         shots: Adaptations to bake in, in simulation.
         task: Index of the held-out task that these adapt to.
         license_text: Licence of the policy, for whoever gets the files.
@@ -58,9 +57,11 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
         Sizes and results of the verification.
 
     Raises:
-        UserError: If the learner acts by no network, a package is missing, or the files do not act as the policy does.
+        UserError: If the learner acts by no network, a package is missing, the folder holds anything else than an
+            export, or the files do not act as the policy does.
     """
     require_onnx()
+    require_place(out)
     _require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
@@ -76,11 +77,11 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
     contract = contracts.contract_of(policy, layout, graph, shots=shots, task=words, license_text=license_text)
     step = _step(policy, layout, observation, contract, fixed=shots > 0)
     adapt = None if graph is None else _adapt(graph, layout, contract)
-    exported = ExportedLearner(contract, step, adapt)
     vectors = recorded(policy, layout, graph is not None)
-    gap = largest_gap(exported, vectors)
-    require_equal(gap)
-    returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=graph is not None)
+    with closing(ExportedLearner(contract, step, adapt)) as exported:
+        gap = largest_gap(exported, vectors)
+        require_equal(gap)
+        returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=graph is not None)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
     described = contract | {
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
@@ -153,4 +154,5 @@ def _write(out: Path, files: dict[str, bytes]) -> None:
     with opened(out.parent) as parent, atomic.aside(parent, out.name) as folder:
         for name, content in files.items():
             atomic.write(folder, name, content)
+        require_place(out)
         atomic.publish_over(parent, folder, out.name)

@@ -12,22 +12,16 @@ from torch import Tensor
 
 from robometa.data import Rollout, Step
 from robometa.deployment.adapt_graph import COLUMNS
+from robometa.deployment.onnx_files import OnnxFiles
 from robometa.deployment.step_graph import NEXT
+from robometa.errors import UserError
 from robometa.noise import Noise
 
 Array = NDArray[Any]
 Adaptation = list[list[dict[str, Array]]]
 """Tensors by name, of each task and world; of each task only if worlds are pooled."""
-
-
-def session(content: bytes) -> Any:
-    """Loads an ONNX file into onnxruntime, on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+STEP, ADAPT = 0, 1
+"""Numbers of the files in their process."""
 
 
 class ExportedLearner:
@@ -37,14 +31,21 @@ class ExportedLearner:
     pools_worlds: bool
 
     def __init__(self, contract: dict[str, Any], step: bytes, adapt: bytes | None) -> None:
-        """Takes a contract and the files' contents."""
+        """Takes a contract, which must be sound, and the files' contents.
+
+        Raises:
+            UserError: If onnxruntime cannot load a file.
+        """
         self.contract, self.device = contract, torch.device("cpu")
         self.pools_worlds = contract["adapt"]["pools_worlds"]
         self.sees_parameters = bool(contract["told"])
         self._parts = contract["adaptation"]
-        self._step, self._adapt = session(step), None if adapt is None else session(adapt)
-        self._inputs = [one.name for one in self._step.get_inputs()]
-        self._outputs = [one.name for one in self._step.get_outputs()]
+        self._adapts = adapt is not None
+        self._files = OnnxFiles(step, *(() if adapt is None else (adapt,)))
+
+    def close(self) -> None:
+        """Ends the process that runs the files."""
+        self._files.close()
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Adaptation:
         """Initial tensors of every task and world."""
@@ -80,14 +81,18 @@ class ExportedLearner:
         """
         names = ("obs", "last_action", "last_reward", "last_done", "noise")
         feed = {name: value.reshape(1, -1).float().numpy() for name, value in zip(names, given, strict=True)}
-        found = self._step.run(None, {name: {**feed, **adaptation}[name] for name in self._inputs})
-        told = dict(zip(self._outputs, found, strict=True))
-        carried = {name: told.get(name + NEXT, value) for name, value in adaptation.items()}
-        return told["emitted_action"][0], told["action"][0], carried
+        found = self._files.run(STEP, feed | adaptation)
+        actions = (_fitting(found, name, feed["last_action"]) for name in ("emitted_action", "action"))
+        emitted, action = (one[0] for one in actions)
+        carried = {
+            name: _fitting(found, name + NEXT, value) if name + NEXT in found else value
+            for name, value in adaptation.items()
+        }
+        return emitted, action, carried
 
     def adapt(self, adaptation: Adaptation, rollout: Rollout, noise: Noise) -> Adaptation:
         """Adaptations after one more rollout; unchanged where there is no `adapt.onnx`."""
-        if self._adapt is None:
+        if not self._adapts:
             return adaptation
         columns = {name: getattr(rollout, name).float().numpy() for name in COLUMNS}
         sizes = [part["size"] for part in self._parts if _is_drawn(part)]
@@ -99,11 +104,23 @@ class ExportedLearner:
                 worlds = slice(None) if self.pools_worlds else slice(world, world + 1)
                 feed = {**one, "draw": draws[task, world : world + 1]}
                 feed |= {name: column[task, worlds] for name, column in columns.items()}
-                names = [given.name for given in self._adapt.get_inputs()]
-                found = self._adapt.run(None, {name: feed[name] for name in names})
-                told = [output.name.removesuffix(NEXT) for output in self._adapt.get_outputs()]
-                after[-1].append({**one, **dict(zip(told, found, strict=True))})
+                found = self._files.run(ADAPT, feed)
+                changed = {name: name + NEXT for name in one if name + NEXT in found}
+                after[-1].append(one | {name: _fitting(found, new, one[name]) for name, new in changed.items()})
         return after
+
+
+def _fitting(found: dict[str, Array], name: str, like: Array) -> Array:
+    """An output, which must be like another array.
+
+    Raises:
+        UserError: If it is missing, or has another shape or kind.
+    """
+    value = found.get(name)
+    if value is None or value.shape != like.shape or value.dtype != np.float32:
+        kind = "none" if value is None else f"{value.dtype} {list(value.shape)}"
+        raise UserError(f"an exported ONNX file must give {name} as float32 {list(like.shape)}, not {kind}")
+    return value
 
 
 def encoded(value: Tensor) -> str:

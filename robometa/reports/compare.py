@@ -11,6 +11,7 @@ from robometa.escape import printable, word
 from robometa.reports import entries
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, grouped
+from robometa.storage.paths import matching
 
 if TYPE_CHECKING:
     import pandas
@@ -97,7 +98,7 @@ def compare(*paths: str | Path) -> Comparison:
         raise UserError("nothing to compare: name at least one run or policy")
     compared: list[Entry] = []
     notes: list[str] = []
-    for path in entries.find([str(path) for path in paths]):
+    for path in matching([str(path) for path in paths]):
         entry = entries.read(path)
         if entry is None:
             notes.append(f"passed over {path}: it is neither a run nor a policy nor a report.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from robometa.reports.measured import MAX_RETURN, Measured
 from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import checked
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.storage.table import Table
 
@@ -68,24 +66,6 @@ class Entry:
     tensors: str | None
     """SHA-256 of the policy's tensors."""
     videos: tuple[Path, ...]
-
-
-def find(patterns: list[str]) -> list[Path]:
-    """Folders that are meant by paths and glob patterns, in their order, each once.
-
-    Raises:
-        UserError: If a path does not exist, or a pattern matches nothing.
-    """
-    found: dict[Path, Path] = {}
-    for pattern in patterns:
-        path = checked(pattern)
-        paths = [path] if path.exists() else [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 the pattern may be absolute
-        if not paths:
-            is_glob = glob.has_magic(pattern)
-            raise UserError(f"{'nothing matches' if is_glob else 'no run or policy at'} {pattern}")
-        for one in paths:
-            found.setdefault(one.resolve(), one)
-    return list(found.values())
 
 
 def read(path: Path) -> Entry | None:

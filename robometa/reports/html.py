@@ -14,7 +14,7 @@ from robometa.reports.compare import Comparison
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, shown
 from robometa.storage import atomic
-from robometa.storage.paths import checked
+from robometa.storage.paths import require_page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,27 +65,12 @@ def save(comparison: Comparison, path: Path) -> Path:
     Raises:
         UserError: If the path does not end in .html, or cannot be written.
     """
-    require_writable(path)
+    require_page(path)
     try:
         atomic.replace_file(path, page(comparison).encode())
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     return path
-
-
-def require_writable(path: Path) -> None:
-    """Checks the path of a page.
-
-    Raises:
-        UserError: If it does not end in .html, is a folder, or its folder is missing.
-    """
-    checked(path)
-    if path.suffix != ".html":
-        raise UserError(f"a comparison is an .html file, not {path}")
-    if not path.parent.is_dir():
-        raise UserError(f"no folder {path.parent} to write {path.name} to")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a file to write")
 
 
 def table(comparison: Comparison) -> str:

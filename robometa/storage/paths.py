@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 
@@ -71,3 +72,36 @@ def is_own_file(folder: Path, name: str) -> bool:
     except (OSError, ValueError):
         return False
     return own and is_plain_file(path)
+
+
+def matching(patterns: list[str]) -> list[Path]:
+    """Folders that are meant by paths and glob patterns, in their order, each once.
+
+    Raises:
+        UserError: If a path does not exist, or a pattern matches nothing.
+    """
+    found: dict[Path, Path] = {}
+    for pattern in patterns:
+        path = checked(pattern)
+        paths = [path] if path.exists() else [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 the pattern may be absolute
+        if not paths:
+            is_glob = glob.has_magic(pattern)
+            raise UserError(f"{'nothing matches' if is_glob else 'no run or policy at'} {pattern}")
+        for one in paths:
+            found.setdefault(one.resolve(), one)
+    return list(found.values())
+
+
+def require_page(path: Path) -> None:
+    """Checks the path of a page.
+
+    Raises:
+        UserError: If it does not end in .html, is a folder, or its folder is missing.
+    """
+    checked(path)
+    if path.suffix != ".html":
+        raise UserError(f"a comparison is an .html file, not {path}")
+    if not path.parent.is_dir():
+        raise UserError(f"no folder {path.parent} to write {path.name} to")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file to write")

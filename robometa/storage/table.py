@@ -62,11 +62,11 @@ class Table:
             raise self._fault(key, "must be a table", value)
         return Table(value, f"{self.where}, {key},")
 
-    def tables(self, key: str) -> list[Table]:
+    def tables(self, key: str, most: int = MAX_ENTRIES) -> list[Table]:
         """Reads a list of tables."""
         value = self._entry(key)
-        if not isinstance(value, list) or len(value) > MAX_ENTRIES:
-            raise self._fault(key, f"must be a list of at most {MAX_ENTRIES} tables", value)
+        if not isinstance(value, list) or len(value) > most:
+            raise self._fault(key, f"must be a list of at most {most} tables", value)
         return [Table(entry, f"{self.where}, {key} {index},") for index, entry in enumerate(value)]
 
     def texts(self, key: str) -> dict[str, str]:

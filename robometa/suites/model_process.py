@@ -5,22 +5,18 @@ Input: `request.json` and the folder `model`. Output: `result.json`, with the mo
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import resource
-import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import mujoco
 
+from robometa.compute import limits
 from robometa.suites.own_model import Sensor
 from robometa.suites.robots import Sizes
 
@@ -42,11 +38,11 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
         edit: A change to the model before it is compiled.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it in the midst of C code too
-    _end_with(sys.stdin.fileno())
+    limits.end_with(sys.stdin.fileno())
     os.chdir(folder)  # MuJoCo's log file goes to the current folder
     mujoco.set_mju_user_warning(lambda message: None)
     request = json.loads(Path("request.json").read_text(encoding="utf-8"))
-    _limit()
+    limits.limit(MEMORY, COMPILE_SECONDS)
     try:
         result: dict[str, Any] = {"sizes": asdict(_compile(folder, request, edit))}
     except MemoryError:
@@ -54,42 +50,6 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
     except Exception as error:  # whatever MuJoCo raises: the parent reports it
         result = {"fault": str(error)}
     Path("result.json").write_text(json.dumps(result), encoding="utf-8")
-
-
-def _end_with(lifeline: int) -> None:
-    """Ends this process by a signal, in the midst of C code too, once the other end of a pipe is closed."""
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
-    with suppress(OSError):  # no pipe
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    ended = select.select([lifeline], [], [], 0)[0]
-    if ended and not os.read(lifeline, 1):  # before the signal was asked for
-        os._exit(1)
-
-
-def _limit() -> None:
-    """Limits this process's memory and time; it leaves no core dump."""
-    used = 0
-    with suppress(OSError):
-        used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
-    limits = {
-        resource.RLIMIT_AS: used + MEMORY,
-        resource.RLIMIT_CPU: _seconds(COMPILE_SECONDS),
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, most in limits.items():
-        _lower(kind, most)
-
-
-def _seconds(more: int) -> int:
-    return int(time.process_time()) + 1 + more
-
-
-def _lower(kind: int, most: int) -> None:
-    """Lowers the soft limit on a resource, where the system has it."""
-    _, hard = resource.getrlimit(kind)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpec], None] | None) -> Sizes:
@@ -102,7 +62,7 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
     if mujoco.mj_sizeModel(model) > MAX_BINARY:
         raise MemoryError
     Path("stepping").touch()
-    _lower(resource.RLIMIT_CPU, _seconds(STEP_SECONDS))
+    limits.limit_seconds(STEP_SECONDS)
     data = mujoco.MjData(model)
     for _ in range(STEPS):
         mujoco.mj_step(model, data)

@@ -23,6 +23,7 @@ from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.suites.load import load as load_suite
 from robometa.suites.suite import Suite
+from robometa.training import new_run
 from robometa.training.loggers.logger import SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 
@@ -93,30 +94,20 @@ class RunFolder:
                 atomic.write(aside, CONFIGURATION, _text(config))
                 (atomic.publish_over if replacing else atomic.publish)(parent, aside, self.path.name)
             except FileExistsError:
-                raise self._exists_already() from None
+                raise new_run.exists_already(self.path) from None
             except OSError as error:
                 raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
             with self._holding(aside.descriptor):
                 yield config
 
-    def _exists_already(self) -> UserError:
-        is_run = (self.path / CONFIGURATION).is_file()
-        going_on = f"go on with `robometa resume {word(self.path)}`, or " if is_run else ""
-        other = ", or replace it by --overwrite" if is_run else ""
-        return UserError(f"{self.path} exists already: {going_on}choose another --folder{other}")
-
     def _replaces(self, overwrite: bool) -> bool:
-        """Tests if another run is to be replaced.
+        """Tests if another run is to be replaced, which must not be going on.
 
         Raises:
             UserError: If something has the folder's path that must not be replaced.
         """
-        if not os.path.lexists(self.path):
+        if not new_run.replaces(self.path, overwrite):
             return False
-        if not overwrite:
-            raise self._exists_already()
-        if self.path.is_symlink() or not (self.path / CONFIGURATION).is_file():
-            raise UserError(f"{self.path} is not the folder of a run: --overwrite replaces nothing else")
         with self.locked():
             return True
 

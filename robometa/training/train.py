@@ -21,7 +21,7 @@ from robometa.policies import policy_folder
 from robometa.registry import user_file
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
-from robometa.storage.paths import RUNS, checked
+from robometa.storage.paths import checked
 from robometa.suites.load import suite_reference
 from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
@@ -30,6 +30,7 @@ from robometa.training.callback import Callback
 from robometa.training.finish import finish
 from robometa.training.loggers.logger import LoggerFactory
 from robometa.training.loop import Training
+from robometa.training.new_run import default_folder
 from robometa.training.run_config import LOGGED, RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
@@ -138,11 +139,6 @@ def train(
     ):
         training.go_on()
         return finish(training)
-
-
-def default_folder(suite: Suite, learner: str, seed: int) -> Path:
-    """Folder of a run for which none is given."""
-    return Path(RUNS) / f"{suite.name.replace('/', '-')}-{registry.label(learner)}-{seed}"
 
 
 def _piece(options: Any, hardware: Hardware) -> int:

@@ -25,6 +25,7 @@ from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import encode, film, gl_backends, storyboard
 from robometa.video.recording import Recording
 from robometa.video.storyboard import Episode
+from robometa.video.targets import targets
 
 MAXIMUM_SHOTS = 1000
 SMALLEST, LARGEST = (480, 240), (3840, 2160)
@@ -86,7 +87,7 @@ def record(
     count = len(suite.tasks(split))
     if not 0 <= task < count:
         raise UserError(f"no task {task} in the {split} split of {suite.name}: its tasks are 0 to {count - 1}")
-    targets = _targets(policy, task, None if out is None else Path(out), gif)
+    files = targets(policy, task, None if out is None else Path(out), gif)
     backend = gl_backends.find()
     encode.ffmpeg()
     if scripted:
@@ -99,7 +100,7 @@ def record(
         where=f"{'held-out' if split == 'test' else 'training'} task {task}",
         learner=label,
         size=(width // 2 * 2, height // 2 * 2),
-        gif=any(path.suffix == ".gif" for path in targets),
+        gif=any(path.suffix == ".gif" for path in files),
     )
     with scratch() as job:
         film.write(drawn, job)
@@ -107,10 +108,10 @@ def record(
         with progress() as bar:
             counter = bar.add_task("drawing", total=len(drawn.times) + drawn.hold)
             gl_backends.draw(job, backend, lambda: bar.advance(counter))
-        targets[0].parent.mkdir(exist_ok=True)
-        for path in targets:
+        files[0].parent.mkdir(exist_ok=True)
+        for path in files:
             _publish(job / f"film{path.suffix}", path)
-    return Recording(targets)
+    return Recording(files)
 
 
 def is_scripted(policy: Path) -> bool:
@@ -204,25 +205,6 @@ def _title(shot: int, episodes: int) -> str:
 
 def _plural(word: str, count: int) -> str:
     return word if count == 1 else word + "s"
-
-
-def _targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path, ...]:
-    """Returns the files to write.
-
-    Raises:
-        UserError: If `out` is of another kind, or its folder is missing.
-    """
-    if out is None:
-        place = policy.resolve()
-        name = place.parent.name if place.name == "policy" else place.name  # a run's policy goes by the run's name
-        out = Path("videos") / f"{name}-task{task}.mp4"
-    elif not out.parent.is_dir():
-        raise UserError(f"no folder {str(out.parent)!r} to write {out.name} to")
-    if out.suffix not in (".mp4", ".gif"):
-        raise UserError(f"a video is a .mp4 or a .gif file, not {str(out)!r}")
-    if out.is_dir():
-        raise UserError(f"{str(out)!r} is a folder, not a file to write")
-    return (out, out.with_suffix(".gif")) if gif and out.suffix == ".mp4" else (out,)
 
 
 def _publish(source: Path, target: Path) -> None:

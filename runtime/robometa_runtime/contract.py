@@ -44,15 +44,19 @@ class Contract:
         """
         self.folder = Path(folder)
         try:
-            self.content: dict[str, Any] = json.loads((self.folder / "contract.json").read_bytes())
-        except (OSError, ValueError) as error:
+            self.content: dict[str, Any] = json.loads(_read(self.folder / "contract.json"))
+        except (OSError, ValueError, RecursionError) as error:
             raise ContractError(f"{self.folder} is no export of robometa: {error}") from None
-        if self.content.get("format") != FORMAT:
-            raise ContractError(f"{self.folder} is of format {self.content.get('format')}, this version reads {FORMAT}")
-        self.observation = tuple(one["name"] for one in self.content["observation"])
-        self.action = tuple(one["name"] for one in self.content["action"])
-        self.low, self.high, self.safe = (self._column(name) for name in ("low", "high", "safe"))
-        self.control_hz, self.horizon = float(self.content["control_hz"]), int(self.content["horizon"])
+        version = self.content.get("format") if isinstance(self.content, dict) else None
+        if version != FORMAT:
+            raise ContractError(f"{self.folder} is of format {version}, this version reads {FORMAT}")
+        try:
+            self.observation = tuple(one["name"] for one in self.content["observation"])
+            self.action = tuple(one["name"] for one in self.content["action"])
+            self.low, self.high, self.safe = (self._column(name) for name in ("low", "high", "safe"))
+            self.control_hz, self.horizon = float(self.content["control_hz"]), int(self.content["horizon"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ContractError(f"{self.folder / 'contract.json'} is damaged: {error!r:.200}") from None
 
     def file(self, name: str) -> bytes | None:
         """Content of a file, whose SHA-256 is compared; None if the export has no such file.
@@ -75,6 +79,13 @@ class Contract:
 
     def _column(self, name: str) -> Array:
         return np.array([one[name] for one in self.content["action"]], np.float32)
+
+
+def _read(path: Path) -> bytes:
+    """Content of a file, and of nothing else: a pipe would never end."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, or no file")
+    return path.read_bytes()
 
 
 def _initial(part: dict[str, Any], generator: np.random.Generator) -> Array:

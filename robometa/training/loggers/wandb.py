@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from robometa.storage import atomic
+from robometa.storage.paths import is_own_file
 from robometa.training.loggers.groups import grouped
 from robometa.training.loggers.logger import LoggedRun
 
 PROJECT = "robometa"
 """Project of all runs, unless WANDB_PROJECT names another."""
+FOLDER = "wandb"
+"""Folder that the package makes in the run's."""
 IDENTITY = "wandb.txt"
 """File in the run's folder with the name by which a resumed run finds its curves."""
 
@@ -30,6 +33,8 @@ class WeightsAndBiases:
         try:
             import wandb
 
+            if (self._run.folder / FOLDER).is_symlink():
+                raise NotADirectoryError(f"{self._run.folder / FOLDER} is a link")
             self._curves = wandb.init(
                 project=wandb.Settings().project or PROJECT,
                 name=self._run.folder.name,
@@ -66,7 +71,7 @@ class WeightsAndBiases:
     def _identity(self) -> str:
         """Reads the run's name for Weights & Biases, or makes one."""
         path = self._run.folder / IDENTITY
-        if path.is_file() and path.stat().st_size < 100:
+        if is_own_file(self._run.folder, IDENTITY) and path.stat().st_size < 100:
             text = path.read_text(encoding="utf-8", errors="replace").strip()
             if re.fullmatch(r"[0-9a-f]{16}", text):
                 return text

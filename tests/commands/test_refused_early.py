@@ -1,0 +1,70 @@
+"""A wrong path, name or file is refused before torch is loaded, by every command."""
+
+import json
+import subprocess
+import sys
+
+from robometa.commands import main
+
+PROGRAM = """
+import json, sys
+from robometa.commands import main
+for words in json.load(sys.stdin):
+    code = main.main(words)
+    heavy = sorted({"torch", "mujoco", "matplotlib"} & {*sys.modules})
+    if code != 2 or heavy:
+        raise SystemExit(f"{words}: exit code {code}, {heavy} loaded")
+"""
+NO_POLICY = ("nowhere", "empty", "file")
+COMMAND = [sys.executable, "-P", "-c", PROGRAM]
+REFUSED = [
+    ["train", "point-robot", "maml-trpo", "--folder", "empty"],
+    ["train", "point-robot", "maml-trpo", "--folder", "file/run"],
+    ["train", "point-robot", "maml-trpo", "--folder", "file", "--overwrite"],
+    ["train", "none.toml", "maml-trpo"],
+    ["train", "point-robot", "none.py:Mine"],
+    *(["replay", name] for name in NO_POLICY),
+    *([command, name] for command in ("evaluate", "record", "play", "export", "doctor") for name in NO_POLICY),
+    *([command, name] for command in ("resume", "verify", "check-export") for name in NO_POLICY),
+    *(["runs", name] for name in ("nowhere", "file")),
+    ["evaluate", "policy", "--suite", "none.toml"],
+    ["evaluate", "policy", "--out", "file/report"],
+    ["evaluate", "policy", "--learner", "none.py:Mine"],
+    ["evaluate", "policy", "--reference", "nowhere", "policy"],
+    ["record", "policy", "--out", "film.avi"],
+    ["record", "policy", "--out", "nowhere/film.mp4"],
+    ["record", "policy", "--suite", "none.toml"],
+    ["export", "policy", "--out", "policy"],
+    ["export", "policy", "--out", "file"],
+    ["export", "policy", "--learner", "none.py:Mine"],
+    ["check-export", "export", "--suite", "none.toml"],
+    ["merge", "nowhere", "policy"],
+    ["merge", "policy", "nowhere"],
+    ["merge", "policy", "policy", "--out", "empty"],
+    *([command, "nowhere"] for command in ("compare", "report", "export-table")),
+    *([command, "policy", "--out", "page.pdf"] for command in ("compare", "report")),
+    *([command, "policy", "--out", "nowhere/page.html"] for command in ("compare", "report")),
+    ["export-table", "policy", "--out", "nowhere/table.csv"],
+    ["suites", "none.toml"],
+    ["learners", "none.py:Mine"],
+    ["baseline", "scripted", "none.toml"],
+    ["baseline", "sb3-ppo", "point-robot", "--out", "file/report"],
+]
+"""Words of command lines that name something wrong."""
+
+
+def test_a_wrong_path_is_refused_before_torch_is_loaded(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    for folder, name in (("policy", "manifest.json"), ("export", "contract.json")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("{}", encoding="utf-8")
+    given = json.dumps(REFUSED)
+    done = subprocess.run(COMMAND, input=given, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == len(REFUSED)
+
+
+def test_no_command_is_forgotten():
+    modules = (module for group in main.GROUPS.values() for module in group)
+    assert {words[0] for words in REFUSED} == {one.__name__.rpartition(".")[2].replace("_", "-") for one in modules}
