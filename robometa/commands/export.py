@@ -29,6 +29,7 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    hints.require_policy(asked.policy)
     from robometa.deployment.export import export
     from robometa.deployment.same_returns import lines
     from robometa.deployment.to_onnx import require_onnx
