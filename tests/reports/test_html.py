@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from robometa.errors import UserError
-from robometa.reports import figures, html, videos
+from robometa.reports import drawing, html, videos
 from robometa.reports.compare import compare
 from robometa.storage import sealed_folder
 from tests.reports.comparable import OPTIONS, returns_of, write_policy
@@ -48,7 +48,7 @@ def test_a_page_holds_everything_and_asks_no_network(place):
     identifiers = re.findall(r'\bid="([^"]+)"', text)
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'(?:url\(|href=")#([^")]+)', text)) <= set(identifiers)
-    assert figures.INK not in text
+    assert drawing.INK not in text
 
 
 def test_the_same_comparison_is_the_same_page(place):
@@ -138,17 +138,17 @@ def test_a_page_has_a_path_that_can_be_written(place):
 
 def test_curves_are_averaged_not_cut():
     steps = np.arange(1000.0)
-    thin, means = figures.thinned(steps, steps)
-    assert len(thin) <= figures.MAX_POINTS
+    thin, means = drawing.thinned(steps, steps)
+    assert len(thin) <= drawing.MAX_POINTS
     assert thin.mean() == pytest.approx(steps[: len(thin) * 3].mean(), rel=0.01)
     assert (thin == means).all()
-    assert figures.centred(np.array([0.0, 0.0, 9.0, 0.0, 0.0]))[2] == pytest.approx(9 / 5)
-    assert figures.centred(np.arange(20.0))[10] == 10
+    assert drawing.centred(np.array([0.0, 0.0, 9.0, 0.0, 0.0]))[2] == pytest.approx(9 / 5)
+    assert drawing.centred(np.arange(20.0))[10] == 10
 
 
 def test_curves_of_seeds_end_with_the_shortest():
     long, short = np.arange(10.0), np.arange(5.0)
-    steps, seeds = figures.aligned([(long, long), (short, short)])
+    steps, seeds = drawing.aligned([(long, long), (short, short)])
     assert (steps[0], steps[-1]) == (0.0, 4.0)
     assert seeds.shape == (2, len(steps))
 
