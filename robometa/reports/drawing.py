@@ -23,7 +23,7 @@ Drawn = TypeVar("Drawn")
 
 INK = "#010203"
 """Colour of text and axes while drawing; `currentColor` in the SVG."""
-TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
+TICKS = (0, 1, 2, 3, 10, 20, 60, 200, 600, 2000)
 """Episodes of a task that an axis may name."""
 MAX_POINTS = 400
 """Most points of a curve; neighbours are averaged."""
@@ -103,10 +103,11 @@ def add_legends(figure: Figure) -> None:
     """Adds a legend above every panel, below its title."""
     visible = [panel for panel in figure.axes if panel.get_visible()]
     several = len(visible) > 1
+    labels = [panel.get_legend_handles_labels()[1] for panel in visible]
+    longest = max((len(label) for some in labels for label in some), default=0)
+    columns = (2 if longest < 30 else 1) if several else 1 if longest > 40 else 3
+    lines = max(-(-len(some) // columns) for some in labels)
     for panel in visible:
-        labels = panel.get_legend_handles_labels()[1]
-        longest = max(map(len, labels), default=0)
-        columns = (2 if longest < 24 else 1) if several else 1 if longest > 40 else 3
         panel.legend(
             frameon=False,
             fontsize=7.5 if several else 8,
@@ -117,9 +118,8 @@ def add_legends(figure: Figure) -> None:
             columnspacing=1.0,
             handletextpad=0.4,
         )
-        panel.set_title(
-            panel.get_title("left"), loc="left", fontsize=9, color=INK, pad=6 + 12.5 * -(-len(labels) // columns)
-        )
+        title = panel.get_title("left")
+        panel.set_title(title, loc="left", fontsize=9, color=INK, pad=6 + 12.5 * lines if title else 0)
     if several:
         figure.set_layout_engine("constrained", h_pad=0.1)
 
@@ -132,7 +132,7 @@ def episodes_axis(figure: Figure) -> None:
         panel.set_xscale("symlog", linthresh=1)
     for panel in figure.axes:
         panel.set_xlim(
-            left=-0.3, right=1.3 * max(panel.get_xlim()[1], 1.2)
+            left=-0.45, right=1.3 * max(panel.get_xlim()[1], 1.2)
         )  # this scale would go on to negative numbers
         ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
         panel.set_xticks(ticks, [str(count) for count in ticks])
@@ -194,11 +194,11 @@ def aligned(seeds: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def centred(returns: Array) -> Array:
-    """Means over `TOGETHER` points around each; over fewer near the ends."""
-    half = min(TOGETHER, len(returns)) // 2
+    """Means over `TOGETHER` points around each; near the begin, where curves rise, over as many before as after."""
     sums = np.concatenate(([0.0], np.cumsum(returns)))
     places = np.arange(len(returns))
-    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(returns))
+    half = np.minimum(TOGETHER // 2, places)
+    low, high = places - half, np.minimum(places + half + 1, len(returns))
     return (sums[high] - sums[low]) / (high - low)
 
 

@@ -81,8 +81,9 @@ def looks(learners: Sequence[str]) -> list[Look]:
     for learner in learners:
         family = family_of(learner)
         taken = {look.place for look in found if look.family is family}
-        place = family.learners.index(learner) if learner in family.learners else 0
+        is_known = learner in family.learners
+        place, step = (family.learners.index(learner), len(family.colours)) if is_known else (0, 1)
         while place in taken:
-            place += 1
+            place += step  # another row of a learner has its colour, and another line and marker
         found.append(Look(family, place))
     return found

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SPREAD_OF_STEPS = 20
 """Ratio of the longest training to the shortest from which the axis is logarithmic."""
-APART = 5.0
-"""Distance between the points of two rows that were measured at the same place, points of a typographer."""
+SPREAD = 12.0
+"""Greatest distance between the points of rows that were measured at the same place, points of a typographer."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def adaptation_points(rows: Sequence[Points], styles: Sequence[Look], lines: dic
     figure, parts = panels(styles)
     for panel, members in parts:
         for number, (row, look) in enumerate((rows[index], styles[index]) for index in members):
-            across = APART * (number - (len(members) - 1) / 2) / 72
+            across = min(5.0, SPREAD / max(len(members) - 1, 1)) * (number - (len(members) - 1) / 2) / 72
             place = panel.transData + ScaledTranslation(across, 0, figure.dpi_scale_trans)
             middle, low, high = (np.array(values) for values in zip(*row.intervals, strict=True))
             style = look.points | {"markersize": 5, "transform": place}

@@ -159,6 +159,15 @@ class Report:
             row |= {"pace": _pace(scores.pace[0]), "steps": scores.steps}
         return row
 
+    def pace(self) -> tuple[list[float], list[float | None]] | None:
+        """Middle step and mean reward of each stretch of the first episode, with mean actions; None if not measured."""
+        found = self.mean_action.pace
+        if found is None:
+            return None
+        rewards = _pace(found[0])
+        long = self.mean_action.steps / len(rewards)
+        return [long * (place + 0.5) for place in range(len(rewards))], rewards
+
     def by_name(self) -> list[dict[str, Any]]:
         """A row per task with several goals: their number, and the means over them after each shot."""
         rows = []
