@@ -1,7 +1,7 @@
 """Runs the commands of the tour in README.md and docs/getting-started.md, and writes their outputs there: `make tour`.
 
-A block of the tour is fenced and begins with `$ robometa`. Each command runs once, in a temporary folder, in the order of
-the pages. Of an output, the lines that `KEPT` names are shown; `...` stands for others.
+A block of the tour is fenced and begins with `$ robometa`. Each command runs once, in a temporary folder, in the order
+of the pages. Of an output, the lines that `KEPT` names are shown; `...` stands for others.
 """
 
 from __future__ import annotations
