@@ -24,6 +24,8 @@ KEPT = {
     "record": re.compile(r"written:"),
 }
 """Lines of a command's output that the tour shows."""
+TIMES = re.compile(r"[\d,]+ steps/s, \d+% of it sampling|(?<=  )(?:\d+ (?:h|min|s) ?)+left")
+"""Parts of a line that depend on the machine and what else it does: `...` stands for them."""
 COLUMNS = "110"
 """Width of the terminal, characters."""
 
@@ -54,7 +56,7 @@ def shortened(command: str, lines: Sequence[str]) -> str:
     shown: list[str] = []
     for line in lines:
         if kept.match(line):
-            shown.append(line.rstrip())
+            shown.append(TIMES.sub("...", line.rstrip()))
         elif shown and shown[-1] != "..." and line.strip():
             shown.append("...")
     return "".join(f"{line}\n" for line in shown)
