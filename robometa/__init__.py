@@ -14,7 +14,6 @@ from robometa.sim.gym.registration import register_once_loaded
 if TYPE_CHECKING:
     from robometa.conformance.check_learner import check_learner
     from robometa.errors import UserError
-    from robometa.evaluation.evaluate import evaluate
     from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
     from robometa.policies.merge import merge
     from robometa.policies.policy import Policy
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from robometa.suites import names as suite_names
     from robometa.suites.suite import Suite
     from robometa.suites.task import Task
+    from robometa.training.evaluate import evaluate
     from robometa.training.load import load
     from robometa.training.train import resume, train
     from robometa.video.record import record
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PLACES = {
     "UserError": ("robometa.errors", "UserError"),
     "Report": ("robometa.reports.report", "Report"),
-    "evaluate": ("robometa.evaluation.evaluate", "evaluate"),
+    "evaluate": ("robometa.training.evaluate", "evaluate"),
     "evaluate_from_scratch": ("robometa.evaluation.stable_baselines3", "evaluate_from_scratch"),
     "Comparison": ("robometa.reports.compare", "Comparison"),
     "compare": ("robometa.reports.compare", "compare"),

@@ -3,78 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-from matplotlib import pyplot
-
-from robometa.reports.figures import episodes_axis
+from robometa.reports.drawing import add_legends, centred, in_plain_style, name_axes, panels
+from robometa.reports.families import looks
+from robometa.reports.figures import Points, adaptation_points, paces
 from study import plan
 from study.rows import Row, on_how_many
 
-LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
-"""What stands as a horizontal line, and its colour."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-
-TOGETHER = 9
-"""Points of a learning curve whose mean is drawn at the last of them."""
+ACROSS = ("random", "oracle", "no-adaptation")
+"""Learners that are drawn as a horizontal line."""
 
 
 def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
-    """Return against episodes of the task seen: a line per learner with its interval; random and oracle across."""
-    figure, panel = pyplot.subplots(figsize=(9, 5.5))
-    colours = pyplot.get_cmap("tab20")
-    moving = [row for row in rows if row.learner not in LINES]
-    for number, row in enumerate(moving):
-        middle, low, high = zip(*row.mean_action, strict=True)
-        colour = colours(number % 20)
-        panel.plot(
-            row.episodes_seen,
-            middle,
-            marker="o",
-            markersize=3,
-            color=colour,
-            label=row.learner + on_how_many(row, suite),
+    """Return against episodes of the task seen: points per learner with intervals, a panel per family."""
+    moving = [row for row in rows if row.learner not in ACROSS]
+    points = [
+        Points(
+            row.learner + on_how_many(row, suite), row.learner, row.episodes_seen, row.mean_action, row.first_episode
         )
-        panel.fill_between(row.episodes_seen, low, high, color=colour, alpha=0.15, linewidth=0)
-    across = sorted((row for row in rows if row.learner in LINES), key=lambda row: -row.mean_action[0][0])
-    for row in across:
-        place = (1.0, row.mean_action[0][0])
-        panel.axhline(place[1], color=LINES[row.learner], linestyle="--", linewidth=1)
-        beside = "bottom" if row is across[0] else "top"  # two that stand close are not to be written over each other
-        panel.annotate(row.learner, place, xycoords=("axes fraction", "data"), va=beside)
-    episodes_axis(panel)
-    panel.set_ylabel("return of an episode, mean actions")
-    panel.set_title(f"{suite}: adaptation to held-out tasks", fontsize=10)
-    panel.grid(alpha=0.2)
-    panel.spines[["top", "right"]].set_visible(False)
-    if moving:
-        panel.legend(frameon=False, fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    _save(figure, picture)
+        for row in moving
+    ]
+    lines = {row.learner: row.mean_action[0][0] for row in rows if row.learner in ACROSS}
+    save(adaptation_points(points, looks([row.learner for row in moving]), lines), picture)
 
 
+@in_plain_style
 def curves(cells: list[plan.Cell], picture: Path) -> None:
-    """Return of each training's last rollout, exploring, against environment steps; means over a few points, too."""
-    figure, panel = pyplot.subplots(figsize=(9, 4))
-    for cell in cells:
-        steps, returns = cell.curve()
-        count = min(TOGETHER, len(steps))
-        (every,) = panel.plot(steps, returns, linewidth=0.7, alpha=0.35)
-        mean = np.convolve(returns, np.full(count, 1 / count), mode="valid")
-        panel.plot(steps[count - 1 :], mean, color=every.get_color(), label=cell.learner)
-    panel.set_xscale("log")  # one that plans takes hundreds of times fewer steps than one that does not
-    panel.set_xlabel("environment steps")
-    panel.set_ylabel("return after adaptation, exploring")
-    panel.grid(alpha=0.2)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=8)
-    _save(figure, picture)
+    """Return of each training's last rollout, exploring, against environment steps, with centred means."""
+    styles = looks([cell.learner for cell in cells])
+    figure, parts = panels(styles)
+    for panel, members in parts:
+        for index in members:
+            steps, returns = (np.array(values, dtype=float) for values in cells[index].curve())
+            panel.plot(steps, returns, color=styles[index].colour, linewidth=0.7, alpha=0.35)
+            panel.plot(steps, centred(returns), **styles[index].line, label=cells[index].learner)
+        panel.set_xscale("log")  # one that plans takes hundreds of times fewer steps than one that does not
+    name_axes(figure, "environment steps", "return after adaptation, exploring\n(sum of an episode's rewards)")
+    add_legends(figure)
+    save(figure, picture)
 
 
-def _save(figure: pyplot.Figure, picture: Path) -> None:
-    figure.tight_layout()
+def first_episode(found: dict[str, list[tuple[float, float]]], picture: Path) -> None:
+    """Reward along the first episode, of learners that adapt within it and of those to compare them with."""
+    save(paces(list(found.items()), looks(list(found))), picture)
+
+
+def save(figure: Figure, picture: Path) -> None:
+    """Writes a figure as PNG on white."""
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110)
-    pyplot.close(figure)
+    figure.savefig(picture, dpi=110, bbox_inches="tight", facecolor="white", metadata={"Software": None})

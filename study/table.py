@@ -42,6 +42,11 @@ of every cell are in its record; the machine did other work too, which wall time
 best of three seeds, by training return.
 """
 
+FIGURE = """\
+Points stand where something was measured, with the interval of the table. A hollow point is the first episode of a
+learner that adapts within it; points at one number of episodes stand side by side."""
+"""Explanation of a suite's figure."""
+
 
 def write(chosen: plan.Plan) -> None:
     """Writes table, figures, the front page's part, and the references that evaluations are measured against."""
@@ -122,7 +127,7 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
     """A suite's part of the page."""
     text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
     if rows:
-        text += f"\n![return against episodes of the task seen]({suite}.png)\n\n" + markdown(suite, rows)
+        text += f"\n![return against episodes of the task seen]({suite}.png)\n\n{FIGURE}\n\n" + markdown(suite, rows)
         known = reference_returns.find(suites.load(suite).content_hash)
         obstacle = None if known is None else known.obstacle()
         if obstacle is not None:

@@ -38,16 +38,49 @@ COMMANDS = {
 """Commands that are meant by a common word."""
 
 OPTIONS = {
-    **dict.fromkeys(("--lr", "--alpha", "--step-size"), ("--learning-rate", "--inner-step-size")),
-    **dict.fromkeys(("--envs", "--n-envs", "--num-envs", "--episodes"), ("--worlds",)),
-    **dict.fromkeys(("--layers", "--hidden-sizes", "--net-arch"), ("--hidden",)),
-    **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
-    **dict.fromkeys(("--output", "--dir", "--logdir"), ("--folder", "--out")),
-    "--gamma": ("--discount",),
-    "--entropy": ("--entropy-weight", "--temperature"),
-    "--updates": ("--iterations",),
+    meant: options
+    for words, options in {
+        "--lr --alpha --step-size --inner-lr --fast-lr --meta-lr --outer-lr": ("--learning-rate", "--inner-step-size"),
+        "--envs --n-envs --num-envs --episodes --n-episodes --nenvs": ("--worlds",),
+        "--total-timesteps --timesteps --num-timesteps --total-steps --max-steps --num-steps": ("--steps",),
+        "--updates --n-iterations --num-iterations --max-iterations --n-itr": ("--iterations",),
+        "--meta-batch-size --num-tasks --n-tasks --tasks-per-batch": ("--tasks", "--meta-batch"),
+        "--layers --hidden-sizes --hidden-size --net-arch --policy-kwargs": ("--hidden",),
+        "--gpu --cuda --cpu --accelerator": ("--device",),
+        "--output --dir --logdir --log-dir --name --run-name --exp-name --experiment --save": ("--folder", "--out"),
+        "--force --exist-ok": ("--overwrite",),
+        "--gamma --discount-factor": ("--discount",),
+        "--lam --lambda --gae": ("--gae-lambda",),
+        "--entropy --ent-coef --entropy-coef --entcoeff": ("--entropy-weight", "--temperature"),
+        "--vf-coef --value-coef --value-loss-coef": ("--value-weight",),
+        "--clip-range --clip-coef --clip-eps --clip-ratio --clip-param": ("--clip",),
+        "--max-grad-norm --grad-norm --grad-clip --gradient-clip": ("--gradient-norm",),
+        "--target-kl --max-kl --delta": ("--kl-bound",),
+        "--kl-coef --kl-lambda": ("--kl-weight",),
+        "--n-epochs --num-epochs --update-epochs": ("--epochs",),
+        "--n-minibatches --num-minibatches --mini-batches": ("--minibatches", "--batch"),
+        "--batch-size --minibatch-size": ("--batch", "--minibatches"),
+        "--buffer-size --replay-size --memory-capacity": ("--capacity",),
+        "--tau --polyak": ("--target-rate",),
+        "--utd --train-freq --num-updates --gradient-updates": ("--gradient-steps",),
+        "--num-seeds --n-seeds": ("--seeds",),
+        "--workers --num-workers --n-jobs --n-cpu --parallel": ("--jobs", "--collect"),
+        "--eval-freq --eval-every --eval-interval --eval": ("--evaluate-every",),
+        "--save-freq --save-interval --checkpoint-every --checkpoint-freq": ("--checkpoint-minutes",),
+        "--track --wandb --tensorboard --logger --tensorboard-log": ("--log",),
+        "--config --hyperparams --cfg": ("--preset",),
+        "--adapt-steps --adaptation-steps --inner-steps --num-shots --k-shot": ("--shots",),
+        "--n-eval-episodes --num-eval-episodes --num-episodes": ("--worlds",),
+    }.items()
+    for meant in words.split()
 }
 """Options that are meant by a common word; a command or a learner has some of them."""
+
+ARGUMENTS = {
+    **dict.fromkeys(("--env", "--env-id", "--env-name", "--environment", "--task-name"), "the suite first"),
+    **dict.fromkeys(("--algo", "--algorithm", "--agent", "--method"), "the learner second"),
+}
+"""Options of other programs for what has no option here, and its place."""
 
 
 def unknown_command(kind: str, word: str, known: Iterable[str]) -> str:
@@ -61,6 +94,20 @@ def unknown_option(option: str, known: Iterable[str], where: str) -> str:
     """The message for an unknown option of a command or a learner."""
     known = list(known)
     return unknown("option", option, known, where, meant=[name for name in OPTIONS.get(option, ()) if name in known])
+
+
+def refuse_named_arguments(words: Iterable[str]) -> None:
+    """Checks that neither suite nor learner is given by another program's option.
+
+    Raises:
+        UserError: With the form of the command.
+    """
+    for option in (word.partition("=")[0].replace("_", "-") for word in words):
+        if option in ARGUMENTS:
+            raise UserError(
+                f"unknown option {option!r}: suite and learner go without one, {ARGUMENTS[option]}, "
+                "as in `robometa train half-cheetah-velocity pearl`"
+            )
 
 
 def numbers_apart(option: str, given: str) -> str | None:

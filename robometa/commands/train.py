@@ -70,6 +70,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         asked.parser.print_help()
         print("\noptions of a learner: robometa train SUITE LEARNER --help")
         return None
+    hints.refuse_named_arguments(asked.learner_options)
     if asked.suite in registry.LEARNERS:
         suite = asked.learner if asked.learner and hints.is_suite(asked.learner) else "SUITE"
         raise UserError(f"{asked.suite} is a learner: robometa train {suite} {asked.suite}")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robometa import registry
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.errors import UserError
 from robometa.evaluation import by_protocol, by_shot, protocols
@@ -14,7 +13,7 @@ from robometa.evaluation.measurement import Measurement, by_processes
 from robometa.evaluation.protocols import Protocol
 from robometa.evaluation.scripted_experts import Scripted, needs_experts
 from robometa.learners.protocol import Learner
-from robometa.policies import card, policy_folder
+from robometa.policies import card
 from robometa.policies.manifest import PolicyManifest
 from robometa.progress import progress
 from robometa.reports.report import Report
@@ -29,68 +28,6 @@ SIMULATIONS_AT_ONCE = 400
 """Maximum number of worlds that are stepped together where each is a simulation of its own, of some megabytes."""
 SHOTS = 2
 """Default number of adaptations."""
-
-
-def evaluate(
-    policy: str | Path,
-    *,
-    suite: Suite | None = None,
-    split: str = "test",
-    shots: int | None = None,
-    worlds: int | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    learner: str | None = None,
-    tasks: int | None = None,
-    protocol: str | None = None,
-    device: str = "cpu",
-    engine: str = "cpu",
-    contact_capacity: float = 1.0,
-    collect: str = "here",
-) -> Report:
-    """Evaluates a trained policy's adaptation to the held-out tasks of a suite.
-
-    Args:
-        policy: The policy's folder.
-        suite: Another suite than the training's, with the same observation and action.
-        split: `test` for held-out tasks, `train` for those of the training.
-        shots: Adaptations; 2 if None.
-        worlds: Episodes of each task at each shot. A learner that pools worlds also adapts to so many. None stands for
-            the training's number if it pools worlds, otherwise for 20.
-        seed: Seed of resets and exploration.
-        threads: Threads that step the simulation.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
-        tasks: Number of the split's tasks, from the first (of Meta-World's suites: of each task's goals); all if None.
-        protocol: A protocol's name, which fixes shots, worlds and tasks; `none` for none. None stands for the suite's
-            own protocol if it has one and neither shots nor worlds are given.
-        device: Device of the learner's tensors.
-        engine: The simulator: `cpu`, `warp`, or `auto`.
-        contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
-        collect: Who computes the tasks: `here`, `processes` (one for each processor) or `processes:N`. Reports do not
-            depend on it.
-
-    Returns:
-        The report.
-
-    Raises:
-        UserError: If the policy, its sizes or a number is wrong.
-    """
-    hardware = Hardware(device, engine, contact_capacity, threads, collect=collect)
-    trained, suite, manifest = policy_folder.load_policy(Path(policy), suite, device=device, learner=learner)
-    return measure(
-        trained,
-        suite,
-        split=split,
-        shots=shots,
-        worlds=worlds,
-        seed=seed,
-        name=registry.label(manifest.learner),
-        policy=str(policy),
-        tasks=tasks,
-        protocol=chosen_protocol(suite, protocol, shots, worlds),
-        hardware=hardware,
-        reference=manifest.learner,
-    )
 
 
 def evaluate_experts(

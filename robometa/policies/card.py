@@ -64,7 +64,7 @@ Success of mean actions by the end of an episode, and at any step of it (Meta-Wo
 
 {{ successes }}
 {% endif %}\
-{{ gap }}\
+{{ missing }}{{ gap }}\
 {% for sentence in report.warnings %}
 **Warning:** {{ sentence }}
 {% endfor %}
@@ -129,6 +129,7 @@ def text(
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
+    command += f" --piece {training.piece}" if training.piece else ""
     from jinja2 import Environment, StrictUndefined  # not needed until there is a card
 
     template = Environment(undefined=StrictUndefined, autoescape=False, finalize=_escaped).from_string(TEMPLATE)
@@ -148,6 +149,7 @@ def text(
         measured="" if report is None or report["protocol"] else _measured(report),
         returns=Markdown("" if report is None else card_tables.returns(report)),
         successes=Markdown("" if report is None else card_tables.successes(report)),
+        missing=Markdown("" if report is None else card_tables.missing(report)),
         gap=Markdown("" if report is None else card_tables.gap(report)),
         code=code,
         word=word,

@@ -45,7 +45,8 @@ def successes(report: Row) -> str:
     rows = [["shot", "by the end", "at any step"]]
     rows += [[_label(row), *shares_of(row["mean_action"])] for row in report["shots"]]
     unadapted = (report.get("references") or {}).get("no_adaptation", {})
-    rows += [["random", *shares_of(report["random"])], ["no adaptation", *shares_of(unadapted)]]
+    others = [["random", *shares_of(report["random"])], ["no adaptation", *shares_of(unadapted)]]
+    rows += [row for row in others if row[1:] != [DASH, DASH]]
     text = _table(rows)
     if "by_name" in report:
         head = [part for row in report["shots"] for part in (_label(row), "any step")]
@@ -55,6 +56,12 @@ def successes(report: Row) -> str:
             lines.append([markdown(row["task"]), str(row["goals"]), *shares])
         text += "\nOf each task, means over its goals:\n\n" + _table(lines)
     return text
+
+
+def missing(report: Row) -> str:
+    """Explains the dashes, if there are any."""
+    tables = returns(report) + (successes(report) if report.get("has_success") else "")
+    return f"\n{DASH}: not recorded by the version that measured this.\n" if DASH in tables else ""
 
 
 def gap(report: Row) -> str:

@@ -65,6 +65,8 @@ class TrainingRecord:
     """Iterations between the scores that this policy was the best of its run by; None if it was not chosen so."""
     torch_threads: int | None = None
     """Threads of torch in an update, of which the last bits depend; None if not recorded."""
+    piece: int | None = None
+    """Tasks of a piece, on which the last bits depend, too; None if not recorded, or from before there were pieces."""
     chosen_from: int = 0
     """Seeds of which this policy is the one whose training ended with the highest return; 0 if none were compared."""
     merged: tuple[MergedPart, ...] = ()
@@ -92,6 +94,7 @@ class TrainingRecord:
             begun_for=table.optional("begun_for", table.whole),
             best_every=table.optional("best_every", table.whole),
             torch_threads=table.optional("torch_threads", table.whole),
+            piece=table.optional("piece", table.whole),
             chosen_from=table.optional("chosen_from", table.whole) or 0,
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
@@ -99,7 +102,7 @@ class TrainingRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-6:]}
+        optional = {entry.name for entry in fields(self)[-7:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 

@@ -15,11 +15,16 @@ def print_comparison(comparison: Comparison) -> None:
     """Prints the results of every suite, the probabilities of improvement and the options that differ."""
     console = PlainConsole()
     for section in comparison.sections:
-        title = (styled(section.suite), ": return with mean actions, interquartile mean [95 % bootstrap interval]")
+        columns = export.columns(section)
+        scale = "; gap closed: 0 % no adaptation, 100 % oracle" if export.GAP in columns else ""
+        title = (
+            styled(section.suite),
+            f": return with mean actions, interquartile mean [95 % bootstrap interval]{scale}",
+        )
         console.print(Text.assemble(*title))
-        table = _table(*export.WORDS)
-        for group in section.groups:
-            table.add_row(*export.cells(group))
+        table = _table(*columns)
+        for _, cells in export.rows(section):
+            table.add_row(*cells)
         console.print(table)
         _print_rest(console, section)
     for note in comparison.notes:

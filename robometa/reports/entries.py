@@ -24,13 +24,15 @@ MAX_RUN_BYTES = 1 << 24
 """Largest run.json, bytes."""
 RETURN = re.compile(r"return_(\d{1,4})")
 """Name of the mean return of a shot in the metrics."""
+HELD_OUT = re.compile(r"held_out_return_(\d{1,4})")
+"""Name of the mean return of a shot on held-out tasks, in the metrics of some iterations."""
 HARDWARE = ("device", "engine", "threads", "torch_threads", "collect")
 """Entries of run.json that say what computed it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Return of the last shot of each iteration, exploring, on training tasks."""
+    """Return of the last shot against environment steps."""
 
     steps: Array
     """Environment steps so far. `[iteration]`"""
@@ -60,6 +62,8 @@ class Entry:
     hardware: dict[str, str]
     """Device, engine, threads and versions."""
     curve: Curve | None
+    held_out: Curve | None
+    """Held-out returns during the training."""
     measured: Measured | None
     policy: Path | None
     """Folder of the policy, if there is one."""
@@ -96,6 +100,7 @@ def read(path: Path) -> Entry | None:
         core_minutes=None,
         hardware={},
         curve=None,
+        held_out=None,
         measured=found,
         policy=None,
         tensors=None,
@@ -126,7 +131,8 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
         minutes=None if seconds is None else seconds / 60,
         core_minutes=None if processor is None else processor / 60,
         hardware=_hardware(configuration, training),
-        curve=_curve(rows),
+        curve=_curve(rows, RETURN),
+        held_out=_curve(rows, HELD_OUT),
         measured=None if policy is None else measured.read(policy),
         policy=policy,
         tensors=None if manifest is None else manifest.table("files").text(TENSORS),
@@ -169,12 +175,12 @@ def _hardware(configuration: Table | None, training: Table | None) -> dict[str, 
     return found | (table.optional("versions", table.texts) or {})
 
 
-def _curve(rows: list[dict[str, float]]) -> Curve | None:
-    """Learning curve of a run's metrics; None if they have no returns."""
-    shots = [int(match[1]) for name in (rows[0] if rows else ()) if (match := RETURN.fullmatch(name))]
-    if not shots:
+def _curve(rows: list[dict[str, float]], named: re.Pattern[str]) -> Curve | None:
+    """Returns of the last shot in a run's metrics; None if they have none of this name."""
+    matches = [match for name in {name for row in rows for name in row} if (match := named.fullmatch(name))]
+    if not matches:
         return None
-    key = f"return_{max(shots)}"
+    key = max(matches, key=lambda match: int(match[1])).string
     whole = [row for row in rows if all(abs(row.get(name, np.inf)) <= MAX_RETURN for name in (key, "steps"))]
     if not whole:
         return None

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from robometa import escape
 from robometa.errors import UserError, unknown
 from robometa.reports.compare import Comparison
+from robometa.reports.gap import KEYS, REFERENCES, words_of_gap
 from robometa.reports.groups import Group, Section
 from robometa.reports.pooled import Interval
 
@@ -30,10 +31,15 @@ NUMBERS = (
     "return_low",
     "return_high",
     "success",
+    "gap_closed",
+    "gap_closed_low",
+    "gap_closed_high",
 )
 """Columns of the CSV, which has a row for every learner and shot."""
 WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success by the end")
 """Columns of the tables for reading, which have a row for every learner."""
+GAP = "gap closed"
+"""Further column of a suite with references: 0 % is no adaptation, 100 % the oracle."""
 FORMULA = ("=", "+", "-", "@")
 """Signs with which a text would be a formula in a spreadsheet."""
 
@@ -56,7 +62,28 @@ def table(comparison: Comparison, format: Format) -> str:
     return "\n".join(write(section) for section in comparison.sections)
 
 
-def cells(group: Group) -> list[str]:
+def columns(section: Section) -> list[str]:
+    """Columns of a suite's table for reading."""
+    return [*WORDS, *([GAP] if any(group.gaps(section.suite_hash) for group in section.groups) else [])]
+
+
+def rows(section: Section) -> list[tuple[Group, list[str]]]:
+    """Rows of a suite's table, with their cells in the order of `columns`."""
+    found = [(group, _cells(group)) for group in section.groups]
+    if GAP not in columns(section):
+        return found
+    return [(group, [*cells, _gap(group, section)]) for group, cells in found]
+
+
+def _gap(group: Group, section: Section) -> str:
+    """Gap closed after the last shot; for one of the two references, that it is one."""
+    if group.entries[0].learner in REFERENCES:
+        return "reference"
+    gaps = group.gaps(section.suite_hash)
+    return words_of_gap(gaps[-1]) if gaps else ""
+
+
+def _cells(group: Group) -> list[str]:
     """Cells of a row for reading, in the order of `WORDS`."""
     measured = [interval.words() for interval in group.intervals]
     seen = f"{group.measured[0].episodes_seen[-1]:g}" if group.measured else ""
@@ -99,11 +126,13 @@ def _csv(comparison: Comparison) -> str:
             names = (_cell(section.suite), _cell(group.label), " ".join(map(str, group.seeds)))
             costs = (group.mean("steps"), group.mean("minutes"))
             if not group.measured:
-                writer.writerow((*names, "", "", *costs, *[""] * 6))
+                writer.writerow((*names, "", "", *costs, *[""] * 9))
+            gaps = group.gaps(section.suite_hash)
             for shot, interval in enumerate(group.intervals):
                 first = group.measured[0]
                 success = group.success.middle if group.success is not None and shot == group.shots - 1 else ""
-                ends = (interval.middle, interval.low, interval.high, success)
+                closed = [gaps[shot][key] for key in KEYS[:3]] if gaps else [""] * 3
+                ends = (interval.middle, interval.low, interval.high, success, *closed)
                 where = (_cell(first.split), len(first.tasks))
                 writer.writerow((*names, *where, *costs, shot, first.episodes_seen[shot], *ends))
     return text.getvalue()
@@ -117,24 +146,21 @@ def _cell(text: str) -> str:
 
 def _latex(section: Section) -> str:
     """A table with booktabs' rules."""
-    rows = [" & ".join((escape.latex(label), *map(_latex_number, numbers))) for label, *numbers in _rows(section)]
+    head = columns(section)
+    lines = [" & ".join((escape.latex(label), *map(_latex_number, numbers))) for _, (label, *numbers) in rows(section)]
     return "\n".join(
         (
             f"% {escape.latex(section.suite)}: interquartile mean of the return [95 % bootstrap interval]",
-            rf"\begin{{tabular}}{{ll{'r' * (len(WORDS) - 2)}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
             r"\toprule",
-            " & ".join(WORDS) + r" \\",
+            " & ".join(head) + r" \\",
             r"\midrule",
-            *(rf"{row} \\" for row in rows),
+            *(rf"{line} \\" for line in lines),
             r"\bottomrule",
             r"\end{tabular}",
             "",
         )
     )
-
-
-def _rows(section: Section) -> list[list[str]]:
-    return [cells(group) for group in section.groups]
 
 
 def _latex_number(text: str) -> str:
@@ -144,6 +170,7 @@ def _latex_number(text: str) -> str:
 
 def _markdown(section: Section) -> str:
     """A table under the suite's name."""
-    lines = [f"**{escape.markdown(section.suite)}**", "", "| " + " | ".join(WORDS) + " |", "| --- " * len(WORDS) + "|"]
-    lines += [f"| {' | '.join((escape.markdown(label), *numbers))} |" for label, *numbers in _rows(section)]
+    head = columns(section)
+    lines = [f"**{escape.markdown(section.suite)}**", "", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    lines += [f"| {' | '.join((escape.markdown(label), *numbers))} |" for _, (label, *numbers) in rows(section)]
     return "\n".join(lines) + "\n"

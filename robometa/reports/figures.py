@@ -1,276 +1,273 @@
-"""Figures of a comparison, as SVG that takes its text and background from the page around it."""
+"""Figures of a comparison; each returns None where there is nothing to show."""
 
 from __future__ import annotations
 
-import functools
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.escape import printable
 from robometa.reports import pooled, reference_returns
+from robometa.reports.drawing import (
+    INK,
+    add_legends,
+    aligned,
+    episodes_axis,
+    in_plain_style,
+    lines_across,
+    name_axes,
+    panels,
+    svg,
+    task_axis,
+    text,
+    thinned,
+)
+from robometa.reports.entries import Curve
+from robometa.reports.families import Look, looks
 from robometa.reports.groups import Group, Section, shared_tasks
-from robometa.reports.statistics import Array
+from robometa.reports.pooled import Interval
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#010203"
-"""Colour of text and axes while drawing; `currentColor` in the SVG."""
-COLOURS = ("#2a7fb8", "#d9661f", "#2a9d6f", "#b0487f", "#8a6fd1", "#b58900", "#4aa3a2", "#d14a4a")
-DASHES = ("-", "--", ":", "-.")
-"""Styles of lines, the next one for each round of the colours."""
-TICKS = (0, 1, 2, 3, 10, 20, 40, 60, 200, 600, 2000)
-"""Episodes of a task that an axis may name."""
-MAX_POINTS = 400
-"""Most points of a curve; neighbours are averaged."""
-TOGETHER = 9
-"""Points of a learning curve in one centred mean."""
-MAX_NAMED_TASKS = 40
-"""Most tasks that an axis names one by one."""
 SPREAD_OF_STEPS = 20
 """Ratio of the longest training to the shortest from which the axis is logarithmic."""
+SPREAD = 12.0
+"""Greatest distance between the points of rows that were measured at the same place, points of a typographer."""
 
 
-def in_plain_style(draw: Callable[[Section], str | None]) -> Callable[[Section], str | None]:
-    """Draws with Matplotlib's own defaults, whatever the user's style is."""
+@dataclass(frozen=True)
+class Points:
+    """Returns of a row after each shot, with intervals."""
 
-    @functools.wraps(draw)
-    def drawn(section: Section) -> str | None:
-        from matplotlib import style
+    label: str
+    learner: str
+    seen: Sequence[float]
+    """Episodes of the task seen. `[shot]`"""
+    intervals: Sequence[tuple[float, float, float]]
+    """Return and the ends of its interval. `[shot]`"""
+    adapts_within_episode: bool
+    """Its first episode is not before adaptation: drawn hollow."""
 
-        with style.context("default"):
-            return draw(section)
 
-    return drawn
+def curves(section: Section) -> str | None:
+    """Learning curves: return against environment steps, a thin line a seed."""
+    figure = learning_curves(section.groups)
+    return None if figure is None else svg(figure, f"curves-{section.suite_hash}")
 
 
 @in_plain_style
-def curves(section: Section) -> str | None:
-    """Learning curves: return against environment steps, a thin line a seed; None if there are none."""
-    drawn = [(number, group) for number, group in enumerate(section.groups) if any(one.curve for one in group.entries)]
+def learning_curves(groups: Sequence[Group]) -> Figure | None:
+    """Figure of the returns of trainings, with smoothed means over seeds."""
+    drawn = [group for group in groups if any(one.curve for one in group.entries)]
     if not drawn:
         return None
-    from matplotlib.ticker import EngFormatter
-
-    figure, panel = _panel(8.6, 4.0)
-    ends = []
-    for number, group in drawn:
-        style: dict[str, Any] = _style(number)
-        known = [one.curve for one in group.entries if one.curve is not None]
-        ends += [float(curve.steps[-1]) for curve in known]
-        for curve in known:
-            steps, returns = thinned(curve.steps, curve.returns)
-            panel.plot(steps, returns, color=style["color"], linewidth=0.6, alpha=0.4)
-        steps, seeds = aligned([(curve.steps, curve.returns) for curve in known])
-        middle, low, high = pooled.band(seeds)
-        panel.plot(steps, middle, **style, linewidth=1.8, label=_legend(group, len(known)))
-        if len(known) > 1:
-            panel.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
-    if max(ends) / max(min(ends), 1) > SPREAD_OF_STEPS:
-        panel.set_xscale("log")
-    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    panel.set_xlabel("environment steps")
-    panel.set_ylabel("return of the last shot, exploring")
-    return svg(figure, f"curves-{section.suite_hash}")
+    styles = _looks(groups, drawn)
+    figure, parts = panels(styles)
+    for panel, rows in parts:
+        for group, look in ((drawn[row], styles[row]) for row in rows):
+            known = [one.curve for one in group.entries if one.curve is not None]
+            for curve in known:
+                steps, returns = thinned(curve.steps, curve.returns)
+                panel.plot(steps, returns, color=look.colour, linewidth=0.6, alpha=0.4)
+            steps, seeds = aligned([(curve.steps, curve.returns) for curve in known])
+            middle, low, high = pooled.band(seeds)
+            panel.plot(steps, middle, **look.line, linewidth=1.8, label=_legend(group, len(known)))
+            if len(known) > 1:
+                panel.fill_between(steps, low, high, color=look.colour, alpha=0.18, linewidth=0)
+    _steps_axis(figure, [one.curve for group in drawn for one in group.entries if one.curve is not None])
+    name_axes(figure, "environment steps", "return of the last shot, exploring\n(sum of an episode's rewards)")
+    add_legends(figure)
+    return figure
 
 
 @in_plain_style
+def held_out(section: Section) -> str | None:
+    """Held-out returns during the training: points where they were measured, small ones for the seeds."""
+    drawn = [group for group in section.groups if any(one.held_out for one in group.entries)]
+    if not drawn:
+        return None
+    styles = _looks(section.groups, drawn)
+    figure, parts = panels(styles)
+    for panel, rows in parts:
+        for group, look in ((drawn[row], styles[row]) for row in rows):
+            known = [one.held_out for one in group.entries if one.held_out is not None]
+            shared = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in known)))
+            seeds = [one.returns[np.searchsorted(one.steps, shared)] for one in known]
+            for curve in known if len(known) > 1 else ():
+                panel.plot(curve.steps, curve.returns, **look.points, markersize=2.5, alpha=0.5, zorder=1)
+            if shared:
+                panel.plot(
+                    shared, np.mean(seeds, axis=0), **look.points, markersize=5.5, label=_legend(group, len(known))
+                )
+    _steps_axis(figure, [one.held_out for group in drawn for one in group.entries if one.held_out is not None])
+    name_axes(figure, "environment steps", "held-out return of the last shot, mean actions")
+    add_legends(figure)
+    return svg(figure, f"heldout-{section.suite_hash}")
+
+
 def adaptation(section: Section) -> str | None:
-    """Return against episodes of the task seen, with intervals and the suite's references; None without reports."""
+    """Return against episodes of the task seen, with intervals and the suite's references."""
     if not section.measured:
         return None
-    figure, panel = _panel(8.6, 4.2)
-    for number, group in enumerate(section.groups):
-        if not group.measured:
-            continue
-        style = _style(number)
-        seen, found = group.measured[0].episodes_seen, group.intervals
-        label = _legend(group, len(group.measured))
-        panel.plot(
-            seen,
-            [one.middle for one in found],
-            **style,
-            marker="o",
-            markersize=4,
-            label=label,
+    rows = [
+        Points(
+            _legend(group, len(group.measured)),
+            group.entries[0].learner,
+            group.measured[0].episodes_seen,
+            [_ends(interval) for interval in group.intervals],
+            group.measured[0].adapts_within_episode,
         )
-        low = [one.middle if one.low is None else one.low for one in found]
-        high = [one.middle if one.high is None else one.high for one in found]
-        if len(seen) == 1:
-            panel.errorbar(seen, [found[0].middle], [[found[0].middle - low[0]], [high[0] - found[0].middle]], **style)
-        panel.fill_between(seen, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        for group in section.measured
+    ]
     known = reference_returns.find(section.suite_hash)
     lines = {"random actions": section.random()}
     if known is not None and any(group.measured[0].split == "test" for group in section.measured):
-        lines["oracle"], lines["no adaptation"] = (
-            float(sample.both_means()[0]) for sample in (known.oracle, known.unadapted)
-        )
-    across(panel, {name: value for name, value in lines.items() if value is not None})
-    episodes_axis(panel)
-    panel.set_ylabel("return of an episode, mean actions")
+        for name, sample in (("oracle", known.oracle), ("no adaptation", known.unadapted)):
+            lines[name] = float(sample.both_means()[0])
+    styles = _looks(section.groups, section.measured)
+    figure = adaptation_points(rows, styles, {name: value for name, value in lines.items() if value is not None})
     return svg(figure, f"adaptation-{section.suite_hash}")
 
 
 @in_plain_style
+def adaptation_points(rows: Sequence[Points], styles: Sequence[Look], lines: dict[str, float]) -> Figure:
+    """Figure of returns after each shot: points where something was measured, and nothing between them.
+
+    Args:
+        rows: Returns of each row.
+        styles: Look of each row.
+        lines: Returns of the references, by name.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    figure, parts = panels(styles)
+    for panel, members in parts:
+        for number, (row, look) in enumerate((rows[index], styles[index]) for index in members):
+            across = min(5.0, SPREAD / max(len(members) - 1, 1)) * (number - (len(members) - 1) / 2) / 72
+            place = panel.transData + ScaledTranslation(across, 0, figure.dpi_scale_trans)
+            middle, low, high = (np.array(values) for values in zip(*row.intervals, strict=True))
+            style = look.points | {"markersize": 5, "transform": place}
+            ends = [middle - low, high - middle]
+            panel.errorbar(row.seen, middle, ends, fmt="none", ecolor=look.colour, elinewidth=1.2, transform=place)
+            solid = 1 if row.adapts_within_episode and len(row.seen) > 1 else 0
+            panel.plot(row.seen[solid:], middle[solid:], **style, label=row.label)
+            panel.plot(row.seen[:solid], middle[:solid], **style, fillstyle="none")
+        for row in (rows[index] for index in members):
+            pairs = zip(row.seen, row.intervals, strict=True)
+            panel.update_datalim([(seen, value) for seen, ends in pairs for value in ends])
+        panel.autoscale_view()
+    lines_across(figure, lines)
+    episodes_axis(figure)
+    name_axes(figure, "episodes of the task seen", "return of an episode, mean actions")
+    add_legends(figure)
+    return figure
+
+
+@in_plain_style
+def within_episode(section: Section) -> str | None:
+    """Mean reward of a step along the first episode, of learners that adapt within it."""
+    drawn = [group for group in section.measured if group.pace is not None]
+    if not drawn:
+        return None
+    figure = paces([(group.label, group.pace) for group in drawn if group.pace], _looks(section.groups, drawn))
+    return svg(figure, f"within-{section.suite_hash}")
+
+
+@in_plain_style
+def paces(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], styles: Sequence[Look]) -> Figure:
+    """Figure of the reward along the first episode: a point for each stretch of it.
+
+    Args:
+        rows: Label, and middle step and mean reward of each stretch, of each row.
+        styles: Look of each row.
+    """
+    figure, parts = panels(styles)
+    for panel, members in parts:
+        for index in members:
+            steps, rewards = zip(*rows[index][1], strict=True)
+            panel.plot(
+                steps,
+                rewards,
+                **(styles[index].points | {"linestyle": "-"}),
+                markersize=3.5,
+                linewidth=0.8,
+                label=text(rows[index][0]),
+            )
+    name_axes(figure, "control steps of the first episode", "mean reward of a step")
+    add_legends(figure)
+    return figure
+
+
+@in_plain_style
 def differences(section: Section) -> str | None:
-    """Return of every task after the last shot, minus that of the first row; None without two rows that share tasks."""
+    """Return of every task after the last shot, minus that of the first row, for rows that share all tasks with it."""
     if len(section.measured) < 2:
         return None
     first, *others = section.measured
-    pairs = [(other, shared_tasks(first, other)) for other in others]
-    pairs = [(other, shared) for other, shared in pairs if len(shared) == len(first.measured[0].tasks)]
-    if not pairs:
+    alike = [other for other in others if len(shared_tasks(first, other)) == len(first.measured[0].tasks)]
+    if not alike:
         return None
     order = np.argsort(first.by_task(-1))
-    figure, panel = _panel(8.6, 4.0)
-    for other, _ in pairs:
-        style = _style(section.groups.index(other)) | {"linestyle": "none"}
-        difference = (other.by_task(-1) - first.by_task(-1))[order]
-        panel.plot(range(len(order)), difference, **style, marker="o", markersize=4, label=_text(other.label))
-    panel.axhline(0, color=INK, linewidth=0.8, alpha=0.6)
-    _task_axis(panel, [first.tasks[index] for index in order])
-    panel.set_ylabel(_text(f"return minus that of {first.label}"))
+    styles = _looks(section.groups, alike)
+    figure, parts = panels(styles)
+    for panel, rows in parts:
+        for row in rows:
+            difference = (alike[row].by_task(-1) - first.by_task(-1))[order]
+            panel.plot(range(len(order)), difference, **styles[row].points, markersize=4, label=text(alike[row].label))
+        panel.axhline(0, color=INK, linewidth=0.8, alpha=0.6)
+    name_axes(figure, "", text(f"return minus that of {first.label}"))
+    for panel, _ in parts:
+        task_axis(panel, [first.tasks[index] for index in order])
+    add_legends(figure)
     return svg(figure, f"differences-{section.suite_hash}")
 
 
 @in_plain_style
 def tasks(section: Section) -> str | None:
-    """Return of every task before the first shot and after the last; None unless one row alone has a report."""
+    """Return of every task before the first shot and after the last, if one row alone has a report."""
     if len(section.measured) != 1:
         return None
     group = section.measured[0]
+    (look,) = _looks(section.groups, [group])
     order = np.argsort(group.by_task(-1))
-    figure, panel = _panel(8.6, 4.0)
+    figure, ((panel, _),) = panels([look])
     before, after = group.by_task(0)[order], group.by_task(-1)[order]
     places = np.arange(len(order))
-    panel.vlines(places, before, after, color=COLOURS[0], alpha=0.4, linewidth=1)
-    panel.plot(
-        places, before, marker="o", linestyle="none", markersize=4, fillstyle="none", color=COLOURS[1], label="before"
-    )
-    panel.plot(places, after, marker="o", linestyle="none", markersize=4, color=COLOURS[0], label="after the last shot")
-    _task_axis(panel, [group.tasks[index] for index in order])
-    panel.set_ylabel("mean return of an episode")
+    panel.vlines(places, before, after, color=look.colour, alpha=0.4, linewidth=1)
+    style: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4, "color": look.colour}
+    first = "first episode" if group.measured[0].adapts_within_episode else "before"
+    panel.plot(places, before, fillstyle="none", **style, label=first)
+    panel.plot(places, after, **style, label="after the last shot")
+    name_axes(figure, "", "mean return of an episode")
+    task_axis(panel, [group.tasks[index] for index in order])
+    add_legends(figure)
     return svg(figure, f"tasks-{section.suite_hash}")
 
 
-def episodes_axis(panel: Axes) -> None:
-    """Makes the horizontal axis one of episodes of the task seen: linear to 1, then logarithmic."""
-    from matplotlib.ticker import NullLocator
+def _steps_axis(figure: Figure, drawn: Sequence[Curve]) -> None:
+    """Makes the horizontal axes one of environment steps; logarithmic where trainings differ much in length."""
+    from matplotlib.ticker import EngFormatter
 
-    panel.set_xscale("symlog", linthresh=1)
-    panel.set_xlim(left=-0.15)  # this scale would go on to negative numbers
-    ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
-    panel.set_xticks(ticks, [str(count) for count in ticks])
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xlabel("episodes of the task seen")
-
-
-def across(panel: Axes, lines: dict[str, float]) -> None:
-    """Draws horizontal lines with their names beside the panel."""
-    ordered = sorted(lines, key=lambda name: -lines[name])
-    for name in ordered:
-        panel.axhline(lines[name], color=INK, linestyle=(0, (4, 3)), linewidth=0.8, alpha=0.7)
-        side = "bottom" if name == ordered[0] else "top"  # two that stand close must not overlap
-        place = (1.005, lines[name])
-        panel.annotate(name, place, xycoords=("axes fraction", "data"), va=side, fontsize=8, color=INK)
-
-
-def thinned(steps: Array, returns: Array) -> tuple[Array, Array]:
-    """Averages neighbouring points until there are at most `MAX_POINTS`."""
-    size = -(-len(steps) // MAX_POINTS)
-    starts = np.arange(0, len(steps), size)
-    counts = np.diff(np.append(starts, len(steps)))
-    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(returns, starts) / counts
-
-
-def aligned(seeds: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Curves of several seeds at the same steps, up to the end of the shortest, each a centred mean over points.
-
-    Args:
-        seeds: Steps and returns of each seed.
-
-    Returns:
-        The steps. `[point]`
-        The returns. `[seed, point]`
-    """
-    begin = max(float(steps[0]) for steps, _ in seeds)
-    end = max(begin, min(float(steps[-1]) for steps, _ in seeds))
-    grid = np.unique(np.linspace(begin, end, min(MAX_POINTS, max(len(steps) for steps, _ in seeds))))
-    return grid, np.stack([np.interp(grid, steps, centred(returns)) for steps, returns in seeds])
-
-
-def centred(returns: Array) -> Array:
-    """Means over `TOGETHER` points around each; over fewer near the ends."""
-    half = min(TOGETHER, len(returns)) // 2
-    sums = np.concatenate(([0.0], np.cumsum(returns)))
-    places = np.arange(len(returns))
-    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(returns))
-    return (sums[high] - sums[low]) / (high - low)
-
-
-def svg(figure: Figure, name: str) -> str:
-    """SVG of a figure, to stand in a page with others; `name` tells its identifiers from theirs."""
-    import matplotlib
-
-    text = io.StringIO()
+    ends = [float(curve.steps[-1]) for curve in drawn]
     for panel in figure.axes:
-        labels = panel.get_legend_handles_labels()[1]
-        if labels:
-            columns = 1 if max(map(len, labels)) > 40 else 3
-            figure.legend(
-                frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0.11, 0.89), labelcolor=INK
-            )
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": printable(name)}):
-        figure.savefig(text, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
-    drawn = text.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    prefix = re.sub(r"\W", "", name)[:24]
-    drawn = re.sub(r'\bid="', f'id="{prefix}-', drawn)
-    drawn = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", drawn)
-    return drawn.replace(INK, "currentColor")
+        if max(ends) / max(min(ends), 1) > SPREAD_OF_STEPS:
+            panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty panel."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    panel = figure.subplots()
-    panel.grid(alpha=0.2, color=INK)
-    panel.spines[["top", "right"]].set_visible(False)
-    for spine in panel.spines.values():
-        spine.set_color(INK)
-    panel.tick_params(colors=INK, which="both", labelsize=8)
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.label.set(color=INK, fontsize=9)
-    return figure, panel
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    """An interval's middle and ends; the middle for an end that is not known."""
+    middle, low, high = interval.middle, interval.low, interval.high
+    return middle, middle if low is None else low, middle if high is None else high
 
 
-def _style(number: int) -> dict[str, Any]:
-    """Colour and style of the line of a row."""
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+def _looks(groups: Sequence[Group], some: Sequence[Group]) -> list[Look]:
+    """Looks of some of a comparison's rows, the same in all its figures."""
+    found = dict(zip((id(group) for group in groups), looks([one.entries[0].learner for one in groups]), strict=True))
+    return [found[id(group)] for group in some]
 
 
 def _legend(group: Group, seeds: int) -> str:
-    return _text(f"{group.label}, {seeds} {'seed' if seeds == 1 else 'seeds'}")
-
-
-def _text(text: str) -> str:
-    """A text as Matplotlib shows it: no mathematics, and no underscore first, which would hide it in a legend."""
-    shown = printable(text).replace("$", r"\$")
-    return f" {shown}" if shown.startswith("_") else shown
-
-
-def _task_axis(panel: Axes, names: Sequence[str]) -> None:
-    """Names the tasks, or counts them where there are many."""
-    if len(names) <= MAX_NAMED_TASKS:
-        short = [_text(name if len(name) <= 24 else name[:21] + "...") for name in names]
-        panel.set_xticks(range(len(names)), short, rotation=90, fontsize=7)
-    else:
-        panel.set_xlabel("held-out tasks, by the return of the first row")
+    return text(f"{group.label}, {seeds} {'seed' if seeds == 1 else 'seeds'}")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from robometa.escape import printable
-from robometa.reports import pooled
+from robometa.reports import pooled, reference_returns
 from robometa.reports.entries import Entry
+from robometa.reports.gap import Sample, obstacle_for
 from robometa.reports.measured import Measured
 from robometa.reports.pooled import Interval
 from robometa.reports.statistics import Array
@@ -76,6 +77,31 @@ class Group:
         """Share of episodes that ended in success after the last shot; None where that is not known."""
         successes = [one.success[-1] for one in self.measured if one.success is not None]
         return pooled.mean(np.stack(successes)) if successes and len(successes) == len(self.measured) else None
+
+    @property
+    def pace(self) -> list[tuple[float, float]] | None:
+        """Middle step and mean reward of each stretch of the first episode, mean over seeds; None if not recorded."""
+        known = [one.pace for one in self.measured]
+        if not known or not known[0] or any(len(pace) != len(known[0]) for pace in known):
+            return None
+        return [(step, reward) for step, reward in np.mean(known, axis=0).tolist()]
+
+    def gaps(self, suite_hash: str) -> tuple[dict[str, float | None], ...]:
+        """Gap closed after each shot, with intervals (`Reference.gap_closed`); empty if none is reported.
+
+        With several seeds the interval resamples seeds, with one the episodes of each task.
+        """
+        known = reference_returns.find(suite_hash) if self.measured else None
+        first = self.measured[0] if self.measured else None
+        if known is None or first is None or first.split != "test" or known.tasks != len(first.tasks) or first.names:
+            return ()
+        if obstacle_for(self.entries[0].learner, known, first.random_mean) is not None:
+            return ()
+        several = len(self.measured) > 1
+        return tuple(
+            known.gap_closed(Sample(list(returns.mean(axis=2).T if several else returns[0]), together=several))
+            for returns in (self.returns(shot) for shot in range(self.shots))
+        )
 
     def by_task(self, shot: int) -> Array:
         """Mean return of each task after a shot, of several goals together. `[task]`."""

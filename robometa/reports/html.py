@@ -40,22 +40,31 @@ def page(comparison: Comparison) -> str:
     """The whole page."""
     from markupsafe import Markup
 
-    draw = (figures.curves, figures.adaptation, figures.differences, figures.tasks)
+    draw = (
+        *(figures.curves, figures.held_out, figures.adaptation, figures.within_episode),
+        *(figures.differences, figures.tasks),
+    )
     left = videos.MAX_VIDEOS_BYTES
     parts = []
     for section in comparison.sections:
         drawn = {one.__name__: Markup(found) for one in draw if (found := one(section)) is not None}
         shown_videos, left = _videos(section, left)
-        rows = [(group, export.cells(group)) for group in section.groups]
         parts.append(
-            {"section": section, "rows": rows, "figures": drawn, "videos": shown_videos, "tasks": _tasks(section)}
+            {
+                "section": section,
+                "columns": export.columns(section),
+                "rows": export.rows(section),
+                "figures": drawn,
+                "videos": shown_videos,
+                "tasks": _tasks(section),
+            }
         )
     one = len(comparison.groups) == 1
     title = f"{comparison.groups[0].label} on {comparison.sections[0].suite}" if one else "Comparison"
     return (
         _environment()
         .get_template("page.html")
-        .render(title=title, comparison=comparison, parts=parts, columns=export.WORDS, max_rows=MAX_TASK_ROWS)
+        .render(title=title, comparison=comparison, parts=parts, gap=export.GAP, max_rows=MAX_TASK_ROWS)
     )
 
 
@@ -76,8 +85,8 @@ def save(comparison: Comparison, path: Path) -> Path:
 def table(comparison: Comparison) -> str:
     """The results alone, for a notebook."""
     template = _environment().get_template("table.html")
-    parts = [(section, [(group, export.cells(group)) for group in section.groups]) for section in comparison.sections]
-    return template.render(parts=parts, columns=export.WORDS)
+    parts = [(section, export.columns(section), export.rows(section)) for section in comparison.sections]
+    return template.render(parts=parts)
 
 
 @functools.cache

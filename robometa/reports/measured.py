@@ -15,11 +15,13 @@ import numpy as np
 from robometa.errors import UserError
 from robometa.reports.statistics import Array
 from robometa.storage.open_folder import opened
-from robometa.storage.table import Table
+from robometa.storage.table import Table, is_finite
 
 REPORT, EPISODES = "report.json", "tasks.csv"
 MAX_REPORT_BYTES, MAX_EPISODES_BYTES = 1 << 24, 1 << 27
 """Largest files of a report, bytes."""
+MAX_STRETCHES = 1000
+"""Most stretches of a first episode."""
 MAX_CELLS = 10**7
 """Most episodes of a report."""
 MAX_RETURN = 1e15
@@ -53,6 +55,12 @@ class Measured:
     """1 for every episode that ended in success; None where the suite has no such condition. `[shot, task, world]`"""
     random: float | None
     """Interquartile mean of random actions on the same tasks."""
+    random_mean: float | None
+    """Mean of random actions."""
+    adapts_within_episode: bool
+    """Its first episode is not before adaptation."""
+    pace: tuple[tuple[float, float], ...]
+    """Middle step and mean reward of each stretch of the first episode; empty if not recorded. `[stretch]`"""
 
     @property
     def protocol_key(self) -> tuple[str, str, tuple[float, ...], int]:
@@ -94,7 +102,21 @@ def read(folder: Path) -> Measured | None:
         returns=returns,
         success=_filled(rows, success, len(shots), folder) if rows[0].get(success) else None,
         random=random.optional("interquartile_mean", random.number),
+        random_mean=random.optional("mean", random.number),
+        adapts_within_episode=described.get("adapts_within_episode") is True,
+        pace=_pace(shots[0]) if shots else (),
     )
+
+
+def _pace(first: Table) -> tuple[tuple[float, float], ...]:
+    """Reads the rewards along the first episode; none if one of them is no number."""
+    acting = first.optional("mean_action", first.table)
+    found = None if acting is None else acting.content.get("pace")
+    if acting is None or not isinstance(found, list) or not 0 < len(found) <= MAX_STRETCHES:
+        return ()
+    long = (acting.optional("steps", acting.whole) or len(found)) / len(found)
+    known = [(long * (place + 0.5), float(one)) for place, one in enumerate(found) if is_finite(one)]
+    return tuple(known) if len(known) == len(found) and all(abs(one) <= MAX_RETURN for _, one in known) else ()
 
 
 def content(folder: Path, name: str, most: int) -> str:

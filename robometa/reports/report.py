@@ -147,7 +147,7 @@ class Report:
         return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
 
     def measures(self, scores: Scores, shot: int) -> dict[str, Any]:
-        """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its quarters."""
+        """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its course."""
         returns = scores.returns[shot]
         spread = mean(self._strata(returns))
         row: dict[str, Any] = self.interval(scores, shot)
@@ -155,7 +155,18 @@ class Report:
         row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
         if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
             row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
+        if shot == 0 and self.adapts_within_episode and scores.pace is not None:
+            row |= {"pace": _pace(scores.pace[0]), "steps": scores.steps}
         return row
+
+    def pace(self) -> tuple[list[float], list[float | None]] | None:
+        """Middle step and mean reward of each stretch of the first episode, with mean actions; None if not measured."""
+        found = self.mean_action.pace
+        if found is None:
+            return None
+        rewards = _pace(found[0])
+        long = self.mean_action.steps / len(rewards)
+        return [long * (place + 0.5) for place in range(len(rewards))], rewards
 
     def by_name(self) -> list[dict[str, Any]]:
         """A row per task with several goals: their number, and the means over them after each shot."""
@@ -248,6 +259,12 @@ def _quarters(quarters: Array) -> tuple[float | None, float | None]:
     """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
     sound = quarters[~np.isnan(quarters).any(axis=-1)]
     return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
+
+
+def _pace(pace: Array) -> list[float | None]:
+    """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
+    rows = pace.reshape(-1, pace.shape[-1])
+    return [_told(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
 
 
 def without_root(policy: str) -> str:

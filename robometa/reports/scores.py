@@ -13,6 +13,9 @@ from torch import Tensor
 from robometa.data import Rollout
 from robometa.reports.statistics import Array, interquartile_mean
 
+STRETCHES = 20
+"""Stretches of an episode whose rewards are averaged; an episode of fewer steps has one for each."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -33,6 +36,11 @@ class Scores:
     quarters: Array | None = None
     """Returns of the episode's first and last quarter, NaN if it diverged. `[shot, task, world, 2]`; None if not
     measured"""
+    pace: Array | None = None
+    """Mean reward of a step in each stretch of the episode, NaN after its end or if it diverged. `[shot, task, world,
+    stretch]`; None if not measured"""
+    steps: int = 0
+    """Steps of a rollout."""
 
     def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
@@ -53,6 +61,8 @@ def scores_of(rollouts: Sequence[Rollout]) -> Scores:
         spoilt=stacked(Rollout.episode_diverged),
         diverged=sum(int(rollout.diverged.sum()) for rollout in rollouts),
         quarters=stacked(_quarters),
+        pace=stacked(_pace),
+        steps=rollouts[0].reward.shape[-1],
     )
 
 
@@ -65,6 +75,17 @@ def _quarters(rollout: Rollout) -> Tensor:
     parts = (time < quarter, (time >= length - quarter) & (time < length))
     sums = torch.stack([(rollout.reward * part).sum(dim=-1) for part in parts], dim=-1)
     return sums.masked_fill(rollout.episode_diverged()[..., None], float("nan"))
+
+
+def _pace(rollout: Rollout) -> Tensor:
+    """Mean reward of a step in each stretch of each world's first episode. `[task, world, stretch]`."""
+    first = rollout.first_episode() & ~rollout.episode_diverged()[..., None]
+    time = first.shape[-1]
+    stretches = min(STRETCHES, time)
+    place = torch.arange(time, device=first.device) * stretches // time
+    members = torch.nn.functional.one_hot(place, stretches).to(rollout.reward)  # [time, stretch]
+    counts = first.to(rollout.reward) @ members
+    return torch.where(counts > 0, (rollout.reward * first) @ members / counts, float("nan"))
 
 
 def judged(scores: Scores, chance: Scores) -> Scores:
@@ -96,4 +117,6 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
         spoilt=along("spoilt"),
         diverged=sum(part.diverged for part in parts),
         quarters=None if any(part.quarters is None for part in parts) else along("quarters"),
+        pace=None if any(part.pace is None for part in parts) else along("pace"),
+        steps=parts[0].steps,
     )

@@ -119,8 +119,10 @@ def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(row["label"], f"{row['episodes_seen']:g}", *shares)
     table.add_row("random", "", "", "", *shares_of(report.measures(report.random, 0)))
     known = report.reference()
-    success, any_step = (None, None) if known is None else known.success
-    table.add_row("no adaptation", "", *shares_of({"success": success, "success_any_step": any_step}))
+    if known is not None and known.success != (None, None):
+        table.add_row(
+            "no adaptation", "", *shares_of(dict(zip(("success", "success_any_step"), known.success, strict=True)))
+        )
     return table
 
 

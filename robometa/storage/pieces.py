@@ -7,30 +7,29 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder
 from robometa.storage.paths import is_own_file
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PIECE_BYTES = 1 << 20
 """Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
-DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-    )
-}
-"""Allowed dtypes of a tensor in pieces, by name."""
+DTYPES = (
+    *("float64", "float32", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+)
+"""Names of the allowed dtypes of a tensor in pieces."""
 
 
 def write(tensor: Tensor, folder: OpenFolder, sharing: OpenFolder | None) -> dict[str, Any]:
     """Writes a tensor in pieces, links those of another folder, and returns the description for `read`."""
+    import torch  # a manifest is read without it
+
     flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     content = flat.numpy().data
     names = []
@@ -49,7 +48,11 @@ def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
     Raises:
         UserError: If one is missing, altered or truncated.
     """
-    dtype, names = DTYPES[described["dtype"]], described["files"]
+    import torch
+
+    if described["dtype"] not in DTYPES:
+        raise UserError(f"{folder} has pieces of an unknown dtype: {described['dtype']!r:.40}")
+    dtype, names = getattr(torch, described["dtype"]), described["files"]
     shape = [int(length) for length in described["shape"]]
     for name in names:
         if not (len(name) == 64 and name.isalnum() and is_own_file(folder, name)):

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from fcntl import LOCK_SH
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors import torch as safetensors
-from torch import Tensor
 
 from robometa.errors import UserError
 from robometa.escape import say
 from robometa.storage import atomic, pieces
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.paths import is_own_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 2
 """Version of the manifest's format."""
@@ -58,6 +59,8 @@ def save(
     Raises:
         FileExistsError: If something has the folder's path, and is not to be replaced.
     """
+    from safetensors.torch import save as serialized  # a manifest is read without torch
+
     atomic.recover(folder)
     with ExitStack() as stack:
         if within is None:
@@ -67,7 +70,7 @@ def save(
         large = {name for name, tensor in tensors.items() if in_pieces and tensor.nbytes > pieces.PIECE_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
         # safetensors refuses tensors that share memory.
-        content = safetensors.save({name: tensor.clone() for name, tensor in plain.items()})
+        content = serialized({name: tensor.clone() for name, tensor in plain.items()})
         files = {TENSORS: atomic.write(aside, TENSORS, content)}
         cut = {name: pieces.write(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
@@ -95,6 +98,8 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Loads a folder that nobody writes meanwhile."""
+    from safetensors.torch import load_file
+
     if not is_own_file(folder, MANIFEST) or not is_own_file(folder, TENSORS):
         raise UserError(f"{folder} is not a {kind}: {_needs(folder, kind)}")
     manifest = read_manifest(folder)
@@ -104,7 +109,7 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         if TENSORS not in manifest["files"]:
             raise UserError(f"{folder / MANIFEST} is damaged: it does not list {TENSORS}")
         _verify(folder, TENSORS, {manifest["files"][TENSORS]})
-        tensors = safetensors.load_file(folder / TENSORS)
+        tensors = load_file(folder / TENSORS)
         for name, cut in manifest.get("pieces", {}).items():
             tensors[name] = pieces.read(folder, cut)
         for fault in _faults_of_texts(folder, manifest):

@@ -40,4 +40,5 @@ def record_of(
         begun_for=config.begun_for or (end if progress.iterations < end else None),
         best_every=best_every,
         torch_threads=config.hardware.torch_threads,
+        piece=config.piece,
     )

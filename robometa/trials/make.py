@@ -39,7 +39,9 @@ def _check_device(name: str) -> None:
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     devices += ["cuda"] if len(devices) > 1 else []
     if name not in devices:
-        raise UserError(unknown("device", name, devices, "this machine"))
+        meant = ["cuda"] if name in ("gpu", "GPU", "nvidia") else []
+        why = "" if len(devices) > 1 else " (torch finds no GPU here; `robometa doctor` says more)"
+        raise UserError(unknown("device", name, devices, "this machine", meant) + why)
 
 
 def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:

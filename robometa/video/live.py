@@ -22,6 +22,8 @@ from robometa.suites.variations import VARIATIONS
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import storyboard
+from robometa.video.film import Target
+from robometa.video.live_marks import mark
 from robometa.video.storyboard import Subject
 
 NEXT_TASK, SHOT, BREAK, FORGET = "6", "7", "8", "9"
@@ -33,6 +35,9 @@ STRENGTH = "motor_strength"
 
 class Window(Protocol):
     """A window that shows a robot."""
+
+    def aim(self, target: Target) -> None:
+        """Shows the marks of another target from now on."""
 
     def show(self, positions: np.ndarray) -> None:
         """Shows the robot at its generalised positions."""
@@ -51,22 +56,28 @@ class Viewer:
         """Opens the window; `press` is called with the code of each key."""
         import mujoco.viewer
 
-        self._model = subject.dressed()
+        self._model, self._target = subject.dressed(), subject.target
+        self._body = self._model.body(subject.body).id
         self._data = mujoco.MjData(self._model)
         self._handle: Any = mujoco.viewer.launch_passive(
             self._model, self._data, key_callback=press, show_left_ui=False, show_right_ui=False
         )
         with self._handle.lock():
             self._handle.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-            self._handle.cam.trackbodyid = self._model.body(subject.body).id
+            self._handle.cam.trackbodyid = self._body
             self._handle.cam.distance = 3.0 * self._model.stat.extent
             self._handle.cam.azimuth, self._handle.cam.elevation = 90.0, -15.0
+
+    def aim(self, target: Target) -> None:
+        """Shows the marks of another target from now on."""
+        self._target = target
 
     def show(self, positions: np.ndarray) -> None:
         """Shows the robot at its generalised positions."""
         with self._handle.lock():
             self._data.qpos[:] = positions
             mujoco.mj_forward(self._model, self._data)
+            mark(self._handle.user_scn, self._target, self._data.xpos[self._body], self._model.stat.extent)
         self._handle.sync()
 
     def is_open(self) -> bool:
@@ -154,6 +165,7 @@ class Live:
         shown = storyboard.subject(self._suite, task)
         if self._window is None:
             self._window = self._open(shown, self.press)
+        self._window.aim(shown.target)
         self._say(f"{self._split} task {self._task}: {shown.words}")
         noise = Noise(self._seed, ("play", self._split, self._task, self._trials), 1, self._worlds)
         self._trials += 1

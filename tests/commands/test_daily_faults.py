@@ -1,10 +1,13 @@
 """Faults of a second day: in a learner of one's own, a run that moved, a quick evaluation of a published policy."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import TINY_SUITE
 
+import robometa
 from robometa.commands.main import main
 
 SMALL = ["--iterations", "1", "--tasks", "2", "--worlds", "2"]
@@ -53,3 +56,26 @@ def test_a_run_and_a_published_policy_are_safe(place, capsys):
     assert main(["resume", "run", "--iterations", "2"]) == 2
     assert "--suite PATH/tiny.toml" in capsys.readouterr().err
     assert main(["resume", "run", "--iterations", "2", "--suite", "there/tiny.toml"]) == 0
+
+
+def test_a_report_is_kept_where_its_reader_leaves(place, monkeypatch):
+    """`robometa evaluate RUN | head -1`: the reader closes the pipe after a line, or before any."""
+    assert main(["train", "tiny.toml", "random", *SMALL, "--folder", "run", "--log", "none"]) == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", buffering=1, encoding="utf-8") as closed:  # noqa: PTH123 a descriptor
+        monkeypatch.setattr(sys, "stdout", closed)
+        main(["evaluate", "run", "--worlds", "2"])
+        monkeypatch.undo()
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, writing)  # what is left in the buffer goes nowhere
+        os.close(devnull)
+    assert (place / "run/policy/report.json").is_file()
+    assert "Measured on" in (place / "run/policy/README.md").read_text(encoding="utf-8")
+
+
+def test_a_run_s_folder_is_evaluated_in_python(place):
+    assert main(["train", "tiny.toml", "random", *SMALL, "--folder", "run", "--log", "none"]) == 0
+    report = robometa.evaluate("run", shots=0, worlds=2)
+    assert report.policy == "run/policy"
+    assert len(report.episodes_seen) == 1

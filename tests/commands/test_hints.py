@@ -1,10 +1,15 @@
 """Hints for words that the command line does not know."""
 
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from robometa.commands import hints
+from robometa import registry
+from robometa.commands import hints, train
+from robometa.commands.arguments import Commands, Parser
 from robometa.commands.main import main
 
 
@@ -68,6 +73,12 @@ def test_a_folder_may_have_the_name_of_a_baseline(tmp_path, monkeypatch, capsys)
         ("maml-trpo --lr 0.1", "did you mean '--inner-step-size'?"),
         ("promp --lr 0.1", "did you mean '--learning-rate' or '--inner-step-size'?"),
         ("rl2 --gamma 0.9", "did you mean '--discount'?"),
+        ("rl2 --total-timesteps 10000", "unknown option '--total-timesteps' in learner rl2 (did you mean '--steps'?)"),
+        ("rl2 --n-envs 4", "did you mean '--worlds'?"),
+        ("rl2 --eval-freq 4", "did you mean '--evaluate-every'?"),
+        ("rl2 --env x", "unknown option '--env': suite and learner go without one, the suite first, as in `robometa"),
+        ("--algo=rl2", "unknown option '--algo': suite and learner go without one, the learner second"),
+        ("random --device gpu", "unknown device 'gpu' in this machine (did you mean 'cuda'?)"),
         (
             "rl2 --hidden 64,64",
             "option --hidden takes numbers with spaces between them, as in --hidden 64 64, not 64,64",
@@ -104,3 +115,24 @@ def test_a_hint_is_only_for_options_that_there_are(option):
 )
 def test_a_mistake_names_the_value_and_the_allowed_ones(capsys, words, message):
     assert told(capsys, words).startswith(message)
+
+
+def test_every_option_that_is_meant_is_one_of_ours():
+    ours = set(train.add_to(Commands(Parser())).options())
+    for learner in registry.LEARNERS:
+        presets = registry.find(learner).presets()
+        ours |= {f"--{name.replace('_', '-')}" for name in asdict(next(iter(presets.values())))}
+    assert {option for options in hints.OPTIONS.values() for option in options} <= ours | {"--out"}
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "export-table", "export", "evaluate", "play", "resume"])
+def test_a_wrong_path_is_refused_before_torch_is_loaded(command, tmp_path):
+    program = (
+        "import sys\nfrom robometa.commands.main import main\n"
+        f"code = main([{command!r}, 'nowhere'])\nassert 'torch' not in sys.modules\nsys.exit(code)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (2, ""), run.stderr
+    assert "nowhere" in run.stderr

@@ -27,14 +27,16 @@ from robometa.trials.make import build
 def test_the_command_on_a_card_trains_the_same_configuration(name, changed):
     suite = suites.load("point-robot")
     config = resolve(suite, name, changed)
-    text = card.text(name, build(name, config, suite, seed=3), suite, replace(record_of(name), torch_threads=2))
+    text = card.text(
+        name, build(name, config, suite, seed=3), suite, replace(record_of(name), torch_threads=2, piece=3)
+    )
     command = next(line for line in text.splitlines() if line.startswith("Train it again")).split("`")[1]
     words = shlex.split(command)
     assert words[:4] == ["robometa", "train", "point-robot", name]
     rest = words[4:]
     assert rest[:2] == ["--seed", "3"]
-    assert rest[-2:] == ["--torch-threads", "2"]
-    rest = rest[:-2]
+    assert rest[-4:] == ["--torch-threads", "2", "--piece", "3"]
+    rest = rest[:-4]
     assert read_options(suite, name, None, rest[2:]) == asdict(config)
 
 
@@ -61,5 +63,7 @@ def test_a_number_that_a_report_does_not_have_is_a_dash():
     assert "| first episode | 0 | -2.0 [-3.0, -1.0] | \N{EN DASH} | -2.0 [-3.0, -1.0] |\n" in card_tables.returns(
         report
     )
-    assert "| no adaptation | \N{EN DASH} | \N{EN DASH} |\n" in card_tables.successes(report)
+    assert "| first episode | \N{EN DASH} | \N{EN DASH} |\n" in card_tables.successes(report)
+    assert "no adaptation" not in card_tables.successes(report)  # nobody measured it on such a suite
+    assert "not recorded by the version that measured this" in card_tables.missing(report)
     assert card_tables.gap(report) == ""

@@ -12,12 +12,12 @@ from conftest import TINY_SUITE
 from robometa import registry, suites
 from robometa.commands.main import main
 from robometa.errors import UserError
-from robometa.evaluation.evaluate import evaluate
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage import sealed_folder
 from robometa.suites import parse
 from robometa.training import loop
+from robometa.training.evaluate import evaluate
 from robometa.training.train import resume, train
 from robometa.trials import make
 from robometa.video import gl_backends

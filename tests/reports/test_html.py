@@ -4,17 +4,23 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from robometa import registry
+from robometa.commands.hints import FROM_SCRATCH
 from robometa.errors import UserError
-from robometa.reports import figures, html, videos
+from robometa.reports import drawing, families, html, videos
 from robometa.reports.compare import compare
+from robometa.reports.figures import Points, adaptation_points
+from robometa.reports.gap import words_of_gap
 from robometa.storage import sealed_folder
 from tests.reports.comparable import OPTIONS, returns_of, write_policy
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 HOSTILE = "<script>alert(1)</script>$\\frac{\x1b[2J_&\"'"
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
@@ -48,7 +54,7 @@ def test_a_page_holds_everything_and_asks_no_network(place):
     identifiers = re.findall(r'\bid="([^"]+)"', text)
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'(?:url\(|href=")#([^")]+)', text)) <= set(identifiers)
-    assert figures.INK not in text
+    assert drawing.INK not in text
 
 
 def test_the_same_comparison_is_the_same_page(place):
@@ -138,17 +144,17 @@ def test_a_page_has_a_path_that_can_be_written(place):
 
 def test_curves_are_averaged_not_cut():
     steps = np.arange(1000.0)
-    thin, means = figures.thinned(steps, steps)
-    assert len(thin) <= figures.MAX_POINTS
+    thin, means = drawing.thinned(steps, steps)
+    assert len(thin) <= drawing.MAX_POINTS
     assert thin.mean() == pytest.approx(steps[: len(thin) * 3].mean(), rel=0.01)
     assert (thin == means).all()
-    assert figures.centred(np.array([0.0, 0.0, 9.0, 0.0, 0.0]))[2] == pytest.approx(9 / 5)
-    assert figures.centred(np.arange(20.0))[10] == 10
+    assert drawing.centred(np.array([0.0, 0.0, 9.0, 0.0, 0.0]))[2] == pytest.approx(9 / 5)
+    assert drawing.centred(np.arange(20.0))[10] == 10
 
 
 def test_curves_of_seeds_end_with_the_shortest():
     long, short = np.arange(10.0), np.arange(5.0)
-    steps, seeds = figures.aligned([(long, long), (short, short)])
+    steps, seeds = drawing.aligned([(long, long), (short, short)])
     assert (steps[0], steps[-1]) == (0.0, 4.0)
     assert seeds.shape == (2, len(steps))
 
@@ -173,3 +179,59 @@ def test_a_browser_shows_the_page(place, scheme, light):
     assert pixels.std() > 8  # there is something to see
     drawn = np.asarray(Image.open(picture).convert("RGB"), dtype=int)[450:]
     assert (np.ptp(drawn, axis=2) > 80).sum() > 300  # the colours of the curves
+
+
+def test_every_shipped_learner_has_a_family_and_rows_look_unlike():
+    names = [*registry.LEARNERS, *FROM_SCRATCH]
+    assert [name for name in names if families.family_of(name) is families.OTHERS] == []
+    found = families.looks(["rl2", "pearl", "rl2", "./mine.py:A", "./mine.py:B", "maml-trpo"])
+    assert len({(look.family.name, look.place) for look in found}) == len(found)
+    assert found[0].colour == found[2].colour
+    assert found[0].line != found[2].line
+    assert found[3].colour != found[4].colour
+
+
+def test_nothing_is_drawn_between_the_points_that_were_measured():
+    row = Points("maml-trpo", "maml-trpo", (0.0, 20.0), [(-5.0, -6.0, -4.0), (-1.0, -2.0, -0.5)], False)
+    figure = adaptation_points([row], families.looks(["maml-trpo"]), {})
+    assert {line.get_linestyle() for line in figure.axes[0].lines} == {"None"}
+
+
+def test_many_rows_get_a_panel_for_each_family():
+    names = ["maml-trpo", "promp", "rl2", "pearl", "grbal"]
+    rows = [Points(name, name, (0.0, 1.0), [(0.0, 0.0, 0.0)] * 2, False) for name in names]
+    figure = adaptation_points(rows, families.looks(names), {"oracle": 1.0})
+    assert [panel.get_title("left") for panel in figure.axes] == [
+        "gradient steps",
+        "memory or belief",
+        "dynamics model",
+    ]
+
+
+def test_a_page_shows_held_out_returns_the_first_episode_and_the_gap(place):
+    lines = (place / "rl2-0" / "training" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    rows[5] |= {"held_out_return_0": -3.0, "held_out_return_1": -2.0}
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (place / "rl2-0" / "training" / "metrics.jsonl").write_text(text, encoding="utf-8")
+    described = json.loads((place / "rl2-0" / "report.json").read_text(encoding="utf-8"))
+    described["shots"][0]["mean_action"] = {"pace": [-2.0, -1.0, -0.5], "steps": 30}
+    (place / "rl2-0" / "report.json").write_text(json.dumps(described), encoding="utf-8")
+    compared = compare("rl2-0")
+    (group,) = compared.groups
+    assert group.pace == [(5.0, -2.0), (15.0, -1.0), (25.0, -0.5)]
+    assert (group.entries[0].held_out.steps.tolist(), group.entries[0].held_out.returns.tolist()) == ([600], [-2.0])
+    heads = re.findall(r"<h3>(.*?)</h3>", html.page(compared))
+    assert {"Held-out return during the training", "Within the first episode"} <= set(heads)
+
+
+def test_a_suite_with_references_has_the_gap_in_every_table():
+    policies = ROOT / "policies"
+    compared = compare(policies / "half-cheetah-velocity-rl2", policies / "half-cheetah-velocity-no-adaptation")
+    report = json.loads((policies / "half-cheetah-velocity-rl2" / "report.json").read_text(encoding="utf-8"))
+    told = words_of_gap(report["shots"][-1])
+    assert f"<td>{told}</td>" in html.page(compared)
+    assert f"| {told} |" in compared.table("markdown")
+    assert "| reference |" in compared.table("markdown")
+    assert "gap closed" in compared.table("latex")
+    assert compared.table("csv").splitlines()[1].split(",")[-3].startswith("0.9")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mujoco
+import numpy as np
 import pytest
 from conftest import SMALL_OPTIONS
 
@@ -13,7 +15,9 @@ from robometa import suites
 from robometa.commands.main import main
 from robometa.registry.options import resolve
 from robometa.trials import make
-from robometa.video import live
+from robometa.video import live, storyboard
+from robometa.video.film import Target
+from robometa.video.live_marks import mark
 
 POLICY = Path(__file__).parents[2] / "policies/half-cheetah-velocity-rl2"
 IN_A_WINDOW = """
@@ -48,6 +52,10 @@ class Fake:
         """Opens it."""
         self.press, self.opened, self.closed = press, self.opened + 1, False
         return self
+
+    def aim(self, target):
+        """Keeps the target."""
+        self.target = target
 
     def show(self, positions):
         """Presses the key of this picture."""
@@ -130,3 +138,19 @@ def test_mujoco_s_viewer_shows_a_policy():
         check=False,
     )
     assert "shown 5" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("suite", "count"),
+    [("point-robot", 2), ("ant-goal", 2), ("half-cheetah-direction", 1), ("ant-direction-2d", 1), ("ml1/reach-v3", 2)],
+)
+def test_a_target_is_marked_in_the_window(suite, count):
+    loaded = suites.load(suite)
+    scene = mujoco.MjvScene(mujoco.MjModel.from_xml_string("<mujoco/>"), maxgeom=10)
+    for task in loaded.test[:2]:  # the second replaces the first
+        mark(scene, storyboard.subject(loaded, task).target, np.zeros(3), 1.0)
+        assert scene.ngeom == count
+    for index in range(count):
+        assert np.isfinite(scene.geoms[index].pos).all()
+    mark(scene, Target("speed", (1.0,), 0.2), np.zeros(3), 1.0)
+    assert scene.ngeom == 0

@@ -98,6 +98,8 @@ class Terminal:
             if name.startswith("return_"):
                 shot = int(name.removeprefix("return_"))
                 table.add_row("return before adaptation" if shot == 0 else f"return after {shot}", f"{value:.1f}")
+            elif name.startswith("success_"):
+                table.add_row(_success(int(name.removeprefix("success_"))), f"{value:.0%}")
             elif name not in NOT_METRICS and not name.startswith(HELD_OUT):
                 table.add_row(name.replace("_", " "), f"{value:.4g}")
         if self._held_out:
@@ -114,6 +116,11 @@ class Terminal:
 def _returns(row: Mapping[str, float], beginning: str, kind: str = ".1f") -> str:
     """Scores after each adaptation, whose names begin so."""
     return " -> ".join(f"{value:{kind}}" for name, value in row.items() if name.startswith(beginning))
+
+
+def _success(shot: int) -> str:
+    """Label of the success of a shot in training."""
+    return f"success at any step {'before adaptation' if shot == 0 else f'after {shot}'}"
 
 
 def _rate(row: Mapping[str, float]) -> str:
