@@ -89,16 +89,19 @@ class _GradientStep(nn.Module):
     def forward(
         self, parameters: Tensor, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, truncated: Tensor
     ) -> Tensor:
-        config, goes_on = self.learner.config, 1 - torch.maximum(terminated, truncated)
-        value = _baseline(obs, discounted(reward, config.discount * goes_on))
+        learner, config, goes_on = self.learner, self.learner.config, 1 - torch.maximum(terminated, truncated)
+        obs = obs if learner.observations is None else learner.observations(obs)
+        returns = discounted(reward, config.discount * goes_on)
+        target = returns if learner.returns is None else learner.returns(returns.unsqueeze(-1))[..., 0]
+        value = _baseline(obs, returns)
         next_value = torch.cat((value[:, 1:], torch.zeros_like(value[:, :1])), dim=1)
         error = reward + config.discount * (1 - terminated) * next_value - value
         advantage = discounted(error, config.discount * config.gae_lambda * goes_on)
         spread = (advantage - advantage.mean()).square().mean().sqrt()
         advantage = (advantage - advantage.mean()) / (spread + 1e-8)
         output = (action / config.action_scale).flatten(0, 1)
-        after = self.learner.step(parameters[0], Batch(obs.flatten(0, 1), output, advantage.flatten()), self.rate)
-        return after.unsqueeze(0)
+        batch = Batch(obs.flatten(0, 1), output, advantage.flatten(), target.flatten())
+        return learner.step(parameters[0], batch, self.rate).unsqueeze(0)
 
 
 def _baseline(obs: Tensor, target: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def made(name, suite):
     """A policy of an untrained learner whose statistics are not those of a new one."""
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
     for part in ("observations", "rewards"):
-        if hasattr(learner, part):
+        if getattr(learner, part, None) is not None:
             size = getattr(learner, part).mean.numel()
             generator = torch.Generator().manual_seed(1)
             getattr(learner, part).include(0.3 + 2 * torch.randn(50, size, generator=generator))
