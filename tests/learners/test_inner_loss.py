@@ -157,18 +157,16 @@ def test_a_small_last_layer_begins_with_small_actions():
 
 
 def test_meta_sgds_step_sizes_move_by_an_optimizer_of_their_own():
-    apart, together = (made("meta-sgd", rate_learning_rate=rate, hidden=(8, 8)) for rate in (0.01, 0.0))
+    apart = made("meta-sgd", rate_learning_rate=0.01, hidden=(8, 8))
     start = MetaSgd(apart.config, SPACES, 0)
     tasks = trial_batches(start._seen_trial(single()), *start._estimator())
     gradient, _ = outer_gradient(start.step, start._adapted_from, torch.cat((start.parameters, start.rate)), tasks)
     gradient = gradient[len(start.rate) :]
-    for one in (apart, together):
-        one.update(single())
+    apart.update(single())
     # Adam's first step has the length of its rate, wherever there is a gradient.
     moved = gradient.abs() > 1e-5
     assert moved.any()
     torch.testing.assert_close(apart.rate[moved], (1 - 0.01 * gradient.sign())[moved], atol=1e-4, rtol=0)
-    assert float(apart.rate.std()) > 10 * float(together.rate.std())
 
 
 def test_batches_have_the_returns_on_one_scale():
