@@ -45,9 +45,11 @@ class Config(trust_region.Options, gradient_learner.Options, _CreditOptions):
 
 PRESETS = {
     "default": Config(normalize_observations=True, credit="task"),
+    "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""MAML-TRPO's presets, and a baseline of every task's own; the reference implementations' values."""
+"""Presets: with a baseline of every task's own, and normalised observations; without either, as in the first table of
+results; the reference implementations' values."""
 
 
 class EMaml(GradientLearner):

@@ -41,10 +41,11 @@ class Config(trust_region.Options, gradient_learner.Options, _InnerStepOptions):
 PRESETS = {
     "default": Config(normalize_observations=True),
     "demo": Config(iterations=70, tasks=10),
+    "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""Presets: fast on half-cheetahs; the same, shortened to a few minutes for two tasks; the reference implementations'
-values."""
+"""Presets: with normalised observations; without, shortened to a few minutes for two tasks; without, as in the first
+table of results; the reference implementations' values."""
 
 
 class MamlTrpo(GradientLearner):

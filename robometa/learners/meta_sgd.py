@@ -44,11 +44,13 @@ RATE_OPTIMIZER = "training/rate_optimiser"
 """Name of the moments of the step sizes' optimizer in a state."""
 PRESETS = {
     "default": Config(normalize_observations=True, rate_learning_rate=1e-2),
+    "plain": Config(),
     "paper": Config(
         iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1, rate_learning_rate=1e-2
     ),
 }
-"""MAML-TRPO's presets: fast on half-cheetahs, and its reference implementations' values."""
+"""Presets: with Adam for the step sizes, and normalised observations; without either, as in the first table of results;
+the reference implementations' values."""
 
 
 class MetaSgd(GradientLearner):

@@ -51,9 +51,11 @@ PRESETS = {
         final_learning_rate=3e-4,
         minibatches=2,
     ),
+    "plain": Config(),
     "paper": Config(iterations=1000, action_scale=0.1, gae_lambda=1.0, learning_rate=1e-3),
 }
-"""Presets: the best of the ablation in docs/inner-loss.md, and the paper's values."""
+"""Presets: the best of the ablation in docs/inner-loss.md; without normalised observations, minibatches and value, as
+in the first table of results; the paper's values."""
 
 
 class ProMp(AdamLearner):

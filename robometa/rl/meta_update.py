@@ -224,9 +224,9 @@ class MetaUpdate:
             # The standard deviation adds twice the identity.
             curved = torch.cat((pull(precision * push(moved)), 2 * moved[:, -deviations:]), dim=-1)
             curved, rate_curved = self._through(curved, plain, rate, estimates)
-            alone = rate_curved is None or self._rate_apart
-            joined = curved if alone else torch.cat((curved, rate_curved), dim=-1)
-            return joined.mean(dim=0) + self._options.damping * vector
+            if rate_curved is not None and not self._rate_apart:
+                curved = torch.cat((curved, rate_curved), dim=-1)
+            return curved.mean(dim=0) + self._options.damping * vector
 
         return product
 
