@@ -44,7 +44,7 @@ class Config(trust_region.Options, gradient_learner.Options, _CreditOptions):
 
 
 PRESETS = {
-    "default": Config(normalize_observations=True, credit="task"),
+    "default": Config(pooled_shots=True, normalize_observations=True, credit="task"),
     "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
@@ -102,8 +102,9 @@ class EMaml(GradientLearner):
         surprise = self.baseline.surprise(trial.tasks, after.episode_return().mean(dim=1))
         # The outer loss is a mean over steps of standardised advantages: an episode's return counts in it as
         # 1 / (steps of an episode * their deviation). The theory sums over all steps before the adaptations.
+        # The deviation is the batch's: a task whose episodes pay nothing has none.
         steps = after.reward[0].numel() / after.done.flatten(1).sum(dim=1)
-        unit = steps * advantage_spread(after, self._estimator()) + 1e-8
+        unit = steps * advantage_spread(after, self._estimator()).mean() + 1e-8
         return surprise / unit * trial.rollouts[0].reward[0].numel()
 
     def _one_by_one(self, trial: Trial, credits: Tensor) -> Begun:

@@ -39,7 +39,7 @@ class Config(trust_region.Options, gradient_learner.Options, _InnerStepOptions):
 
 
 PRESETS = {
-    "default": Config(normalize_observations=True),
+    "default": Config(pooled_shots=True, normalize_observations=True),
     "demo": Config(iterations=70, tasks=10),
     "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),

@@ -43,7 +43,7 @@ class Config(trust_region.Options, gradient_learner.Options, _RateOptions):
 RATE_OPTIMIZER = "training/rate_optimiser"
 """Name of the moments of the step sizes' optimizer in a state."""
 PRESETS = {
-    "default": Config(normalize_observations=True, rate_learning_rate=1e-2),
+    "default": Config(pooled_shots=True, normalize_observations=True, rate_learning_rate=1e-2),
     "plain": Config(),
     "paper": Config(
         iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1, rate_learning_rate=1e-2

@@ -44,6 +44,7 @@ class Config(gradient_learner.Options):
 PRESETS = {
     "default": Config(
         tasks=10,
+        pooled_shots=True,
         normalize_observations=True,
         value_weight=0.5,
         last_layer_scale=0.1,

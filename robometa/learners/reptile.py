@@ -26,7 +26,7 @@ class Config(gradient_learner.Options):
     """Learning rate of Adam; the gradient is the start minus the mean adapted copy."""
 
 
-PRESETS = {"default": Config(normalize_observations=True), "plain": Config()}
+PRESETS = {"default": Config(pooled_shots=True, normalize_observations=True), "plain": Config()}
 """Presets: with normalised observations, and without, as in the paper and the first table of results."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,21 @@ class TrialOptions(errors.Options):
     """Inner gradient steps, each on a rollout of its own."""
     inner_step_size: Annotated[float, "(0, inf)"] = 0.1
     """Step size of the inner gradient steps."""
+    pooled_shots: bool = False
+    """Let every shot adapt from the start, to the mean of a step on each shot's episodes so far, instead of going on
+    from the shot before. For learners that are trained with one shot."""
+
+    def __post_init__(self) -> None:
+        """Checks the options.
+
+        Raises:
+            UserError: If one is outside its range, or shots are pooled in training with several.
+        """
+        super().__post_init__()
+        if self.pooled_shots and self.shots > 1:
+            raise errors.UserError(
+                f"option shots must be 1 with pooled_shots, not {self.shots}: with several, set pooled_shots to false"
+            )
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,22 @@ class Options(PolicyOptions, TrialOptions):
     """
 
 
+class PooledShots(NamedTuple):
+    """An adaptation to all episodes so far."""
+
+    parameters: Tensor
+    """Mean of a step from the start on each shot's episodes. `[task, parameter]`"""
+    start: Tensor
+    """`[task, parameter]`"""
+    shots: Tensor
+    """Shots so far. `[task, 1]`"""
+
+    def with_step(self, stepped: Tensor) -> PooledShots:
+        """Includes the parameters after a step from the start on one more shot's episodes. `[task, parameter]`."""
+        shots = self.shots + 1
+        return PooledShots(self.parameters + (stepped - self.parameters) / shots, self.start, shots)
+
+
 class GradientLearner:
     """A learner of the start of policy-gradient steps; the adaptation is a parameter vector per task."""
 
@@ -100,19 +131,23 @@ class GradientLearner:
             self.observations = Normalizer(spaces.observation, device=self.device)
         self.returns = Normalizer(1, device=self.device) if value else None
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor | PooledShots:
         """Initial parameters, for each task. `[task, parameter]`."""
-        return self.parameters.expand(tasks, -1)
+        start = self._start().expand(tasks, -1)
+        return PooledShots(start, start, start.new_zeros(tasks, 1)) if self.config.pooled_shots else start
 
-    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def act(self, adaptation: Tensor | PooledShots, step: Step, noise: Tensor) -> tuple[Tensor, Tensor | PooledShots]:
         """Actions of each task's policy. `[task, world, action]`."""
-        mean, log_std = self.policy.distribution(adaptation, self._normalized(step.obs))
+        parameters = adaptation.parameters if isinstance(adaptation, PooledShots) else adaptation
+        mean, log_std = self.policy.distribution(parameters, self._normalized(step.obs))
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
-    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+    def adapt(self, adaptation: Tensor | PooledShots, rollout: Rollout, noise: Noise) -> Tensor | PooledShots:
         """One policy-gradient step for each task. `[task, parameter]`."""
         # Inner step: theta' = theta - size * rate * gradient, on all worlds of a task.
         shots = [(batch,) for batch in rollout_batches(self._seen(rollout), *self._estimator())]
+        if isinstance(adaptation, PooledShots):
+            return adaptation.with_step(torch.stack(of_each_task(self._adapted, adaptation.start, shots)))
         return torch.stack(of_each_task(self._adapted, adaptation, shots))
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -123,6 +158,10 @@ class GradientLearner:
         """Restores the initial parameters and the statistics."""
         self.parameters = self._checked(state["parameters"]).to(self.device)
         load_state(self._statistics(), state)
+
+    def _start(self) -> Tensor:
+        """The parameters before any adaptation. `[parameter]`."""
+        return self.parameters
 
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """Parameters of one task after its inner steps. `[parameter]`."""
@@ -182,14 +221,13 @@ class AdamLearner(GradientLearner):
         super().__init__(config, spaces, seed, device)
         self.optimizer = torch.optim.Adam([self.parameters], lr=learning_rate)
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """Initial parameters, for each task. `[task, parameter]`."""
-        # A copy, because the optimizer changes the parameters in place.
-        return self.parameters.clone().expand(tasks, -1)
-
     def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters and the optimizer's moments."""
         return {**super().state_dict(), **optimizer_state("training/optimiser", self.optimizer)}
+
+    def _start(self) -> Tensor:
+        """A copy, because the optimizer changes the parameters in place."""
+        return self.parameters.clone()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the initial parameters, and the moments if present."""

@@ -92,24 +92,40 @@ def test_a_credit_is_in_the_unit_of_the_outer_loss_and_summed_over_steps():
     assert not learner._credits(trial).any()
     better = replace(rollouts[1], reward=rollouts[1].reward + torch.tensor([0.0, 1.0, 2.0]).reshape(3, 1, 1))
     found = learner._credits(replace(trial, rollouts=(rollouts[0], better)))
+    spreads = [_spread(better, task) for task in range(3)]
     ahead = better.episode_return().mean(dim=1) - rollouts[1].episode_return().mean(dim=1)
     for task in range(3):
         others = [other for other in range(3) if other != task]
         surprise = float(ahead[task] - ahead[others].mean())
-        # GAE, not standardised, step by step.
-        done = better.done[task]
-        returns = torch.zeros(2, 6, dtype=torch.float64)
-        for world in range(2):
-            running = 0.0
-            for time in reversed(range(6)):
-                running = float(better.reward[task, world, time]) + 0.99 * running * (not done[world, time])
-                returns[world, time] = running
-        value = linear_baseline(better.obs[task : task + 1], returns.unsqueeze(0))
-        following = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
-        parts = (part[task : task + 1] for part in (better.terminated, better.truncated))
-        plain = generalised_advantages(better.reward[task : task + 1], value, following, *parts, 0.99, 0.9)
-        steps = 12 / int(done.sum())
-        assert float(found[task]) == pytest.approx(surprise * 12 / (steps * float(plain.std(correction=0))), rel=1e-4)
+        steps = 12 / int(better.done[task].sum())
+        assert float(found[task]) == pytest.approx(surprise * 12 / (steps * sum(spreads) / 3), rel=1e-4)
+
+
+def _spread(better, task):
+    """Deviation of a task's advantages: GAE, not standardised, step by step."""
+    done = better.done[task]
+    returns = torch.zeros(2, 6, dtype=torch.float64)
+    for world in range(2):
+        running = 0.0
+        for time in reversed(range(6)):
+            running = float(better.reward[task, world, time]) + 0.99 * running * (not done[world, time])
+            returns[world, time] = running
+    value = linear_baseline(better.obs[task : task + 1], returns.unsqueeze(0))
+    following = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+    parts = (part[task : task + 1] for part in (better.terminated, better.truncated))
+    plain = generalised_advantages(better.reward[task : task + 1], value, following, *parts, 0.99, 0.9)
+    return float(plain.std(correction=0))
+
+
+def test_tasks_that_pay_nothing_have_no_huge_credit():
+    """On sparse rewards most tasks have no advantage at all: their deviation is 0."""
+    learner = EMaml(EMaml.configuration(hidden=(3,), credit="task"), Spaces(2, 2), 0)
+    before, after = (fake_rollout(3, 2, 6, 2, 2, seed) for seed in range(2))
+    after.reward[1:] = 0.0
+    trial = Trial(torch.arange(3), (before, after), Noise(0, ("update",), 3, 2))
+    learner.update(trial)
+    after.reward[0] += 1.0
+    assert 0 < float(learner._credits(trial).abs().max()) < 1e3
 
 
 def test_the_running_returns_are_saved_for_training_only():

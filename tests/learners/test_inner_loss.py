@@ -9,6 +9,7 @@ from test_maml_trpo import SPACES, TASKS, central_differences, relative, trial
 
 from robometa import registry
 from robometa.data import Trial
+from robometa.errors import UserError
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.meta_sgd import MetaSgd
 from robometa.learners.promp import ProMp
@@ -167,6 +168,24 @@ def test_meta_sgds_step_sizes_move_by_an_optimizer_of_their_own():
     moved = gradient.abs() > 1e-5
     assert moved.any()
     torch.testing.assert_close(apart.rate[moved], (1 - 0.01 * gradient.sign())[moved], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pooled_shots_adapt_from_the_start_to_the_mean_of_a_step_on_every_shot(name):
+    pooled, plain = made(name, pooled_shots=True), made(name)
+    start = plain.begin(TASKS, 2, NOISE)
+    steps, adaptation = [], pooled.begin(TASKS, 2, NOISE)
+    for rollout in single(2).rollouts:
+        steps.append(plain.adapt(start, rollout, NOISE))
+        adaptation = pooled.adapt(adaptation, rollout, NOISE)
+        torch.testing.assert_close(adaptation.parameters, torch.stack(steps).mean(dim=0))
+    assert torch.equal(adaptation.start, start)
+    assert adaptation.shots.flatten().tolist() == [3.0] * TASKS
+
+
+def test_pooled_shots_are_refused_in_training_with_several():
+    with pytest.raises(UserError, match="shots must be 1 with pooled_shots, not 2"):
+        Config(pooled_shots=True, shots=2)
 
 
 def test_batches_have_the_returns_on_one_scale():

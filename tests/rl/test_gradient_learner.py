@@ -6,7 +6,7 @@ import pytest
 
 from robometa.learners import e_maml, maml_trpo, meta_sgd, promp, reptile
 
-TRIAL = ["iterations", "tasks", "worlds", "shots", "inner_step_size"]
+TRIAL = ["iterations", "tasks", "worlds", "shots", "inner_step_size", "pooled_shots"]
 POLICY = [
     "hidden",
     "initial_std",
