@@ -16,7 +16,7 @@ SHOTS = 2
 
 
 def main(words: list[str]) -> int:
-    """Prints mean returns over held-out tasks after every shot, mean actions, with shots pooled and one after another."""
+    """Prints mean returns over held-out tasks after every shot, with shots pooled and one after another."""
     if len(words) != 1:
         print(__doc__, file=sys.stderr)
         return 2
