@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-gpu | bench-gpu | check | docs | torture | bench | results | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-gpu | bench-gpu | check | docs | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := runs/demo
 GPU := .venv-gpu
 GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all test-gpu bench-gpu check docs torture bench results pictures tour build clean
+.PHONY: demo test test-all test-gpu bench-gpu check docs torture bench results ablation pictures tour build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -91,6 +91,10 @@ pictures: $(VENV)/dev
 # Runs the commands of README's tour and writes what they print: some ten minutes.
 tour: $(VENV)/dev
 	@$(BIN)/python -m study.tour
+
+# Trains what is missing in the ablation of docs/inner-loss.md, one cell after another: hours of one core. WHAT="--commit" commits each record.
+ablation: $(VENV)/dev
+	@$(BIN)/python -m study.ablation $(WHAT)
 
 # Builds wheel and sdist, installs each somewhere empty and lists the suites from there; and the runtime's wheel, under 50 KB.
 build: $(VENV)/dev

@@ -30,7 +30,8 @@ def main() -> None:
         seen.add((cell.suite, cell.learner))
         with tempfile.TemporaryDirectory() as folder:
             run = RunFolder(Path(folder) / "run")
-            train(cell.suite, cell.learner, options=dict(cell.options) | {"iterations": ITERATIONS}, folder=run.path)
+            options = dict(cell.options) | {"iterations": ITERATIONS}
+            train(cell.suite, cell.learner, preset=cell.preset, options=options, folder=run.path)
             rows = run.rows(TIMINGS)[1:]
         seconds = sum(row["processor"] for row in rows) / len(rows)
         print(

@@ -53,7 +53,14 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
                 raise UserError(f"{cell.run} was begun with other options than now: remove it to begin anew")
             policy = resume(cell.run)
         else:
-            policy = train(cell.suite, cell.learner, options=dict(cell.options), seed=cell.seed, folder=cell.run)
+            policy = train(
+                cell.suite,
+                cell.learner,
+                preset=cell.preset,
+                options=dict(cell.options),
+                seed=cell.seed,
+                folder=cell.run,
+            )
         pooled = registry.find(cell.learner).load().pools_worlds
         report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
         save_with_card(policy, *load_policy(policy), report)

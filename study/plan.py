@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robometa import suites
 from robometa.errors import UserError, unknown
 from robometa.evaluation.stable_baselines3 import ALGORITHMS
-from robometa.registry.options import resolve
+from robometa.registry.options import read_config, resolve
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
@@ -31,6 +31,8 @@ class Cell:
     """What the plan says about it: options of the learner, or `steps` and `tasks` of one that learns from scratch."""
     long: bool = False
     """Whether it is a long run, outside the common budget."""
+    preset: str | None = None
+    """The preset that the options change; the learner's first if None."""
 
     @property
     def name(self) -> str:
@@ -56,11 +58,14 @@ class Cell:
         return bool(same and found["suite_hash"] == suites.load(self.suite).content_hash)
 
     def trained_as_now(self, configuration: dict[str, Any]) -> bool:
-        """Whether a training with these options is the one that would be begun now; a new option makes another."""
+        """Whether a training with these options is the one that would be begun now.
+
+        An option that a configuration does not have is newer than it, and its class default is what was done before.
+        """
         if self.learner in UNTRAINED:
             return True
-        now = asdict(resolve(suites.load(self.suite), self.learner, dict(self.options)))
-        return all(configuration.get(name) == value for name, value in json.loads(json.dumps(now)).items())
+        now = resolve(suites.load(self.suite), self.learner, dict(self.options), self.preset)
+        return bool(configuration) and read_config(self.learner, configuration) == now
 
     def plain_options(self) -> dict[str, Any]:
         """Its options as they come out of JSON."""
@@ -117,21 +122,24 @@ def read(path: Path | None = None) -> Plan:
     """
     path = path or PLAN
     table = tomllib.loads(path.read_text(encoding="utf-8"))
+    presets = table.get("presets", {})
     cells = []
     for kind, seeds in (("table", table["seeds"]), ("long", table["long_seeds"])):
         for name, rows in table.get(kind, {}).items():
             suite = suites.load(name)
             for learner, options in rows.items():
                 if learner not in ALGORITHMS:
-                    resolve(suite, learner, {key: _frozen(value) for key, value in options.items()})
+                    resolve(suite, learner, frozen_options(options), presets.get(learner))
                 elif set(options) - {"steps", "tasks"}:
                     raise UserError(unknown("option", sorted(set(options))[0], ("steps", "tasks"), str(path)))
-                frozen = tuple((key, _frozen(value)) for key, value in options.items())
-                cells += [Cell(name, learner, seed, frozen, kind == "long") for seed in seeds]
+                frozen = tuple(frozen_options(options).items())
+                preset = presets.get(learner)
+                cells += [Cell(name, learner, seed, frozen, kind == "long", preset) for seed in seeds]
     # Seed by seed, so that a table that is not finished compares all learners.
     cells.sort(key=lambda cell: (cell.long, cell.seed))
     return Plan(table["core_minutes"], table["shots"], table["worlds"], tuple(cells))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def frozen_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a file, with tuples for its lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}

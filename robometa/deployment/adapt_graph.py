@@ -18,6 +18,7 @@ from robometa.learners.promp import ProMp
 from robometa.learners.protocol import Learner
 from robometa.learners.reptile import Reptile
 from robometa.nn.task_belief import SampledBelief, product_of_gaussians
+from robometa.rl.gradient_learner import PooledShots
 from robometa.rl.policy_gradient import Batch
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
@@ -86,19 +87,25 @@ class _GradientStep(nn.Module):
         super().__init__()
         self.learner, self.rate = learner, rate
 
-    def forward(
-        self, parameters: Tensor, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, truncated: Tensor
-    ) -> Tensor:
-        config, goes_on = self.learner.config, 1 - torch.maximum(terminated, truncated)
-        value = _baseline(obs, discounted(reward, config.discount * goes_on))
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        *begun, obs, action, reward, terminated, truncated = given
+        learner, config, goes_on = self.learner, self.learner.config, 1 - torch.maximum(terminated, truncated)
+        obs = obs if learner.observations is None else learner.observations(obs)
+        returns = discounted(reward, config.discount * goes_on)
+        target = returns if learner.returns is None else learner.returns(returns.unsqueeze(-1))[..., 0]
+        value = _baseline(obs, returns)
         next_value = torch.cat((value[:, 1:], torch.zeros_like(value[:, :1])), dim=1)
         error = reward + config.discount * (1 - terminated) * next_value - value
         advantage = discounted(error, config.discount * config.gae_lambda * goes_on)
         spread = (advantage - advantage.mean()).square().mean().sqrt()
         advantage = (advantage - advantage.mean()) / (spread + 1e-8)
         output = (action / config.action_scale).flatten(0, 1)
-        after = self.learner.step(parameters[0], Batch(obs.flatten(0, 1), output, advantage.flatten()), self.rate)
-        return after.unsqueeze(0)
+        batch = Batch(obs.flatten(0, 1), output, advantage.flatten(), target.flatten())
+        if len(begun) == 1:
+            return (learner.step(begun[0][0], batch, self.rate).unsqueeze(0),)
+        pooled = PooledShots(*begun)
+        after = pooled.with_step(learner.step(pooled.start[0], batch, self.rate).unsqueeze(0))
+        return (after.parameters, after.start.clone(), after.shots)
 
 
 def _baseline(obs: Tensor, target: Tensor) -> Tensor:
@@ -116,9 +123,9 @@ def _of_gradient(learner: Any, rate: Tensor | float, start: list[Tensor]) -> Ada
     into, _ = learner.policy.layers[0]
     columns = ("obs", "action", "reward", "terminated", "truncated")
     sizes = {"obs": (into,), "action": (learner.policy.action,)}
-    examples = (start[0], *(torch.randn(3, 7, *sizes.get(name, ())) for name in columns))
+    examples = (*start, *(torch.randn(3, 7, *sizes.get(name, ())) for name in columns))
     # The gradient must be written out before the export, which does not trace through `torch.func.grad`.
     traced = make_fx(_GradientStep(learner, rate), tracing_mode="symbolic", _allow_non_fake_inputs=True)  # of rates
     graph = traced(*examples)
     axes = {0: torch.export.Dim("worlds", min=2), 1: torch.export.Dim("time", min=2)}
-    return AdaptGraph(graph, columns, examples, (None, *(axes for _ in columns)), False)
+    return AdaptGraph(graph, columns, examples, (*(None for _ in start), *(axes for _ in columns)), False)

@@ -1,7 +1,7 @@
 """E-MAML: Stadie et al. 2018, https://arxiv.org/abs/1803.01118.
 
-Read it as MAML-TRPO with one more term: `_credits` and `_credit_gradient` credit what is done before the inner steps
-with the return after them; the rest is MAML-TRPO's update.
+Read it as MAML-TRPO with one more term: `TaskBaseline`, `_credits` and `_credit_gradient` credit what is done before
+the inner steps with the return after them; the rest is MAML-TRPO's update.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from robometa.compute.parallel import for_each_task
+from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Trial
+from robometa.nn.state import Parts, load_state, state_of
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
-from robometa.rl.policy_gradient import TaskBatches, likelihood_ratio, trial_batches
-from robometa.rl.trust_region import Begun, floats, trust_region_step
+from robometa.rl.policy_gradient import TaskBatches, advantage_spread, likelihood_ratio, trial_batches
+from robometa.rl.trust_region import Begun, floats, mean_distance, trust_region_step
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class _CreditOptions(gradient_learner.TrialOptions):
 
     credit_weight: Annotated[float, "[0, inf)"] = 1.0
     """Weight of crediting pre-adaptation actions with post-adaptation returns; 0 is MAML-TRPO."""
+    credit: Annotated[str, "{batch, task}"] = "batch"
+    """Baseline of a task's return: `task` is its own running mean, and the credit is summed over steps as in the
+    theory; `batch` are the other tasks, standardised, and a mean over steps."""
+    baseline_rate: Annotated[float, "(0, 1]"] = 0.5
+    """Weight of the newest return in a task's running mean."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,12 @@ class Config(trust_region.Options, gradient_learner.Options, _CreditOptions):
 
 
 PRESETS = {
-    "default": Config(),
+    "default": Config(pooled_shots=True, normalize_observations=True, credit="task"),
+    "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""MAML-TRPO's presets: fast on half-cheetahs, and its reference implementations' values."""
+"""Presets: with a baseline of every task's own, and normalised observations; without either, as in the first table of
+results; the reference implementations' values."""
 
 
 class EMaml(GradientLearner):
@@ -53,24 +61,54 @@ class EMaml(GradientLearner):
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained policy, its weights drawn from `seed`."""
         super().__init__(config, spaces, seed, device)
+        self.baseline = TaskBaseline(config.baseline_rate)
         self._at_once = MetaUpdate(self.step, config, self.device, 1.0)
 
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
-        credits = self.config.credit_weight * _credits(trial.rollouts[-1])
-        begun = self._at_once.begun(self.parameters, trial, self._estimator(), credits)
-        begun = begun or self._one_by_one(trial, credits)
+        seen = self._seen_trial(trial)
+        credits = self.config.credit_weight * self._credits(seen)
+        begun = self._at_once.begun(self.parameters, seen, self._estimator(), credits)
+        begun = begun or self._one_by_one(seen, credits)
         self.parameters, refused = begun.searched(self.parameters, self.config)
-        expected, norm, policy_std = floats(begun.expected, begun.norm, self._std())
+        self._include(trial)
+        expected, norm, moved, policy_std = floats(begun.expected, begun.norm, begun.moved, self._std())
         return {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
             "gradient_norm": norm,
+            "adaptation_norm": moved,
             "policy_std": policy_std,
+            "credit_spread": float(credits.std(correction=0)),
         }
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Initial parameters, statistics, and the tasks' running returns."""
+        return {**super().state_dict(), **state_of(self._baselines())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores the initial parameters, the statistics, and the running returns if present."""
+        super().load_state_dict(state)
+        load_state(self._baselines(), state)
+
+    def _baselines(self) -> Parts:
+        return {"training/baseline": self.baseline} if self.config.credit == "task" else {}
+
+    def _credits(self, trial: Trial) -> Tensor:
+        """Credit of each task for the actions before its adaptations, per mean log-likelihood. `[task]`."""
+        after = trial.rollouts[-1]
+        if self.config.credit == "batch":
+            return _standardized_credits(after)
+        surprise = self.baseline.surprise(trial.tasks, after.episode_return().mean(dim=1))
+        # The outer loss is a mean over steps of standardised advantages: an episode's return counts in it as
+        # 1 / (steps of an episode * their deviation). The theory sums over all steps before the adaptations.
+        # The deviation is the batch's: a task whose episodes pay nothing has none.
+        steps = after.reward[0].numel() / after.done.flatten(1).sum(dim=1)
+        unit = steps * advantage_spread(after, self._estimator()).mean() + 1e-8
+        return surprise / unit * trial.rollouts[0].reward[0].numel()
+
     def _one_by_one(self, trial: Trial, credits: Tensor) -> Begun:
-        """An update whose tasks are computed one by one."""
+        """An update whose tasks are computed one by one; the trial's observations are normalised."""
         config, start = self.config, self.parameters
         tasks = trial_batches(trial, *self._estimator())
         acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
@@ -88,7 +126,7 @@ class EMaml(GradientLearner):
             likelier = torch.stack(for_each_task(self._likelier, [point] * len(tasks), tasks, acted))
             return improvement + float((credits * likelier).mean()), divergence
 
-        return Begun(step, expected, gradient.norm(), change_at)
+        return Begun(step, expected, gradient.norm(), change_at, mean_distance(adapted, start), gradient)
 
     def _likelier(self, start: Tensor, task: TaskBatches, acted: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Likelihood ratio of the actions before the adaptations under a start, less 1, summed over shots. `[]`."""
@@ -102,11 +140,49 @@ class EMaml(GradientLearner):
     ) -> Tensor:
         """Gradient of the sampling term: credit times log-likelihood, mean over tasks. `[parameter]`."""
         # At ratio 1 the ratio's gradient is the log-likelihood's.
-        gradients = for_each_task(grad(self._likelier), [start] * len(tasks), tasks, acted)
+        gradients = of_each_task(grad(self._likelier), [start] * len(tasks), tasks, acted)
         return (credits.unsqueeze(-1) * torch.stack(gradients)).mean(dim=0)
 
 
-def _credits(rollout: Rollout) -> Tensor:
+class TaskBaseline:
+    """Running mean of every training task's return after the adaptations."""
+
+    def __init__(self, rate: float) -> None:
+        """Knows no task yet; `rate` is the weight of a task's newest return."""
+        self._rate = rate
+        self.mean = torch.zeros(0, dtype=torch.float64)
+        self.seen = torch.zeros(0, dtype=torch.int64)
+
+    def surprise(self, tasks: Tensor, returns: Tensor) -> Tensor:
+        """Returns less the tasks' baselines, and less the other tasks' progress; then includes the returns. `[task]`.
+
+        All tasks get better while the policy learns, so the mean surprise of the others belongs to the baseline. A task
+        that is new has no surprise.
+        """
+        missing = int(tasks.max()) + 1 - len(self.mean)
+        if missing > 0:
+            self.mean, self.seen = (torch.cat((part, part.new_zeros(missing))) for part in (self.mean, self.seen))
+        found = returns.detach().cpu().double()
+        known = self.seen[tasks] > 0
+        ahead = torch.where(known, found - self.mean[tasks], 0.0)
+        others = known.sum() - 1
+        surprise = torch.where(known & (others > 0), ahead - (ahead.sum() - ahead) / others.clamp(min=1), 0.0)
+        for task, value in zip(tasks.tolist(), found, strict=True):
+            rate = self._rate if self.seen[task] else 1.0
+            self.mean[task] += rate * (value - self.mean[task])
+            self.seen[task] += 1
+        return surprise.to(returns)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running means, and how often each task was seen."""
+        return {"mean": self.mean.clone(), "seen": self.seen.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores the running means."""
+        self.mean, self.seen = state["mean"].cpu().clone(), state["seen"].cpu().clone()
+
+
+def _standardized_credits(rollout: Rollout) -> Tensor:
     """Each task's return after the adaptations, with mean 0 and standard deviation 1 across tasks. `[task]`."""
     returns = rollout.episode_return().mean(dim=1)
     # The other tasks are the baseline: nothing that the first actions of a task led to may be in it.

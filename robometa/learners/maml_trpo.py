@@ -20,7 +20,7 @@ from robometa.rl.gradient_learner import GradientLearner
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import TaskBatches, trial_batches
-from robometa.rl.trust_region import Begun, floats, trust_region_step
+from robometa.rl.trust_region import Begun, floats, mean_distance, trust_region_step
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class Config(trust_region.Options, gradient_learner.Options, _InnerStepOptions):
 
 
 PRESETS = {
-    "default": Config(),
+    "default": Config(pooled_shots=True, normalize_observations=True),
     "demo": Config(iterations=70, tasks=10),
+    "plain": Config(),
     "paper": Config(iterations=500, action_scale=0.1, gae_lambda=1.0, kl_bound=0.01, fisher_stride=1),
 }
-"""Presets: fast on half-cheetahs; the same, shortened to a few minutes for two tasks; the reference implementations'
-values."""
+"""Presets: with normalised observations; without, shortened to a few minutes for two tasks; without, as in the first
+table of results; the reference implementations' values."""
 
 
 class MamlTrpo(GradientLearner):
@@ -63,19 +64,22 @@ class MamlTrpo(GradientLearner):
     def update(self, trial: Trial) -> dict[str, float]:
         """One trust-region step on the start, differentiating through the inner steps."""
         # On a GPU all tasks in one go; elsewhere task by task.
-        begun = self._at_once.begun(self.parameters, trial, self._estimator())
+        seen = self._seen_trial(trial)
+        begun = self._at_once.begun(self.parameters, seen, self._estimator())
         if begun is None:
-            tasks = trial_batches(trial, *self._estimator())
+            tasks = trial_batches(seen, *self._estimator())
             # Outer gradient: of the loss after the inner steps, by the start.
             gradient, adapted = outer_gradient(self.step, self._adapted, self.parameters, tasks)
             begun = self._trust_region(gradient, adapted, tasks)
         # Line search: the longest step that improves the surrogate within the bound.
         self.parameters, refused = begun.searched(self.parameters, self.config)
-        expected, norm, policy_std = floats(begun.expected, begun.norm, self._std())
+        self._include(trial)
+        expected, norm, moved, policy_std = floats(begun.expected, begun.norm, begun.moved, self._std())
         return {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
             "gradient_norm": norm,
+            "adaptation_norm": moved,
             "policy_std": policy_std,
         }
 
@@ -97,4 +101,4 @@ class MamlTrpo(GradientLearner):
         def change_at(point: Tensor) -> Sequence[float]:
             return surrogate_change(self.step, self._adapted, point, tasks, before)
 
-        return Begun(step, expected, gradient.norm(), change_at)
+        return Begun(step, expected, gradient.norm(), change_at, mean_distance(adapted, start), gradient)

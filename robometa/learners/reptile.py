@@ -26,6 +26,10 @@ class Config(gradient_learner.Options):
     """Learning rate of Adam; the gradient is the start minus the mean adapted copy."""
 
 
+PRESETS = {"default": Config(pooled_shots=True, normalize_observations=True), "plain": Config()}
+"""Presets: with normalised observations, and without, as in the paper and the first table of results."""
+
+
 class Reptile(AdamLearner):
     """Learns a start close to every task's adapted parameters; the adaptation is a parameter vector per task."""
 
@@ -38,13 +42,14 @@ class Reptile(AdamLearner):
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Moves the start towards the tasks' mean parameters after one policy-gradient step on each rollout."""
-        tasks = trial_batches(trial, *self._estimator())
+        tasks = trial_batches(self._seen_trial(trial), *self._estimator())
         # The last rollout of a trial is one more batch to step on. [task][parameter]
         adapted = of_each_task(lambda task: self.step.after(self.parameters, (*task.inner, task.outer)), tasks)
         way = torch.stack(adapted).mean(dim=0) - self.parameters
         # Adam takes the way from mean to start for a gradient.
         self.parameters.grad = -way
         self.optimizer.step()
+        self._include(trial)
         return {
             "way": float(way.norm()),
             "policy_std": float(self._std()),

@@ -45,10 +45,14 @@ class Config(ppo_on_trials.Options):
     """Widths of the decoders' hidden layers, ReLU."""
     decode_state: bool = False
     """Let the belief predict the next observation too: needed where dynamics differ between tasks."""
+    state_error: Annotated[str, "{sum, mean}"] = "sum"
+    """Squared error of a predicted observation: sum or mean over its dimensions."""
     kl_weight: Annotated[float, "[0, inf)"] = 0.1
     """Weight of the KL divergence from each belief to the one before, the first one's to the prior."""
     decoder_learning_rate: Annotated[float, "(0, inf)"] = 1e-3
     """Learning rate of Adam, for encoder and decoders."""
+    decoder_gradient_norm: Annotated[float, "[0, inf)"] = 0.0
+    """Maximum norm of a gradient of encoder and decoders; longer ones are scaled down. 0 keeps all."""
     gradient_steps: Annotated[int, "[1, inf)"] = 8
     """Gradient steps of encoder and decoders in an iteration."""
     batch: Annotated[int, "[1, inf)"] = 32
@@ -65,7 +69,7 @@ PRESETS = {
     "cpu": Config(),
     "paper": Config(
         epochs=2,
-        minibatches=4,
+        minibatches=8,
         discount=0.97,
         gae_lambda=0.9,
         entropy_weight=0.01,
@@ -77,11 +81,13 @@ PRESETS = {
         gradient_steps=32,
         batch=10,
         beliefs=50,
-        decodes=400,
+        decodes=50,
         capacity=10_000,
+        state_error="mean",
+        decoder_gradient_norm=1.0,
     ),
 }
-"""Sizes for a CPU, and the reference implementation's."""
+"""Sizes for a CPU, and the reference implementation's on half-cheetah-velocity."""
 METRICS = ("reward_error", "state_error", "belief_kl")
 
 
@@ -99,7 +105,8 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         super().__init__(config, network, spaces, device)
         self.spaces = spaces
         self.encoder = Encoder(obs + action + 2, config.memory_size, latent, generator).to(self.device)
-        decoders = Decoders(spaces, latent, config.decoder_hidden, config.decode_state, generator)
+        sizes = spaces, latent, config.decoder_hidden, config.decode_state
+        decoders = Decoders(*sizes, generator, mean_error=config.state_error == "mean")
         self.decoders = decoders.to(self.device)
         self.predicting = nn.ModuleList((self.encoder, self.decoders))
         self.predicting_optimizer = adam(self.predicting, config.decoder_learning_rate, self.device)
@@ -193,7 +200,10 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
             return time * terms[:2].sum() + self.config.kl_weight * terms[2], terms
 
         pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
-        logged = descend(of_piece, list(self.predicting.parameters()), *pieces)
+        parameters = list(self.predicting.parameters())
+        logged = descend(of_piece, parameters, *pieces)
+        if self.config.decoder_gradient_norm:
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.decoder_gradient_norm)
         self.predicting_optimizer.step()
         return logged
 

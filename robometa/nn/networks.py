@@ -34,13 +34,27 @@ class GaussianPolicy:
     one per task, observations are `[task, n, obs]`.
     """
 
-    def __init__(self, observation: int, action: int, hidden: Sequence[int], minimum_std: float = 1e-6) -> None:
-        """Lays out a policy from `observation` numbers through `hidden` tanh layers to `action` numbers."""
-        widths = (observation, *hidden, action)
+    def __init__(
+        self, observation: int, action: int, hidden: Sequence[int], minimum_std: float = 1e-6, *, value: bool = False
+    ) -> None:
+        """Lays out a policy from `observation` numbers through `hidden` tanh layers to `action` numbers.
+
+        Args:
+            observation: Numbers of an observation.
+            action: Numbers of an action.
+            hidden: Widths of the hidden layers.
+            minimum_std: Lower bound of the standard deviation.
+            value: Add an output of the last layer that predicts the return.
+        """
+        self.value = value
+        widths = (observation, *hidden, action + value)
         self.layers = list(zip(widths[:-1], widths[1:], strict=True))
         self.action = action
         self.minimum_log_std = math.log(minimum_std)
         self.size = sum(into * out + out for into, out in self.layers) + action
+        into, out = self.layers[-1]
+        self.last_size = into * out + out + action
+        """Parameters of the last layer and the standard deviation, which are the last ones."""
         check_size(self.size, f"hidden {hidden}")
 
     def initial(self, generator: torch.Generator, std: float = 1.0) -> Tensor:
@@ -53,6 +67,11 @@ class GaussianPolicy:
 
     def distribution(self, parameters: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean `[..., n, action]` and log standard deviation `[..., 1, action]` of the policy's output."""
+        mean, log_std, _ = self.outputs(parameters, obs)
+        return mean, log_std
+
+    def outputs(self, parameters: Tensor, obs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Mean and log standard deviation as `distribution`, and the value `[..., n]`, None if there is none."""
         # Cut weights and biases out of the vector, layer by layer.
         start, x = 0, obs
         for index, (into, out) in enumerate(self.layers):
@@ -63,13 +82,17 @@ class GaussianPolicy:
             x = x @ weight + bias
             if index < len(self.layers) - 1:
                 x = torch.tanh(x)
-        return x, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std)
+        mean, value = self.parted(x)
+        return mean, parameters[..., start:].unsqueeze(-2).clamp(min=self.minimum_log_std), value
+
+    def parted(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Parts the last layer's output into mean and value. `[..., n, number]`."""
+        return (output[..., :-1], output[..., -1]) if self.value else (output, None)
 
     def last_layer(self) -> Tensor:
         """Mask of the last layer and the standard deviation: 1 for these, 0 for the others. `[parameter]`."""
-        into, out = self.layers[-1]
         mask = torch.zeros(self.size)
-        mask[-(into * out + out + self.action) :] = 1
+        mask[-self.last_size :] = 1
         return mask
 
     def log_likelihood(self, parameters: Tensor, obs: Tensor, output: Tensor) -> Tensor:

@@ -159,10 +159,27 @@ class Decoders(nn.Module):
     """Decoders of reward and, optionally, next observation, given a task's latent variable."""
 
     def __init__(
-        self, spaces: Spaces, latent: int, hidden: Sequence[int], states: bool, generator: torch.Generator
+        self,
+        spaces: Spaces,
+        latent: int,
+        hidden: Sequence[int],
+        states: bool,
+        generator: torch.Generator,
+        *,
+        mean_error: bool = False,
     ) -> None:
-        """Initialises the weights; `states` adds the decoder of the next observation."""
+        """Initialises the weights.
+
+        Args:
+            spaces: Sizes of observations and actions.
+            latent: Size of the latent variable.
+            hidden: Widths of the hidden layers.
+            states: Add the decoder of the next observation.
+            generator: Source of the weights.
+            mean_error: Take the mean of an observation's squared errors over its dimensions, not their sum.
+        """
         super().__init__()
+        self.mean_error = mean_error
         obs, action = spaces.observation, spaces.action
         self.reward = Perceptron((latent + 2 * obs + action, *hidden, 1), generator)
         self.next_obs = Perceptron((latent + obs + action, *hidden, obs), generator) if states else None
@@ -181,7 +198,8 @@ class Decoders(nn.Module):
         if self.next_obs is None:
             return torch.stack((*errors, torch.zeros_like(errors[0])))
         next_obs = self.next_obs(_pairs(latent, started))
-        errors.append((next_obs - moves.next_obs.unsqueeze(1)).square().sum(dim=-1).mean())
+        squared = (next_obs - moves.next_obs.unsqueeze(1)).square()
+        errors.append((squared if self.mean_error else squared.sum(dim=-1)).mean())
         return torch.stack(errors)
 
 

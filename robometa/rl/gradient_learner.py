@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from robometa import errors
 from robometa.compute.parallel import of_each_task
-from robometa.data import Rollout, Spaces, Step
+from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.nn.networks import GaussianPolicy
-from robometa.nn.state import load_optimizer, optimizer_state
+from robometa.nn.normalizer import Normalizer
+from robometa.nn.state import Parts, load_optimizer, load_state, optimizer_state, state_of
 from robometa.noise import Noise
-from robometa.rl.policy_gradient import Batch, InnerStep, rollout_batches
+from robometa.rl.policy_gradient import Batch, Estimator, InnerStep, returns_of, rollout_batches
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,21 @@ class TrialOptions(errors.Options):
     """Inner gradient steps, each on a rollout of its own."""
     inner_step_size: Annotated[float, "(0, inf)"] = 0.1
     """Step size of the inner gradient steps."""
+    pooled_shots: bool = False
+    """Let every shot adapt from the start, to the mean of a step on each shot's episodes so far, instead of going on
+    from the shot before. For learners that are trained with one shot."""
+
+    def __post_init__(self) -> None:
+        """Checks the options.
+
+        Raises:
+            UserError: If one is outside its range, or shots are pooled in training with several.
+        """
+        super().__post_init__()
+        if self.pooled_shots and self.shots > 1:
+            raise errors.UserError(
+                f"option shots must be 1 with pooled_shots, not {self.shots}: with several, set pooled_shots to false"
+            )
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,13 @@ class PolicyOptions(errors.Options):
     """Discount per step."""
     gae_lambda: Annotated[float, "[0, 1]"] = 0.9
     """Lambda of generalised advantage estimation. The paper's preset has 1."""
+    normalize_observations: bool = False
+    """Normalise observations by their running mean and standard deviation, which are part of the policy."""
+    value_weight: Annotated[float, "[0, inf)"] = 0.0
+    """Weight of a value's squared error in the inner loss; above 0 the policy's network has a value as one more output.
+    The papers have none."""
+    last_layer_scale: Annotated[float, "(0, 1]"] = 1.0
+    """Factor on the initial weights of the policy's last layer; a small one begins with actions near zero."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,22 @@ class Options(PolicyOptions, TrialOptions):
     A dataclass lists the fields of its last base first: `TrialOptions`, then `PolicyOptions`. A learner whose own
     options stand between the two puts them in a subclass of `TrialOptions`, its last base.
     """
+
+
+class PooledShots(NamedTuple):
+    """An adaptation to all episodes so far."""
+
+    parameters: Tensor
+    """Mean of a step from the start on each shot's episodes. `[task, parameter]`"""
+    start: Tensor
+    """`[task, parameter]`"""
+    shots: Tensor
+    """Shots so far. `[task, 1]`"""
+
+    def with_step(self, stepped: Tensor) -> PooledShots:
+        """Includes the parameters after a step from the start on one more shot's episodes. `[task, parameter]`."""
+        shots = self.shots + 1
+        return PooledShots(self.parameters + (stepped - self.parameters) / shots, self.start, shots)
 
 
 class GradientLearner:
@@ -80,41 +119,82 @@ class GradientLearner:
             first_order: Differentiate inner steps as if their gradients were constants.
         """
         self.config, self.device = config, torch.device(device)
-        self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden)
+        value = config.value_weight > 0
+        self.policy = GaussianPolicy(spaces.observation, spaces.action, config.hidden, value=value)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        self.parameters = self.policy.initial(generator, config.initial_std).to(self.device)
-        self.step = InnerStep(self.policy, config.inner_step_size, first_order)
+        start = self.policy.initial(generator, config.initial_std)
+        start[-self.policy.last_size : -spaces.action] *= config.last_layer_scale
+        self.parameters = start.to(self.device)
+        self.step = InnerStep(self.policy, config.inner_step_size, first_order, config.value_weight)
+        self.observations: Normalizer | None = None
+        if config.normalize_observations:
+            self.observations = Normalizer(spaces.observation, device=self.device)
+        self.returns = Normalizer(1, device=self.device) if value else None
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
+    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor | PooledShots:
         """Initial parameters, for each task. `[task, parameter]`."""
-        return self.parameters.expand(tasks, -1)
+        start = self._start().expand(tasks, -1)
+        return PooledShots(start, start, start.new_zeros(tasks, 1)) if self.config.pooled_shots else start
 
-    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def act(self, adaptation: Tensor | PooledShots, step: Step, noise: Tensor) -> tuple[Tensor, Tensor | PooledShots]:
         """Actions of each task's policy. `[task, world, action]`."""
-        mean, log_std = self.policy.distribution(adaptation, step.obs)
+        parameters = adaptation.parameters if isinstance(adaptation, PooledShots) else adaptation
+        mean, log_std = self.policy.distribution(parameters, self._normalized(step.obs))
         return self.config.action_scale * (mean + log_std.exp() * noise), adaptation
 
-    def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
+    def adapt(self, adaptation: Tensor | PooledShots, rollout: Rollout, noise: Noise) -> Tensor | PooledShots:
         """One policy-gradient step for each task. `[task, parameter]`."""
         # Inner step: theta' = theta - size * rate * gradient, on all worlds of a task.
-        shots = [(batch,) for batch in rollout_batches(rollout, *self._estimator())]
+        shots = [(batch,) for batch in rollout_batches(self._seen(rollout), *self._estimator())]
+        if isinstance(adaptation, PooledShots):
+            return adaptation.with_step(torch.stack(of_each_task(self._adapted, adaptation.start, shots)))
         return torch.stack(of_each_task(self._adapted, adaptation, shots))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Initial parameters."""
-        return {"parameters": self.parameters}
+        """Initial parameters, and statistics if there are any."""
+        return {"parameters": self.parameters, **state_of(self._statistics())}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores the initial parameters."""
+        """Restores the initial parameters and the statistics."""
         self.parameters = self._checked(state["parameters"]).to(self.device)
+        load_state(self._statistics(), state)
+
+    def _start(self) -> Tensor:
+        """The parameters before any adaptation. `[parameter]`."""
+        return self.parameters
 
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """Parameters of one task after its inner steps. `[parameter]`."""
         return self.step.after(start, shots, self.rate)
 
-    def _estimator(self) -> tuple[float, float, float]:
-        """Discount, lambda and action scale, as for `rollout_batches`."""
-        return self.config.discount, self.config.gae_lambda, self.config.action_scale
+    def _estimator(self) -> Estimator:
+        """Arguments of `rollout_batches`."""
+        return Estimator(self.config.discount, self.config.gae_lambda, self.config.action_scale, self.returns)
+
+    def _statistics(self) -> Parts:
+        """Running statistics of observations and returns, those that the options ask for."""
+        parts = {"observations": self.observations, "returns": self.returns}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _normalized(self, obs: Tensor) -> Tensor:
+        """Observations as the policy sees them. `[..., obs]`."""
+        return obs if self.observations is None else self.observations(obs)
+
+    def _seen(self, rollout: Rollout) -> Rollout:
+        """A rollout with observations as the policy saw them."""
+        return rollout if self.observations is None else replace(rollout, obs=self.observations(rollout.obs))
+
+    def _seen_trial(self, trial: Trial) -> Trial:
+        """A trial with observations as the policy saw them."""
+        return replace(trial, rollouts=tuple(self._seen(rollout) for rollout in trial.rollouts))
+
+    def _include(self, trial: Trial) -> None:
+        """Adds a trial, whose observations are not normalised, to the statistics."""
+        for rollout in trial.rollouts:
+            if self.observations is not None:
+                self.observations.include(rollout.obs)
+            if self.returns is not None:
+                self.returns.include(returns_of(rollout, self.config.discount)[~rollout.actionless()])
 
     def _std(self) -> Tensor:
         """Mean standard deviation of the policy's output. `[]`."""
@@ -141,16 +221,16 @@ class AdamLearner(GradientLearner):
         super().__init__(config, spaces, seed, device)
         self.optimizer = torch.optim.Adam([self.parameters], lr=learning_rate)
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
-        """Initial parameters, for each task. `[task, parameter]`."""
-        # A copy, because the optimizer changes the parameters in place.
-        return self.parameters.clone().expand(tasks, -1)
-
     def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters and the optimizer's moments."""
         return {**super().state_dict(), **optimizer_state("training/optimiser", self.optimizer)}
 
+    def _start(self) -> Tensor:
+        """A copy, because the optimizer changes the parameters in place."""
+        return self.parameters.clone()
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the initial parameters, and the moments if present."""
         self.parameters.copy_(self._checked(state["parameters"]))
+        load_state(self._statistics(), state)
         load_optimizer("training/optimiser", self.optimizer, state)

@@ -33,8 +33,8 @@ def outer_gradient(
         # Forward through the inner steps, keeping the graph of them.
         after, pull_back = pulled(lambda at: adapted(at, task.inner), point)
         after = after.detach()
-        # At ratio 1 the surrogate's gradient is that of the inner loss.
-        return pull_back(grad(step.loss)(after, task.outer))[0], after
+        # At ratio 1 the surrogate's gradient is that of the policy's loss.
+        return pull_back(grad(step.policy_loss)(after, task.outer))[0], after
 
     gradients, after = zip(*of_each_task(of_task, tasks), strict=True)
     return torch.stack(gradients).mean(dim=0), list(after)

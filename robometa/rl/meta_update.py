@@ -15,7 +15,7 @@ from torch import Tensor
 from robometa.compute.cuda_graphs import CapturedFunction
 from robometa.data import Trial
 from robometa.nn.networks import GaussianPolicy, normal_kl, normal_log_density
-from robometa.rl.policy_gradient import Batch, InnerStep, TaskBatches, likelihood_ratio, stacked_batches
+from robometa.rl.policy_gradient import Batch, Estimator, InnerStep, TaskBatches, likelihood_ratio, stacked_batches
 from robometa.rl.trust_region import Begun, Options, trust_region_step
 
 Product = Callable[[Tensor], Tensor]
@@ -28,11 +28,15 @@ class Proposal(NamedTuple):
     """Input of the line search."""
 
     step: Tensor
-    """Step to add to the learned vector. `[n]`"""
+    """Step to add to the learned vector, or to the start if the rate has steps of its own. `[n]`"""
     expected: Tensor
     """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
-    """Norm of the gradient. `[]`"""
+    """Norm of the gradient that the step follows. `[]`"""
+    moved: Tensor
+    """Norm of the inner steps together, mean over tasks. `[]`"""
+    gradient: Tensor
+    """Gradient of the loss by the learned vector. `[n]`"""
     acted: tuple[Acted, ...]
     """Policies before the update, on each inner batch and on the outer one."""
 
@@ -56,7 +60,15 @@ class MetaUpdate:
     The learned vector is the start, or start and rate concatenated.
     """
 
-    def __init__(self, step: InnerStep, options: Options, device: torch.device, rate: Tensor | float | None) -> None:
+    def __init__(
+        self,
+        step: InnerStep,
+        options: Options,
+        device: torch.device,
+        rate: Tensor | float | None,
+        *,
+        rate_apart: bool = False,
+    ) -> None:
         """Captures nothing yet.
 
         Args:
@@ -64,32 +76,33 @@ class MetaUpdate:
             options: Options of the learner.
             device: Device of the learner.
             rate: Factor on the inner step's size `[parameter]`; None if it is learned.
+            rate_apart: The trust-region step moves the start only; a learned rate has steps of its own.
         """
-        self._step, self._options, self._rate = step, options, rate
+        self._step, self._options, self._rate, self._rate_apart = step, options, rate, rate_apart
         self.propose = CapturedFunction(self._propose, device)
         self.change_at = CapturedFunction(self._change_at, device)
 
-    def begun(
-        self, learned: Tensor, trial: Trial, estimator: tuple[float, float, float], credits: Tensor | None = None
-    ) -> Begun | None:
+    def begun(self, learned: Tensor, trial: Trial, estimator: Estimator, credits: Tensor | None = None) -> Begun | None:
         """Begins an update on a trial; None if tasks are to be computed one by one.
 
         Args:
             learned: `[n]`
             trial: Rollouts of all shots.
-            estimator: Discount, lambda and action scale, as for `rollout_batches`.
+            estimator: Makes batches of rollouts.
             credits: As for `_propose`.
         """
-        tasks = stacked_batches(trial, *estimator)
+        tasks = stacked_batches(trial, estimator)
         if tasks is None:
             return None
         proposal: Proposal = self.propose(learned, tasks, credits)
+        step, expected, norm, moved, gradient, acted = proposal
 
         def change_at(point: Tensor) -> Sequence[float]:
-            change: list[float] = self.change_at(point, tasks, proposal.acted, credits).tolist()
+            point = torch.cat((point, learned[len(point) :])) if self._rate_apart else point
+            change: list[float] = self.change_at(point, tasks, acted, credits).tolist()
             return change
 
-        return Begun(proposal.step, proposal.expected, proposal.norm, change_at)
+        return Begun(step, expected, norm, change_at, moved, gradient)
 
     def _propose(self, learned: Tensor, tasks: TaskBatches, credits: Tensor | None) -> Proposal:
         """Computes the trust-region step of the learned vector.
@@ -108,15 +121,17 @@ class MetaUpdate:
             shots.append(shot)
             point = point - self._step.size * (rate * shot.gradient)
         # Outer gradient: of the loss after the inner steps, pulled back to the start. [n]
-        loss, policy = self._loss(leaves := _cut(self._step.policy, point), tasks.outer)
-        # At ratio 1 the surrogate's gradient is that of the inner loss.
+        loss, policy = self._loss(leaves := _cut(self._step.policy, point), tasks.outer, value=False)
+        # At ratio 1 the surrogate's gradient is that of the policy's loss.
         gradient = self._pulled_back(_gradient(loss, leaves), shots, rate).mean(dim=0)
         # Trust-region step: conjugate gradient without synchronising with the device.
         fisher = self._fisher(point, tasks.outer.obs, shots, rate)
+        followed = gradient[: len(start)] if self._rate_apart else gradient
         step, expected = trust_region_step(
-            gradient, fisher, options.kl_bound, options.conjugate_gradient_steps, ends_early=False
+            followed, fisher, options.kl_bound, options.conjugate_gradient_steps, ends_early=False
         )
-        return Proposal(step, expected, gradient.norm(), (*acted, policy))
+        moved = (point - start).norm(dim=-1).mean()
+        return Proposal(step, expected, followed.norm(), moved, gradient, (*acted, policy))
 
     def _change_at(self, point: Tensor, tasks: TaskBatches, acted: tuple[Acted, ...], credits: Tensor | None) -> Tensor:
         """Improvement of the surrogate at a point, and mean KL divergence of the adapted policies. `[2]`."""
@@ -141,13 +156,13 @@ class MetaUpdate:
         start, rate = learned.chunk(2)
         return start, rate
 
-    def _loss(self, leaves: list[Tensor], batch: Batch) -> tuple[Tensor, Acted]:
-        """Sum of the tasks' losses, differentiable by the leaves, and the policy's output."""
+    def _loss(self, leaves: list[Tensor], batch: Batch, *, value: bool = True) -> tuple[Tensor, Acted]:
+        """Sum of the tasks' losses, the value's error in it or not, by the leaves; and the policy's output."""
         with torch.enable_grad():
-            mean, log_std = _distribution(self._step.policy, leaves, batch.obs)
-            likelihood = normal_log_density(batch.output, mean, log_std)
+            mean, log_std, predicted = _outputs(self._step.policy, leaves, batch.obs)
+            loss = -(normal_log_density(batch.output, mean, log_std) * batch.advantage).mean(dim=-1)
             # The sum over tasks: its gradient by a task's leaves is that of the task's own loss.
-            loss = -(likelihood * batch.advantage).mean(dim=-1).sum()
+            loss = (self._step.with_value(loss, predicted, batch) if value else loss).sum()
         return loss, (mean.detach(), log_std.detach())
 
     def _differentiated(self, point: Tensor, batch: Batch, credits: Tensor | None) -> tuple[Acted, _Shot]:
@@ -162,7 +177,7 @@ class MetaUpdate:
         credited, estimate = None, hessian
         if credits is not None:
             ones = batch._replace(advantage=credits.unsqueeze(-1).expand_as(batch.advantage))
-            credited = _gradient(self._loss(leaves, ones)[0], leaves)
+            credited = _gradient(self._loss(leaves, ones, value=False)[0], leaves)
         # The Fisher matrix's Hessian comes from fewer observations.
         if hessian is not None and stride > 1:
             fewer = Batch(*(part[:, ::stride].contiguous() for part in batch))
@@ -204,13 +219,14 @@ class MetaUpdate:
             for shot in shots:
                 if shot.estimate is not None:
                     moved = moved - size * (rate * shot.estimate(moved))
-                if self._rate is None:
+                if self._rate is None and not self._rate_apart:
                     moved = moved - size * (rate_change * shot.gradient)
             # The standard deviation adds twice the identity.
             curved = torch.cat((pull(precision * push(moved)), 2 * moved[:, -deviations:]), dim=-1)
             curved, rate_curved = self._through(curved, plain, rate, estimates)
-            joined = curved if rate_curved is None else torch.cat((curved, rate_curved), dim=-1)
-            return joined.mean(dim=0) + self._options.damping * vector
+            if rate_curved is not None and not self._rate_apart:
+                curved = torch.cat((curved, rate_curved), dim=-1)
+            return curved.mean(dim=0) + self._options.damping * vector
 
         return product
 
@@ -230,10 +246,17 @@ def _cut(policy: GaussianPolicy, point: Tensor) -> list[Tensor]:
 
 def _distribution(policy: GaussianPolicy, leaves: list[Tensor], obs: Tensor) -> Acted:
     """Policy output, as `GaussianPolicy.distribution`, from separate parameters."""
+    mean, log_std, _ = _outputs(policy, leaves, obs)
+    return mean, log_std
+
+
+def _outputs(policy: GaussianPolicy, leaves: list[Tensor], obs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Policy output and value, as `GaussianPolicy.outputs`, from separate parameters."""
     x, (*layers, log_std) = obs, leaves
     for index, ((into, out), weight, bias) in enumerate(zip(policy.layers, layers[::2], layers[1::2], strict=True)):
         x = torch.bmm(torch.tanh(x) if index else x, weight.unflatten(-1, (into, out))) + bias.unsqueeze(-2)
-    return x, log_std.unsqueeze(-2).clamp(min=policy.minimum_log_std)
+    mean, value = policy.parted(x)
+    return mean, log_std.unsqueeze(-2).clamp(min=policy.minimum_log_std), value
 
 
 def _gradient(loss: Tensor, leaves: list[Tensor]) -> Tensor:

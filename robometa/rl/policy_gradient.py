@@ -14,8 +14,9 @@ from torch.func import grad
 from robometa.compute.cuda_graphs import CapturedFunction, captures
 from robometa.compute.parallel import on_gpu
 from robometa.data import Rollout, Trial
-from robometa.nn.networks import GaussianPolicy
-from robometa.rl.returns import advantages, discounted_returns, linear_baseline
+from robometa.nn.networks import GaussianPolicy, normal_log_density
+from robometa.nn.normalizer import Normalizer
+from robometa.rl.returns import advantages, discounted_returns, generalised_advantages, linear_baseline
 
 
 class Batch(NamedTuple):
@@ -27,6 +28,8 @@ class Batch(NamedTuple):
     """The policy's output, before scaling. `[n, action]`"""
     advantage: Tensor
     """`[n]`"""
+    target: Tensor
+    """Discounted return, normalised if a scale is given: a value's target. `[n]`"""
 
 
 class TaskBatches(NamedTuple):
@@ -38,7 +41,18 @@ class TaskBatches(NamedTuple):
     """Batch of the rollout after the last inner step."""
 
 
-def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action_scale: float) -> list[Batch]:
+class Estimator(NamedTuple):
+    """Arguments of `rollout_batches` after the rollout."""
+
+    discount: float
+    gae_lambda: float
+    action_scale: float
+    returns: Normalizer | None = None
+
+
+def rollout_batches(
+    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, returns: Normalizer | None = None
+) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
     A step that diverged by what was no action is left out; its charge counts in the returns of the steps before.
@@ -48,9 +62,10 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
         discount: Per step, in (0, 1].
         gae_lambda: Lambda of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.
+        returns: Scale of the targets, the same for all tasks; plain returns if None.
     """
     left_out = rollout.left_out()
-    parts = _pooled(rollout, discount, gae_lambda, action_scale, left_out)
+    parts = _pooled(rollout, Estimator(discount, gae_lambda, action_scale, returns), left_out)
     batches = [Batch(*of_task) for of_task in zip(*parts, strict=True)]
     if left_out is None:
         return batches
@@ -58,37 +73,60 @@ def rollout_batches(rollout: Rollout, discount: float, gae_lambda: float, action
     return [Batch(*(part[rows] for part in batch)) for batch, rows in zip(batches, kept, strict=True)]
 
 
-def trial_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> list[TaskBatches]:
+def trial_batches(
+    trial: Trial, discount: float, gae_lambda: float, action_scale: float, returns: Normalizer | None = None
+) -> list[TaskBatches]:
     """Batches of a trial's rollouts, task by task; arguments as in `rollout_batches`."""
-    shots = [rollout_batches(rollout, discount, gae_lambda, action_scale) for rollout in trial.rollouts]
+    shots = [rollout_batches(rollout, discount, gae_lambda, action_scale, returns) for rollout in trial.rollouts]
     return [TaskBatches(tuple(batches[:-1]), batches[-1]) for batches in zip(*shots, strict=True)]
 
 
-def stacked_batches(trial: Trial, discount: float, gae_lambda: float, action_scale: float) -> TaskBatches | None:
-    """Batches of a trial's rollouts, stacked over tasks; arguments as in `rollout_batches`. `[task, n, ...]`.
+def stacked_batches(trial: Trial, estimator: Estimator) -> TaskBatches | None:
+    """Batches of a trial's rollouts, stacked over tasks. `[task, n, ...]`.
 
     None on a CPU, where computing tasks one by one is better, and if steps are left out, which leaves unequal batches.
     """
     rollouts = trial.rollouts
     if not on_gpu(rollouts[0].obs) or bool(torch.stack([rollout.actionless().any() for rollout in rollouts]).any()):
         return None
-    *inner, outer = (_pooled(rollout, discount, gae_lambda, action_scale, None) for rollout in rollouts)
+    *inner, outer = (_pooled(rollout, estimator, None) for rollout in rollouts)
     return TaskBatches(tuple(inner), outer)
 
 
-def _pooled(
-    rollout: Rollout, discount: float, gae_lambda: float, action_scale: float, left_out: Tensor | None
-) -> Batch:
+def returns_of(rollout: Rollout, discount: float) -> Tensor:
+    """Discounted returns of a rollout's steps. `[task, world, time]`."""
+    return _looped(discounted_returns, rollout.reward, rollout.done, discount)
+
+
+def _pooled(rollout: Rollout, estimator: Estimator, left_out: Tensor | None) -> Batch:
     """All steps of each task, including those to leave out. `[task, n, ...]`."""
+    discount, gae_lambda, action_scale, scale = estimator
     # Baseline: fitted to the returns of the task's own rollout.
-    returns = _looped(discounted_returns, rollout.reward, rollout.done, discount)
-    value = linear_baseline(rollout.obs, returns, left_out=left_out)
-    # Value of the next step; 0 at the end of the rollout, where no return is left.
-    next_value = torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+    returns = returns_of(rollout, discount)
+    value, next_value = _values(rollout, returns, left_out)
     # Advantages, standardised within the task, on pooled worlds. [task, world * time]
     ends = rollout.terminated, rollout.truncated
     advantage = _looped(advantages, rollout.reward, value, next_value, *ends, discount, gae_lambda, left_out)
-    return Batch(rollout.obs.flatten(1, 2), (rollout.action / action_scale).flatten(1, 2), advantage.flatten(1, 2))
+    target = returns if scale is None else scale(returns.unsqueeze(-1))[..., 0]
+    parts = rollout.obs, rollout.action / action_scale, advantage, target
+    return Batch(*(part.flatten(1, 2) for part in parts))
+
+
+def _values(rollout: Rollout, returns: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Values of the linear baseline before each step, and after it. `[task, world, time]` each."""
+    value = linear_baseline(rollout.obs, returns, left_out=left_out)
+    # Value of the next step; 0 at the end of the rollout, where no return is left.
+    return value, torch.cat((value[..., 1:], torch.zeros_like(value[..., :1])), dim=-1)
+
+
+def advantage_spread(rollout: Rollout, estimator: Estimator) -> Tensor:
+    """Standard deviation of each task's advantages before they are standardised. `[task]`."""
+    left_out, (discount, gae_lambda, _, _) = rollout.left_out(), estimator
+    values = _values(rollout, returns_of(rollout, discount), left_out)
+    ends = rollout.terminated, rollout.truncated
+    advantage = _looped(generalised_advantages, rollout.reward, *values, *ends, discount, gae_lambda)
+    kept = torch.ones_like(advantage, dtype=torch.bool) if left_out is None else ~left_out
+    return torch.stack([row[rows].std(correction=0) for row, rows in zip(advantage, kept, strict=True)])
 
 
 def _looped(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
@@ -113,10 +151,31 @@ class InnerStep:
     """Step size of all parameters."""
     first_order: bool = False
     """Differentiate the step as if its gradient were a constant."""
+    value_weight: float = 0.0
+    """Weight of the value's squared error in the loss; 0 for a policy without a value."""
 
-    def loss(self, parameters: Tensor, batch: Batch) -> Tensor:
+    def policy_loss(self, parameters: Tensor, batch: Batch) -> Tensor:
         """Policy-gradient loss at ratio 1. `[]`."""
         return -(self.policy.log_likelihood(parameters, batch.obs, batch.output) * batch.advantage).mean()
+
+    def loss(self, parameters: Tensor, batch: Batch) -> Tensor:
+        """Loss of the step: the policy-gradient loss, and the value's error. `[]`."""
+        mean, log_std, value = self.policy.outputs(parameters, batch.obs)
+        loss = -(normal_log_density(batch.output, mean, log_std) * batch.advantage).mean()
+        return self.with_value(loss, value, batch)
+
+    def with_value(self, loss: Tensor, value: Tensor | None, batch: Batch) -> Tensor:
+        """Adds the value's squared error to the loss of a policy.
+
+        The policy's loss has no level, because a baseline of the task's own takes it out. The value's error has: its
+        targets are on one scale for all tasks, so the step knows how far the return is from the expected one.
+
+        Args:
+            loss: `[task]`, or `[]`
+            value: `[task, n]`, or `[n]`
+            batch: Holds the targets.
+        """
+        return loss if value is None else loss + self.value_weight * (value - batch.target).square().mean(dim=-1)
 
     def __call__(self, parameters: Tensor, batch: Batch, rate: Tensor | float = 1.0) -> Tensor:
         """Parameters after one step. `[parameter]`.

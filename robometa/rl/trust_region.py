@@ -142,6 +142,10 @@ class Begun(NamedTuple):
     """Norm of the gradient. `[]`"""
     change_at: Callable[[Tensor], Sequence[float]]
     """Function from a point to its surrogate improvement and KL divergence."""
+    moved: Tensor
+    """Norm of the inner steps together, mean over tasks. `[]`"""
+    gradient: Tensor
+    """Gradient of the loss, by all that is learned, which may be more than the step moves. `[n or more]`"""
 
     def searched(self, learned: Tensor, options: Options) -> tuple[Tensor, int]:
         """Learned vector after the line search, and the number of refused points."""
@@ -153,6 +157,11 @@ class Begun(NamedTuple):
             options.line_search_shrink,
             options.line_search_trials,
         )
+
+
+def mean_distance(points: Sequence[Tensor], start: Tensor) -> Tensor:
+    """Distance of points from a start, mean over the points. `[]`."""
+    return (torch.stack(list(points)) - start).norm(dim=-1).mean()
 
 
 def floats(*scalars: Tensor) -> list[float]:

@@ -39,11 +39,11 @@ def suite(tmp_path_factory):
     return suites.load(path)
 
 
-def made(name, suite):
+def made(name, suite, **options):
     """A policy of an untrained learner whose statistics are not those of a new one."""
-    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
-    for part in ("observations", "rewards"):
-        if hasattr(learner, part):
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name] | options), suite, seed=3)
+    for part in ("observations", "rewards", "returns"):
+        if getattr(learner, part, None) is not None:
             size = getattr(learner, part).mean.numel()
             generator = torch.Generator().manual_seed(1)
             getattr(learner, part).include(0.3 + 2 * torch.randn(50, size, generator=generator))
@@ -75,6 +75,19 @@ def test_files_act_and_adapt_as_the_policy_does(exported, suite, name):
             assert trace.encode() not in content, f"{path.name} holds {trace}"
         model = onnx.load_from_string(content)
         assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
+
+
+@pytest.mark.parametrize(
+    "name", ["promp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("anil", "meta-sgd"))]
+)
+def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path, name):
+    options = {"normalize_observations": True, "value_weight": 0.5, "pooled_shots": True}
+    found = export(made(name, suite, **options), tmp_path / name, license_text="MIT")
+    assert found.gap <= 1e-5
+    assert "adapt.onnx" in found.files
+    contract = json.loads((found.folder / "contract.json").read_text())
+    assert [one["name"] for one in contract["adaptation"]] == ["parameters", "start", "shots"]
+    assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 
 @pytest.mark.parametrize("name", ["rl2", pytest.param("maml-trpo", marks=pytest.mark.slow)])

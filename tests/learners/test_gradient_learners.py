@@ -7,7 +7,7 @@ from test_maml_trpo import SPACES, TASKS, central_differences, policy, relative,
 from torch.distributions import kl_divergence
 
 from robometa import registry
-from robometa.learners.e_maml import EMaml, _credits
+from robometa.learners.e_maml import EMaml, _standardized_credits
 from robometa.learners.maml_trpo import MamlTrpo
 from robometa.learners.meta_sgd import MetaSgd
 from robometa.learners.promp import ProMp
@@ -235,7 +235,7 @@ def credited_loss(made, start, tasks, weight):
 def test_e_maml_gradient_is_that_of_finite_differences(shots):
     made = learner(EMaml, shots=shots, credit_weight=0.6)
     tasks, start = taught(made, shots), made.parameters
-    credits = 0.6 * _credits(trial(shots).rollouts[-1])
+    credits = 0.6 * _standardized_credits(trial(shots).rollouts[-1])
     acted = [made.step.policies(start, (*task.inner, task.outer)) for task in tasks]
     plain, _ = outer_gradient(made.step, made.step.after, start, tasks)
     sampling = made._credit_gradient(start, tasks, acted, credits)
@@ -269,10 +269,10 @@ def test_e_maml_without_credit_is_maml(shots):
 def test_credits_are_the_returns_after_the_adaptations_compared_across_tasks():
     rollout = trial(1).rollouts[-1]
     returns = first_episode_returns(rollout)
-    torch.testing.assert_close(_credits(rollout), (returns - returns.mean()) / returns.std(correction=0))
+    torch.testing.assert_close(_standardized_credits(rollout), (returns - returns.mean()) / returns.std(correction=0))
     rollout.reward.fill_(1.0)
     rollout.terminated.zero_()
-    assert not _credits(rollout).any()  # all tasks went equally well: nobody gets any
+    assert not _standardized_credits(rollout).any()  # all tasks went equally well: nobody gets any
 
 
 # -------------------------------------------------------------------------------------------------------------- ProMP

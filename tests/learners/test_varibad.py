@@ -9,7 +9,7 @@ from torch.distributions import Independent, Normal
 
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.learners import varibad
-from robometa.learners.varibad import Config, Varibad
+from robometa.learners.varibad import PRESETS, Config, Varibad
 from robometa.noise import Noise
 from robometa.rl import ppo
 from robometa.suites.objectives import OBJECTIVES
@@ -269,3 +269,8 @@ def test_a_direction_is_a_sign_and_an_angle_is_an_angle():
     angles = torch.tensor([[0.0], [torch.pi], [2 * torch.pi]])
     paid, _ = OBJECTIVES["heading"].reward(plane, {"angle": angles}, weights)
     torch.testing.assert_close(paid, torch.tensor([2.0, -2.0, 2.0]))  # a whole turn is no turn
+
+
+def test_the_papers_preset_is_that_of_its_code_on_half_cheetah_velocity():
+    paper = PRESETS["paper"]
+    assert (paper.minibatches, paper.decodes, paper.state_error, paper.decoder_gradient_norm) == (8, 50, "mean", 1.0)

@@ -77,3 +77,11 @@ def test_the_decoder_of_states_is_not_told_what_it_predicts():
     decoders(latent, steps)
     decoders(latent, steps._replace(next_obs=steps.next_obs + 1, reward=steps.reward + 1))
     assert torch.equal(*seen)
+
+
+def test_the_mean_of_a_states_error_is_its_sum_over_the_dimensions_count():
+    summed, mean = (Decoders(SPACES, LATENT, (4,), True, generator(), mean_error=way) for way in (False, True))
+    latent, steps = normal(TRIALS, 3, LATENT), moves()
+    first, second = summed(latent, steps), mean(latent, steps)
+    torch.testing.assert_close(first[0], second[0])
+    torch.testing.assert_close(first[1], SPACES.observation * second[1])

@@ -6,8 +6,17 @@ import pytest
 
 from robometa.learners import e_maml, maml_trpo, meta_sgd, promp, reptile
 
-TRIAL = ["iterations", "tasks", "worlds", "shots", "inner_step_size"]
-POLICY = ["hidden", "initial_std", "action_scale", "discount", "gae_lambda"]
+TRIAL = ["iterations", "tasks", "worlds", "shots", "inner_step_size", "pooled_shots"]
+POLICY = [
+    "hidden",
+    "initial_std",
+    "action_scale",
+    "discount",
+    "gae_lambda",
+    "normalize_observations",
+    "value_weight",
+    "last_layer_scale",
+]
 TRUST_REGION = [
     "kl_bound",
     "conjugate_gradient_steps",
@@ -22,9 +31,12 @@ TRUST_REGION = [
     ("module", "names"),
     [
         (maml_trpo, [*TRIAL, "first_order", "last_layer_only", *POLICY, *TRUST_REGION]),
-        (e_maml, [*TRIAL, "credit_weight", *POLICY, *TRUST_REGION]),
-        (meta_sgd, [*TRIAL, *POLICY, *TRUST_REGION]),
-        (promp, [*TRIAL, *POLICY, "learning_rate", "epochs", "clip", "kl_weight"]),
+        (e_maml, [*TRIAL, "credit_weight", "credit", "baseline_rate", *POLICY, *TRUST_REGION]),
+        (meta_sgd, [*TRIAL, "rate_learning_rate", *POLICY, *TRUST_REGION]),
+        (
+            promp,
+            [*TRIAL, *POLICY, "learning_rate", "epochs", "clip", "kl_weight", "minibatches", "final_learning_rate"],
+        ),
         (reptile, [*TRIAL, *POLICY, "learning_rate"]),
     ],
 )

@@ -12,7 +12,7 @@ from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.storage import sealed_folder
 from robometa.training.run_folder import RunFolder
-from robometa.training.verify import _changes, verify
+from robometa.training.verify import _changes, _same, verify
 
 
 def contents(folder):
@@ -111,3 +111,11 @@ def test_a_published_policy_of_a_suite_of_its_own_is_verified_without_that_file(
     sealed_folder.put(published, {f"training/{n}": (run / n).read_text() for n in ("run.json", "metrics.jsonl")})
     tiny_file.unlink()
     assert verify(published, iterations=1).parted is None
+
+
+def test_a_column_that_a_later_version_adds_is_no_difference():
+    line = b'{"iteration": 0, "return_0": -1.5}\n'
+    assert _same(line, b'{"iteration": 0, "kl_before": 0.1, "return_0": -1.5}\n')
+    assert not _same(line, b'{"iteration": 0, "kl_before": 0.1, "return_0": -1.25}\n')
+    assert not _same(line, b'{"iteration": 0}\n')
+    assert not _same(line, b"damaged\n")
