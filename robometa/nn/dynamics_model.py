@@ -162,9 +162,22 @@ class RefittedModel(DynamicsModel):
         return parameters
 
     def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters to act with, refitted from the learned initialisation. `[world, parameter]`."""
-        start = self.parameters.detach().expand(len(transitions), -1)
-        return self.refitted(start, self.step_sizes.detach(), transitions, weight)
+        """Parameters to act with: `refitted` from the learned initialisation, not to be differentiated.
+
+        Args:
+            transitions: `[world, n, transition]`
+            weight: As for `loss`. `[world, n]`
+
+        Returns:
+            `[world, parameter]`
+        """
+        point, factor = self.parameters.detach().expand(len(transitions), -1), self.step_sizes.detach()
+        for _ in range(self.refit.steps):
+            with torch.enable_grad():  # `grad` of torch.func takes twice as long for so little
+                start = point.requires_grad_()
+                (gradient,) = torch.autograd.grad(self.loss(start, transitions, weight).sum(), start)
+            point = start.detach() - self.refit.size * factor * gradient
+        return point
 
     def outer_loss(
         self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor
