@@ -1,87 +1,98 @@
-"""Seconds that a batch takes by each collector, in turns: by this process, and by as many as there are processors."""
+"""Rollouts with a policy, on the engine's threads and by processes, beside the physics alone."""
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
-from statistics import median
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from time import perf_counter
 from typing import Any
 
-from robometa import registry, suites
+from bench.measure import Comparison, Contest, Figure, ratio
+from bench.physics import Replay, noise_of, sampled_replay
+from bench.size import Size, with_horizon
+from robometa import suites
 from robometa.compute.hardware import Hardware
 from robometa.compute.parallel import processors
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
+from robometa.registry.options import read_config
+from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.suite import Suite
 from robometa.training.loop import task_batch
-from robometa.trials import make
-from robometa.trials.collectors.collector import Job
-from robometa.trials.collectors.here import Here
-from robometa.trials.collectors.processes import Processes
-from robometa.trials.pieces import Batch, default_size
+from robometa.trials import pieces
+from robometa.trials.collectors.choose import collector_for
+from robometa.trials.collectors.collector import Collector, Job
+from robometa.trials.trial import collect
 
-LEARNERS = (("half-cheetah-velocity", "rl2"), ("half-cheetah-direction", "maml-trpo"), ("ant-direction", "rl2"))
-"""Suites and learners that are measured, with the learner's own options."""
-START_SECONDS = 60.0
-"""After which processes that are not ready are given up."""
-
-
-def compared(suite: Suite, name: str, config: Any, rounds: int) -> dict[str, Any]:
-    """Measures both collectors in turns.
-
-    Args:
-        suite: Whose training tasks are sampled.
-        name: A shipped learner.
-        config: Its options.
-        rounds: Batches of each collector that count; one before them warms up.
-
-    Returns:
-        Seconds of a batch by each collector as a median, environment steps a second, and how much faster the
-        processes are.
-    """
-    learner: Learner = make.build(name, config, suite, 0)
-    piece = default_size(config.tasks, config.worlds)
-    fingerprint = registry.of(name, learner).fingerprint()
-    job = Job(suite, name, fingerprint, config, 0, Hardware(), tuple(suite.train), piece)
-    count = min(processors(), len(job.pieces()))
-    took: dict[str, list[float]] = {"here": [], "processes": []}
-    with closing(Here(job, learner)) as here, closing(Processes(job, learner, count)) as others:
-        until = time.monotonic() + START_SECONDS
-        while not others.ready():
-            if time.monotonic() > until:
-                raise TimeoutError(f"{count} processes were not ready after {START_SECONDS:.0f} s")
-            time.sleep(0.05)
-        for number in range(rounds + 1):
-            indices = tuple(task_batch(len(suite.train), config.tasks, 0, number))
-            batch = Batch(indices, config.shots, Noise(0, ("bench", number), config.tasks, config.worlds))
-            for who, collector in (("here", here), ("processes", others)):
-                started = time.perf_counter()
-                steps = collector.collect(batch).steps()
-                took[who].append(time.perf_counter() - started)
-    seconds = {who: median(times[1:]) for who, times in took.items()}
-    return {
-        "tasks": config.tasks,
-        "worlds": config.worlds,
-        "steps": steps,
-        "pieces": len(job.pieces()),
-        "processors": processors(),
-        "processes": count,
-        "seconds": {who: round(value, 4) for who, value in seconds.items()},
-        "steps_per_second": {who: round(steps / value) for who, value in seconds.items()},
-        "times_here": round(seconds["here"] / seconds["processes"], 2),
-    }
+RAW, ROLLOUT, HERE, PROCESSES = "raw C limit", "rollout", "trial here", "trial by processes"
+SUITES = {"maml-trpo": "half-cheetah-direction", "rl2": "half-cheetah-velocity"}
+TARGETS = {"maml-trpo": 0.90, "rl2": 0.80}
+"""Which part of the raw limit a rollout should reach."""
 
 
-def published(name: str) -> Any:
-    """Returns the learner's own options, its first preset."""
-    return next(iter(registry.find(name).presets().values()))
+def job_of(name: str, suite: Suite, options: dict[str, Any]) -> Job:
+    """A training of a shipped learner on all processors."""
+    config = read_config(name, options)
+    piece = pieces.default_size(config.tasks, config.worlds)
+    return Job(suite, name, None, config, 0, Hardware(), suite.train, piece)
 
 
-def main() -> None:
-    """Prints the comparison for this machine's processors."""
-    for suite, name in LEARNERS:
-        print(suite, name, compared(suites.load(suite), name, published(name), 4))
+def batch_of(job: Job) -> pieces.Batch:
+    """The trials of an iteration: the same again and again."""
+    config = job.config
+    indices = task_batch(len(job.suite.train), config.tasks, 0, 0)
+    noise = Noise(0, ("bench",), config.tasks, config.worlds)
+    return pieces.Batch(tuple(indices), config.shots, noise)
 
 
-if __name__ == "__main__":
-    main()
+@contextmanager
+def contest(name: str, size: Size) -> Iterator[Contest]:
+    """Rollouts of an untrained policy, and whole trials by each collector of this machine."""
+    tasks, worlds, horizon = size.meta_batch if name == "maml-trpo" else (*size.rl2_rollout, size.horizon)
+    suite = with_horizon(suites.load(SUITES[name]), horizon)
+    job = job_of(name, suite, {"tasks": tasks, "worlds": worlds})
+    with ExitStack() as stack:
+        engine = stack.enter_context(closing(CpuEngine(suite, tasks, worlds)))
+        learner = job.built()
+        adaptation = learner.begin(tasks, worlds, noise_of(engine))
+        raw = stack.enter_context(closing(replayed(engine, learner, adaptation)))
+        here = stack.enter_context(closing(collector_for(job, learner, "here")))
+        count = min(processors(), len(job.pieces()))
+        others = stack.enter_context(closing(collector_for(job, learner, f"processes:{count}")))
+        for collector in (here, others):
+            speed(collector, job)  # compares the bytes of pieces; starts processes
+        entries: tuple[Callable[[], dict[str, float]], ...] = (
+            lambda: {RAW: raw.speed()},
+            lambda: {ROLLOUT: rollout_speed(engine, learner, adaptation)},
+            lambda: {HERE: speed(here, job)},
+            lambda: {PROCESSES: speed(others, job)},
+        )
+        comparisons: tuple[Comparison, ...] = (
+            ratio(ROLLOUT, RAW, TARGETS[name]),
+            ratio(HERE, RAW),
+            ratio(PROCESSES, RAW, TARGETS[name]),
+        )
+        yield Contest(tuple(map(Figure, (RAW, ROLLOUT, HERE, PROCESSES))), entries, comparisons)
+
+
+maml_trpo = partial(contest, "maml-trpo")
+rl2 = partial(contest, "rl2")
+
+
+def replayed(engine: CpuEngine, learner: Learner, adaptation: Any) -> Replay:
+    """The motion of the policy's first rollout, to be stepped by MuJoCo alone."""
+    return sampled_replay(engine, learner, adaptation, noise_of(engine))
+
+
+def rollout_speed(engine: CpuEngine, learner: Learner, adaptation: Any) -> float:
+    """Control steps per second of a rollout, from the reset to the finished batch."""
+    started = perf_counter()
+    sampled, _ = collect(engine, learner, adaptation, noise_of(engine))
+    return sampled.steps() / (perf_counter() - started)
+
+
+def speed(collector: Collector, job: Job) -> float:
+    """Control steps per second of an iteration's trials, their adaptation included."""
+    batch, started = batch_of(job), perf_counter()
+    return collector.collect(batch).steps() / (perf_counter() - started)

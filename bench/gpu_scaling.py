@@ -6,7 +6,7 @@ from contextlib import closing
 
 import torch
 
-from bench import collecting
+from bench import gpu_collecting
 from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
 from bench.gpu_races import published
@@ -41,10 +41,10 @@ def collectors_part(bench: Bench, threads: int) -> Row:
     if processors() < threads:
         return {"left_out": f"this machine has {processors()} processors"}
     torch.set_num_threads(threads)
-    for suite_name, name in collecting.LEARNERS:
+    for suite_name, name in gpu_collecting.LEARNERS:
         suite, options = with_horizon(suites.load(suite_name), bench.scale.horizon), bench.options(name)
-        config = read_config(name, vars(collecting.published(name)) | options)
-        bench.note(**{f"{name} on {suite_name}": collecting.compared(suite, name, config, bench.scale.rounds)})
+        config = read_config(name, vars(gpu_collecting.published(name)) | options)
+        bench.note(**{f"{name} on {suite_name}": gpu_collecting.compared(suite, name, config, bench.scale.rounds)})
     return {}
 
 

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from bench.measure import STEPS, Comparison, Contest, Figure, Values
+from bench.measure import STEPS, Comparison, Contest, Figure, Values, ratio
 from bench.pearl_reference import Reference
 from bench.physics import Replay, sampled_replay
 from bench.size import Size, with_horizon
 from robometa import suites
+from robometa.learners.grbal import Config as GrbalConfig
+from robometa.learners.grbal import Grbal
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
 from robometa.learners.rl2 import Config as Rl2Config
@@ -24,7 +26,7 @@ from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.suite import Suite
 from robometa.training.loop import task_batch
-from robometa.trials.trial import run_trial
+from robometa.trials.trial import collect, run_trial
 
 
 @contextmanager
@@ -55,7 +57,12 @@ def maml_trpo(size: Size) -> Iterator[Contest]:
             ),
             (
                 at_most("iteration", "iteration", 3.5, "s"),
-                Comparison("iteration / raw C limit", lambda values: quotient(values, "iteration", "raw C limit")),
+                Comparison(
+                    "iteration / raw C limit",
+                    lambda values: quotient(values, "iteration", "raw C limit"),
+                    1.6,
+                    at_least=False,
+                ),
                 at_most("peak memory", "peak memory", 4.0, "GiB"),
             ),
         )
@@ -140,13 +147,19 @@ def rl2(size: Size) -> Iterator[Contest]:
     suite = with_horizon(suites.load("half-cheetah-velocity"), size.horizon)
     config = replace(Rl2Config(), tasks=size.trials[0], worlds=size.trials[1], epochs=5, memory_size=128)
     noise = Noise(0, ("bench",), config.tasks, config.worlds)
-    with closing(CpuEngine(suite, config.tasks, config.worlds)) as engine:
+    with ExitStack() as stack:
+        engine = stack.enter_context(closing(CpuEngine(suite, config.tasks, config.worlds)))
         learner = Rl2(config, engine.spaces, seed=0)
+        adaptation = learner.begin(config.tasks, config.worlds, noise)
+        raw = stack.enter_context(closing(sampled_replay(engine, learner, adaptation, noise)))
         rl2_iteration(engine, learner, noise)
         yield Contest(
-            (Figure("sampling", "s"), Figure("update", "s"), Figure("training")),
-            (partial(rl2_iteration, engine, learner, noise),),
-            (Comparison("training", lambda values: values["training"], 20_000.0, unit=STEPS),),
+            (Figure("raw C limit"), Figure("sampling", "s"), Figure("update", "s"), Figure("training")),
+            (lambda: {"raw C limit": raw.speed()}, partial(rl2_iteration, engine, learner, noise)),
+            (
+                Comparison("training", lambda values: values["training"], 20_000.0, unit=STEPS),
+                ratio("training", "raw C limit", 0.40),
+            ),
         )
 
 
@@ -159,6 +172,33 @@ def rl2_iteration(engine: CpuEngine, learner: Rl2, noise: Noise) -> dict[str, fl
     learner.update(trial)
     ended = perf_counter()
     return {"sampling": sampled - started, "update": ended - sampled, "training": trial.steps() / (ended - started)}
+
+
+@contextmanager
+def grbal(size: Size) -> Iterator[Contest]:
+    """Steps of GrBAL with its defaults, each a refit and a plan, in one world and in the ten of a trial."""
+    suite = with_horizon(suites.load("half-cheetah-velocity"), size.planned_steps)
+    with ExitStack() as stack:
+        entries, figures = [], []
+        for tasks in (1, GrbalConfig().tasks):
+            engine = stack.enter_context(closing(CpuEngine(suite, tasks, 1)))
+            learner = Grbal(replace(GrbalConfig(), random_iterations=0), engine.spaces, seed=0)
+            figures.append(Figure(planned_name(tasks), "ms"))
+            entries.append(partial(planned_steps, engine, learner))
+        one = planned_name(1)
+        yield Contest(tuple(figures), tuple(entries), (at_most(one, one, 3.0, "ms"),))
+
+
+def planned_name(worlds: int) -> str:
+    """A figure's name."""
+    return f"planned step, {worlds} world{'' if worlds == 1 else 's'}"
+
+
+def planned_steps(engine: CpuEngine, learner: Grbal) -> dict[str, float]:
+    """What a step of a rollout takes, its physics included, ms."""
+    noise, started = Noise(0, ("bench",), engine.tasks, 1), perf_counter()
+    collect(engine, learner, learner.begin(engine.tasks, 1, noise), noise)
+    return {planned_name(engine.tasks): 1000 * (perf_counter() - started) / engine.horizon}
 
 
 def step_name(preset: str) -> str:

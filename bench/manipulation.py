@@ -55,7 +55,7 @@ def push(size: Size) -> Iterator[Contest]:
             steppers[POOL] = pooled
         figures = [Figure(ENGINE), Figure(SINGLE), Figure(POOL, missing="" if pooled else "not installed: envpool")]
         entries = tuple(partial(measured, name, stepper, size.seconds) for name, stepper in steppers.items())
-        yield Contest(tuple(figures), entries, (ratio(ENGINE, SINGLE, 7.0), ratio(ENGINE, POOL)))
+        yield Contest(tuple(figures), entries, (ratio(ENGINE, SINGLE, 7.0), ratio(ENGINE, POOL, 1.5)))
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def ml10(size: Size) -> Iterator[Contest]:
             Comparison(FIRST, lambda values: values[FIRST], 4.0, at_least=False, unit="s"),
             Comparison(MEMORY, lambda values: values[MEMORY], 4.0, at_least=False, unit="GiB"),
         )
-        yield Contest(figures, tuple(entries), (ratio(ENGINE, VECTOR, 5.0), *bounds))
+        yield Contest(figures, tuple(entries), (ratio(ENGINE, VECTOR, 9.0), *bounds))
 
 
 def beginning(size: Size) -> dict[str, float]:

@@ -19,6 +19,7 @@ from bench.rivals import rivals
 from bench.size import Size
 from robometa import suites
 from robometa.learners.maml_trpo import Config, MamlTrpo
+from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.robots import ROBOTS
@@ -35,7 +36,7 @@ SUITES = {
     "humanoid": "humanoid-direction-2d",
 }
 """Whose robot, objective and variations are measured."""
-TARGETS = {"half-cheetah": 0.92, "ant": 0.92}
+TARGETS = {"half-cheetah": 0.93, "ant": 0.96, "walker2d": 0.96, "hopper": 0.96}
 """Which part of the raw limit the engine should reach; 0.88 for the others."""
 WITH_RIVALS = "half-cheetah"
 WITHOUT_SAMPLER = "humanoid"
@@ -102,7 +103,7 @@ def contest(robot: str, size: Size) -> Iterator[Contest]:
             randomised_action = action.flatten(1, 2).unsqueeze(2)
             figures.append(Figure("engine, randomised"))
             entries.append(lambda: {"engine, randomised": engine_speed(randomised, randomised_action)})
-            comparisons.append(cost("randomised models", "engine, randomised", "engine", 0.10))
+            comparisons.append(cost("randomised models", "engine, randomised", "engine", 0.08))
         if robot != WITHOUT_SAMPLER:
             sample, limit = stack.enter_context(sampler(engine))
             figures += [Figure("sampler's raw C limit"), Figure("sampler")]
@@ -190,7 +191,7 @@ def engine_replay(engine: CpuEngine, action: Tensor) -> Replay:
     return Replay(engine, starts, action.movedim(0, 2))
 
 
-def sampled_replay(engine: CpuEngine, learner: MamlTrpo, adaptation: Tensor, noise: Noise) -> Replay:
+def sampled_replay(engine: CpuEngine, learner: Learner, adaptation: Adaptation, noise: Noise) -> Replay:
     """The motion of a rollout, to be stepped by MuJoCo alone."""
     starts = []
 

@@ -158,7 +158,7 @@ def _figures(result: Result) -> list[str]:
             rows.append((figure.name, _shown(median(values)), spread, figure.unit))
         else:
             rows.append((figure.name, "-", "", figure.missing))
-    return _table(rows)
+    return table(rows)
 
 
 def _comparisons(result: Result) -> list[str]:
@@ -173,14 +173,14 @@ def _comparisons(result: Result) -> list[str]:
             continue
         verdict = {True: "reached", False: "not reached", None: ""}[comparison.reached(value)]
         rows.append((comparison.name, f"{value:.3f} {comparison.unit}".rstrip(), target, verdict))
-    return _table(rows)
+    return table(rows)
 
 
 def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table that can be read as plain text, too; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [

@@ -35,6 +35,10 @@ class Size:
     """Control steps of an episode of PEARL and RL^2."""
     trials: tuple[int, int] = (128, 2)
     """Tasks and worlds of an iteration of RL^2."""
+    rl2_rollout: tuple[int, int] = (64, 2)
+    """Tasks and worlds of a rollout of RL^2 that is measured by itself; its defaults."""
+    planned_steps: int = 40
+    """Steps of GrBAL in a measurement."""
     gradient_steps: tuple[tuple[str, int], ...] = (("cpu", 100), ("paper", 10))
     """Of PEARL in a measurement, by preset."""
 
@@ -53,6 +57,8 @@ QUICK = Size(
     many_manipulators=(2, 1),
     horizon=10,
     trials=(3, 2),
+    rl2_rollout=(3, 2),
+    planned_steps=2,
     gradient_steps=(("cpu", 2), ("paper", 1)),
 )
 

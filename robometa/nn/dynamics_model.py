@@ -53,11 +53,18 @@ class DynamicsModel:
             obs: Unnormalised. `[world, n, obs]`
             action: `[world, n, action]`
         """
+        return self._through(self._cut(parameters), obs, action)
+
+    def _cut(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases of each layer. `[world, into, out]`, `[world, 1, out]`."""
         # One split, not a slice for each layer: the gradient of a slice is as long as all parameters.
         parts = iter(parameters.split([size for into, out in self.layers for size in (into * out, out)], dim=1))
+        return [(next(parts).unflatten(1, layer), next(parts).unsqueeze(1)) for layer in self.layers]
+
+    def _through(self, layers: Sequence[tuple[Tensor, Tensor]], obs: Tensor, action: Tensor) -> Tensor:
+        """Passes observations and actions through the layers. `[world, n, obs + 1]`."""
         x = torch.cat((self.seen(obs), action), dim=-1)
-        for index, (into, out) in enumerate(self.layers):
-            weight, bias = next(parts).unflatten(1, (into, out)), next(parts).unsqueeze(1)
+        for index, (weight, bias) in enumerate(layers):
             x = torch.baddbmm(bias, x.relu() if index else x, weight)
         return x
 
@@ -84,10 +91,10 @@ class DynamicsModel:
         """
         # Every candidate starts at the world's own observation. [world, candidate, obs]
         obs = obs.unsqueeze(1).expand(-1, candidates.shape[1], -1)
-        paid = torch.zeros_like(obs[..., 0])
+        paid, layers = torch.zeros_like(obs[..., 0]), self._cut(parameters)
         for action in candidates.unbind(dim=2):
             # One step of every candidate in the model: change of obs, and reward.
-            outcome = self.outcome.undo(self.predicted(parameters, obs, action))
+            outcome = self.outcome.undo(self._through(layers, obs, action))
             obs = obs + outcome[..., :-1]
             paid = paid + outcome[..., -1]
         return paid
@@ -155,9 +162,22 @@ class RefittedModel(DynamicsModel):
         return parameters
 
     def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters to act with, refitted from the learned initialisation. `[world, parameter]`."""
-        start = self.parameters.detach().expand(len(transitions), -1)
-        return self.refitted(start, self.step_sizes.detach(), transitions, weight)
+        """Parameters to act with: `refitted` from the learned initialisation, not to be differentiated.
+
+        Args:
+            transitions: `[world, n, transition]`
+            weight: As for `loss`. `[world, n]`
+
+        Returns:
+            `[world, parameter]`
+        """
+        point, factor = self.parameters.detach().expand(len(transitions), -1), self.step_sizes.detach()
+        for _ in range(self.refit.steps):
+            with torch.enable_grad():  # `grad` of torch.func takes twice as long for so little
+                start = point.requires_grad_()
+                (gradient,) = torch.autograd.grad(self.loss(start, transitions, weight).sum(), start)
+            point = start.detach() - self.refit.size * factor * gradient
+        return point
 
     def outer_loss(
         self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor

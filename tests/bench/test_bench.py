@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 ENGINE = {"raw C limit", "engine"}
 VARIED = ENGINE | {"engine, randomised"}
 SAMPLED = VARIED | {"sampler", "sampler's raw C limit"}
+COLLECTED = {"raw C limit", "rollout", "trial here", "trial by processes"}
 FIGURES = {
     "maml-trpo": {"raw C limit", "sampling and adapting", "update", "iteration", "peak memory"},
     "pearl": {
@@ -26,7 +27,10 @@ FIGURES = {
         "gradient step, preset paper",
         "gradient step as the reference takes it",
     },
-    "rl2": {"sampling", "update", "training"},
+    "rl2": {"raw C limit", "sampling", "update", "training"},
+    "maml-trpo rollouts": COLLECTED,
+    "rl2 rollouts": COLLECTED,
+    "grbal": {"planned step, 1 world", "planned step, 10 worlds"},
     "half-cheetah": SAMPLED
     | {
         "Gymnasium, one environment",

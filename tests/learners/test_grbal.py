@@ -150,6 +150,19 @@ def test_a_refit_is_a_gradient_step_on_half_the_squared_error_of_what_counts():
 
 
 @pytest.mark.parametrize("inner_steps", [1, 2])
+def test_acting_refits_to_the_bits_of_the_refit_that_is_differentiated(inner_steps):
+    made = learner(inner_step_size=0.2, inner_steps=inner_steps)
+    past, weight = windows(5, torch.float32)[:2]
+    start = made.model.parameters.detach().expand(5, -1)
+    with torch.no_grad():
+        expected = made.model.refitted(start, made.model.step_sizes.detach(), past, weight)
+        found = made.model.refitted_to(past, weight)
+    assert torch.equal(found, expected)
+    assert not found.requires_grad
+    assert made.model.parameters.grad is None
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2])
 def test_the_outer_gradient_goes_through_the_refit(inner_steps):
     made = learner(inner_step_size=0.2, inner_steps=inner_steps)
     size = made.model.parameters.numel()

@@ -1,0 +1,146 @@
+"""Measures how engines and iterations gain from cores and worlds: `python -m bench.scaling`.
+
+Every part runs in a process of its own that is held to 1, 2, 4, ... cores of this machine. From the constants of each
+learner `bench/scaling_model.py` says what an iteration takes on other numbers of cores, and the page shows it beside
+what iterations took. With --write the measurements go to results/scaling.json, and the tables that follow from them to
+docs/scaling.md. `--from FILE` makes the tables anew of an earlier run's measurements. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from bench import scaling_parts as parts
+from bench.report import Machine, table, write_page
+from bench.scaling_model import Constants, check_table, constants_table, far_table
+
+RECORD, PAGE = Path("results/scaling.json"), Path("docs/scaling.md")
+os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts takes a module from the current folder
+
+
+def held_to(cores: int, part: Callable[..., Any], *arguments: Any) -> Any:
+    """Runs a part in a process that may use the first cores only; it inherits this thread's."""
+    all_cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(all_cores)[:cores])
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            return process.submit(part, *arguments).result()
+    finally:
+        os.sched_setaffinity(0, all_cores)
+
+
+def numbers_of_cores(most: int) -> list[int]:
+    """1, 2, 4, ... up to the most, which is the last."""
+    counts = [1]
+    while 2 * counts[-1] <= most:
+        counts.append(2 * counts[-1])
+    return counts if counts[-1] == most else [*counts, most]
+
+
+def measured(extent: parts.Extent, cores: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
+    """Measures everything."""
+    record: dict[str, Any] = {"machine": asdict(Machine.here()), "extent": parts.described(extent), "engines": {}}
+    for count in cores:
+        say(f"engines on {count} cores")
+        record["engines"][str(count)] = held_to(count, parts.engines, extent)
+    say(f"worlds on {cores[-1]} cores")
+    record["worlds"] = {str(cores[-1]): held_to(cores[-1], parts.worlds, extent)}
+    record["constants"], record["iterations"] = {}, {}
+    for name in extent.learners:
+        say(f"{name}: constants")
+        record["constants"][name] = held_to(1, parts.constants, extent, name)
+        rows = record["iterations"][name] = {}
+        for count in cores:
+            say(f"{name}: iterations on {count} cores")
+            rows[str(count)] = held_to(count, parts.iteration, extent, name, count)
+    return record
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """Makes the page's tables of a run's measurements."""
+    machine = record["machine"]
+    load = "" if machine["load"] is None else f", load {machine['load']} before the run"
+    iterations = record["iterations"]
+    updates = {
+        name: {int(cores): row["update"] for cores, row in by_cores.items()} for name, by_cores in iterations.items()
+    }
+    constants = {name: Constants(**row, update=updates[name]) for name, row in record["constants"].items()}
+    whole = {
+        name: {int(cores): row["sampling"] + row["update"] for cores, row in by_cores.items()}
+        for name, by_cores in iterations.items()
+    }
+    engines = record["engines"]
+    robots = list(next(iter(engines.values())))
+    curve = [["cores", *(f"{robot}, steps/s" for robot in robots)]]
+    curve += [[cores, *(f"{row[robot]:,.0f}" for robot in robots)] for cores, row in engines.items()]
+    worlds = [["worlds", *(f"{cores} cores, steps/s" for cores in record["worlds"])]]
+    counts = next(iter(record["worlds"].values()))
+    worlds += [[count, *(f"{row[count]:,.0f}" for row in record["worlds"].values())] for count in counts]
+    seconds = [["learner", "cores", "trials, s", "update, s", "iteration, s"]]
+    for name, by_cores in iterations.items():
+        for cores, row in by_cores.items():
+            took = row["sampling"], row["update"], row["sampling"] + row["update"]
+            seconds.append([name, cores, *(f"{one:.3g}" for one in took)])
+    sections = (
+        ("Engines by cores", curve),
+        ("Half-cheetahs by worlds", worlds),
+        ("Iterations by cores", seconds),
+        ("Constants of the model, on one core", constants_table(constants)),
+        ("Check of the model", check_table(constants, whole)),
+        ("More cores, by the model", far_table(constants)),
+    )
+    lines = [f"{machine['date']}; {machine['processor']}, {machine['cores']} cores{load}."]
+    for title, rows in sections:
+        lines += ["", f"**{title}**", "", *table(rows)]
+    return "\n".join(lines)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measures, prints and writes.
+
+    Args:
+        words: The command line; this process's if None.
+
+    Returns:
+        0.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
+    parser.add_argument("--cores", type=int, metavar="N", help="cores at the most (default: all of this process)")
+    parser.add_argument("--from", dest="record", type=Path, metavar="FILE", help="tables of these measurements")
+    parser.add_argument("--write", action="store_true", help=f"write {RECORD} and {PAGE}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to a file, too")
+    chosen = parser.parse_args(words)
+    if chosen.write and chosen.quick:
+        parser.error("--write takes whole sizes: leave out --quick")
+    here = len(os.sched_getaffinity(0))
+    most = here if chosen.cores is None else chosen.cores
+    if not 1 <= most <= here:
+        parser.error(f"--cores must be from 1 to the {here} of this process, not {most}")
+    if chosen.record is not None:
+        record = json.loads(chosen.record.read_text(encoding="utf-8"))
+    else:
+        extent = parts.QUICK if chosen.quick else parts.Extent()
+        record = measured(extent, numbers_of_cores(most), lambda said: print(said, file=sys.stderr))
+    text = as_text(record)
+    print(text)
+    content = json.dumps(record, indent=2) + "\n"
+    if chosen.json is not None:
+        chosen.json.write_text(content, encoding="utf-8")
+    if chosen.write:
+        RECORD.write_text(content, encoding="utf-8")
+        write_page(PAGE, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
