@@ -195,6 +195,29 @@ def tiny_suite(tiny_file):
 
 
 @pytest.fixture(scope="session")
+def straight(tmp_path_factory):
+    """Folders of trainings on the tiny suite that nothing interrupts, one for each learner and its further options.
+
+    Many tests compare a run with such a training: it is made once, by one thread, and must not be changed.
+    """
+    from robometa.training.train import train
+
+    known = {}
+
+    def of(learner, **options):
+        key = (learner, *sorted(options.items()))
+        if key not in known:
+            base = tmp_path_factory.mktemp("straight")
+            (base / "tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
+            asked = {"options": SMALL_OPTIONS[learner] | options, "folder": base / "run", "checkpoint_minutes": 1e9}
+            train(base / "tiny.toml", learner, threads=1, loggers=(), **asked)
+            known[key] = base / "run"
+        return known[key]
+
+    return of
+
+
+@pytest.fixture(scope="session")
 def upstream_models_compiled_once():
     """Lets Gymnasium's and Meta-World's environments of one file share a compilation; each gets a copy."""
     import mujoco
