@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 from robometa.reports.figures import episodes_axis
 from study import plan
 from study.rows import Row, on_how_many
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LINES = {"random": "#9aa0ad", "oracle": "#111111", "no-adaptation": "#7a8194"}
 """What stands as a horizontal line, and its colour."""
@@ -24,6 +25,7 @@ TOGETHER = 9
 
 def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     """Return against episodes of the task seen: a line per learner with its interval; random and oracle across."""
+    pyplot = _pyplot()
     figure, panel = pyplot.subplots(figsize=(9, 5.5))
     colours = pyplot.get_cmap("tab20")
     moving = [row for row in rows if row.learner not in LINES]
@@ -57,6 +59,7 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
 
 def curves(cells: list[plan.Cell], picture: Path) -> None:
     """Return of each training's last rollout, exploring, against environment steps; means over a few points, too."""
+    pyplot = _pyplot()
     figure, panel = pyplot.subplots(figsize=(9, 4))
     for cell in cells:
         steps, returns = cell.curve()
@@ -73,8 +76,18 @@ def curves(cells: list[plan.Cell], picture: Path) -> None:
     _save(figure, picture)
 
 
-def _save(figure: pyplot.Figure, picture: Path) -> None:
+def _pyplot() -> ModuleType:
+    """Matplotlib, without a screen; loaded when something is drawn."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure: Figure, picture: Path) -> None:
     figure.tight_layout()
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
-    pyplot.close(figure)
+    _pyplot().close(figure)

@@ -8,6 +8,7 @@ import types
 
 import pytest
 import torch
+from processor_time import pytest_runtest_call, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401
 
 from robometa import registry, suites
 from robometa.data import Rollout

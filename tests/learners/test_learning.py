@@ -12,10 +12,11 @@ from robometa.training.loop import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 
+BY_GRADIENT = {"tasks": 8, "worlds": 12, "hidden": (32, 32), "discount": 0.95}
 OPTIONS = {
-    "anil": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "e-maml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "fomaml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "anil": {"iterations": 7, **BY_GRADIENT},
+    "e-maml": {"iterations": 6, **BY_GRADIENT},
+    "fomaml": {"iterations": 6, **BY_GRADIENT},
     "grbal": {
         "iterations": 12,
         "tasks": 20,
@@ -46,24 +47,10 @@ OPTIONS = {
         "learning_rate": 3e-3,
         "final_learning_rate": 1e-3,
     },
-    "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "meta-sgd": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "promp": {
-        "iterations": 12,
-        "learning_rate": 0.01,
-        "tasks": 20,
-        "worlds": 20,
-        "hidden": (32, 32),
-        "discount": 0.95,
-    },
-    "reptile": {
-        "iterations": 20,
-        "learning_rate": 0.02,
-        "tasks": 20,
-        "worlds": 20,
-        "hidden": (32, 32),
-        "discount": 0.95,
-    },
+    "maml-trpo": {"iterations": 7, **BY_GRADIENT},
+    "meta-sgd": {"iterations": 6, **BY_GRADIENT},
+    "promp": {"iterations": 10, "learning_rate": 0.01, **BY_GRADIENT},
+    "reptile": {"iterations": 20, "learning_rate": 0.02, **BY_GRADIENT, "tasks": 10, "worlds": 10},
     "pearl": {
         "iterations": 24,
         "tasks": 20,
