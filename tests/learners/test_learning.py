@@ -129,7 +129,8 @@ def trained(learner, suite, seed):
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()
     suite = suites.load("point-robot")
-    learner = build(name, resolve(suite, name, OPTIONS[name] | (OF_LSTM if preset == "lstm" else {}), preset), suite, seed=0)
+    options = OPTIONS[name] | (OF_LSTM if preset == "lstm" else {})
+    learner = build(name, resolve(suite, name, options, preset), suite, seed=0)
     before = measure(learner, suite, shots=1)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)
     chance = report.random.interquartile_mean(0)[0]
