@@ -79,7 +79,7 @@ OPTIONS = {
     },
     "varibad": {
         "iterations": 45,
-        "tasks": 40,
+        "tasks": 20,
         "worlds": 4,
         "memory_size": 32,
         "latent": 3,
