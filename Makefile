@@ -35,7 +35,7 @@ demo: $(VENV)/core
 	@echo "the training's curves:    $(BIN)/tensorboard --logdir $(DEMO)/tensorboard"
 
 test: $(VENV)/dev
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -p no:nbmake
 	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 examples
 
 test-all: $(VENV)/dev

@@ -8,6 +8,7 @@ import types
 
 import pytest
 import torch
+from processor_time import pytest_runtest_call, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401
 
 from robometa import registry, suites
 from robometa.data import Rollout
@@ -192,6 +193,29 @@ def tiny_file(tmp_path):
 def tiny_suite(tiny_file):
     """The suite of `tiny_file`."""
     return suites.load(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory):
+    """Folders of trainings on the tiny suite that nothing interrupts, one for each learner and its further options.
+
+    Many tests compare a run with such a training: it is made once, by one thread, and must not be changed.
+    """
+    from robometa.training.train import train
+
+    known = {}
+
+    def of(learner, **options):
+        key = (learner, *sorted(options.items()))
+        if key not in known:
+            base = tmp_path_factory.mktemp("straight")
+            (base / "tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
+            asked = {"options": SMALL_OPTIONS[learner] | options, "folder": base / "run", "checkpoint_minutes": 1e9}
+            train(base / "tiny.toml", learner, threads=1, loggers=(), **asked)
+            known[key] = base / "run"
+        return known[key]
+
+    return of
 
 
 @pytest.fixture(scope="session")

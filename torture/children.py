@@ -53,9 +53,10 @@ def commands(ground: Path) -> list[list[str]]:
     """Every command, those that start processes first."""
     run, suite = str(ground / "run"), str(ground / "tiny.toml")
     policy = f"{run}/policy"
+    tiny = ["--width", "480", "--height", "240"]
     small = ["--iterations", "1", "--tasks", "1", "--worlds", "1", "--hidden", "8", "--threads", "1"]
     return [
-        ["record", policy, "--shots", "1", "--out", str(ground / "film.mp4"), "--no-gif"],
+        ["record", policy, "--shots", "1", "--out", str(ground / "film.mp4"), "--no-gif", *tiny],
         ["doctor"],
         ["suites", suite],
         ["learners", "maml-trpo"],

@@ -133,6 +133,9 @@ def warm() -> None:
 
     for entry in registry.LEARNERS.values():
         entry.load()
+    # What is loaded stays: no collection before a fork looks at it again, which would take most of a second each time.
+    gc.collect()
+    gc.freeze()
 
 
 LIBRARY = ctypes.CDLL(None)

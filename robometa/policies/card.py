@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from robometa.learners.protocol import Learner
     from robometa.policies.manifest import TrainingRecord
 
@@ -109,6 +112,14 @@ def _escaped(value: Any) -> Any:
     return value if isinstance(value, Markdown | int | float) else markdown(value)
 
 
+@functools.cache
+def _template() -> Template:
+    """The card's template, compiled once."""
+    from jinja2 import Environment, StrictUndefined  # not needed until there is a card
+
+    return Environment(undefined=StrictUndefined, autoescape=False, finalize=_escaped).from_string(TEMPLATE)
+
+
 def _measured(report: Mapping[str, Any]) -> str:
     """The options of the evaluation that a report is of."""
     seed = f" --seed {report['seed']}" if report["seed"] else ""
@@ -130,10 +141,7 @@ def text(
     command += "".join(_option(key, value) for key, value in changed.items())
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
     command += f" --piece {training.piece}" if training.piece else ""
-    from jinja2 import Environment, StrictUndefined  # not needed until there is a card
-
-    template = Environment(undefined=StrictUndefined, autoescape=False, finalize=_escaped).from_string(TEMPLATE)
-    return template.render(
+    return _template().render(
         learner=registry.label(name),
         reference=user_file.short(name),
         fingerprint=entry.fingerprint(),

@@ -20,17 +20,14 @@ from robometa.evaluation.protocols import Protocol
 from robometa.noise import Noise
 from robometa.trials.trial import collect, trial_loop
 
-metaworld = pytest.importorskip("metaworld")
+if importlib.util.find_spec("metaworld") is None:  # which takes a second to load
+    pytest.skip("the extra metaworld is not installed", allow_module_level=True)
 
-from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
-from metaworld.evaluation import metalearning_evaluation  # noqa: E402
-from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
-
-from robometa.evaluation.metaworld_adapter import MetaWorldAdapter  # noqa: E402
-from robometa.evaluation.scripted_experts import Scripted  # noqa: E402
-from robometa.sim.metaworld.engine import ManipulationEngine  # noqa: E402
-from robometa.suites import metaworld as benchmarks  # noqa: E402
-from robometa.suites.metaworld import MetaWorld  # noqa: E402
+from robometa.evaluation.metaworld_adapter import MetaWorldAdapter
+from robometa.evaluation.scripted_experts import Scripted
+from robometa.sim.metaworld.engine import ManipulationEngine
+from robometa.suites import metaworld as benchmarks
+from robometa.suites.metaworld import MetaWorld
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Constant.s. may be too high"),  # of upstream's experts
@@ -48,6 +45,8 @@ def reach():
 
 def vector(memory, steps=HORIZON, count=2, goals=2, **options):
     """Upstream's own environments of held-out goals of reach-v3."""
+    import metaworld
+
     return metaworld.make_ml_envs_test(
         "reach-v3",
         seed=42,
@@ -57,6 +56,13 @@ def vector(memory, steps=HORIZON, count=2, goals=2, **options):
         recurrent_info_in_obs=memory,
         **options,
     )
+
+
+def upstreams_evaluation(*arguments, **options):
+    """Upstream's own evaluation."""
+    from metaworld.evaluation import metalearning_evaluation
+
+    return metalearning_evaluation(*arguments, **options)
 
 
 def ours(learner, suite, episodes):
@@ -76,7 +82,7 @@ def test_upstream_shows_and_teaches_a_learner_what_our_evaluation_does(reach, na
     ours(here, reach, episodes=2)
     environments = vector(memory)
     adapter = MetaWorldAdapter(there, environments.num_envs)
-    success, _, _ = metalearning_evaluation(
+    success, _, _ = upstreams_evaluation(
         adapter, environments, num_evals=1, adaptation_episodes=2, evaluation_episodes=3
     )
     environments.close()
@@ -108,7 +114,7 @@ def test_a_memory_must_be_told_what_is_paid(reach):
     environments = vector(False)
     adapter = MetaWorldAdapter(built("rl2", reach), environments.num_envs)
     with pytest.raises(UserError, match="recurrent_info_in_obs=True"):
-        metalearning_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
+        upstreams_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
     environments.close()
 
 
@@ -116,9 +122,9 @@ def test_rewards_on_another_scale_are_noticed(reach):
     environments = vector(True, normalize_reward_in_recurrent_info=False)
     adapter = MetaWorldAdapter(built("rl2", reach), environments.num_envs)
     with pytest.raises(UserError, match="divided by 1, not by 10"):
-        metalearning_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
+        upstreams_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
     adapter = MetaWorldAdapter(built("rl2", reach), environments.num_envs, divisor=1.0)
-    metalearning_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
+    upstreams_evaluation(adapter, environments, num_evals=1, adaptation_episodes=1, evaluation_episodes=1)
     environments.close()
 
 
@@ -180,6 +186,9 @@ def test_experts_succeed_where_they_do_upstream(name):
     engine.close()
     expected = []
     for task in suite.train[:5]:
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+        from metaworld.policies import ENV_POLICY_MAP
+
         env, policy = ALL_V3_ENVIRONMENTS[name](), ENV_POLICY_MAP[name]()
         env._set_task_called = env._freeze_rand_vec = True
         env._last_rand_vec = np.array(dict(task.parameters)["goal"])

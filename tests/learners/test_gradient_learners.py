@@ -117,8 +117,8 @@ def test_an_update_changes_the_start_and_no_adaptation_that_was_handed_out(kind,
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_update_takes_the_experience_of_every_shot_into_account(kind):
     def start_after(changed):
-        made = learner(kind, shots=3)
-        finished = trial(3)
+        made = learner(kind, shots=2)
+        finished = trial(2)
         if changed is not None:
             finished.rollouts[changed].reward[:, :, ::2] += 1.0
         made.update(finished)
@@ -126,7 +126,7 @@ def test_an_update_takes_the_experience_of_every_shot_into_account(kind):
 
     same = start_after(None)
     assert torch.equal(start_after(None), same)
-    for shot in range(4):
+    for shot in range(3):  # first, middle and last
         assert not torch.allclose(start_after(shot), same, rtol=1e-3, atol=1e-9)
 
 
@@ -141,7 +141,7 @@ def test_a_state_of_another_size_is_refused(kind):
 # ----------------------------------------------------------------------------------------------------------- Meta-SGD
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 def test_meta_sgd_gradient_for_start_and_step_sizes_is_that_of_finite_differences(shots):
     made = learner(MetaSgd, shots=shots)
     tasks, learned = taught(made, shots), torch.cat((made.parameters, made.rate))
@@ -152,7 +152,7 @@ def test_meta_sgd_gradient_for_start_and_step_sizes_is_that_of_finite_difference
     assert relative(found[count:], wanted[count:]) < 1e-6
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 def test_meta_sgd_fisher_products_are_those_of_explicit_jacobians(shots):
     made = learner(MetaSgd, shots=shots)
     tasks, learned = taught(made, shots), torch.cat((made.parameters, made.rate))
@@ -231,7 +231,7 @@ def credited_loss(made, start, tasks, weight):
     return loss.detach()
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 def test_e_maml_gradient_is_that_of_finite_differences(shots):
     made = learner(EMaml, shots=shots, credit_weight=0.6)
     tasks, start = taught(made, shots), made.parameters
@@ -292,7 +292,7 @@ def promp_loss(made, start, task, penalty, clip):
     return (penalty * sum(divergences) / len(divergences) - (paid * task.outer.advantage).mean()).detach()
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 @pytest.mark.parametrize("away", [0.0, 0.05])
 def test_promp_gradient_is_that_of_finite_differences(shots, away):
     """In the first epoch, where the policy is still the one that acted, and in a later one."""
@@ -348,7 +348,7 @@ def test_promp_epochs_lower_the_loss_of_the_same_trial():
 # ------------------------------------------------------------------------------------------------------------ Reptile
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 def test_reptile_goes_to_where_a_step_on_every_rollout_leads(shots):
     made = learner(Reptile, shots=shots, learning_rate=0.02)
     start = made.parameters.clone()

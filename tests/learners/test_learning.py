@@ -12,10 +12,11 @@ from robometa.training.loop import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 
+BY_GRADIENT = {"tasks": 8, "worlds": 12, "hidden": (32, 32), "discount": 0.95}
 OPTIONS = {
-    "anil": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "e-maml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "fomaml": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
+    "anil": {"iterations": 7, **BY_GRADIENT},
+    "e-maml": {"iterations": 6, **BY_GRADIENT},
+    "fomaml": {"iterations": 6, **BY_GRADIENT},
     "grbal": {
         "iterations": 12,
         "tasks": 20,
@@ -46,24 +47,10 @@ OPTIONS = {
         "learning_rate": 3e-3,
         "final_learning_rate": 1e-3,
     },
-    "maml-trpo": {"iterations": 14, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "meta-sgd": {"iterations": 9, "tasks": 20, "worlds": 20, "hidden": (32, 32), "discount": 0.95},
-    "promp": {
-        "iterations": 12,
-        "learning_rate": 0.01,
-        "tasks": 20,
-        "worlds": 20,
-        "hidden": (32, 32),
-        "discount": 0.95,
-    },
-    "reptile": {
-        "iterations": 20,
-        "learning_rate": 0.02,
-        "tasks": 20,
-        "worlds": 20,
-        "hidden": (32, 32),
-        "discount": 0.95,
-    },
+    "maml-trpo": {"iterations": 7, **BY_GRADIENT},
+    "meta-sgd": {"iterations": 6, **BY_GRADIENT},
+    "promp": {"iterations": 10, "learning_rate": 0.01, **BY_GRADIENT},
+    "reptile": {"iterations": 20, "learning_rate": 0.02, **BY_GRADIENT, "tasks": 10, "worlds": 10},
     "pearl": {
         "iterations": 24,
         "tasks": 20,
@@ -81,7 +68,7 @@ OPTIONS = {
     },
     "rl2": {
         "iterations": 35,
-        "tasks": 40,
+        "tasks": 20,
         "worlds": 4,
         "memory_size": 32,
         "hidden": (32,),
@@ -92,7 +79,7 @@ OPTIONS = {
     },
     "varibad": {
         "iterations": 45,
-        "tasks": 40,
+        "tasks": 20,
         "worlds": 4,
         "memory_size": 32,
         "latent": 3,
@@ -108,6 +95,8 @@ OPTIONS = {
     },
 }
 """Options with which a learner learns the point robot in seconds."""
+OF_LSTM = {"tasks": 40}
+"""What an LSTM needs besides."""
 BUDGET = 120
 """Processor time of a training and its evaluation: a minute of 2 cores, s."""
 BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
@@ -140,7 +129,8 @@ def trained(learner, suite, seed):
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()
     suite = suites.load("point-robot")
-    learner = build(name, resolve(suite, name, OPTIONS[name], preset), suite, seed=0)
+    options = OPTIONS[name] | (OF_LSTM if preset == "lstm" else {})
+    learner = build(name, resolve(suite, name, options, preset), suite, seed=0)
     before = measure(learner, suite, shots=1)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)
     chance = report.random.interquartile_mean(0)[0]

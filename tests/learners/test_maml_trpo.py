@@ -118,7 +118,7 @@ def relative(found, wanted):
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 @pytest.mark.parametrize("size", [0.1, 0.7])
 @pytest.mark.parametrize("last", [False, True])
 def test_the_outer_gradient_is_that_of_finite_differences(shots, size, last):
@@ -148,7 +148,7 @@ def test_first_order_is_the_gradient_at_the_adapted_parameters(shots):
     torch.testing.assert_close(torch.stack(after), torch.stack(second_after))  # the adaptation itself is the same
 
 
-@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 3])
 @pytest.mark.parametrize("last", [False, True])
 def test_the_fisher_products_are_those_of_the_divergences_hessian(shots, last):
     maml = learner(shots=shots, inner_step_size=0.7, last_layer_only=last)

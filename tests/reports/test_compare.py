@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 import robometa
 from robometa.errors import UserError
@@ -35,6 +34,8 @@ def test_seeds_of_one_learner_are_one_row(place):
     assert [(group.label, group.seeds) for group in section.groups] == [("rl2", (0, 1, 2)), ("pearl", (0, 1))]
     pooled_ = np.concatenate([returns_of(seed)[1].ravel() for seed in range(3)])
     interval = section.groups[0].intervals[1]
+    from scipy import stats  # takes a second to load
+
     assert interval.middle == pytest.approx(stats.trim_mean(pooled_, 0.25))
     assert interval.low < interval.middle < interval.high
     assert section.groups[0].mean("steps") == 1200

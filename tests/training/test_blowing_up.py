@@ -91,8 +91,14 @@ def shares(suite, name):
     return found
 
 
-@pytest.mark.parametrize(("later", "bonus"), [(False, -2.0), (False, 2.0), (True, -2.0)])
-@pytest.mark.parametrize("name", list(OPTIONS))
+CASES = [(name, False, -2.0) for name in OPTIONS]
+CASES += [("rl2", False, 2.0), ("rl2", True, -2.0)]
+OTHERS = [(name, *case) for name in OPTIONS if name != "rl2" for case in ((False, 2.0), (True, -2.0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "later", "bonus"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS)]
+)
 def test_a_policy_learns_not_to_blow_up(tmp_path, chooses, name, later, bonus):
     chooses(later)
     path = tmp_path / "chooses.toml"

@@ -35,19 +35,17 @@ def test_its_policy_is_a_copy(tiny_file, tmp_path):
     assert kept[0].act([0.0, 0.0]).shape == (2,)
 
 
-def test_false_ends_the_training_with_a_policy_and_a_resume_goes_on(tiny_file, tmp_path):
-    straight, ended = tmp_path / "straight", tmp_path / "ended"
-    trained(tiny_file, "maml-trpo", straight)
+def test_false_ends_the_training_with_a_policy_and_a_resume_goes_on(tiny_file, tmp_path, straight):
+    whole, ended = straight("maml-trpo"), tmp_path / "ended"
     policy = trained(tiny_file, "maml-trpo", ended, callback=lambda one: one.iteration < 2)
     training = sealed_folder.load(policy, "policy")[1]["training"]
     assert (training["iterations"], training["begun_for"]) == (2, 4)
     resume(ended)
-    assert_same_run(straight, ended)
+    assert_same_run(whole, ended)
 
 
-def test_what_it_raises_reaches_the_caller_after_a_checkpoint(tiny_file, tmp_path):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    trained(tiny_file, "maml-trpo", straight)
+def test_what_it_raises_reaches_the_caller_after_a_checkpoint(tiny_file, tmp_path, straight):
+    whole, broken = straight("maml-trpo"), tmp_path / "broken"
 
     def mistaken(done):
         if done.iteration == 3:
@@ -57,4 +55,4 @@ def test_what_it_raises_reaches_the_caller_after_a_checkpoint(tiny_file, tmp_pat
         trained(tiny_file, "maml-trpo", broken, callback=mistaken)
     assert RunFolder(broken).newest_checkpoint().progress.iterations == 3
     resume(broken)
-    assert_same_run(straight, broken)
+    assert_same_run(whole, broken)

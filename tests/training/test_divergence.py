@@ -1,12 +1,15 @@
 """Simulations that diverge in a training: charged, counted, shown, dumped, and looked at again."""
 
+import functools
 import json
 import signal
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
+from conftest import SMALL_OPTIONS, TINY_SUITE, copied, fake_rollout, same_tensors
 from test_train import assert_same_run, at_iteration, trained
 
 from robometa import registry, suites
@@ -27,6 +30,17 @@ from robometa.trials import make
 from robometa.trials.trial import run_trial
 
 LEARNERS = [name for name in registry.LEARNERS if name != "random"]
+
+
+@functools.cache
+def tiny():
+    """The tiny suite, read once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.toml"
+        path.write_text(TINY_SUITE, encoding="utf-8")
+        return suites.load(path)
+
+
 BLOWN_UP = (0, 1, 2)
 """Task, world and time of the step that diverges."""
 CHARGE = -60.0
@@ -50,8 +64,10 @@ def trial(spaces, spoil=None, action=0.0):
     return Trial(torch.arange(3), tuple(rollouts), Noise(0, ("update",), 3, 4))
 
 
-def updated(name, suite, spoil=None, action=0.0):
-    """A learner's state after it has adapted to a trial and learned from it."""
+@functools.cache
+def updated(name, spoil=None, action=0.0):
+    """A learner's state after it has adapted to a trial on the tiny suite and learned from it."""
+    suite = tiny()
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
     made = trial(make.spaces_of(suite, learner), spoil, action)
     adaptation = learner.begin(3, 4, made.noise)
@@ -67,8 +83,8 @@ MEMORIES = ("rl2", "hypernetwork", "varibad")
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(tiny_suite, name):
-    assert same_tensors(updated(name, tiny_suite), updated(name, tiny_suite, "next_obs"))
+def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(name):
+    assert same_tensors(updated(name), updated(name, "next_obs"))
 
 
 CHARGED = [name for name in LEARNERS if name != "grbal"]
@@ -76,21 +92,21 @@ CHARGED = [name for name in LEARNERS if name != "grbal"]
 
 
 @pytest.mark.parametrize("name", [name for name in CHARGED if name != "pearl"])
-def test_the_steps_before_are_credited_with_the_charge_of_what_was_no_action(tiny_suite, name):
-    assert not same_tensors(updated(name, tiny_suite), updated(name, tiny_suite, "reward"))
+def test_the_steps_before_are_credited_with_the_charge_of_what_was_no_action(name):
+    assert not same_tensors(updated(name), updated(name, "reward"))
 
 
 @pytest.mark.parametrize("name", CHARGED)
-def test_an_action_that_blew_up_is_learned_from_with_its_charge(tiny_suite, name):
-    found = updated(name, tiny_suite, action=0.5)
-    assert not same_tensors(found, updated(name, tiny_suite, "action", action=0.5))
-    assert not same_tensors(found, updated(name, tiny_suite, "reward", action=0.5))
+def test_an_action_that_blew_up_is_learned_from_with_its_charge(name):
+    found = updated(name, action=0.5)
+    assert not same_tensors(found, updated(name, "action", 0.5))
+    assert not same_tensors(found, updated(name, "reward", 0.5))
 
 
-def test_a_world_that_diverged_is_no_part_of_a_dynamics_model(tiny_suite):
-    found = updated("grbal", tiny_suite, action=0.5)
+def test_a_world_that_diverged_is_no_part_of_a_dynamics_model():
+    found = updated("grbal", action=0.5)
     for spoil in ("action", "reward", "next_obs"):
-        assert same_tensors(found, updated("grbal", tiny_suite, spoil, action=0.5))
+        assert same_tensors(found, updated("grbal", spoil, 0.5))
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -100,7 +116,8 @@ def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
     made = trial(make.spaces_of(tiny_suite, learner), "action")
     sound = replace(made.rollouts[0], diverged=torch.zeros_like(made.rollouts[0].diverged))
     guarded_update(learner, Trial(made.tasks, (sound, made.rollouts[1]), made.noise))
-    assert not same_tensors(learner.state_dict(), {key: updated(name, tiny_suite)[key] for key in learner.state_dict()})
+    without = updated(name)
+    assert not same_tensors(learner.state_dict(), {key: without[key] for key in learner.state_dict()})
 
 
 @pytest.mark.parametrize("name", MEMORIES)

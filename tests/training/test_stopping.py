@@ -36,9 +36,10 @@ def in_call(monkeypatch, owner, name, number, act):
 
 @pytest.mark.parametrize("learner", ["maml-trpo", "pearl"])
 @pytest.mark.parametrize("place", ["while it collects", "within an update"])
-def test_a_second_ctrl_c_within_an_iteration_keeps_what_is_finished(tiny_file, tmp_path, monkeypatch, learner, place):
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    trained(tiny_file, learner, straight)
+def test_a_second_ctrl_c_within_an_iteration_keeps_what_is_finished(
+    tiny_file, tmp_path, monkeypatch, straight, learner, place
+):
+    whole, stopped = straight(learner), tmp_path / "stopped"
     owner, name = (Here, "collect") if place == "while it collects" else (registry.find(learner).load(), "update")
     with monkeypatch.context() as patched:
         in_call(patched, owner, name, 3, twice)
@@ -46,7 +47,7 @@ def test_a_second_ctrl_c_within_an_iteration_keeps_what_is_finished(tiny_file, t
             trained(tiny_file, learner, stopped)
     assert RunFolder(stopped).newest_checkpoint().progress.iterations == 2
     resume(stopped)
-    assert_same_run(straight, stopped)
+    assert_same_run(whole, stopped)
 
 
 def test_nothing_is_saved_before_the_first_iteration_is_finished(tiny_file, tmp_path, monkeypatch):
@@ -56,16 +57,17 @@ def test_nothing_is_saved_before_the_first_iteration_is_finished(tiny_file, tmp_
     assert RunFolder(tmp_path / "run").newest_checkpoint() is None
 
 
-def test_experience_that_is_too_large_to_copy_is_not_and_the_message_says_so(tiny_file, tmp_path, monkeypatch):
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    trained(tiny_file, "pearl", straight)
+def test_experience_that_is_too_large_to_copy_is_not_and_the_message_says_so(
+    tiny_file, tmp_path, monkeypatch, straight
+):
+    whole, stopped = straight("pearl"), tmp_path / "stopped"
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "MAX_COPIED_BYTES", 0)
         in_call(patched, registry.find("pearl").load(), "update", 3, twice)
         with pytest.raises(KeyboardInterrupt, match="after 2 of 4 iterations, 0 of them saved"):
             trained(tiny_file, "pearl", stopped)
     resume(stopped)
-    assert_same_run(straight, stopped)
+    assert_same_run(whole, stopped)
 
 
 def test_the_first_ctrl_c_is_answered_within_the_iteration(tiny_file, tmp_path, monkeypatch):

@@ -38,10 +38,9 @@ def full(monkeypatch, where):
 
 
 def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
-    tiny_file, tmp_path, monkeypatch, capsys
+    tiny_file, tmp_path, monkeypatch, capsys, straight
 ):
-    straight, short = tmp_path / "straight", tmp_path / "short"
-    trained(tiny_file, "pearl", straight)
+    whole, short = straight("pearl"), tmp_path / "short"
     with monkeypatch.context() as patched:
         full(patched, ".0000002.")
         trained(tiny_file, "pearl", short, checkpoint_minutes=0.0)
@@ -51,24 +50,25 @@ def test_a_checkpoint_that_the_disk_does_not_take_is_told_and_training_goes_on(
         in " ".join(printed.split())
     )
     assert [path.name for path in sorted((short / "checkpoints").iterdir())] == ["0000003", "0000004"]
-    assert_same_run(straight, short)
+    assert_same_run(whole, short)
 
 
-def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_saved(tiny_file, tmp_path, monkeypatch):
-    straight, short = tmp_path / "straight", tmp_path / "short"
-    trained(tiny_file, "maml-trpo", straight)
+def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_saved(tiny_file, tmp_path, monkeypatch, straight):
+    whole, short = straight("maml-trpo"), tmp_path / "short"
     with monkeypatch.context() as patched:
         full(patched, ".0000003.")
         at_iteration(patched, 2, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="after 3 of 4 iterations, 2 of them saved"):
             trained(tiny_file, "maml-trpo", short, checkpoint_minutes=0.0)
     resume(short)
-    assert_same_run(straight, short)
+    assert_same_run(whole, short)
 
 
-def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(tiny_file, tmp_path, monkeypatch, capsys):
+def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(
+    tiny_file, tmp_path, monkeypatch, capsys, straight
+):
     monkeypatch.chdir(tmp_path)
-    trained(tiny_file, "maml-trpo", Path("straight"))
+    whole = straight("maml-trpo")
     words = ["train", str(tiny_file), "maml-trpo", "--folder", "short"]
     for name, value in SMALL_OPTIONS["maml-trpo"].items():
         words += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
@@ -82,14 +82,13 @@ def test_a_policy_that_the_disk_does_not_take_is_told_and_written_by_a_resume(ti
     assert not [path for path in Path("short").iterdir() if "policy" in path.name]
     assert not list(tmp_path.glob("robometa-bug*"))
     assert main(["resume", "short"]) == 0
-    assert_same_run(Path("straight"), Path("short"))
+    assert_same_run(whole, Path("short"))
 
 
 def test_lines_that_the_disk_does_not_take_for_a_while_are_all_there_in_the_end(
-    tiny_file, tmp_path, monkeypatch, capsys
+    tiny_file, tmp_path, monkeypatch, capsys, straight
 ):
-    straight, short = tmp_path / "straight", tmp_path / "short"
-    trained(tiny_file, "maml-trpo", straight)
+    whole, short = straight("maml-trpo"), tmp_path / "short"
     write = Lines.write
 
     def refused(self):
@@ -103,7 +102,7 @@ def test_lines_that_the_disk_does_not_take_for_a_while_are_all_there_in_the_end(
         at_iteration(patched, 2, lambda: patched.setattr(Lines, "write", write))
         trained(tiny_file, "maml-trpo", short)
     assert "metrics.jsonl cannot be written (No space left on device)" in capsys.readouterr().out
-    assert (short / "metrics.jsonl").read_bytes() == (straight / "metrics.jsonl").read_bytes()
+    assert (short / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 
 def test_no_checkpoint_is_saved_without_the_lines_before_it(tiny_file, tmp_path, monkeypatch):
@@ -176,9 +175,8 @@ def train_until_killed(kind, count, suite_file, folder):
         ("rename", 6),  # of the policy
     ],
 )
-def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, kind, count):
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
-    trained(tiny_file, "pearl", straight)
+def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, straight, kind, count):
+    whole, killed = straight("pearl"), tmp_path / "killed"
     child = Child(lambda: train_until_killed(kind, count, tiny_file, killed), tmp_path / "log")
     assert child.wait() == -signal.SIGKILL, child.said()
     assert not (killed / "policy").exists()
@@ -186,7 +184,7 @@ def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path,
         resume(killed)
     else:
         trained(tiny_file, "pearl", killed)
-    assert_same_run(straight, killed)
+    assert_same_run(whole, killed)
     assert not [path for path in killed.rglob(".*") if path.name.endswith((".writing", ".old"))]
 
 
@@ -210,9 +208,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_second_ctrl_c_leaves_at_once_without_damage(tiny_file, tmp_path):
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    trained(tiny_file, "random", straight, options={"iterations": 3})
+def test_a_second_ctrl_c_leaves_at_once_without_damage(tiny_file, tmp_path, straight):
+    whole, stopped = straight("random", iterations=3), tmp_path / "stopped"
     options = ["--iterations", "3", "--tasks", "2", "--worlds", "2", "--checkpoint-minutes", "0"]
     words = [sys.executable, "-c", WAITING, "train", str(tiny_file), "random", "--folder", str(stopped), *options]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -230,7 +227,7 @@ def test_a_second_ctrl_c_leaves_at_once_without_damage(tiny_file, tmp_path):
     assert "Traceback" not in told
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["0000001"]
     resume(stopped)
-    assert_same_run(straight, stopped)
+    assert_same_run(whole, stopped)
 
 
 def test_two_processes_do_not_train_in_one_folder(tiny_file, tmp_path, monkeypatch):

@@ -68,24 +68,29 @@ def crash():
     raise MemoryError("the machine went away")
 
 
-@pytest.mark.parametrize(("learner", "options"), WITH_LSTM)
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tiny_file, tmp_path, monkeypatch, learner, options, stop):
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    trained(tiny_file, learner, straight, options=options)
+STOPPED = [(*case, signal.SIGTERM) for case in WITH_LSTM]
+STOPPED += [(name, {}, stop) for name in ("maml-trpo", "pearl") for stop in (signal.SIGINT, signal.SIGUSR1)]
+
+
+@pytest.mark.parametrize(("learner", "options", "stop"), STOPPED)
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
+    tiny_file, tmp_path, monkeypatch, straight, learner, options, stop
+):
+    whole, stopped = straight(learner, **options), tmp_path / "stopped"
     at_iteration(monkeypatch, 1, lambda: signal.raise_signal(stop))
     with pytest.raises(Stopped, match=f"{stop.name} after 2 of 4 .*robometa resume"):
         trained(tiny_file, learner, stopped, options=options)
     assert not (stopped / "policy").exists()
     assert len(RunFolder(stopped).rows("metrics.jsonl")) == 2
     assert resume(stopped) == stopped / "policy"
-    assert_same_run(straight, stopped)
+    assert_same_run(whole, stopped)
 
 
 @pytest.mark.parametrize(("learner", "options"), WITH_LSTM)
-def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(tiny_file, tmp_path, monkeypatch, learner, options):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    trained(tiny_file, learner, straight, options=options)
+def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(
+    tiny_file, tmp_path, monkeypatch, straight, learner, options
+):
+    whole, broken = straight(learner, **options), tmp_path / "broken"
     at_iteration(monkeypatch, 2, crash)
     with pytest.raises(MemoryError):
         trained(tiny_file, learner, broken, options=options, checkpoint_minutes=0.0)
@@ -93,22 +98,20 @@ def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(tiny_file, tmp_pa
     assert len(RunFolder(broken).rows("metrics.jsonl")) == 3
     assert RunFolder(broken).newest_checkpoint().progress.iterations == 2
     resume(broken)
-    assert_same_run(straight, broken)
+    assert_same_run(whole, broken)
 
 
-def test_a_run_without_a_checkpoint_begins_again(tiny_file, tmp_path, monkeypatch):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    trained(tiny_file, "maml-trpo", straight)
+def test_a_run_without_a_checkpoint_begins_again(tiny_file, tmp_path, monkeypatch, straight):
+    whole, broken = straight("maml-trpo"), tmp_path / "broken"
     at_iteration(monkeypatch, 2, crash)
     with pytest.raises(MemoryError):
         trained(tiny_file, "maml-trpo", broken)
     resume(broken)
-    assert_same_run(straight, broken)
+    assert_same_run(whole, broken)
 
 
-def test_a_line_that_was_cut_short_is_taken_back(tiny_file, tmp_path, monkeypatch):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    trained(tiny_file, "maml-trpo", straight)
+def test_a_line_that_was_cut_short_is_taken_back(tiny_file, tmp_path, monkeypatch, straight):
+    whole, broken = straight("maml-trpo"), tmp_path / "broken"
     at_iteration(monkeypatch, 1, crash)
     with pytest.raises(MemoryError):
         trained(tiny_file, "maml-trpo", broken, checkpoint_minutes=0.0)
@@ -116,12 +119,11 @@ def test_a_line_that_was_cut_short_is_taken_back(tiny_file, tmp_path, monkeypatc
         with (broken / name).open("a", encoding="utf-8") as file:
             file.write('{"iteration": 2, "ste')
     resume(broken)
-    assert_same_run(straight, broken)
+    assert_same_run(whole, broken)
 
 
-def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys):
-    straight, damaged = tmp_path / "straight", tmp_path / "damaged"
-    trained(tiny_file, "maml-trpo", straight)
+def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys, straight):
+    whole, damaged = straight("maml-trpo"), tmp_path / "damaged"
     trained(tiny_file, "maml-trpo", damaged, checkpoint_minutes=0.0)
     newest = RunFolder(damaged).checkpoints()[-1]
     tensors = newest / sealed_folder.TENSORS
@@ -129,7 +131,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys):
     assert RunFolder(damaged).newest_checkpoint().progress.iterations == 3
     assert newest.name in capsys.readouterr().err
     resume(damaged)
-    assert_same_run(straight, damaged)
+    assert_same_run(whole, damaged)
 
 
 def test_only_the_newest_checkpoints_are_kept(tiny_file, tmp_path):
@@ -145,21 +147,15 @@ def test_a_finished_run_can_be_resumed_and_stays_the_same(tiny_file, tmp_path):
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_a_seed_gives_the_same_bytes_and_another_seed_others(tiny_file, tmp_path, learner):
-    folders = [tmp_path / name for name in ("first", "again", "other")]
-    for folder, seed in zip(folders, (3, 3, 4), strict=True):
-        trained(tiny_file, learner, folder, seed=seed)
-    assert_same_run(folders[0], folders[1])
-    assert written(folders[0])["metrics"] != written(folders[2])["metrics"]
-    assert written(folders[0])["policy"] != written(folders[2])["policy"]
-
-
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_the_number_of_threads_changes_no_byte(tiny_file, tmp_path, learner):
-    folders = [tmp_path / str(threads) for threads in (1, 3)]
-    for folder in folders:
-        trained(tiny_file, learner, folder, threads=int(folder.name))
-    assert_same_run(*folders)
+def test_a_seed_gives_the_same_bytes_with_any_number_of_threads_and_another_seed_others(
+    tiny_file, tmp_path, straight, learner
+):
+    first, again, other = straight(learner), tmp_path / "again", tmp_path / "other"  # the first has one thread
+    trained(tiny_file, learner, again, seed=0, threads=3)
+    assert_same_run(first, again)
+    trained(tiny_file, learner, other, seed=4)
+    assert written(first)["metrics"] != written(other)["metrics"]
+    assert written(first)["policy"] != written(other)["policy"]
 
 
 def test_a_run_says_what_was_asked_and_what_came_out(tiny_file, tiny_suite, tmp_path):
@@ -298,12 +294,11 @@ def test_the_decks_are_shuffled_and_keyed_by_the_seed():
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learner):
-    straight, longer, shorter = tmp_path / "straight", tmp_path / "longer", tmp_path / "shorter"
-    trained(tiny_file, learner, straight)
+def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, straight, learner):
+    whole, longer, shorter = straight(learner), tmp_path / "longer", tmp_path / "shorter"
     trained(tiny_file, learner, longer, options={"iterations": 2})
     resume(longer, iterations=4)
-    assert_same_run(straight, longer)
+    assert_same_run(whole, longer)
     at_iteration(monkeypatch, 1, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(TrainingError):
         trained(tiny_file, learner, shorter)
@@ -314,7 +309,7 @@ def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, learne
     assert manifest["training"]["iterations"] == manifest["config"]["iterations"] == 2
     assert manifest["training"]["begun_for"] == 4
     assert "Started with --iterations 4" in (shorter / "policy" / "README.md").read_text()
-    assert "Started with" not in (straight / "policy" / "README.md").read_text()
+    assert "Started with" not in (whole / "policy" / "README.md").read_text()
 
 
 def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):

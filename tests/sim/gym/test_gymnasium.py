@@ -9,15 +9,20 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from robometa import suites
 from robometa.errors import UserError
 from robometa.sim.gym.env import SuiteEnv
 from robometa.sim.gym.registration import suite_names
 from robometa.sim.metaworld import upstream
+
+
+def check_for_stable_baselines(env):
+    """Stable-Baselines3's own check; it takes a second to load."""
+    from stable_baselines3.common.env_checker import check_env
+
+    check_env(env)
+
 
 VELOCITY = "robometa/half-cheetah-velocity-v0"
 
@@ -256,6 +261,9 @@ def test_ppo_of_stable_baselines_learns():
                 obs, reward, terminated, truncated, _ = env.step(model.predict(obs, deterministic=True)[0])
                 total, over = total + reward, terminated or truncated
         return total / episodes
+
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
 
     envs = DummyVecEnv([lambda: gymnasium.make("robometa/point-robot-v0", task=0)] * 8)
     model = PPO("MlpPolicy", envs, n_steps=40, batch_size=80, learning_rate=1e-3, gamma=0.9, seed=0, device="cpu")

@@ -1,6 +1,7 @@
 """Meta-World's tasks step for step beside upstream: observation and success to the bit, reward to 1e-9."""
 
 import dataclasses
+import importlib.util
 
 import numpy as np
 import pytest
@@ -10,12 +11,10 @@ from robometa import suites
 from robometa.noise import Noise
 from robometa.suites import metaworld as benchmarks
 
-metaworld = pytest.importorskip("metaworld")
+if importlib.util.find_spec("metaworld") is None:  # which takes a second to load
+    pytest.skip("the extra metaworld is not installed", allow_module_level=True)
 
-from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
-from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
-
-from robometa.sim.metaworld.engine import ManipulationEngine  # noqa: E402
+from robometa.sim.metaworld.engine import ManipulationEngine
 
 TASKS = benchmarks.task_names(suites.folder())
 pytestmark = [
@@ -31,6 +30,8 @@ ROUNDING = 2e-6
 
 def upstream_env(name, goal, reward="v2"):
     """One of upstream's own environments at a goal."""
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
     env = ALL_V3_ENVIRONMENTS[name](reward_function_version=reward)
     env._set_task_called = env._freeze_rand_vec = True
     env._last_rand_vec = np.array(goal)
@@ -39,6 +40,8 @@ def upstream_env(name, goal, reward="v2"):
 
 def expert(name):
     """Upstream's scripted expert."""
+    from metaworld.policies import ENV_POLICY_MAP
+
     return ENV_POLICY_MAP[name]().get_action
 
 
