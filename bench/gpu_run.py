@@ -125,9 +125,7 @@ class Measurement:
             file, until, place = Path(aside) / "part.json", time.monotonic() + limit, log.tell()
             asked = self._command(Asked(name, file, until, flags))
             # a group of its own, so that what it starts ends with it
-            process = subprocess.Popen(
-                asked, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, process_group=0
-            )
+            process = subprocess.Popen(asked, cwd=ROOT, env=_environment(), stdout=log, stderr=log, process_group=0)
             seen = 0
             try:
                 while process.poll() is None and time.monotonic() < until:
@@ -184,6 +182,12 @@ class Measurement:
         aside = self.folder / ".gpu.json"
         aside.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
         aside.replace(self.folder / "gpu.json")
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with the checkout before the other places where modules are looked for."""
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 def shortened(found: Any) -> Any:

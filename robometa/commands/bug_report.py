@@ -10,10 +10,10 @@ import time
 import traceback
 import zipfile
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from robometa.storage import atomic
+from robometa.storage.versions import installed
 
 PACKAGES = ("robometa", "torch", "mujoco", "gymnasium", "numpy", "safetensors", "scipy")
 LARGEST = 1 << 20
@@ -70,10 +70,7 @@ def _zipped(texts: dict[str, str]) -> bytes:
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
     for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
+        versions[name] = installed(name)
     return versions
 
 

@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from robometa.commands import (
@@ -40,6 +39,7 @@ from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
 from robometa.registry import user_file
 from robometa.storage.paths import is_own_file
+from robometa.storage.versions import installed
 
 GROUPS = {
     "train": (train, resume),
@@ -150,7 +150,7 @@ def _report_bug(error: Exception, words: list[str]) -> int:
 def parser() -> Parser:
     """The parser of every command."""
     whole = Parser(prog="robometa", usage="robometa COMMAND ...", formatter_class=argparse.RawDescriptionHelpFormatter)
-    whole.add_argument("--version", action="version", version=f"robometa {version('robometa')}")
+    whole.add_argument("--version", action="version", version=f"robometa {installed('robometa')}")
     commands = Commands(whole)
     lines = [ABOUT]
     for group, members in GROUPS.items():

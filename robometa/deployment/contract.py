@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +23,7 @@ from robometa.policies.policy_folder import state_of
 from robometa.sim.oracle import HiddenNumbers
 from robometa.sim.signal import Signal
 from robometa.sim.signals import joints
+from robometa.storage.versions import installed
 
 FORMAT = 1
 """Version of the contract's format."""
@@ -54,7 +54,7 @@ def contract_of(
     safe = [min(max(value, one.low), one.high) for value, one in zip(rest, spaces.action, strict=True)]
     return {
         "format": FORMAT,
-        "robometa": version("robometa"),
+        "robometa": installed("robometa"),
         "license": license_text,
         "learner": policy.learner_name,
         "suite": suite.name,

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -22,10 +22,18 @@ def versions() -> dict[str, str]:
     commit = revision()
     return (
         {"python": platform.python_version(), "machine": platform.machine(), "processor": processor()}
-        | {name: version(name) for name in packages}
+        | {name: installed(name) for name in packages}
         | {"sources": sources_hash()}
         | ({} if commit is None else {"revision": commit})
     )
+
+
+def installed(package: str) -> str:
+    """Version of a package; `not installed` for one that only the search path finds, as it may be with a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def sources_hash(package: Path = PACKAGE) -> str:

@@ -407,3 +407,9 @@ def test_collectors_are_compared_by_the_seconds_of_the_same_batches(bench, monke
     assert row["steps"] == 2 * 2 * 2 * 3  # tasks, worlds, episodes, horizon
     assert all(seconds > 0 for seconds in row["seconds"].values())
     assert row["times_here"] == pytest.approx(row["seconds"]["here"] / row["seconds"]["processes"], rel=0.2)
+
+
+def test_a_part_finds_packages_where_this_process_was_told_to_look(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    one = measurement(tmp_path, {"part": ["return {'places': sys.path}"]})
+    assert {str(tmp_path / "site"), str(ROOT)} <= set(one.run("part", PART)["places"])

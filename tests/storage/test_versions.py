@@ -2,7 +2,7 @@
 
 import subprocess
 
-from robometa.storage.versions import revision, sources_hash, versions
+from robometa.storage.versions import installed, revision, sources_hash, versions
 
 
 def package(root):
@@ -48,3 +48,8 @@ def test_every_run_names_its_code_and_processor():
     known = versions()
     assert known["sources"] == sources_hash()
     assert known["processor"]
+
+
+def test_a_package_on_the_search_path_alone_is_not_installed():
+    assert installed("numpy")[0].isdigit()
+    assert installed("robometa-that-nobody-installed") == "not installed"
