@@ -80,13 +80,15 @@ def side_by_side(asked: argparse.Namespace, words: list[str]) -> int:
 
     results = asked.json or (None if asked.short else RESULTS)
     parts = sorted(asked.only or PARTS, key=lambda part: -MINUTES[part])
+    places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": places}
     with tempfile.TemporaryDirectory(prefix="torture-") as folder, ThreadPoolExecutor(asked.jobs) as pool:
         files = {part: Path(folder) / f"{part}.json" for part in parts}
         commands = [
-            [sys.executable, "-m", "torture", *words, "--jobs", "1", "--only", part, "--json", str(file)]
+            [sys.executable, "-P", "-m", "torture", *words, "--jobs", "1", "--only", part, "--json", str(file)]
             for part, file in files.items()
         ]
-        codes = list(pool.map(lambda command: subprocess.run(command, check=False).returncode, commands))
+        codes = list(pool.map(lambda one: subprocess.run(one, check=False, env=environment).returncode, commands))
         for file in files.values():
             if results is not None and file.exists():
                 findings.write(results, json.loads(file.read_text(encoding="utf-8")))

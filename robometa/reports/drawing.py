@@ -107,7 +107,7 @@ def add_legends(figure: Figure) -> None:
     longest = max((len(label) for some in labels for label in some), default=0)
     columns = (2 if longest < 30 else 1) if several else 1 if longest > 40 else 3
     lines = max(-(-len(some) // columns) for some in labels)
-    for panel in visible:
+    for panel in (panel for panel, some in zip(visible, labels, strict=True) if some):
         panel.legend(
             frameon=False,
             fontsize=7.5 if several else 8,
