@@ -105,9 +105,8 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         super().__init__(config, network, spaces, device)
         self.spaces = spaces
         self.encoder = Encoder(obs + action + 2, config.memory_size, latent, generator).to(self.device)
-        sizes = spaces, latent, config.decoder_hidden, config.decode_state
-        decoders = Decoders(*sizes, generator, mean_error=config.state_error == "mean")
-        self.decoders = decoders.to(self.device)
+        sizes = spaces, latent, config.decoder_hidden, config.decode_state, generator
+        self.decoders = Decoders(*sizes, mean_error=config.state_error == "mean").to(self.device)
         self.predicting = nn.ModuleList((self.encoder, self.decoders))
         self.predicting_optimizer = adam(self.predicting, config.decoder_learning_rate, self.device)
         self.captured_prediction = captured_steps(
@@ -139,12 +138,6 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         self._include(rollout)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        super().load_state_dict(state)
-        if self.captured_prediction is not None:
-            self.captured_prediction.forget()
-
     def _parts(self) -> Parts:
         return {
             **super()._parts(),
@@ -171,24 +164,21 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         self.replay.add(trials[sound])
         if not len(self.replay):
             return dict.fromkeys(METRICS, 0.0)
-        steps = (self._drawn(trials.shape[1:], generator) for _ in range(self.config.gradient_steps))
+        drawn = [self._drawn(trials.shape[1:], generator) for _ in range(self.config.gradient_steps)]
         if self.captured_prediction is not None:
-            rows = [torch.stack(parts) for parts in zip(*steps, strict=True)]
-            logged = self.captured_prediction.run([rows], self.config.gradient_steps)
+            logged = self.captured_prediction.run([[torch.stack(row) for row in zip(*drawn, strict=True)]], len(drawn))
         else:
-            logged = torch.stack([self._predicting_step(*drawn) for drawn in steps])
+            logged = torch.stack([self._predicting_step(*row) for row in drawn])
         return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
 
     def _drawn(self, shape: torch.Size, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Trials of a shape `[time, column]` from the replay, and random numbers, as for `_predicting_step`."""
         config, time = self.config, shape[0]
         trials = self.replay.sample(config.batch, generator).unflatten(-1, shape)
-        drawn = (
-            torch.randint(time + 1, (config.batch, config.beliefs), generator=generator),
-            torch.randint(time, (config.batch, config.decodes), generator=generator),
-            torch.randn(config.batch, config.beliefs, config.latent, generator=generator),
-        )
-        return trials, *(uploaded(numbers, self.device) for numbers in drawn)
+        moments = torch.randint(time + 1, (config.batch, config.beliefs), generator=generator)
+        targets = torch.randint(time, (config.batch, config.decodes), generator=generator)
+        draws = torch.randn(config.batch, config.beliefs, config.latent, generator=generator)
+        return trials, *(uploaded(numbers, self.device) for numbers in (moments, targets, draws))
 
     def _predicting_step(self, batch: Tensor, moments: Tensor, targets: Tensor, draws: Tensor) -> Tensor:
         """One step of encoder and decoders on arguments of `_shortfall`, without waiting for the device. `[metric]`."""

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from robometa.compute.cuda_graphs import CapturedSteps
 from robometa.data import Spaces
 from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import Parts, load_state, state_of
@@ -53,8 +54,9 @@ class PpoLearner(Generic[Net]):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores a state, or the policy's part of one."""
         load_state(self._parts(), state)
-        if self.captured is not None:  # the optimizer has other tensors now
-            self.captured.forget()
+        for steps in vars(self).values():
+            if isinstance(steps, CapturedSteps):  # the optimizer has other tensors now
+                steps.forget()
 
     def _trained_on(self, experience: ppo.Experience, noise: Noise) -> dict[str, float]:
         """Takes PPO's gradient steps of an iteration and returns metrics."""
