@@ -16,6 +16,7 @@ from torch.func import grad
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Trial
+from robometa.errors import Search
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
@@ -28,7 +29,7 @@ from robometa.rl.trust_region import Begun, floats, trust_region_step
 class _CreditOptions(gradient_learner.TrialOptions):
     """Options of the sampling term."""
 
-    credit_weight: Annotated[float, "[0, inf)"] = 1.0
+    credit_weight: Annotated[float, "[0, inf)", Search(0.0, 2.0)] = 1.0
     """Weight of crediting pre-adaptation actions with post-adaptation returns; 0 is MAML-TRPO."""
 
 
