@@ -57,7 +57,7 @@ def curves(section: Section) -> str | None:
         return None
     from matplotlib.ticker import EngFormatter
 
-    figure, panel = _panel(8.6, 4.0)
+    figure, panel = panel_of(8.6, 4.0)
     ends = []
     for number, group in drawn:
         style: dict[str, Any] = _style(number)
@@ -84,7 +84,7 @@ def adaptation(section: Section) -> str | None:
     """Return against episodes of the task seen, with intervals and the suite's references; None without reports."""
     if not section.measured:
         return None
-    figure, panel = _panel(8.6, 4.2)
+    figure, panel = panel_of(8.6, 4.2)
     for number, group in enumerate(section.groups):
         if not group.measured:
             continue
@@ -127,7 +127,7 @@ def differences(section: Section) -> str | None:
     if not pairs:
         return None
     order = np.argsort(first.by_task(-1))
-    figure, panel = _panel(8.6, 4.0)
+    figure, panel = panel_of(8.6, 4.0)
     for other, _ in pairs:
         style = _style(section.groups.index(other)) | {"linestyle": "none"}
         difference = (other.by_task(-1) - first.by_task(-1))[order]
@@ -145,7 +145,7 @@ def tasks(section: Section) -> str | None:
         return None
     group = section.measured[0]
     order = np.argsort(group.by_task(-1))
-    figure, panel = _panel(8.6, 4.0)
+    figure, panel = panel_of(8.6, 4.0)
     before, after = group.by_task(0)[order], group.by_task(-1)[order]
     places = np.arange(len(order))
     panel.vlines(places, before, after, color=COLOURS[0], alpha=0.4, linewidth=1)
@@ -236,7 +236,7 @@ def svg(figure: Figure, name: str) -> str:
     return drawn.replace(INK, "currentColor")
 
 
-def _panel(width: float, height: float) -> tuple[Figure, Axes]:
+def panel_of(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty panel."""
     from matplotlib.figure import Figure
 

@@ -113,12 +113,7 @@ class State:
 
     def spent(self, learner: str | None = None) -> float:
         """Work of all trials, or of a learner's."""
-        return sum(
-            result.cost
-            for trial in self.trials
-            if learner in (None, trial.learner)
-            for result in trial.results
-        )
+        return sum(result.cost for trial in self.trials if learner in (None, trial.learner) for result in trial.results)
 
     def take(self, line: Table) -> None:
         """Takes in a line of the record.

@@ -173,7 +173,11 @@ def _dimensions(option: Option, search: Search, usual: Any) -> list[Dimension]:
     if search.choices or (option.range is not None and option.range.choices):
         choices = search.choices or (option.range.choices if option.range else ())
         return [Dimension(name, choices=choices)]
-    low, high, whole = search.low, search.high, isinstance((usual or (0,))[0] if isinstance(usual, tuple) else usual, int)
+    low, high, whole = (
+        search.low,
+        search.high,
+        isinstance((usual or (0,))[0] if isinstance(usual, tuple) else usual, int),
+    )
     if low is None or high is None or not low < high or (search.log and low <= 0):
         fault = "low below high" + (", both above 0 on a logarithmic scale" if search.log else "")
         raise UserError(f"the range of {name} needs {fault}, not {low} to {high}")

@@ -62,15 +62,14 @@ class Journal:
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
             directions = ["minimize" if name in MINIMISED else "maximize" for name in settings.objectives]
             self._studies = {
-                label: optuna.create_study(study_name=label, storage=storage, directions=directions)
-                for label in spaces
+                label: optuna.create_study(study_name=label, storage=storage, directions=directions) for label in spaces
             }
-        self._asked: dict[int, optuna.Trial] = {}
+        self._asked: list[tuple[str, dict[str, Value], optuna.Trial]] = []
         for trial in trials:
             self.add(trial)
 
     def suggest(self, label: str, count: int, generation: int, known: Sequence[Trial]) -> list[dict[str, Value]]:
-        """Suggests parameters for trials of a learner; the same for the same trials before.
+        """Suggests parameters for the next trials of a learner: a function of the trials before and of the seed.
 
         Args:
             label: Short name of the learner.
@@ -83,46 +82,69 @@ class Journal:
         found = list[dict[str, Value]]()
         with _quiet():
             study.sampler = self._sampler(label, generation)
-            asked = []
             while len(found) < count:
                 for attempt in range(ATTEMPTS):
                     trial = study.ask()
                     parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
-                    asked.append(trial)
-                    if parameters not in [*tried, *found] or attempt == ATTEMPTS - 1:
+                    if attempt == ATTEMPTS - 1 or parameters not in [*tried, *found]:
                         break
+                    study.tell(trial, state=_state("failed"))
                 found.append(parameters)
-            for trial in asked:  # told again, with their results, by `add`
-                study.tell(trial, state=_states()["failed"])
+                self._asked.append((label, parameters, trial))
         return found
 
     def add(self, trial: Trial) -> None:
-        """Adds a trial whose generation is over."""
-        import optuna
-
+        """Adds the results of a trial whose generation is over."""
         if trial.parameters is None:
             return
-        space = self._spaces[trial.learner]
-        names = self._settings.objectives
-        reached = [result for result in trial.results if not result.failure]
-        values = [reached[-1].scores[name] for name in names] if reached else None
-        last = len(trial.results) == self._settings.rungs
-        states = _states()
-        state = states["failed" if trial.failure or values is None else "complete"]
+        names, reached = self._settings.objectives, [result for result in trial.results if not result.failure]
+        values = [reached[-1].scores[name] for name in names] if reached and not trial.failure else None
+        state = "failed" if values is None else "complete"
         steps: dict[int, float] = {}
         if len(names) == 1:  # a study of several objectives takes neither intermediate values nor pruned trials
             steps = {result.iterations: result.scores[names[0]] for result in reached}
-            state = state if last or state == states["failed"] else states["pruned"]
+            state = "pruned" if values and len(trial.results) < self._settings.rungs else state
+        attributes = {"trial": trial.name, "rungs": len(trial.results), "failure": trial.failure}
         with _quiet():
-            added = optuna.trial.create_trial(
-                state=state,
-                values=None if state == states["failed"] else values,
-                params=dict(trial.parameters),
-                distributions={one.name: _distribution(one) for one in space.dimensions},
-                user_attrs={"trial": trial.name, "rung": len(trial.results), "failure": trial.failure},
-                intermediate_values=steps,
-            )
-            self._studies[trial.learner].add_trial(added)
+            asked = self._asked_for(trial)
+            if asked is None:
+                self._add_finished(trial, state, values, steps, attributes)
+                return
+            for name, value in attributes.items():
+                asked.set_user_attr(name, value)
+            for step, value in steps.items():
+                asked.report(value, step)
+            told = values if state == "complete" else None
+            self._studies[trial.learner].tell(asked, told, state=_state(state))
+
+    def _asked_for(self, trial: Trial) -> optuna.Trial | None:
+        """Optuna's own trial, if it was suggested by this process."""
+        for place, (label, parameters, asked) in enumerate(self._asked):
+            if (label, parameters) == (trial.learner, trial.parameters):
+                del self._asked[place]
+                return asked
+        return None
+
+    def _add_finished(
+        self,
+        trial: Trial,
+        state: str,
+        values: list[float] | None,
+        steps: dict[int, float],
+        attributes: dict[str, Any],
+    ) -> None:
+        import optuna
+
+        assert trial.parameters is not None
+        added = optuna.trial.create_trial(
+            state=_state(state),
+            values=values,
+            params=dict(trial.parameters),
+            distributions={one.name: _distribution(one) for one in self._spaces[trial.learner].dimensions},
+            user_attrs=attributes,
+            intermediate_values=steps,
+        )
+        self._studies[trial.learner].add_trial(added)
 
     def _sampler(self, label: str, generation: int) -> Any:
         import optuna
@@ -156,10 +178,10 @@ def _distribution(one: Dimension) -> Any:
     return FloatDistribution(one.low, one.high, log=one.log)
 
 
-def _states() -> dict[str, Any]:
+def _state(name: str) -> Any:
     from optuna.trial import TrialState
 
-    return {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED, "complete": TrialState.COMPLETE}
+    return {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED, "complete": TrialState.COMPLETE}[name]
 
 
 @contextmanager
