@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robometa import registry
+from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
@@ -101,6 +101,9 @@ def _begin(asked: argparse.Namespace) -> None:
     wrong = [name for name in asked.learners if hints.is_suite(name)]
     if wrong:
         raise UserError(f"{wrong[0]} is a suite: a search has one, {asked.suite}")
+    suites.load(asked.suite)  # a mistake is told before torch is loaded
+    for name in asked.learners:
+        registry.find(name)
     from robometa.search.run import begin, planned
 
     names = ("preset", "sampler", "seed", "generation", "rungs", "finalists", "seeds", "validation")
@@ -148,7 +151,7 @@ def _print_space(settings: Any, spaces: Any) -> None:
         soft_wrap=True,
     )
     tasks = len(settings.validation_tasks)
-    scored = f"{tasks} training tasks score the trials" if tasks else "finite suite: all tasks score the trials"
+    scored = f"training tasks that score the trials: {tasks}" if tasks else "finite suite: all tasks score the trials"
     console.print(f"{scored}; finals: {budget.words(settings.finals_cost)}", soft_wrap=True)
 
 

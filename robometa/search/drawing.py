@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from robometa.reports.figures import COLOURS, INK, panel_of, svg
 from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMNS = 4
 """Panels in a row of the slices."""
@@ -47,7 +50,7 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
                     best.append((spent, value))
         for rung, some in points.items():
             size = 6 + 14 * rung
-            panel.scatter(*zip(*some, strict=True), s=size, color=colour, alpha=0.35 + 0.2 * rung, linewidths=0)
+            _dots(panel, some, size, colour, 0.35 + 0.2 * rung)
         if best:
             steps = [*best, (spent, best[-1][1])]
             panel.step(
@@ -69,7 +72,7 @@ def pareto(trials: Sequence[Trial], settings: Settings) -> str | None:
     figure, panel = panel_of(8.6, 4.2)
     for number, label in enumerate(dict.fromkeys(one.learner for one in scored)):
         some = [(one.scores[second], one.scores[first]) for one in scored if one.learner == label]
-        panel.scatter(*zip(*some, strict=True), s=22, color=COLOURS[number % len(COLOURS)], label=printable(label))
+        _dots(panel, some, 22, COLOURS[number % len(COLOURS)], 1.0, label)
     kept = {*front({one.number: gains(one.scores, (first, second)) for one in scored})}
     line = sorted((one.scores[second], one.scores[first]) for one in scored if one.number in kept)
     panel.plot(*zip(*line, strict=True), color=INK, linewidth=0.8, label="Pareto front")
@@ -127,6 +130,14 @@ def _slice(panel: Any, parameter: str, values: Sequence[Any], scores: Sequence[f
     panel.grid(alpha=0.2, color=INK)
     for spine in panel.spines.values():
         spine.set_color(INK)
+
+
+def _dots(
+    panel: Axes, points: Sequence[tuple[float, float]], size: float, colour: str, alpha: float, label: str = ""
+) -> None:
+    """Draws points."""
+    across, up = [x for x, _ in points], [y for _, y in points]
+    panel.scatter(across, up, s=size, color=colour, alpha=alpha, linewidths=0, label=printable(label) or None)
 
 
 def _better(value: float, other: float, name: str) -> bool:

@@ -183,9 +183,9 @@ class Search:
             return generation.trials
         names, reached = self.settings.objectives, dict[int, tuple[float, ...]]()
         for trial in self.state.trials:
-            if trial.learner == generation.learner and len(trial.results) >= rung:
-                if not (result := trial.results[rung - 1]).failure:
-                    reached[trial.number] = gains(result.scores, names)
+            result = trial.results[rung - 1] if len(trial.results) >= rung else None
+            if trial.learner == generation.learner and result is not None and not result.failure:
+                reached[trial.number] = gains(result.scores, names)
         candidates = [trial.number for trial in generation.trials if trial.number in reached]
         chosen = halving.promoted(reached, candidates, rung - 1, self.settings.generation) if candidates else []
         return [trial for trial in generation.trials if trial.number in chosen]

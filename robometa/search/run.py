@@ -216,7 +216,7 @@ def _table(space: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
     if space is None:
         return {}
     if isinstance(space, Mapping):
-        return json.loads(json.dumps(space))  # type: ignore[no-any-return]
+        return json.loads(json.dumps(space))
     table = read_toml(Path(space), Path(space)).get("search")
     if not isinstance(table, dict):
         raise UserError(f"{space} has no table [search]")

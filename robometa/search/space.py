@@ -38,6 +38,10 @@ class Dimension:
         """The choices as a journal holds them; lists are texts."""
         return tuple(json.dumps(one) if isinstance(one, list | tuple) else one for one in self.choices)
 
+    def holds(self, value: Any) -> bool:
+        """Tests if a value is among those of the parameter."""
+        return value in self.labels if self.choices else bool(self.low <= value <= self.high)
+
     def words(self) -> str:
         """Describes the values, such as `0.0001 to 0.01, log`."""
         if self.choices:
@@ -87,7 +91,7 @@ class Space:
                     return None
                 value = value[0] if one.name.endswith(WIDTH) else len(value)
             value = json.dumps(value) if isinstance(value, list | tuple) else value
-            if value not in one.labels if one.choices else not one.low <= value <= one.high:
+            if not one.holds(value):
                 return None
             found[one.name] = value
         return found if all(options[name] == _tuple(value) for name, value in self.fixed.items()) else None
@@ -130,8 +134,8 @@ def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str,
         raise UserError("\n".join(dict.fromkeys(mistakes)))
     if not dimensions:
         raise UserError(
-            f"learner {space.label} has nothing to search: its options have no Search(...), and no [search] table varies "
-            "one"
+            f"learner {space.label} has nothing to search: none of its options has a Search(...), and no [search] "
+            "table varies one"
         )
     return space
 
@@ -234,7 +238,8 @@ def tables_of(table: Mapping[str, Any], learners: Sequence[str], where: str) -> 
     options = {label: _option_names(name) for label, name in labels.items()}
     for name in shared:
         if not any(name in known for known in options.values()):
-            raise UserError(unknown("option", name, [*labels, *sorted({*().union(*options.values())})], where))
+            every = sorted({one for some in options.values() for one in some})
+            raise UserError(unknown("option", name, [*labels, *every], where))
     return {
         name: {key: value for key, value in shared.items() if key in options[label]} | own[label]
         for label, name in labels.items()

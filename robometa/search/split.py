@@ -24,9 +24,7 @@ def validation_indices(suite: Suite, share: float, seed: int) -> list[int]:
         UserError: If the suite cannot be divided.
     """
     if suite.family is not LOCOMOTION:
-        raise UserError(
-            f"suite {suite.name} cannot be searched yet: validation tasks are cut from locomotion suites only"
-        )
+        raise UserError(f"suite {suite.name} cannot be searched: validation tasks are cut from locomotion suites only")
     if suite.finite:
         return []
     count = len(suite.train)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from robometa.errors import UserError
 from robometa.search.objectives import MINIMISED
@@ -60,7 +60,7 @@ class Journal:
         self._settings, self._spaces = settings, spaces
         with _quiet():
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-            directions = ["minimize" if name in MINIMISED else "maximize" for name in settings.objectives]
+            directions = [_direction(name) for name in settings.objectives]
             self._studies = {
                 label: optuna.create_study(study_name=label, storage=storage, directions=directions) for label in spaces
             }
@@ -161,10 +161,10 @@ class Journal:
 def _suggested(trial: optuna.Trial, one: Dimension) -> Value:
     """Value of a dimension in a trial."""
     if one.choices:
-        return trial.suggest_categorical(one.name, one.labels)  # type: ignore[no-any-return]
+        return trial.suggest_categorical(one.name, one.labels)
     if one.whole:
-        return trial.suggest_int(one.name, int(one.low), int(one.high), log=one.log)  # type: ignore[no-any-return]
-    return trial.suggest_float(one.name, one.low, one.high, log=one.log)  # type: ignore[no-any-return]
+        return trial.suggest_int(one.name, int(one.low), int(one.high), log=one.log)
+    return trial.suggest_float(one.name, one.low, one.high, log=one.log)
 
 
 def _distribution(one: Dimension) -> Any:
@@ -176,6 +176,10 @@ def _distribution(one: Dimension) -> Any:
     if one.whole:
         return IntDistribution(int(one.low), int(one.high), log=one.log)
     return FloatDistribution(one.low, one.high, log=one.log)
+
+
+def _direction(objective: str) -> Literal["minimize", "maximize"]:
+    return "minimize" if objective in MINIMISED else "maximize"
 
 
 def _state(name: str) -> Any:
