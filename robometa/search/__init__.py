@@ -75,8 +75,15 @@ def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] 
 
 
 def trainable(suite: str | Path | Suite, learner: str, **settings: Any) -> Callable[[dict[str, Any]], None]:
-    """Makes a function that Ray Tune takes as it is, see `robometa.search.tune`."""
+    """Makes a function that Ray Tune takes as it is; `robometa.search.tune` has its settings."""
     from robometa.search.tune import trainable as made
+
+    return made(suite, learner, **settings)
+
+
+def parameter_space(suite: str | Path | Suite, learner: str, **settings: Any) -> dict[str, Any]:
+    """A learner's search space in the words of Ray Tune; `settings` are `preset` and `space`."""
+    from robometa.search.tune import parameter_space as made
 
     return made(suite, learner, **settings)
 
