@@ -45,7 +45,9 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("learners", metavar="LEARNER", nargs="*", help=several)
     parser.add_argument("--folder", type=checked, help="folder to write (default: search/SUITE-LEARNERS)")
     parser.add_argument("--resume", metavar="FOLDER", type=checked, help="go on with a search (default: a new one)")
-    parser.add_argument("--show", metavar="FOLDER", type=checked, help="show a search, and write its report")
+    parser.add_argument(
+        "--show", metavar="FOLDER", type=checked, help="show a search, and write its report (default: none)"
+    )
     beside = "with --show: other searches in the report, such as a random one"
     parser.add_argument("--beside", metavar="FOLDER", type=checked, nargs="+", default=[], help=beside)
     own = "with --resume: files of learners of your own (default: none)"
@@ -57,7 +59,9 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--jobs", metavar="N", type=count, help="trials at a time (default: one for each processor)")
     goals = "return, gap, success, latency, parameters; several give a Pareto front (default: return)"
     parser.add_argument("--objective", metavar="NAME", nargs="+", default=["return"], help=goals)
-    parser.add_argument("--space", metavar="FILE.toml", type=Path, help="file that varies or fixes options, see above")
+    parser.add_argument(
+        "--space", metavar="FILE.toml", type=Path, help="file that varies or fixes options (default: none)"
+    )
     parser.add_argument("--preset", help="preset to start from, with one learner (default: its first)")
     parser.add_argument("--sampler", default="tpe", help="tpe, or random for a comparison (default: tpe)")
     parser.add_argument("--seed", type=whole, default=0, help="random seed (default: 0)")

@@ -47,7 +47,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--steps", type=number(1), help=budget)
     named = "named set of options; `robometa learners NAME` lists them (default: its first)"
     parser.add_argument("--preset", help=named)
-    chosen = "TOML file of options, such as a search's best.toml; those given here win (default: none)"
+    chosen = "TOML file of options, such as best.toml; the line's win (default: none)"
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help=chosen)
     place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
     parser.add_argument("--folder", type=checked, help=place)
