@@ -48,7 +48,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "--show", metavar="FOLDER", type=checked, help="show a search, and write its report (default: none)"
     )
-    beside = "with --show: other searches in the report, such as a random one"
+    beside = "with --show: other searches in the report (default: none)"
     parser.add_argument("--beside", metavar="FOLDER", type=checked, nargs="+", default=[], help=beside)
     own = "with --resume: files of learners of your own (default: none)"
     parser.add_argument("--learner", metavar="FILE.py:CLASS", nargs="+", default=[], help=own)
