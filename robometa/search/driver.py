@@ -245,8 +245,8 @@ class Search:
         trials = self.state.trials
         for place, number in enumerate(self.state.finalists or []):
             trial = trials[number]
-            text = preset_file.text(self.spaces[trial.learner], trial, self.settings, self.folder.path)
             name = preset_file.BEST if place == 0 else f"finalist-{place + 1}.toml"
+            text = preset_file.text(self.spaces[trial.learner], trial, self.settings, name)
             atomic.replace(self.folder, name, text.encode())
 
     @contextmanager

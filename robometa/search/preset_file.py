@@ -29,14 +29,14 @@ class Chosen(NamedTuple):
     options: dict[str, Any]
 
 
-def text(space: Space, trial: Trial, settings: Settings, folder: Path) -> str:
+def text(space: Space, trial: Trial, settings: Settings, name: str) -> str:
     """Writes the options of a trial as TOML.
 
     Args:
         space: Space of its learner.
         trial: The trial.
         settings: Settings of the search.
-        folder: Folder of the search.
+        name: Name of the file.
     """
     suite, learner = printable(settings.suite), printable(space.learner)
     reached = trial.results[-1]
@@ -51,7 +51,7 @@ def text(space: Space, trial: Trial, settings: Settings, folder: Path) -> str:
             "validation": {name: trial.scores[name] for name in settings.objectives},
         },
     }
-    return f"# robometa train {suite} {learner} --config {printable(folder / BEST)}\n{written(table)}"
+    return f"# robometa train {suite} {learner} --config {name}\n{written(table)}"
 
 
 def read(path: str | Path, learner: str) -> Chosen:

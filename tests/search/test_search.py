@@ -106,6 +106,7 @@ def test_a_search_keeps_to_its_budget_and_ends_with_options_to_train_with(search
     assert 500 < state.spent() + sum(one.result.cost for one in state.finals) <= 700
     best = state.trials[state.finalists[0]]
     assert not best.is_preset
+    assert searched.best.read_text().startswith("# robometa train ")
     words = ["train", "tiny.toml", "maml-trpo", "--config", best_file, "--folder", "run", "--iterations", "1"]
     assert main(words) == 0
     options = json.loads(Path("run/run.json").read_text())["config"]

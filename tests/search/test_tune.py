@@ -31,6 +31,8 @@ def test_tune_trains_with_optuna_and_asha(tmp_path, monkeypatch):
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
     path = tmp_path / "tiny.toml"
     path.write_text(TINY_SUITE, encoding="utf-8")
     small = {"tasks": 2, "worlds": 2, "iterations": 4}
