@@ -9,6 +9,7 @@ from conftest import TINY_SUITE
 import robometa
 from robometa.errors import UserError
 from robometa.search.tune import options_of
+from robometa.trials.collectors import ray_session
 
 
 def test_widths_and_depths_become_lists():
@@ -33,6 +34,7 @@ def test_tune_trains_with_optuna_and_asha(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+    ray_session._read_again()
     path = tmp_path / "tiny.toml"
     path.write_text(TINY_SUITE, encoding="utf-8")
     small = {"tasks": 2, "worlds": 2, "iterations": 4}
