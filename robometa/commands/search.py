@@ -49,7 +49,7 @@ def add_to(commands: Commands) -> Parser:
         "--show", metavar="FOLDER", type=checked, help="show a search, and write its report (default: none)"
     )
     beside = "with --show: other searches in the report (default: none)"
-    parser.add_argument("--beside", metavar="FOLDER", type=checked, nargs="+", default=[], help=beside)
+    parser.add_argument("--beside", metavar="FOLDER", type=checked, nargs="+", help=beside)
     own = "with --resume: files of learners of your own (default: none)"
     parser.add_argument("--learner", metavar="FILE.py:CLASS", nargs="+", default=[], help=own)
     parser.add_argument("--dry-run", action="store_true", help="print the space and the plan, and train nothing")
@@ -87,7 +87,7 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.beside and asked.show is None:
         raise UserError("--beside needs --show FOLDER")
     if asked.show is not None:
-        _show(asked.show, asked.beside)
+        _show(asked.show, asked.beside or [])
     elif asked.resume is not None:
         from robometa.search.run import resume
 
