@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> Parser:
     own = "with --resume: files of learners of your own (default: none)"
     parser.add_argument("--learner", metavar="FILE.py:CLASS", nargs="+", default=[], help=own)
     parser.add_argument("--dry-run", action="store_true", help="print the space and the plan, and train nothing")
-    budget = "work of all trainings: processor time as 8h, or environment steps as 5e7 (default: 8h)"
+    budget = "work of all trainings: processor time (8h) or environment steps (5e7) (default: 8h)"
     parser.add_argument("--budget", default="8h", help=budget)
     parser.add_argument("--training", help="work of one whole training (default: a fortieth of the budget)")
     parser.add_argument("--jobs", metavar="N", type=count, help="trials at a time (default: one for each processor)")
