@@ -24,8 +24,8 @@ SPACE = {
     }
 }
 WORDS = ("--budget", "1500", "--training", "120", "--generation", "3", "--rungs", "2", "--finalists", "1")
-STARTING = 2.0
-"""Least time before a kill, s: a process that has only begun to import proves nothing."""
+MOST_FOLDERS = 16
+"""More than the runs of a search that a kill waits for."""
 
 
 def run(settings: Settings) -> Findings:
@@ -35,15 +35,13 @@ def run(settings: Settings) -> Findings:
     place = settings.folder
     (place / "tiny.toml").write_text(SUITE + "\n[learner.maml-trpo]\ntasks = 2\nworlds = 2\nhidden = [4]\n")
     (place / "space.toml").write_text(written(SPACE))
-    began = time.monotonic()
     straight = _started(place, "straight")
     if straight.wait() != 0:
         raise RuntimeError("the search does not end at all")
-    seconds = time.monotonic() - began
     expected = _bytes(place / "straight")
     while found.counts["kills"] < kills:
         name = f"killed{found.counts['searches']}"
-        _kill_often(place, name, chance, seconds, kills, found)
+        _kill_often(place, name, chance, kills, found)
         found.count("searches")
         other = _bytes(place / name)
         if other != expected:
@@ -55,12 +53,13 @@ def run(settings: Settings) -> Findings:
     return found
 
 
-def _kill_often(place: Path, name: str, chance: random.Random, seconds: float, kills: int, found: Findings) -> None:
+def _kill_often(place: Path, name: str, chance: random.Random, kills: int, found: Findings) -> None:
     """Kills a search at random moments until it has ended, at most five times."""
     for attempt in range(1000):
         process = _started(place, name)
         if attempt < 5 and found.counts["kills"] < kills:
-            time.sleep(chance.uniform(STARTING, max(STARTING, seconds)))
+            _wait_for(place / name, chance.randrange(1, MOST_FOLDERS), process)
+            time.sleep(chance.uniform(0.0, 1.0))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 found.count("kills")
@@ -69,6 +68,12 @@ def _kill_often(place: Path, name: str, chance: random.Random, seconds: float, k
         if process.wait() == 0:
             return
         raise RuntimeError(f"{name} cannot go on: exit code {process.returncode}")
+
+
+def _wait_for(folder: Path, runs: int, process: subprocess.Popen[bytes]) -> None:
+    """Waits until a search has begun so many runs, or has ended."""
+    while process.poll() is None and len([*folder.glob("*/*/run.json")]) < runs:
+        time.sleep(0.01)
 
 
 def _started(place: Path, name: str) -> subprocess.Popen[bytes]:
