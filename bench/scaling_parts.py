@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from robometa.trials.collectors.shared_memory import SharedRollouts
+from robometa.trials.collectors.shared_rollouts import SharedRollouts
 
 from bench.collecting import batch_of, job_of, replayed
 from bench.manipulation import engine as manipulators

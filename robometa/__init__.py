@@ -12,6 +12,7 @@ from robometa.compute.mujoco_gl import tolerate_missing_backend
 from robometa.sim.gym.registration import register_once_loaded
 
 if TYPE_CHECKING:
+    from robometa import search
     from robometa.conformance.check_learner import check_learner
     from robometa.errors import UserError
     from robometa.evaluation.stable_baselines3 import evaluate_from_scratch
@@ -65,6 +66,7 @@ __all__ = [
     "merge",
     "record",
     "resume",
+    "search",
     "suite_names",
     "train",
 ]
@@ -81,6 +83,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Loads a public name on first use."""
+    if name == "search":
+        return importlib.import_module("robometa.search")  # a module that can be called
     if name not in PLACES:
         raise AttributeError(f"module 'robometa' has no attribute {name!r}; it has {', '.join(PLACES)}")
     module, attribute = PLACES[name]

@@ -108,11 +108,31 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Values of an option that `robometa search` tries by default; an option without one keeps its preset's value.
+
+    It follows the range in the annotation: `Annotated[float, "(0, inf)", Search(1e-4, 1e-2, log=True)]` for a number,
+    `Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))]` for the widths of layers, which
+    are alike, `Annotated[str, "{gru, lstm}", Search()]` for every name of a range, and `Search(choices=(2, 4, 8))`.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    """Ends of an interval, both included."""
+    log: bool = False
+    """True to draw from the interval on a logarithmic scale."""
+    choices: tuple[Any, ...] = ()
+    """Values to choose from, instead of an interval."""
+    depth: tuple[int, int] | None = None
+    """Fewest and most entries of an option that is a list."""
+
+
+@dataclass(frozen=True)
 class Options:
     """Base class of a learner's options; refuses an option outside its annotated range.
 
     The range is in the annotation: `rate: Annotated[float, "(0, 1]"] = 0.1` for a number or every number of a list,
-    `memory: Annotated[str, "{gru, lstm}"] = "gru"` for a choice.
+    `memory: Annotated[str, "{gru, lstm}"] = "gru"` for a choice. A `Search` may follow it.
     """
 
     def __post_init__(self) -> None:
@@ -134,6 +154,13 @@ def ranges_of(configuration: type) -> dict[str, Range]:
         for note in beside
         if isinstance(note, str) and note[:1] in ("(", "[", "{")
     }
+
+
+def searches_of(configuration: type) -> dict[str, Search]:
+    """Reads the default search ranges in a dataclass's annotations, by option name."""
+    hints = get_type_hints(configuration, include_extras=True)
+    notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name: note for name, beside in notes.items() for note in beside if isinstance(note, Search)}
 
 
 def require(options: object, **ranges: str) -> None:

@@ -33,7 +33,7 @@ FLOORS = (
     # 10
     {"training", "deployment"},
     # 11
-    {"video"},
+    {"video", "search"},
     # 12: the command line
     {"commands"},
     # 13: the doors

@@ -1,6 +1,7 @@
 """Breaks what can be broken, and counts what does not hold: `make torture`, or `python -m torture`.
 
 kills       SIGKILL of trainings at seeded random moments, two in five inside a save; resumed, byte for byte the same
+search_kills  SIGKILL of searches at seeded random moments; resumed, the same trials to the byte
 crashes     an end after every single write, fsync and rename of a save; whole saves only are found afterwards
 disk        a disk that is full at every write of a save; training goes on or says why not, older saves are intact
 races       two processes write one folder at the same moment; each wins or says that it lost, and nothing is damaged
@@ -31,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PARTS = ("crashes", "disk", "races", "links", "flips", "divergence", "hostile", "models")
-PARTS += ("kills", "fuzz", "children", "markup", "soak")
+PARTS += ("kills", "search_kills", "fuzz", "children", "markup", "soak")
 MINUTES = {
     "crashes": 20,
     "disk": 14,
@@ -42,6 +43,7 @@ MINUTES = {
     "hostile": 6,
     "models": 10,
     "kills": 44,
+    "search_kills": 20,
     "fuzz": 13,
     "children": 3,
     "markup": 10,

@@ -7,7 +7,7 @@ import contextlib
 import io
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,18 +27,24 @@ STARTS, ENDS = (
 
 
 def read_options(
-    suite: Suite, learner: str, preset: str | None, words: list[str], others: Sequence[str] = ()
+    suite: Suite,
+    learner: str,
+    preset: str | None,
+    words: list[str],
+    others: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Reads a learner's options for a suite, with the user's words on top.
 
-    `others` are further options of the command, which a wrong one may have meant.
+    `others` are further options of the command, which a wrong one may have meant; `base` are options of a file, which
+    the words override.
 
     Raises:
         UserError: In one line per mistake.
     """
     import tyro  # only the command line needs it
 
-    default = resolve(suite, learner, {}, preset)
+    default = resolve(suite, learner, dict(base or {}), preset)
     kind = type(default)
     names = [f"--{name.replace('_', '-')}" for name in asdict(default)]
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]

@@ -27,6 +27,7 @@ from robometa.commands import (
     report,
     resume,
     runs,
+    search,
     suites,
     train,
     verify,
@@ -42,7 +43,7 @@ from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
 GROUPS = {
-    "train": (train, resume),
+    "train": (train, resume, search),
     "measure": (evaluate, baseline, compare, report, export_table),
     "deploy": (export, check_export),
     "look": (suites, learners, runs, record, play, replay),
@@ -50,7 +51,7 @@ GROUPS = {
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export")
+WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from robometa import registry, suites
@@ -47,6 +48,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--steps", type=number(1), help=budget)
     named = "named set of options; `robometa learners NAME` lists them (default: its first)"
     parser.add_argument("--preset", help=named)
+    chosen = "TOML file of options, such as best.toml; the line's win (default: none)"
+    parser.add_argument("--config", metavar="FILE.toml", type=Path, help=chosen)
     place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
     parser.add_argument("--folder", type=checked, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")
@@ -83,13 +86,19 @@ def _run(asked: argparse.Namespace) -> int | None:
     from robometa.commands.learner_options import print_help, read_options
     from robometa.training.train import train
 
+    base: dict[str, Any] = {}
+    if asked.config is not None:
+        from robometa.search import preset_file
+
+        chosen = preset_file.read(asked.config, learner)
+        base, asked.preset = chosen.options, asked.preset or chosen.preset
     if asked.help:
         print_help(suite, learner, asked.preset, asked.parser)
         return None
     words, others = asked.learner_options, asked.parser.options()
-    options = read_options(suite, learner, asked.preset, words, others)
+    options = read_options(suite, learner, asked.preset, words, others, base)
     if asked.steps is not None:
-        options = _with_budget(asked.steps, options, suite, learner, asked.preset, words, others)
+        options = _with_budget(asked.steps, options, suite, learner, asked.preset, words, others, base)
     if asked.seeds is not None or asked.jobs is not None:
         from robometa.commands.train_seeds import train_seeds
 
@@ -125,6 +134,7 @@ def _with_budget(
     preset: str | None,
     words: list[str],
     others: Sequence[str],
+    base: dict[str, Any],
 ) -> dict[str, Any]:
     """Reads the options again, with the iterations that a budget of environment steps takes, and says how many."""
     from robometa.commands.learner_options import given, read_options
@@ -132,7 +142,7 @@ def _with_budget(
 
     iterations, each = iterations_for(steps, given(words), options, suite), steps_of_iteration(options, suite)
     say(f"{steps:,.0f} environment steps: {iterations} iterations of {each:,}, {iterations * each:,} steps")
-    return read_options(suite, learner, preset, [*words, "--iterations", str(iterations)], others)
+    return read_options(suite, learner, preset, [*words, "--iterations", str(iterations)], others, base)
 
 
 def _learner(asked: argparse.Namespace) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options
+from robometa.errors import Options, Search
 from robometa.noise import Noise
 
 
@@ -29,13 +29,13 @@ class Config(Options):
     """Worlds of each task, side by side."""
     shots: Annotated[int, "[0, inf)"] = 1
     """Adaptations within a trial."""
-    std: Annotated[float, "(0, inf)"] = 0.5
+    std: Annotated[float, "(0, inf)", Search(0.1, 1.0, log=True)] = 0.5
     """Standard deviation of the exploration."""
-    discount: Annotated[float, "[0, 1]"] = 0.9
+    discount: Annotated[float, "[0, 1]", Search(0.5, 1.0)] = 0.9
     """Discount of rewards per step."""
-    step_size: Annotated[float, "(0, inf)"] = 0.1
+    step_size: Annotated[float, "(0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Length of an adaptation's step."""
-    start_rate: Annotated[float, "(0, 1]"] = 0.3
+    start_rate: Annotated[float, "(0, 1]", Search(0.05, 1.0)] = 0.3
     """Share of the way from the start to the adapted policies that an update goes."""
 
 

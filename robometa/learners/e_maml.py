@@ -16,6 +16,7 @@ from torch.func import grad
 
 from robometa.compute.parallel import for_each_task, of_each_task
 from robometa.data import Rollout, Spaces, Trial
+from robometa.errors import Search
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
@@ -29,7 +30,7 @@ from robometa.rl.trust_region import Begun, floats, mean_distance, trust_region_
 class _CreditOptions(gradient_learner.TrialOptions):
     """Options of the sampling term."""
 
-    credit_weight: Annotated[float, "[0, inf)"] = 1.0
+    credit_weight: Annotated[float, "[0, inf)", Search(0.0, 2.0)] = 1.0
     """Weight of crediting pre-adaptation actions with post-adaptation returns; 0 is MAML-TRPO."""
     credit: Annotated[str, "{batch, task}"] = "batch"
     """Baseline of a task's return: `task` is its own running mean, and the credit is summed over steps as in the

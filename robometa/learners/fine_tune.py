@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import Search
 from robometa.noise import Noise
 from robometa.rl import ppo
 from robometa.rl.policy_gradient import Batch, rollout_batches
@@ -24,23 +25,23 @@ from robometa.rl.ppo_on_episodes import EpisodeLearner
 class Config(ppo.Options):
     """Options of fine-tuning."""
 
-    tasks: Annotated[int, "[1, inf)"] = 12
+    tasks: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 12
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 20
     """Worlds of each task; an adaptation pools them."""
     shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial; training optimises the policy before any."""
-    tuning_steps: Annotated[int, "[1, inf)"] = 100
+    tuning_steps: Annotated[int, "[1, inf)", Search(20, 400, log=True)] = 100
     """Gradient steps of an adaptation."""
-    tuning_minibatches: Annotated[int, "[1, inf)"] = 8
+    tuning_minibatches: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 8
     """Minibatches of a task's experience over all worlds; the steps cycle through them."""
-    tuning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    tuning_rate: Annotated[float, "(0, inf)", Search(1e-4, 1e-2, log=True)] = 1e-3
     """Learning rate of Adam in an adaptation."""
-    minibatches: Annotated[int, "[1, inf)"] = 16
+    minibatches: Annotated[int, "[1, inf)", Search(4, 32, log=True)] = 16
     """Gradient steps of a pass, each on its share of the experience."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robometa.compute.parallel import of_worlds
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options, require
+from robometa.errors import Options, Search, require
 from robometa.nn.dynamics_model import LastTransitions, Refit, RefittedModel, transitions_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
@@ -37,17 +37,17 @@ class Config(Options):
     """Worlds of each task; each refits a model of its own."""
     shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial; they change nothing, because the model is refitted at every step."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the model's hidden layers, relu."""
-    past: Annotated[int, "[1, inf)"] = 16
+    past: Annotated[int, "[1, inf)", Search(8, 32, log=True)] = 16
     """Last transitions of a world that its model is refitted to."""
-    future: Annotated[int, "[1, inf)"] = 16
+    future: Annotated[int, "[1, inf)", Search(8, 32, log=True)] = 16
     """Later transitions on which the refitted model is evaluated."""
     across_episodes: bool = False
     """Let an update's windows reach into earlier episodes of the trial, as in acting."""
     inner_steps: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of a refit."""
-    inner_step_size: Annotated[float, "(0, inf)"] = 0.01
+    inner_step_size: Annotated[float, "(0, inf)", Search(1e-3, 0.1, log=True)] = 0.01
     """Initial step size of a refit."""
     learn_step_size: bool = True
     """Learn a factor on the step size for each parameter (Meta-SGD), instead of keeping it."""
@@ -55,11 +55,11 @@ class Config(Options):
     """Differentiate refits as if their gradients were constants."""
     refit_every: Annotated[int, "[1, inf)"] = 1
     """Steps from one refit to the next."""
-    planner: Annotated[str, "{cem, shooting}"] = "cem"
+    planner: Annotated[str, "{cem, shooting}", Search()] = "cem"
     """Planner: cem (the cross-entropy method) or shooting (the best of random sequences)."""
-    candidates: Annotated[int, "[1, inf)"] = 64
+    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Action sequences sampled at every step, and in every round of cem."""
-    plan_horizon: Annotated[int, "[1, inf)"] = 10
+    plan_horizon: Annotated[int, "[1, inf)", Search(5, 20)] = 10
     """Steps that a plan looks ahead."""
     rounds: Annotated[int, "[1, inf)"] = 2
     """Rounds of cem, which begins at the previous step's plan."""
@@ -69,13 +69,13 @@ class Config(Options):
     """Best candidates, to which cem fits the next round; at most `candidates`."""
     random_iterations: Annotated[int, "[0, inf)"] = 1
     """Iterations in the beginning that act at random."""
-    exploration: Annotated[float, "[0, inf)"] = 0.2
+    exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.2
     """Standard deviation of the noise on planned actions."""
-    windows: Annotated[int, "[1, inf)"] = 32
+    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 32
     """Windows of an outer gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)"] = 500
+    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 500
     """Outer gradient steps of an iteration."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam in the outer steps."""
     gradient_norm: Annotated[float, "(0, inf)"] = 5.0
     """Maximum norm of outer gradients; a refit to an outlier could otherwise ruin a training."""

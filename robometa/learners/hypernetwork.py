@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
+from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.generated import Generated
 from robometa.nn.networks import Perceptron
@@ -25,10 +26,10 @@ from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 class Config(RecurrentOptions):
     """Options of the recurrent hypernetwork; the defaults are sized for a CPU."""
 
-    memory_size: Annotated[int, "[1, inf)"] = 64
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (32,)
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 64, log=True, depth=(1, 2))] = (32,)
     """Widths of the hidden layers of the generated networks, tanh."""
-    epochs: Annotated[int, "[1, inf)"] = 2
+    epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 2
 
 
 PRESETS = {

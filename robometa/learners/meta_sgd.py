@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from robometa.data import Spaces, Trial
+from robometa.errors import Search
 from robometa.nn.state import load_optimizer, optimizer_state
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
@@ -36,7 +37,7 @@ class _RateOptions(gradient_learner.TrialOptions):
 class Config(trust_region.Options, gradient_learner.Options, _RateOptions):
     """Options of Meta-SGD."""
 
-    inner_step_size: Annotated[float, "(0, inf)"] = 0.1
+    inner_step_size: Annotated[float, "(0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Initial step size of the inner gradient steps; a factor on it is learned for every parameter."""
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import torch
 
 from robometa.data import Spaces
+from robometa.errors import Search
 from robometa.rl import ppo
 from robometa.rl.ppo_on_episodes import OnePolicy
 
@@ -20,17 +21,17 @@ from robometa.rl.ppo_on_episodes import OnePolicy
 class Config(ppo.Options):
     """Options of the policy without adaptation."""
 
-    tasks: Annotated[int, "[1, inf)"] = 64
+    tasks: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 4
     """Worlds of each task."""
     shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial, which change nothing."""
-    minibatches: Annotated[int, "[1, inf)"] = 16
+    minibatches: Annotated[int, "[1, inf)", Search(4, 32, log=True)] = 16
     """Gradient steps of a pass, each on its share of the experience."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 
 

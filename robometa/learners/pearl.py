@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options
+from robometa.errors import Options, Search
 from robometa.nn.networks import Perceptron
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.task_belief import SampledBelief, product_of_gaussians
@@ -36,41 +36,41 @@ class Config(Options):
     """Worlds of each task; each has a belief of its own."""
     shots: Annotated[int, "[1, inf)"] = 1
     """Adaptations within a training trial; the policy acts on the prior before the first, then on the posterior."""
-    latent: Annotated[int, "[1, inf)"] = 5
+    latent: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 5
     """Size of the latent task variable."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(2, 3))] = (128, 128, 128)
     """Widths of the hidden layers of actor and critics, ReLU."""
-    encoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128, 128)
+    encoder_hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (128, 128, 128)
     """Widths of the context encoder's hidden layers, ReLU."""
-    context: Annotated[int, "[1, inf)"] = 100
+    context: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 100
     """Transitions from which the belief is inferred in an update."""
     context_next_obs: bool = False
     """Let the encoder see the next observation: needed where dynamics differ between tasks."""
-    meta_batch: Annotated[int, "[1, inf)"] = 8
+    meta_batch: Annotated[int, "[1, inf)", Search(4, 16, log=True)] = 8
     """Tasks of a gradient step."""
-    batch: Annotated[int, "[1, inf)"] = 128
+    batch: Annotated[int, "[1, inf)", Search(64, 512, log=True)] = 128
     """Transitions per task of a gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)"] = 200
+    gradient_steps: Annotated[int, "[1, inf)", Search(50, 800, log=True)] = 200
     """Gradient steps of an iteration."""
     capacity: Annotated[int, "[1, inf)"] = 20_000
     """Transitions that the replay keeps of each task."""
-    learning_rate: Annotated[float, "(0, inf)"] = 3e-4
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 1e-3, log=True)] = 3e-4
     """Learning rate of Adam, for every network."""
-    final_learning_rate: Annotated[float, "(0, inf)"] = 3e-5
+    final_learning_rate: Annotated[float, "(0, inf)", Search(1e-5, 3e-4, log=True)] = 3e-5
     """Learning rate after a linear decay; a high rate makes individual policies noisy."""
     decay_begin: Annotated[int, "[0, inf)"] = 450
     """First iteration of the learning rate's linear decay."""
     decay_end: Annotated[int, "[1, inf)"] = 600
     """Last iteration of the decay."""
-    discount: Annotated[float, "(0, 1)"] = 0.99
+    discount: Annotated[float, "(0, 1)", Search(0.95, 0.995)] = 0.99
     """Discount per step."""
-    target_rate: Annotated[float, "(0, 1]"] = 0.005
+    target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.02, log=True)] = 0.005
     """Interpolation rate of the target critics towards the critics at every step."""
-    reward_scale: Annotated[float, "(0, inf)"] = 5.0
+    reward_scale: Annotated[float, "(0, inf)", Search(1.0, 20.0, log=True)] = 5.0
     """Factor on rewards in the critics' targets."""
-    temperature: Annotated[float, "[0, inf)"] = 0.2
+    temperature: Annotated[float, "[0, inf)", Search(0.05, 1.0, log=True)] = 0.2
     """Weight of the policy's entropy."""
-    kl_weight: Annotated[float, "[0, inf)"] = 0.1
+    kl_weight: Annotated[float, "[0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Weight of the KL divergence from the belief to the prior, summed over tasks and latents."""
 
 

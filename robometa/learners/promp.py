@@ -15,6 +15,7 @@ from torch.func import grad, grad_and_value
 
 from robometa.compute.parallel import for_each_task
 from robometa.data import Spaces, Trial
+from robometa.errors import Search
 from robometa.nn.networks import normal_kl
 from robometa.noise import Noise
 from robometa.rl import gradient_learner
@@ -27,13 +28,13 @@ from robometa.rl.policy_gradient import Batch, TaskBatches, likelihood_ratio, tr
 class Config(gradient_learner.Options):
     """Options of ProMP."""
 
-    learning_rate: Annotated[float, "(0, inf)"] = 3e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 3e-2, log=True)] = 3e-3
     """Learning rate of Adam. The paper's preset has 1e-3."""
-    epochs: Annotated[int, "[1, inf)"] = 5
+    epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 5
     """Passes of an update over the same trial."""
-    clip: Annotated[float, "(0, inf)"] = 0.3
+    clip: Annotated[float, "(0, inf)", Search(0.1, 0.6)] = 0.3
     """Clipping range of the post-adaptation likelihood ratio, to either side of 1."""
-    kl_weight: Annotated[float, "[0, inf)"] = 5e-4
+    kl_weight: Annotated[float, "[0, inf)", Search(1e-5, 1e-2, log=True)] = 5e-4
     """Weight of the KL divergence of the policies before the adaptations from those that acted."""
     minibatches: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of an epoch, each on an equal share of the tasks; an update takes `epochs` times as many."""

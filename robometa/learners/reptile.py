@@ -13,6 +13,7 @@ import torch
 
 from robometa.compute.parallel import of_each_task
 from robometa.data import Spaces, Trial
+from robometa.errors import Search
 from robometa.rl import gradient_learner
 from robometa.rl.gradient_learner import AdamLearner
 from robometa.rl.policy_gradient import trial_batches
@@ -22,7 +23,7 @@ from robometa.rl.policy_gradient import trial_batches
 class Config(gradient_learner.Options):
     """Options of Reptile."""
 
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-2
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-3, 0.1, log=True)] = 1e-2
     """Learning rate of Adam; the gradient is the start minus the mean adapted copy."""
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
+from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.recurrent import Memory, RecurrentActorCritic
@@ -24,12 +25,12 @@ from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 class Config(RecurrentOptions):
     """Options of RL^2."""
 
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64,)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
     blind: Annotated[tuple[int, ...], "[0, inf)"] = ()
     """Indices of observation entries hidden from the policy. An entry that identifies training tasks without bearing on
     their goals lets a memory overfit to them."""
-    epochs: Annotated[int, "[1, inf)"] = 4
+    epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 4
 
 
 PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}

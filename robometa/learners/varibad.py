@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robometa.compute.cuda_graphs import uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import Search
 from robometa.nn.actor_critic import PerceptronActorCritic
 from robometa.nn.state import Parts
 from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
@@ -32,28 +33,28 @@ CHUNK = 16
 class Config(ppo_on_trials.Options):
     """Options of VariBAD; the defaults are sized for a CPU."""
 
-    minibatches: Annotated[int, "[1, inf)"] = 16
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    minibatches: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 16
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam, for policy and values."""
-    latent: Annotated[int, "[1, inf)"] = 5
+    latent: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 5
     """Size of the latent task variable."""
-    memory_size: Annotated[int, "[1, inf)"] = 64
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Width of the encoder's recurrent unit."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (128, 128)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the hidden layers of policy and values, tanh."""
-    decoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 32)
+    decoder_hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64, 32)
     """Widths of the decoders' hidden layers, ReLU."""
     decode_state: bool = False
     """Let the belief predict the next observation too: needed where dynamics differ between tasks."""
     state_error: Annotated[str, "{sum, mean}"] = "sum"
     """Squared error of a predicted observation: sum or mean over its dimensions."""
-    kl_weight: Annotated[float, "[0, inf)"] = 0.1
+    kl_weight: Annotated[float, "[0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Weight of the KL divergence from each belief to the one before, the first one's to the prior."""
-    decoder_learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    decoder_learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam, for encoder and decoders."""
     decoder_gradient_norm: Annotated[float, "[0, inf)"] = 0.0
     """Maximum norm of a gradient of encoder and decoders; longer ones are scaled down. 0 keeps all."""
-    gradient_steps: Annotated[int, "[1, inf)"] = 8
+    gradient_steps: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 8
     """Gradient steps of encoder and decoders in an iteration."""
     batch: Annotated[int, "[1, inf)"] = 32
     """Trials of a gradient step of encoder and decoders."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from robometa.errors import Range, UserError, of_kind, ranges_of, unknown
+from robometa.errors import Range, Search, UserError, of_kind, ranges_of, searches_of, unknown
 from robometa.registry import learners, user_file
 from robometa.suites.suite import Suite
 
@@ -34,13 +34,23 @@ class Option:
     """The default; None if the option is required."""
     meaning: str
     """The docstring under the field, in one line."""
+    search: Search | None = None
+    """Values that a search tries by default; None if it keeps the preset's."""
 
 
 def described(configuration: type) -> list[Option]:
     """Describes every option of a configuration, in the order of its fields."""
     kinds, ranges, meanings = get_type_hints(configuration), ranges_of(configuration), _meanings(configuration)
+    searches = searches_of(configuration)
     return [
-        Option(field.name, kinds[field.name], ranges.get(field.name), _default(field), meanings.get(field.name, ""))
+        Option(
+            field.name,
+            kinds[field.name],
+            ranges.get(field.name),
+            _default(field),
+            meanings.get(field.name, ""),
+            searches.get(field.name),
+        )
         for field in fields(configuration)
     ]
 

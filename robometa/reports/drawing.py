@@ -80,6 +80,16 @@ def panels(looks: Sequence[Look]) -> tuple[Figure, list[tuple[Axes, list[int]]]]
     return figure, list(zip(used, parts, strict=True))
 
 
+def panel_of(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty panel; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    panel = figure.subplots()
+    _plain(panel)
+    return figure, panel
+
+
 def _plain(panel: Axes) -> None:
     panel.grid(alpha=0.2, color=INK)
     panel.spines[["top", "right"]].set_visible(False)

@@ -69,10 +69,10 @@ def columns(section: Section) -> list[str]:
 
 def rows(section: Section) -> list[tuple[Group, list[str]]]:
     """Rows of a suite's table, with their cells in the order of `columns`."""
-    found = [(group, _cells(group)) for group in section.groups]
+    found = [(group, cells(group)) for group in section.groups]
     if GAP not in columns(section):
         return found
-    return [(group, [*cells, _gap(group, section)]) for group, cells in found]
+    return [(group, [*shown, _gap(group, section)]) for group, shown in found]
 
 
 def _gap(group: Group, section: Section) -> str:
@@ -83,7 +83,7 @@ def _gap(group: Group, section: Section) -> str:
     return words_of_gap(gaps[-1]) if gaps else ""
 
 
-def _cells(group: Group) -> list[str]:
+def cells(group: Group) -> list[str]:
     """Cells of a row for reading, in the order of `WORDS`."""
     measured = [interval.words() for interval in group.intervals]
     seen = f"{group.measured[0].episodes_seen[-1]:g}" if group.measured else ""

@@ -11,6 +11,7 @@ from torch import Tensor
 from robometa import errors
 from robometa.compute.parallel import of_each_task
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import Search
 from robometa.nn.networks import GaussianPolicy
 from robometa.nn.normalizer import Normalizer
 from robometa.nn.state import Parts, load_optimizer, load_state, optimizer_state, state_of
@@ -24,13 +25,13 @@ class TrialOptions(errors.Options):
 
     iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
-    tasks: Annotated[int, "[1, inf)"] = 40
+    tasks: Annotated[int, "[1, inf)", Search(10, 80, log=True)] = 40
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 20
     """Episodes of each task before and after every adaptation; the adaptation pools them."""
     shots: Annotated[int, "[1, inf)"] = 1
     """Inner gradient steps, each on a rollout of its own."""
-    inner_step_size: Annotated[float, "(0, inf)"] = 0.1
+    inner_step_size: Annotated[float, "(0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Step size of the inner gradient steps."""
     pooled_shots: bool = False
     """Let every shot adapt from the start, to the mean of a step on each shot's episodes so far, instead of going on
@@ -53,16 +54,16 @@ class TrialOptions(errors.Options):
 class PolicyOptions(errors.Options):
     """Options of the policy, and of the advantages that its gradients use."""
 
-    hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
+    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64, 64)
     """Widths of the policy's hidden layers, tanh."""
-    initial_std: Annotated[float, "(0, inf)"] = 1.0
+    initial_std: Annotated[float, "(0, inf)", Search(0.3, 2.0, log=True)] = 1.0
     """Initial standard deviation of the policy's output; it is learned."""
-    action_scale: Annotated[float, "(0, inf)"] = 0.5
+    action_scale: Annotated[float, "(0, inf)", Search(0.1, 1.0, log=True)] = 0.5
     """Factor from the policy's output to the action: with 0.5 a standard deviation of 1 explores with 0.5. The paper's
     preset has 0.1, which is the ten times wider action box of the reference implementations."""
-    discount: Annotated[float, "(0, 1]"] = 0.99
+    discount: Annotated[float, "(0, 1]", Search(0.95, 0.999)] = 0.99
     """Discount per step."""
-    gae_lambda: Annotated[float, "[0, 1]"] = 0.9
+    gae_lambda: Annotated[float, "[0, 1]", Search(0.8, 1.0)] = 0.9
     """Lambda of generalised advantage estimation. The paper's preset has 1."""
     normalize_observations: bool = False
     """Normalise observations by their running mean and standard deviation, which are part of the policy."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robometa import errors
 from robometa.compute.cuda_graphs import CapturedSteps, uploaded
 from robometa.compute.parallel import descend, for_each_task, shares_of
+from robometa.errors import Search
 from robometa.nn.actor_critic import ActorCritic, Output
 from robometa.nn.networks import normal_log_density
 from robometa.rl.learning_rate import captured_steps, decayed, set_learning_rate, steps_taken
@@ -30,29 +31,29 @@ class Options(errors.Options):
 
     iterations: Annotated[int, "[1, inf)"] = 200
     """Training iterations."""
-    epochs: Annotated[int, "[1, inf)"] = 5
+    epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 5
     """Passes over an iteration's experience."""
-    minibatches: Annotated[int, "[1, inf)"] = 4
+    minibatches: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 4
     """Gradient steps of a pass, each on an equal share of the sequences."""
-    clip: Annotated[float, "(0, 1)"] = 0.2
+    clip: Annotated[float, "(0, 1)", Search(0.1, 0.4)] = 0.2
     """Clipping range of the probability ratio, to either side of 1."""
-    learning_rate: Annotated[float, "(0, inf)"] = 7e-4
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 7e-4
     """Initial learning rate of Adam."""
-    final_learning_rate: Annotated[float, "(0, inf)"] = 1e-4
+    final_learning_rate: Annotated[float, "(0, inf)", Search(1e-5, 1e-3, log=True)] = 1e-4
     """Learning rate at the end of a linear decay."""
     decay_end: Annotated[int, "[0, inf)"] = 0
     """Iteration at which the decay ends; 0 is the last one, so a longer run decays more slowly."""
-    discount: Annotated[float, "(0, 1]"] = 0.99
+    discount: Annotated[float, "(0, 1]", Search(0.95, 0.999)] = 0.99
     """Discount per step."""
-    gae_lambda: Annotated[float, "[0, 1]"] = 0.95
+    gae_lambda: Annotated[float, "[0, 1]", Search(0.8, 1.0)] = 0.95
     """Lambda of generalised advantage estimation."""
-    entropy_weight: Annotated[float, "[0, inf)"] = 0.0
+    entropy_weight: Annotated[float, "[0, inf)", Search(0.0, 0.02)] = 0.0
     """Weight of the policy's entropy in the loss."""
     value_weight: Annotated[float, "[0, inf)"] = 0.5
     """Weight of the value's squared error in the loss."""
     gradient_norm: Annotated[float, "(0, inf)"] = 0.5
     """Maximum norm of a gradient; longer ones are scaled down."""
-    initial_std: Annotated[float, "(0, inf)"] = 0.6
+    initial_std: Annotated[float, "(0, inf)", Search(0.3, 1.0, log=True)] = 0.6
     """Initial standard deviation of the actions; it is learned."""
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from robometa.compute.cuda_graphs import CapturedFunction
 from robometa.compute.parallel import for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
@@ -28,15 +29,15 @@ Adaptation = TypeVar("Adaptation")
 class Options(ppo.Options):
     """Options of every learner that trains with PPO on whole trials."""
 
-    tasks: Annotated[int, "[1, inf)"] = 64
+    tasks: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 2
     """Worlds of each task; each is a trial of its own."""
     shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the memory persists between them."""
-    minibatches: Annotated[int, "[1, inf)"] = 8
+    minibatches: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 8
     """Gradient steps of a pass, each on its share of the trials' pieces."""
-    learning_rate: Annotated[float, "(0, inf)"] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam."""
 
 
@@ -44,11 +45,11 @@ class Options(ppo.Options):
 class RecurrentOptions(Options):
     """Options of the learners whose policy has a recurrent memory."""
 
-    memory: Annotated[str, "{gru, lstm}"] = "gru"
+    memory: Annotated[str, "{gru, lstm}", Search()] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
-    memory_size: Annotated[int, "[1, inf)"] = 128
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 128
     """Hidden units of the GRU or LSTM."""
-    backpropagation: Annotated[int, "[1, inf)"] = 100
+    backpropagation: Annotated[int, "[1, inf)", Search(50, 400, log=True)] = 100
     """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
 
 

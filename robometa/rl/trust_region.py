@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robometa import errors
 from robometa.compute.parallel import on_gpu
+from robometa.errors import Search
 
 
 def conjugate_gradient(
@@ -117,7 +118,7 @@ def line_search(
 class Options(errors.Options):
     """Options of trust-region updates."""
 
-    kl_bound: Annotated[float, "(0, inf)"] = 0.02
+    kl_bound: Annotated[float, "(0, inf)", Search(1e-3, 0.1, log=True)] = 0.02
     """Bound on the adapted policies' mean KL divergence in an update, nats."""
     conjugate_gradient_steps: Annotated[int, "[1, inf)"] = 10
     """Products with the Fisher matrix per update."""

@@ -1,7 +1,8 @@
-"""Tables from untrusted TOML files, with limits on size and depth. Standard library only."""
+"""Tables from untrusted TOML files, with limits on size and depth, and TOML of tables. Standard library only."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -56,3 +57,30 @@ def learner_options(table: Mapping[str, Any], where: str, mistakes: list[str]) -
         mistakes.append(f"learner must hold one table of options per learner, as [learner.pearl], in {where}")
         return {}
     return learner
+
+
+def written(table: Mapping[str, Any]) -> str:
+    """Writes a table of texts, numbers, lists and tables as TOML; tables within the top ones are written inline."""
+    plain = [f"{_key(name)} = {_value(value)}" for name, value in table.items() if not isinstance(value, Mapping)]
+    sections = [
+        "\n".join([f"\n[{_key(name)}]", *(f"{_key(key)} = {_value(one)}" for key, one in value.items())])
+        for name, value in table.items()
+        if isinstance(value, Mapping)
+    ]
+    return "\n".join([*plain, *sections]) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)

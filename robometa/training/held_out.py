@@ -30,10 +30,25 @@ def held_out_tasks(suite: Suite) -> tuple[Task, ...]:
 class HeldOut:
     """Scores a learner with mean actions; always the same tasks and the same random numbers, which are its own."""
 
-    def __init__(self, suite: Suite, learner: Learner, seed: int, hardware: Hardware) -> None:
-        """Makes no engine yet."""
+    def __init__(
+        self,
+        suite: Suite,
+        learner: Learner,
+        seed: int,
+        hardware: Hardware,
+        tasks: tuple[Task, ...] | None = None,
+    ) -> None:
+        """Makes no engine yet.
+
+        Args:
+            suite: Suite of the tasks.
+            learner: Learner that is scored.
+            seed: Seed of resets and exploration.
+            hardware: Simulator and its threads.
+            tasks: Tasks to score; a few held-out ones if None.
+        """
         self._suite, self._hardware = suite, hardware
-        self.tasks, self.shots = held_out_tasks(suite), learner.config.shots
+        self.tasks, self.shots = held_out_tasks(suite) if tasks is None else tasks, learner.config.shots
         worlds = learner.config.worlds if learner.pools_worlds else HELD_OUT_WORLDS
         self._noise = Noise(seed, ("held-out",), len(self.tasks), worlds)
         self._engine: Engine | None = None

@@ -155,6 +155,7 @@ def resume(
     collect: str | None = None,
     callback: Callback | None = None,
     suite: str | Path | None = None,
+    loggers: Sequence[LoggerFactory] | None = None,
 ) -> Path:
     """Resumes a run from its newest whole checkpoint, and returns the policy's folder.
 
@@ -169,6 +170,7 @@ def resume(
         collect: Who computes the pieces, as in `train`; as before if None, with a process for each processor at most.
         callback: Called after every iteration, as in `train`.
         suite: File of the run's own suite, if it has moved since.
+        loggers: Loggers, as in `train`; those of the run if None.
 
     Raises:
         UserError: If there is no such run, its suite or its learner's file has changed since, or it is beyond the
@@ -179,7 +181,9 @@ def resume(
         stack.enter_context(run.locked())
         config = with_suite(run.configuration(), suite)
         name = user_file.of_run(config.learner, config.learner_sha256, learner, run.path, "resume")
-        training = stack.enter_context(closing(rebuilt(run, config, name, iterations, threads, collect, callback)))
+        training = stack.enter_context(
+            closing(rebuilt(run, config, name, iterations, threads, collect, callback, loggers))
+        )
         saved = run.newest_checkpoint()
         if saved is not None:
             _require_fit(saved.state, training, run.path / "checkpoints")
@@ -225,6 +229,7 @@ def rebuilt(
     threads: int | None = None,
     collect: str | None = None,
     callback: Callback | None = None,
+    loggers: Sequence[LoggerFactory] | None = None,
 ) -> Training:
     """A training before its first iteration, made again from its configuration; the run's folder is not touched.
 
@@ -236,6 +241,7 @@ def rebuilt(
         threads: Threads that step the simulation; all processors if None.
         collect: Who computes the pieces; as the configuration says if None, with a process for each processor at most.
         callback: Called after every iteration.
+        loggers: Loggers; those of the configuration if None.
 
     Raises:
         UserError: If the configuration is impossible, or its suite or its learner's file has changed since.
@@ -258,4 +264,4 @@ def rebuilt(
         config.hardware, threads=threads or processors(), collect=collect or as_before(config.hardware.collect)
     )
     config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint, hardware=hardware)
-    return Training(run, suite, trained, config, callback=callback)
+    return Training(run, suite, trained, config, loggers, callback)

@@ -15,9 +15,9 @@ MAX_LOSSES = 3
 class Patience:
     """The limit on an answer's time, from those before."""
 
-    def __init__(self) -> None:
-        """Knows no answer yet."""
-        self._longest = 0.0
+    def __init__(self, least: float | None = None) -> None:
+        """Knows no answer yet; `least` is the least limit, s, instead of `PATIENCE_SECONDS`."""
+        self._longest, self._least = 0.0, least
 
     def note(self, seconds: float) -> None:
         """Takes in the time of an answer."""
@@ -25,4 +25,4 @@ class Patience:
 
     def limit(self) -> float:
         """Returns the time after which a process is taken to hang, s."""
-        return max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._longest)
+        return max(PATIENCE_SECONDS if self._least is None else self._least, PATIENCE_FACTOR * self._longest)

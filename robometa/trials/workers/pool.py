@@ -73,13 +73,19 @@ class Worker:
 class Pool:
     """Worker processes that carry out orders of one work."""
 
-    def __init__(self, work: Work, count: int) -> None:
-        """Starts the processes, which import and begin the work while the caller goes on."""
+    def __init__(self, work: Work, count: int, patience_seconds: float | None = None) -> None:
+        """Starts the processes, which import and begin the work while the caller goes on.
+
+        Args:
+            work: The work.
+            count: Number of processes.
+            patience_seconds: Least time after which one that has not answered is taken to hang, s; ten minutes if None.
+        """
         content = pickle.dumps(work)
         self._work, self._shared = SharedBytes(len(content)), work.descriptors
         self._work.write(content)
         self._workers = [Worker(self._work, self._shared) for _ in range(count)]
-        self._patience = Patience()
+        self._patience = Patience(patience_seconds)
         self._spent: dict[int, float] = {}
         self._remarks: list[str] = []
 

@@ -1,0 +1,225 @@
+"""Report of a search as one HTML file: the best options, history, importance, slices, finalists."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robometa import escape
+from robometa.reports import export, figures, html
+from robometa.reports.compare import compare
+from robometa.reports.groups import Group, Section
+from robometa.search import drawing, preset_file, summary
+from robometa.search.drawing import Line
+from robometa.search.finals import presets_beside
+from robometa.search.objectives import MINIMISED
+from robometa.search.record import State, Trial
+from robometa.search.settings import Settings
+
+if TYPE_CHECKING:
+    from robometa.search.run import Result
+
+PAGE = "report.html"
+"""File of the report, below a search's folder."""
+FINALS = "finals"
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_TRIALS = 1000
+"""Most rows of the table of trials."""
+LEAST_TRIALS = 8
+"""Fewest trials from which an importance is computed."""
+
+
+def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result] = ()) -> str:
+    """The whole page.
+
+    Args:
+        folder: Folder of the search.
+        settings: Its settings.
+        state: The search so far.
+        beside: Other searches whose history and finals are shown, too, such as a random one at an equal budget.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader([TEMPLATES, html.TEMPLATES]),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = summary.rows(state, settings)
+    lines = [Line(_line(row.learner, settings), _of(state, row.learner)) for row in rows]
+    lines += [
+        Line(_line(row.learner, other.settings), _of(other.state, row.learner))
+        for other in beside
+        for row in summary.rows(other.state, other.settings)
+    ]
+    groups = [*final_groups(folder, state), *(one for other in beside for one in _others(other))]
+    section = Section(groups[0].entries[0].suite, groups[0].entries[0].suite_hash, tuple(groups)) if groups else None
+    parts = [
+        {
+            "row": row,
+            "best": summary.words(row.best, settings),
+            "preset": summary.words(row.preset, settings),
+            "importance": _markup(drawing.importance(importance(_of(state, row.learner), settings), row.learner)),
+            "slices": _markup(drawing.slices(_of(state, row.learner), settings, row.learner)),
+        }
+        for row in rows
+    ]
+    return environment.get_template("search.html").render(
+        title=f"Search on {Path(settings.suite).stem}",
+        settings=settings,
+        spent=settings.budget.words(state.spent() + sum(one.result.cost for one in state.finals or [])),
+        budget=settings.budget.words(),
+        whole=settings.budget.words(settings.training),
+        best=_best(folder),
+        parts=parts,
+        history=_markup(drawing.history(lines, settings)),
+        pareto=_markup(drawing.pareto(state.trials, settings)),
+        finals=[(group.label, export.cells(group)[1:]) for group in groups],
+        columns=export.WORDS[1:],
+        adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
+        verdicts=verdicts(state, groups),
+        trials=[(one, _options(one), _scores(one, settings)) for one in state.trials[:MAX_TRIALS]],
+        count=len(state.trials),
+        rungs=[*range(1, settings.rungs + 1)],
+        name=settings.objectives[0],
+    )
+
+
+def final_groups(folder: Path, state: State) -> list[Group]:
+    """The seeds of each finalist, best first by validation, and of each preset beside them."""
+    if state.finals is None:
+        return []
+    finalists = state.finalists or []
+    places = {number: f"finalist {place}" for place, number in enumerate(finalists, start=1)}
+    found = []
+    for trial in [state.trials[number] for number in finalists] + presets_beside(state, finalists):
+        kind = "preset" if trial.is_preset else f"trial-{trial.name}"
+        paths = [folder / FINALS / f"{trial.learner}-{kind}-{one.seed}" for one in _whole(state, trial)]
+        if paths:
+            shown = "hand-set preset" if trial.is_preset else f"{places[trial.number]} (trial {trial.name})"
+            group = compare(*map(str, paths)).groups[0]
+            found.append(replace(group, label=f"{trial.learner}: {shown}"))
+    return found
+
+
+def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
+    """Sentences on the first finalist beside its learner's hand-set preset, and beside the next best learner."""
+    if not groups or not state.finalists:
+        return []
+    first, learner = groups[0], state.trials[state.finalists[0]].learner
+    found = []
+    for other in groups[1:]:
+        own, label = other.label.partition(": ")[0] == learner, escape.printable(other.label)
+        if not own and other.label.endswith("preset"):
+            continue
+        if own and not other.label.endswith("preset"):
+            continue
+        one, two = first.intervals[-1], other.intervals[-1]
+        gain = one.middle - two.middle
+        apart = None not in (one.low, two.high, one.high, two.low)
+        clear = apart and (one.low > two.high or two.low > one.high)  # type: ignore[operator]
+        words = "by more than both intervals" if clear else "which is within the intervals"
+        found.append(f"{first.label} scores {abs(gain):.4g} {'more' if gain >= 0 else 'less'} than {label}, {words}.")
+    return found
+
+
+def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:
+    """Share of each parameter in what the first rung's scores depend on, by PED-ANOVA; nothing with few trials.
+
+    The first rung has all trials at equal lengths. Source: Watanabe et al. 2023, https://arxiv.org/abs/2304.10255.
+    """
+    scored = [one for one in trials if one.parameters and one.results and not one.results[0].failure]
+    if find_spec("optuna") is None or len(scored) < LEAST_TRIALS:
+        return {}
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    name = settings.objectives[0]
+    values = {key: [(one.parameters or {})[key] for one in scored] for key in scored[0].parameters or {}}
+    spreads = {key: _spread(some) for key, some in values.items() if len({*map(str, some)}) > 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(
+            storage=None,
+            direction="minimize" if name in MINIMISED else "maximize",
+            sampler=optuna.samplers.RandomSampler(0),
+        )
+        for one in scored:
+            parameters = {key: (one.parameters or {})[key] for key in spreads}
+            score = one.results[0].scores[name]
+            study.add_trial(optuna.trial.create_trial(value=score, params=parameters, distributions=spreads))
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {key: float(share) for key, share in found.items()}
+
+
+def _spread(values: Sequence[Any]) -> Any:
+    """Distribution that some values lie in."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if all(type(value) is int for value in values):
+        return IntDistribution(min(values), max(values), log=min(values) > 0)
+    if all(type(value) in (int, float) for value in values):
+        low, high = float(min(values)), float(max(values))
+        return FloatDistribution(low, high, log=low > 0 and high / low > drawing.LOG_FROM)
+    return CategoricalDistribution(sorted({*values}, key=str))
+
+
+def _others(other: Result) -> list[Group]:
+    """Finals of another search."""
+    return [
+        replace(one, label=f"{one.label}, {other.settings.sampler}") for one in final_groups(other.folder, other.state)
+    ]
+
+
+def _of(state: State, learner: str) -> list[Trial]:
+    return [trial for trial in state.trials if trial.learner == learner]
+
+
+def _whole(state: State, trial: Trial) -> list[Any]:
+    """Final trainings of a trial's options that did not fail."""
+    return [one for one in state.finals or [] if one.number == trial.number and not one.result.failure]
+
+
+def _line(learner: str, settings: Settings) -> str:
+    return f"{learner}, {settings.sampler}"
+
+
+def _best(folder: Path) -> str:
+    path = folder / preset_file.BEST
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _options(trial: Trial) -> str:
+    if trial.is_preset:
+        return "hand-set preset"
+    return ", ".join(f"{name} {_number(value)}" for name, value in trial.options.items())
+
+
+def _scores(trial: Trial, settings: Settings) -> list[str]:
+    """Score at each rung, or the failure."""
+    name = settings.objectives[0]
+    found = [one.failure or f"{one.scores[name]:.4g}" for one in trial.results]
+    return [*found, *[""] * (settings.rungs - len(found))]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _markup(drawn: str | None) -> Any:
+    from markupsafe import Markup
+
+    return None if drawn is None else Markup(drawn)
+
+
+def _printable(value: Any) -> Any:
+    """Writes out control characters, but for line breaks, numbers and what is HTML already."""
+    return value if hasattr(value, "__html__") or isinstance(value, int | float) else escape.lines(value)

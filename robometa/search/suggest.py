@@ -1,0 +1,196 @@
+"""Suggestions of options: Optuna's samplers on a journal beside the record, asked by one process in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from robometa.errors import UserError
+from robometa.search.objectives import MINIMISED
+from robometa.search.record import Trial
+from robometa.search.settings import Settings
+from robometa.search.space import Dimension, Space, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import optuna
+
+JOURNAL = "journal.log"
+"""File of Optuna's journal, below a search's folder: a study for each learner."""
+ATTEMPTS = 20
+"""Most suggestions for a trial, until one is new."""
+
+
+def require_optuna() -> None:
+    """Checks that Optuna is installed.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if find_spec("optuna") is None:
+        raise UserError("a search needs an extra: pip install 'robometa[search]'")
+
+
+class Journal:
+    """Studies of a search; written anew from the record when it is opened."""
+
+    def __init__(self, path: Path, settings: Settings, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> None:
+        """Writes the journal of the trials so far.
+
+        Args:
+            path: Its file, absolute; what it holds is replaced.
+            settings: Settings of the search.
+            spaces: Space of each learner, by short name.
+            trials: Trials whose generation is over.
+        """
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        path = path.resolve()
+        for old in (path, path.with_name(f"{path.name}.lock")):
+            old.unlink(missing_ok=True)
+        self._settings, self._spaces = settings, spaces
+        with _quiet():
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+            directions = [_direction(name) for name in settings.objectives]
+            self._studies = {
+                label: optuna.create_study(study_name=label, storage=storage, directions=directions) for label in spaces
+            }
+        self._asked: list[tuple[str, dict[str, Value], optuna.Trial]] = []
+        for trial in trials:
+            self.add(trial)
+
+    def suggest(self, label: str, count: int, generation: int, known: Sequence[Trial]) -> list[dict[str, Value]]:
+        """Suggests parameters for the next trials of a learner: a function of the trials before and of the seed.
+
+        Args:
+            label: Short name of the learner.
+            count: Number of trials.
+            generation: Number of the generation, for the random numbers.
+            known: Trials of the learner so far, whose parameters are not suggested again.
+        """
+        study, space = self._studies[label], self._spaces[label]
+        tried = [trial.parameters for trial in known]
+        found = list[dict[str, Value]]()
+        with _quiet():
+            study.sampler = self._sampler(label, generation)
+            while len(found) < count:
+                for attempt in range(ATTEMPTS):
+                    trial = study.ask()
+                    parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
+                    if attempt == ATTEMPTS - 1 or parameters not in [*tried, *found]:
+                        break
+                    study.tell(trial, state=_state("failed"))
+                found.append(parameters)
+                self._asked.append((label, parameters, trial))
+        return found
+
+    def add(self, trial: Trial) -> None:
+        """Adds the results of a trial whose generation is over."""
+        if trial.parameters is None:
+            return
+        names, reached = self._settings.objectives, [result for result in trial.results if not result.failure]
+        values = [reached[-1].scores[name] for name in names] if reached and not trial.failure else None
+        state = "failed" if values is None else "complete"
+        steps: dict[int, float] = {}
+        if len(names) == 1:  # a study of several objectives takes neither intermediate values nor pruned trials
+            steps = {result.iterations: result.scores[names[0]] for result in reached}
+            state = "pruned" if values and len(trial.results) < self._settings.rungs else state
+        attributes = {"trial": trial.name, "rungs": len(trial.results), "failure": trial.failure}
+        with _quiet():
+            asked = self._asked_for(trial)
+            if asked is None:
+                self._add_finished(trial, state, values, steps, attributes)
+                return
+            for name, value in attributes.items():
+                asked.set_user_attr(name, value)
+            for step, value in steps.items():
+                asked.report(value, step)
+            told = values if state == "complete" else None
+            self._studies[trial.learner].tell(asked, told, state=_state(state))
+
+    def _asked_for(self, trial: Trial) -> optuna.Trial | None:
+        """Optuna's own trial, if it was suggested by this process."""
+        for place, (label, parameters, asked) in enumerate(self._asked):
+            if (label, parameters) == (trial.learner, trial.parameters):
+                del self._asked[place]
+                return asked
+        return None
+
+    def _add_finished(
+        self,
+        trial: Trial,
+        state: str,
+        values: list[float] | None,
+        steps: dict[int, float],
+        attributes: dict[str, Any],
+    ) -> None:
+        import optuna
+
+        assert trial.parameters is not None
+        added = optuna.trial.create_trial(
+            state=_state(state),
+            values=values,
+            params=dict(trial.parameters),
+            distributions={one.name: _distribution(one) for one in self._spaces[trial.learner].dimensions},
+            user_attrs=attributes,
+            intermediate_values=steps,
+        )
+        self._studies[trial.learner].add_trial(added)
+
+    def _sampler(self, label: str, generation: int) -> Any:
+        import optuna
+
+        text = f"{self._settings.seed}/{label}/{generation}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        if self._settings.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, constant_liar=True, n_startup_trials=self._settings.generation
+        )
+
+
+def _suggested(trial: optuna.Trial, one: Dimension) -> Value:
+    """Value of a dimension in a trial."""
+    if one.choices:
+        return trial.suggest_categorical(one.name, one.labels)
+    if one.whole:
+        return trial.suggest_int(one.name, int(one.low), int(one.high), log=one.log)
+    return trial.suggest_float(one.name, one.low, one.high, log=one.log)
+
+
+def _distribution(one: Dimension) -> Any:
+    """Distribution of a dimension, as Optuna has it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if one.choices:
+        return CategoricalDistribution(one.labels)
+    if one.whole:
+        return IntDistribution(int(one.low), int(one.high), log=one.log)
+    return FloatDistribution(one.low, one.high, log=one.log)
+
+
+def _direction(objective: str) -> Literal["minimize", "maximize"]:
+    return "minimize" if objective in MINIMISED else "maximize"
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED, "complete": TrialState.COMPLETE}[name]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides that parts of Optuna are called experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

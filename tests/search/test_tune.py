@@ -1,0 +1,65 @@
+"""Ray Tune takes a training as it is, with Optuna's searcher and ASHA."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import TINY_SUITE
+
+import robometa
+from robometa.errors import UserError
+from robometa.search.tune import options_of
+from robometa.trials.collectors import ray_session
+
+
+def test_widths_and_depths_become_lists():
+    config = {"hidden.width": 4, "hidden.depth": 2, "discount": 0.9}
+    assert options_of(config) == {"hidden": [4, 4], "discount": 0.9}
+    with pytest.raises(UserError, match="belong together"):
+        options_of({"hidden.width": 4})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(600)
+def test_tune_trains_with_optuna_and_asha(tmp_path, monkeypatch):
+    """It needs ray[tune] and Optuna."""
+    tune = pytest.importorskip("ray.tune", exc_type=ImportError)
+    pytest.importorskip("optuna")
+    import ray
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+    ray_session._read_again()
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_SUITE, encoding="utf-8")
+    small = {"tasks": 2, "worlds": 2, "iterations": 4}
+    space = robometa.search.parameter_space(path, "maml-trpo", space={"hidden": {"width": [4, 8], "depth": [1, 2]}})
+    house = str(Path(robometa.__file__).parents[1])
+    python_path = os.pathsep.join([house, *filter(None, [os.environ.get("PYTHONPATH")])])
+    ray.init(num_cpus=1, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": python_path}})
+    try:
+        found = tune.Tuner(
+            robometa.search.trainable(path, "maml-trpo", options=small, reports=4),
+            param_space={name: value for name, value in space.items() if name != "tasks"},
+            tune_config=tune.TuneConfig(
+                metric="return",
+                mode="max",
+                num_samples=3,
+                search_alg=OptunaSearch(),
+                scheduler=ASHAScheduler(time_attr="iterations", max_t=4, grace_period=1),
+            ),
+            run_config=tune.RunConfig(storage_path=str(tmp_path / "tune"), verbose=0),
+        ).fit()
+    finally:
+        ray.shutdown()
+    assert found.num_errors == 0
+    assert len(found) == 3
+    best = found.get_best_result()
+    assert best.metrics["return"] == max(one.metrics["return"] for one in found)
+    assert best.metrics["iterations"] <= 4
+    assert {"hidden.width", "hidden.depth", "kl_bound"} <= best.config.keys()
