@@ -11,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from robometa.trials.collectors.shared_rollouts import SharedRollouts
 
 from bench.collecting import batch_of, job_of, replayed
 from bench.manipulation import engine as manipulators
@@ -24,6 +23,7 @@ from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.suite import Suite
 from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.collector import Job, checked_shape, policy_state
+from robometa.trials.collectors.shared_rollouts import SharedRollouts
 from robometa.trials.pieces import Piece
 
 LEARNERS = {

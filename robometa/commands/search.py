@@ -14,7 +14,7 @@ from robometa.escape import printable, say, word
 from robometa.storage.paths import checked
 
 if TYPE_CHECKING:
-    from robometa.search.run import Result
+    from robometa.search.result import Result
 
 ABOUT = "find options, architecture and learner under a budget"
 EXAMPLE = "robometa search half-cheetah-velocity rl2 --budget 8h --jobs 2 --folder search/rl2"

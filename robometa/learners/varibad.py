@@ -132,8 +132,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         rollout = trial.joined()
         # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
-        old = ppo.outputs(self.network, known)
-        whole = self._experience(trial, (known[:, :-1],), old)
+        whole = self._experience(trial, (known[:, :-1],), ppo.outputs(self.network, known))
         # The policy has no memory of its own: short pieces mix well.
         metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)

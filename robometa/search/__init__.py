@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robometa.search.run import Result
+    from robometa.search.result import Result
     from robometa.suites.suite import Suite
 
 

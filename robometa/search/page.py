@@ -21,7 +21,7 @@ from robometa.search.record import State, Trial
 from robometa.search.settings import Settings
 
 if TYPE_CHECKING:
-    from robometa.search.run import Result
+    from robometa.search.result import Result
 
 PAGE = "report.html"
 """File of the report, below a search's folder."""

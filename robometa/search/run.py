@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,11 +17,12 @@ from robometa.compute.parallel import processors
 from robometa.errors import Stopped, UserError
 from robometa.escape import word
 from robometa.registry import user_file
-from robometa.search import page, preset_file, summary
+from robometa.search import page
 from robometa.search.budget import Budget, read_budget
 from robometa.search.driver import SETTINGS, Search, learner_hashes, locked, read_settings, spaces_of
 from robometa.search.objectives import require_objectives
-from robometa.search.record import RECORD, State, read_state
+from robometa.search.record import RECORD, read_state
+from robometa.search.result import Result
 from robometa.search.screen import Screen
 from robometa.search.settings import TRAININGS, Settings
 from robometa.search.space import Space
@@ -37,27 +38,6 @@ from robometa.training.stop_signals import STOP_SIGNALS
 
 LEARNERS = ("maml-trpo", "promp", "pearl", "rl2")
 """Learners that are searched if none is named."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A search, finished or under way."""
-
-    folder: Path
-    settings: Settings
-    state: State
-
-    @property
-    def best(self) -> Path | None:
-        """File of the best options; None before there are any."""
-        path = self.folder / preset_file.BEST
-        return path if path.is_file() else None
-
-    def __repr__(self) -> str:
-        """Trials and best of each learner."""
-        rows = summary.rows(self.state, self.settings)
-        words = [f"{row.learner}: {row.trials} trials, best {summary.words(row.best, self.settings)}" for row in rows]
-        return f"<search {self.folder}: {'; '.join(words) or 'no trials yet'}>"
 
 
 def planned(

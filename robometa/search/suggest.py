@@ -38,7 +38,7 @@ def require_optuna() -> None:
 
 
 class Journal:
-    """Studies of a search; written anew from the record when it is opened."""
+    """Optuna's journal of a search, for its dashboard; written anew from the record when it is opened."""
 
     def __init__(self, path: Path, settings: Settings, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> None:
         """Writes the journal of the trials so far.
@@ -60,28 +60,37 @@ class Journal:
         self._settings, self._spaces = settings, spaces
         with _quiet():
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-            directions = [_direction(name) for name in settings.objectives]
             self._studies = {
-                label: optuna.create_study(study_name=label, storage=storage, directions=directions) for label in spaces
+                label: optuna.create_study(study_name=label, storage=storage, directions=self._directions())
+                for label in spaces
             }
-        self._asked: list[tuple[str, dict[str, Value], optuna.Trial]] = []
         for trial in trials:
             self.add(trial)
 
+    def add(self, trial: Trial) -> None:
+        """Adds a trial whose generation is over."""
+        self._add_to(self._studies[trial.learner], trial)
+
     def suggest(self, label: str, count: int, generation: int, known: Sequence[Trial]) -> list[dict[str, Value]]:
         """Suggests parameters for the next trials of a learner: a function of the trials before and of the seed.
+
+        They are asked of a study in memory: the journal's would differ between a search that was resumed and one that
+        was not, in what was asked and dropped.
 
         Args:
             label: Short name of the learner.
             count: Number of trials.
             generation: Number of the generation, for the random numbers.
-            known: Trials of the learner so far, whose parameters are not suggested again.
+            known: Trials of the learner so far, in their order; their parameters are not suggested again.
         """
-        study, space = self._studies[label], self._spaces[label]
+        import optuna
+
+        space, found = self._spaces[label], list[dict[str, Value]]()
         tried = [trial.parameters for trial in known]
-        found = list[dict[str, Value]]()
         with _quiet():
-            study.sampler = self._sampler(label, generation)
+            study = optuna.create_study(sampler=self._sampler(label, generation), directions=self._directions())
+            for before in known:
+                self._add_to(study, before)
             while len(found) < count:
                 for attempt in range(ATTEMPTS):
                     trial = study.ask()
@@ -90,11 +99,15 @@ class Journal:
                         break
                     study.tell(trial, state=_state("failed"))
                 found.append(parameters)
-                self._asked.append((label, parameters, trial))
         return found
 
-    def add(self, trial: Trial) -> None:
-        """Adds the results of a trial whose generation is over."""
+    def _directions(self) -> list[Literal["minimize", "maximize"]]:
+        return [_direction(name) for name in self._settings.objectives]
+
+    def _add_to(self, study: optuna.Study, trial: Trial) -> None:
+        """Adds a trial with its results to a study; nothing if its options are not in the space."""
+        import optuna
+
         if trial.parameters is None:
             return
         names, reached = self._settings.objectives, [result for result in trial.results if not result.failure]
@@ -104,47 +117,17 @@ class Journal:
         if len(names) == 1:  # a study of several objectives takes neither intermediate values nor pruned trials
             steps = {result.iterations: result.scores[names[0]] for result in reached}
             state = "pruned" if values and len(trial.results) < self._settings.rungs else state
-        attributes = {"trial": trial.name, "rungs": len(trial.results), "failure": trial.failure}
         with _quiet():
-            asked = self._asked_for(trial)
-            if asked is None:
-                self._add_finished(trial, state, values, steps, attributes)
-                return
-            for name, value in attributes.items():
-                asked.set_user_attr(name, value)
-            for step, value in steps.items():
-                asked.report(value, step)
-            told = values if state == "complete" else None
-            self._studies[trial.learner].tell(asked, told, state=_state(state))
-
-    def _asked_for(self, trial: Trial) -> optuna.Trial | None:
-        """Optuna's own trial, if it was suggested by this process."""
-        for place, (label, parameters, asked) in enumerate(self._asked):
-            if (label, parameters) == (trial.learner, trial.parameters):
-                del self._asked[place]
-                return asked
-        return None
-
-    def _add_finished(
-        self,
-        trial: Trial,
-        state: str,
-        values: list[float] | None,
-        steps: dict[int, float],
-        attributes: dict[str, Any],
-    ) -> None:
-        import optuna
-
-        assert trial.parameters is not None
-        added = optuna.trial.create_trial(
-            state=_state(state),
-            values=values,
-            params=dict(trial.parameters),
-            distributions={one.name: _distribution(one) for one in self._spaces[trial.learner].dimensions},
-            user_attrs=attributes,
-            intermediate_values=steps,
-        )
-        self._studies[trial.learner].add_trial(added)
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=_state(state),
+                    values=values,
+                    params=dict(trial.parameters),
+                    distributions={one.name: _distribution(one) for one in self._spaces[trial.learner].dimensions},
+                    user_attrs={"trial": trial.name, "rungs": len(trial.results), "failure": trial.failure},
+                    intermediate_values=steps,
+                )
+            )
 
     def _sampler(self, label: str, generation: int) -> Any:
         import optuna

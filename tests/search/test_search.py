@@ -21,7 +21,7 @@ from robometa.search.record import RECORD
 from robometa.search.run import begin, planned, read, resume
 from robometa.search.suggest import JOURNAL
 from robometa.search.work import Searching
-from robometa.trials.collectors import pool
+from robometa.trials.workers import pool
 
 optuna = pytest.importorskip("optuna")
 SMALL = """
@@ -199,6 +199,7 @@ def test_a_trial_that_fails_is_a_result_and_does_not_end_the_search(monkeypatch)
     assert main(["search", "--show", "a"]) == 0
 
 
+@pytest.mark.slow
 def test_several_learners_share_the_budget_and_several_objectives_make_a_front(capsys):
     space = {"maml-trpo": SPACE, "promp": {"hidden": {"width": [4, 8]}, "epochs": {"low": 1, "high": 2}}}
     suite, made, _ = planned(
