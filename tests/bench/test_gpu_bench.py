@@ -189,6 +189,7 @@ def test_the_order_is_that_of_what_matters():
         "profile engine",
         "profile",
         "cpu",
+        "collectors",
     ]
 
 
