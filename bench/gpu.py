@@ -49,7 +49,6 @@ def parts() -> dict[str, Part]:
         ("speed", "speed_part"),
         ("pearl step", "pearl_smoke"),
         ("memory updates", "updates_smoke"),
-        ("rl2 acting by a graph", "acting_smoke"),
         ("maml-trpo update", "maml_smoke"),
         ("training", "training_part"),
     ):
@@ -71,8 +70,6 @@ def parts() -> dict[str, Part]:
             by_processes = Part("gpu_scaling.collectors_part", 45.0, {"threads": threads}, processors=threads)
             known[f"collectors {threads}"] = by_processes
     known["pearl on the CPU"] = Part("gpu_parts.pearl_part", 20.0, {"on": "cpu"})
-    for name in ("maml-trpo", "rl2"):
-        known[f"policy graph {name}"] = Part("gpu_parts.policy_graph_part", 25.0, {"name": name})
     for suite, name in RACES:
         race = Part("gpu_races.race_part", 600.0, {"suite_name": suite, "name": name, "on": "warp"}, needs=30.0)
         known[f"race {name} {suite}"] = race
@@ -106,7 +103,6 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda", help="the GPU (default: cuda)")
     parser.add_argument("--add", action="store_true", help="go on with what stands in gpu.json")
     parser.add_argument("--part-seconds", type=float, metavar="S", help="for each part, instead of its own")
-    parser.add_argument("--policy-graph", action="store_true", help="the policy of a race in a graph")
     for hidden in ("--part", "--until"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--without-graphs", action="store_true", help="nothing is captured")
@@ -137,7 +133,6 @@ def _measure(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> None
         float(asked.until),
         graphs=not asked.without_graphs,
         conditional=not asked.without_conditional,
-        policy_graph=asked.policy_graph,
     )
     bench.end_in_time()
     bench.note(machine=machine(device))
@@ -159,7 +154,7 @@ def loaded(call: str) -> Callable[..., dict[str, object]]:
 def _measure_all(asked: argparse.Namespace) -> None:
     """Runs the parts that are asked for, as long as there is time."""
     common = ["--device", asked.device]
-    flags = ("rehearse", "policy_graph", "without_graphs", "without_conditional")
+    flags = ("rehearse", "without_graphs", "without_conditional")
     common += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(asked, flag)]
 
     def command(one: Asked) -> list[str]:

@@ -72,7 +72,6 @@ class Bench:
         *,
         graphs: bool = True,
         conditional: bool = True,
-        policy_graph: bool = False,
     ) -> None:
         """Finds nothing yet.
 
@@ -83,10 +82,9 @@ class Bench:
             until: By the monotonic clock, when the part is to have ended.
             graphs: Whether to capture what is done in graphs.
             conditional: Whether the solver's loop may be a conditional node of a graph.
-            policy_graph: Whether a race has the policy in a graph.
         """
         self.file, self.scale, self.device, self.until = file, scale, device, until
-        self.graphs, self.conditional, self.policy_graph = graphs, conditional, policy_graph
+        self.graphs, self.conditional = graphs, conditional
         self.row: Row = {}
         """What the part has found so far."""
         self._writing = threading.RLock()

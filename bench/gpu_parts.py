@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from statistics import median
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from bench.gpu_bench import Bench, Row
 from bench.gpu_graphs import in_graph, update_speeds, without_graphs
 from bench.size import with_horizon
 from robometa import registry, suites
-from robometa.compute import cuda_graphs
 from robometa.compute.hardware import Hardware
 from robometa.data import Trial
 from robometa.noise import Noise
@@ -173,45 +171,16 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
     return row | update_speeds(bench, learner, without_graphs(lambda: learner_of(bench, name, on)[0]), trial)
 
 
-def policy_graph_part(bench: Bench, name: str) -> Row:
-    """How much faster whole trials are where the policy acts by a graph, in turns with those without: medians.
-
-    Capturing counts, which every rollout does anew. No update is between them, whose time says nothing of acting.
-    """
-    if not bench.graphs:
-        return {}
-    learner, suite = learner_of(bench, name, "warp")
-    took: dict[bool, list[float]] = {False: [], True: []}
-    with closing(engine_on(bench, learner, suite, "warp")) as engine:
-        iteration(bench, engine, learner, 0)
-        for number in range(2 * (bench.scale.rounds + 1)):
-            by_graph = number % 2 == 1
-            bench.wait()
-            started = time.perf_counter()
-            trial = sampled(engine, learner, 1 + number // 2, by_graph)  # the same trial once each way
-            bench.wait()
-            if number >= 2:  # the first of each compiles and captures
-                took[by_graph].append(round(time.perf_counter() - started, 4))
-            bench.note(plain_seconds=took[False], policy_graph_seconds=took[True], steps=trial.steps())
-    plain, captured = (median(took[by_graph]) for by_graph in (False, True))
-    return {
-        "policy_graph": cuda_graphs.captures(learner.device),
-        "plain_sampling_seconds": plain,
-        "policy_graph_sampling_seconds": captured,
-        "policy_graph_times": round(plain / captured, 2),
-    }
-
-
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
     """An engine for a learner's batches, its steps captured in graphs unless the part is to do without."""
     engine = make.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, Hardware(engine=on))
     return bench.tuned(engine) if on == "warp" else engine
 
 
-def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_graph: bool = False) -> Row:
-    """One iteration as training runs it, or with the policy in a graph where there are any."""
+def iteration(bench: Bench, engine: Engine, learner: Any, number: int) -> Row:
+    """One iteration as training runs it."""
     started = time.perf_counter()
-    trial = sampled(engine, learner, number, policy_graph)
+    trial = sampled(engine, learner, number)
     bench.wait()
     half = time.perf_counter()
     learner.update(trial)
@@ -227,13 +196,12 @@ def iteration(bench: Bench, engine: Engine, learner: Any, number: int, policy_gr
     }
 
 
-def sampled(engine: Any, learner: Any, number: int, policy_graph: bool = False) -> Trial:
+def sampled(engine: Any, learner: Any, number: int) -> Trial:
     """The trial of an iteration."""
     suite = engine.suite
     noise = Noise(0, ("bench", number), engine.tasks, engine.worlds)
     indices = task_batch(len(suite.train), engine.tasks, 0, number)
-    by_graph = policy_graph and cuda_graphs.captures(learner.device)
-    return run_trial(engine, learner, suite.train, indices, learner.config.shots, noise, policy_graph=by_graph)
+    return run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
 
 
 def pearl_part(bench: Bench, on: str) -> Row:

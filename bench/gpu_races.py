@@ -35,14 +35,13 @@ def race_part(bench: Bench, suite_name: str, name: str, on: str) -> Row:
     returns: list[float] = []
     curve: list[tuple[float, float]] = []
     end, reached = min(bench.scale.race_seconds, bench.left() - 3), False
-    by_graph = bench.graphs and bench.policy_graph
     spent = {"sampling_seconds": 0.0, "update_seconds": 0.0}
     most = 2 * learner.config.iterations
-    bench.note(**before.told, of_iterations=most, policy_graph=by_graph)
+    bench.note(**before.told, of_iterations=most)
     with closing(engine_on(bench, learner, suite, on)) as engine:
         started = told = time.perf_counter()
         for number in range(most):
-            row = iteration(bench, engine, learner, number, by_graph)
+            row = iteration(bench, engine, learner, number)
             returns.append(row["return_last"])
             spent = {name: round(seconds + row.get(name, 0.0), 3) for name, seconds in spent.items()}
             now, newest = time.perf_counter(), mean(returns[-NEWEST:])

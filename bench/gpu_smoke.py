@@ -24,7 +24,6 @@ from bench.gpu_graphs import in_graph, without_graphs
 from bench.gpu_parts import SUITES, engine_on
 from bench.size import with_horizon
 from robometa import suites
-from robometa.compute.cuda_graphs import captures
 from robometa.data import Trial
 from robometa.noise import Noise
 from robometa.registry.options import read_config
@@ -151,7 +150,7 @@ def speed_part(bench: Bench) -> Row:
     return {"steps": suite.horizon, "env_steps_per_second": round(suite.horizon * worlds / elapsed)}
 
 
-def _trial(bench: Bench, name: str, policy_graph: bool = False, **wanted: Any) -> tuple[Trial, Any]:
+def _trial(bench: Bench, name: str, **wanted: Any) -> tuple[Trial, Any]:
     """A trial of an untrained learner, and what builds such a learner on a device."""
     suite = with_horizon(suites.load("half-cheetah-velocity"), bench.scale.horizon)
     options = bench.options(name, **wanted)
@@ -163,8 +162,7 @@ def _trial(bench: Bench, name: str, policy_graph: bool = False, **wanted: Any) -
     with closing(engine_on(bench, learner, suite, "warp")) as engine:
         noise = Noise(0, ("smoke",), engine.tasks, engine.worlds)
         indices = task_batch(len(suite.train), engine.tasks, 0, 0)
-        shots = learner.config.shots
-        trial = run_trial(engine, learner, suite.train, indices, shots, noise, policy_graph=policy_graph)
+        trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
     return trial, build
 
 
@@ -223,20 +221,6 @@ def updates_smoke(bench: Bench) -> Row:
         ok = ok and apart < NEAR_UPDATE and (by_graph.device.type != "cuda" or all(in_graph(by_graph).values()))
         bench.note(updates=rows, updates_ok=ok)
     return {}
-
-
-def acting_smoke(bench: Bench) -> Row:
-    """RL2's trial with the policy in a graph against the plain one."""
-    plain, _ = _trial(bench, "rl2")
-    captured, _ = _trial(bench, "rl2", policy_graph=captures(torch.device(bench.device)))
-    rows = [
-        {name: _apart(getattr(one, name), getattr(other, name)) for name in ("action", "obs", "reward")}
-        for one, other in zip(plain.rollouts, captured.rollouts, strict=True)
-    ]
-    pair = plain.rollouts[0].action, captured.rollouts[0].action
-    first = _apart(pair[0][:, :, 0], pair[1][:, :, 0])
-    returns = [float(trial.rollouts[-1].episode_return().mean()) for trial in (plain, captured)]
-    return {"first_action": first, "rollouts": rows, "returns": returns}
 
 
 def maml_smoke(bench: Bench) -> Row:

@@ -56,7 +56,7 @@ SMALL_OPTIONS = {
     },
     "maml-trpo": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "meta-sgd": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
-    "promp": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "epochs": 2},
+    "promp": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "epochs": 2, "decay_end": 4},
     "reptile": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "no-adaptation": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},
     "oracle": {"iterations": 4, "tasks": 3, "worlds": 2, "hidden": (8,), "minibatches": 2, "decay_end": 4},

@@ -129,14 +129,14 @@ def text_of(contract: dict[str, Any]) -> str:
 class NormalizesObservations(Protocol):
     """A learner that normalizes its observations."""
 
-    observations: Normalizer
+    observations: Normalizer | None
 
 
 def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, Any]]:
     """Signals with mean and standard deviation in training, by which the graph normalizes them, if it does."""
     described = [_signal(one) | {"mean": None, "std": None} for one in signals]
-    if isinstance(learner, NormalizesObservations):
-        normalizer = learner.observations
+    normalizer = learner.observations if isinstance(learner, NormalizesObservations) else None
+    if normalizer is not None:
         spread = normalizer.variance.sqrt().tolist()
         for one, mean, std in zip(described, normalizer.mean.tolist(), spread, strict=True):
             one |= {"mean": mean, "std": std}

@@ -39,7 +39,9 @@ class Config(gradient_learner.Options):
     minibatches: Annotated[int, "[1, inf)"] = 1
     """Gradient steps of an epoch, each on an equal share of the tasks; an update takes `epochs` times as many."""
     final_learning_rate: Annotated[float, "[0, inf)"] = 0.0
-    """Learning rate at the end of a linear decay over all iterations; 0 keeps `learning_rate`."""
+    """Learning rate at the end of a linear decay; 0 keeps `learning_rate`."""
+    decay_end: Annotated[int, "[0, inf)"] = 0
+    """Iteration at which the decay ends; 0 is the last one, so a longer run decays more slowly."""
 
 
 PRESETS = {
@@ -107,7 +109,8 @@ class ProMp(AdamLearner):
         """Sets the learning rate of an update, by the steps that the optimizer has taken."""
         config = self.config
         if config.final_learning_rate:
-            share = steps_taken(self.optimizer) / (config.iterations * config.epochs * config.minibatches)
+            end = config.decay_end or config.iterations
+            share = steps_taken(self.optimizer) / (end * config.epochs * config.minibatches)
             rate = decayed(config.learning_rate, config.final_learning_rate, share)
             set_learning_rate(self.optimizer, rate)
 

@@ -21,7 +21,6 @@ from robometa.sim.divergence_charge import charged
 from robometa.sim.engine import Engine, Outcome
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.suites.task import Task
-from robometa.trials.captured_policy import PolicyGraph
 
 
 @dataclass
@@ -88,8 +87,6 @@ def run_trial(
     indices: Sequence[int],
     shots: int,
     noise: Noise,
-    *,
-    policy_graph: bool = False,
 ) -> Trial:
     """Collects a trial to train on, exploring throughout.
 
@@ -100,13 +97,9 @@ def run_trial(
         indices: Index of each task of the batch. `[task]`
         shots: Adaptations; there is one more rollout than these.
         noise: Source of all random numbers.
-        policy_graph: Act by captured graphs, see `collect`.
 
     Returns:
         All rollouts, and the noise of the update.
-
-    Raises:
-        UserError: If the learner cannot act by a graph.
     """
     drawn: list[Future[Tensor] | None] = [None] * (shots + 1)
     if learner.device.type == "cuda":  # the processors have little else to do
@@ -117,13 +110,7 @@ def run_trial(
     rollouts: list[Rollout] = []
     for shot in trial_loop(learner, noise, shots):
         rollout, adaptation = collect(
-            engine,
-            learner,
-            shot.adaptation,
-            shot.noise,
-            previous=shot.previous,
-            policy_graph=policy_graph,
-            drawn=drawn[shot.number],
+            engine, learner, shot.adaptation, shot.noise, previous=shot.previous, drawn=drawn[shot.number]
         )
         shot.complete(rollout, adaptation)
         rollouts.append(rollout)
@@ -140,7 +127,6 @@ def collect(
     explore: bool = True,
     previous: Rollout | None = None,
     watch: Callable[[int], None] | None = None,
-    policy_graph: bool = False,
     drawn: Future[Tensor] | None = None,
 ) -> tuple[Rollout, Adaptation]:
     """Collects a rollout of one horizon in every world.
@@ -153,14 +139,10 @@ def collect(
         explore: Act with noise; without, take the mean action.
         previous: The rollout before this one in the same trial, whose last step the learner still sees.
         watch: Called with the time before each step, and once more with the horizon after the last.
-        policy_graph: Act by a graph that is captured for this rollout; needs a GPU.
         drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
 
     Returns:
         The rollout, and the adaptation that acting left: a memory has seen every step.
-
-    Raises:
-        UserError: If the learner cannot act by a graph.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         horizon, size = engine.horizon, engine.spaces.action
@@ -171,15 +153,11 @@ def collect(
             ready = action_noise(noise, horizon, size) if drawn is None else drawn.result()
             draws = uploaded(ready, learner.device)
         step = _first_step(obs, size, previous)
-        graph = PolicyGraph(learner, adaptation, step.to(learner.device), draws) if policy_graph else None
         recording = _Recording(obs, horizon, size)
         for time in range(horizon):
             if watch is not None:
                 watch(time)
-            if graph is None:
-                action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
-            else:
-                action, adaptation = graph.act(step)
+            action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
             action = action.to(obs.device)
             outcome = engine.step(action)
             # Where a world blew up by what was no action, nobody shall see it or learn from it.

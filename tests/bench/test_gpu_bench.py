@@ -190,7 +190,6 @@ def test_the_order_is_that_of_what_matters():
         "profile",
         "cpu",
         "collectors",
-        "policy",
     ]
 
 
@@ -323,20 +322,18 @@ def test_the_races_have_published_trainings_to_run_against():
         assert options["iterations"] > 10
 
 
-@pytest.mark.parametrize("by_graph", [False, True])
-def test_a_race_ends_when_the_mean_of_the_newest_is_there(bench, tmp_path, monkeypatch, by_graph):
+def test_a_race_ends_when_the_mean_of_the_newest_is_there(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_races, "POLICIES", tmp_path)
     logged(tmp_path / "point-robot-no-adaptation" / "training", [-20.0] * 12, 1)
     seen = []
 
-    def iteration(bench, engine, learner, number, policy_graph):
-        seen.append(policy_graph)
+    def iteration(bench, engine, learner, number):
+        seen.append(number)
         return {"return_last": -25.0 if number < 10 else -15.0, "update_seconds": 0.5}
 
     monkeypatch.setattr(gpu_races, "iteration", iteration)
-    bench.policy_graph = by_graph
     found = gpu_races.race_part(bench, "point-robot", "no-adaptation", on="cpu")
-    assert seen == [by_graph] * 15  # five of either: the mean is at -20
+    assert seen == list(range(15))  # five of either: the mean is at -20
     assert found["iterations"] == 15
     assert found["update_seconds"] == 7.5
     assert found["seconds_to_target"] is not None
@@ -347,28 +344,8 @@ def test_a_race_ends_when_the_mean_of_the_newest_is_there(bench, tmp_path, monke
 def clock(monkeypatch):
     """Seconds that only the work of a test lets pass."""
     now = [0.0]
-    for module in (gpu_parts, gpu_graphs):
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(gpu_graphs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     return now
-
-
-def test_a_policy_in_a_graph_takes_turns_with_the_plain_one(bench, monkeypatch, clock):
-    seen = []
-
-    def sampled(engine, learner, number, policy_graph=False):
-        seen.append((number, policy_graph))
-        clock[0] += 0.5 if policy_graph else 1.0
-        return SimpleNamespace(steps=lambda: 24)
-
-    monkeypatch.setattr(gpu_parts, "sampled", sampled)
-    monkeypatch.setattr(gpu_parts, "iteration", lambda *given: {})
-    monkeypatch.setattr(gpu_parts, "engine_on", lambda bench, learner, suite, on: open(os.devnull))  # noqa: PTH123, SIM115
-    found = gpu_parts.policy_graph_part(bench, "rl2")
-    assert found["plain_sampling_seconds"] == 1.0
-    assert found["policy_graph_sampling_seconds"] == 0.5
-    assert found["policy_graph_times"] == 2.0
-    assert found["policy_graph"] is False  # there is no GPU here
-    assert seen == [(number, by_graph) for number in (1, 2, 3) for by_graph in (False, True)]
 
 
 def test_updates_by_graphs_take_turns_with_plain_ones(bench, clock, monkeypatch):

@@ -254,7 +254,7 @@ def test_one_step_of_fine_tuning_follows_the_policy_gradient(tiny_suite):
     learner = tuner(tiny_suite, tuning_steps=1, tuning_minibatches=1, tuning_rate=1e-2, hidden=(3,))
     generator = torch.Generator().manual_seed(0)
     obs, output = (torch.randn(40, 2, generator=generator) for _ in range(2))
-    batch = Batch(obs, output, torch.randn(40, generator=generator))
+    batch = Batch(obs, output, torch.randn(40, generator=generator), torch.zeros(40))
     start = learner.begin(1, 1, noise())[0]
     policy = learner.network.policy
 
@@ -277,9 +277,10 @@ def test_the_steps_of_fine_tuning_share_out_the_experience(tiny_suite):
     for steps, same in ((1, True), (2, False)):
         learner = tuner(tiny_suite, tuning_steps=steps, tuning_minibatches=2)
         start = learner.begin(1, 1, noise())[0]
-        first, second = (learner._tuned(start, Batch(obs, output, paid)) for paid in (advantage, other))
+        first, second = (learner._tuned(start, Batch(obs, output, paid, paid)) for paid in (advantage, other))
         assert torch.equal(first, second) == same
-    few = tuner(tiny_suite, tuning_steps=3, tuning_minibatches=50)._tuned(start, Batch(obs, output, advantage))
+    samples = Batch(obs, output, advantage, advantage)
+    few = tuner(tiny_suite, tuning_steps=3, tuning_minibatches=50)._tuned(start, samples)
     assert few.isfinite().all()
 
 
@@ -287,7 +288,7 @@ def test_fine_tuning_stops_where_the_clip_says(tiny_suite):
     """One action that was better than expected: its ratio rises beyond 1.2, and then nothing pulls any more."""
     learner = tuner(tiny_suite, tuning_steps=300, tuning_rate=3e-4)
     start = learner.begin(1, 1, noise())[0]
-    batch = Batch(torch.ones(1, 2), torch.full((1, 2), 0.3), torch.ones(1))
+    batch = Batch(torch.ones(1, 2), torch.full((1, 2), 0.3), torch.ones(1), torch.ones(1))
     likelihood = learner.network.policy.log_likelihood
     after = learner._tuned(start, batch)
     ratio = (likelihood(after, batch.obs, batch.output) - likelihood(start, batch.obs, batch.output)).exp().item()

@@ -126,11 +126,12 @@ def test_what_does_not_fit_is_told_in_a_line_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     Path("taken").mkdir()
     Path("file").touch()
+    Path("mine.py").write_text("class Mine:\n    pass\n")
     assert main(["merge", *(str(trained.get(word, word)) for word in words)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert re.search(message, line)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine.py", "taken"]
 
 
 def test_policies_that_see_or_move_other_numbers_do_not_fit(trained, tmp_path):

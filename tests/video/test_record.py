@@ -19,8 +19,8 @@ from robometa.registry.options import read_config
 from robometa.sim.locomotion.models import compiled
 from robometa.trials import make
 from robometa.video import film, gl_backends, storyboard
-from robometa.video import record as recording
 from robometa.video.record import play, record
+from robometa.video.targets import targets
 
 HORIZON = 12
 
@@ -336,7 +336,7 @@ def test_nothing_half_written_is_left_when_drawing_fails(tmp_path, monkeypatch):
 
 def test_a_run_s_policy_goes_by_the_run_s_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert recording._targets(Path("runs/first/policy"), 3, None, True) == (
+    assert targets(Path("runs/first/policy"), 3, None, True) == (
         Path("videos/first-task3.mp4"),
         Path("videos/first-task3.gif"),
     )
