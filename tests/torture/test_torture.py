@@ -29,8 +29,8 @@ LEAST = {
     "flips": {"flips": 120, "noticed": 120},
     "divergence": {"injected": 300, "caught": 300, "injected into trainings": 5},
     "hostile": {"cases": 25, "answered with exit code 2": 25},
-    "models": {"models": 2},
-    "fuzz": {"inputs": 200},
+    "models": {"models": 1},  # both go on for some seconds, in which a busy machine does little
+    "fuzz": {"inputs": 30},
     "children": {"commands": 2, "modules": 200},
     "markup": {"rounds": 1, "commands": 10},
     "soak": {"rounds": 4},
@@ -42,7 +42,7 @@ LEAST = {
 def short(tmp_path_factory):
     """What the short form found, by part."""
     path = tmp_path_factory.mktemp("torture") / "reliability.json"
-    words = [sys.executable, "-m", "torture", "--short", "--json", str(path)]
+    words = [sys.executable, "-m", "torture", "--short", "--json", str(path), "--only", *LEAST]
     done = subprocess.run(words, cwd=HOUSE, capture_output=True, text=True, timeout=880, check=False)
     assert path.exists(), done.stdout + done.stderr
     return json.loads(path.read_text(encoding="utf-8"))
