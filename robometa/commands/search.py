@@ -11,6 +11,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
 from robometa.escape import printable, say, word
+from robometa.search.places import require_free, require_search
 from robometa.storage.paths import checked
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.beside and asked.show is None:
         raise UserError("--beside needs --show FOLDER")
     if asked.show is not None:
+        for folder in (asked.show, *(asked.beside or [])):
+            require_search(folder)
         _show(asked.show, asked.beside or [])
     elif asked.resume is not None:
+        require_search(asked.resume)
         from robometa.search.run import resume
 
         _finish(resume(asked.resume, asked.jobs, asked.learner))
@@ -106,6 +110,8 @@ def _begin(asked: argparse.Namespace) -> None:
     if wrong:
         raise UserError(f"{wrong[0]} is a suite: a search has one, {asked.suite}")
     suites.load(asked.suite)  # a mistake is told before torch is loaded
+    if asked.folder is not None and not asked.dry_run:
+        require_free(asked.folder)
     for name in asked.learners:
         registry.find(name)
     from robometa.search.run import begin, planned

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from robometa.search import halving, preset_file, record
 from robometa.search.budget import Budget
 from robometa.search.finals import chosen_finalists, final_orders
 from robometa.search.objectives import gains
+from robometa.search.places import SETTINGS, require_search
 from robometa.search.record import RECORD, Generation, Record, Result, State, Trial
 from robometa.search.screen import Screen
 from robometa.search.settings import Settings
@@ -30,7 +30,7 @@ from robometa.storage.table import Table
 from robometa.suites.suite import Suite
 from robometa.trials.workers.pool import Pool
 
-SETTINGS, TRIALS, FINALS = "search.json", "trials", "finals"
+TRIALS, FINALS = "trials", "finals"
 """Names below a search's folder."""
 SECONDS_OF_PATIENCE = 7 * 86400.0
 """Least time after which a process is taken to hang, s: nobody knows how long a training takes."""
@@ -59,8 +59,7 @@ def read_settings(folder: Path) -> Settings:
         UserError: If there is none, or its description is damaged.
     """
     path = folder / SETTINGS
-    if not os.path.lexists(path):
-        raise UserError(f"no search here: {folder} has no {SETTINGS}")
+    require_search(folder)
     if not is_own_file(folder, SETTINGS) or path.stat().st_size > MAX_MANIFEST_BYTES:
         raise UserError(f"{path} is damaged: it is no file, or a link, or has more than {MAX_MANIFEST_BYTES} bytes")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,8 +18,9 @@ from robometa.escape import word
 from robometa.registry import user_file
 from robometa.search import page
 from robometa.search.budget import Budget, read_budget
-from robometa.search.driver import SETTINGS, Search, learner_hashes, locked, read_settings, spaces_of
+from robometa.search.driver import Search, learner_hashes, locked, read_settings, spaces_of
 from robometa.search.objectives import require_objectives
+from robometa.search.places import SETTINGS, require_free
 from robometa.search.record import RECORD, read_state
 from robometa.search.result import Result
 from robometa.search.screen import Screen
@@ -93,10 +93,7 @@ def begin(
         Stopped: If a stop signal came; `resume` goes on.
     """
     require_optuna()
-    path = checked(folder).absolute()
-    if os.path.lexists(path):
-        going_on = f"go on with `robometa search --resume {word(folder)}`, or " if (path / SETTINGS).exists() else ""
-        raise UserError(f"{folder} exists already: {going_on}choose another --folder")
+    path = require_free(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with opened(path.parent) as parent, atomic.aside(parent, path.name) as aside:

@@ -9,7 +9,6 @@ from typing import Any
 from robometa import suites
 from robometa.errors import UserError
 from robometa.storage import atomic
-from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.suites.toml_file import read_toml, written
@@ -24,8 +23,10 @@ def validation_indices(suite: Suite, share: float, seed: int) -> list[int]:
     Raises:
         UserError: If the suite cannot be divided.
     """
-    if suite.family is not LOCOMOTION:
-        raise UserError(f"suite {suite.name} cannot be searched: validation tasks are cut from locomotion suites only")
+    if suite.family.has_goals:
+        raise UserError(
+            f"suite {suite.name} cannot be searched: its goals belong to named tasks, none can be spared for validation"
+        )
     if suite.finite:
         return []
     count = len(suite.train)

@@ -41,7 +41,14 @@ def all_commands(files):
     record = ["record", str(files / "run" / "policy"), "--task", "99"]
     play = ["play", str(files / "run" / "policy"), "--task", "99"]
     export = ["export", str(files / "run" / "policy"), "--out", str(files / "exported")]
-    further = [record, play, export, ["check-export", str(files / "exported")], ["runs", str(files)]]
+    further = [
+        record,
+        play,
+        export,
+        ["check-export", str(files / "exported")],
+        ["runs", str(files)],
+        ["search", "--show", str(files)],
+    ]
     return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]
 
 

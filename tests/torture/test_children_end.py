@@ -51,7 +51,7 @@ def test_parts_run_side_by_side_and_their_figures_are_put_together(tmp_path, mon
     words = ["--only", "links", "races", "--jobs", "2", "--short", "--json", str(path)]
     assert torture.main(words) == 1
     assert json.loads(path.read_text(encoding="utf-8")) == {"races": {"failures": True}, "links": {"failures": False}}
-    assert all(torture.arguments(command[3:]).jobs == 1 for command in begun)
+    assert all(torture.arguments(command[4:]).jobs == 1 for command in begun)
 
 
 def test_every_part_has_an_estimate():
