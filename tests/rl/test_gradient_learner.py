@@ -35,7 +35,17 @@ TRUST_REGION = [
         (meta_sgd, [*TRIAL, "rate_learning_rate", *POLICY, *TRUST_REGION]),
         (
             promp,
-            [*TRIAL, *POLICY, "learning_rate", "epochs", "clip", "kl_weight", "minibatches", "final_learning_rate"],
+            [
+                *TRIAL,
+                *POLICY,
+                "learning_rate",
+                "epochs",
+                "clip",
+                "kl_weight",
+                "minibatches",
+                "final_learning_rate",
+                "decay_end",
+            ],
         ),
         (reptile, [*TRIAL, *POLICY, "learning_rate"]),
     ],
