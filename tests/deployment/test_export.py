@@ -80,6 +80,7 @@ def test_files_act_and_adapt_as_the_policy_does(exported, suite, name):
 @pytest.mark.parametrize(
     "name", ["promp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("anil", "meta-sgd"))]
 )
+@pytest.mark.slow
 def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path, name):
     options = {"normalize_observations": True, "value_weight": 0.5, "pooled_shots": True}
     found = export(made(name, suite, **options), tmp_path / name, license_text="MIT")

@@ -123,8 +123,20 @@ def trained(learner, suite, seed):
     return learner
 
 
+DEAR = ("grbal", "pearl", "hypernetwork")
+"""Learners whose training here takes longer than a default run may."""
+
+
 @pytest.mark.parametrize(
-    ("name", "preset"), [(name, None) for name in registry.LEARNERS if name not in BASELINES] + [("rl2", "lstm")]
+    ("name", "preset"),
+    [
+        *(
+            pytest.param(name, None, marks=[pytest.mark.slow] if name in DEAR else [])
+            for name in registry.LEARNERS
+            if name not in BASELINES
+        ),
+        ("rl2", "lstm"),
+    ],
 )
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()

@@ -181,6 +181,7 @@ def test_a_pruned_trial_is_a_run_that_can_be_resumed(searched, monkeypatch):
     shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_a_result_and_does_not_end_the_search(monkeypatch):
     from robometa.learners.maml_trpo import MamlTrpo
 

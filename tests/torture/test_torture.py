@@ -162,6 +162,7 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent(tmp_path):
         gc.enable()
 
 
+@pytest.mark.slow
 def test_a_save_that_flushes_nothing_is_found_out(tmp_path, monkeypatch):
     def unflushed(folder, name, content):
         (folder.path / name).write_bytes(content)

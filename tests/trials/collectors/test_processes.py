@@ -97,6 +97,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_tasks_are_done_again(tiny_
     assert "a process that collects ended by signal 9: another does its tasks again" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_replaced(tiny_suite, tmp_path, lost_once, monkeypatch, capfd):
     here = trained(tmp_path / "here", "rl2", tiny_suite)
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 10.0)
