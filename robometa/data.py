@@ -66,7 +66,7 @@ class Rollout:
     truncated: Tensor
     """The time limit or the rollout's end cut the episode: a value follows. `[task, world, time]`, bool"""
     success: Tensor
-    """The task's success condition held after the action. `[task, world, time]`, bool"""
+    """True where the task's success condition was met after the action. `[task, world, time]`, bool"""
     diverged: Tensor
     """The simulation diverged: the step ends the episode, which is no success. `[task, world, time]`, bool"""
 
@@ -119,14 +119,14 @@ class Rollout:
         return (self.reward * self.first_episode()).sum(dim=-1)
 
     def episode_success(self) -> Tensor:
-        """Marks the worlds whose first episode met the success condition at any step. `[task, world]`, bool.
+        """Marks the first episodes that met the success condition at any step. `[task, world]`, bool.
 
         An episode that diverged is no success.
         """
         return (self.success & self.first_episode()).any(dim=-1) & ~self.episode_diverged()
 
     def episode_diverged(self) -> Tensor:
-        """Marks the worlds whose first episode ended by divergence. `[task, world]`, bool."""
+        """Marks the first episodes that ended by divergence. `[task, world]`, bool."""
         return (self.diverged & self.first_episode()).any(dim=-1)
 
     def steps(self) -> int:

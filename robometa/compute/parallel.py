@@ -47,7 +47,7 @@ def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list
     """
     rows = [list(batch) for batch in batches]
     if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
-        with torch.enable_grad():  # as in a thread of its own
+        with torch.enable_grad():  # as a new thread has it
             return [function(*(row[0] for row in rows))]
     return list(_pool(_Limit.threads).map(function, *rows))
 

@@ -25,7 +25,7 @@ from robometa.trials.collectors.choose import processes_of
 WORLDS_AT_ONCE = 1000
 """Maximum number of worlds that are stepped together; tasks are cut into the same pieces on every machine."""
 SIMULATIONS_AT_ONCE = 400
-"""Maximum number of worlds that are stepped together where each is a simulation of its own, of some megabytes."""
+"""Maximum number of worlds that are stepped together where each keeps a simulation, of some megabytes."""
 SHOTS = 2
 """Default number of adaptations."""
 

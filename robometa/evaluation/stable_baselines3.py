@@ -64,7 +64,7 @@ def evaluate_from_scratch(
             rollouts of equal length and may leave a few steps out; the report has the number taken.
         tasks: Number of the split's tasks, from the first; all if None.
         split: `test` or `train`.
-        shots: Number of episodes whose steps are trained with if `steps` is None.
+        shots: Number of episodes to train with if `steps` is None.
         worlds: Episodes of each task that are scored.
         seed: Seed of the trainings, and of resets and exploration in scoring.
         threads: Threads that step the simulation in scoring. Results do not depend on it.

@@ -58,7 +58,7 @@ def rollout_batches(
     A step that diverged by what was no action is left out; its charge counts in the returns of the steps before.
 
     Args:
-        rollout: Rollout, whose worlds are pooled by task.
+        rollout: Rollout; worlds are pooled by task.
         discount: Per step, in (0, 1].
         gae_lambda: Lambda of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.

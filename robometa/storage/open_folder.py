@@ -1,4 +1,4 @@
-"""An open folder, whose files are reached through its descriptor and never through a link."""
+"""An open folder; its files are reached through its descriptor and never through a link."""
 
 from __future__ import annotations
 

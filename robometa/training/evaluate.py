@@ -40,7 +40,7 @@ def evaluate(
             the training's number if it pools worlds, otherwise for 20.
         seed: Seed of resets and exploration.
         threads: Threads that step the simulation.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for a policy of your own learner.
         tasks: Number of the split's tasks, from the first (of Meta-World's suites: of each task's goals); all if None.
         protocol: A protocol's name, which fixes shots, worlds and tasks; `none` for none. None stands for the suite's
             own protocol if it has one and neither shots nor worlds are given.

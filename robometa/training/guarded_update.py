@@ -21,7 +21,7 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
     """Updates a learner, unless the trial or the result is not finite.
 
     An undone update leaves the experience that the learner keeps to learn from again: it happened, and is finite. A
-    trial with a task whose simulations all diverged at every step is skipped too.
+    trial with a task that diverged in every simulation at every step is skipped too.
 
     Returns:
         The update's metrics and an empty text; or no metrics, and the reason why the update was skipped.

@@ -55,7 +55,7 @@ class Training:
 
         Args:
             run: Folder to write.
-            suite: Suite whose tasks are trained on.
+            suite: Suite to train on.
             learner: Untrained learner.
             config: Configuration of the run.
             loggers: Loggers of the training, made and opened when it goes on; those of its configuration if None.

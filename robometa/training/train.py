@@ -81,7 +81,7 @@ def train(
             the `gpu` extra. Results depend on it, so it is kept with the run.
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
         piece: Tasks of a piece, the unit in which trials are computed and handed out. Results depend on it in their
-            last bits, so it is kept with the run. By default the fewest whose worlds are a multiple of 4, and 8 or
+            last bits, so it is kept with the run. By default the fewest tasks with worlds in a multiple of 4, and 8 or
             more; on a GPU all.
         collect: Who computes the pieces: `here`, `processes` (one for each processor), `processes:N`, `auto` (here or
             by processes, as is faster), `ray` (a cluster of this machine), `ray:HOST:PORT` or `ray://HOST:PORT` (a
@@ -104,7 +104,7 @@ def train(
     """
     hardware = Hardware(device, engine, contact_capacity, threads, torch_threads, collect)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
-    portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
+    portable_files(suite)  # content of the policy: a mistake is reported now, and later edits do not matter
     learner = registry.absolute(learner)
     options = options or {}
     if steps is not None:
@@ -206,7 +206,7 @@ def resume(
 
 
 def with_suite(config: RunConfig, suite: str | Path | None) -> RunConfig:
-    """The configuration of a run whose suite's file has moved; the same one if `suite` is None."""
+    """The configuration of a run after its suite's file has moved; the same one if `suite` is None."""
     return config if suite is None else replace(config, suite=suite_reference(suites.load(suite)))
 
 

@@ -37,7 +37,7 @@ class Verification:
     iterations: int
     """Iterations compared."""
     parted: int | None
-    """First iteration whose line differs, from 0; None if none does."""
+    """First iteration with another line, from 0; None if all lines are equal."""
     differences: tuple[str, ...]
     """Numbers of that line then and now."""
     changed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Pieces of a batch: consecutive tasks whose trials are computed together, cut the same on every machine.
+"""Pieces of a batch: consecutive tasks, computed together and cut the same on every machine.
 
 The last bits of a product of matrices depend on how many rows it has. So a batch is cut into pieces by the run's
 configuration alone, and a trial's bytes are defined as those that its piece gives when it is computed by itself, with
@@ -32,7 +32,7 @@ ROWS_MULTIPLE = 4
 when pieces are put side by side."""
 
 APART = "pieces side by side give other last bits with this learner here, so each is computed by itself"
-"""Remark of a collector whose pieces are computed one by one."""
+"""Remark of a collector that computes pieces one by one."""
 
 
 class Piece(NamedTuple):

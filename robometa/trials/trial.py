@@ -35,7 +35,7 @@ class Shot:
     adaptation: Adaptation
     """The learner's knowledge of the tasks."""
     previous: Rollout | None
-    """The rollout before this one, whose last step the learner still sees; None at shot 0."""
+    """The rollout before this one; the learner still sees its last step. None at shot 0."""
     noise: Noise
     """Source of this rollout's random numbers."""
     _collected: tuple[Rollout, Adaptation] | None = field(default=None, init=False, repr=False)
@@ -137,7 +137,7 @@ def collect(
         adaptation: The learner's knowledge of the tasks.
         noise: Source of the resets' and the exploration's random numbers.
         explore: Act with noise; without, take the mean action.
-        previous: The rollout before this one in the same trial, whose last step the learner still sees.
+        previous: The rollout before this one in the same trial; the learner still sees its last step.
         watch: Called with the time before each step, and once more with the horizon after the last.
         drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
 
@@ -190,7 +190,7 @@ class _Recording:
             self._flags[row, time] = flag
 
     def rollout(self, worst_reward: Tensor) -> Rollout:
-        """Returns the finished rollout, whose end cuts every episode that has not ended by itself.
+        """Returns the finished rollout; its end cuts every episode that has not ended by itself.
 
         Args:
             worst_reward: The engine's lower bound on an honest step's reward. `[task]`

@@ -50,7 +50,7 @@ class Window(Protocol):
 
 
 class Viewer:
-    """MuJoCo's viewer, which runs on a thread of its own."""
+    """MuJoCo's viewer, which runs on a separate thread."""
 
     def __init__(self, subject: Subject, press: Callable[[int], None]) -> None:
         """Opens the window; `press` is called with the code of each key."""
@@ -217,7 +217,7 @@ class Live:
         """Changes what is shown next."""
         if key == NEXT_TASK:
             self._task, self._broken = (self._task + 1) % len(self._tasks), -1
-            if self._suite.family.one_simulation_per_world:  # each task has a model of its own
+            if self._suite.family.one_simulation_per_world:  # each task has another model
                 self._shut()
         elif key == BREAK:
             if self._suite.family.one_simulation_per_world:

@@ -122,7 +122,7 @@ class DeviceModel:
         return model is not self._base and not np.array_equal(getattr(model, name), getattr(self._base, name))
 
     def _upload(self, name: str, models: Sequence[mujoco.MjModel]) -> None:
-        """Writes a field's rows into the array that is there, whose address a captured graph holds."""
+        """Writes a field's rows into the array that is there: a captured graph keeps its address."""
         option = name == GRAVITY
         rows = np.stack([model.opt.gravity if option else getattr(model, name) for model in models])
         rows = np.repeat(rows, self._worlds // len(models), axis=0)

@@ -1,4 +1,4 @@
-"""Weights & Biases' curves of a training; its service is reached by a process of its own, and may be out of reach."""
+"""Weights & Biases' curves of a training; a separate process sends them to the service, which may be out of reach."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Processes:
 
         Args:
             job: The training.
-            learner: The learner, whose state each batch is computed with.
+            learner: The learner; each batch is computed with its present state.
             count: Number of processes.
 
         Raises:
