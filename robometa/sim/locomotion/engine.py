@@ -207,7 +207,7 @@ class CpuEngine:
         return control.masked_fill(diverged.unsqueeze(-1), 0.0)
 
     def _terminated(self) -> Tensor:
-        """Marks the episodes that the robot's rule ends. `[task * world]`, bool."""
+        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
         ended = self._reader.ended(self._after, glance=True)
         return self._no if ended is None else ended
 

@@ -101,7 +101,7 @@ class Reader:
         return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
 
     def ended(self, after: Tensor, glance: bool) -> Tensor | None:
-        """Marks the episodes that the robot's rule ends; None if it has no rule. `[world]`, bool.
+        """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool.
 
         Args:
             after: State after the step. `[world, state]`

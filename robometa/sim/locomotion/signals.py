@@ -28,9 +28,9 @@ UNITS = {
     **dict.fromkeys(("CLOCK",), "s"),
     **dict.fromkeys(("FRAMEQUAT", "FRAMEXAXIS", "FRAMEYAXIS", "FRAMEZAXIS", "BALLQUAT"), "1"),
 }
-"""Units of sensors, by MuJoCo's name, where these do not depend on the sensor's joint."""
+"""Units of sensors whose unit does not depend on the joint that they look at; by MuJoCo's name."""
 OF_JOINTS = {"JOINTPOS": "", "JOINTVEL": "/s", "JOINTACTFRC": "force"}
-"""Sensors with a unit that depends on their joint: suffix to the joint's unit, or its force."""
+"""Sensors whose unit depends on their joint: suffix to the joint's unit, or its force."""
 
 
 def robot_spaces(suite: Suite) -> RobotSpaces:
