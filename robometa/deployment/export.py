@@ -69,8 +69,8 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
         learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
         policy = copy.copy(policy)
         policy.learner = cast(Learner, learner)
-    revealed = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
-    observation = len(policy.spaces.observation) + revealed
+    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
+    observation = len(policy.spaces.observation) + told
     layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
     graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
     words = policy.suite.test[task].describe() if shots else ""
@@ -142,9 +142,9 @@ def _compared(
     chosen = tasks or list(range(min(TASKS, len(policy.suite.test))))
     worlds = learner.config.worlds if learner.pools_worlds and shots else WORLDS
     wanted = returns_of(learner, policy.suite, chosen, worlds, shots)
-    returns = returns_of(exported, policy.suite, chosen, worlds, shots)
-    require_within(returns, wanted)
-    return returns, wanted
+    found = returns_of(exported, policy.suite, chosen, worlds, shots)
+    require_within(found, wanted)
+    return found, wanted
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:

@@ -1,7 +1,7 @@
 """Record of a search, `search.jsonl`: one line for each generation, each of its rungs, and the finals.
 
 The record is what counts; the journal of Optuna beside it is written anew from it when a search is resumed. A line is
-appended once everything it describes is on the disk, so a killed search repeats what has no line yet.
+appended once everything it tells of is on the disk, so a search that is killed does again what has no line yet.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Generation:
     learner: str
     trials: list[Trial]
     rungs: int = 0
-    """Rungs with results in the record."""
+    """Rungs whose results are in the record."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Final:
     """A training of a finalist, or of a preset beside it, with a fresh seed."""
 
     number: int
-    """Number of the trial that its options are from."""
+    """Number of the trial whose options it has."""
     seed: int
     result: Result
 

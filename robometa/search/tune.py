@@ -107,32 +107,32 @@ def parameter_space(suite: str | Path | Suite, learner: str, **settings: Any) ->
 
     known = suite if isinstance(suite, Suite) else suites.load(suite)
     space = space_of(known, learner, settings.get("preset"), settings.get("space") or {}, "[search]")
-    sampled: dict[str, Any] = dict(space.fixed)
+    found: dict[str, Any] = dict(space.fixed)
     for one in space.dimensions:
         if one.choices:
-            sampled[one.name] = tune.choice([*one.choices])
+            found[one.name] = tune.choice([*one.choices])
         elif one.whole:
             draw = tune.lograndint if one.log else tune.randint
-            sampled[one.name] = draw(int(one.low), int(one.high) + 1)
+            found[one.name] = draw(int(one.low), int(one.high) + 1)
         else:
-            sampled[one.name] = (tune.loguniform if one.log else tune.uniform)(one.low, one.high)
-    return sampled
+            found[one.name] = (tune.loguniform if one.log else tune.uniform)(one.low, one.high)
+    return found
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a configuration.
+    """Options that a configuration stands for.
 
     Raises:
         UserError: If it has a width without a depth, or a depth without a width.
     """
-    options = dict[str, Any]()
+    found = dict[str, Any]()
     for name, value in config.items():
         option = name.removesuffix(WIDTH).removesuffix(DEPTH)
         if option == name:
-            options[name] = value
+            found[name] = value
             continue
         width, depth = config.get(option + WIDTH), config.get(option + DEPTH)
         if width is None or depth is None:
             raise UserError(f"{option + WIDTH} and {option + DEPTH} belong together")
-        options[option] = [int(width)] * int(depth)
-    return options
+        found[option] = [int(width)] * int(depth)
+    return found
