@@ -101,11 +101,11 @@ class Rollout:
         return self.reward.masked_fill(self.diverged, 0.0)
 
     def actionless(self) -> Tensor:
-        """Marks the steps that diverged by what was no action, which nothing learns. `[task, world, time]`, bool."""
+        """Marks the steps that diverged by an unfit action; nothing learns from them. `[task, world, time]`, bool."""
         return self.diverged & (self.action == 0).all(dim=-1)
 
     def left_out(self) -> Tensor | None:
-        """Marks the steps to leave out of gradients: `actionless`; None in the usual case that there are none."""
+        """Marks the steps to leave out of gradients, which are the `actionless`; None if there are none, as usual."""
         marked = self.actionless()
         return marked if bool(marked.any()) else None
 

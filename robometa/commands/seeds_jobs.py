@@ -40,7 +40,7 @@ class Job:
 
 
 class Jobs:
-    """Starts runs while there are processors for them, and shows what they say."""
+    """Starts runs while there are processors for them, and shows their messages."""
 
     def __init__(self, jobs: Sequence[Job], shares: Sequence[Sequence[int]], screen: Screen) -> None:
         """Starts nothing yet.

@@ -35,7 +35,7 @@ class _Limit:
 
 
 def use_threads(count: int) -> None:
-    """Lets parallel work of this process use so many threads instead of one for each processor."""
+    """Sets the number of threads of this process's parallel work, by default one for each processor."""
     _Limit.threads = count
 
 

@@ -1,4 +1,4 @@
-"""Tools to check a learner with: a small engine, calls that describe what they raise, and exact comparisons."""
+"""Tools for the check of a learner: a small engine, calls that describe exceptions, and exact comparisons."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def episodes(
     explore: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Scores so many episodes of each task, all from the same adaptation.
+    """Scores a number of episodes of each task, all from the same adaptation.
 
     Args:
         engine: Steps the worlds; its tasks are already assigned.

@@ -55,7 +55,7 @@ def evaluate_from_scratch(
 ) -> Report:
     """Trains Stable-Baselines3 on each held-out task alone, and scores it on the same episodes as adaptations.
 
-    The report's shot 0 is the untrained policy; each further shot is a training from scratch of so many steps.
+    The report's shot 0 is the untrained policy; each further shot is a training from scratch, with more steps.
 
     Args:
         algorithm: `sb3-ppo`, `sb3-sac` or `sb3-td3`, with Stable-Baselines3's own options.
@@ -113,7 +113,7 @@ def evaluate_from_scratch(
 
 
 class FromScratch:
-    """Policies trained on one task each, in the place of a learner; `adapt` goes on to the task's next policy."""
+    """Policies trained on one task each, as a learner; `adapt` moves on to the task's next policy."""
 
     configuration: ClassVar[type] = object
     pools_worlds: ClassVar[bool] = False

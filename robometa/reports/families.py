@@ -1,4 +1,4 @@
-"""Families of learners, by what their adaptation is; a figure's colours tell them apart."""
+"""Families of learners by the kind of their adaptation, with a colour each in figures."""
 
 from __future__ import annotations
 

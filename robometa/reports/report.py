@@ -114,7 +114,7 @@ class Report:
         return None if known is not None and known.tasks != len(self.tasks) else known
 
     def gap_obstacle(self) -> str | None:
-        """Reason why no gap is reported, in spite of a reference; None if there is none."""
+        """Reason why no gap is reported although there is a reference; None if it is reported."""
         known = self.reference()
         return None if known is None else obstacle_for(self.learner, known, float(self.random.returns.mean()))
 

@@ -55,7 +55,7 @@ def rollout_batches(
 ) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
-    A step that diverged by what was no action is left out; its charge counts in the returns of the steps before.
+    A step that diverged by an unfit action is left out; its charge counts in the returns of the steps before.
 
     Args:
         rollout: Rollout; worlds are pooled by task.

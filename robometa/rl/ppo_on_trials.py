@@ -180,7 +180,7 @@ def experience(
     exploration for a later episode. Only the first episode of each rollout counts, as in evaluation: a robot that falls
     loses the rest of the rollout, although its world begins another episode. The memory sees that episode, but PPO
     excludes it; otherwise the critic would confuse rewarded starts with unrewarded ones. Divergence of the simulation
-    ends the rewarded part of a rollout, with its charge. A step that diverged by what was no action is excluded; its
+    ends the rewarded part of a rollout, with its charge. A step that diverged by an unfit action is excluded; its
     charge counts in the returns of the steps before.
 
     Args:

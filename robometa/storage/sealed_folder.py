@@ -97,7 +97,7 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Loads a folder that nobody writes meanwhile."""
+    """Loads a folder that is locked against writing."""
     from safetensors.torch import load_file
 
     if not is_own_file(folder, MANIFEST) or not is_own_file(folder, TENSORS):

@@ -33,7 +33,7 @@ def load(
     """Loads a policy to act with: of a policy's folder, or the newest of a run's.
 
     Args:
-        folder: Folder of a policy, or of a run, which may still be going on: its policy or its newest checkpoint.
+        folder: Folder of a policy, or of a run (finished or not): its policy or its newest checkpoint.
         suite: Another suite to act on, with the same observation and action: its name, its file, or itself.
         learner: `FILE.py:CLASS`, for a policy of your own learner.
         units: Units of the actions: `actuator` for those of the robot's controls, such as N m or rad/s, which

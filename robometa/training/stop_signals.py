@@ -62,6 +62,6 @@ def _waiting_thread(work: Callable[[], None]) -> Iterator[Callable[[], None]]:
 
 
 def _write(descriptor: int) -> None:
-    """Writes a byte, unless nobody reads any more."""
+    """Writes a byte, unless the reader is gone."""
     with contextlib.suppress(OSError):
         os.write(descriptor, b"!")

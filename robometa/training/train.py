@@ -1,4 +1,4 @@
-"""Training: a trial, an update, again; and going on with one as if it had never stopped."""
+"""Training from the start, and resuming to the same bytes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def train(
         learner: The learner's name, or the file and class of one of your own: `./mine.py:MyLearner`.
         options: Options of the learner; they override the suite file's, which override the preset's.
         preset: Configuration of the learner to start from; its first if None.
-        seed: Seed of everything random.
+        seed: Random seed.
         folder: Folder to write; `runs/SUITE-LEARNER-SEED` if None.
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
         torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits,
@@ -91,7 +91,7 @@ def train(
             `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
             change nothing else. 0 for none.
         callback: Called after every iteration with an `Iteration`; False ends the training there, with a policy.
-            `resume` goes on to the original end.
+            `resume` continues to the original end.
         overwrite: Replace the run that the folder holds, if there is one.
         log: Loggers beside the terminal: `tensorboard`, `wandb` (Weights & Biases, an extra), or `none`.
         loggers: Loggers to show and store the metrics with, instead of the terminal and `log`; `()` trains in silence.

@@ -44,7 +44,7 @@ class Shot:
         """Hands the collected rollout to the trial.
 
         Args:
-            rollout: What the learner adapts to when the trial goes on.
+            rollout: The rollout that the learner adapts to next.
             adaptation: The adaptation after the rollout's last action, as `collect` returns it.
         """
         self._collected = rollout, adaptation
@@ -60,7 +60,7 @@ def trial_loop(learner: Learner, noise: Noise, shots: int | None) -> Iterator[Sh
     Args:
         learner: Begins and adapts; it is not changed.
         noise: Source of all random numbers, for as many tasks and worlds as there are.
-        shots: Adaptations; there is one more rollout than these. None goes on for as long as the caller does.
+        shots: Adaptations; there is one more rollout than these. None continues for as long as the caller does.
 
     Raises:
         RuntimeError: If the caller asks for the next shot without completing this one.
@@ -160,7 +160,7 @@ def collect(
             action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
             action = action.to(obs.device)
             outcome = engine.step(action)
-            # Where a world blew up by what was no action, nobody shall see it or learn from it.
+            # An unfit action that blew up a world is zeroed: nothing observes it or learns from it.
             unfit = ~(action.abs() < MAXIMUM).all(dim=-1, keepdim=True)
             action = action.masked_fill(outcome.diverged.unsqueeze(-1) & unfit, 0.0)
             recording.write(time, step.obs, action, outcome)
@@ -231,7 +231,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def torch_on(threads: int) -> Iterator[None]:
-    """Limits torch to so many threads within the block."""
+    """Limits torch to a number of threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -94,7 +94,7 @@ WindowMaker = Callable[[Subject, Callable[[int], None]], Window]
 
 
 class _AskedError(Exception):
-    """A key was pressed that ends what is shown."""
+    """A key was pressed that ends the episode on screen."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -126,7 +126,7 @@ class Live:
             seed: Seed of resets and exploration.
             window: Makes the window.
             say: Takes what is said about the trial.
-            pause: Waits for so many seconds.
+            pause: Waits for a number of seconds.
 
         Raises:
             UserError: If there is no such task.
@@ -204,7 +204,7 @@ class Live:
                 raise _AskedError("")
             if not self._keys.empty():
                 key = self._keys.get()
-                if key != SHOT or not explore:  # a shot is on its way already
+                if key != SHOT or not explore:  # a shot is in progress already
                     raise _AskedError(key)
             self._window.show(engine.state().physics[0, 0, 1 : 1 + shown.positions])
             self._pause(max(0.0, started + step * shown.control_step - time.monotonic()))

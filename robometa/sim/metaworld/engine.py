@@ -265,7 +265,7 @@ class ManipulationEngine:
         self._episodes[which] += 1
 
     def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly. Shorter states are padded with zeros."""
+        """The simulator's full state, from which `restore` continues exactly. Shorter states are padded with zeros."""
         longest = max(mujoco.mj_stateSize(group.model, STATE) for group in self._held)
         physics = np.zeros((len(self._steps), longest))
         for group in self._held:

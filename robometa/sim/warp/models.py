@@ -131,7 +131,7 @@ class DeviceModel:
 
 
 def _put(model: mujoco.MjModel, sizes: dict[str, int]) -> mujoco_warp.Model:
-    """The model on the device, with so many rows of some fields, and MuJoCo's own directions of friction."""
+    """The model on the device, with several rows of some fields, and MuJoCo's own directions of friction."""
     put = mujoco_warp.put_model(model, batch_sizes=sizes)
     put.callback.contactfilter = lay_along_capsules
     return put

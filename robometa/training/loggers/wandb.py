@@ -29,7 +29,7 @@ class WeightsAndBiases:
         self._curves: Any = None
 
     def __enter__(self) -> WeightsAndBiases:
-        """Begins the curves, or goes on with them; a training that cannot have them goes on without."""
+        """Begins or continues the curves; a training that cannot have them continues without."""
         try:
             import wandb
 

@@ -39,7 +39,7 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
 
 
 def as_before(collect: str) -> str:
-    """Returns who collects when a run goes on, perhaps on another machine: a process for each processor at most.
+    """Returns the collector of a resumed run, perhaps on another machine: a process for each processor at most.
 
     Raises:
         UserError: If there is no such collector, or it is a cluster that is not this machine's own.
