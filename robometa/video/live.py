@@ -23,7 +23,7 @@ from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import storyboard
 from robometa.video.film import Target
-from robometa.video.live_marks import mark
+from robometa.video.live_marks import distance_to_see, mark
 from robometa.video.storyboard import Subject
 
 NEXT_TASK, SHOT, BREAK, FORGET = "6", "7", "8", "9"
@@ -56,7 +56,7 @@ class Viewer:
         """Opens the window; `press` is called with the code of each key."""
         import mujoco.viewer
 
-        self._model, self._target = subject.dressed(), subject.target
+        self._model = subject.dressed()
         self._body = self._model.body(subject.body).id
         self._data = mujoco.MjData(self._model)
         self._handle: Any = mujoco.viewer.launch_passive(
@@ -65,12 +65,14 @@ class Viewer:
         with self._handle.lock():
             self._handle.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
             self._handle.cam.trackbodyid = self._body
-            self._handle.cam.distance = 3.0 * self._model.stat.extent
             self._handle.cam.azimuth, self._handle.cam.elevation = 90.0, -15.0
+        self.aim(subject.target)
 
     def aim(self, target: Target) -> None:
-        """Shows the marks of another target from now on."""
+        """Shows the marks of another target from now on, from far enough away."""
         self._target = target
+        with self._handle.lock():
+            self._handle.cam.distance = distance_to_see(target, self._model.stat.extent)
 
     def show(self, positions: np.ndarray) -> None:
         """Shows the robot at its generalised positions."""
