@@ -160,7 +160,7 @@ def _tensors(run: Path) -> Loader:
 
 def _pieces(run: Path) -> Loader:
     folder = run.parent / "pieces"
-    sealed_folder.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, in_chunks=True)
+    sealed_folder.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, in_pieces=True)
     return _Table(
         sealed_folder.read_manifest(folder),
         lambda table: sealed_folder.write_manifest(folder, table),

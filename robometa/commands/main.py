@@ -52,7 +52,7 @@ GROUPS = {
 """Commands, as the help groups them."""
 
 WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
-"""Commands that write files: their work is done even if their output cannot be printed."""
+"""Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\
 Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to

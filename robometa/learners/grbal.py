@@ -34,7 +34,7 @@ class Config(Options):
     tasks: Annotated[int, "[1, inf)"] = 10
     """Tasks of an iteration's trial."""
     worlds: Annotated[int, "[1, inf)"] = 1
-    """Worlds of each task; each refits its own copy of the model."""
+    """Worlds of each task; each refits a model of its own."""
     shots: Annotated[int, "[0, inf)"] = 0
     """Adaptations within a training trial; they change nothing, because the model is refitted at every step."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (128, 128)

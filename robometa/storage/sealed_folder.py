@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from robometa.errors import UserError
 from robometa.escape import say
-from robometa.storage import atomic, chunks
+from robometa.storage import atomic, pieces
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.paths import is_own_file
 
@@ -37,7 +37,7 @@ def save(
     description: Mapping[str, Any],
     texts: Mapping[str, str | bytes] | None = None,
     *,
-    in_chunks: bool = False,
+    in_pieces: bool = False,
     sharing: OpenFolder | None = None,
     within: OpenFolder | None = None,
     replacing: bool = True,
@@ -51,8 +51,8 @@ def save(
         tensors: Tensors by name.
         description: Further entries of the manifest; `load` checks its `kind`.
         texts: Further files, by name, which may have folders.
-        in_chunks: Keep large tensors as files of a megabyte each, named by their SHA-256.
-        sharing: Folder to hard-link unchanged chunks from; damage to such a file damages both folders.
+        in_pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
+        sharing: Folder to hard-link unchanged pieces from; damage to such a file damages both folders.
         within: The folder to write into, if it is open already.
         replacing: Replace what has the folder's path.
 
@@ -67,12 +67,12 @@ def save(
             folder.parent.mkdir(parents=True, exist_ok=True)
             within = stack.enter_context(opened(folder.parent))
         aside = stack.enter_context(atomic.aside(within, folder.name))
-        large = {name for name, tensor in tensors.items() if in_chunks and tensor.nbytes > chunks.CHUNK_BYTES}
+        large = {name for name, tensor in tensors.items() if in_pieces and tensor.nbytes > pieces.PIECE_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
         # safetensors refuses tensors that share memory.
         content = serialized({name: tensor.clone() for name, tensor in plain.items()})
         files = {TENSORS: atomic.write(aside, TENSORS, content)}
-        cut = {name: chunks.write(tensors[name], aside, sharing) for name in sorted(large)}
+        cut = {name: pieces.write(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
             files[name] = _write_inside(aside, name, text.encode() if isinstance(text, str) else text)
         manifest = {"format": FORMAT, **description, "files": files} | ({"pieces": cut} if cut else {})
@@ -111,7 +111,7 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         _verify(folder, TENSORS, {manifest["files"][TENSORS]})
         tensors = load_file(folder / TENSORS)
         for name, cut in manifest.get("pieces", {}).items():
-            tensors[name] = chunks.read(folder, cut)
+            tensors[name] = pieces.read(folder, cut)
         for fault in _faults_of_texts(folder, manifest):
             say(f"warning: {fault}", error=True)
     except SafetensorError as error:

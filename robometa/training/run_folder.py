@@ -217,7 +217,7 @@ class RunFolder:
                 checkpoints.path / name,
                 saved.state,
                 {"kind": "checkpoint", **asdict(saved.progress)},
-                in_chunks=True,
+                in_pieces=True,
                 sharing=stack.enter_context(checkpoints.subfolder(leaving[-1])) if shares else None,
                 within=checkpoints,
             )

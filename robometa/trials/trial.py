@@ -160,7 +160,7 @@ def collect(
             action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
             action = action.to(obs.device)
             outcome = engine.step(action)
-            # An unfit action that blew up a world is zeroed: nothing observes it or learns from it.
+            # Where a world blew up by what was no action, nobody shall see it or learn from it.
             unfit = ~(action.abs() < MAXIMUM).all(dim=-1, keepdim=True)
             action = action.masked_fill(outcome.diverged.unsqueeze(-1) & unfit, 0.0)
             recording.write(time, step.obs, action, outcome)
@@ -190,7 +190,7 @@ class _Recording:
             self._flags[row, time] = flag
 
     def rollout(self, worst_reward: Tensor) -> Rollout:
-        """Returns the finished rollout; its end cuts every episode that has not ended by itself.
+        """Returns the finished rollout, whose end cuts every episode that has not ended by itself.
 
         Args:
             worst_reward: The engine's lower bound on an honest step's reward. `[task]`

@@ -72,7 +72,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
 
 
 class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ignore[misc]
-    """Tasks of a suite in many worlds, stepped by one engine; after an episode's end its world is reset at once."""
+    """Tasks of a suite in many worlds, stepped by one engine; a world whose episode ends starts anew at once."""
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 

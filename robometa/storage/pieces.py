@@ -17,33 +17,33 @@ from robometa.storage.paths import is_own_file
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK_BYTES = 1 << 20
-"""Size of a chunk of a large tensor, bytes; unchanged chunks are shared with an earlier folder."""
+PIECE_BYTES = 1 << 20
+"""Size of a piece of a large tensor, bytes; unchanged pieces are shared with an earlier folder."""
 DTYPES = (
     *("float64", "float32", "float16", "bfloat16"),
     *("int64", "int32", "int16", "int8", "uint8", "bool"),
 )
-"""Names of the allowed dtypes of a tensor in chunks."""
+"""Names of the allowed dtypes of a tensor in pieces."""
 
 
 def write(tensor: Tensor, folder: OpenFolder, sharing: OpenFolder | None) -> dict[str, Any]:
-    """Writes a tensor in chunks, links those of another folder, and returns the description for `read`."""
+    """Writes a tensor in pieces, links those of another folder, and returns the description for `read`."""
     import torch  # a manifest is read without it
 
     flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     content = flat.numpy().data
     names = []
-    for start in range(0, len(content), CHUNK_BYTES):
-        chunk = content[start : start + CHUNK_BYTES]
-        name = hashlib.sha256(chunk).hexdigest()
+    for start in range(0, len(content), PIECE_BYTES):
+        piece = content[start : start + PIECE_BYTES]
+        name = hashlib.sha256(piece).hexdigest()
         names.append(name)
         if not folder.has_file(name) and not _linked(sharing, folder, name):
-            atomic.write(folder, name, chunk)
+            atomic.write(folder, name, piece)
     return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "files": names}
 
 
 def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
-    """Joins a tensor from its chunks and verifies each.
+    """Joins a tensor from its pieces and verifies each.
 
     Raises:
         UserError: If one is missing, altered or truncated.
@@ -51,16 +51,16 @@ def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
     import torch
 
     if described["dtype"] not in DTYPES:
-        raise UserError(f"{folder} has chunks of an unknown dtype: {described['dtype']!r:.40}")
+        raise UserError(f"{folder} has pieces of an unknown dtype: {described['dtype']!r:.40}")
     dtype, names = getattr(torch, described["dtype"]), described["files"]
     shape = [int(length) for length in described["shape"]]
     for name in names:
         if not (len(name) == 64 and name.isalnum() and is_own_file(folder, name)):
-            raise UserError(f"{folder} lacks the chunk {name[:64]}, which its manifest lists")
+            raise UserError(f"{folder} lacks the piece {name[:64]}, which its manifest lists")
     size = sum((folder / name).stat().st_size for name in names)
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 1 or size != wanted:
-        raise UserError(f"{folder} has chunks of {size} bytes for a tensor of {wanted}")
+        raise UserError(f"{folder} has pieces of {size} bytes for a tensor of {wanted}")
     flat = torch.empty(size, dtype=torch.uint8)
     content, start = flat.numpy().data, 0
     for name in names:
@@ -73,7 +73,7 @@ def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
 
 
 def _linked(sharing: OpenFolder | None, folder: OpenFolder, name: str) -> bool:
-    """Links a chunk of another folder; False if it cannot."""
+    """Links a piece of another folder; False if it cannot."""
     if sharing is None or not sharing.has_file(name):
         return False
     try:
