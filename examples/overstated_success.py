@@ -73,11 +73,11 @@ def upstream_says(suite: Suite, acts_on: Choice, goals: int, environments: int, 
     )
     experts = ToldExperts(made, tasks, acts_on)
     # Experts learn nothing, so an episode to adapt stands for ten. Three are scored, as upstream's default says.
-    found = metalearning_evaluation(
+    outcome = metalearning_evaluation(
         experts, made, num_evals=len(tasks) // environments, adaptation_episodes=1, evaluation_episodes=3
     )
     made.close()
-    return float(found[0])
+    return float(outcome[0])
 
 
 def truth(suite: Suite, acts_on: Choice, goals: int, steps: int) -> float:

@@ -72,12 +72,12 @@ def main() -> None:
     def read(seconds: float) -> Reading | None:
         link.settimeout(max(seconds, 1e-4))
         try:
-            told = json.loads(link.recv(65536))
+            received = json.loads(link.recv(65536))
         except TimeoutError:
             return None
-        if told["reward"] is not None:
-            rewards.append(told["reward"])
-        return Reading(told["obs"], told["reward"])
+        if received["reward"] is not None:
+            rewards.append(received["reward"])
+        return Reading(received["obs"], received["reward"])
 
     def watch(report: object) -> None:
         if rewards and len(rewards) % REPORT == 0:

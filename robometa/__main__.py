@@ -3,7 +3,7 @@
 import sys
 
 if not sys.flags.safe_path and __file__ != f"{sys.path[0]}/robometa/__main__.py":
-    del sys.path[0]  # the current folder, whose files must not stand for a library's
+    del sys.path[0]  # the current folder: its files must not take a library's place
 
 from robometa.commands.main import main
 

@@ -66,7 +66,7 @@ class Rollout:
     truncated: Tensor
     """The time limit or the rollout's end cut the episode: a value follows. `[task, world, time]`, bool"""
     success: Tensor
-    """The task's success condition held after the action. `[task, world, time]`, bool"""
+    """True where the task's success condition was met after the action. `[task, world, time]`, bool"""
     diverged: Tensor
     """The simulation diverged: the step ends the episode, which is no success. `[task, world, time]`, bool"""
 
@@ -101,11 +101,11 @@ class Rollout:
         return self.reward.masked_fill(self.diverged, 0.0)
 
     def actionless(self) -> Tensor:
-        """Marks the steps that diverged by what was no action, which nothing learns. `[task, world, time]`, bool."""
+        """Marks the steps that diverged by an unfit action; nothing learns from them. `[task, world, time]`, bool."""
         return self.diverged & (self.action == 0).all(dim=-1)
 
     def left_out(self) -> Tensor | None:
-        """Marks the steps to leave out of gradients: `actionless`; None in the usual case that there are none."""
+        """Marks the steps to leave out of gradients, which are the `actionless`; None if there are none, as usual."""
         marked = self.actionless()
         return marked if bool(marked.any()) else None
 
@@ -119,14 +119,14 @@ class Rollout:
         return (self.reward * self.first_episode()).sum(dim=-1)
 
     def episode_success(self) -> Tensor:
-        """Marks the worlds whose first episode met the success condition at any step. `[task, world]`, bool.
+        """Marks the first episodes that met the success condition at any step. `[task, world]`, bool.
 
         An episode that diverged is no success.
         """
         return (self.success & self.first_episode()).any(dim=-1) & ~self.episode_diverged()
 
     def episode_diverged(self) -> Tensor:
-        """Marks the worlds whose first episode ended by divergence. `[task, world]`, bool."""
+        """Marks the first episodes that ended by divergence. `[task, world]`, bool."""
         return (self.diverged & self.first_episode()).any(dim=-1)
 
     def steps(self) -> int:

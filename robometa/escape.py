@@ -63,8 +63,8 @@ def markdown(text: object) -> Markdown:
 
 
 def code(text: object) -> Markdown:
-    """A code span in Markdown, also inside a table; a sign that could end it stands as its hexadecimal code."""
-    return Markdown("`" + re.sub(r"[`|<>&]", lambda found: f"\\x{ord(found[0]):02x}", printable(text)) + "`")
+    """A code span in Markdown, also inside a table; a sign that could end it is written as its hexadecimal code."""
+    return Markdown("`" + re.sub(r"[`|<>&]", lambda match: f"\\x{ord(match[0]):02x}", printable(text)) + "`")
 
 
 def latex(text: object) -> str:

@@ -1,6 +1,6 @@
 """Fills the missing cells of the table of results, then draws it: `make results`.
 
-Every cell trains in a process of its own that is held to one core, so that cells that run side by side share nothing,
+Every cell trains in a separate process on one core, so that cells that run side by side share nothing,
 and a budget of processor time means the same for all. Cells whose record is in `results/cells/` are not run again; one
 that was stopped goes on from its last checkpoint.
 """

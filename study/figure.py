@@ -49,9 +49,9 @@ def curves(cells: list[plan.Cell], picture: Path) -> None:
     save(figure, picture)
 
 
-def first_episode(found: dict[str, list[tuple[float, float]]], picture: Path) -> None:
+def first_episode(learners: dict[str, list[tuple[float, float]]], picture: Path) -> None:
     """Reward along the first episode, of learners that adapt within it and of those to compare them with."""
-    save(paces(list(found.items()), looks(list(found))), picture)
+    save(paces(list(learners.items()), looks(list(learners))), picture)
 
 
 def save(figure: Figure, picture: Path) -> None:

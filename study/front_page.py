@@ -13,6 +13,8 @@ from robometa.training.run_folder import CONFIGURATION
 from study.rows import Row, gap_closed, on_all, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
+VARIANTS = ("fomaml", "anil", "meta-sgd", "e-maml", "reptile")
+"""Variants of MAML-TRPO: their rows are on the results page only."""
 BEGIN, END = "<!-- results of {suite}, written by make results -->\n", "<!-- end of results -->\n"
 
 
@@ -35,6 +37,8 @@ def write(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]])
 def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any]]) -> str:
     """Makes the table of the learners that were evaluated on all held-out tasks, the best after one shot first.
 
+    Random actions and the variants of MAML-TRPO are left out.
+
     Args:
         suite: The suite's name.
         rows: What is known of the learners.
@@ -44,7 +48,8 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
         Lines of Markdown: a learner, its return before and after one shot, and the gap that this closes.
     """
     lines = [["learner", "before or first episode", "after one shot", "gap closed"], ["---"] * 4]
-    shown = [row for row in rows if row.learner != "random" and len(row.mean_action) > 1 and on_all(row, suite)]
+    rows = [row for row in rows if row.learner not in ("random", *VARIANTS)]
+    shown = [row for row in rows if len(row.mean_action) > 1 and on_all(row, suite)]
     for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
         episodes = f"{row.episodes_seen[1]:g} episode{'' if row.episodes_seen[1] == 1 else 's'}"
         lines.append(

@@ -96,10 +96,10 @@ def _line(suite: str, row: Row, remark: str) -> list[str]:
 
 def _policies(learner: str, cells: list[plan.Cell]) -> set[str]:
     """Links to the policies that were trained for the table."""
-    found = set()
+    links = set()
     for cell in cells:
         name = f"{learner}-long" if cell.long else learner
         if cell.learner not in plan.UNTRAINED:
             linked = front_page.linked(cell.suite, name, cell.plain_options(), UP)
-            found.add(linked.replace(f"[{name}]", f"[{cell.suite}-{name}]"))
-    return {link for link in found if link.startswith("[")}
+            links.add(linked.replace(f"[{name}]", f"[{cell.suite}-{name}]"))
+    return {link for link in links if link.startswith("[")}

@@ -45,13 +45,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def measure() -> None:
     """Writes the rewards along the first episode of the published policies."""
-    found = {}
+    measured = {}
     for learner in WITHIN:
         report = evaluate(POLICIES / f"{SUITE}-{learner}", shots=0, worlds=MEASURED_WORLDS)
         first = report.pace()
         assert first is not None  # every evaluation by shots measures it
-        found[learner] = {"steps": first[0], "rewards": first[1], "tasks": len(report.tasks)}
-    text = {"suite": SUITE, "worlds": MEASURED_WORLDS, "acting": "mean action", "learners": found}
+        measured[learner] = {"steps": first[0], "rewards": first[1], "tasks": len(report.tasks)}
+    text = {"suite": SUITE, "worlds": MEASURED_WORLDS, "acting": "mean action", "learners": measured}
     RECORD.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
 
 
@@ -67,8 +67,8 @@ def draw_curves() -> None:
 def draw_first_episode() -> None:
     """Draws the rewards along the first episode, from their record."""
     learners = json.loads(RECORD.read_text(encoding="utf-8"))["learners"]
-    found = {name: list(zip(one["steps"], one["rewards"], strict=True)) for name, one in learners.items()}
-    figure.first_episode(found, RECORD.with_suffix(".png"))
+    paces = {name: list(zip(one["steps"], one["rewards"], strict=True)) for name, one in learners.items()}
+    figure.first_episode(paces, RECORD.with_suffix(".png"))
 
 
 def draw_page() -> bool:

@@ -53,9 +53,9 @@ class Cell:
         """Whether its result is there: of this suite and with these options as they are now, defaults and all."""
         if not self.record.is_file():
             return False
-        found = self.result()
-        same = found["options"] == self.plain_options() and self.trained_as_now(found.get("configuration", {}))
-        return bool(same and found["suite_hash"] == suites.load(self.suite).content_hash)
+        record = self.result()
+        same = record["options"] == self.plain_options() and self.trained_as_now(record.get("configuration", {}))
+        return bool(same and record["suite_hash"] == suites.load(self.suite).content_hash)
 
     def trained_as_now(self, configuration: dict[str, Any]) -> bool:
         """Whether a training with these options is the one that would be begun now.

@@ -168,10 +168,10 @@ def untraced(cells: list[plan.Cell]) -> str:
     known = history()
     names: dict[str, list[str]] = {"uncommitted or unrecorded code": [], "code that is not in the history": []}
     for cell in cells:
-        found = cell.result().get("revision") if cell.done() else ""
-        if found is None or found.endswith("-dirty"):
+        revision = cell.result().get("revision") if cell.done() else ""
+        if revision is None or revision.endswith("-dirty"):
             names["uncommitted or unrecorded code"].append(f"`{cell.name}`")
-        elif found and known is not None and not any(commit.startswith(found) for commit in known):
+        elif revision and known is not None and not any(commit.startswith(revision) for commit in known):
             names["code that is not in the history"].append(f"`{cell.name}`")
     return "".join(f"\nTrained with {what}: {', '.join(which)}.\n" for what, which in names.items() if which)
 

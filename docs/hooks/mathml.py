@@ -21,5 +21,5 @@ def on_page_content(content: str, **_: Any) -> str:
     Returns:
         The HTML with every equation as MathML.
     """
-    content = BLOCK.sub(lambda found: convert(html.unescape(found[1]), display="block"), content)
-    return INLINE.sub(lambda found: convert(html.unescape(found[1])), content)
+    content = BLOCK.sub(lambda match: convert(html.unescape(match[1]), display="block"), content)
+    return INLINE.sub(lambda match: convert(html.unescape(match[1])), content)

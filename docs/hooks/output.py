@@ -24,7 +24,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     Returns:
         The page with the output in place of each mark.
     """
-    return MARK.sub(lambda found: f"\n```text\n{output_of(found[1].split())}```\n\n", markdown)
+    return MARK.sub(lambda match: f"\n```text\n{output_of(match[1].split())}```\n\n", markdown)
 
 
 def output_of(words: list[str]) -> str:

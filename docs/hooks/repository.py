@@ -60,12 +60,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """
     here = source(page.file.src_uri)
 
-    def moved(found: re.Match[str]) -> str:
-        target = resolved(here, found[2])
+    def moved(match: re.Match[str]) -> str:
+        target = resolved(here, match[2])
         if target is None:
-            return found[0]
+            return match[0]
         way = os.path.relpath(site_path(target), PurePosixPath(page.file.src_uri).parent)
-        return f"{found[1]}{way}{found[3] or ''}{found[4]}"
+        return f"{match[1]}{way}{match[3] or ''}{match[4]}"
 
     return "".join(part if place % 2 else LINK.sub(moved, part) for place, part in enumerate(FENCE.split(markdown)))
 
@@ -100,7 +100,7 @@ def outside(page: str, text: str) -> list[str]:
         Paths from the repository's root.
     """
     prose = FENCE.sub("", text)
-    targets = (resolved(page, found[2]) for found in LINK.finditer(prose))
+    targets = (resolved(page, match[2]) for match in LINK.finditer(prose))
     return [target for target in targets if target is not None and not target.startswith(f"{DOCS}/")]
 
 

@@ -19,7 +19,7 @@ STEPS = "environment steps of each training (default: those of --shots)"
 
 
 def add_to(commands: Commands) -> Parser:
-    """Adds the command, with a command of its own for each baseline."""
+    """Adds the command, with a subcommand for each baseline."""
     parser = commands.add("baseline", ABOUT, None, EXAMPLE)
     baselines = Commands(parser, metavar="BASELINE", about="name of the baseline")
     for algorithm in FROM_SCRATCH:

@@ -68,7 +68,7 @@ def report_speed(console: PlainConsole, folder: Path, learner: str | None = None
     Args:
         console: Prints to this one.
         folder: Folder of a policy or a run.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for a policy of your own learner.
 
     Returns:
         0 if 99 of 100 actions are within the control period, else 1.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from robometa import registry, suites
@@ -17,29 +17,36 @@ FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
 """Stable-Baselines3's algorithms, by their names on the command line."""
 BASELINES = (*FROM_SCRATCH, "scripted")
 
-COMMANDS = {
-    **dict.fromkeys(("list", "ls", "info", "show"), ("suites", "learners")),
-    **dict.fromkeys(("eval", "test", "measure", "score"), ("evaluate",)),
-    **dict.fromkeys(("run", "learn", "fit", "start"), ("train",)),
-    **dict.fromkeys(("continue", "restart"), ("resume",)),
-    **dict.fromkeys(("video", "film", "render"), ("record",)),
-    **dict.fromkeys(("watch", "enjoy", "view", "viewer", "live"), ("play", "record")),
-    **dict.fromkeys(("suite", "tasks", "envs"), ("suites",)),
-    **dict.fromkeys(("learner", "algorithms", "methods"), ("learners",)),
-    **dict.fromkeys(("sb3", "bench", "benchmark"), ("baseline",)),
-    **{name: (f"baseline {name}",) for name in BASELINES},
-    **dict.fromkeys(("plot", "diff", "curves"), ("compare",)),
-    **dict.fromkeys(("export", "table", "latex"), ("export-table",)),
-    "average": ("merge",),
-    "check": ("doctor",),
-    "help": ("--help",),
-    "version": ("--version",),
-}
+
+def _by_word(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Meanings of each word; the table has several words of one meaning in each key."""
+    return {word: tuple(meanings) for words, meanings in table.items() for word in words.split()}
+
+
+COMMANDS = _by_word(
+    {
+        "list ls info show": ("suites", "learners"),
+        "eval test measure score": ("evaluate",),
+        "run learn fit start": ("train",),
+        "continue restart": ("resume",),
+        "video film render": ("record",),
+        "watch enjoy view viewer live": ("play", "record"),
+        "suite tasks envs": ("suites",),
+        "learner algorithms methods": ("learners",),
+        "sb3 bench benchmark": ("baseline",),
+        "plot diff curves": ("compare",),
+        "table latex": ("export-table",),
+        "average": ("merge",),
+        "check": ("doctor",),
+        "help": ("--help",),
+        "version": ("--version",),
+    }
+    | {name: (f"baseline {name}",) for name in BASELINES}
+)
 """Commands that are meant by a common word."""
 
-OPTIONS = {
-    meant: options
-    for words, options in {
+OPTIONS = _by_word(
+    {
         "--lr --alpha --step-size --inner-lr --fast-lr --meta-lr --outer-lr": ("--learning-rate", "--inner-step-size"),
         "--envs --n-envs --num-envs --episodes --n-episodes --nenvs": ("--worlds",),
         "--total-timesteps --timesteps --num-timesteps --total-steps --max-steps --num-steps": ("--steps",),
@@ -71,15 +78,16 @@ OPTIONS = {
         "--config --hyperparams --cfg": ("--preset",),
         "--adapt-steps --adaptation-steps --inner-steps --num-shots --k-shot": ("--shots",),
         "--n-eval-episodes --num-eval-episodes --num-episodes": ("--worlds",),
-    }.items()
-    for meant in words.split()
-}
+    }
+)
 """Options that are meant by a common word; a command or a learner has some of them."""
 
-ARGUMENTS = {
-    **dict.fromkeys(("--env", "--env-id", "--env-name", "--environment", "--task-name"), "the suite first"),
-    **dict.fromkeys(("--algo", "--algorithm", "--agent", "--method"), "the learner second"),
-}
+ARGUMENTS = _by_word(
+    {
+        "--env --env-id --env-name --environment --task-name": ("the suite first",),
+        "--algo --algorithm --agent --method": ("the learner second",),
+    }
+)
 """Options of other programs for what has no option here, and its place."""
 
 
@@ -105,7 +113,7 @@ def refuse_named_arguments(words: Iterable[str]) -> None:
     for option in (word.partition("=")[0].replace("_", "-") for word in words):
         if option in ARGUMENTS:
             raise UserError(
-                f"unknown option {option!r}: suite and learner go without one, {ARGUMENTS[option]}, "
+                f"unknown option {option!r}: suite and learner go without one, {ARGUMENTS[option][0]}, "
                 "as in `robometa train half-cheetah-velocity pearl`"
             )
 

@@ -109,7 +109,7 @@ def _begin(asked: argparse.Namespace) -> None:
     wrong = [name for name in asked.learners if hints.is_suite(name)]
     if wrong:
         raise UserError(f"{wrong[0]} is a suite: a search has one, {asked.suite}")
-    suites.load(asked.suite)  # a mistake is told before torch is loaded
+    suites.load(asked.suite)  # a mistake is reported before torch is loaded
     if asked.folder is not None and not asked.dry_run:
         require_free(asked.folder)
     for name in asked.learners:

@@ -40,7 +40,7 @@ class Job:
 
 
 class Jobs:
-    """Starts runs while there are processors for them, and shows what they say."""
+    """Starts runs while there are processors for them, and shows their messages."""
 
     def __init__(self, jobs: Sequence[Job], shares: Sequence[Sequence[int]], screen: Screen) -> None:
         """Starts nothing yet.
@@ -105,7 +105,7 @@ class Jobs:
 
 
 class _Process:
-    """A process that trains, in a group of its own, so that Ctrl-C reaches it by its parent only."""
+    """A process that trains, in a separate group, so that Ctrl-C reaches it by its parent only."""
 
     def __init__(self, words: Sequence[str], share: Sequence[int]) -> None:
         """Starts it."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Shows runs and what they say, until standard output is full or closed."""
+    """Shows runs and their messages, until standard output is full or closed."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         """Shows nothing yet."""

@@ -104,7 +104,7 @@ def _forwarded(jobs: Jobs) -> Iterator[None]:
 
 
 def _summed_up(jobs: Sequence[Job], stops: int) -> int:
-    """Prints the commands that go on with what is not done, and returns the exit code."""
+    """Prints the commands that resume unfinished runs, and returns the exit code."""
     for job in jobs:
         if job.code == 0:
             continue

@@ -159,7 +159,7 @@ class CapturedSteps:
     """Gradient steps on numbers given in advance, one graph launch each; the host runs ahead of the device.
 
     The graph reads the next row of buffers at fixed addresses; a counter on the device holds the row's index. If the
-    step cannot be captured, a warning tells why, and the steps run without a graph.
+    step cannot be captured, a warning names the reason, and the steps run without a graph.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Limits on a process of its own, in which a stranger's file is read by C code: memory, processor time, life."""
+"""Limits on a separate process that reads a stranger's file by C code: memory, processor time, life."""
 
 from __future__ import annotations
 

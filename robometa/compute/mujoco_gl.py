@@ -26,7 +26,7 @@ def tolerate_missing_backend() -> None:
 
 
 class _Tolerant(MetaPathFinder):
-    """Finds MuJoCo's module of OpenGL, whose loader then tries without a backend where the first try fails."""
+    """Finds MuJoCo's module of OpenGL; its loader then tries without a backend where the first try fails."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -35,7 +35,7 @@ class _Limit:
 
 
 def use_threads(count: int) -> None:
-    """Lets parallel work of this process use so many threads instead of one for each processor."""
+    """Sets the number of threads of this process's parallel work, by default one for each processor."""
     _Limit.threads = count
 
 
@@ -47,7 +47,7 @@ def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list
     """
     rows = [list(batch) for batch in batches]
     if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
-        with torch.enable_grad():  # as in a thread of its own
+        with torch.enable_grad():  # as a new thread has it
             return [function(*(row[0] for row in rows))]
     return list(_pool(_Limit.threads).map(function, *rows))
 

@@ -1,4 +1,4 @@
-"""Tools to check a learner with: a small engine, calls that describe what they raise, and exact comparisons."""
+"""Tools for the check of a learner: a small engine, calls that describe exceptions, and exact comparisons."""
 
 from __future__ import annotations
 
@@ -102,15 +102,15 @@ class Bench:
 def first_step(engine: Engine, noise: Noise) -> Step:
     """First step of a trial."""
     obs = engine.reset(noise.fork("reset"))
-    paid = obs.new_zeros(obs.shape[:2])
-    return Step(obs, obs.new_zeros(*paid.shape, engine.spaces.action), paid, paid.bool())
+    nothing = obs.new_zeros(obs.shape[:2])
+    return Step(obs, obs.new_zeros(*nothing.shape, engine.spaces.action), nothing, nothing.bool())
 
 
 def step_of(rollout: Rollout, time: int) -> Step:
     """Step before the action of this time; at 0, as if the rollout began its trial."""
     if time == 0:
-        paid = torch.zeros_like(rollout.reward[:, :, 0])
-        return Step(rollout.obs[:, :, 0], torch.zeros_like(rollout.action[:, :, 0]), paid, paid.bool())
+        nothing = torch.zeros_like(rollout.reward[:, :, 0])
+        return Step(rollout.obs[:, :, 0], torch.zeros_like(rollout.action[:, :, 0]), nothing, nothing.bool())
     last = time - 1
     return Step(
         rollout.obs[:, :, time],

@@ -44,7 +44,7 @@ class MyLearner:
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = True
-    """True: an adaptation learns from all worlds of its task. False: each world is a trial of its own."""
+    """True: an adaptation learns from all worlds of its task. False: each world is a separate trial."""
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Makes an untrained learner, on a device; `seed` is for random weights, of which this learner has none."""
@@ -66,7 +66,7 @@ class MyLearner:
         return features(step.obs) @ adaptation + self.config.std * noise, adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """The adaptation after a rollout, whose tensors are `[task, world, time, ...]`."""
+        """The adaptation after a rollout. The rollout's tensors are `[task, world, time, ...]`."""
         seen = features(rollout.obs).flatten(1, 2)  # [task, world * time, feature]
         tried = rollout.action.flatten(1, 2) - seen @ adaptation
         credit = self._advantage(rollout).flatten(1, 2).unsqueeze(-1)

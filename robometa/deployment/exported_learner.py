@@ -81,11 +81,11 @@ class ExportedLearner:
         """
         names = ("obs", "last_action", "last_reward", "last_done", "noise")
         feed = {name: value.reshape(1, -1).float().numpy() for name, value in zip(names, given, strict=True)}
-        found = self._files.run(STEP, feed | adaptation)
-        actions = (_fitting(found, name, feed["last_action"]) for name in ("emitted_action", "action"))
+        outputs = self._files.run(STEP, feed | adaptation)
+        actions = (_fitting(outputs, name, feed["last_action"]) for name in ("emitted_action", "action"))
         emitted, action = (one[0] for one in actions)
         carried = {
-            name: _fitting(found, name + NEXT, value) if name + NEXT in found else value
+            name: _fitting(outputs, name + NEXT, value) if name + NEXT in outputs else value
             for name, value in adaptation.items()
         }
         return emitted, action, carried
@@ -104,19 +104,19 @@ class ExportedLearner:
                 worlds = slice(None) if self.pools_worlds else slice(world, world + 1)
                 feed = {**one, "draw": draws[task, world : world + 1]}
                 feed |= {name: column[task, worlds] for name, column in columns.items()}
-                found = self._files.run(ADAPT, feed)
-                changed = {name: name + NEXT for name in one if name + NEXT in found}
-                after[-1].append(one | {name: _fitting(found, new, one[name]) for name, new in changed.items()})
+                outputs = self._files.run(ADAPT, feed)
+                changed = {name: name + NEXT for name in one if name + NEXT in outputs}
+                after[-1].append(one | {name: _fitting(outputs, new, one[name]) for name, new in changed.items()})
         return after
 
 
-def _fitting(found: dict[str, Array], name: str, like: Array) -> Array:
+def _fitting(outputs: dict[str, Array], name: str, like: Array) -> Array:
     """An output, which must be like another array.
 
     Raises:
         UserError: If it is missing, or has another shape or kind.
     """
-    value = found.get(name)
+    value = outputs.get(name)
     if value is None or value.shape != like.shape or value.dtype != np.float32:
         kind = "none" if value is None else f"{value.dtype} {list(value.shape)}"
         raise UserError(f"an exported ONNX file must give {name} as float32 {list(like.shape)}, not {kind}")

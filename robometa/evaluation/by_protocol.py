@@ -99,7 +99,7 @@ def episodes(
     explore: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Scores so many episodes of each task, all from the same adaptation.
+    """Scores a number of episodes of each task, all from the same adaptation.
 
     Args:
         engine: Steps the worlds; its tasks are already assigned.
@@ -107,7 +107,7 @@ def episodes(
         adaptation: The adaptation that every episode starts from.
         count: Episodes of each task, a multiple of the engine's worlds.
         noise: Source of all random numbers, for as many tasks.
-        previous: The rollout before, whose last step the learner still sees.
+        previous: The rollout before; the learner still sees its last step.
         explore: Act with noise; without, take the mean action.
         advance: Called after each rollout, for a progress bar.
 

@@ -1,4 +1,4 @@
-"""Few-shot evaluation by shot: a trial whose every shot is scored."""
+"""Few-shot evaluation by shot: a trial with a score for every shot."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def score_beside_chance(
 
 
 def random_actions(seed: int) -> Random:
-    """Makes a learner of random actions, whose sizes are the engine's."""
+    """Makes a learner of random actions for an engine."""
     return Random(RandomConfig(), Spaces(1, 1), seed)
 
 

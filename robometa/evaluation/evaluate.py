@@ -25,7 +25,7 @@ from robometa.trials.collectors.choose import processes_of
 WORLDS_AT_ONCE = 1000
 """Maximum number of worlds that are stepped together; tasks are cut into the same pieces on every machine."""
 SIMULATIONS_AT_ONCE = 400
-"""Maximum number of worlds that are stepped together where each is a simulation of its own, of some megabytes."""
+"""Maximum number of worlds that are stepped together where each keeps a simulation, of some megabytes."""
 SHOTS = 2
 """Default number of adaptations."""
 
@@ -218,7 +218,7 @@ def _chosen(suite: Suite, split: str, tasks: int | None, protocol: Protocol | No
 def save_with_card(
     policy: Path, learner: Learner, suite: Suite, manifest: PolicyManifest, report: Report
 ) -> list[Path]:
-    """Writes the report of a loaded policy, and its card anew, into its folder; returns the paths of the report.
+    """Writes the report of a loaded policy and its renewed card into its folder; returns the paths of the report.
 
     Raises:
         UserError: If the folder holds another policy by now, or another process writes to it for too long.

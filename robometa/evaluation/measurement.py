@@ -50,14 +50,14 @@ class Measurement:
         """Scores a piece: without noise, exploring, and random actions.
 
         Args:
-            learner: The learner whose engine is used.
+            learner: The learner that the engine is for.
             piece: The tasks.
             acting: The learner that acts on them.
             advance: Called after each rollout, for a progress bar.
         """
         index, tasks = piece
         make = partial(making.engine_for, learner, self.suite, len(tasks), hardware=self.hardware)
-        with torch_on(1):  # as in a process of its own
+        with torch_on(1):  # as in a separate process
             if self.protocol is None:
                 noise = Noise(self.seed, ("evaluate", self.split, index), len(tasks), self.worlds)
                 with closing(make(self.worlds)) as simulator:

@@ -55,7 +55,7 @@ def evaluate_from_scratch(
 ) -> Report:
     """Trains Stable-Baselines3 on each held-out task alone, and scores it on the same episodes as adaptations.
 
-    The report's shot 0 is the untrained policy; each further shot is a training from scratch of so many steps.
+    The report's shot 0 is the untrained policy; each further shot is a training from scratch, with more steps.
 
     Args:
         algorithm: `sb3-ppo`, `sb3-sac` or `sb3-td3`, with Stable-Baselines3's own options.
@@ -64,7 +64,7 @@ def evaluate_from_scratch(
             rollouts of equal length and may leave a few steps out; the report has the number taken.
         tasks: Number of the split's tasks, from the first; all if None.
         split: `test` or `train`.
-        shots: Number of episodes whose steps are trained with if `steps` is None.
+        shots: Number of episodes to train with if `steps` is None.
         worlds: Episodes of each task that are scored.
         seed: Seed of the trainings, and of resets and exploration in scoring.
         threads: Threads that step the simulation in scoring. Results do not depend on it.
@@ -113,7 +113,7 @@ def evaluate_from_scratch(
 
 
 class FromScratch:
-    """Policies trained on one task each, in the place of a learner; `adapt` goes on to the task's next policy."""
+    """Policies trained on one task each, as a learner; `adapt` moves on to the task's next policy."""
 
     configuration: ClassVar[type] = object
     pools_worlds: ClassVar[bool] = False

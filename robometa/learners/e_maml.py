@@ -23,7 +23,7 @@ from robometa.rl.gradient_learner import GradientLearner
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import TaskBatches, advantage_spread, likelihood_ratio, trial_batches
-from robometa.rl.trust_region import Begun, floats, mean_distance, trust_region_step
+from robometa.rl.trust_region import Begun, mean_distance, trust_region_step
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,7 @@ class EMaml(GradientLearner):
         begun = begun or self._one_by_one(seen, credits)
         self.parameters, refused = begun.searched(self.parameters, self.config)
         self._include(trial)
-        expected, norm, moved, policy_std = floats(begun.expected, begun.norm, begun.moved, self._std())
-        return {
-            "expected_improvement": expected,
-            "line_search_refusals": float(refused),
-            "gradient_norm": norm,
-            "adaptation_norm": moved,
-            "policy_std": policy_std,
-            "credit_spread": float(credits.std(correction=0)),
-        }
+        return begun.metrics(refused, self._std()) | {"credit_spread": float(credits.std(correction=0))}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters, statistics, and the tasks' running returns."""
@@ -103,13 +95,13 @@ class EMaml(GradientLearner):
         surprise = self.baseline.surprise(trial.tasks, after.episode_return().mean(dim=1))
         # The outer loss is a mean over steps of standardised advantages: an episode's return counts in it as
         # 1 / (steps of an episode * their deviation). The theory sums over all steps before the adaptations.
-        # The deviation is the batch's: a task whose episodes pay nothing has none.
+        # The deviation is the batch's: a task without any reward has none.
         steps = after.reward[0].numel() / after.done.flatten(1).sum(dim=1)
         unit = steps * advantage_spread(after, self._estimator()).mean() + 1e-8
         return surprise / unit * trial.rollouts[0].reward[0].numel()
 
     def _one_by_one(self, trial: Trial, credits: Tensor) -> Begun:
-        """An update whose tasks are computed one by one; the trial's observations are normalised."""
+        """An update that computes tasks one by one; the trial's observations are normalised."""
         config, start = self.config, self.parameters
         tasks = trial_batches(trial, *self._estimator())
         acted = for_each_task(self.step.policies, [start] * len(tasks), [(*inner, outer) for inner, outer in tasks])
@@ -163,12 +155,12 @@ class TaskBaseline:
         missing = int(tasks.max()) + 1 - len(self.mean)
         if missing > 0:
             self.mean, self.seen = (torch.cat((part, part.new_zeros(missing))) for part in (self.mean, self.seen))
-        found = returns.detach().cpu().double()
+        values = returns.detach().cpu().double()
         known = self.seen[tasks] > 0
-        ahead = torch.where(known, found - self.mean[tasks], 0.0)
+        ahead = torch.where(known, values - self.mean[tasks], 0.0)
         others = known.sum() - 1
         surprise = torch.where(known & (others > 0), ahead - (ahead.sum() - ahead) / others.clamp(min=1), 0.0)
-        for task, value in zip(tasks.tolist(), found, strict=True):
+        for task, value in zip(tasks.tolist(), values, strict=True):
             rate = self._rate if self.seen[task] else 1.0
             self.mean[task] += rate * (value - self.mean[task])
             self.seen[task] += 1

@@ -67,7 +67,7 @@ class FineTune(EpisodeLearner):
         return mean + log_std.exp() * noise, adaptation
 
     def adapt(self, adaptation: Tensor, rollout: Rollout, noise: Noise) -> Tensor:
-        """Some PPO steps for each task, over a baseline of its own. `[task, parameter]`."""
+        """Some PPO steps for each task, over the task's own baseline. `[task, parameter]`."""
         seen = replace(rollout, obs=self.observations(rollout.obs))
         batches = rollout_batches(seen, self.config.discount, self.config.gae_lambda, action_scale=1.0)
         return torch.stack(for_each_task(self._tuned, adaptation, batches))

@@ -47,7 +47,7 @@ PRESETS = {
 
 
 class Network(RecurrentActorCritic):
-    """A memory of the trial so far, and two small networks of the observation whose weights it generates."""
+    """A memory of the trial so far, and two small networks of the observation with weights that it generates."""
 
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""

@@ -20,7 +20,7 @@ from robometa.rl.gradient_learner import GradientLearner
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import TaskBatches, trial_batches
-from robometa.rl.trust_region import Begun, floats, mean_distance, trust_region_step
+from robometa.rl.trust_region import Begun, mean_distance, trust_region_step
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,7 @@ class MamlTrpo(GradientLearner):
         # Line search: the longest step that improves the surrogate within the bound.
         self.parameters, refused = begun.searched(self.parameters, self.config)
         self._include(trial)
-        expected, norm, moved, policy_std = floats(begun.expected, begun.norm, begun.moved, self._std())
-        return {
-            "expected_improvement": expected,
-            "line_search_refusals": float(refused),
-            "gradient_norm": norm,
-            "adaptation_norm": moved,
-            "policy_std": policy_std,
-        }
+        return begun.metrics(refused, self._std())
 
     def _trust_region(self, gradient: Tensor, adapted: list[Tensor], tasks: list[TaskBatches]) -> Begun:
         """The trust-region step along an outer gradient, before its line search.

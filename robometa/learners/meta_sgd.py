@@ -117,7 +117,7 @@ class MetaSgd(GradientLearner):
         rate = self._checked(state["rate"]).to(self.device)
         if self.rate_optimizer is None:
             self.rate = rate
-        else:  # whose optimizer moves it in place
+        else:  # its optimizer moves it in place
             self.rate.copy_(rate)
             load_optimizer(RATE_OPTIMIZER, self.rate_optimizer, state)
 

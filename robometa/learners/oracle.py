@@ -1,6 +1,6 @@
 """A policy that sees what its task hides, trained with PPO: Schulman et al. 2017, https://arxiv.org/abs/1707.06347.
 
-Read it as the policy without adaptation whose observations end with the task's parameters: the engine appends them
+Read it as the policy without adaptation, with the task's parameters at the end of observations: the engine appends them
 where the class says `sees_parameters`.
 """
 

@@ -33,7 +33,7 @@ class Config(Options):
     tasks: Annotated[int, "[1, inf)"] = 20
     """Tasks of an iteration's trial."""
     worlds: Annotated[int, "[1, inf)"] = 2
-    """Worlds of each task; each has a belief of its own."""
+    """Worlds of each task; each has a separate belief."""
     shots: Annotated[int, "[1, inf)"] = 1
     """Adaptations within a training trial; the policy acts on the prior before the first, then on the posterior."""
     latent: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 5

@@ -115,7 +115,7 @@ class ProMp(AdamLearner):
             set_learning_rate(self.optimizer, rate)
 
     def _shares(self, tasks: int, noise: Noise) -> list[list[list[int]]]:
-        """Tasks of each gradient step: every epoch has all, in an order of its own. `[epoch][minibatch][task]`."""
+        """Tasks of each gradient step: every epoch has all, in a new order. `[epoch][minibatch][task]`."""
         epochs, count = self.config.epochs, min(self.config.minibatches, tasks)
         if count == 1:
             return [[list(range(tasks))]] * epochs

@@ -54,7 +54,7 @@ class Learner(Protocol):
     configuration: ClassVar[type]
     """Class of its options, see `Options`."""
     pools_worlds: ClassVar[bool]
-    """True if an adaptation pools all worlds of a task; False if each world is a trial of its own."""
+    """True if an adaptation pools all worlds of a task; False if each world is a separate trial."""
     sees_parameters: ClassVar[bool]
     """True for an oracle: its observations end with the numbers that its task hides, named in `spaces.revealed`. May be
     left out."""

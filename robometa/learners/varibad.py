@@ -59,7 +59,7 @@ class Config(ppo_on_trials.Options):
     batch: Annotated[int, "[1, inf)"] = 32
     """Trials of a gradient step of encoder and decoders."""
     beliefs: Annotated[int, "[1, inf)"] = 16
-    """Moments of each trial whose belief is decoded, drawn at random."""
+    """Moments of each trial at which the belief is decoded, drawn at random."""
     decodes: Annotated[int, "[1, inf)"] = 64
     """Steps of each trial that every belief predicts, drawn at random from past and future."""
     capacity: Annotated[int, "[1, inf)"] = 1000
@@ -133,7 +133,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
         whole = self._experience(trial, (known[:, :-1],), ppo.outputs(self.network, known))
-        # The policy has no memory of its own: short pieces mix well.
+        # The policy has no memory: short pieces mix well.
         metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
@@ -202,7 +202,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
 
         Args:
             batch: Kept trials. `[trial, time, column]`
-            moments: Moments whose beliefs predict, from the trial so far only. `[trial, belief]`
+            moments: Moments of the predicting beliefs, which know the trial so far only. `[trial, belief]`
             targets: Steps that each of them predicts. `[trial, decode]`
             draws: Standard normal numbers. `[trial, belief, latent]`
 

@@ -1,4 +1,4 @@
-"""Hypernetworks: networks whose weights another network generates."""
+"""Hypernetworks: networks that generate the weights of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robometa.nn.networks import Perceptron
 
 BLOCK = 512
-"""Rows whose weights are in memory at once; sized to the cache."""
+"""Rows of weights in memory at once; sized to the cache."""
 
 
 class Generated(nn.Module):
@@ -32,13 +32,13 @@ class Generated(nn.Module):
         """Output of each row's own network on its `x`. `[..., into], [..., size] -> [..., out]`."""
         shape, x, memory = x.shape[:-1], x.flatten(0, -2), memory.flatten(0, -2)
         for index, (factor, constant) in enumerate(zip(self.factors, self.constants, strict=True)):
-            # Each row has a layer of its own. [row, into] to [row, out]
+            # A separate layer for each row. [row, into] to [row, out]
             x = GeneratedLayer.apply(torch.tanh(x) if index else x, memory, factor, constant)
         return x.unflatten(0, shape)
 
 
 class GeneratedLayer(torch.autograd.Function):
-    """A layer whose weights are generated for each row.
+    """A layer with generated weights for each row.
 
     The weights of all rows together would be the largest tensor of the training by far. Each pass generates them a
     block of rows at a time; the backward pass generates them again.

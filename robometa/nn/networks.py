@@ -134,7 +134,7 @@ class Linear(torch.nn.Linear):
 
 
 class Perceptron(torch.nn.Sequential):
-    """A multilayer perceptron whose initial weights come from a given generator."""
+    """A multilayer perceptron with initial weights from a given generator."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Memories: recurrent cells whose state is a single tensor, so that it can be an adaptation."""
+"""Memories: recurrent cells with a single tensor as state, so that it can be an adaptation."""
 
 from __future__ import annotations
 

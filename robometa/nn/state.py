@@ -14,7 +14,7 @@ EXPERIENCE = "training/replay"
 
 
 class Stateful(Protocol):
-    """A part with a state of its own: a network, running statistics, a replay."""
+    """A part with state: a network, running statistics, a replay."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors to resume from."""
@@ -71,5 +71,5 @@ def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tenso
 
 
 def under(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Entries of a state whose names begin with `name/`, without that prefix."""
+    """Entries of a state with names that begin with `name/`, without that prefix."""
     return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}

@@ -1,4 +1,4 @@
-"""The card of a policy: what it is, how it was trained, what was measured. Markdown from a template."""
+"""The card of a policy: description, training and measurements. Markdown from a template."""
 
 from __future__ import annotations
 

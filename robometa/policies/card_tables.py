@@ -1,4 +1,4 @@
-"""Tables of a card, made of the content of a report.json; a dash stands for a number that it does not have."""
+"""Tables of a card, made of the content of a report.json; a dash marks a missing number."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = Mapping[str, Any]
 
 def returns(report: Row) -> str:
     """Returns of each shot, of random actions, and of no adaptation and the oracle if there is a reference."""
-    told = any(row.get(KEYS[0]) is not None for row in report["shots"])
+    has_gap = any(row.get(KEYS[0]) is not None for row in report["shots"])
     columns = ["shot", "episodes of the task seen", "mean action", "mean", "exploring"]
-    rows = [[*columns, *(["gap closed", "gap closed by means"] if told else [])]]
+    rows = [[*columns, *(["gap closed", "gap closed by means"] if has_gap else [])]]
     for row in report["shots"]:
-        gaps = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if told else []
+        gaps = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if has_gap else []
         acting = row["mean_action"]
         seen = f"{row['episodes_seen']:g}"
         rows.append([_label(row), seen, words_of(acting), _number(acting), words_of(row["exploring"]), *gaps])

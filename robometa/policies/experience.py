@@ -61,14 +61,14 @@ class Experience:
         self._steps = self._steps.masked_fill(transition.done, 0)
 
     def clear(self) -> None:
-        """Forgets the steps; an episode goes on."""
+        """Forgets the steps; an episode continues."""
         self._kept.clear()
 
     def rollout(self, side_by_side: bool) -> Rollout:
         """The steps as a rollout of one task; its end cuts the episodes that have not ended. `[1, world, time, ...]`.
 
         Args:
-            side_by_side: Return the episodes of a world as so many worlds if all episodes are equally long, as a
+            side_by_side: Return each episode of a world as a world if all episodes are equally long, as a
                 learner that pools worlds knows them from its training.
         """
         columns = zip(*(transition[:5] for transition, _ in self._kept), strict=True)

@@ -68,7 +68,7 @@ class TrainingRecord:
     piece: int | None = None
     """Tasks of a piece, on which the last bits depend, too; None if not recorded, or from before there were pieces."""
     chosen_from: int = 0
-    """Seeds of which this policy is the one whose training ended with the highest return; 0 if none were compared."""
+    """Number of seeds compared: this policy's training ended with the highest return of them; 0 if none were."""
     merged: tuple[MergedPart, ...] = ()
     """The two policies that this one is the average of, if it is."""
     merged_options: Mapping[str, Any] = field(default_factory=dict)
@@ -163,8 +163,8 @@ def table_of(spaces: Spaces) -> dict[str, Any]:
 
 def _spaces(table: Table) -> Spaces:
     """Reads the sizes of observations and actions."""
-    told = table.content.get("told", [])
-    names = {str(index): name for index, name in enumerate(told)} if isinstance(told, list) else told
+    revealed = table.content.get("told", [])
+    names = {str(index): name for index, name in enumerate(revealed)} if isinstance(revealed, list) else revealed
     return Spaces(
         observation=table.whole("observation", 0, MAX_SPACE),
         action=table.whole("action", 0, MAX_SPACE),

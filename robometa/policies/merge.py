@@ -35,7 +35,7 @@ def merge(
         second: Another's, of the same learner and the same sizes.
         weight: Of the first, in 0..1.
         out: Where to write; `policies/FIRST-SECOND-WEIGHT` if None.
-        learner: `FILE.py:CLASS`, for policies whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for policies of your own learner.
 
     Raises:
         UserError: If the two do not fit, the weight is none, or the output path exists.

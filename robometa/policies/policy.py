@@ -47,7 +47,7 @@ class Policy:
 
         Args:
             learner: Acts and adapts.
-            suite: Suite whose observations and actions it was trained with.
+            suite: Suite that it was trained on; it fixes observations and actions.
             name: Name of the learner.
             units: Units of the actions, `actuator` or `normalized`.
 
@@ -80,7 +80,7 @@ class Policy:
         Not for a new episode of the same task: a memory lasts through episodes.
 
         Args:
-            worlds: Number of worlds, whose arrays then have an axis for the world; None for one world without it.
+            worlds: Number of worlds; arrays then have an axis for the world. None: one world without that axis.
             seed: Seed of everything random: samples of actions, of beliefs and of plans.
             parameters: For an oracle only: the numbers that the task hides, by name.
 
@@ -230,7 +230,7 @@ class Policy:
     def _outcome(
         self, seen: Tensor, reward: ArrayLike | None, done: ArrayLike | None, final_obs: ArrayLike | None
     ) -> Transition | None:
-        """The last action with its outcome; None if there is no action whose outcome is not known yet."""
+        """The last action with its outcome; None if no action waits for its outcome."""
         rewards = np.full(self._worlds, np.nan) if reward is None else self._checked("reward", reward, ())
         if reward is not None and not np.isfinite(rewards).all():
             raise UserError(f"reward must be finite, not {reward}; leave it out where none is measured")
@@ -249,7 +249,7 @@ class Policy:
         return Transition(obs, action, torch.from_numpy(rewards.astype(np.float32)), next_obs, over, sampled)
 
     def _last_seen(self, final_obs: ArrayLike, obs: Tensor, ended: Array) -> Tensor:
-        """Last observations of the worlds whose episode ended; Gymnasium has None for the others. `[world, obs]`."""
+        """Last observations of the episodes that ended; Gymnasium has None for other worlds. `[world, obs]`."""
         if isinstance(final_obs, np.ndarray) and final_obs.dtype == object:
             own = obs[:, : len(self.spaces.observation)].numpy()
             final_obs = np.stack([own[world] if row is None else row for world, row in enumerate(final_obs)])

@@ -59,7 +59,7 @@ def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | N
     """Resolves a learner's options into its configuration.
 
     Args:
-        suite: The suite to train on, whose file may set options of the learner.
+        suite: The suite to train on; its file may set options of the learner.
         learner: The learner's name, or the file and class of one of the user's own.
         options: The user's options, which override the suite file's, which override the preset's.
         preset: The name of the configuration to start from; the learner's first if None.

@@ -50,7 +50,7 @@ def _print_rest(console: PlainConsole, section: Section) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """A table without lines, whose cells wrap where the terminal is narrow."""
+    """A table without lines; its cells wrap where the terminal is narrow."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -213,7 +213,7 @@ def centred(returns: Array) -> Array:
 
 
 def svg(figure: Figure, name: str) -> str:
-    """SVG of a figure, to stand in a page with others; `name` tells its identifiers from theirs."""
+    """SVG of a figure for a page with others; `name` makes its identifiers unique there."""
     import matplotlib
 
     written = io.StringIO()

@@ -85,15 +85,15 @@ def read(path: Path) -> Entry | None:
     if (path / RUN).is_file():
         policy = path / "policy"
         return _trained(path, policy if (policy / MANIFEST).is_file() else None, path)
-    found = measured.read(path) if path.is_dir() else None
-    if found is None:
+    report = measured.read(path) if path.is_dir() else None
+    if report is None:
         return None
     return Entry(
         path=path,
-        suite=found.suite,
-        suite_hash=found.suite_hash,
-        learner=found.learner,
-        seed=found.seed,
+        suite=report.suite,
+        suite_hash=report.suite_hash,
+        learner=report.learner,
+        seed=report.seed,
         options={},
         steps=None,
         minutes=None,
@@ -101,7 +101,7 @@ def read(path: Path) -> Entry | None:
         hardware={},
         curve=None,
         held_out=None,
-        measured=found,
+        measured=report,
         policy=None,
         tensors=None,
         videos=(),
@@ -166,13 +166,13 @@ def _seconds(run: Path) -> tuple[float | None, float | None]:
 
 def _hardware(configuration: Table | None, training: Table | None) -> dict[str, str]:
     """Device, engine, threads and versions, as far as they are known."""
-    found = {}
+    hardware = {}
     if configuration is not None:
         known = configuration.content
-        found = {name: str(known[name]) for name in HARDWARE if isinstance(known.get(name), str | int)}
+        hardware = {name: str(known[name]) for name in HARDWARE if isinstance(known.get(name), str | int)}
     table = training or configuration
     assert table is not None  # there is a policy or a run
-    return found | (table.optional("versions", table.texts) or {})
+    return hardware | (table.optional("versions", table.texts) or {})
 
 
 def _curve(rows: list[dict[str, float]], named: re.Pattern[str]) -> Curve | None:

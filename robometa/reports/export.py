@@ -69,10 +69,10 @@ def columns(section: Section) -> list[str]:
 
 def rows(section: Section) -> list[tuple[Group, list[str]]]:
     """Rows of a suite's table, with their cells in the order of `columns`."""
-    found = [(group, cells(group)) for group in section.groups]
+    rows = [(group, cells(group)) for group in section.groups]
     if GAP not in columns(section):
-        return found
-    return [(group, [*shown, _gap(group, section)]) for group, shown in found]
+        return rows
+    return [(group, [*shown, _gap(group, section)]) for group, shown in rows]
 
 
 def _gap(group: Group, section: Section) -> str:

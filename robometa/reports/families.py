@@ -1,4 +1,4 @@
-"""Families of learners, by what their adaptation is; a figure's colours tell them apart."""
+"""Families of learners by the kind of their adaptation, with a colour each in figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DASHES = ("-", "--", ":", "-.")
 
 @dataclass(frozen=True)
 class Family:
-    """Learners whose adaptation is of one kind."""
+    """Learners with one kind of adaptation."""
 
     name: str
     learners: tuple[str, ...]
@@ -77,13 +77,13 @@ def looks(learners: Sequence[str]) -> list[Look]:
     Args:
         learners: Learner of each row.
     """
-    found: list[Look] = []
+    chosen: list[Look] = []
     for learner in learners:
         family = family_of(learner)
-        taken = {look.place for look in found if look.family is family}
+        taken = {look.place for look in chosen if look.family is family}
         is_known = learner in family.learners
         place, step = (family.learners.index(learner), len(family.colours)) if is_known else (0, 1)
         while place in taken:
             place += step  # another row of a learner has its colour, and another line and marker
-        found.append(Look(family, place))
-    return found
+        chosen.append(Look(family, place))
+    return chosen

@@ -265,8 +265,9 @@ def _ends(interval: Interval) -> tuple[float, float, float]:
 
 def _looks(groups: Sequence[Group], some: Sequence[Group]) -> list[Look]:
     """Looks of some of a comparison's rows, the same in all its figures."""
-    found = dict(zip((id(group) for group in groups), looks([one.entries[0].learner for one in groups]), strict=True))
-    return [found[id(group)] for group in some]
+    learners = [group.entries[0].learner for group in groups]
+    by_group = dict(zip(map(id, groups), looks(learners), strict=True))
+    return [by_group[id(group)] for group in some]
 
 
 def _legend(group: Group, seeds: int) -> str:

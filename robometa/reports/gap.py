@@ -47,14 +47,14 @@ class Sample:
     def resampled(self, seed: int) -> Array:
         """Interquartile mean and mean of bootstrap resamples. `[2, resample]`."""
         source = np.random.default_rng(seed)
-        found = []
+        means = []
         for _ in range(RESAMPLES // BATCH):
             sizes = [len(row) for row in self.strata]
             picks = [source.integers(size, size=(BATCH, size)) for size in (sizes[:1] if self.together else sizes)]
             picks = picks * len(sizes) if self.together else picks
             rows = [np.asarray(row)[pick] for row, pick in zip(self.strata, picks, strict=True)]
-            found.append(_both_means(np.concatenate(rows, axis=1)))
-        return np.concatenate(found, axis=1)
+            means.append(_both_means(np.concatenate(rows, axis=1)))
+        return np.concatenate(means, axis=1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Reference:
         """Reason why no gap is reported; None if there is none.
 
         Args:
-            random: Mean return of random actions, if the reference has none of its own.
+            random: Mean return of random actions, if the reference has none.
         """
         lead = float(self.oracle.both_means()[1] - self.unadapted.both_means()[1])
         random = self.random if self.random is not None else random

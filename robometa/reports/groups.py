@@ -27,7 +27,7 @@ class Group:
     """Seeds of one learner with the same options on one suite."""
 
     label: str
-    """Name of the row: the learner, and the options that tell it from others of its kind."""
+    """Name of the row: the learner, and the options that differ from those of its other rows."""
     entries: tuple[Entry, ...]
 
     @property
@@ -43,12 +43,13 @@ class Group:
     @cached_property
     def measured(self) -> tuple[Measured, ...]:
         """Reports that can be pooled: those alike the first."""
-        found = [entry.measured for entry in self.entries if entry.measured is not None]
-        return tuple(one for one in found if one.protocol_key == found[0].protocol_key and one.tasks == found[0].tasks)
+        reports = [entry.measured for entry in self.entries if entry.measured is not None]
+        alike = [(one.protocol_key, one.tasks) == (reports[0].protocol_key, reports[0].tasks) for one in reports]
+        return tuple(one for one, is_alike in zip(reports, alike, strict=True) if is_alike)
 
     @property
     def unlike(self) -> tuple[Entry, ...]:
-        """Entries whose report is of other tasks, shots or episodes than the first's."""
+        """Entries with a report of other tasks, shots or episodes than the first's."""
         return tuple(
             entry for entry in self.entries if entry.measured is not None and entry.measured not in self.measured
         )
@@ -148,14 +149,14 @@ class Section:
     @cached_property
     def improvements(self) -> list[tuple[Group, Group, Interval]]:
         """Probability that one group scores more than another after its last shot, for every pair with shared tasks."""
-        found = []
+        pairs = []
         for number, one in enumerate(self.measured):
             for other in self.measured[number + 1 :]:
                 shared = shared_tasks(one, other)
                 if shared:
                     pair = (one.returns(-1)[:, shared], other.returns(-1)[:, shared])
-                    found.append((one, other, pooled.improvement(*pair)))
-        return found
+                    pairs.append((one, other, pooled.improvement(*pair)))
+        return pairs
 
     def random(self) -> float | None:
         """Interquartile mean of random actions, of the first report that has it."""
@@ -191,8 +192,8 @@ def grouped(some: Sequence[Entry]) -> tuple[Group, ...]:
     """Groups the entries of a suite by learner, options, and split and protocol of the report."""
     members: dict[str, list[Entry]] = {}
     for entry in some:
-        found = entry.measured
-        rule = (found.split, found.protocol) if found is not None and not entry.options else ()
+        report = entry.measured
+        rule = (report.split, report.protocol) if report is not None and not entry.options else ()
         members.setdefault(json.dumps([entry.learner, entry.options, rule], sort_keys=True), []).append(entry)
     groups = [Group(printable(one[0].learner), tuple(one)) for one in members.values()]
     return tuple(Group(label, group.entries) for label, group in zip(_labels(groups), groups, strict=True))
@@ -204,10 +205,11 @@ def _labels(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         kin = [other for other in groups if other.label == group.label]
         place = kin.index(group)
-        told = [f"{name} {values[place]}" for name, values in differing(kin)] if len(kin) > 1 else []
+        differences = [f"{name} {values[place]}" for name, values in differing(kin)] if len(kin) > 1 else []
         if len(kin) > 1 and not group.options:
-            told = [f"report {printable(group.entries[0].path.name)}"]
-        label = f"{group.label} ({', '.join(told[:3])}{', ...' if len(told) > 3 else ''})" if told else group.label
+            differences = [f"report {printable(group.entries[0].path.name)}"]
+        words = ", ".join([*differences[:3], *(["..."] if len(differences) > 3 else [])])
+        label = f"{group.label} ({words})" if words else group.label
         label = label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 3] + "..."
         labels.append(label if label not in labels else f"{label} #{place + 1}")
     return labels

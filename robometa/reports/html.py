@@ -47,7 +47,7 @@ def page(comparison: Comparison) -> str:
     left = videos.MAX_VIDEOS_BYTES
     parts = []
     for section in comparison.sections:
-        drawn = {one.__name__: Markup(found) for one in draw if (found := one(section)) is not None}
+        drawn = {one.__name__: Markup(figure) for one in draw if (figure := one(section)) is not None}
         shown_videos, left = _videos(section, left)
         parts.append(
             {
@@ -62,7 +62,7 @@ def page(comparison: Comparison) -> str:
     one = len(comparison.groups) == 1
     title = f"{comparison.groups[0].label} on {comparison.sections[0].suite}" if one else "Comparison"
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(title=title, comparison=comparison, parts=parts, gap=export.GAP, max_rows=MAX_TASK_ROWS)
     )
@@ -84,18 +84,18 @@ def save(comparison: Comparison, path: Path) -> Path:
 
 def table(comparison: Comparison) -> str:
     """The results alone, for a notebook."""
-    template = _environment().get_template("table.html")
+    template = environment().get_template("table.html")
     parts = [(section, export.columns(section), export.rows(section)) for section in comparison.sections]
     return template.render(parts=parts)
 
 
 @functools.cache
-def _environment() -> Environment:
-    """Templates that escape whatever they show."""
+def environment(folder: Path = TEMPLATES) -> Environment:
+    """Templates of a folder, on top of this room's, that escape whatever they show."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=_printable,
@@ -107,20 +107,20 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Writes out control characters, but for numbers and what is HTML already."""
-    return value if hasattr(value, "__html__") or isinstance(value, int | float) else escape.printable(value)
+    """Writes out control characters, but for line breaks, numbers and what is HTML already."""
+    return value if hasattr(value, "__html__") or isinstance(value, int | float) else escape.lines(value)
 
 
 def _videos(section: Section, left: int) -> tuple[list[Video], int]:
     """Videos of a suite; those that are too large, or beyond `left` bytes in all, are named only."""
-    found = []
+    on_page = []
     for group in section.groups:
         for entry in group.entries:
             for path in entry.videos:
                 uri = videos.data_uri(path, min(left, videos.MAX_VIDEO_BYTES))
                 left -= 0 if uri is None else len(uri)
-                found.append(_video(group, entry, path, uri))
-    return found, max(left, 0)
+                on_page.append(_video(group, entry, path, uri))
+    return on_page, max(left, 0)
 
 
 def _video(group: Group, entry: Entry, path: Path, uri: str | None) -> Video:

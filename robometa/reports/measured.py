@@ -111,12 +111,12 @@ def read(folder: Path) -> Measured | None:
 def _pace(first: Table) -> tuple[tuple[float, float], ...]:
     """Reads the rewards along the first episode; none if one of them is no number."""
     acting = first.optional("mean_action", first.table)
-    found = None if acting is None else acting.content.get("pace")
-    if acting is None or not isinstance(found, list) or not 0 < len(found) <= MAX_STRETCHES:
+    stretches = None if acting is None else acting.content.get("pace")
+    if acting is None or not isinstance(stretches, list) or not 0 < len(stretches) <= MAX_STRETCHES:
         return ()
-    long = (acting.optional("steps", acting.whole) or len(found)) / len(found)
-    known = [(long * (place + 0.5), float(one)) for place, one in enumerate(found) if is_finite(one)]
-    return tuple(known) if len(known) == len(found) and all(abs(one) <= MAX_RETURN for _, one in known) else ()
+    long = (acting.optional("steps", acting.whole) or len(stretches)) / len(stretches)
+    known = [(long * (place + 0.5), float(one)) for place, one in enumerate(stretches) if is_finite(one)]
+    return tuple(known) if len(known) == len(stretches) and all(abs(one) <= MAX_RETURN for _, one in known) else ()
 
 
 def content(folder: Path, name: str, most: int) -> str:
@@ -126,10 +126,10 @@ def content(folder: Path, name: str, most: int) -> str:
         UserError: If it is no such file, is larger than `most` bytes, or is not UTF-8.
     """
     path = folder / name
-    with opened(folder) as held:
-        if not held.has_file(name):
+    with opened(folder) as open_folder:
+        if not open_folder.has_file(name):
             raise UserError(f"{path} is not a file")
-        with held.file(name, "rb") as file:
+        with open_folder.file(name, "rb") as file:
             read_ = file.read(most + 1)
     if len(read_) > most:
         raise UserError(f"{path} is damaged: it has more than {most} bytes")

@@ -31,7 +31,7 @@ def frame_of(report: Report, episodes: str) -> pandas.DataFrame:
     """A table with a row per episode.
 
     Args:
-        report: The report, whose name, suite and experience each row repeats.
+        report: The report; each row repeats its name, suite and experience.
         episodes: Its episodes as comma-separated values.
     """
     table = frame(episodes)

@@ -62,14 +62,14 @@ def interquartile(values: Array, names: Sequence[str] = ()) -> Interval:
     # Resamples of a few seeds repeat, and their order does not matter.
     drawn = np.sort(_generator().integers(len(cells), size=(RESAMPLES, len(cells))), axis=1)
     unique, where = np.unique(drawn, axis=0, return_inverse=True)
-    found = np.array([stats.trim_mean(cells[some].ravel(), 0.25) for some in unique])[where.ravel()]
-    return _with_ends(float(stats.trim_mean(cells.ravel(), 0.25)), found)
+    resampled = np.array([stats.trim_mean(cells[some].ravel(), 0.25) for some in unique])[where.ravel()]
+    return _with_ends(float(stats.trim_mean(cells.ravel(), 0.25)), resampled)
 
 
 def mean(values: Array) -> Interval:
     """Mean over all episodes, such as of successes. `[seed, task, world]`."""
-    found = np.concatenate([some.mean(axis=(1, 2, 3)) for some in _resampled(values)])
-    return _with_ends(float(values.mean()), found if _can_resample(values) else None)
+    resampled = np.concatenate([some.mean(axis=(1, 2, 3)) for some in _resampled(values)])
+    return _with_ends(float(values.mean()), resampled if _can_resample(values) else None)
 
 
 def improvement(first: Array, second: Array) -> Interval:
@@ -129,9 +129,9 @@ def _interval(middle: float, low: float, high: float) -> Interval:
     return Interval(middle, None, None) if np.isnan(low) else Interval(middle, low, high)
 
 
-def _with_ends(middle: float, found: Array | None) -> Interval:
+def _with_ends(middle: float, resampled: Array | None) -> Interval:
     """The interval that holds the middle part of the resampled statistics."""
-    if found is None:
+    if resampled is None:
         return Interval(middle, None, None)
-    low, high = np.quantile(found, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    low, high = np.quantile(resampled, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Interval(middle, float(low), float(high))

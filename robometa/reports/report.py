@@ -70,7 +70,7 @@ class Report:
         return html_of(self)
 
     def to_frame(self) -> pandas.DataFrame:
-        """A pandas table with a row per episode: the columns of `tasks.csv`, and those that tell reports apart.
+        """A pandas table with a row per episode: the columns of `tasks.csv`, and those that distinguish reports.
 
         Raises:
             UserError: If pandas is not installed.
@@ -93,13 +93,13 @@ class Report:
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
                 row[name] = self.measures(scores, shot)
             if known is not None:
-                told = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
-                row |= known.gap_closed(self.sample(shot)) if told else dict.fromkeys(KEYS)
+                is_reported = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
+                row |= known.gap_closed(self.sample(shot)) if is_reported else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
 
     def label(self, shot: int) -> str:
-        """Name of a shot in a table; one within whose first episode the learner adapts is not before adaptation."""
+        """Name of a shot in a table: shot 0 is "before", unless the learner adapts within an episode."""
         return str(shot) if shot else "first episode" if self.adapts_within_episode else "before"
 
     def sample(self, shot: int) -> Sample:
@@ -114,7 +114,7 @@ class Report:
         return None if known is not None and known.tasks != len(self.tasks) else known
 
     def gap_obstacle(self) -> str | None:
-        """Reason why no gap is reported, in spite of a reference; None if there is none."""
+        """Reason why no gap is reported although there is a reference; None if it is reported."""
         known = self.reference()
         return None if known is None else obstacle_for(self.learner, known, float(self.random.returns.mean()))
 
@@ -129,29 +129,29 @@ class Report:
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
         counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
         episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
-        told = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
+        sentences = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
         if episodes:
             rule = "each is scored as the worst return of random actions on its task, and is no success"
-            told.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
+            sentences.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
         shares = [self.diverged_share(shot) for shot in range(len(self.episodes_seen))]
         obstacle = self.gap_obstacle()
         if obstacle is not None:
-            told.append(f"No gap is reported: {obstacle}.")
+            sentences.append(f"No gap is reported: {obstacle}.")
         elif self.reference() is not None and max(shares) > MAX_DIVERGED:
-            told.append(f"No gap is reported where more than {MAX_DIVERGED:.0%} of the episodes diverged.")
-        return told
+            sentences.append(f"No gap is reported where more than {MAX_DIVERGED:.0%} of the episodes diverged.")
+        return sentences
 
     def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Interquartile mean of the returns after a shot, and its interval; None for no interval, as JSON needs."""
-        found = interquartile_mean(self._strata(scores.returns[shot]))
-        return dict(zip(("interquartile_mean", "low", "high"), map(_told, found), strict=True))
+        triple = interquartile_mean(self._strata(scores.returns[shot]))
+        return dict(zip(("interquartile_mean", "low", "high"), map(_or_none, triple), strict=True))
 
     def measures(self, scores: Scores, shot: int) -> dict[str, Any]:
         """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its course."""
         returns = scores.returns[shot]
         spread = mean(self._strata(returns))
         row: dict[str, Any] = self.interval(scores, shot)
-        row |= dict(zip(("mean", "mean_low", "mean_high"), map(_told, spread), strict=True))
+        row |= dict(zip(("mean", "mean_low", "mean_high"), map(_or_none, spread), strict=True))
         row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
         if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
             row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
@@ -161,10 +161,10 @@ class Report:
 
     def pace(self) -> tuple[list[float], list[float | None]] | None:
         """Middle step and mean reward of each stretch of the first episode, with mean actions; None if not measured."""
-        found = self.mean_action.pace
-        if found is None:
+        stretches = self.mean_action.pace
+        if stretches is None:
             return None
-        rewards = _pace(found[0])
+        rewards = _pace(stretches[0])
         long = self.mean_action.steps / len(rewards)
         return [long * (place + 0.5) for place in range(len(rewards))], rewards
 
@@ -250,8 +250,8 @@ class Report:
         """Share of episodes that succeeded by their end, and at any step, each with its interval."""
         row: dict[str, float | None] = {}
         for key, values in (("success", scores.success), ("success_any_step", scores.success_any_step)):
-            found = mean(self._strata(values[shot])) if self.has_success else (math.nan,) * 3
-            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_told, found), strict=True))
+            triple = mean(self._strata(values[shot])) if self.has_success else (math.nan,) * 3
+            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_or_none, triple), strict=True))
         return row
 
 
@@ -264,7 +264,7 @@ def _quarters(quarters: Array) -> tuple[float | None, float | None]:
 def _pace(pace: Array) -> list[float | None]:
     """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
     rows = pace.reshape(-1, pace.shape[-1])
-    return [_told(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
+    return [_or_none(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
 
 
 def without_root(policy: str) -> str:
@@ -272,5 +272,5 @@ def without_root(policy: str) -> str:
     return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
 
 
-def _told(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value

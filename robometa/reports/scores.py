@@ -14,7 +14,7 @@ from robometa.data import Rollout
 from robometa.reports.statistics import Array, interquartile_mean
 
 STRETCHES = 20
-"""Stretches of an episode whose rewards are averaged; an episode of fewer steps has one for each."""
+"""Number of stretches of an episode that rewards are averaged over; a shorter episode has one per step."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Scores:
     returns: Array
     """Undiscounted return of the episode; if it diverged, what `judged` puts there. `[shot, task, world]`"""
     success: Array
-    """1 where the success condition held at the episode's last step. `[shot, task, world]`"""
+    """1 where the success condition was met at the episode's last step. `[shot, task, world]`"""
     success_any_step: Array
-    """1 where it held at any step of the episode, unless it diverged. `[shot, task, world]`"""
+    """1 where it was met at any step of the episode, unless the episode diverged. `[shot, task, world]`"""
     episodes: Array
     """Number of episodes that each world began in the rollout; above 1 if they end early. `[shot, task, world]`"""
     spoilt: Array

@@ -25,7 +25,7 @@ def interquartile_mean(values: Sequence[Array], *, together: bool = False) -> tu
     """Interquartile mean over all entries, and its stratified bootstrap interval: worlds resampled within each task.
 
     Args:
-        values: `[task, world]`, or a row of its own length for each task.
+        values: `[task, world]`, or a row of any length for each task.
         together: Resample the same worlds for all tasks, if a column is one draw, such as a training seed.
 
     Returns:
@@ -43,7 +43,7 @@ def mean(values: Sequence[Array]) -> tuple[float, float, float]:
     Use it for success rates: the interquartile mean of outcomes 0 and 1 would be 0 at a rate of 25 %.
 
     Args:
-        values: `[task, world]`, or a row of its own length for each task.
+        values: `[task, world]`, or a row of any length for each task.
     """
     return _bootstrapped(lambda all_, axis: np.mean(all_, axis=axis), values, False)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from robometa.reports.report import Report
 
 PROSE = ("about", "meaning", "hidden", "paper", "", "mean action", "exploring")
-"""Columns whose text may wrap."""
+"""Columns with text that may wrap."""
 
 
 def plain_table(*columns: str) -> Table:
@@ -92,12 +92,12 @@ def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) ->
 
 def _first_episode(row: Mapping[str, Any]) -> list[str]:
     """Describes the adaptation within the first episode, if the learner adapts there."""
-    found = row["mean_action"]
-    if found.get("first_quarter") is None:
+    acting = row["mean_action"]
+    if acting.get("first_quarter") is None:
         return []
     return [
-        f"within the first episode, mean action: return {found['first_quarter']:.1f} in its first quarter, "
-        f"{found['last_quarter']:.1f} in its last"
+        f"within the first episode, mean action: return {acting['first_quarter']:.1f} in its first quarter, "
+        f"{acting['last_quarter']:.1f} in its last"
     ]
 
 
@@ -139,8 +139,8 @@ def _by_name(report: Report) -> Table:
     shots = [_column(report, shot) for shot in range(len(report.episodes_seen))]
     table = plain_table("task", "goals", *(what for shot in shots for what in (shot, "any step", "return")))
     for row in report.by_name():
-        found = [shot["mean_action"] for shot in row["shots"]]
-        cells = [(f"{one['success']:.0%}", f"{one['success_any_step']:.0%}", f"{one['return']:.0f}") for one in found]
+        scores = [shot["mean_action"] for shot in row["shots"]]
+        cells = [(f"{one['success']:.0%}", f"{one['success_any_step']:.0%}", f"{one['return']:.0f}") for one in scores]
         table.add_row(row["task"], str(row["goals"]), *(cell for three in cells for cell in three))
     return table
 

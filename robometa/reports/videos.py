@@ -1,4 +1,4 @@
-"""Videos for pages that open from disk: found beside policies, embedded as data."""
+"""Videos for pages that open from disk: read from beside policies, embedded as data."""
 
 from __future__ import annotations
 

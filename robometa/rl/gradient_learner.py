@@ -1,4 +1,4 @@
-"""Bases of the learners whose adaptation is a policy-gradient step: their options, policy and inner step."""
+"""Bases of the learners that adapt by a policy-gradient step: their options, policy and inner step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrialOptions(errors.Options):
     worlds: Annotated[int, "[1, inf)"] = 20
     """Episodes of each task before and after every adaptation; the adaptation pools them."""
     shots: Annotated[int, "[1, inf)"] = 1
-    """Inner gradient steps, each on a rollout of its own."""
+    """Inner gradient steps, each on a new rollout."""
     inner_step_size: Annotated[float, "(0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Step size of the inner gradient steps."""
     pooled_shots: bool = False
@@ -190,7 +190,7 @@ class GradientLearner:
         return replace(trial, rollouts=tuple(self._seen(rollout) for rollout in trial.rollouts))
 
     def _include(self, trial: Trial) -> None:
-        """Adds a trial, whose observations are not normalised, to the statistics."""
+        """Adds a trial to the statistics; its observations are not normalised."""
         for rollout in trial.rollouts:
             if self.observations is not None:
                 self.observations.include(rollout.obs)
@@ -213,7 +213,7 @@ class GradientLearner:
 
 
 class AdamLearner(GradientLearner):
-    """A `GradientLearner` whose outer step is one of Adam, in place."""
+    """A `GradientLearner` with Adam's outer step, in place."""
 
     def __init__(
         self, config: Options, learning_rate: float, spaces: Spaces, seed: int, device: torch.device | str

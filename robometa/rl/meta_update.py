@@ -28,7 +28,7 @@ class Proposal(NamedTuple):
     """Input of the line search."""
 
     step: Tensor
-    """Step to add to the learned vector, or to the start if the rate has steps of its own. `[n]`"""
+    """Step to add to the learned vector, or to the start if the rate has a separate step. `[n]`"""
     expected: Tensor
     """Improvement of the loss by the linear model. `[]`"""
     norm: Tensor
@@ -76,7 +76,7 @@ class MetaUpdate:
             options: Options of the learner.
             device: Device of the learner.
             rate: Factor on the inner step's size `[parameter]`; None if it is learned.
-            rate_apart: The trust-region step moves the start only; a learned rate has steps of its own.
+            rate_apart: The trust-region step moves the start only; a learned rate has a separate step.
         """
         self._step, self._options, self._rate, self._rate_apart = step, options, rate, rate_apart
         self.propose = CapturedFunction(self._propose, device)
@@ -145,9 +145,9 @@ class MetaUpdate:
             at = at - self._step.size * (rate * _gradient(loss, leaves))
         # Surrogate and divergence of the adapted policies. [task]
         new = self._step.policy.distribution(at, tasks.outer.obs)
-        paid = (likelihood_ratio(*new, *acted[-1], tasks.outer.output) - 1) * tasks.outer.advantage
+        surrogate = (likelihood_ratio(*new, *acted[-1], tasks.outer.output) - 1) * tasks.outer.advantage
         divergence = normal_kl(*acted[-1], *new).mean(dim=-1)
-        return torch.stack((gain + paid.mean(dim=-1), divergence)).mean(dim=-1)
+        return torch.stack((gain + surrogate.mean(dim=-1), divergence)).mean(dim=-1)
 
     def _split(self, learned: Tensor) -> tuple[Tensor, Tensor | float]:
         """Splits the learned vector into start and rate."""

@@ -55,10 +55,10 @@ def rollout_batches(
 ) -> list[Batch]:
     """Observations, outputs and advantages over a linear baseline, one batch per task.
 
-    A step that diverged by what was no action is left out; its charge counts in the returns of the steps before.
+    A step that diverged by an unfit action is left out; its charge counts in the returns of the steps before.
 
     Args:
-        rollout: Rollout, whose worlds are pooled by task.
+        rollout: Rollout; worlds are pooled by task.
         discount: Per step, in (0, 1].
         gae_lambda: Lambda of generalised advantage estimation, in 0..1.
         action_scale: Factor from the policy's output to the action.

@@ -87,7 +87,7 @@ def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
 
 
 def cut(experience: Experience, pieces: int) -> Experience:
-    """Cuts every sequence into equal pieces, each a sequence of its own."""
+    """Cuts every sequence into equal pieces, each a sequence again."""
 
     def shorter(part: Tensor) -> Tensor:
         return part.unflatten(1, (pieces, -1)).flatten(0, 1)

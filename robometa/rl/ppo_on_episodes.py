@@ -70,7 +70,7 @@ def experience(
     """Builds PPO's experience from a rollout of independent episodes.
 
     A termination has no bootstrap value; a time limit bootstraps. Divergence of the simulation is a termination. A step
-    that diverged by what was no action is excluded; its charge counts in the returns of the steps before.
+    that diverged by an unfit action is excluded; its charge counts in the returns of the steps before.
 
     Args:
         network: Network that acted.

@@ -32,7 +32,7 @@ class Options(ppo.Options):
     tasks: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 2
-    """Worlds of each task; each is a trial of its own."""
+    """Worlds of each task; each is a separate trial."""
     shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the memory persists between them."""
     minibatches: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 8
@@ -43,7 +43,7 @@ class Options(ppo.Options):
 
 @dataclass(frozen=True)
 class RecurrentOptions(Options):
-    """Options of the learners whose policy has a recurrent memory."""
+    """Options of the learners with a recurrent policy."""
 
     memory: Annotated[str, "{gru, lstm}", Search()] = "gru"
     """The recurrent network: gru or lstm (the Meta-LSTM)."""
@@ -54,7 +54,7 @@ class RecurrentOptions(Options):
 
 
 class TrialLearner(PpoLearner[Net]):
-    """A learner whose adaptation is a memory of the trial, and whose policy PPO trains on whole trials."""
+    """A learner with a memory of the trial as adaptation; PPO trains its policy on whole trials."""
 
     pools_worlds: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = True
@@ -94,7 +94,7 @@ class TrialLearner(PpoLearner[Net]):
 
 
 class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
-    """A trial learner whose memory is the state of its policy. A subclass builds the network and defines `act`."""
+    """A trial learner with the policy's recurrent state as memory. A subclass builds the network and defines `act`."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
             starts, outputs = [], []
             for piece in (*trials[:, :-1].chunk(count, dim=1), trials[:, -1:]):
                 starts.append(state)
-                with torch.no_grad():  # every thread has a switch of its own
+                with torch.no_grad():  # the switch is separate in every thread
                     output, state = self.network.read(piece, state)
                 outputs.append(output)
             mean, value = (torch.cat([getattr(part, name) for part in outputs], dim=1) for name in ("mean", "value"))
@@ -180,7 +180,7 @@ def experience(
     exploration for a later episode. Only the first episode of each rollout counts, as in evaluation: a robot that falls
     loses the rest of the rollout, although its world begins another episode. The memory sees that episode, but PPO
     excludes it; otherwise the critic would confuse rewarded starts with unrewarded ones. Divergence of the simulation
-    ends the rewarded part of a rollout, with its charge. A step that diverged by what was no action is excluded; its
+    ends the rewarded part of a rollout, with its charge. A step that diverged by an unfit action is excluded; its
     charge counts in the returns of the steps before.
 
     Args:
@@ -195,13 +195,13 @@ def experience(
     whole = trial.joined()
     action, actionless = whole.action.flatten(0, 1), whole.actionless().flatten(0, 1)
     # Steps that count, and whether the last of them is followed by more.
-    paid = torch.cat([rollout.first_episode() for rollout in trial.rollouts], dim=2).flatten(0, 1)
-    goes_on = paid[:, -1] & ~whole.terminated[:, :, -1].flatten()
+    counted = torch.cat([rollout.first_episode() for rollout in trial.rollouts], dim=2).flatten(0, 1)
+    goes_on = counted[:, -1] & ~whole.terminated[:, :, -1].flatten()
     value = returns.undo(old.value)
-    advantage = credited(whole.reward.flatten(0, 1), value, paid, goes_on, options.discount, options.gae_lambda)
+    advantage = credited(whole.reward.flatten(0, 1), value, counted, goes_on, options.discount, options.gae_lambda)
     # Targets of the critic, in its own units.
     target = advantage + value[:, :-1]
-    sound = paid & ~actionless
+    sound = counted & ~actionless
     returns.include(target[sound])
     return ppo.Experience(
         inputs=taken,
@@ -216,7 +216,7 @@ def experience(
 def credited(
     reward: Tensor,
     value: Tensor,
-    paid: Tensor,
+    counted: Tensor,
     goes_on: Tensor,
     discount: float,
     gae_lambda: float,
@@ -229,7 +229,7 @@ def credited(
     Args:
         reward: `[trial, time]`
         value: Predicted return before each action, and after the last. `[trial, time + 1]`
-        paid: Mask of the steps that count. `[trial, time]`, bool
+        counted: Mask of the steps that count. `[trial, time]`, bool
         goes_on: True to bootstrap at the end of the trial. `[trial]`, bool
         discount: Per step, in (0, 1].
         gae_lambda: In 0..1.
@@ -241,9 +241,9 @@ def credited(
     running, ahead = torch.zeros_like(reward[:, 0]), torch.where(goes_on, value[:, -1], 0.0)
     # Backwards in time; where a step does not count, only the discount applies.
     for time in reversed(range(reward.shape[1])):
-        counts, here = paid[:, time], value[:, time]
+        counts, here = counted[:, time], value[:, time]
         delta = reward[:, time] + discount * ahead - here
         running = torch.where(counts, delta + discount * gae_lambda * running, discount * running)
         ahead = torch.where(counts, here, discount * ahead)
         result[:, time] = running
-    return result * paid
+    return result * counted

@@ -13,7 +13,7 @@ from robometa.rl.learning_rate import changed, set_learning_rate
 from robometa.rl.replay import TaskReplay
 
 STEPS_PREFETCHED = 50
-"""Gradient steps whose samples are prefetched to a GPU."""
+"""Gradient steps on samples that are prefetched to a GPU."""
 TF32 = True
 """Multiply in TF32 in a gradient step on a GPU."""
 

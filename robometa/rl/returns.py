@@ -86,7 +86,7 @@ def generalised_advantages(
 
     A_t = delta_t + discount * gae_lambda * A_{t+1}, delta_t = r_t + discount * V(next)_t - V_t;
     nothing after a termination counts, and a truncation bootstraps. Divergence of the simulation
-    is a termination, whose reward is the charge.
+    is a termination, with the charge as reward.
 
     Args:
         reward: Reward of each action. `[task, world, time]`

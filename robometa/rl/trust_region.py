@@ -63,7 +63,7 @@ def trust_region_step(
     steps: int,
     ends_early: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The step of steepest descent whose quadratic model of the divergence is `bound`.
+    """The step of steepest descent at which the quadratic model of the divergence is `bound`.
 
     Args:
         gradient: Of the loss. `[n]`
@@ -158,6 +158,22 @@ class Begun(NamedTuple):
             options.line_search_shrink,
             options.line_search_trials,
         )
+
+    def metrics(self, refused: int, policy_std: Tensor) -> dict[str, float]:
+        """Metrics of the update.
+
+        Args:
+            refused: Number of points that the line search refused.
+            policy_std: Mean standard deviation of the policy's output after the update. `[]`
+        """
+        expected, norm, moved, deviation = floats(self.expected, self.norm, self.moved, policy_std)
+        return {
+            "expected_improvement": expected,
+            "line_search_refusals": float(refused),
+            "gradient_norm": norm,
+            "adaptation_norm": moved,
+            "policy_std": deviation,
+        }
 
 
 def mean_distance(points: Sequence[Tensor], start: Tensor) -> Tensor:

@@ -36,12 +36,12 @@ def read_budget(text: str, name: str = "budget") -> Budget:
     Raises:
         UserError: If it is none.
     """
-    found = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([a-z]*)\s*", str(text))
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([a-z]*)\s*", str(text))
     try:
-        amount = float(found[1]) if found else math.nan
+        amount = float(match[1]) if match else math.nan
     except ValueError:
         amount = math.nan
-    unit = found[2] if found else ""
+    unit = match[2] if match else ""
     if not 0 < amount < math.inf or (unit not in UNITS and unit not in ("", "steps")):
         raise UserError(
             f"{name} must be a processor time such as 8h, 90m or 30s, or environment steps such as 5e7, not {text}"

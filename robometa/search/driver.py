@@ -33,7 +33,7 @@ from robometa.trials.workers.pool import Pool
 TRIALS, FINALS = "trials", "finals"
 """Names below a search's folder."""
 SECONDS_OF_PATIENCE = 7 * 86400.0
-"""Least time after which a process is taken to hang, s: nobody knows how long a training takes."""
+"""Least time after which a process counts as hanging, s; a training's duration is not known."""
 
 
 def spaces_of(suite: Suite, settings: Settings) -> dict[str, Space]:
@@ -260,8 +260,8 @@ class Search:
 
     def _require_learners(self) -> None:
         for name in self.settings.learners:
-            found = registry.find(name).fingerprint() if is_reference(name) else None
-            if found != self.settings.learner_sha256.get(name):
+            digest = registry.find(name).fingerprint() if is_reference(name) else None
+            if digest != self.settings.learner_sha256.get(name):
                 raise UserError(f"{name} has changed since the search began: start it anew")
 
 
@@ -273,10 +273,10 @@ def locked(folder: Path) -> Iterator[OpenFolder]:
         UserError: If it is not there, or another process searches in it.
     """
     try:
-        with opened(folder) as held:
-            if held.lock_at_once() is False:
+        with opened(folder) as search_folder:
+            if search_folder.lock_at_once() is False:
                 raise UserError(f"{folder} is being searched in by another process")
-            yield held
+            yield search_folder
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"no search here: {folder} has no {SETTINGS}") from None
 

@@ -48,7 +48,7 @@ def final_orders(
     """Trainings of the finalists and of the presets beside them: all training tasks, fresh seeds, full length.
 
     Returns:
-        The number of the trial whose options each has, and the order.
+        The number of the trial that each one's options are from, and the order.
     """
     finalists = state.finalists or []
     trials = [state.trials[number] for number in finalists] + presets_beside(state, finalists)

@@ -40,19 +40,10 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
         folder: Folder of the search.
         settings: Its settings.
         state: The search so far.
-        beside: Other searches whose history and finals are shown, too, such as a random one at an equal budget.
+        beside: Other searches to show with history and finals, such as a random one at an equal budget.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, html.TEMPLATES]),
-        undefined=StrictUndefined,
-        autoescape=True,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = summary.rows(state, settings)
     lines = [Line(_line(row.learner, settings), _of(state, row.learner)) for row in rows]
     lines += [
@@ -72,24 +63,28 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
         }
         for row in rows
     ]
-    return environment.get_template("search.html").render(
-        title=f"Search on {Path(settings.suite).stem}",
-        settings=settings,
-        spent=settings.budget.words(state.spent() + sum(one.result.cost for one in state.finals or [])),
-        budget=settings.budget.words(),
-        whole=settings.budget.words(settings.training),
-        best=_best(folder),
-        parts=parts,
-        history=_markup(drawing.history(lines, settings)),
-        pareto=_markup(drawing.pareto(state.trials, settings)),
-        finals=[(group.label, export.cells(group)[1:]) for group in groups],
-        columns=export.WORDS[1:],
-        adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
-        verdicts=verdicts(state, groups),
-        trials=[(one, _options(one), _scores(one, settings)) for one in state.trials[:MAX_TRIALS]],
-        count=len(state.trials),
-        rungs=[*range(1, settings.rungs + 1)],
-        name=settings.objectives[0],
+    return (
+        html.environment(TEMPLATES)
+        .get_template("search.html")
+        .render(
+            title=f"Search on {Path(settings.suite).stem}",
+            settings=settings,
+            spent=settings.budget.words(state.spent() + sum(one.result.cost for one in state.finals or [])),
+            budget=settings.budget.words(),
+            whole=settings.budget.words(settings.training),
+            best=_best(folder),
+            parts=parts,
+            history=_markup(drawing.history(lines, settings)),
+            pareto=_markup(drawing.pareto(state.trials, settings)),
+            finals=[(group.label, export.cells(group)[1:]) for group in groups],
+            columns=export.WORDS[1:],
+            adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
+            verdicts=verdicts(state, groups),
+            trials=[(one, _options(one), _scores(one, settings)) for one in state.trials[:MAX_TRIALS]],
+            count=len(state.trials),
+            rungs=[*range(1, settings.rungs + 1)],
+            name=settings.objectives[0],
+        )
     )
 
 
@@ -99,15 +94,15 @@ def final_groups(folder: Path, state: State) -> list[Group]:
         return []
     finalists = state.finalists or []
     places = {number: f"finalist {place}" for place, number in enumerate(finalists, start=1)}
-    found = []
+    curves = []
     for trial in [state.trials[number] for number in finalists] + presets_beside(state, finalists):
         kind = "preset" if trial.is_preset else f"trial-{trial.name}"
         paths = [folder / FINALS / f"{trial.learner}-{kind}-{one.seed}" for one in _whole(state, trial)]
         if paths:
             shown = "hand-set preset" if trial.is_preset else f"{places[trial.number]} (trial {trial.name})"
             group = compare(*map(str, paths)).groups[0]
-            found.append(replace(group, label=f"{trial.learner}: {shown}"))
-    return found
+            curves.append(replace(group, label=f"{trial.learner}: {shown}"))
+    return curves
 
 
 def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
@@ -115,7 +110,7 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
     if not groups or not state.finalists:
         return []
     first, learner = groups[0], state.trials[state.finalists[0]].learner
-    found = []
+    sentences = []
     for other in groups[1:]:
         own, label = other.label.partition(": ")[0] == learner, escape.printable(other.label)
         if not own and other.label.endswith("preset"):
@@ -127,8 +122,9 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
         apart = None not in (one.low, two.high, one.high, two.low)
         clear = apart and (one.low > two.high or two.low > one.high)  # type: ignore[operator]
         words = "by more than both intervals" if clear else "which is within the intervals"
-        found.append(f"{first.label} scores {abs(gain):.4g} {'more' if gain >= 0 else 'less'} than {label}, {words}.")
-    return found
+        order = "more" if gain >= 0 else "less"
+        sentences.append(f"{first.label} scores {abs(gain):.4g} {order} than {label}, {words}.")
+    return sentences
 
 
 def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:
@@ -156,8 +152,8 @@ def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:
             parameters = {key: (one.parameters or {})[key] for key in spreads}
             score = one.results[0].scores[name]
             study.add_trial(optuna.trial.create_trial(value=score, params=parameters, distributions=spreads))
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {key: float(share) for key, share in found.items()}
+        importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {key: float(share) for key, share in importances.items()}
 
 
 def _spread(values: Sequence[Any]) -> Any:
@@ -206,8 +202,8 @@ def _options(trial: Trial) -> str:
 def _scores(trial: Trial, settings: Settings) -> list[str]:
     """Score at each rung, or the failure."""
     name = settings.objectives[0]
-    found = [one.failure or f"{one.scores[name]:.4g}" for one in trial.results]
-    return [*found, *[""] * (settings.rungs - len(found))]
+    cells = [one.failure or f"{one.scores[name]:.4g}" for one in trial.results]
+    return [*cells, *[""] * (settings.rungs - len(cells))]
 
 
 def _number(value: Any) -> str:
@@ -218,8 +214,3 @@ def _markup(drawn: str | None) -> Any:
     from markupsafe import Markup
 
     return None if drawn is None else Markup(drawn)
-
-
-def _printable(value: Any) -> Any:
-    """Writes out control characters, but for line breaks, numbers and what is HTML already."""
-    return value if hasattr(value, "__html__") or isinstance(value, int | float) else escape.lines(value)

@@ -124,13 +124,13 @@ def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] 
     """
     path = checked(folder).absolute()
     with ExitStack() as stack:
-        held = stack.enter_context(locked(path))
+        search_folder = stack.enter_context(locked(path))
         settings = _with_learners(read_settings(path), learners, path)
         screen = stack.enter_context(Screen(settings, silent))
         stack.enter_context(_stopping(path))
-        search = Search(held, settings, jobs or processors(), screen)
+        search = Search(search_folder, settings, jobs or processors(), screen)
         search.run()
-        atomic.replace(held, page.PAGE, page.page(path, settings, search.state).encode())
+        atomic.replace(search_folder, page.PAGE, page.page(path, settings, search.state).encode())
     return Result(path, settings, search.state)
 
 
@@ -145,7 +145,7 @@ def read(folder: str | Path) -> Result:
 
 
 def _with_learners(settings: Settings, given: Sequence[str], folder: Path) -> Settings:
-    """Settings whose learners of the user's own are the files that the user gives.
+    """Settings with the files that the user gives for learners of their own.
 
     Raises:
         UserError: If one is not given.
@@ -155,10 +155,10 @@ def _with_learners(settings: Settings, given: Sequence[str], folder: Path) -> Se
     for name in settings.learners:
         own = by_label.get(registry.label(name)) if user_file.is_reference(name) else None
         sha256 = settings.learner_sha256.get(name)
-        found = user_file.of_run(name, sha256, own, folder, "search --resume")
-        found = registry.absolute(found) if user_file.is_reference(found) else found
-        names.append(found)
-        hashes |= {} if sha256 is None else {found: sha256}
+        reference = user_file.of_run(name, sha256, own, folder, "search --resume")
+        reference = registry.absolute(reference) if user_file.is_reference(reference) else reference
+        names.append(reference)
+        hashes |= {} if sha256 is None else {reference: sha256}
     return replace(settings, learners=tuple(names), learner_sha256=hashes)
 
 

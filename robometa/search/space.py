@@ -82,7 +82,7 @@ class Space:
 
     def parameters(self, options: Mapping[str, Any]) -> dict[str, Value] | None:
         """The parameters of options; None if the space does not hold them."""
-        found: dict[str, Value] = {}
+        values: dict[str, Value] = {}
         for one in self.dimensions:
             option = one.name.removesuffix(WIDTH).removesuffix(DEPTH)
             value = options[option]
@@ -93,15 +93,15 @@ class Space:
             value = json.dumps(value) if isinstance(value, list | tuple) else value
             if not one.holds(value):
                 return None
-            found[one.name] = value
-        return found if all(options[name] == _tuple(value) for name, value in self.fixed.items()) else None
+            values[one.name] = value
+        return values if all(options[name] == _tuple(value) for name, value in self.fixed.items()) else None
 
 
 def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str, Any], where: str) -> Space:
     """Makes a learner's search space.
 
     Args:
-        suite: The suite, whose file may set options of the learner.
+        suite: The suite; its file may set options of the learner.
         learner: The learner's name, or the file and class of one of the user's own.
         preset: Preset to start from; the learner's first if None.
         table: The user's changes: a value fixes an option, a table or a list of choices varies it.

@@ -18,7 +18,7 @@ FOLDER = "suite"
 
 
 def validation_indices(suite: Suite, share: float, seed: int) -> list[int]:
-    """Places of the training tasks that become validation tasks; none for a finite suite, whose tasks are all known.
+    """Places of the training tasks that become validation tasks; none for a finite suite: all its tasks are known.
 
     Raises:
         UserError: If the suite cannot be divided.
@@ -58,12 +58,12 @@ def write_validation_suite(suite: Suite, folder: Path, indices: list[int]) -> Pa
     inside.mkdir(exist_ok=True)
     path = inside / f"{suite.name}-validation.toml"
     atomic.replace_file(path, written(table).encode())
-    suites.load(path)  # a mistake is told before anything is trained
+    suites.load(path)  # a mistake is reported before anything is trained
     return path
 
 
 def _listed(tasks: list[Task]) -> dict[str, Any]:
-    """The table of a split whose tasks are listed one by one."""
+    """The table of a split that lists its tasks one by one."""
     names = [name for name, _ in tasks[0].parameters]
     values = {name: {"values": [list(dict(task.parameters)[name]) for task in tasks]} for name in names}
     return {"tasks": len(tasks), **values}

@@ -47,7 +47,7 @@ class Journal:
             path: Its file, absolute; what it holds is replaced.
             settings: Settings of the search.
             spaces: Space of each learner, by short name.
-            trials: Trials whose generation is over.
+            trials: Trials of a finished generation.
         """
         import optuna
         from optuna.storages import JournalStorage
@@ -68,7 +68,7 @@ class Journal:
             self.add(trial)
 
     def add(self, trial: Trial) -> None:
-        """Adds a trial whose generation is over."""
+        """Adds a trial of a finished generation."""
         self._add_to(self._studies[trial.learner], trial)
 
     def suggest(self, label: str, count: int, generation: int, known: Sequence[Trial]) -> list[dict[str, Value]]:
@@ -85,21 +85,21 @@ class Journal:
         """
         import optuna
 
-        space, found = self._spaces[label], list[dict[str, Value]]()
+        space, chosen = self._spaces[label], list[dict[str, Value]]()
         tried = [trial.parameters for trial in known]
         with _quiet():
             study = optuna.create_study(sampler=self._sampler(label, generation), directions=self._directions())
             for before in known:
                 self._add_to(study, before)
-            while len(found) < count:
+            while len(chosen) < count:
                 for attempt in range(ATTEMPTS):
                     trial = study.ask()
                     parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
-                    if attempt == ATTEMPTS - 1 or parameters not in [*tried, *found]:
+                    if attempt == ATTEMPTS - 1 or parameters not in [*tried, *chosen]:
                         break
                     study.tell(trial, state=_state("failed"))
-                found.append(parameters)
-        return found
+                chosen.append(parameters)
+        return chosen
 
     def _directions(self) -> list[Literal["minimize", "maximize"]]:
         return [_direction(name) for name in self._settings.objectives]

@@ -28,11 +28,11 @@ class Row:
 
 def rows(state: State, settings: Settings) -> list[Row]:
     """Row of each learner that has trials, in the settings' order."""
-    found = []
+    table = []
     for label in dict.fromkeys(trial.learner for trial in state.trials):
         trials = [trial for trial in state.trials if trial.learner == label]
         reached = tuple(sum(len(one.results) > rung for one in trials) for rung in range(settings.rungs))
-        found.append(
+        table.append(
             Row(
                 learner=label,
                 trials=len(trials),
@@ -43,7 +43,7 @@ def rows(state: State, settings: Settings) -> list[Row]:
                 preset=next((one for one in trials if one.is_preset and one.scores), None),
             )
         )
-    return found
+    return table
 
 
 def best(trials: Sequence[Trial], objectives: Sequence[str]) -> Trial | None:

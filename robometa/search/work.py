@@ -61,7 +61,7 @@ class Order(NamedTuple):
     share: float
     """Length to train for, as a share of a whole training."""
     counted: int = 0
-    """Iterations whose cost earlier results hold."""
+    """Iterations that earlier results have paid for."""
     whole: int | None = None
     """Iterations of a whole training; by the budget if None."""
     measured: bool = False
@@ -103,7 +103,7 @@ class Searching:
         try:
             return self._trained_and_scored(order, suite)
         except Stopped:
-            os._exit(1)  # this process was told to end: another one does the order again
+            os._exit(1)  # this process must end: another one does the order again
         except BROKEN as error:
             failure = f"{type(error).__name__}: {_words(error)}"
         except TrainingError as error:

@@ -95,7 +95,7 @@ class Engine(Protocol):
         """Steps every world by one action in -1..1. `[task, world, action]`."""
 
     def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly."""
+        """The simulator's full state, from which `restore` continues exactly."""
 
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""

@@ -2,7 +2,7 @@
 
 A file is replaced by a rename over it. A folder is published by a rename that fails if its name is taken, or put in the
 place of another, which has the name `.NAME.old` for a moment. A folder that is written aside is locked, so that one
-that nobody has locked is known to be a killed process's.
+without a lock on it is a killed process's.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def locked(path: Path, kind: int = fcntl.LOCK_EX) -> Iterator[OpenFolder]:
 
 
 def recover(folder: Path) -> None:
-    """Restores the old folder if its replacement was interrupted; waits for one that is still going on."""
+    """Restores the old folder if its replacement was interrupted; waits for one in progress."""
     if os.path.lexists(folder):
         return
     with contextlib.suppress(OSError), opened(folder.parent) as parent, parent.subfolder(_old_name(folder.name)) as old:
@@ -185,7 +185,7 @@ def _locked_aside(parent: OpenFolder, name: str, mode: int) -> OpenFolder:
 
 
 def _remove_dead(parent: OpenFolder, name: str) -> None:
-    """Removes the folders that were written aside for a name and that nobody has locked."""
+    """Removes the unlocked folders that were written aside for a name."""
     of_name = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(ASIDE)}")
     for hidden in filter(of_name.fullmatch, parent.names()):
         with contextlib.suppress(OSError), parent.subfolder(hidden) as folder:  # it may be gone, or another user's
@@ -206,7 +206,7 @@ def _settled(path: Path) -> OpenFolder:
 
 
 def _aside_name(name: str) -> str:
-    """Random name that nobody can foresee, hidden beside the name."""
+    """Unpredictable random name, hidden beside the name."""
     return f".{name}.{secrets.token_hex(8)}{ASIDE}"
 
 

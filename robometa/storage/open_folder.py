@@ -1,4 +1,4 @@
-"""An open folder, whose files are reached through its descriptor and never through a link."""
+"""An open folder; its files are reached through its descriptor and never through a link."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLAGS = os.O_RDONLY | os.O_DIRECTORY
 
 @dataclass(frozen=True)
 class OpenFolder:
-    """An open folder; what is done in it reaches no other folder, whatever happens to its path meanwhile.
+    """An open folder; its operations reach no other folder, even if its path is changed meanwhile.
 
     No link in the folder is followed.
     """
@@ -121,7 +121,7 @@ class OpenFolder:
                 os.unlink(name, dir_fd=self.descriptor)
 
     def remove_leftovers(self, *endings: str) -> None:
-        """Removes hidden files and folders with these endings; the caller holds the lock, so nobody writes them."""
+        """Removes hidden files and folders with these endings; the caller's lock keeps others from writing them."""
         for name in self.names():
             if name.startswith(".") and name.endswith(endings):
                 self.remove(name)

@@ -11,7 +11,7 @@ from robometa.errors import UserError
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
 """Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
-"""Folders whose files the kernel makes up: some never end, and some never answer."""
+"""Folders of files that the kernel makes up: some never end, and some never answer."""
 
 RUNS, RUN, MANIFEST = "runs", "run.json", "manifest.json"
 """Folder of runs, the file that makes a folder a run's, and the one that makes it a policy's."""
@@ -80,7 +80,7 @@ def matching(patterns: list[str]) -> list[Path]:
     Raises:
         UserError: If a path does not exist, or a pattern matches nothing.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for pattern in patterns:
         path = checked(pattern)
         paths = [path] if path.exists() else [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 the pattern may be absolute
@@ -88,8 +88,8 @@ def matching(patterns: list[str]) -> list[Path]:
             is_glob = glob.has_magic(pattern)
             raise UserError(f"{'nothing matches' if is_glob else 'no run or policy at'} {pattern}")
         for one in paths:
-            found.setdefault(one.resolve(), one)
-    return list(found.values())
+            folders.setdefault(one.resolve(), one)
+    return list(folders.values())
 
 
 def require_page(path: Path) -> None:

@@ -52,7 +52,7 @@ def save(
         description: Further entries of the manifest; `load` checks its `kind`.
         texts: Further files, by name, which may have folders.
         in_pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
-        sharing: A folder whose unchanged pieces are hard-linked; damage to such a file damages both folders.
+        sharing: Folder to hard-link unchanged pieces from; damage to such a file damages both folders.
         within: The folder to write into, if it is open already.
         replacing: Replace what has the folder's path.
 
@@ -97,7 +97,7 @@ def load(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Loads a folder that nobody writes meanwhile."""
+    """Loads a folder that is locked against writing."""
     from safetensors.torch import load_file
 
     if not is_own_file(folder, MANIFEST) or not is_own_file(folder, TENSORS):
@@ -122,7 +122,7 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def _write_inside(folder: OpenFolder, name: str, content: bytes) -> str:
-    """Writes and flushes a file whose name may have folders, which are made, and returns its SHA-256."""
+    """Writes and flushes a file, makes the folders in its name, and returns its SHA-256."""
     *folders, file = PurePosixPath(name).parts
     with ExitStack() as stack:
         for part in folders:
@@ -166,22 +166,22 @@ def put(folder: Path, texts: Mapping[str, str], *, tensors: str | None = None) -
     Raises:
         UserError: If the folder holds other tensors, or another process writes to it for too long.
     """
-    with atomic.locked(folder) as held:
-        held.remove_leftovers(atomic.ASIDE)
+    with atomic.locked(folder) as locked:
+        locked.remove_leftovers(atomic.ASIDE)
         manifest = read_manifest(folder) if os.path.lexists(folder / MANIFEST) else None
         if tensors is not None and (manifest is None or manifest["files"].get(TENSORS) != tensors):
             raise UserError(f"{folder} has been replaced meanwhile, and holds other tensors: it is left as it is now")
         if manifest is None:
-            _replace(held, texts)
+            _replace(locked, texts)
             return
         interrupted = manifest.pop("replacing", {})
         files = manifest["files"] | {name: digest for name, digest in interrupted.items() if _is(folder, name, digest)}
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
         listed = {name: digest for name, digest in digests.items() if name in files}
         if listed:
-            _put_manifest(held, manifest | {"files": files, "replacing": listed})
-        _replace(held, texts)
-        _put_manifest(held, manifest | {"files": files | digests})
+            _put_manifest(locked, manifest | {"files": files, "replacing": listed})
+        _replace(locked, texts)
+        _put_manifest(locked, manifest | {"files": files | digests})
 
 
 def _replace(folder: OpenFolder, texts: Mapping[str, str]) -> None:
@@ -229,8 +229,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Replaces the manifest of a folder; its last entry is a digest of the others."""
-    with atomic.locked(folder) as held:
-        _put_manifest(held, manifest)
+    with atomic.locked(folder) as locked:
+        _put_manifest(locked, manifest)
 
 
 def _put_manifest(folder: OpenFolder, manifest: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 class Table:
-    """A JSON table whose entries are read by kind and range."""
+    """A JSON table; its entries are read by kind and range."""
 
     def __init__(self, content: object, where: str) -> None:
         """Takes a table, and its place in words, such as a path.

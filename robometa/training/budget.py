@@ -11,7 +11,7 @@ from robometa.suites.suite import Suite
 
 
 def iterations_for(steps: float, given: Collection[str], options: Mapping[str, Any], suite: Suite) -> int:
-    """Iterations that take at least so many environment steps.
+    """Fewest iterations that take at least a number of environment steps.
 
     Args:
         steps: Environment steps of the whole training.

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: of the newest finished iteration at any moment, whatever is under way."""
+"""Checkpoints of a training: at any moment, that of the newest finished iteration."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Checkpoints:
         """Saves the present state, or another, unless the disk refuses it."""
         saved = self._now() if saved is None else saved
         try:
-            # A checkpoint without the lines before it would go on with a table that has lost some.
+            # A checkpoint without the lines before it would continue a table with gaps.
             for table in self._tables:
                 table.flush()
             self._run.save_checkpoint(saved)

@@ -32,15 +32,15 @@ def evaluate(
     """Evaluates a trained policy's adaptation to the held-out tasks of a suite.
 
     Args:
-        policy: Folder of a policy, or of a run, which may still be going on: its policy or its newest checkpoint.
+        policy: Folder of a policy, or of a run (finished or not): its policy or its newest checkpoint.
         suite: Another suite than the training's, with the same observation and action.
         split: `test` for held-out tasks, `train` for those of the training.
         shots: Adaptations; 2 if None.
-        worlds: Episodes of each task at each shot. A learner that pools worlds also adapts to so many. None stands for
+        worlds: Episodes of each task at each shot. A learner that pools worlds adapts to the same number. None means
             the training's number if it pools worlds, otherwise for 20.
         seed: Seed of resets and exploration.
         threads: Threads that step the simulation.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for a policy of your own learner.
         tasks: Number of the split's tasks, from the first (of Meta-World's suites: of each task's goals); all if None.
         protocol: A protocol's name, which fixes shots, worlds and tasks; `none` for none. None stands for the suite's
             own protocol if it has one and neither shots nor worlds are given.

@@ -1,4 +1,4 @@
-"""Updates that cannot poison a learner: one that yields a number that is not finite is undone."""
+"""Guarded updates: one that yields a number that is not finite is undone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SEEN_BY_LEARNER = ("obs", "action", "reward", "next_obs")
 def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], str]:
     """Updates a learner, unless the trial or the result is not finite.
 
-    An undone update leaves the experience that the learner keeps to learn from again: it happened, and is finite. A
-    trial with a task whose simulations all diverged at every step is skipped too.
+    An undone update leaves the learner's replay, because its experience is finite. A
+    trial with a task that diverged in every simulation at every step is skipped too.
 
     Returns:
         The update's metrics and an empty text; or no metrics, and the reason why the update was skipped.
@@ -29,7 +29,7 @@ def guarded_update(learner: Learner, trial: Trial) -> tuple[dict[str, float], st
     all_diverged, not_finite = _unfit(trial)
     if all_diverged:
         return {}, ALL_DIVERGED
-    if not_finite:  # or it would stay in what is kept to learn from again
+    if not_finite:  # or it would stay in the replay
         return {}, _not_finite(not_finite)
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items() if not name.startswith(EXPERIENCE)}
     try:

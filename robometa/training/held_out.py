@@ -1,4 +1,4 @@
-"""Few-shot scores on tasks that are not trained on, while a training goes on."""
+"""Few-shot scores during a training, on tasks that are not trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAWN_FROM = -1
 
 
 def held_out_tasks(suite: Suite) -> tuple[Task, ...]:
-    """Tasks to score: drawn anew where the suite has distributions to draw from, else the first of its test split."""
+    """Tasks to score: drawn for this purpose where the suite has distributions, else the first of its test split."""
     if suite.endless:
         return tuple(suite.drawn(DRAWN_FROM, index) for index in range(HELD_OUT_TASKS))
     return suite.test[:: max(1, len(suite.test) // HELD_OUT_TASKS)][:HELD_OUT_TASKS]

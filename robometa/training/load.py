@@ -33,9 +33,9 @@ def load(
     """Loads a policy to act with: of a policy's folder, or the newest of a run's.
 
     Args:
-        folder: Folder of a policy, or of a run, which may still be going on: its policy or its newest checkpoint.
+        folder: Folder of a policy, or of a run (finished or not): its policy or its newest checkpoint.
         suite: Another suite to act on, with the same observation and action: its name, its file, or itself.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for a policy of your own learner.
         units: Units of the actions: `actuator` for those of the robot's controls, such as N m or rad/s, which
             Gymnasium's MuJoCo environments and a robot's drivers take; `normalized` for -1..1, which this package's
             own environments take.
@@ -104,7 +104,7 @@ class Source:
         """
         own = run_suite(config.suite, config.suite_hash, run.path) if suite is None else suite
         saved = run.newest_checkpoint()
-        assert saved is not None  # there are checkpoints, and none that is whole is an error of its own
+        assert saved is not None  # there are checkpoints; if none were whole, reading would have raised
         state = policy_folder.without_training(saved.state)
         trained = policy_folder.restored(name, config.options, own, state, self.folder, device)
         before = [row for row in run.rows(METRICS) if row["iteration"] < saved.progress.iterations]

@@ -1,4 +1,4 @@
-"""The training loop: a trial, an update, again; saved as it goes, stopped without a loss."""
+"""The training loop: a trial and an update in every iteration, with checkpoints, logs and an orderly stop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MAX_SKIPPED_IN_A_ROW = 5
 
 
 class Training:
-    """A run on its way: its folder, its learner, and its progress."""
+    """A run in progress: its folder, its learner and its counts."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Training:
 
         Args:
             run: Folder to write.
-            suite: Suite whose tasks are trained on.
+            suite: Suite to train on.
             learner: Untrained learner.
             config: Configuration of the run.
-            loggers: Loggers of the training, made and opened when it goes on; those of its configuration if None.
+            loggers: Loggers of the training, made and opened by `go_on`; those of its configuration if None.
             callback: Called after every iteration.
 
         Raises:
@@ -83,7 +83,7 @@ class Training:
         )
 
     def close(self) -> None:
-        """Frees engines and processes; the training cannot go on."""
+        """Frees engines and processes, after which the training cannot continue."""
         self.collector.close()
         if self.best is not None:
             self.best.close()
@@ -138,7 +138,7 @@ class Training:
         return wants_more
 
     def _counted(self, trial: Trial, metrics: dict[str, float], why_skipped: str) -> dict[str, float]:
-        """Counts an iteration and returns its metrics; says what is to be said of it."""
+        """Counts an iteration, passes on remarks about it, and returns its metrics."""
         iteration = self.progress.iterations
         self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
         for remark in self.collector.remarks():
@@ -197,7 +197,7 @@ class Training:
             logger.say(text)
 
     def _job(self) -> Job:
-        """Describes the training to those who collect its trials."""
+        """Describes the training for its collector."""
         config = self.config
         return Job(
             suite=self.suite,
@@ -219,7 +219,7 @@ class Training:
                 self._say(f"iteration {self.progress.iterations}: {table.path} cannot be written ({error.strerror})")
 
     def _save_if_due(self, stopping: bool) -> None:
-        """Saves a checkpoint if it is time to; after one that the disk refuses, training goes on."""
+        """Saves a checkpoint if one is due; training continues if the disk refuses it."""
         progress = self.progress
         due = self.checkpoints.due(self.config.checkpoint_minutes)
         last, lost = progress.iterations == self.options.iterations, self._too_many_skipped()
@@ -249,7 +249,7 @@ class Training:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW
 
     def _state(self, done: int) -> str:
-        """Describes how far a stopped training is, and the command that goes on with it."""
+        """Describes the progress of a stopped training, and the command that resumes it."""
         saved = self.checkpoints.described(done)
         return f"after {done} of {self.options.iterations} iterations, {saved}; go on with: {self.resume_command()}"
 

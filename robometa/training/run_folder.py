@@ -51,7 +51,7 @@ class Progress:
     """Skipped updates since the last one that was not."""
 
     def after(self, steps: int, skipped: bool) -> Progress:
-        """The counts after one more iteration of so many environment steps."""
+        """The counts after one more iteration with a number of environment steps."""
         in_a_row = self.skipped_in_a_row + 1 if skipped else 0
         return Progress(self.iterations + 1, self.steps + steps, self.skipped + skipped, in_a_row)
 

@@ -19,7 +19,7 @@ def stop_on_signals(answer: Callable[[], None] = lambda: None) -> Iterator[list[
     """Yields a list that receives the name of a stop signal: Ctrl-C, SIGTERM, SIGUSR1; a second one stops at once.
 
     Args:
-        answer: Called once after the first signal, on a thread of its own: a signal handler may not print.
+        answer: Called once after the first signal, on a separate thread: a signal handler may not print.
     """
     asked: list[str] = []
     with _waiting_thread(answer) as wake:
@@ -62,6 +62,6 @@ def _waiting_thread(work: Callable[[], None]) -> Iterator[Callable[[], None]]:
 
 
 def _write(descriptor: int) -> None:
-    """Writes a byte, unless nobody reads any more."""
+    """Writes a byte, unless the reader is gone."""
     with contextlib.suppress(OSError):
         os.write(descriptor, b"!")

@@ -1,4 +1,4 @@
-"""Training: a trial, an update, again; and going on with one as if it had never stopped."""
+"""Training from the start, and resuming to the same bytes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def train(
         learner: The learner's name, or the file and class of one of your own: `./mine.py:MyLearner`.
         options: Options of the learner; they override the suite file's, which override the preset's.
         preset: Configuration of the learner to start from; its first if None.
-        seed: Seed of everything random.
+        seed: Random seed.
         folder: Folder to write; `runs/SUITE-LEARNER-SEED` if None.
         threads: Threads that step the simulation; all processors if None. Results do not depend on it.
         torch_threads: Threads of torch in an update; all processors if None. Results depend on it in their last bits,
@@ -81,7 +81,7 @@ def train(
             the `gpu` extra. Results depend on it, so it is kept with the run.
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
         piece: Tasks of a piece, the unit in which trials are computed and handed out. Results depend on it in their
-            last bits, so it is kept with the run. By default the fewest whose worlds are a multiple of 4, and 8 or
+            last bits, so it is kept with the run. By default the fewest tasks with worlds in a multiple of 4, and 8 or
             more; on a GPU all.
         collect: Who computes the pieces: `here`, `processes` (one for each processor), `processes:N`, `auto` (here or
             by processes, as is faster), `ray` (a cluster of this machine), `ray:HOST:PORT` or `ray://HOST:PORT` (a
@@ -91,7 +91,7 @@ def train(
             `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
             change nothing else. 0 for none.
         callback: Called after every iteration with an `Iteration`; False ends the training there, with a policy.
-            `resume` goes on to the original end.
+            `resume` continues to the original end.
         overwrite: Replace the run that the folder holds, if there is one.
         log: Loggers beside the terminal: `tensorboard`, `wandb` (Weights & Biases, an extra), or `none`.
         loggers: Loggers to show and store the metrics with, instead of the terminal and `log`; `()` trains in silence.
@@ -104,7 +104,7 @@ def train(
     """
     hardware = Hardware(device, engine, contact_capacity, threads, torch_threads, collect)
     suite = suite if isinstance(suite, Suite) else suites.load(suite)
-    portable_files(suite)  # what the policy will hold: a mistake is told now, and later edits do not matter
+    portable_files(suite)  # content of the policy: a mistake is reported now, and later edits do not matter
     learner = registry.absolute(learner)
     options = options or {}
     if steps is not None:
@@ -206,7 +206,7 @@ def resume(
 
 
 def with_suite(config: RunConfig, suite: str | Path | None) -> RunConfig:
-    """The configuration of a run whose suite's file has moved; the same one if `suite` is None."""
+    """The configuration of a run after its suite's file has moved; the same one if `suite` is None."""
     return config if suite is None else replace(config, suite=suite_reference(suites.load(suite)))
 
 

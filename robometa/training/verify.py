@@ -37,7 +37,7 @@ class Verification:
     iterations: int
     """Iterations compared."""
     parted: int | None
-    """First iteration whose line differs, from 0; None if none does."""
+    """First iteration with another line, from 0; None if all lines are equal."""
     differences: tuple[str, ...]
     """Numbers of that line then and now."""
     changed: tuple[str, ...]
@@ -45,9 +45,10 @@ class Verification:
 
     def lines(self) -> list[str]:
         """Describes the result in words."""
-        lines = [f"another {change}" for change in self.changed]
+        lines = list(self.changed)
         if self.parted is None:
-            return [*lines, f"the first {self.iterations} iterations came out the same, byte for byte"]
+            count = "iteration" if self.iterations == 1 else f"{self.iterations} iterations"
+            return [*lines, f"the first {count} came out the same, byte for byte"]
         cause = "" if self.changed else " (same code, versions, threads and processor)"
         return [*lines, f"iteration {self.parted + 1} differs{cause}:", *(f"  {line}" for line in self.differences)]
 
@@ -121,13 +122,13 @@ def _changes(config: RunConfig) -> tuple[str, ...]:
     """Software and hardware that differ from the run's, or that the run does not name."""
     then, now = config.versions, versions()
     names = [name for name in now if name in then or name in NAMED_SINCE]
-    changes = [f"{name}: {then.get(name, UNRECORDED)} then, {now[name]} now" for name in names]
+    changes = [f"{name} differs: {then.get(name, UNRECORDED)} then, {now[name]} now" for name in names]
     changes = [change for name, change in zip(names, changes, strict=True) if then.get(name, UNRECORDED) != now[name]]
     threads, cores = config.hardware.torch_threads, processors()
     if threads is not None and threads > cores:
-        changes.append(f"number of processors: torch has {threads} threads as then, on {cores} now")
+        changes.append(f"number of processors differs: torch has {threads} threads as then, on {cores} now")
     if config.piece is None:
-        changes.append("order of computing: the run is from before tasks were computed in pieces")
+        changes.append("order of computing differs: the run is from before tasks were computed in pieces")
     return tuple(changes)
 
 

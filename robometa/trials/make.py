@@ -20,7 +20,7 @@ def build(name: str, config: Options, suite: Suite, seed: int, device: str = "cp
     Args:
         name: The learner's name, or the file and class of one of the user's own.
         config: Its configuration.
-        suite: The suite whose observations and actions it is built for.
+        suite: The suite that it is built for.
         seed: The seed of its weights.
         device: The device of its tensors.
 
@@ -68,8 +68,8 @@ def engine_for(
     Raises:
         UserError: If there is no such engine, or what it needs is not installed.
     """
-    tells = sees_parameters(learner)
+    reveals = sees_parameters(learner)
     if on_warp(hardware.engine, suite):
         device = torch.device("cpu") if learner is None or isinstance(learner, type) else learner.device
-        return warp_engine(suite, tasks, worlds, tells, device, hardware.contact_capacity)
-    return engine_of(suite, tasks, worlds, hardware.threads, tells)
+        return warp_engine(suite, tasks, worlds, reveals, device, hardware.contact_capacity)
+    return engine_of(suite, tasks, worlds, hardware.threads, reveals)

@@ -1,4 +1,4 @@
-"""Pieces of a batch: consecutive tasks whose trials are computed together, cut the same on every machine.
+"""Pieces of a batch: consecutive tasks, computed together and cut the same on every machine.
 
 The last bits of a product of matrices depend on how many rows it has. So a batch is cut into pieces by the run's
 configuration alone, and a trial's bytes are defined as those that its piece gives when it is computed by itself, with
@@ -32,7 +32,7 @@ ROWS_MULTIPLE = 4
 when pieces are put side by side."""
 
 APART = "pieces side by side give other last bits with this learner here, so each is computed by itself"
-"""Remark of a collector whose pieces are computed one by one."""
+"""Remark of a collector that computes pieces one by one."""
 
 
 class Piece(NamedTuple):
@@ -63,7 +63,7 @@ class Batch:
 
 
 def default_size(tasks: int, worlds: int) -> int:
-    """Returns the number of tasks of a piece, for a batch of tasks with so many worlds each."""
+    """Returns the number of tasks of a piece, for a batch of `tasks` tasks with `worlds` worlds each."""
     size = next(
         size for size in range(1, MIN_ROWS + 1) if size * worlds >= MIN_ROWS and size * worlds % ROWS_MULTIPLE == 0
     )
@@ -85,7 +85,7 @@ def cut(tasks: int, size: int) -> list[Piece]:
 
 
 def grouped(pieces: Sequence[Piece], groups: int) -> list[list[Piece]]:
-    """Splits pieces into at most so many groups of neighbours, of nearly equal numbers of pieces."""
+    """Splits pieces into groups of neighbours, with nearly equal numbers of pieces; at most `groups`."""
     groups = min(groups, len(pieces))
     edges = [len(pieces) * group // groups for group in range(groups + 1)]
     return [list(pieces[low:high]) for low, high in zip(edges, edges[1:], strict=False)]
@@ -175,7 +175,7 @@ class PieceRunner:
         return run_trial(engine, self.learner, self._tasks, part.indices, part.shots, part.noise).rollouts
 
     def _engine(self, tasks: int) -> Engine:
-        """Returns the engine for so many tasks, made on first use."""
+        """Returns the engine for a number of tasks, made on first use."""
         if tasks not in self._engines:
             self._engines[tasks] = self._make(tasks)
         return self._engines[tasks]

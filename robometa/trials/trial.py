@@ -35,7 +35,7 @@ class Shot:
     adaptation: Adaptation
     """The learner's knowledge of the tasks."""
     previous: Rollout | None
-    """The rollout before this one, whose last step the learner still sees; None at shot 0."""
+    """The rollout before this one; the learner still sees its last step. None at shot 0."""
     noise: Noise
     """Source of this rollout's random numbers."""
     _collected: tuple[Rollout, Adaptation] | None = field(default=None, init=False, repr=False)
@@ -44,7 +44,7 @@ class Shot:
         """Hands the collected rollout to the trial.
 
         Args:
-            rollout: What the learner adapts to when the trial goes on.
+            rollout: The rollout that the learner adapts to next.
             adaptation: The adaptation after the rollout's last action, as `collect` returns it.
         """
         self._collected = rollout, adaptation
@@ -60,7 +60,7 @@ def trial_loop(learner: Learner, noise: Noise, shots: int | None) -> Iterator[Sh
     Args:
         learner: Begins and adapts; it is not changed.
         noise: Source of all random numbers, for as many tasks and worlds as there are.
-        shots: Adaptations; there is one more rollout than these. None goes on for as long as the caller does.
+        shots: Adaptations; there is one more rollout than these. None continues for as long as the caller does.
 
     Raises:
         RuntimeError: If the caller asks for the next shot without completing this one.
@@ -137,7 +137,7 @@ def collect(
         adaptation: The learner's knowledge of the tasks.
         noise: Source of the resets' and the exploration's random numbers.
         explore: Act with noise; without, take the mean action.
-        previous: The rollout before this one in the same trial, whose last step the learner still sees.
+        previous: The rollout before this one in the same trial; the learner still sees its last step.
         watch: Called with the time before each step, and once more with the horizon after the last.
         drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
 
@@ -231,7 +231,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def torch_on(threads: int) -> Iterator[None]:
-    """Limits torch to so many threads within the block."""
+    """Limits torch to a number of threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Compiles a user's own model for the camera: `python -P -m robometa.video.dress_process FOLDER`, a process of its own.
+"""Compiles a user's own model for the camera: `python -P -m robometa.video.dress_process FOLDER`, a separate process.
 
 Input and output are those of `robometa.suites.model_process`.
 """

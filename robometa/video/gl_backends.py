@@ -89,8 +89,8 @@ def require_window(policy: Path) -> None:
     command = [sys.executable, SAFE_PATH, "-c", WINDOW]
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     try:
-        found = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
-        opened = found.returncode == 0
+        finished = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+        opened = finished.returncode == 0
     except subprocess.TimeoutExpired:
         opened = False
     if not opened:
@@ -98,7 +98,7 @@ def require_window(policy: Path) -> None:
 
 
 def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
-    """Draws the film of a folder in a separate process, with a backend of its own.
+    """Draws the film of a folder in a separate process, with a backend that works.
 
     Args:
         folder: Input of `robometa.video.render_process`, which also writes its files there.

@@ -23,7 +23,7 @@ from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
 from robometa.video import storyboard
 from robometa.video.film import Target
-from robometa.video.live_marks import mark
+from robometa.video.live_marks import distance_to_see, mark
 from robometa.video.storyboard import Subject
 
 NEXT_TASK, SHOT, BREAK, FORGET = "6", "7", "8", "9"
@@ -50,13 +50,13 @@ class Window(Protocol):
 
 
 class Viewer:
-    """MuJoCo's viewer, which runs on a thread of its own."""
+    """MuJoCo's viewer, which runs on a separate thread."""
 
     def __init__(self, subject: Subject, press: Callable[[int], None]) -> None:
         """Opens the window; `press` is called with the code of each key."""
         import mujoco.viewer
 
-        self._model, self._target = subject.dressed(), subject.target
+        self._model = subject.dressed()
         self._body = self._model.body(subject.body).id
         self._data = mujoco.MjData(self._model)
         self._handle: Any = mujoco.viewer.launch_passive(
@@ -65,12 +65,14 @@ class Viewer:
         with self._handle.lock():
             self._handle.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
             self._handle.cam.trackbodyid = self._body
-            self._handle.cam.distance = 3.0 * self._model.stat.extent
             self._handle.cam.azimuth, self._handle.cam.elevation = 90.0, -15.0
+        self.aim(subject.target)
 
     def aim(self, target: Target) -> None:
-        """Shows the marks of another target from now on."""
+        """Shows the marks of another target from now on, from far enough away."""
         self._target = target
+        with self._handle.lock():
+            self._handle.cam.distance = distance_to_see(target, self._model.stat.extent)
 
     def show(self, positions: np.ndarray) -> None:
         """Shows the robot at its generalised positions."""
@@ -94,7 +96,7 @@ WindowMaker = Callable[[Subject, Callable[[int], None]], Window]
 
 
 class _AskedError(Exception):
-    """A key was pressed that ends what is shown."""
+    """A key was pressed that ends the episode on screen."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -126,7 +128,7 @@ class Live:
             seed: Seed of resets and exploration.
             window: Makes the window.
             say: Takes what is said about the trial.
-            pause: Waits for so many seconds.
+            pause: Waits for a number of seconds.
 
         Raises:
             UserError: If there is no such task.
@@ -204,7 +206,7 @@ class Live:
                 raise _AskedError("")
             if not self._keys.empty():
                 key = self._keys.get()
-                if key != SHOT or not explore:  # a shot is on its way already
+                if key != SHOT or not explore:  # a shot is in progress already
                     raise _AskedError(key)
             self._window.show(engine.state().physics[0, 0, 1 : 1 + shown.positions])
             self._pause(max(0.0, started + step * shown.control_step - time.monotonic()))
@@ -217,7 +219,7 @@ class Live:
         """Changes what is shown next."""
         if key == NEXT_TASK:
             self._task, self._broken = (self._task + 1) % len(self._tasks), -1
-            if self._suite.family.one_simulation_per_world:  # each task has a model of its own
+            if self._suite.family.one_simulation_per_world:  # each task has another model
                 self._shut()
         elif key == BREAK:
             if self._suite.family.one_simulation_per_world:

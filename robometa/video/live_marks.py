@@ -12,6 +12,17 @@ from robometa.video.film import Array, Target
 from robometa.video.panel_picture import FACING, MIDDLE, PLACE, SMALLEST_MARK, TARGET, TURNED
 
 
+def distance_to_see(target: Target, size: float) -> float:
+    """Distance of a camera on the robot's start that has the target in its picture, m.
+
+    Args:
+        target: Target of the task.
+        size: Size of the robot, m.
+    """
+    away = math.hypot(*target.values) if target.kind in ("goal", "place") else 0.0
+    return max(3.0 * size, 2.5 * away)
+
+
 def mark(scene: Any, target: Target, place: Array, size: float) -> None:
     """Replaces what the user's part of a scene shows by the marks of a target; a speed has none.
 

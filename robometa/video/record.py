@@ -62,7 +62,7 @@ def record(
         width: Width in pixels, rounded down to an even number.
         height: Height in pixels, rounded down to an even number.
         gif: Write a GIF beside the `.mp4`.
-        learner: `FILE.py:CLASS`, for a policy whose learner is one of your own.
+        learner: `FILE.py:CLASS`, for a policy of your own learner.
 
     Returns:
         The files written: a tuple of paths that a notebook shows as a video.

@@ -1,4 +1,4 @@
-"""Draws a film that lies in a folder: `python -m robometa.video.render_process FOLDER`, a process of its own.
+"""Draws a film that is in a folder: `python -m robometa.video.render_process FOLDER`, a separate process.
 
 MuJoCo picks an OpenGL backend once, on import; a separate process may pick another. Input: `film.json`, `film.npz` and
 `model.mjb`. Output: `film.mp4`, `film.gif` if requested, and on stdout a line for each frame.
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
 
 
 def _pictures(film: Film, folder: Path) -> Iterator[Array]:
-    """The frames of the film, the last one held for a while. `[height, width, 3]`, uint8."""
+    """The frames of the film; the last one stays for a while. `[height, width, 3]`, uint8."""
     page = Page(film)
     place = page.places[0]
     view = View(mujoco.MjModel.from_binary_path(str(folder / "model.mjb")), film, place.width, place.height)

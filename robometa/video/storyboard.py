@@ -41,7 +41,7 @@ class Episode:
     rewards: Array
     """`[time]`"""
     success: Array
-    """The success condition held after the step. `[time]`, bool"""
+    """True where the success condition was met after the step. `[time]`, bool"""
     early: bool
     """The episode ended before its time limit."""
 
@@ -241,14 +241,14 @@ def _panel(episode: Episode, measure: Array, steps: Array, shown: Subject) -> Pa
     """The frames of an episode; after its end the last state is repeated."""
     length = len(episode.rewards)
     frames = np.minimum(steps, length - 1)
-    paid = np.concatenate([[0.0], np.cumsum(episode.rewards)])
+    returns = np.concatenate([[0.0], np.cumsum(episode.rewards)])
     reached = np.concatenate([[False], episode.success])
     return Panel(
         title=episode.title,
         positions=episode.physics[frames, 1 : 1 + shown.positions],
         place=shown.place(episode.physics[frames], episode.sensors[frames]),
         measure=measure[frames],
-        returns=paid[np.minimum(steps, length)],
+        returns=returns[np.minimum(steps, length)],
         reached=reached[np.minimum(steps, length)],
         over=(steps >= length) if episode.early else np.zeros(len(steps), dtype=bool),
     )

@@ -12,7 +12,7 @@ from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.storage import sealed_folder
 from robometa.training.run_folder import RunFolder
-from robometa.training.verify import _changes, _same, verify
+from robometa.training.verify import Verification, _changes, _same, verify
 
 
 def contents(folder):
@@ -50,11 +50,15 @@ def test_where_a_run_parts_is_told(run, capsys):
     assert f"return_1: {row['return_1']} then, {before} now" in told
 
 
+def test_one_iteration_is_said_in_words():
+    assert Verification(1, None, (), ()).lines() == ["the first iteration came out the same, byte for byte"]
+
+
 def test_other_versions_are_told(run):
     described = json.loads((run / "run.json").read_text())
     described["versions"]["mujoco"] = "1.2.3"
     (run / "run.json").write_text(json.dumps(described))
-    assert verify(run).lines()[0].startswith("another mujoco: 1.2.3 then, ")
+    assert verify(run).lines()[0].startswith("mujoco differs: 1.2.3 then, ")
 
 
 def test_a_run_is_verified_to_where_it_has_come(run):
@@ -80,8 +84,8 @@ def test_what_was_not_recorded_is_named(run):
     del described["piece"]
     (run / "run.json").write_text(json.dumps(described))
     told = "\n".join(_changes(RunFolder(run).configuration()))
-    assert "sources: 0123456789abcdef then, " in told
-    assert "processor: not recorded then, " in told
+    assert "sources differs: 0123456789abcdef then, " in told
+    assert "processor differs: not recorded then, " in told
     assert "torch has 1000 threads as then" in told
     assert "before tasks were computed in pieces" in told
     assert "mujoco" not in told

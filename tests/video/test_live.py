@@ -17,7 +17,7 @@ from robometa.registry.options import resolve
 from robometa.trials import make
 from robometa.video import live, storyboard
 from robometa.video.film import Target
-from robometa.video.live_marks import mark
+from robometa.video.live_marks import distance_to_see, mark
 
 POLICY = Path(__file__).parents[2] / "policies/half-cheetah-velocity-rl2"
 IN_A_WINDOW = """
@@ -138,6 +138,16 @@ def test_mujoco_s_viewer_shows_a_policy():
         check=False,
     )
     assert "shown 5" in done.stdout, done.stderr
+
+
+def test_the_camera_is_far_enough_away_to_see_the_goal():
+    tangent = 0.41  # of half the viewer's field of view
+    for name in ("point-robot", "ant-goal"):
+        suite = suites.load(name)
+        for task in suite.test[:5]:
+            away = max(map(abs, dict(task.parameters)["goal"]))
+            assert distance_to_see(storyboard.subject(suite, task).target, 0.1) * tangent > away
+    assert distance_to_see(Target("speed", (9.0,), 0.2), 0.1) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 REGISTRY = "gymnasium.envs"
-"""The module after whose import environments can be registered."""
+"""The module that must be imported before environments can be registered."""
 
 
 def register_suites() -> None:

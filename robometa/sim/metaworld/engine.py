@@ -81,7 +81,7 @@ class ManipulationEngine:
         self._target = np.zeros((count, 3))
         self.seen = np.zeros((count, SEEN))
         """Observations in double precision. `[task * world, 39]`"""
-        self.paid = np.zeros(count)
+        self.rewards = np.zeros(count)
         """The last step's rewards, in double precision. `[task * world]`"""
         self._reached = np.zeros(count, dtype=bool)
         self._first = np.zeros((count, 3))
@@ -134,7 +134,7 @@ class ManipulationEngine:
         terminated, truncated = diverged, (self._steps >= self.horizon) & ~diverged
         if diverged.any():
             self.divergences += int(diverged.sum())
-            self.paid[diverged], self._reached[diverged] = 0.0, False
+            self.rewards[diverged], self._reached[diverged] = 0.0, False
             self.seen[diverged] = np.nan_to_num(self.seen[diverged], nan=0.0, posinf=0.0, neginf=0.0)
         next_obs = torch.from_numpy(self.seen).float()
         obs, ended = next_obs, terminated | truncated
@@ -145,7 +145,7 @@ class ManipulationEngine:
         return Outcome(
             self._by_task(obs),
             self._by_task(next_obs),
-            self._by_task(torch.from_numpy(self.paid).float()),
+            self._by_task(torch.from_numpy(self.rewards).float()),
             *(self._by_task(flag) for flag in flags),
         )
 
@@ -237,10 +237,10 @@ class ManipulationEngine:
         """Notes reward and success of a step of a group. `[world, action]`."""
         worlds = group.worlds
         if isinstance(group, Fallback):
-            self.paid[worlds], self._reached[worlds] = group.judge(self.seen[worlds], action)
+            self.rewards[worlds], self._reached[worlds] = group.judge(self.seen[worlds], action)
         else:
             quantity = Quantities(group, self.seen[worlds], action.astype(np.float64), self._first[worlds])
-            self.paid[worlds], self._reached[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
+            self.rewards[worlds], self._reached[worlds] = MANIPULATIONS[group.template.name].reward(quantity)
 
     def _times(self) -> Array:
         times = np.empty(len(self._steps))
@@ -249,7 +249,7 @@ class ManipulationEngine:
         return times
 
     def _finite(self) -> Array:
-        """Marks the worlds whose positions are all finite. `[task * world]`, bool."""
+        """Marks the worlds with finite positions only. `[task * world]`, bool."""
         return np.asarray(np.isfinite(self.seen).all(axis=1))
 
     def _restart(self, which: Array) -> None:
@@ -265,7 +265,7 @@ class ManipulationEngine:
         self._episodes[which] += 1
 
     def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly. Shorter states are padded with zeros."""
+        """The simulator's full state, from which `restore` continues exactly. Shorter states are padded with zeros."""
         longest = max(mujoco.mj_stateSize(group.model, STATE) for group in self._held)
         physics = np.zeros((len(self._steps), longest))
         for group in self._held:

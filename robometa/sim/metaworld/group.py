@@ -95,7 +95,7 @@ class Group:
         Args:
             starts: How the episodes of each begin.
             worlds: Which worlds of the engine they are. `[world]`
-            lender: Another group, all of whose worlds and of these begin alike: one model serves them both.
+            lender: Another group; if all worlds of both begin alike, one model serves both.
         """
         self.starts, self.worlds = list(starts), worlds
         if starts:

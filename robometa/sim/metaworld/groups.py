@@ -91,7 +91,7 @@ class Groups:
 def cut(worlds: Array) -> list[Array]:
     """Cuts the worlds of a task name into chunks, which do not depend on the number of threads.
 
-    Every chunk has a model of its own, 20 MiB, so there are few.
+    Every chunk has a separate model, 20 MiB, so there are few.
     """
     count = max(1, min(MAX_CHUNKS, len(worlds) // MIN_CHUNK_WORLDS))
     return np.array_split(worlds, count)

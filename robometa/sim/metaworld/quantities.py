@@ -36,7 +36,7 @@ class Quantities(dict[str, Array]):
             seen: What the policy sees after the step. `[world, 39]`, float64
             action: `[world, 4]`, float64
             first: The object after the episode's first step. `[world, 3]`
-            convert: Makes of an array what the rewards shall be computed on, such as `torch.from_numpy`.
+            convert: Conversion of an array before rewards are computed, such as `torch.from_numpy`.
         """
         super().__init__(
             hand=seen[:, :3],

@@ -37,7 +37,7 @@ class Scene:
     touched: str = "objGeom"
     """Geom that `touching` refers to."""
     dial: str | None = None
-    """Joint of a knob whose rim is the object."""
+    """Joint of a knob; its rim is the object."""
 
 
 def body(name: str, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Place:

@@ -109,7 +109,7 @@ class Template:
             goal: Upstream's random vector of the task.
             constants: Further attributes of upstream's environment to remember, by our name.
         """
-        key = (goal, *sorted(constants))  # whoever asks first decides for nobody else what is remembered
+        key = (goal, *sorted(constants))  # the constants are part of the key: other callers may have others
         if key not in self._starts:
             reset(self.env, goal)
             edits = tuple(self._edits())

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class Fallback(Group):
-    """A group whose worlds each have an environment of upstream's around their simulation."""
+    """A group with an environment of upstream's around the simulation of each world."""
 
     def __init__(self, template: Template) -> None:
         """Holds no world yet."""

@@ -238,7 +238,7 @@ class WarpEngine:
         return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float())
 
     def state(self) -> SimulatorState:
-        """The simulator's full state, from which `restore` goes on exactly. Waits for the device."""
+        """The simulator's full state, from which `restore` continues exactly. Waits for the device."""
         worlds, shape = self._worlds, (self.tasks, self.worlds)
         return SimulatorState(
             physics=worlds.state.double().cpu().numpy().reshape(*shape, -1),

@@ -122,7 +122,7 @@ class DeviceModel:
         return model is not self._base and not np.array_equal(getattr(model, name), getattr(self._base, name))
 
     def _upload(self, name: str, models: Sequence[mujoco.MjModel]) -> None:
-        """Writes a field's rows into the array that is there, whose address a captured graph holds."""
+        """Writes a field's rows into the array that is there: a captured graph keeps its address."""
         option = name == GRAVITY
         rows = np.stack([model.opt.gravity if option else getattr(model, name) for model in models])
         rows = np.repeat(rows, self._worlds // len(models), axis=0)
@@ -131,7 +131,7 @@ class DeviceModel:
 
 
 def _put(model: mujoco.MjModel, sizes: dict[str, int]) -> mujoco_warp.Model:
-    """The model on the device, with so many rows of some fields, and MuJoCo's own directions of friction."""
+    """The model on the device, with several rows of some fields, and MuJoCo's own directions of friction."""
     put = mujoco_warp.put_model(model, batch_sizes=sizes)
     put.callback.contactfilter = lay_along_capsules
     return put

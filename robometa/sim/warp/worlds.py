@@ -84,7 +84,7 @@ class Worlds:
         self._ctrl.copy_(self._reader.control(self.action))
 
     def settle(self) -> None:
-        """Computes reward, termination, and the state from which the next step goes on."""
+        """Computes reward, termination, and the state that the next step starts from."""
         before, sensed_before = self.state, self.sensed
         after = torch.cat((self._time.unsqueeze(1), self._qpos, self._qvel, self._act), dim=1)
         # The state before too: the simulator makes a quaternion that is no number into one.

@@ -14,7 +14,7 @@ from robometa.training.loggers.wandb import WeightsAndBiases
 CURVES: dict[str, LoggerFactory] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 """Loggers to choose from."""
 NONE = "none"
-"""Name that stands for no logger but the terminal."""
+"""Name for no logger but the terminal."""
 
 
 def chosen(names: Sequence[str]) -> tuple[LoggerFactory, ...]:

@@ -16,7 +16,7 @@ from robometa.training.loggers.logger import LoggedRun
 class TensorBoard:
     """Writes curves over environment steps into the run's folder until the disk refuses them.
 
-    They lie in the run's folder itself, because TensorBoard calls a run by its curves' folder.
+    They are in the run's folder itself, because TensorBoard names a run after its curves' folder.
     """
 
     def __init__(self, run: LoggedRun) -> None:

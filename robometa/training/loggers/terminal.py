@@ -28,7 +28,7 @@ from robometa.training.loggers.logger import (
 SECONDS_BETWEEN_LINES = 5.0
 """Least time between plain lines, s."""
 NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
-"""Entries of a row that the live screen shows in rows of its own, or not at all."""
+"""Entries of a row that the live screen shows in separate rows, or not at all."""
 
 HELD_OUT = (HELD_OUT_RETURN, HELD_OUT_SUCCESS)
 """Beginnings of the names of held-out scores, the newest of which stay on the screen."""
@@ -114,7 +114,7 @@ class Terminal:
 
 
 def _returns(row: Mapping[str, float], beginning: str, kind: str = ".1f") -> str:
-    """Scores after each adaptation, whose names begin so."""
+    """Prefixes of the names of scores after each adaptation."""
     return " -> ".join(f"{value:{kind}}" for name, value in row.items() if name.startswith(beginning))
 
 

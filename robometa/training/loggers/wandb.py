@@ -1,4 +1,4 @@
-"""Weights & Biases' curves of a training; its service is reached by a process of its own, and may be out of reach."""
+"""Weights & Biases' curves of a training; a separate process sends them to the service, which may be out of reach."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WeightsAndBiases:
         self._curves: Any = None
 
     def __enter__(self) -> WeightsAndBiases:
-        """Begins the curves, or goes on with them; a training that cannot have them goes on without."""
+        """Begins or continues the curves; a training that cannot have them continues without."""
         try:
             import wandb
 

@@ -21,7 +21,7 @@ MEASURED = 3
 
 
 class Auto:
-    """Collects here for some seconds, then by processes, and goes on with the faster of the two.
+    """Collects here for some seconds, then by processes, and continues with the faster of the two.
 
     Both give the same bytes, so every batch that is measured is one of the training.
     """

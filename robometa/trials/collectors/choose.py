@@ -20,7 +20,7 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
 
     Args:
         job: The training.
-        learner: The learner itself, whose present state every batch is computed with.
+        learner: The learner; each batch is computed with its present state.
         collect: `here`, `auto` (here or by processes, as is faster), `processes` (one for each processor),
             `processes:N`, `ray` (a cluster of this machine), `ray://HOST:PORT` (a cluster's client server) or
             `ray:HOST:PORT` (a cluster that this machine is part of).
@@ -39,7 +39,7 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
 
 
 def as_before(collect: str) -> str:
-    """Returns who collects when a run goes on, perhaps on another machine: a process for each processor at most.
+    """Returns the collector of a resumed run, perhaps on another machine: a process for each processor at most.
 
     Raises:
         UserError: If there is no such collector, or it is a cluster that is not this machine's own.

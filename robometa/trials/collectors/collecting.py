@@ -29,7 +29,7 @@ class Order(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """The end of such an order, whose rollouts are in the shared memory."""
+    """The end of such an order; its rollouts are in the shared memory."""
 
     divergences: tuple[Divergence, ...]
     apart: bool

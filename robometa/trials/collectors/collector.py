@@ -38,7 +38,7 @@ class Job:
     tasks: tuple[Task, ...]
     """Tasks that the run trains on."""
     piece: int | None
-    """Tasks of a piece; None for a run from before there were pieces, whose batches are whole."""
+    """Tasks of a piece; None for a run from before there were pieces, with whole batches."""
 
     def pieces(self) -> list[Piece]:
         """Cuts the run's batches."""

@@ -20,11 +20,11 @@ class Processes:
     """Computes the pieces of a batch by several processes; one that dies or hangs is replaced."""
 
     def __init__(self, job: Job, learner: Learner, count: int) -> None:
-        """Starts the processes, which import and compile while the caller goes on.
+        """Starts the processes, which import and compile while the caller continues.
 
         Args:
             job: The training.
-            learner: The learner, whose state each batch is computed with.
+            learner: The learner; each batch is computed with its present state.
             count: Number of processes.
 
         Raises:

@@ -42,7 +42,7 @@ class RayCluster:
 
         Args:
             job: The training.
-            learner: The learner, whose state each batch is computed with.
+            learner: The learner; each batch is computed with its present state.
             address: As `Session`'s.
 
         Raises:
@@ -168,7 +168,7 @@ class RayCluster:
         self._remarks.append(f"tasks were lost in the cluster ({why}): it does them again")
 
     def _refuse(self, answer: Refused) -> None:
-        """Keeps further tasks off a machine whose numbers are not the driver's.
+        """Keeps further tasks off a machine that computes other numbers than the driver.
 
         Raises:
             UserError: If no other machine is left.

@@ -131,7 +131,7 @@ def _imported() -> Any:
 
 
 def _read_again() -> None:
-    """Lets Ray read the variables of its authentication, which it keeps from when it was imported."""
+    """Lets Ray read the variables of its authentication again; it has kept them since its import."""
     from ray import _raylet
 
     raylet: Any = _raylet

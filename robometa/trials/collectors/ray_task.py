@@ -1,4 +1,4 @@
-"""The task that a cluster computes: pieces of a batch, on any of its machines whose numbers are those of the driver."""
+"""The task that a cluster computes: pieces of a batch, on any machine that computes the driver's numbers."""
 
 from __future__ import annotations
 

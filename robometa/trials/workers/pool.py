@@ -74,7 +74,7 @@ class Pool:
     """Worker processes that carry out orders of one work."""
 
     def __init__(self, work: Work, count: int, patience_seconds: float | None = None) -> None:
-        """Starts the processes, which import and begin the work while the caller goes on.
+        """Starts the processes, which import and begin the work while the caller continues.
 
         Args:
             work: The work.

@@ -8,7 +8,7 @@ import tempfile
 
 
 class SharedBytes:
-    """Bytes in shared memory, for messages that are too long for a connection which nobody may be reading."""
+    """Bytes in shared memory, for messages that are too long for a connection without a reader."""
 
     def __init__(self, capacity: int, descriptor: int | None = None) -> None:
         """Makes the memory, or maps that of a descriptor which another process has passed on."""
@@ -35,7 +35,7 @@ class SharedBytes:
 
 
 def anonymous(size: int) -> int:
-    """Returns the descriptor of so many bytes of memory without a name."""
+    """Returns the descriptor of a number of bytes of memory without a name."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("robometa", os.MFD_CLOEXEC)
     else:

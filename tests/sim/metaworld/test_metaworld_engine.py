@@ -49,7 +49,7 @@ def run(engine, taken):
     for action in taken:
         outcome = engine.step(action)
         assert not outcome.diverged.any()
-        shown.append(np.column_stack((engine.seen, engine.paid, outcome.success.numpy().flatten())))
+        shown.append(np.column_stack((engine.seen, engine.rewards, outcome.success.numpy().flatten())))
     return np.stack(shown)
 
 

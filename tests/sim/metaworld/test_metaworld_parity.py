@@ -79,11 +79,11 @@ def compare(name, goals, steps, make_policy, reward="v2"):
         where = f"{name}, step {step}"
         np.testing.assert_array_equal(engine.seen, theirs, err_msg=where)
         rounded = np.array([entry[1] for entry in told], dtype=np.float64)
-        np.testing.assert_allclose(engine.paid, rounded, rtol=0, atol=ROUNDING, err_msg=where)
+        np.testing.assert_allclose(engine.rewards, rounded, rtol=0, atol=ROUNDING, err_msg=where)
         if reward == "v2":
             judged = [env.evaluate_state(*pair) for env, *pair in zip(envs, theirs, actions.astype(float), strict=True)]
             paid = np.array([entry[0] for entry in judged], dtype=np.float64)
-            np.testing.assert_allclose(engine.paid, paid, rtol=0, atol=TOLERANCE, err_msg=where)
+            np.testing.assert_allclose(engine.rewards, paid, rtol=0, atol=TOLERANCE, err_msg=where)
         success = np.array([entry[4]["success"] > 0 for entry in told])
         np.testing.assert_array_equal(outcome.success[:, 0].numpy(), success, err_msg=where)
         reached += success
