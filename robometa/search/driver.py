@@ -106,6 +106,7 @@ class Search:
         self._require_learners()
         self.spaces = spaces_of(self.suite, settings)
         self._record = Record(folder.path / RECORD, self._opened, settings)
+        self._require_own_space()
         self._journal: Journal | None = None
 
     @property
@@ -259,6 +260,15 @@ class Search:
         """
         self.folder.require_at_its_path()
         yield self.folder
+
+    def _require_own_space(self) -> None:
+        for trial in self.state.trials:
+            known = {one.name: one for one in self.spaces[trial.learner].dimensions}
+            values = trial.parameters
+            if values is None:
+                continue
+            if known.keys() != values.keys() or not all(one.holds(values[name]) for name, one in known.items()):
+                raise UserError(f"{self._record.path} is damaged: trial {trial.name} has parameters of another space")
 
     def _require_learners(self) -> None:
         for name in self.settings.learners:

@@ -178,8 +178,8 @@ def described_result(number: int, result: Result) -> dict[str, Any]:
 def _trial(table: Table, learner: str) -> Trial:
     parameters, options = table.optional("parameters", table.table), table.table("options")
     for some in (options,) if parameters is None else (options, parameters):
-        if len(some.content) > MAX_ENTRIES or not all(len(name) <= MAX_NAME for name in some.content):
-            raise UserError(f"{some.where} is damaged: at most {MAX_ENTRIES} entries, and names of {MAX_NAME} signs")
+        if len(some.content) > MAX_ENTRIES or not all(map(_is_name, some.content)):
+            raise UserError(f"{some.where} is damaged: at most {MAX_ENTRIES} entries, of plain names")
     wrong = [name for name, value in options.content.items() if not _is_option(value)]
     wrong += [
         name for name, value in ({} if parameters is None else parameters.content).items() if not _is_value(value)
@@ -195,14 +195,16 @@ def _trial(table: Table, learner: str) -> Trial:
     )
 
 
+def _is_name(text: str) -> bool:
+    """Tests if a text can be the name of a parameter."""
+    return len(text) <= MAX_NAME and text.isprintable()
+
+
 def _is_value(value: Any) -> bool:
     """Tests if a value is one that a parameter can have."""
-    return (
-        value is None
-        or isinstance(value, bool)
-        or is_finite(value)
-        or (isinstance(value, str) and len(value) <= MAX_TEXT)
-    )
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT and value.isprintable()
+    return value is None or isinstance(value, bool) or is_finite(value)
 
 
 def _is_option(value: Any) -> bool:

@@ -41,7 +41,9 @@ class Dimension:
 
     def holds(self, value: Any) -> bool:
         """Tests if a value is among those of the parameter."""
-        return value in self.labels if self.choices else bool(self.low <= value <= self.high)
+        if self.choices:
+            return value in self.labels
+        return is_finite(value) and (type(value) is int or not self.whole) and bool(self.low <= value <= self.high)
 
     def words(self) -> str:
         """Describes the values, such as `0.0001 to 0.01, log`."""
