@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _writes(words: Sequence[str]) -> bool:
     """Tests if a command line is one that writes files."""
     options = {word.partition("=")[0] for word in words}
-    return ONLY_PRINTS not in options and (WRITES in options or words[0] in WRITING)
+    return ONLY_PRINTS not in options and (WRITES in options or bool({*words[:1]} & {*WRITING}))
 
 
 def _guarded(words: list[str]) -> int:

@@ -156,7 +156,7 @@ def _read(name: str, table: Mapping[str, Any], usual: Any) -> Search:
     if "choices" in table:
         choices = table["choices"]
         if not isinstance(choices, list) or not 1 <= len(choices) <= MAX_LIST or len(table) > 1:
-            raise UserError(f"{name} needs a list of 1 to {MAX_LIST} choices and nothing beside it")
+            raise UserError(f"{name} needs a list of choices, 1 to {MAX_LIST}, and nothing beside it")
         if len({*map(repr, choices)}) < len(choices) or any(
             isinstance(one, float) and not is_finite(one) for one in choices
         ):

@@ -232,7 +232,7 @@ def test_a_trial_that_fails_at_once_costs_something_or_a_search_would_never_end(
         ("discount", {"low": True, "high": 2}, "numbers of at most"),
         ("discount", {"choices": [float("nan")]}, "be finite"),
         ("discount", {"choices": [0.5, 0.5]}, "must differ"),
-        ("discount", {"choices": [0.5] * 1000}, "1 to 100 choices"),
+        ("discount", {"choices": [0.5] * 1000}, "a list of choices, 1 to 100"),
         ("hidden", {"width": [4, 8], "depth": [1, 10**9]}, "from 1 to 100"),
         ("hidden", {"width": [4, 8], "depth": [1.5, 2.5]}, "from 1 to 100"),
         ("hidden", {"width": [4, 10**400]}, "numbers of at most"),
