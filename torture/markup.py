@@ -15,6 +15,10 @@ import torch
 
 from robometa import suites
 from robometa.commands import main
+from robometa.search.budget import Budget
+from robometa.search.places import SETTINGS
+from robometa.search.record_file import RECORD
+from robometa.search.settings import Settings as Search
 from robometa.storage import sealed_folder
 from robometa.training.divergence_dumps import DUMP_KIND
 from torture.findings import Findings, Settings
@@ -63,6 +67,9 @@ def run(settings: Settings) -> Findings:
         plant(files, chance)
         for words in commands(files):
             _give(words, box, found)
+        for page in box.rglob("*.html"):
+            for fault in faults_of_page(page.read_text(encoding="utf-8")):
+                found.fail(f"round {index}: {page.name}: {fault}")
         for card in box.rglob("README.md"):
             for fault in faults_of_card(card.read_text(encoding="utf-8")):
                 found.fail(f"round {index}: {card.name}: {fault}")
@@ -111,6 +118,7 @@ def commands(files: Path) -> list[list[str]]:
         ["compare", run, str(files / "out"), "--out", str(files / "compare.html")],
         ["report", policy, "--out", str(files / "report.html")],
         ["export-table", run, "--format", "latex"],
+        ["search", "--show", str(files / "search")],
     ]
 
 
@@ -136,6 +144,7 @@ def plant(files: Path, chance: random.Random) -> None:
         manifest = _with_text(manifest, chance)
     sealed_folder.write_manifest(files / "run" / "policy", manifest)
     _dump(files / "dump", path, chance)
+    _search(files / "search", chance)
 
 
 def _dump(folder: Path, suite: Path, chance: random.Random) -> None:
@@ -144,6 +153,23 @@ def _dump(folder: Path, suite: Path, chance: random.Random) -> None:
     described |= {"world": 0, "step": 1, "iteration": 0, "drawn_from": None, "mujoco": chance.choice(HOSTILE)}
     tensors = {"physics": torch.zeros(9, dtype=torch.float64), "sensors": torch.zeros(0), "action": torch.zeros(2)}
     sealed_folder.save(folder, tensors, described)
+
+
+def _search(folder: Path, chance: random.Random) -> None:
+    """Writes a search whose texts are hostile, as far as a record can hold them."""
+    settings = Search(chance.choice(HOSTILE), chance.choice(HOSTILE), ("rl2",), Budget(1e6, "steps"), 100.0)
+    described = settings.to_json() | {"preset": chance.choice(HOSTILE), "learner_sha256": {chance.choice(HOSTILE): "0"}}
+    name, *texts = chance.sample([text for text in HOSTILE if text.isprintable()], 3)
+    trials = [
+        {"number": number, "parameters": {name: text}, "options": {name: [text]}} for number, text in enumerate(texts)
+    ]
+    result = {"iterations": 1, "whole": 1, "cost": 1.0, "failure": "", "scores": {"return": 1.0}}
+    results = [result | {"number": 0}, result | {"number": 1, "failure": chance.choice(HOSTILE)}]
+    lines = [{"kind": "generation", "learner": "rl2", "trials": trials}, {"kind": "rung", "results": results}]
+    folder.mkdir()
+    (folder / SETTINGS).write_text(json.dumps(described), encoding="utf-8")
+    (folder / RECORD).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / "best.toml").write_text(f"# {name}\n{texts[0]}\n", encoding="utf-8")
 
 
 def _with_text(table: dict[str, Any], chance: random.Random) -> dict[str, Any]:
@@ -172,6 +198,13 @@ def faults_of_terminal(said: str) -> list[str]:
 
 def _styled(said: str) -> bool:
     return any("marker" in line and "[" not in line for line in said.split("\n"))
+
+
+def faults_of_page(page: str) -> list[str]:
+    """What acts in a page."""
+    acting = sorted({sign for sign in page if not sign.isprintable() and sign != "\n"})
+    tags = sorted({*re.findall(r"<(?:script|i\b|iframe|object|img|a\b)", page)})
+    return [*(f"raw {sign!r}" for sign in acting), *tags]
 
 
 def faults_of_card(card: str) -> list[str]:

@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from robometa.search.record import RECORD, read_state
+from robometa.search.record_file import RECORD
+from robometa.search.run import read
 from robometa.suites.toml_file import written
 from torture.findings import Findings, Settings
 from torture.trainings import SUITE
@@ -47,7 +48,7 @@ def run(settings: Settings) -> Findings:
         if other != expected:
             wrong = sorted(key for key in {*expected, *other} if expected.get(key) != other.get(key))
             found.fail(f"{name}: {len(wrong)} files differ, such as {wrong[:3]}")
-        numbers = [trial.number for trial in read_state(place / name / RECORD).trials]
+        numbers = [trial.number for trial in read(place / name).state.trials]
         if numbers != [*range(len(numbers))]:
             found.fail(f"{name}: trials are lost or counted twice: {numbers}")
     return found

@@ -53,6 +53,8 @@ GROUPS = {
 
 WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
 """Commands that write files: they have done their work even if nobody can read what they print."""
+WRITES, ONLY_PRINTS = "--out", "--dry-run"
+"""Options with which another command writes a file, and with which one of these does not."""
 
 ABOUT = """\
 Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to
@@ -84,11 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with failing_silently() as output:
         code = _guarded(words)
         output.flush()
-        if code == 0 and output.failure is not None and not {*words[:1]} & {*WRITING}:
+        if code == 0 and output.failure is not None and not _writes(words):
             if not isinstance(output.failure, BrokenPipeError):
                 say(f"error: standard output cannot be written: {output.failure}", error=True)
             code = FAILURE
     return code
+
+
+def _writes(words: Sequence[str]) -> bool:
+    """Tests if a command line is one that writes files."""
+    options = {word.partition("=")[0] for word in words}
+    return ONLY_PRINTS not in options and (WRITES in options or bool({*words[:1]} & {*WRITING}))
 
 
 def _guarded(words: list[str]) -> int:

@@ -149,7 +149,6 @@ def _compared(
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
     """Writes a folder aside and puts it into its place."""
-    atomic.recover(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with opened(out.parent) as parent, atomic.aside(parent, out.name) as folder:
         for name, content in files.items():

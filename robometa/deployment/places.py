@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from robometa.errors import UserError
+from robometa.storage import atomic
 from robometa.storage.paths import checked
 
 STEP, ADAPT, CONTRACT, VECTORS = "step.onnx", "adapt.onnx", "contract.json", "vectors.safetensors"
@@ -19,6 +20,7 @@ def require_place(out: Path) -> None:
         UserError: If anything else is there.
     """
     checked(out)
+    atomic.recover(out)
     if out.name in ("", ".."):
         raise UserError(f"an export needs a folder with a name of its own, not {out}")
     if not os.path.lexists(out):
@@ -36,5 +38,6 @@ def require_export(folder: Path) -> None:
     Raises:
         UserError: If it has none.
     """
+    atomic.recover(folder)
     if not os.path.lexists(folder / CONTRACT):
         raise UserError(f"{folder} is no export: it lacks {CONTRACT}; `robometa export` writes one")

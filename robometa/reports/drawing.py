@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
+from robometa.compute.matplotlib_import import import_matplotlib
 from robometa.escape import printable
 from robometa.reports.families import FAMILIES, Look
 from robometa.reports.statistics import Array
@@ -42,6 +43,7 @@ def in_plain_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
 
     @functools.wraps(draw)
     def drawn(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
+        import_matplotlib()
         from matplotlib import style
 
         with style.context("default"):

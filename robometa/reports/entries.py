@@ -16,6 +16,7 @@ from robometa.reports.measured import MAX_RETURN, Measured
 from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
+from robometa.storage.paths import own_folder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.storage.table import Table
 
@@ -83,7 +84,7 @@ def read(path: Path) -> Entry | None:
         is_of_run = beside != path.parent or path.name == "policy"
         return _trained(path, path, beside if is_of_run and (beside / RUN).is_file() else None)
     if (path / RUN).is_file():
-        policy = path / "policy"
+        policy = own_folder(path, "policy")
         return _trained(path, policy if (policy / MANIFEST).is_file() else None, path)
     report = measured.read(path) if path.is_dir() else None
     if report is None:

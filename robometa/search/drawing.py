@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.escape import printable
-from robometa.reports.drawing import INK, add_legends, panel_of, svg
+from robometa.reports.drawing import INK, add_legends, in_plain_style, panel_of, svg, text
 from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
@@ -34,6 +33,7 @@ class Line:
     trials: Sequence[Trial]
 
 
+@in_plain_style
 def history(lines: Sequence[Line], settings: Settings) -> str | None:
     """Scores at every rung against the work of the learner so far, and the best at the last rung as a line."""
     name, drawn = settings.objectives[0], False
@@ -55,9 +55,7 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
             _dots(panel, some, size, colour, 0.35 + 0.2 * rung)
         if best:
             steps = [*best, (spent, best[-1][1])]
-            panel.step(
-                *zip(*steps, strict=True), where="post", color=colour, linewidth=1.8, label=printable(line.label)
-            )
+            panel.step(*zip(*steps, strict=True), where="post", color=colour, linewidth=1.8, label=text(line.label))
     if not drawn:
         return None
     panel.set_xlabel("environment steps" if settings.budget.unit == "steps" else "processor time, s")
@@ -66,6 +64,7 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
     return svg(figure, "search-history")
 
 
+@in_plain_style
 def pareto(trials: Sequence[Trial], settings: Settings) -> str | None:
     """Trials by the first two objectives, and the front; None with one objective."""
     scored = [one for one in trials if one.scores and not one.failure and len(one.results) == settings.rungs]
@@ -85,6 +84,7 @@ def pareto(trials: Sequence[Trial], settings: Settings) -> str | None:
     return svg(figure, "search-front")
 
 
+@in_plain_style
 def importance(shares: Mapping[str, float], label: str) -> str | None:
     """Bars of the importance of each parameter; None without any."""
     if not shares:
@@ -92,11 +92,12 @@ def importance(shares: Mapping[str, float], label: str) -> str | None:
     names = sorted(shares, key=lambda name: shares[name])
     figure, panel = panel_of(8.6, 0.6 + 0.26 * len(names))
     panel.barh(range(len(names)), [shares[name] for name in names], color=COLOURS[0])
-    panel.set_yticks(range(len(names)), [printable(name) for name in names])
+    panel.set_yticks(range(len(names)), [text(name) for name in names])
     panel.set_xlabel("share of the importance")
     return svg(figure, f"search-importance-{label}")
 
 
+@in_plain_style
 def slices(trials: Sequence[Trial], settings: Settings, label: str) -> str | None:
     """Score at the first rung against every parameter; None without scores."""
     name = settings.objectives[0]
@@ -128,8 +129,8 @@ def _slice(panel: Any, parameter: str, values: Sequence[Any], scores: Sequence[f
         names = sorted({str(value) for value in values})
         places = [names.index(str(value)) for value in values]
         panel.scatter(places, scores, s=12, color=COLOURS[0], alpha=0.6, linewidths=0)
-        panel.set_xticks(range(len(names)), [printable(name) for name in names])
-    panel.set_title(printable(parameter), fontsize=8, color=INK)
+        panel.set_xticks(range(len(names)), [text(name) for name in names])
+    panel.set_title(text(parameter), fontsize=8, color=INK)
     panel.tick_params(colors=INK, which="both", labelsize=7)
     panel.grid(alpha=0.2, color=INK)
     for spine in panel.spines.values():
@@ -141,7 +142,7 @@ def _dots(
 ) -> None:
     """Draws points."""
     across, up = [x for x, _ in points], [y for _, y in points]
-    panel.scatter(across, up, s=size, color=colour, alpha=alpha, linewidths=0, label=printable(label) or None)
+    panel.scatter(across, up, s=size, color=colour, alpha=alpha, linewidths=0, label=text(label) or None)
 
 
 def _better(value: float, other: float, name: str) -> bool:

@@ -16,11 +16,12 @@ from robometa.search.budget import Budget
 from robometa.search.finals import chosen_finalists, final_orders
 from robometa.search.objectives import gains
 from robometa.search.places import SETTINGS, require_search
-from robometa.search.record import RECORD, Generation, Record, Result, State, Trial
+from robometa.search.record import Generation, Result, State, Trial
+from robometa.search.record_file import RECORD, Record
 from robometa.search.screen import Screen
 from robometa.search.settings import Settings
 from robometa.search.space import Space, space_of, tables_of
-from robometa.search.suggest import JOURNAL, Journal, require_optuna
+from robometa.search.suggest import Journal, require_optuna
 from robometa.search.work import Order, Searching
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
@@ -104,7 +105,8 @@ class Search:
             raise UserError(f"{self.cut} is no longer the suite that the search was begun on")
         self._require_learners()
         self.spaces = spaces_of(self.suite, settings)
-        self._record = Record(folder.path / RECORD, self._opened)
+        self._record = Record(folder.path / RECORD, self._opened, settings)
+        self._require_own_space()
         self._journal: Journal | None = None
 
     @property
@@ -121,7 +123,7 @@ class Search:
             pool = stack.enter_context(closing(Pool(work, self._jobs, SECONDS_OF_PATIENCE)))
             over = [one for one in self.state.generations if self._is_over(one)]
             done = [trial for one in over for trial in one.trials]
-            self._journal = Journal(self.folder.path / JOURNAL, self.settings, self.spaces, done)
+            self._journal = Journal(self._opened, self.settings, self.spaces, done)
             while (generation := self._next_generation()) is not None:
                 self._finish(generation, pool)
             self._finals(pool)
@@ -130,7 +132,7 @@ class Search:
         """The generation to go on with: the last one if it is not over, else a new one while the budget lasts."""
         if self.state.generations and not self._is_over(self.state.generations[-1]):
             return self.state.generations[-1]
-        if self.state.finalists is not None:
+        if self.state.finalists is not None or len(self.state.trials) + self.settings.generation > record.MAX_TRIALS:
             return None
         share = self.settings.trials_budget / len(self.spaces)
         spent = {label: self.state.spent(label) for label in self.spaces}
@@ -204,6 +206,7 @@ class Search:
             seed=self.settings.seed,
             share=halving.share(rung, self.settings.rungs),
             counted=trial.results[-1].iterations if trial.results else 0,
+            whole=trial.results[-1].whole if trial.results else None,
         )
 
     def _carried_out(self, pool: Pool, orders: Sequence[Order], names: Sequence[str], about: str) -> list[Result]:
@@ -257,6 +260,15 @@ class Search:
         """
         self.folder.require_at_its_path()
         yield self.folder
+
+    def _require_own_space(self) -> None:
+        for trial in self.state.trials:
+            known = {one.name: one for one in self.spaces[trial.learner].dimensions}
+            values = trial.parameters
+            if values is None:
+                continue
+            if known.keys() != values.keys() or not all(one.holds(values[name]) for name, one in known.items()):
+                raise UserError(f"{self._record.path} is damaged: trial {trial.name} has parameters of another space")
 
     def _require_learners(self) -> None:
         for name in self.settings.learners:

@@ -55,12 +55,16 @@ def gains(scores: Scores, names: Sequence[str]) -> tuple[float, ...]:
 
 def order(points: Mapping[int, tuple[float, ...]]) -> list[int]:
     """Keys of points from the best to the worst: by Pareto fronts, then by the first objective, then by key."""
-    left, ordered = dict(points), list[int]()
-    while left:
-        first = front(left)
-        ordered += first
-        left = {key: point for key, point in left.items() if key not in first}
-    return ordered
+    fronts = list[list[int]]()
+    for key in sorted(points, key=lambda key: (*(-value for value in points[key]), key)):
+        # No later point dominates an earlier one, so each belongs to the first front that does not dominate it.
+        for one in fronts if len(points[key]) > 1 else ():
+            if not any(_dominates(points[other], points[key]) for other in reversed(one)):
+                one.append(key)
+                break
+        else:
+            fronts.append([key])
+    return [key for one in fronts for key in one]
 
 
 def front(points: Mapping[int, tuple[float, ...]]) -> list[int]:

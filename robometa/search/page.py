@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from robometa import escape
 from robometa.reports import export, figures, html
 from robometa.reports.compare import compare
 from robometa.reports.groups import Group, Section
+from robometa.reports.measured import content
 from robometa.search import drawing, preset_file, summary
 from robometa.search.drawing import Line
 from robometa.search.finals import presets_beside
@@ -27,8 +29,8 @@ PAGE = "report.html"
 """File of the report, below a search's folder."""
 FINALS = "finals"
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_TRIALS = 1000
-"""Most rows of the table of trials."""
+MAX_TRIALS, MAX_BEST_BYTES = 1000, 1 << 20
+"""Most rows of the table of trials, and largest file of the best options, bytes."""
 LEAST_TRIALS = 8
 """Fewest trials from which an importance is computed."""
 
@@ -189,8 +191,9 @@ def _line(learner: str, settings: Settings) -> str:
 
 
 def _best(folder: Path) -> str:
-    path = folder / preset_file.BEST
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    """The file of the best options; nothing before there is one."""
+    exists = os.path.lexists(folder / preset_file.BEST)
+    return content(folder, preset_file.BEST, MAX_BEST_BYTES) if exists else ""
 
 
 def _options(trial: Trial) -> str:

@@ -1,31 +1,19 @@
-"""Record of a search, `search.jsonl`: one line for each generation, each of its rungs, and the finals.
-
-The record is what counts; the journal of Optuna beside it is written anew from it when a search is resumed. A line is
-appended once everything it tells of is on the disk, so a search that is killed does again what has no line yet.
-"""
+"""A search so far: trials, their results, generations, and the finals; read line by line from its record."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from robometa import registry
 from robometa.errors import UserError
+from robometa.search.settings import Settings
 from robometa.search.space import Value
-from robometa.storage import atomic
-from robometa.storage.open_folder import OpenFolder
-from robometa.storage.paths import is_own_file
-from robometa.storage.sealed_folder import MAX_MANIFEST_BYTES
-from robometa.storage.table import Table
+from robometa.storage.table import MAX_ENTRIES, MAX_TEXT, Table, is_finite
 
-RECORD = "search.jsonl"
-"""File of the record, below a search's folder."""
-MAX_BYTES = 1 << 28
-"""Largest record that is read, bytes."""
+MAX_TRIALS, MAX_NAME = 10_000, 200
+"""Most trials of a search, and longest name of a parameter, characters."""
 GENERATION, RUNG, FINALISTS, FINALS = "generation", "rung", "finalists", "finals"
 
 
@@ -115,87 +103,61 @@ class State:
         """Work of all trials, or of a learner's."""
         return sum(result.cost for trial in self.trials if learner in (None, trial.learner) for result in trial.results)
 
-    def take(self, line: Table) -> None:
+    def take(self, line: Table, settings: Settings) -> None:
         """Takes in a line of the record.
 
         Raises:
-            UserError: If it does not follow those before.
+            UserError: If it is not of this search, or does not follow those before.
         """
         kind = line.text("kind", (GENERATION, RUNG, FINALISTS, FINALS))
+        if (self.finalists is not None) != (kind == FINALS) or self.finals is not None:
+            raise UserError(f"{line.where} is damaged: {kind} does not belong here")
         if kind == GENERATION:
-            learner, count = line.text("learner"), len(self.trials)
-            trials = [_trial(one, learner) for one in line.tables("trials")]
-            if [trial.number for trial in trials] != [*range(count, count + len(trials))]:
-                raise UserError(f"{line.where} is damaged: trials must be numbered from {count}")
-            self.generations.append(Generation(learner, trials))
+            self._take_generation(line, settings)
         elif kind == RUNG:
-            self._take_rung(line)
+            self._take_rung(line, settings)
         elif kind == FINALISTS:
-            self.finalists = [self._known(number, line) for number in line.content.get("numbers", [])]
+            numbers = line.content.get("numbers")
+            if not isinstance(numbers, list) or len(numbers) > settings.finalists:
+                raise UserError(f"{line.where} is damaged: numbers must be a list of at most {settings.finalists}")
+            self.finalists = [self._scored(number, line).number for number in numbers]
         else:
             self.finals = [
-                Final(self._known(one.whole("number"), line), one.whole("seed"), _result(one))
+                Final(
+                    self._scored(one.content.get("number"), line).number, one.whole("seed"), _result(one, ("return",))
+                )
                 for one in line.tables("results")
             ]
 
-    def _take_rung(self, line: Table) -> None:
-        if not self.generations:
-            raise UserError(f"{line.where} is damaged: no generation comes before it")
+    def _take_generation(self, line: Table, settings: Settings) -> None:
+        learner, count = line.text("learner", [*map(registry.label, settings.learners)]), len(self.trials)
+        trials = [_trial(one, learner) for one in line.tables("trials")]
+        if not trials or [trial.number for trial in trials] != [*range(count, count + len(trials))]:
+            raise UserError(f"{line.where} is damaged: trials must be numbered from {count}")
+        if count + len(trials) > MAX_TRIALS:
+            raise UserError(f"{line.where} is damaged: a search has at most {MAX_TRIALS} trials")
+        known = next((one.parameters for one in self.trials + trials if one.learner == learner and one.parameters), {})
+        if any(trial.parameters and trial.parameters.keys() != known.keys() for trial in trials):
+            raise UserError(f"{line.where} is damaged: all trials of a learner must have the same parameters")
+        self.generations.append(Generation(learner, trials))
+
+    def _take_rung(self, line: Table, settings: Settings) -> None:
+        if not self.generations or self.generations[-1].rungs >= settings.rungs:
+            raise UserError(f"{line.where} is damaged: it follows no generation, or its last rung")
         generation = self.generations[-1]
         own = {trial.number: trial for trial in generation.trials}
         for one in line.tables("results"):
             number = one.whole("number")
-            if number not in own or len(own[number].results) != generation.rungs:
+            if number not in own or len(own[number].results) != generation.rungs or own[number].failure:
                 raise UserError(f"{line.where} is damaged: trial {number} does not belong here")
-            own[number].results.append(_result(one))
+            own[number].results.append(_result(one, settings.objectives))
         generation.rungs += 1
 
-    def _known(self, number: Any, line: Table) -> int:
-        if type(number) is not int or not 0 <= number < len(self.trials):
-            raise UserError(f"{line.where} is damaged: there is no such trial")
-        return number
-
-
-class Record:
-    """The file of the record, and the state that its lines add up to."""
-
-    def __init__(self, path: Path, folder: Callable[[], AbstractContextManager[OpenFolder]]) -> None:
-        """Reads the lines; a last one that was cut short is removed by the next `append`.
-
-        Args:
-            path: The file, which need not exist.
-            folder: Opens the folder that holds it, before each write.
-
-        Raises:
-            UserError: If a line is damaged.
-        """
-        self.path, self._folder, self.state = path, folder, State()
-        self._size = 0
-        for line, end in _lines(path):
-            self.state.take(line)
-            self._size = end
-
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Appends a line, flushed to the disk, and takes it in.
-
-        Raises:
-            OSError: If it cannot be written; the record is as it was.
-        """
-        content = (json.dumps(line, allow_nan=False, sort_keys=True) + "\n").encode()
-        taken = Table(json.loads(content), str(self.path))
-        with self._folder() as folder, folder.file(self.path.name, "ab", buffering=0) as file:
-            file.truncate(self._size)
-            rest = memoryview(content)
-            try:
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError:
-                with suppress(OSError):
-                    file.truncate(self._size)
-                raise
-        self._size += len(content)
-        self.state.take(taken)
+    def _scored(self, number: Any, line: Table) -> Trial:
+        """The trial of a number, which must have a score."""
+        if type(number) is not int or not 0 <= number < len(self.trials) or not self.trials[number].scores:
+            raise UserError(f"{line.where} is damaged: there is no such trial, or it has no score")
+        return self.trials[number]
 
 
 def described(trial: Trial) -> dict[str, Any]:
@@ -213,56 +175,52 @@ def described_result(number: int, result: Result) -> dict[str, Any]:
     return {"number": number, **asdict(result)}
 
 
-def read_state(path: Path) -> State:
-    """The state of a search, from its record.
-
-    Raises:
-        UserError: If a line is damaged.
-    """
-    state = State()
-    for line, _ in _lines(path):
-        state.take(line)
-    return state
-
-
-def _lines(path: Path) -> Iterator[tuple[Table, int]]:
-    """The whole lines of a record, and where each ends."""
-    if not os.path.lexists(path):
-        return
-    if not is_own_file(path.parent, path.name) or path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path} is damaged: it is no file, is a link, or has more than {MAX_BYTES} bytes")
-    end = 0
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        end += len(line) + 1
-        where = f"line {number} of {path}"
-        try:
-            content = json.loads(line.decode()) if len(line) <= MAX_MANIFEST_BYTES else None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where} is damaged: {str(error)[:200]}") from None
-        yield Table(content, where), end
-
-
 def _trial(table: Table, learner: str) -> Trial:
-    parameters = table.optional("parameters", table.table)
+    parameters, options = table.optional("parameters", table.table), table.table("options")
+    for some in (options,) if parameters is None else (options, parameters):
+        if len(some.content) > MAX_ENTRIES or not all(map(_is_name, some.content)):
+            raise UserError(f"{some.where} is damaged: at most {MAX_ENTRIES} entries, of plain names")
+    wrong = [name for name, value in options.content.items() if not _is_option(value)]
+    wrong += [
+        name for name, value in ({} if parameters is None else parameters.content).items() if not _is_value(value)
+    ]
+    if wrong:
+        raise UserError(f"{table.where} is damaged: {wrong[0]} must be a number, a text, true, false or null")
     return Trial(
         number=table.whole("number"),
         learner=learner,
         parameters=None if parameters is None else parameters.content,
-        options=table.table("options").content,
+        options=options.content,
         is_preset=table.content.get("is_preset") is True,
     )
 
 
-def _result(table: Table) -> Result:
-    return Result(
+def _is_name(text: str) -> bool:
+    """Tests if a text can be the name of a parameter."""
+    return len(text) <= MAX_NAME and text.isprintable()
+
+
+def _is_value(value: Any) -> bool:
+    """Tests if a value is one that a parameter can have."""
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT and value.isprintable()
+    return value is None or isinstance(value, bool) or is_finite(value)
+
+
+def _is_option(value: Any) -> bool:
+    """Tests if a value is one that an option can have."""
+    return all(map(_is_value, value)) and len(value) <= MAX_ENTRIES if isinstance(value, list) else _is_value(value)
+
+
+def _result(table: Table, names: Sequence[str]) -> Result:
+    """Reads a result, which has these scores unless it failed."""
+    result = Result(
         iterations=table.whole("iterations"),
-        whole=table.whole("whole"),
+        whole=table.whole("whole", 1),
         cost=table.number("cost", 0),
         scores=table.numbers("scores"),
         failure=table.text("failure"),
     )
-
-
-def save_text(folder: OpenFolder, name: str, text: str) -> None:
-    """Writes a text file of a search's folder."""
-    atomic.replace(folder, name, text.encode())
+    if not result.failure and (lacking := [name for name in names if name not in result.scores]):
+        raise UserError(f"{table.where} is damaged: scores lacks {lacking[0]}")
+    return result

@@ -8,6 +8,7 @@ from pathlib import Path
 from robometa.search import preset_file, summary
 from robometa.search.record import State
 from robometa.search.settings import Settings
+from robometa.storage.paths import is_own_file
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,7 @@ class Result:
     @property
     def best(self) -> Path | None:
         """File of the best options; None before there are any."""
-        path = self.folder / preset_file.BEST
-        return path if path.is_file() else None
+        return self.folder / preset_file.BEST if is_own_file(self.folder, preset_file.BEST) else None
 
     def __repr__(self) -> str:
         """Trials and best of each learner."""

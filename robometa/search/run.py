@@ -21,7 +21,7 @@ from robometa.search.budget import Budget, read_budget
 from robometa.search.driver import Search, learner_hashes, locked, read_settings, spaces_of
 from robometa.search.objectives import require_objectives
 from robometa.search.places import SETTINGS, require_free
-from robometa.search.record import RECORD, read_state
+from robometa.search.record_file import RECORD, read_state
 from robometa.search.result import Result
 from robometa.search.screen import Screen
 from robometa.search.settings import TRAININGS, Settings
@@ -141,7 +141,8 @@ def read(folder: str | Path) -> Result:
         UserError: If there is none, or it is damaged.
     """
     path = checked(folder).absolute()
-    return Result(path, read_settings(path), read_state(path / RECORD))
+    settings = read_settings(path)
+    return Result(path, settings, read_state(path / RECORD, settings))
 
 
 def _with_learners(settings: Settings, given: Sequence[str], folder: Path) -> Settings:

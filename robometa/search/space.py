@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from robometa import registry
-from robometa.errors import Search, UserError, unknown
+from robometa.errors import MAX_LIST, MAX_NUMBER, Search, UserError, unknown
 from robometa.registry.options import Option, described, resolve
+from robometa.storage.table import is_finite
 from robometa.suites.suite import Suite
 
 FIXED = ("iterations", "shots", "worlds", "decay_begin", "decay_end", "drawn_tasks")
@@ -40,7 +41,9 @@ class Dimension:
 
     def holds(self, value: Any) -> bool:
         """Tests if a value is among those of the parameter."""
-        return value in self.labels if self.choices else bool(self.low <= value <= self.high)
+        if self.choices:
+            return value in self.labels
+        return is_finite(value) and (type(value) is int or not self.whole) and bool(self.low <= value <= self.high)
 
     def words(self) -> str:
         """Describes the values, such as `0.0001 to 0.01, log`."""
@@ -151,16 +154,27 @@ def _read(name: str, table: Mapping[str, Any], usual: Any) -> Search:
     if wrong:
         raise UserError(unknown("key", wrong[0], ("low", "high", "log", "choices", "width", "depth"), name))
     if "choices" in table:
-        if not isinstance(table["choices"], list) or not table["choices"] or len(table) > 1:
-            raise UserError(f"{name} needs a list of choices and nothing beside it")
-        return Search(choices=tuple(map(_tuple, table["choices"])))
+        choices = table["choices"]
+        if not isinstance(choices, list) or not 1 <= len(choices) <= MAX_LIST or len(table) > 1:
+            raise UserError(f"{name} needs a list of choices, 1 to {MAX_LIST}, and nothing beside it")
+        if len({*map(repr, choices)}) < len(choices) or any(
+            isinstance(one, float) and not is_finite(one) for one in choices
+        ):
+            raise UserError(f"the choices of {name} must differ, and be finite")
+        return Search(choices=tuple(map(_tuple, choices)))
+    if not isinstance(usual, tuple) and (isinstance(usual, bool) or not isinstance(usual, int | float | None)):
+        raise UserError(f"{name} is no number: it needs choices")
     ends = table.get("width") if isinstance(usual, tuple) else [table.get("low"), table.get("high")]
     depth = table.get("depth", [1, 1] if isinstance(usual, tuple) else None)
     log = table.get("log", isinstance(usual, tuple))
     for key, pair in (("width", ends), *([("depth", depth)] if depth is not None else [])):
-        if not isinstance(pair, list) or len(pair) != 2 or not all(type(one) in (int, float) for one in pair):
+        if (
+            not isinstance(pair, list)
+            or len(pair) != 2
+            or not all(is_finite(one) and abs(one) <= MAX_NUMBER for one in pair)
+        ):
             keys = f"{key} = [low, high]" if isinstance(usual, tuple) else "low and high"
-            raise UserError(f"{name} needs {keys}, numbers, or choices")
+            raise UserError(f"{name} needs {keys}, numbers of at most {MAX_NUMBER}, or choices")
     if not isinstance(log, bool):
         raise UserError(f"log of {name} must be true or false, not {log!r}")
     assert ends is not None
@@ -193,8 +207,8 @@ def _dimensions(option: Option, search: Search, usual: Any) -> list[Dimension]:
     if not isinstance(usual, tuple):
         return [Dimension(name, low, high, search.log, whole)]
     least, most = search.depth or (len(usual), len(usual))
-    if not 1 <= least <= most:
-        raise UserError(f"the depth of {name} must be from 1, and low to high, not {least} to {most}")
+    if not (isinstance(least, int) and isinstance(most, int) and 1 <= least <= most <= MAX_LIST):
+        raise UserError(f"the depth of {name} must be from 1 to {MAX_LIST}, and low to high, not {least} to {most}")
     return [
         Dimension(name + WIDTH, low, high, search.log, True),
         Dimension(name + DEPTH, least, most, False, True),
@@ -202,10 +216,14 @@ def _dimensions(option: Option, search: Search, usual: Any) -> list[Dimension]:
 
 
 def _refused(suite: Suite, space: Space) -> list[str]:
-    """Mistakes that the learner finds in what the user's table fixes and in the choices."""
+    """Mistakes that the learner finds in what the user's table fixes, in the choices and in the ends of ranges."""
     mistakes = []
     tried: list[dict[str, Any]] = [dict(space.fixed)]
-    tried += [{one.name: choice} for one in space.dimensions for choice in one.choices]
+    for one in space.dimensions:
+        option, ends = one.name.removesuffix(WIDTH), (one.low, one.high)
+        if not one.name.endswith(DEPTH):
+            numbers = [int(end) if one.whole else float(end) for end in ends]
+            tried += [{option: value if option == one.name else (value,)} for value in one.choices or numbers]
     for options in tried:
         try:
             resolve(suite, space.learner, options, space.preset)

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from robometa.errors import UserError
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     import optuna
 
-JOURNAL = "journal.log"
-"""File of Optuna's journal, below a search's folder: a study for each learner."""
+    from robometa.search.journal_file import Opens
+
 ATTEMPTS = 20
 """Most suggestions for a trial, until one is new."""
 
@@ -40,26 +39,24 @@ def require_optuna() -> None:
 class Journal:
     """Optuna's journal of a search, for its dashboard; written anew from the record when it is opened."""
 
-    def __init__(self, path: Path, settings: Settings, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> None:
+    def __init__(self, folder: Opens, settings: Settings, spaces: Mapping[str, Space], trials: Sequence[Trial]) -> None:
         """Writes the journal of the trials so far.
 
         Args:
-            path: Its file, absolute; what it holds is replaced.
+            folder: Opens the folder of the search, before each write; the journal that it holds is replaced.
             settings: Settings of the search.
             spaces: Space of each learner, by short name.
             trials: Trials of a finished generation.
         """
         import optuna
         from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        from robometa.search.journal_file import JournalFile
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        path = path.resolve()
-        for old in (path, path.with_name(f"{path.name}.lock")):
-            old.unlink(missing_ok=True)
         self._settings, self._spaces = settings, spaces
         with _quiet():
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+            storage = JournalStorage(JournalFile(folder))
             self._studies = {
                 label: optuna.create_study(study_name=label, storage=storage, directions=self._directions())
                 for label in spaces

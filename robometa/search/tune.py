@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from robometa import registry, suites
-from robometa.errors import UserError
+from robometa.errors import MAX_LIST, MAX_NUMBER, UserError
+from robometa.registry.options import resolve
 from robometa.search.space import DEPTH, WIDTH, space_of
 from robometa.search.split import validation_indices, write_validation_suite
 from robometa.search.work import ONE_THREAD
+from robometa.storage.table import is_finite
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training.callback import Iteration
@@ -50,10 +52,19 @@ def trainable(
     Returns:
         A function of a configuration: options of the learner, or `OPTION.width` and `OPTION.depth`, as in
         `parameter_space`.
+
+    Raises:
+        UserError: If an argument is of another kind or out of its range, or the learner refuses the options.
     """
+    for what, value, low in (("reports", reports, 1), ("seed", seed, 0)):
+        if type(value) is not int or not low <= value <= MAX_NUMBER:
+            raise UserError(f"{what} must be a whole number from {low} to {MAX_NUMBER}, not {value!r:.100}")
+    if not is_finite(validation) or not 0 < validation < 1:
+        raise UserError(f"validation must be above 0 and below 1, not {validation!r:.100}")
     known = suite if isinstance(suite, Suite) else suites.load(suite)
     reference, name = suite_reference(known), registry.absolute(learner)
-    indices, fixed = validation_indices(known, validation, seed), dict(options or {})
+    indices, fixed = validation_indices(known, validation, seed), options_of(options or {})
+    resolve(known, name, fixed, preset)
 
     def trained(config: dict[str, Any]) -> None:
         from ray import tune
@@ -123,8 +134,10 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Options that a configuration stands for.
 
     Raises:
-        UserError: If it has a width without a depth, or a depth without a width.
+        UserError: If it is no table of options, or a width or a depth is none, or alone.
     """
+    if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
+        raise UserError("a configuration must be a table of options by name")
     found = dict[str, Any]()
     for name, value in config.items():
         option = name.removesuffix(WIDTH).removesuffix(DEPTH)
@@ -134,5 +147,7 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
         width, depth = config.get(option + WIDTH), config.get(option + DEPTH)
         if width is None or depth is None:
             raise UserError(f"{option + WIDTH} and {option + DEPTH} belong together")
+        if not (is_finite(width) and is_finite(depth) and 1 <= depth <= MAX_LIST):
+            raise UserError(f"{option} must have a number as its width, and a depth from 1 to {MAX_LIST}")
         found[option] = [int(width)] * int(depth)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -41,6 +42,8 @@ CHECKPOINT_MINUTES = 1.0
 """Wall time between checkpoints, min: a search that is killed does this much again at most."""
 SIZED_ON = 2
 """Iterations of the short training that shows how many a processor time takes; the last one counts."""
+FAILED_SHARE = 0.1
+"""Least cost of a trial that fails, as a share of the work that it was for."""
 ONE_THREAD = Hardware(threads=1, torch_threads=1)
 REPORT = "report.json"
 BROKEN = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
@@ -98,7 +101,8 @@ class Searching:
         try:
             make.build(order.learner, resolve(suite, order.learner, order.options, order.preset), suite, order.seed)
         except UserError as error:
-            return Result(0, 1, 0.0, failure=_words(error))
+            return Result(0, 1, self._least_cost(order), failure=_words(error))
+        _require_own(order, suite)
         started = time.process_time()
         try:
             return self._trained_and_scored(order, suite)
@@ -113,7 +117,11 @@ class Searching:
         done, spent = iterations_of(Path(order.folder)), time.process_time() - started
         if self.training.unit == STEPS:
             spent = float(max(0, done - order.counted) * _steps(order, suite))
-        return Result(done, max(1, order.whole or done), spent, failure=failure)
+        return Result(done, max(1, order.whole or done), max(spent, self._least_cost(order)), failure=failure)
+
+    def _least_cost(self, order: Order) -> float:
+        """Cost of a trial that fails, at least: a search whose trials all fail at once must come to its end, too."""
+        return self.training.amount * order.share * FAILED_SHARE
 
     def _trained_and_scored(self, order: Order, suite: Suite) -> Result:
         folder, clock = Path(order.folder), time.process_time
@@ -131,7 +139,7 @@ class Searching:
             cost = float((until - order.counted) * _steps(order, suite))
         else:
             rows = RunFolder(folder).rows(TIMINGS)
-            cost = beside + sum(row[PROCESSOR] for row in rows if order.counted <= row["iteration"] < until)
+            cost = beside + sum(max(0.0, row[PROCESSOR]) for row in rows if order.counted <= row["iteration"] < until)
         return Result(until, whole, cost, scores)
 
     def _sized(self, order: Order, suite: Suite) -> int:
@@ -160,10 +168,32 @@ class Searching:
         return scores
 
 
+def _require_own(order: Order, suite: Suite) -> None:
+    """Checks that a run's folder is in the search's own, and holds the run of the order, if it has begun.
+
+    Raises:
+        UserError: If it is a link, or another run.
+    """
+    folder = Path(order.folder)
+    for path in (folder, folder.parent):
+        if path.is_symlink() or (os.path.lexists(path) and not path.is_dir()):
+            raise UserError(f"{path} is a link, or no folder: a search trains in its own folder only")
+    if not os.path.lexists(folder / CONFIGURATION):
+        return
+    config = RunFolder(folder).configuration()
+    options = order.options | {"iterations": order.whole or config.options["iterations"]}
+    wanted = json.loads(json.dumps(asdict(resolve(suite, order.learner, options, order.preset))))
+    known = (config.suite_hash, label(config.learner), config.seed, config.options)
+    if known != (suite.content_hash, label(order.learner), order.seed, wanted):
+        raise UserError(f"{folder} is not the run that the search began: without that folder it begins it again")
+
+
 def _train(order: Order, suite: Suite, whole: int, until: int) -> None:
     """Trains up to an iteration, from wherever the run is."""
     folder = Path(order.folder)
-    callback = partial(_goes_on, until)
+    callback, done = partial(_goes_on, until), iterations_of(folder)
+    if done > until:
+        raise UserError(f"{folder} was trained beyond its {until} iterations: without that folder it is trained again")
     if not os.path.lexists(folder / CONFIGURATION):
         train(
             suite,
@@ -179,7 +209,7 @@ def _train(order: Order, suite: Suite, whole: int, until: int) -> None:
             loggers=(),
             callback=callback,
         )
-    elif until == whole or iterations_of(folder) < until:  # at the end, for the policy
+    elif until == whole or done < until:  # at the end, for the policy
         resume(folder, threads=1, learner=_own(order), callback=callback, loggers=())
 
 

@@ -74,6 +74,18 @@ def is_own_file(folder: Path, name: str) -> bool:
     return own and is_plain_file(path)
 
 
+def own_folder(folder: Path, name: str) -> Path:
+    """The path of a folder in another one, which is read and written in its own place only.
+
+    Raises:
+        UserError: If it is a link.
+    """
+    path = folder / name
+    if path.is_symlink():
+        raise UserError(f"{path} is a link: what a run has is read and written in the run's own folder only")
+    return path
+
+
 def matching(patterns: list[str]) -> list[Path]:
     """Folders that are meant by paths and glob patterns, in their order, each once.
 

@@ -42,6 +42,21 @@ def write(tensor: Tensor, folder: OpenFolder, sharing: OpenFolder | None) -> dic
     return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape), "files": names}
 
 
+def read_all(folder: Path, described: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Joins tensors from their pieces and verifies each.
+
+    Raises:
+        UserError: If a piece is missing, altered or truncated, or the tensors need more than the machine's memory.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = sum(PIECE_BYTES * len(one["files"]) for one in described.values())
+    if size > memory:  # a piece may be listed any number of times
+        raise UserError(
+            f"{folder} has tensors of {size} bytes in pieces, and this machine has {memory} bytes of memory"
+        )
+    return {name: read(folder, one) for name, one in described.items()}
+
+
 def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
     """Joins a tensor from its pieces and verifies each.
 
@@ -57,7 +72,10 @@ def read(folder: Path, described: Mapping[str, Any]) -> Tensor:
     for name in names:
         if not (len(name) == 64 and name.isalnum() and is_own_file(folder, name)):
             raise UserError(f"{folder} lacks the piece {name[:64]}, which its manifest lists")
-    size = sum((folder / name).stat().st_size for name in names)
+    sizes = [(folder / name).stat().st_size for name in names]
+    size = sum(sizes)
+    if max(sizes, default=0) > PIECE_BYTES:
+        raise UserError(f"{folder} has a piece of {max(sizes)} bytes, and none has more than {PIECE_BYTES}")
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 1 or size != wanted:
         raise UserError(f"{folder} has pieces of {size} bytes for a tensor of {wanted}")

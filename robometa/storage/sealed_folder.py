@@ -27,6 +27,10 @@ FORMAT = 2
 TENSORS, MANIFEST = "tensors.safetensors", "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 26
 """Largest manifest that is read, bytes; far above any real one."""
+MAX_FILES = 10_000
+"""Most files that a manifest lists."""
+KINDS_WITHOUT_PIECES = ("policy",)
+"""Kinds of folders that keep no tensor in pieces, which can be far larger than their files."""
 MAX_WARNINGS = 5
 """Most damaged texts of a folder that are reported."""
 
@@ -106,12 +110,12 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
     if manifest.get("kind") != kind:
         raise UserError(f"{folder / MANIFEST} is not the manifest of a {kind}, but of a {manifest.get('kind')}")
     try:
-        if TENSORS not in manifest["files"]:
-            raise UserError(f"{folder / MANIFEST} is damaged: it does not list {TENSORS}")
+        _require_plain_names(folder, manifest["files"])
         _verify(folder, TENSORS, {manifest["files"][TENSORS]})
         tensors = load_file(folder / TENSORS)
-        for name, cut in manifest.get("pieces", {}).items():
-            tensors[name] = pieces.read(folder, cut)
+        if "pieces" in manifest and kind in KINDS_WITHOUT_PIECES:
+            raise UserError(f"{folder / MANIFEST} is damaged: no {kind} has pieces")
+        tensors |= pieces.read_all(folder, manifest.get("pieces", {}))
         for fault in _faults_of_texts(folder, manifest):
             say(f"warning: {fault}", error=True)
     except SafetensorError as error:
@@ -137,6 +141,18 @@ def _needs(folder: Path, kind: str) -> str:
     inside = folder / kind
     meant = f"; did you mean {inside}?" if is_own_file(inside, MANIFEST) else ""
     return f"it needs {MANIFEST} and {TENSORS}{meant}"
+
+
+def _require_plain_names(folder: Path, files: Mapping[str, Any]) -> None:
+    """Checks the names of a manifest's files, which would otherwise list one file under any number of names.
+
+    Raises:
+        UserError: If there are too many, one has another form than its path, or the tensors are missing.
+    """
+    if TENSORS not in files:
+        raise UserError(f"{folder / MANIFEST} is damaged: it does not list {TENSORS}")
+    if len(files) > MAX_FILES or any(str(PurePosixPath(name)) != name for name in files):
+        raise UserError(f"{folder / MANIFEST} is damaged: it must list at most {MAX_FILES} files by their plain names")
 
 
 def _faults_of_texts(folder: Path, manifest: Mapping[str, Any]) -> list[str]:

@@ -137,4 +137,5 @@ def _fault(folder: Path, code: int) -> str:
         return f"the process ended with exit code {code} while {during}: {last}"
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     copy = f"{folder / 'model'}{os.sep}"
-    return str(result.get("fault", "")).replace(copy, "").replace(str(folder.resolve() / "model") + os.sep, "")
+    fault = str(result.get("fault", "")).replace(copy, "").replace(str(folder.resolve() / "model") + os.sep, "")
+    return " ".join(fault.split())

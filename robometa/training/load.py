@@ -14,7 +14,7 @@ from robometa.policies.manifest import PolicyManifest
 from robometa.policies.policy import Policy
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
-from robometa.storage.paths import checked, is_run
+from robometa.storage.paths import checked, is_run, own_folder
 from robometa.suites.suite import Suite
 from robometa.training import records
 from robometa.training.run_config import RunConfig
@@ -132,7 +132,7 @@ def newest(folder: str | Path) -> Source:
     path = checked(folder)
     if not is_run(path):
         return Source(path)
-    run, policy = RunFolder(path), path / "policy"
+    run, policy = RunFolder(path), own_folder(path, "policy")
     iterations, checkpoints = _iterations(policy), run.checkpoints()
     if checkpoints and iterations < int(checkpoints[-1].name):
         return Source(checkpoints[-1], run, int(checkpoints[-1].name), is_checkpoint=True)

@@ -18,7 +18,7 @@ from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
-from robometa.storage.paths import RUN, is_own_file
+from robometa.storage.paths import RUN, is_own_file, own_folder
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.suites.load import load as load_suite
@@ -84,6 +84,7 @@ class RunFolder:
         Raises:
             UserError: If something else has the folder's path, or it cannot be written.
         """
+        atomic.recover(self.path)
         replacing = self._replaces(overwrite)
         config = replace(config, command=" ".join((Path(sys.argv[0]).name, *sys.argv[1:])), versions=versions())
         with ExitStack() as stack:
@@ -186,6 +187,7 @@ class RunFolder:
         Raises:
             UserError: If there is none, or another process trains in it now.
         """
+        atomic.recover(self.path)
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
@@ -235,9 +237,7 @@ class RunFolder:
         Raises:
             UserError: If there are some, but none is whole, or their folder is a link.
         """
-        folder = self.path / CHECKPOINTS
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link: checkpoints are read and written in the run's own folder only")
+        folder = own_folder(self.path, CHECKPOINTS)
         for old in folder.glob(f".*{atomic.OLD}"):
             atomic.recover(old.with_name(old.name.removeprefix(".").removesuffix(atomic.OLD)))
         checkpoints = self.checkpoints()

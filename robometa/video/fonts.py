@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import matplotlib
 from PIL import ImageFont
+
+from robometa.compute.matplotlib_import import import_matplotlib
 
 
 @cache
@@ -17,6 +18,9 @@ def typeface(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
         size: Pixels.
         bold: The heavier cut.
     """
+    import_matplotlib()
+    import matplotlib
+
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, max(6, size))
 

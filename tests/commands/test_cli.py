@@ -473,3 +473,22 @@ def test_a_policy_is_loaded_once(place, policy, monkeypatch, words):
 
 def nothing_can_draw(*arguments, **named):
     raise UserError("nothing can draw here")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 1),
+        (["learners"], 1),
+        (["suites", "point-robot"], 1),
+        (["search", "point-robot", "rl2", "--dry-run"], 1),
+        (["export-table", "policy", "--out", "table.md"], 0),
+        (["export-table", "policy"], 1),
+    ],
+)
+def test_a_command_that_only_prints_fails_if_nobody_can_read_it(words, code, place, monkeypatch, capsys):
+    monkeypatch.setattr("robometa.commands.main._run", lambda words: print("shown") or 0)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(words) == code
+    assert ("standard output cannot be written" in capsys.readouterr().err) == (code == 1)

@@ -282,3 +282,14 @@ def test_the_runtime_names_a_damaged_contract(tmp_path):
     os.mkfifo(path)
     with pytest.raises(runtime.ContractError, match="no file"):
         runtime.Contract(tmp_path)
+
+
+def test_an_export_whose_replacement_was_interrupted_is_found_again(tmp_path):
+    out = tmp_path / "out"
+    for look in (places.require_export, places.require_place):
+        (tmp_path / ".out.old").mkdir()
+        (tmp_path / ".out.old" / places.CONTRACT).write_text("{}", encoding="utf-8")
+        look(out)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        (out / places.CONTRACT).unlink()
+        out.rmdir()

@@ -17,9 +17,8 @@ import robometa
 from robometa import suites
 from robometa.commands.main import main
 from robometa.errors import UserError
-from robometa.search.record import RECORD
+from robometa.search.record_file import JOURNAL, RECORD
 from robometa.search.run import begin, planned, read, resume
-from robometa.search.suggest import JOURNAL
 from robometa.search.work import Searching
 from robometa.trials.workers import pool
 

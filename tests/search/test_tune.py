@@ -19,6 +19,43 @@ def test_widths_and_depths_become_lists():
         options_of({"hidden.width": 4})
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        5,
+        {5: 1},
+        {"hidden.width": "x", "hidden.depth": 1},
+        {"hidden.width": 4, "hidden.depth": 10**9},
+        {"hidden.width": 4, "hidden.depth": float("nan")},
+        {"hidden.width": float("inf"), "hidden.depth": 1},
+    ],
+)
+def test_an_impossible_configuration_is_one_message(config):
+    with pytest.raises(UserError):
+        options_of(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"reports": 0}, "reports must be a whole number from 1"),
+        ({"reports": 2.5}, "reports must be a whole number"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"validation": float("nan")}, "validation must be above 0"),
+        ({"validation": "x"}, "validation must be above 0"),
+        ({"options": {"hiden": 4}}, "did you mean 'hidden'"),
+        ({"options": {"hidden": "x"}}, "must be something like"),
+        ({"options": 5}, "a table of options"),
+        ({"preset": "none"}, "unknown preset 'none'"),
+    ],
+)
+def test_impossible_arguments_are_told_before_a_trial_begins(settings, said, tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_SUITE, encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        robometa.search.trainable(path, "maml-trpo", **settings)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(600)

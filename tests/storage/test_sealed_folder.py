@@ -325,3 +325,36 @@ def test_a_file_that_never_answers_is_not_opened(folder, capsys):
     sealed_folder.put(folder, {"README.md": "new\n"})
     assert (folder / "README.md").read_text() == "new\n"
     assert not {*names} & {*sealed_folder.read_manifest(folder)["files"]}
+
+
+def test_a_manifest_that_lists_one_file_under_many_names_is_refused(folder):
+    manifest = sealed_folder.read_manifest(folder)
+    for files in (
+        {"./" * count + "README.md": manifest["files"]["README.md"] for count in range(3)},
+        {f"{count}.txt": "" for count in range(sealed_folder.MAX_FILES)},
+    ):
+        sealed_folder.write_manifest(folder, manifest | {"files": manifest["files"] | files})
+        with pytest.raises(UserError, match="by their plain names"):
+            sealed_folder.load(folder, "thing")
+
+
+def test_pieces_that_are_far_larger_than_their_files_are_refused(folder):
+    """A piece of a megabyte may be listed any number of times."""
+    manifest = sealed_folder.read_manifest(folder)
+    piece = manifest["pieces"]["ring"]["files"][0]
+    count = 1 << 22
+    bomb = {"dtype": "uint8", "shape": [count << 20], "files": [piece] * 1000}
+    for name in range(count // 1000):
+        manifest["pieces"][f"bomb{name}"] = bomb
+    with pytest.raises(UserError, match="this machine has"):
+        pieces.read_all(folder, manifest["pieces"])
+    manifest = sealed_folder.read_manifest(folder) | {"kind": "policy"}
+    sealed_folder.write_manifest(folder, manifest)
+    with pytest.raises(UserError, match="no policy has pieces"):
+        sealed_folder.load(folder, "policy")
+    large = folder / "large"
+    large.write_bytes(bytes(pieces.PIECE_BYTES + 1))
+    name = sealed_folder.sha256(large)
+    large.rename(folder / name)
+    with pytest.raises(UserError, match="none has more than"):
+        pieces.read(folder, {"dtype": "uint8", "shape": [pieces.PIECE_BYTES + 1], "files": [name]})

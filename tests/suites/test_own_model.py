@@ -89,6 +89,7 @@ def test_mujocos_fault_names_the_users_file_and_no_copy(tmp_path):
     with pytest.raises(UserError, match=r"robot\.xml is not a model that MuJoCo can load: .*missing\.stl") as told:
         compile_apart(tmp_path / "robot.xml")
     assert ".writing" not in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(

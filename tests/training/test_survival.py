@@ -11,16 +11,20 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import SMALL_OPTIONS
 from test_train import NEVER, assert_same_run, at_iteration, trained
 
 from robometa.commands.main import main
 from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
+from robometa.reports import entries
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.training import loop
+from robometa.training.load import newest
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
+from torture import crashes
 from torture.trainings import Child
 
 
@@ -290,6 +294,29 @@ def test_a_resume_follows_no_link_of_a_strangers_run(tiny_file, tmp_path):
     with pytest.raises(UserError, match="checkpoints is a link"):
         resume(run)
     assert sorted(path.name for path in outside.iterdir()) == before
+
+
+def test_a_policy_that_is_a_link_in_a_strangers_run_is_not_followed(tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    run.mkdir()
+    sealed_folder.save(outside, {"weight": torch.zeros(1)}, {"kind": "policy", "training": {"iterations": 1}})
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    (run / "policy").symlink_to(outside)
+    for look in (newest, entries.read):
+        with pytest.raises(UserError, match="policy is a link"):
+            look(run)
+
+
+def test_a_run_whose_replacement_was_interrupted_is_found_again(tmp_path):
+    """Killed between the two renames of `--overwrite`."""
+    path = tmp_path / "run"
+    for act in (lambda run: run.locked(), lambda run: run.created(crashes._config(1))):
+        path.mkdir(exist_ok=True)
+        (path / "run.json").write_text("{}", encoding="utf-8")
+        path.rename(tmp_path / ".run.old")
+        with pytest.raises(UserError, match=r"damaged|exists already"), act(RunFolder(path)):
+            RunFolder(path).configuration()
+        assert [one.name for one in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("output", ["/dev/full", "a pipe that is closed", "closed"])
