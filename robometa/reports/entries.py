@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from robometa.errors import UserError
-from robometa.reports import measured, videos
+from robometa.reports import measured, probed, videos
 from robometa.reports.measured import MAX_RETURN, Measured
+from robometa.reports.probed import Probed
 from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
@@ -70,6 +71,8 @@ class Entry:
     tensors: str | None
     """SHA-256 of the policy's tensors."""
     videos: tuple[Path, ...]
+    probed: Probed | None
+    """What can be read from its adaptation."""
 
 
 def read(path: Path) -> Entry | None:
@@ -105,6 +108,7 @@ def read(path: Path) -> Entry | None:
         policy=None,
         tensors=None,
         videos=(),
+        probed=probed.read(path),
     )
 
 
@@ -137,6 +141,7 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
         policy=policy,
         tensors=None if manifest is None else manifest.table("files").text(TENSORS),
         videos=videos.beside(path if policy is None else policy, run),
+        probed=None if policy is None else probed.read(policy),
     )
 
 
