@@ -12,7 +12,7 @@ from robometa.commands.report_output import require_writable
 from robometa.escape import say
 from robometa.storage.paths import checked, is_run
 
-ABOUT = "measure what a policy knows of a task: the hidden parameters, read from its adaptation"
+ABOUT = "measure how well a policy's adaptation tells the hidden parameters"
 EXAMPLE = "robometa probe policies/half-cheetah-params-rl2 --tasks 200"
 MORE = "\n".join(
     (

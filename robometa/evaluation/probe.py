@@ -1,4 +1,4 @@
-"""How much of what a task hides is in the adaptation: read by regressions along trials of tasks never read before."""
+"""Hidden parameters read from the adaptation by regressions, along trials of tasks that they were not fitted on."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def drawn_tasks(suite: Suite, count: int, seed: int) -> tuple[Task, ...]:
 
 @dataclass(frozen=True)
 class _Trials:
-    """The trials that adaptations are read from."""
+    """Trials that adaptations are read from."""
 
     suite: Suite
     tasks: tuple[Task, ...]
@@ -138,7 +138,7 @@ class _Trials:
 
     @property
     def pieces(self) -> list[tuple[Task, ...]]:
-        """The tasks, cut so that no more worlds are stepped together than in an evaluation."""
+        """Tasks, cut so that no more worlds are stepped together than in an evaluation."""
         most = SIMULATIONS_AT_ONCE if self.suite.family.one_simulation_per_world else WORLDS_AT_ONCE
         size = max(1, most // self.worlds)
         return [self.tasks[start : start + size] for start in range(0, len(self.tasks), size)]
@@ -211,7 +211,7 @@ def _keep(found: dict[int, Array], step: int, adaptation: Adaptation, noise: Noi
 
 
 def features_of(adaptation: Adaptation, tasks: int, worlds: int, pooled: bool) -> Array | None:
-    """All numbers of an adaptation, a row for each task, or for each world of each; None if it holds none.
+    """Numbers of an adaptation, a row for each task, or for each world of each; None if it holds none.
 
     A large adaptation is summed up in fewer numbers, with random signs, which keeps products of rows on average
     (Weinberger et al. 2009, https://arxiv.org/abs/0902.2206).

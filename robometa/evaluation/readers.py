@@ -30,7 +30,7 @@ Reader = Callable[[Array, Array, Array], Array]
 
 
 def readable(features: Array, targets: Array, tasks: Array) -> dict[str, Array]:
-    """How well targets can be read from features, of tasks that the regression was not fitted on.
+    """Measures how well targets can be read from features, of tasks that the regression was not fitted on.
 
     Args:
         features: `[row, feature]`

@@ -72,7 +72,7 @@ class Entry:
     """SHA-256 of the policy's tensors."""
     videos: tuple[Path, ...]
     probed: Probed | None
-    """What can be read from its adaptation."""
+    """Hidden parameters read from its adaptation, if it was probed."""
 
 
 def read(path: Path) -> Entry | None:

@@ -53,7 +53,7 @@ class Probed:
     trained: dict[str, Array]
     """By reader, R2 and the ends of its interval. `[point, parameter, 3]`"""
     untrained: dict[str, Array]
-    """The same of an untrained learner, which acts by itself. `[point, parameter, 3]`"""
+    """Likewise of an untrained learner, which acts by itself. `[point, parameter, 3]`"""
 
     file = FILE
 
