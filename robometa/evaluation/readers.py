@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robometa.reports.probed import NETWORK, RIDGE
@@ -25,11 +26,12 @@ RESAMPLES = 1000
 LEAST = 1e-8
 """Standard deviation below which a feature counts as constant, relative to its size."""
 
-Reader = Callable[[Array, Array, Array], Array]
+Rows = NDArray[np.intp]
+Reader = Callable[[Array, Array, Rows], Array]
 """Takes features, targets and tasks of all rows; predicts each row's targets from the rows of other tasks alone."""
 
 
-def readable(features: Array, targets: Array, tasks: Array) -> dict[str, Array]:
+def readable(features: Array, targets: Array, tasks: Rows) -> dict[str, Array]:
     """Measures how well targets can be read from features, of tasks that the regression was not fitted on.
 
     Args:
@@ -56,14 +58,14 @@ def readable(features: Array, targets: Array, tasks: Array) -> dict[str, Array]:
     return found
 
 
-def _by_task(values: Array, tasks: Array) -> Array:
+def _by_task(values: Array, tasks: Rows) -> Array:
     """Sums rows by task. `[task, target]`."""
     summed = np.zeros((int(tasks.max()) + 1, values.shape[1]))
     np.add.at(summed, tasks, values)
     return summed
 
 
-def folds(tasks: Array) -> Iterator[tuple[Array, Array]]:
+def folds(tasks: Rows) -> Iterator[tuple[Rows, Rows]]:
     """Cuts rows into parts of whole tasks; yields the rows of the others, and those of each part."""
     known = np.unique(tasks)
     shuffled = np.random.default_rng(0).permutation(known)
@@ -72,7 +74,7 @@ def folds(tasks: Array) -> Iterator[tuple[Array, Array]]:
         yield np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def ridge(features: Array, targets: Array, tasks: Array) -> Array:
+def ridge(features: Array, targets: Array, tasks: Rows) -> Array:
     """Ridge regression; each target's penalty is chosen by cross-validation over the tasks that it is fitted on."""
     found = np.empty_like(targets)
     for fitted, read in folds(tasks):
@@ -81,31 +83,34 @@ def ridge(features: Array, targets: Array, tasks: Array) -> Array:
     return found
 
 
-def network(features: Array, targets: Array, tasks: Array) -> Array:
+def network(features: Array, targets: Array, tasks: Rows) -> Array:
     """Network with one hidden layer on principal components, added to a ridge regression.
 
     It learns what the ridge regression leaves over, and stops where tasks that are held back are read best. The
     networks of all folds are trained side by side.
     """
     parts = []
+    learned_of: list[NDArray[np.bool_]] = []
+    held_of: list[NDArray[np.bool_]] = []
     for fitted, read in folds(tasks):
         given, wanted, restored = _standardised(features, targets, fitted)
-        learned, held = next(folds(tasks[fitted]))
-        learned, held = fitted[learned], fitted[held]
+        inner, outer = next(folds(tasks[fitted]))
+        learned, held = fitted[inner], fitted[outer]
         linear = _ridge(given[learned], wanted[learned], tasks[learned], given)
-        parts.append((read, learned, held, _components(given, fitted), wanted - linear, linear, restored))
+        parts.append((read, _components(given, fitted), wanted - linear, linear, restored))
+        for known, rows in ((learned_of, learned), (held_of, held)):
+            known.append(np.isin(np.arange(len(tasks)), rows))
     added = _residuals(
-        np.stack([part[3] for part in parts]),
-        np.stack([part[4] for part in parts]),
-        *(np.stack([np.isin(np.arange(len(tasks)), part[place]) for part in parts]) for place in (1, 2)),
+        *(np.stack([part[1] for part in parts]), np.stack([part[2] for part in parts])),
+        *(np.stack(learned_of), np.stack(held_of)),
     )
     found = np.empty_like(targets)
-    for (read, _, _, _, _, linear, restored), residual in zip(parts, added, strict=True):
+    for (read, _, _, linear, restored), residual in zip(parts, added, strict=True):
         found[read] = restored(linear[read] + residual[read])
     return found
 
 
-def _standardised(features: Array, targets: Array, fitted: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
+def _standardised(features: Array, targets: Array, fitted: Rows) -> tuple[Array, Array, Callable[[Array], Array]]:
     """Centres and scales features and targets by some rows; leaves out features that are constant there.
 
     Returns:
@@ -118,7 +123,7 @@ def _standardised(features: Array, targets: Array, fitted: Array) -> tuple[Array
     return given, (targets - center) / scale, lambda values: center + scale * values
 
 
-def _ridge(features: Array, targets: Array, tasks: Array, further: Array) -> Array:
+def _ridge(features: Array, targets: Array, tasks: Rows, further: Array) -> Array:
     """Predicts further rows with the penalty that reads the fitted tasks best."""
     if not features.shape[1]:
         return np.zeros((len(further), targets.shape[1]))
@@ -139,7 +144,7 @@ def _solutions(features: Array, targets: Array, further: Array) -> Array:
     return predicted
 
 
-def _components(given: Array, fitted: Array) -> Array:
+def _components(given: Array, fitted: Rows) -> Array:
     """Principal components of some rows, scaled to equal variance; zeros where there are fewer. `[row, COMPONENTS]`."""
     components = np.zeros((len(given), COMPONENTS))
     if given.shape[1]:
@@ -149,7 +154,7 @@ def _components(given: Array, fitted: Array) -> Array:
     return components
 
 
-def _residuals(components: Array, residuals: Array, learned: Array, held: Array) -> Array:
+def _residuals(components: Array, residuals: Array, learned: NDArray[np.bool_], held: NDArray[np.bool_]) -> Array:
     """Trains a network for each fold, and predicts all rows with the best of each.
 
     Args:
@@ -177,7 +182,7 @@ def _residuals(components: Array, residuals: Array, learned: Array, held: Array)
             better = error < best
             best, kept = torch.where(better, error, best), torch.where(better[:, None, None], predicted.detach(), kept)
         optimizer.zero_grad()
-        (squared * first).sum().backward()  # type: ignore[no-untyped-call]
+        (squared * first).sum().backward()
         optimizer.step()
     return kept.double().numpy()
 
