@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from robometa.policies.merge import merge
     from robometa.policies.policy import Policy
     from robometa.reports.compare import Comparison, compare
+    from robometa.reports.probed import Probed
     from robometa.reports.report import Report
     from robometa.suites import load as load_suite
     from robometa.suites import names as suite_names
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from robometa.suites.task import Task
     from robometa.training.evaluate import evaluate
     from robometa.training.load import load
+    from robometa.training.probe import probe
     from robometa.training.train import resume, train
     from robometa.video.record import record
 
@@ -40,6 +42,8 @@ PLACES = {
     "merge": ("robometa.policies.merge", "merge"),
     "Policy": ("robometa.policies.policy", "Policy"),
     "load": ("robometa.training.load", "load"),
+    "Probed": ("robometa.reports.probed", "Probed"),
+    "probe": ("robometa.training.probe", "probe"),
     "record": ("robometa.video.record", "record"),
     "Suite": ("robometa.suites.suite", "Suite"),
     "Task": ("robometa.suites.task", "Task"),
@@ -53,6 +57,7 @@ PLACES = {
 __all__ = [
     "Comparison",
     "Policy",
+    "Probed",
     "Report",
     "Suite",
     "Task",
@@ -64,6 +69,7 @@ __all__ = [
     "load",
     "load_suite",
     "merge",
+    "probe",
     "record",
     "resume",
     "search",

@@ -108,6 +108,7 @@ def commands(files: Path) -> list[list[str]]:
         ["train", suite, "maml-trpo", *small, "--folder", str(files / "new")],
         ["evaluate", policy, "--worlds", "2", "--shots", "1", "--suite", suite, "--out", str(files / "out")],
         ["evaluate", policy, "--worlds", "2", "--shots", "1"],
+        ["probe", policy, "--tasks", "10", "--worlds", "2", "--shots", "1"],
         ["merge", policy, policy, "--out", str(files / "merged")],
         ["verify", run, "--iterations", "1"],
         ["resume", run, "--iterations", "3", "--threads", "1"],

@@ -22,6 +22,7 @@ from robometa.commands import (
     learners,
     merge,
     play,
+    probe,
     record,
     replay,
     report,
@@ -44,14 +45,17 @@ from robometa.storage.versions import installed
 
 GROUPS = {
     "train": (train, resume, search),
-    "measure": (evaluate, baseline, compare, report, export_table),
+    "measure": (evaluate, baseline, compare, report, export_table, probe),
     "deploy": (export, check_export),
     "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
+WRITING = (
+    *("train", "resume", "search", "evaluate", "baseline", "compare", "report", "probe"),
+    *("record", "merge", "export"),
+)
 """Commands that write files: they have done their work even if nobody can read what they print."""
 WRITES, ONLY_PRINTS = "--out", "--dry-run"
 """Options with which another command writes a file, and with which one of these does not."""

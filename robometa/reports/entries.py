@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from robometa.errors import UserError
-from robometa.reports import measured, videos
+from robometa.reports import measured, probed, videos
 from robometa.reports.measured import MAX_RETURN, Measured
+from robometa.reports.probed import Probed
 from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
@@ -71,6 +72,8 @@ class Entry:
     tensors: str | None
     """SHA-256 of the policy's tensors."""
     videos: tuple[Path, ...]
+    probed: Probed | None
+    """Hidden parameters read from its adaptation, if it was probed."""
 
 
 def read(path: Path) -> Entry | None:
@@ -106,6 +109,7 @@ def read(path: Path) -> Entry | None:
         policy=None,
         tensors=None,
         videos=(),
+        probed=probed.read(path),
     )
 
 
@@ -138,6 +142,7 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
         policy=policy,
         tensors=None if manifest is None else manifest.table("files").text(TENSORS),
         videos=videos.beside(path if policy is None else policy, run),
+        probed=None if policy is None else probed.read(policy),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robometa import escape
 from robometa.errors import UserError
-from robometa.reports import export, figures, videos
+from robometa.reports import export, figures, probe_figure, videos
 from robometa.reports.compare import Comparison
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, shown
@@ -42,7 +42,7 @@ def page(comparison: Comparison) -> str:
 
     draw = (
         *(figures.curves, figures.held_out, figures.adaptation, figures.within_episode),
-        *(figures.differences, figures.tasks),
+        *(figures.differences, figures.tasks, probe_figure.probes),
     )
     left = videos.MAX_VIDEOS_BYTES
     parts = []
