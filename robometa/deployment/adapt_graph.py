@@ -18,7 +18,7 @@ from robometa.learners.promp import ProMp
 from robometa.learners.protocol import Learner
 from robometa.learners.reptile import Reptile
 from robometa.nn.task_belief import SampledBelief, product_of_gaussians
-from robometa.rl.gradient_learner import PooledShots
+from robometa.rl.gradient_learner import PooledShots, effective_share
 from robometa.rl.policy_gradient import Batch
 
 COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
@@ -104,8 +104,10 @@ class _GradientStep(nn.Module):
         if len(begun) == 1:
             return (learner.step(begun[0][0], batch, self.rate).unsqueeze(0),)
         pooled = PooledShots(*begun)
-        after = pooled.with_step(learner.step(pooled.start[0], batch, self.rate).unsqueeze(0))
-        return (after.parameters, after.start.clone(), after.shots)
+        counted = torch.ones_like(batch.advantage)[None]
+        share = effective_share(learner.policy, pooled, batch.obs[None], batch.output[None], counted)
+        after = pooled.with_step(learner.step(pooled.start[0], batch, self.rate).unsqueeze(0), share)
+        return (after.parameters, after.start.clone(), after.weight)
 
 
 def _baseline(obs: Tensor, target: Tensor) -> Tensor:

@@ -34,8 +34,9 @@ class TrialOptions(errors.Options):
     inner_step_size: Annotated[float, "(0, inf)", Search(0.01, 1.0, log=True)] = 0.1
     """Step size of the inner gradient steps."""
     pooled_shots: bool = False
-    """Let every shot adapt from the start, to the mean of a step on each shot's episodes so far, instead of going on
-    from the shot before. For learners that are trained with one shot."""
+    """Let every shot adapt from the start, to a mean of a step on each shot's episodes so far, instead of going on
+    from the shot before. Episodes count less, the less likely the start is to act as in them. For learners that are
+    trained with one shot."""
 
     def __post_init__(self) -> None:
         """Checks the options.
@@ -87,16 +88,52 @@ class PooledShots(NamedTuple):
     """An adaptation to all episodes so far."""
 
     parameters: Tensor
-    """Mean of a step from the start on each shot's episodes. `[task, parameter]`"""
+    """Weighted mean of a step from the start on each shot's episodes. `[task, parameter]`"""
     start: Tensor
     """`[task, parameter]`"""
-    shots: Tensor
-    """Shots so far. `[task, 1]`"""
+    weight: Tensor
+    """Sum of the weights so far; that of the first shot is 1. `[task, 1]`"""
 
-    def with_step(self, stepped: Tensor) -> PooledShots:
-        """Includes the parameters after a step from the start on one more shot's episodes. `[task, parameter]`."""
-        shots = self.shots + 1
-        return PooledShots(self.parameters + (stepped - self.parameters) / shots, self.start, shots)
+    def with_step(self, stepped: Tensor, share: Tensor) -> PooledShots:
+        """Includes one more shot.
+
+        Args:
+            stepped: Parameters after a step from the start on its episodes. `[task, parameter]`
+            share: Weight of its episodes, from `effective_share`. `[task, 1]`
+        """
+        weight = self.weight + share
+        return PooledShots(self.parameters + (stepped - self.parameters) * (share / weight), self.start, weight)
+
+
+def effective_share(
+    policy: GaussianPolicy, adaptation: PooledShots, obs: Tensor, output: Tensor, counted: Tensor
+) -> Tensor:
+    """Effective sample size of steps under the start's policy, as a share of their number; 1 where it acted itself.
+
+    A step from the start takes them for the start's own. What an adapted policy does is unlikely for the start, so that
+    its episodes tell little. Source: Kong 1992, the effective sample size of importance weights.
+
+    Args:
+        policy: Turns parameters into distributions.
+        adaptation: Adaptation that acted.
+        obs: Observations as the policy saw them. `[task, step, obs]`
+        output: Outputs of the policy, before the action's scale. `[task, step, action]`
+        counted: 1 for each step to count, else 0. `[task, step]`
+
+    Returns:
+        `[task, 1]`
+    """
+    acted = log_likelihood(policy, adaptation.parameters, obs, output)
+    ratio = log_likelihood(policy, adaptation.start, obs, output) - acted
+    weight = (ratio - ratio.amax(dim=1, keepdim=True)).exp() * counted
+    squared = weight.square().sum(dim=1, keepdim=True) * counted.sum(dim=1, keepdim=True)
+    return weight.sum(dim=1, keepdim=True).square() / squared.clamp(min=1e-30)
+
+
+def log_likelihood(policy: GaussianPolicy, parameters: Tensor, obs: Tensor, output: Tensor) -> Tensor:
+    """Logarithm of the density of outputs, but for a constant. `[task, step]`."""
+    mean, log_std = policy.distribution(parameters, obs)
+    return (-0.5 * ((output - mean) / log_std.exp()).square() - log_std).sum(dim=-1)
 
 
 class GradientLearner:
@@ -148,7 +185,8 @@ class GradientLearner:
         # Inner step: theta' = theta - size * rate * gradient, on all worlds of a task.
         shots = [(batch,) for batch in rollout_batches(self._seen(rollout), *self._estimator())]
         if isinstance(adaptation, PooledShots):
-            return adaptation.with_step(torch.stack(of_each_task(self._adapted, adaptation.start, shots)))
+            stepped = torch.stack(of_each_task(self._adapted, adaptation.start, shots))
+            return adaptation.with_step(stepped, self._share(adaptation, rollout))
         return torch.stack(of_each_task(self._adapted, adaptation, shots))
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -167,6 +205,13 @@ class GradientLearner:
     def _adapted(self, start: Tensor, shots: tuple[Batch, ...]) -> Tensor:
         """Parameters of one task after its inner steps. `[parameter]`."""
         return self.step.after(start, shots, self.rate)
+
+    def _share(self, adaptation: PooledShots, rollout: Rollout) -> Tensor:
+        """Weight of a rollout's episodes. `[task, 1]`."""
+        obs = self._normalized(rollout.obs).flatten(1, 2)
+        output = (rollout.action / self.config.action_scale).flatten(1, 2)
+        counted = (~rollout.actionless()).flatten(1, 2).to(obs.dtype)
+        return effective_share(self.policy, adaptation, obs, output, counted)
 
     def _estimator(self) -> Estimator:
         """Arguments of `rollout_batches`."""

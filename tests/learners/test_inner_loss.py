@@ -171,16 +171,27 @@ def test_meta_sgds_step_sizes_move_by_an_optimizer_of_their_own():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_pooled_shots_adapt_from_the_start_to_the_mean_of_a_step_on_every_shot(name):
+def test_pooled_shots_adapt_from_the_start_to_a_mean_of_a_step_on_every_shot(name):
+    """Weights are effective sample sizes of importance weights, here from torch's own distributions."""
     pooled, plain = made(name, pooled_shots=True), made(name)
     start = plain.begin(TASKS, 2, NOISE)
-    steps, adaptation = [], pooled.begin(TASKS, 2, NOISE)
+    steps, weights, adaptation = [], [], pooled.begin(TASKS, 2, NOISE)
     for rollout in single(2).rollouts:
+        likely = []
+        for parameters in (start, adaptation.parameters):
+            mean, log_std = plain.policy.distribution(parameters, rollout.obs.flatten(1, 2))
+            one = torch.distributions.Normal(mean, log_std.exp().expand_as(mean))
+            likely.append(one.log_prob((rollout.action / plain.config.action_scale).flatten(1, 2)).sum(dim=-1))
+        ratio = (likely[0] - likely[1]).exp()
+        weights.append(ratio.sum(dim=1) ** 2 / (ratio**2).sum(dim=1) / ratio.shape[1])
         steps.append(plain.adapt(start, rollout, NOISE))
         adaptation = pooled.adapt(adaptation, rollout, NOISE)
-        torch.testing.assert_close(adaptation.parameters, torch.stack(steps).mean(dim=0))
+        share = torch.stack(weights)[..., None]
+        expected = (torch.stack(steps) * share).sum(dim=0) / share.sum(dim=0)
+        torch.testing.assert_close(adaptation.parameters, expected)
     assert torch.equal(adaptation.start, start)
-    assert adaptation.shots.flatten().tolist() == [3.0] * TASKS
+    torch.testing.assert_close(adaptation.weight, torch.stack(weights).sum(dim=0)[:, None])
+    assert torch.equal(weights[0], torch.ones(TASKS))
 
 
 def test_pooled_shots_are_refused_in_training_with_several():
