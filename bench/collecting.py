@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from time import perf_counter
+from statistics import median
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 from bench.measure import Comparison, Contest, Figure, ratio
@@ -23,12 +24,15 @@ from robometa.training.loop import task_batch
 from robometa.trials import pieces
 from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.collector import Collector, Job
+from robometa.trials.collectors.processes import Processes
 from robometa.trials.trial import collect
 
 RAW, ROLLOUT, HERE, PROCESSES = "raw C limit", "rollout", "trial here", "trial by processes"
 SUITES = {"maml-trpo": "half-cheetah-direction", "rl2": "half-cheetah-velocity"}
 TARGETS = {"maml-trpo": 0.90, "rl2": 0.80}
 """Which part of the raw limit a rollout should reach."""
+START_SECONDS = 60.0
+"""After which processes that are not ready are given up."""
 
 
 def job_of(name: str, suite: Suite, options: dict[str, Any]) -> Job:
@@ -96,3 +100,40 @@ def speed(collector: Collector, job: Job) -> float:
     """Control steps per second of an iteration's trials, their adaptation included."""
     batch, started = batch_of(job), perf_counter()
     return collector.collect(batch).steps() / (perf_counter() - started)
+
+
+def compared(job: Job, rounds: int) -> dict[str, Any]:
+    """Measures this process and a process for each processor in turns.
+
+    Args:
+        job: The training whose batches are collected.
+        rounds: Batches of each collector that count; one before them warms up.
+
+    Returns:
+        Seconds of a batch by each collector as a median, environment steps a second, and how much faster the
+        processes are.
+    """
+    learner, count, config = job.built(), min(processors(), len(job.pieces())), job.config
+    steps = (config.shots + 1) * config.tasks * config.worlds * job.suite.horizon
+    took: dict[str, list[float]] = {"here": [], "processes": []}
+    with closing(collector_for(job, learner, "here")) as here, closing(Processes(job, learner, count)) as others:
+        until = monotonic() + START_SECONDS
+        while not others.ready():
+            if monotonic() > until:
+                raise TimeoutError(f"{count} processes were not ready after {START_SECONDS:.0f} s")
+            sleep(0.05)
+        for _ in range(rounds + 1):
+            for who, collector in (("here", here), ("processes", others)):
+                took[who].append(steps / speed(collector, job))
+    seconds = {who: median(times[1:]) for who, times in took.items()}
+    return {
+        "tasks": config.tasks,
+        "worlds": config.worlds,
+        "steps": steps,
+        "pieces": len(job.pieces()),
+        "processors": processors(),
+        "processes": count,
+        "seconds": {who: round(value, 4) for who, value in seconds.items()},
+        "steps_per_second": {who: round(steps / value) for who, value in seconds.items()},
+        "times_here": round(seconds["here"] / seconds["processes"], 2),
+    }

@@ -6,16 +6,19 @@ from contextlib import closing
 
 import torch
 
-from bench import gpu_collecting
+from bench.collecting import compared, job_of
 from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
 from bench.gpu_races import published
 from bench.size import with_horizon
-from robometa import suites
+from robometa import registry, suites
 from robometa.compute.parallel import processors
 from robometa.registry.options import read_config
 from robometa.trials import make
 from robometa.trials.trial import torch_on
+
+COLLECTED = (("half-cheetah-velocity", "rl2"), ("half-cheetah-direction", "maml-trpo"), ("ant-direction", "rl2"))
+"""Suites and learners whose batches are collected, with the learner's first preset."""
 
 
 def scaling_part(bench: Bench, threads: int) -> Row:
@@ -41,10 +44,11 @@ def collectors_part(bench: Bench, threads: int) -> Row:
     if processors() < threads:
         return {"left_out": f"this machine has {processors()} processors"}
     torch.set_num_threads(threads)
-    for suite_name, name in gpu_collecting.LEARNERS:
-        suite, options = with_horizon(suites.load(suite_name), bench.scale.horizon), bench.options(name)
-        config = read_config(name, vars(gpu_collecting.published(name)) | options)
-        bench.note(**{f"{name} on {suite_name}": gpu_collecting.compared(suite, name, config, bench.scale.rounds)})
+    for suite_name, name in COLLECTED:
+        suite = with_horizon(suites.load(suite_name), bench.scale.horizon)
+        preset = next(iter(registry.find(name).presets().values()))
+        job = job_of(name, suite, vars(preset) | bench.options(name))
+        bench.note(**{f"{name} on {suite_name}": compared(job, bench.scale.rounds)})
     return {}
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import gpu, gpu_bench, gpu_collecting, gpu_graphs, gpu_parts, gpu_profile, gpu_races, gpu_scaling, gpu_smoke
+from bench import gpu, gpu_bench, gpu_graphs, gpu_parts, gpu_profile, gpu_races, gpu_scaling, gpu_smoke
 from bench.gpu import chosen, loaded, parts
 from bench.gpu_bench import SMALL, Bench
 from bench.gpu_profile import Event
@@ -379,7 +379,7 @@ def test_it_is_told_which_steps_are_in_a_graph(tmp_path):
 
 
 def test_collectors_are_compared_by_the_seconds_of_the_same_batches(bench, monkeypatch):
-    monkeypatch.setattr(gpu_collecting, "LEARNERS", (("point-robot", "rl2"),))
+    monkeypatch.setattr(gpu_scaling, "COLLECTED", (("point-robot", "rl2"),))
     gpu_scaling.collectors_part(bench, 1)
     row = bench.row["rl2 on point-robot"]
     assert row["steps"] == 2 * 2 * 2 * 3  # tasks, worlds, episodes, horizon
