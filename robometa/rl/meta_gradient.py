@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -90,13 +90,14 @@ def _task_product(
 ) -> Callable[[Tensor], Tensor]:
     """`fisher_product` of a single task."""
     point, derivatives = start, []
-    for shot in task.inner:
+    for number, shot in enumerate(task.inner, 1):
         fewer = Batch(*(part[::stride] for part in shot))
-        # One factor of K for each inner step: identity - size * rate * Hessian.
-        gradient = grad(step.loss)(point, shot)
+        # One factor of K for each inner step: identity - size * rate * Hessian. Its gradient is for the rate's change.
+        gradient = cache(partial(grad(step.loss), point, shot))
         hessian = torch.zeros_like if step.first_order else _hessian(step, point, fewer)
         derivatives.append((gradient, hessian))
-        point = (point - step.size * (rate * gradient)).detach()
+        if number < len(task.inner):
+            point = (point - step.size * (rate * gradient())).detach()
     # J, by the adapted policy's mean; differentiating its transpose once more gives J forwards.
     obs, deviations, count = task.outer.obs[::stride], step.policy.action, len(start)
     mean, pull_mean = pulled(lambda at: step.policy.distribution(at, obs)[0], after)
@@ -110,7 +111,7 @@ def _task_product(
         for gradient, hessian in derivatives:
             moved = moved - step.size * (rate * hessian(moved))
             if len(rate_change):
-                moved = moved - step.size * (rate_change * gradient)
+                moved = moved - step.size * (rate_change * gradient())
         # J' M J, and the part of the standard deviation.
         curved = pull_mean(precision * push_mean(moved)[0])[0]
         curved[-deviations:] += 2 * moved[-deviations:]
@@ -118,7 +119,7 @@ def _task_product(
         # K': the inner steps in reverse.
         for gradient, hessian in reversed(derivatives):
             if len(rate_change):
-                rate_curved = rate_curved - step.size * (gradient * curved)
+                rate_curved = rate_curved - step.size * (gradient() * curved)
             curved = curved - step.size * hessian(rate * curved)
         return torch.cat((curved, rate_curved))
 
