@@ -18,7 +18,7 @@ from robometa.sim.locomotion.reader import Reader
 from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
 from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.objective_file import objective_of
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
@@ -97,7 +97,7 @@ class WarpEngine:
             self._data = mujoco_warp.make_data(
                 self.model, tasks * worlds, nconmax=self.capacity.contacts, njmax=self.capacity.constraints
             )
-        objective = OBJECTIVES[suite.objective]
+        objective = objective_of(suite.train[0])
         self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon)
         self._worlds.weight = dict(suite.train[0].coefficients)
         self._parts: list[Callable[[], None]] = []
@@ -122,7 +122,7 @@ class WarpEngine:
             if self._on_device.vary([models.varied(task) for task in self.assigned]):
                 self._parts = []
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
-        objective = OBJECTIVES[self.suite.objective]
+        objective = objective_of(self.suite.train[0])
         for name, values in self._reader.parameters(objective, self.assigned, self.worlds).items():
             parameter.setdefault(name, torch.empty_like(values)).copy_(values)
         self.worst_reward = self._reader.worst_reward(objective, parameter, self._worlds.weight, self.tasks)
