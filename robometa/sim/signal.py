@@ -41,7 +41,11 @@ class Signal:
     def __str__(self) -> str:
         """Name, unit and whatever is not plain about it."""
         parts = [] if isinf(self.low) and isinf(self.high) else [f"{self.low:g} to {self.high:g}"]
-        parts += [f"clipped to {self.clip[0]:g}..{self.clip[1]:g}"] if self.clip else []
+        parts += (
+            [f"clipped to {self.clip[0]:g}..{self.clip[1]:g}"]
+            if self.clip and self.clip != (self.low, self.high)
+            else []
+        )
         parts += [f"{self.frame} frame"] if self.frame else []
         parts += [f"from {self.offset:g}"] if self.offset else []
         parts += [f"times {self.scale:g}"] if self.scale != 1 else []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 
 from robometa.compute import limits
 from robometa.suites.own_model import Sensor
@@ -80,16 +81,19 @@ def add_sensors(spec: mujoco.MjSpec, sensors: Iterable[Sensor]) -> None:
         if target == FOOT:
             add_foot(spec, name, watched)
             continue
-        if target == ACTUATOR:
-            actuator = spec.actuators[int(watched)]
-            actuator.name = actuator.name or f"actuator-{watched}"
-            watched = actuator.name
         spec.add_sensor(
             name=name,
             type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
             objtype=getattr(mujoco.mjtObj, f"mjOBJ_{target}"),
-            objname=watched,
+            objname=_actuator(spec, int(watched)) if target == ACTUATOR else watched,
         )
+
+
+def _actuator(spec: mujoco.MjSpec, index: int) -> str:
+    """Name of an actuator, which gets one if it has none."""
+    actuator = spec.actuators[index]
+    actuator.name = actuator.name or f"actuator-{index}"
+    return str(actuator.name)
 
 
 def add_foot(spec: mujoco.MjSpec, name: str, foot: str) -> None:
@@ -98,7 +102,10 @@ def add_foot(spec: mujoco.MjSpec, name: str, foot: str) -> None:
     if geom is None and body is None:
         raise ValueError(f"it has no geom and no body {foot!r}, which the suite calls a foot")
     if geom is not None:  # a zone around the shape: its body may have others, such as a calf
-        zone = {"pos": geom.pos, "size": [FOOT_ZONE * max(geom.size)] * 3}
+        ends = np.array(geom.fromto).reshape(2, 3)
+        drawn = bool(np.isfinite(ends).all())  # between two points, which MuJoCo turns into a place later
+        size = max(geom.size[:1]) + np.linalg.norm(ends[1] - ends[0]) / 2 if drawn else max(geom.size)
+        zone = {"pos": ends.mean(axis=0) if drawn else geom.pos, "size": [FOOT_ZONE * size or EVERYWHERE] * 3}
         geom.parent.add_site(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, group=5, **zone)
     else:
         body.add_site(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, group=5, size=[EVERYWHERE] * 3)

@@ -1,4 +1,4 @@
-"""Terms of an observation: what a policy sees of its robot, in order, each with its own errors. Standard library only."""
+"""Terms of an observation, in order, each with its own errors. Standard library only."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def _read(path: Path, shown: Path) -> Suite:
     ]
     robot = read_robot(table.get("robot"), path, where, mistakes)
     horizon = _whole(table.get("horizon", 200), "horizon", 1, MAX_HORIZON, where, mistakes)
-    objective, terms = None, ()
+    objective: str | None = None
+    terms: tuple[tuple[str, float], ...] = ()
     if "objective" in table:
         objective, terms = read_objective(table["objective"], where, mistakes)
     paid = None if objective is None else _paid(objective, terms)

@@ -75,7 +75,7 @@ def _at_rate(robot: Robot, hz: float, skips: bool, where: str, mistakes: list[st
     skip = round(1 / (hz * step))
     if not 1 <= skip <= MAX_SKIP or abs(skip * step * hz - 1) > 1e-6:
         nearest = sorted({max(1, int(1 / (hz * step))), max(1, int(1 / (hz * step)) + 1)})
-        rates = " or ".join(f"{1 / (count * step):g}" for count in reversed(nearest))
+        rates = " or ".join(f"{1 / (count * step):g}" for count in nearest)
         mistakes.append(f"control_hz = {hz:g} in [robot] of {where}: physics steps of {step:g} s allow {rates} nearby")
         return robot
     return replace(robot, frame_skip=skip)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mujoco
 import torch
 from torch import Tensor
@@ -56,7 +58,8 @@ class Base:
 
 def sensed_quantities(layout: Layout, sensed: Tensor) -> Others:
     """Quantities of a step from the sensors that were added. `[world, ...]` each."""
-    added, by_name = dict(layout.added), {}
+    added = dict(layout.added)
+    by_name: dict[str, Callable[[], Tensor]] = {}
     if "base/turn" in added:
         base = Base(layout, sensed)
         by_name |= {

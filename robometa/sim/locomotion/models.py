@@ -100,7 +100,7 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
     faults += [
         unknown("sensor", term.sensor, sensors, file) + " (for observe)"
         for term in robot.terms
-        if term.sensor and term.sensor not in sensors
+        if term.sensor and term.sensor not in (*sensors, *(f"{kind}/{body}" for kind, body in robot.sensors))
     ]
     geoms = [model.geom(index).name for index in range(model.ngeom)]
     faults += [
