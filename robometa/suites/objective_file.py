@@ -6,6 +6,7 @@ come along with a policy, and a policy never decides which code runs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def found(name: str) -> Objective:
         if name not in OWN:
             raise UserError(
                 f"its rewards are {name.rpartition(':')[2]} of {name.rpartition(':')[0]}, a program that is not run "
-                f"unasked: if that file is yours, say where it is with --objective PATH/{name}"
+                f"unasked: if that file is yours, say where it is with --reward PATH/{name}"
             )
         return OWN[name][0]
     if name not in OBJECTIVES:
@@ -72,9 +73,7 @@ def read_objective(value: Any, where: str, mistakes: list[str]) -> tuple[str | N
         return _read_terms(value, f"[objective] of {where}", mistakes)
     if is_own(value):
         if "/" in value or "\\" in value:
-            mistakes.append(
-                f"objective = {value!r} in {where} must be FILE.py:CLASS without a folder; --objective has it"
-            )
+            mistakes.append(f"objective = {value!r} in {where} must be FILE.py:CLASS without a folder; --reward has it")
             return None, ()
         try:
             found(value)
@@ -160,11 +159,7 @@ OPTIONAL = {
 
 
 def _display(needed: set[str]) -> Display:
-    for name in ("velocity", "goal"):
-        if name in needed:
-            return (
-                OBJECTIVES[name].display
-                if name == "goal"
-                else Display(OBJECTIVES[name].display.words, marker="speed", parameter="velocity")
-            )
-    return Display(lambda nothing: "collect the weighted terms")
+    shown = next((name for name in ("velocity", "goal") if name in needed), None)
+    if shown is None:
+        return Display(lambda nothing: "collect the weighted terms")
+    return replace(OBJECTIVES[shown].display, tolerance=None, norm=None)

@@ -182,10 +182,18 @@ def in_words(task: Task) -> str:
     """Describes a task's target and variations, such as `target speed 1.25 m/s`."""
     display = objective_of(task).display
     phrases = [
-        display.words(value) if name == display.parameter else _variation_in_words(name, value)
-        for name, value in task.parameters
+        display.words(value) if name == display.parameter else _in_words(name, value) for name, value in task.parameters
     ]
+    if display.parameter is not None and display.parameter not in dict(task.parameters):
+        phrases.append(f"follow a commanded {display.parameter.replace('_', ' ')}")
     return ", ".join(phrases) or display.words(())
+
+
+def _in_words(name: str, value: tuple[float, ...]) -> str:
+    """Describes a variation, or a parameter that the display does not show."""
+    if name in VARIATIONS:
+        return _variation_in_words(name, value)
+    return f"{name.replace('_', ' ')} {' '.join(f'{entry:.2g}' for entry in value)}".replace("-", MINUS)
 
 
 def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
@@ -204,6 +212,8 @@ def _target(suite: Suite, task: Task) -> Target:
     parameters, coefficients = dict(task.parameters), dict(task.coefficients)
     if display.parameter is None:
         return Target(display.marker)
+    if display.parameter not in parameters:  # a command, which changes
+        return Target("none")
     value = parameters[display.parameter]
     return Target(
         kind=display.marker,

@@ -17,6 +17,7 @@ from robometa.sim.locomotion.quantities import Others
 from robometa.sim.locomotion.reader import MAXIMUM, Reader
 from robometa.sim.locomotion.terms import TOUCHING, Seen, Values
 from robometa.suites.command import COMMANDS
+from robometa.suites.objective_file import WEIGHTED, is_own
 from robometa.suites.sim_to_real import SimToReal
 from robometa.suites.suite import Suite
 
@@ -28,12 +29,8 @@ PUSH = 4
 def needed(suite: Suite) -> bool:
     """Returns True if anything of a suite needs wires; otherwise a policy sees the state as it is, and acts at once."""
     robot = suite.robot
-    return bool(robot.terms or robot.senses or robot.real or suite.command) or _remembers(suite)
-
-
-def _remembers(suite: Suite) -> bool:
-    """Returns True if the objective looks at more than a step's states."""
-    return any(name in ("smoothness", "pose") for name, _ in suite.train[0].coefficients)
+    plain = not (robot.terms or robot.senses or robot.real or suite.command)
+    return not plain or suite.objective == WEIGHTED or is_own(suite.objective)
 
 
 def arrangement_of(suite: Suite, model: mujoco.MjModel, reader: Reader, values: Values) -> Arrangement:
