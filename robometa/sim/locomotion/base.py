@@ -27,9 +27,9 @@ class Base:
             layout: Columns of the readings.
             sensed: Readings. `[world, reading]`
         """
-        parts = {name: sensed[:, columns[0] : columns[-1] + 1] for name, columns in layout.added}
-        self.place, self.turn = parts["base/place"], parts["base/turn"]
-        self._velocity, self._rates = parts["base/velocity"], parts["base/rates"]
+        self.place, self.turn, self._velocity, self._rates = (
+            of_added(layout, f"base/{part}", sensed) for part in ("place", "turn", "velocity", "rates")
+        )
 
     @property
     def height(self) -> Tensor:
@@ -39,7 +39,8 @@ class Base:
     @property
     def up(self) -> Tensor:
         """The world's vertical in the body's frame. `[world, 3]`."""
-        return turned_back(self.turn, self.place.new_tensor((0.0, 0.0, 1.0)).expand_as(self.place))
+        w, x, y, z = self.turn.unbind(dim=1)
+        return torch.stack((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)), dim=1)
 
     def velocity(self, frame: str) -> Tensor:
         """Velocity of the body, m/s. `[world, 3]`."""
@@ -54,6 +55,12 @@ class Base:
         if frame == WORLD:
             return vector
         return turned_back(self.turn if frame == BODY else heading(self.turn), vector)
+
+
+def of_added(layout: Layout, name: str, sensed: Tensor) -> Tensor:
+    """Readings of a group of sensors that were added, which follow each other. `[world, reading]`."""
+    columns = dict(layout.added)[name]
+    return sensed[:, columns[0] : columns[-1] + 1]
 
 
 def sensed_quantities(layout: Layout, sensed: Tensor) -> Others:
@@ -71,8 +78,8 @@ def sensed_quantities(layout: Layout, sensed: Tensor) -> Others:
         }
     if "forces/force" in added:
         by_name |= {
-            "forces": lambda: sensed[:, list(added["forces/force"])],
-            "actuator_velocities": lambda: sensed[:, list(added["forces/velocity"])],
+            "forces": lambda: of_added(layout, "forces/force", sensed),
+            "actuator_velocities": lambda: of_added(layout, "forces/velocity", sensed),
         }
     return by_name
 

@@ -12,30 +12,32 @@ from robometa.suites.command import COMMANDS, Command
 from robometa.suites.distributions import Distribution
 
 
-def drawn(command: Command, uniform: Tensor) -> Tensor:
-    """Draws every command.
+class Commands:
+    """Draws every command; a captured graph may do so, because it copies nothing to the device."""
 
-    Args:
-        command: Distributions.
-        uniform: Numbers uniform in 0..1. `[world, command]`
+    def __init__(self, command: Command, like: Tensor) -> None:
+        """Prepares the distributions, with listed numbers on the device and in the type of another tensor."""
+        self._command = command
+        self._listed = [
+            like.new_tensor(distribution.get("values", distribution.get("constant", ())))
+            for _, distribution in command.entries
+        ]
 
-    Returns:
-        `[world, command]`
-    """
-    parts, first = [], 0
-    for name, distribution in command.entries:
-        size = COMMANDS[name][0]
-        parts.append(_drawn(distribution, uniform[:, first : first + size]))
-        first += size
-    return torch.cat(parts, dim=1)
+    def drawn(self, uniform: Tensor) -> Tensor:
+        """Commands from numbers uniform in 0..1. `[world, command]` to `[world, command]`."""
+        parts, first = [], 0
+        for (name, distribution), listed in zip(self._command.entries, self._listed, strict=True):
+            size = COMMANDS[name][0]
+            parts.append(_drawn(distribution, listed, uniform[:, first : first + size]))
+            first += size
+        return torch.cat(parts, dim=1)
 
 
-def _drawn(distribution: Distribution, uniform: Tensor) -> Tensor:
+def _drawn(distribution: Distribution, listed: Tensor, uniform: Tensor) -> Tensor:
     """Numbers of one distribution. `[world, number]`."""
     if "constant" in distribution:
-        return uniform.new_tensor(distribution["constant"]).expand_as(uniform)
+        return listed.expand_as(uniform)
     if "values" in distribution:
-        listed = uniform.new_tensor(distribution["values"])
         return listed[(uniform[:, 0] * len(listed)).long().clamp(max=len(listed) - 1)]
     if "disc" in distribution or "arc" in distribution:
         return _point(distribution, uniform)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robometa.errors import UserError
-from robometa.sim.locomotion.base import Base, turned_back
+from robometa.sim.locomotion.base import Base, of_added, turned_back
 from robometa.sim.locomotion.models import Layout
 from robometa.suites.observation import FORMER, Term
 from robometa.suites.robots import Robot
@@ -59,10 +59,15 @@ class Values:
         """Hinges and slides besides those that carry the body, by index."""
         if not self.joints and any(term.kind.startswith("joint_") for term in robot.terms):
             raise UserError(f"robot {robot.name} has no joints besides those that carry its body, for joint_positions")
-        self._positions = [1 + int(model.jnt_qposadr[joint]) for joint in self.joints]
-        self._velocities = [1 + model.nq + int(model.jnt_dofadr[joint]) for joint in self.joints]
-        self._sensors = dict(layout.by_sensor)
+        self._positions = self._places([1 + int(model.jnt_qposadr[joint]) for joint in self.joints])
+        self._velocities = self._places([1 + model.nq + int(model.jnt_dofadr[joint]) for joint in self.joints])
+        self._sensors = {name: self._places(columns) for name, columns in layout.by_sensor}
+        self._every_sensor = self._places(layout.sensors)
         self._has_base = "base" in robot.senses
+
+    def _places(self, columns: Sequence[int]) -> Tensor:
+        """Columns on the device of the states: a captured graph copies nothing to it."""
+        return torch.tensor(list(columns), dtype=torch.int64, device=self._rest.device)
 
     def sizes(self, actions: int, commands: int, former: int) -> list[int]:
         """Count of the numbers of each term, from those of an action, a command and the former observation."""
@@ -95,11 +100,11 @@ class Values:
         if kind == "joint_velocities":
             return seen.state[:, self._velocities]
         if kind == "sensors":
-            return seen.sensed[:, list(self._layout.sensors)]
+            return seen.sensed[:, self._every_sensor]
         if kind == "sensor":
-            return seen.sensed[:, list(self._sensors[term.sensor])]
+            return seen.sensed[:, self._sensors[term.sensor]]
         if kind == "foot_contacts":
-            return (seen.sensed[:, list(dict(self._layout.added)["feet"])] > TOUCHING).to(seen.state.dtype)
+            return (of_added(self._layout, "feet", seen.sensed) > TOUCHING).to(seen.state.dtype)
         if kind in ("last_action", "command"):
             return seen.last_action if kind == "last_action" else seen.command
         assert base is not None

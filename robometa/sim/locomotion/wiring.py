@@ -9,9 +9,9 @@ import mujoco
 import torch
 from torch import Tensor
 
-from robometa.sim.locomotion import commands
 from robometa.sim.locomotion.arrangement import Arrangement, Slots, whole_steps
-from robometa.sim.locomotion.base import pushed_columns, sensed_quantities
+from robometa.sim.locomotion.base import of_added, pushed_columns, sensed_quantities
+from robometa.sim.locomotion.commands import Commands
 from robometa.sim.locomotion.numbers import normal
 from robometa.sim.locomotion.quantities import Others
 from robometa.sim.locomotion.reader import MAXIMUM, Reader
@@ -79,6 +79,9 @@ class Wiring:
         self.gravity = reader.here(torch.tensor(DOWN)).repeat(count, 1)
         """Direction of gravity. `[world, 3]`"""
         self.commands = self._views()
+        """Commands in force by name, as views of the memory. `[world, number]`"""
+        if suite.command is not None:
+            self._drawn = Commands(suite.command, self.memory).drawn
 
     def _own_columns(self) -> None:
         """Places what is drawn and what is kept, and prepares the numbers of each term."""
@@ -186,7 +189,7 @@ class Wiring:
 
     def _touching(self, sensed: Tensor) -> Tensor:
         """Marks the feet that touch something. `[world, foot]`, bool."""
-        return sensed[:, list(dict(self._layout.added)["feet"])] > TOUCHING
+        return of_added(self._layout, "feet", sensed) > TOUCHING
 
     def finish(self, after: Tensor, sensed: Tensor, uniform: Tensor) -> Tensor:
         """Ends a step: draws due commands anew and measures.
@@ -206,7 +209,7 @@ class Wiring:
             wait = self._of("until_command")
             wait.sub_(1)
             due = wait <= 0
-            fresh = commands.drawn(self._command, self.step.of(uniform, "command"))
+            fresh = self._drawn(self.step.of(uniform, "command"))
             self._of("command").copy_(torch.where(due, fresh, self._of("command")))
             again = self._steps(self._command.resample, self.step.of(uniform, "until_command"))
             wait.copy_(torch.where(due, again, wait))
@@ -256,7 +259,7 @@ class Wiring:
         for name in ("bias", "offset", "gain", "delay"):
             self._kept.of(fresh, name).copy_(self.episode.of(uniform, name))
         if self._command is not None:
-            self._kept.of(fresh, "command").copy_(commands.drawn(self._command, self.episode.of(uniform, "command")))
+            self._kept.of(fresh, "command").copy_(self._drawn(self.episode.of(uniform, "command")))
             if self._command.resample is not None:
                 wait = self._steps(self._command.resample, self.episode.of(uniform, "until_command"))
                 self._kept.of(fresh, "until_command").copy_(wait)
