@@ -13,6 +13,8 @@ from robometa.sim.locomotion.models import Layout
 from robometa.sim.locomotion.quantities import Others
 from robometa.suites.observation import BODY, HEADING, WORLD
 
+FREE, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("FREE", "SLIDE", "HINGE"))
+
 
 class Base:
     """Motion of the body of every world at one time.
@@ -112,13 +114,13 @@ def pushed_columns(model: mujoco.MjModel, robot: str, body: str) -> tuple[int | 
         root = int(model.body_parentid[root])
     columns: list[int | None] = [None] * 5
     for joint in range(int(model.body_jntadr[root]), int(model.body_jntadr[root] + model.body_jntnum[root])):
-        kind, column = model.jnt_type[joint], 1 + model.nq + int(model.jnt_dofadr[joint])
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
+        kind, column = int(model.jnt_type[joint]), 1 + model.nq + int(model.jnt_dofadr[joint])
+        if kind == FREE:
             return tuple(column + place for place in (0, 1, 3, 4, 5))
         axis = int(abs(model.jnt_axis[joint]).argmax())
-        if kind == mujoco.mjtJoint.mjJNT_SLIDE and axis < 2:
+        if kind == SLIDE and axis < 2:
             columns[axis] = column
-        elif kind == mujoco.mjtJoint.mjJNT_HINGE:
+        elif kind == HINGE:
             columns[2 + axis] = column
     if columns[0] is None and columns[1] is None:
         raise UserError(f"robot {robot} cannot be pushed: no joint lets it move along x or y")

@@ -14,7 +14,7 @@ from robometa.sim.locomotion.terms import scalar_joints
 from robometa.sim.signal import RobotSpaces, Signal
 from robometa.suites.suite import Suite
 
-FREE, BALL = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL
+FREE, BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
 PLACE, TURN = ("x", "y", "z"), ("qw", "qx", "qy", "qz")
 SPIN = ("wx", "wy", "wz")
 UNITS = {
@@ -65,7 +65,7 @@ def _positions(model: mujoco.MjModel, carrying: set[int]) -> list[Signal]:
     signals = []
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qpos/{_name('joint', joint.name, index)}", model.jnt_type[index]
+        name, kind = f"qpos/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
             signals += [Signal(f"{name}/{axis}", "m", measured=False) for axis in PLACE] if kind == FREE else []
             signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
@@ -83,7 +83,7 @@ def _velocities(model: mujoco.MjModel, clip: float | None, carrying: set[int]) -
     limit = None if clip is None else reach
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qvel/{_name('joint', joint.name, index)}", model.jnt_type[index]
+        name, kind = f"qvel/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
             linear = PLACE if kind == FREE else ()
             signals += [Signal(f"{name}/{axis}", "m/s", *reach, clip=limit, measured=False) for axis in linear]

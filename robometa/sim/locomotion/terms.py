@@ -126,5 +126,5 @@ def scalar_joints(model: mujoco.MjModel, robot: Robot) -> list[int]:
     """Indices of the hinges and slides besides those that carry the robot's body on the world."""
     body = model.body(robot.body)
     carrying = range(int(body.jntadr[0]), int(body.jntadr[0] + body.jntnum[0])) if body.parentid[0] == 0 else range(0)
-    scalar = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
-    return [joint for joint in range(model.njnt) if model.jnt_type[joint] in scalar and joint not in carrying]
+    scalar = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+    return [joint for joint in range(model.njnt) if int(model.jnt_type[joint]) in scalar and joint not in carrying]
