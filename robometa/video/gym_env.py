@@ -68,7 +68,7 @@ class FilmedEnv(SuiteEnv):
         self._drawer: Drawer | Window | None = None
         step = storyboard.subject(self.suite, task).control_step
         modes = list(MODES) if gl_backends.has_display() else ["rgb_array"]
-        self.metadata = {"render_modes": modes, "render_fps": max(1, round(1 / step))}
+        self.__dict__["metadata"] = {"render_modes": modes, "render_fps": max(1, round(1 / step))}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -84,8 +84,10 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """One control step under an action in -1..1. `[action]`.
 
         Raises:
-            UserError: If the action has another shape.
+            UserError: If the action has another shape, or there was no reset.
         """
+        if not self._running:
+            raise UserError("step needs a reset before it")
         outcome = self._engine.step(checked_action(action, self.action_space.shape, self.suite))
         return (
             outcome.next_obs[0, 0].numpy(),
@@ -110,7 +112,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
     def __setstate__(self, kept: dict[str, Any]) -> None:
         """Starts an engine in the state of the copied one."""
         state, spec = kept.pop("state"), kept["_spec"]
-        vars(self).update(kept)
+        self.__dict__.update(kept)
         self._begin(self.task)
         self._spec, self._running = spec, state is not None
         if state is not None:

@@ -72,7 +72,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
         self.suite, self.num_envs, self._split = suites.load(suite), num_envs, split
         self._mode = _mode(autoreset_mode)
-        self.metadata = {**type(self).metadata, "autoreset_mode": self._mode}
+        self.__dict__["metadata"] = {**type(self).metadata, "autoreset_mode": self._mode}
         if task is None:
             task = [index % len(self.suite.tasks(split)) for index in range(num_envs)]
         self._tasks = self._chosen(task)
@@ -174,6 +174,8 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         Raises:
             UserError: If the actions have another shape, or with `Disabled` an episode is over.
         """
+        if self._noise is None:
+            raise UserError("step needs a reset before it")
         checked = checked_action(actions, self.action_space.shape, self.suite)
         waiting = self._over.copy()
         if self._mode is AutoresetMode.DISABLED and waiting.any():
@@ -220,7 +222,7 @@ def _mode(mode: AutoresetMode | str) -> AutoresetMode:
     return found
 
 
-def _merged(old: SimulatorState, new: SimulatorState, mask: np.ndarray, noise: Noise | None) -> SimulatorState:
+def _merged(old: SimulatorState, new: SimulatorState, mask: np.ndarray, noise: Noise) -> SimulatorState:
     """Takes marked worlds from one state, the others from another. `[world]`, bool."""
 
     def merged(one: np.ndarray | None, other: np.ndarray | None) -> Any:

@@ -91,6 +91,12 @@ def test_an_action_of_another_shape_is_told(wrong):
         envs.step(wrong)
 
 
+def test_a_step_needs_a_reset():
+    for env, action in ((gym_env.FilmedEnv("point-robot"), np.zeros(2)), (gymnasium.make_vec(POINT), np.zeros((1, 2)))):
+        with pytest.raises(UserError, match="step needs a reset before it"):
+            env.step(action)
+
+
 def test_a_read_only_action_is_taken_without_a_warning():
     env = gymnasium.make(CHEETAH).unwrapped
     env.reset(seed=0)
