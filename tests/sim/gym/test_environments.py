@@ -288,7 +288,7 @@ def test_stable_baselines_steps_them_in_processes(wired):
     """Each starts two processes, which load torch."""
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    made = [lambda task=task: gymnasium.make("robometa/suite-v0", suite=wired, task=task) for task in (0, 1)]
+    made = [lambda task=task: gymnasium.make("robometa:robometa/suite-v0", suite=wired, task=task) for task in (0, 1)]
     envs = SubprocVecEnv(made, start_method="spawn")
     envs.seed(0)
     first = envs.reset()
