@@ -16,9 +16,9 @@ from robometa.suites.variations import VARIATIONS
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints, of a floating base its height and orientation too",
-    "velocities": "velocities of the joints, and of a floating base",
-    "position": "the base's x and y",
+    "joint_positions": "positions of the joints, of a floating base its orientation and its height, which no robot measures",
+    "velocities": "velocities of the joints, and of a floating base, whose linear one no robot measures",
+    "position": "the base's x and y, which no robot measures",
     "sensors": "sensors",
 }
 """Descriptions of the parts of an observation."""

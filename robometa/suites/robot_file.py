@@ -16,6 +16,8 @@ from robometa.suites.observation import NAMES, Term, read_term
 from robometa.suites.own_model import sizes_of
 from robometa.suites.robots import PARTS, ROBOTS, Robot
 
+MAX_TERMS = 100
+"""Most terms of an observation, and most feet."""
 MAX_SKIP = 1000
 """Most physics steps of a control step."""
 
@@ -103,6 +105,8 @@ def _observe(value: Any) -> tuple[str | Term, ...]:
     names = ", ".join((*PARTS, *(name for name in NAMES if name not in PARTS)))
     if not isinstance(value, list) or not value or any(not isinstance(entry, str | dict) for entry in value):
         raise ValueError(f"must be a list of {names}")
+    if len(value) > MAX_TERMS:
+        raise ValueError(f"must have at most {MAX_TERMS} entries")
     if all(entry in PARTS for entry in value):
         return tuple(part for part in PARTS if part in value)
     former = [entry for entry in value if entry in ("velocities", "position")]
@@ -115,8 +119,8 @@ def _observe(value: Any) -> tuple[str | Term, ...]:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or len({*map(text, value)}) < len(value):
-        raise ValueError("must be a list of different names")
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_TERMS or len({*map(text, value)}) < len(value):
+        raise ValueError(f"must be a list of at most {MAX_TERMS} different names")
     return tuple(value)
 
 

@@ -11,6 +11,9 @@ from torch import Tensor
 from robometa.errors import UserError
 from robometa.suites.observation import Term
 
+MAX_STEPS = 1000
+"""Most steps of a delay, all of which are kept."""
+
 
 @dataclass(frozen=True)
 class Number:
@@ -63,9 +66,11 @@ def whole_steps(seconds: float, step: float, of: str, kind: str) -> int:
     """Returns a time in steps.
 
     Raises:
-        UserError: If it is no whole number of them.
+        UserError: If it is no whole number of them, or too many.
     """
     steps = round(seconds / step)
+    if steps > MAX_STEPS:
+        raise UserError(f"{of}, {seconds:g} s, must be at most {MAX_STEPS} {kind} steps of {step:g} s")
     if abs(steps * step - seconds) > 1e-6 * max(step, seconds):
         raise UserError(f"{of}, {seconds:g} s, must be a whole number of {kind} steps of {step:g} s")
     return steps

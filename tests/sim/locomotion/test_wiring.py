@@ -419,6 +419,8 @@ def test_a_mistake_in_the_weights_is_told(load, weights, told):
 def test_delays_that_fit_no_step_are_told(ant):
     with pytest.raises(UserError, match=r"the delay of base_height, 0.03 s, must be a whole number of control steps"):
         engine_of(ant('{ term = "base_height", delay = 0.03 }'))
+    with pytest.raises(UserError, match=r"the delay of base_height, 1e\+06 s, must be at most 1000 control steps"):
+        engine_of(ant('{ term = "base_height", delay = 1000000.0 }'))
     with pytest.raises(UserError, match=r"action_delay, 0.015 s, must be a whole number of physics steps of 0.01 s"):
         engine_of(ant('"base_height"', "[sim_to_real]\naction_delay = 0.015"))
 
