@@ -16,9 +16,9 @@ from robometa.suites.variations import VARIATIONS
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints, of a floating base its orientation and its height, which no robot measures",
-    "velocities": "velocities of the joints, and of a floating base, whose linear one no robot measures",
-    "position": "the base's x and y, which no robot measures",
+    "joint_positions": "positions of the joints, of a floating base its orientation, and its height (no robot measures it)",
+    "velocities": "velocities of the joints, and of a floating base (no robot measures the linear one)",
+    "position": "the base's x and y (no robot measures them)",
     "sensors": "sensors",
 }
 """Descriptions of the parts of an observation."""
