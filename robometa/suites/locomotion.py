@@ -16,7 +16,7 @@ from robometa.suites.variations import VARIATIONS
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints, of a floating base its orientation, and its height (no robot measures it)",
+    "joint_positions": "positions of the joints, of a floating base its orientation, and height (no robot measures it)",
     "velocities": "velocities of the joints, and of a floating base (no robot measures the linear one)",
     "position": "the base's x and y (no robot measures them)",
     "sensors": "sensors",
