@@ -65,7 +65,6 @@ class CpuEngine:
         self.model, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
         self._wires = CpuWires(suite, self.model, self._reader, tasks * worlds) if needed(suite) else None
-        """Delays, noise, commands and so on; None for a suite without."""
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
         if self._wires is not None:
             self.spaces = replace(self.spaces, observation=self._wires.observation)
@@ -145,8 +144,7 @@ class CpuEngine:
             self._weight,
         )
         self._steps += 1
-        ended_by_rule = self._reader.ended(self._after, glance=True)
-        terminated = self._no if ended_by_rule is None else ended_by_rule
+        terminated = self._terminated()
         truncated = self._steps >= self.horizon
         if diverged is not None:
             self.divergences += int(diverged.sum())
@@ -154,12 +152,9 @@ class CpuEngine:
             success = None if success is None else success & ~diverged
             terminated = terminated | diverged
         truncated &= ~terminated
-        if wires is None:
-            next_obs = self._observe(self._after, self._sensed)
-            self._state.copy_(self._after)
-        else:
-            next_obs, state = wires.end(self._after, self._sensed)
-            self._state.copy_(state)
+        measured = None if wires is None else wires.end(self._after, self._sensed)
+        next_obs, state = measured or (self._observe(self._after, self._sensed), self._after)
+        self._state.copy_(state)
         self._sensed_before.copy_(self._sensed)
         ended = terminated | truncated
         obs = next_obs
@@ -232,6 +227,11 @@ class CpuEngine:
         self._after[diverged] = self._reader.put_back(self._state[diverged])
         self._sensed[diverged] = self._sensed_before[diverged]
         return control.masked_fill(diverged.unsqueeze(-1), 0.0)
+
+    def _terminated(self) -> Tensor:
+        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
+        ended = self._reader.ended(self._after, glance=True)
+        return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """Observations. `[task * world, obs]`, float32."""
