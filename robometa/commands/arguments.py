@@ -15,6 +15,12 @@ from robometa.errors import UserError
 OWN = "./FILE.py:CLASS"
 """Form of the name of a user's own learner."""
 
+REWARDED = (
+    *("train", "resume", "search", "evaluate", "baseline", "export", "check-export"),
+    *("suites", "record", "play", "replay", "verify"),
+)
+"""Commands that load a suite, whose objective may be of a user's own file."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports a mistake in one line, with exit code 2."""
@@ -81,6 +87,10 @@ class Commands:
             **settings,
         )
         parser.example = example
+        parser.set_defaults(reward=None)
+        if name in REWARDED:
+            about = "file and class of a suite's own objective (default: none)"
+            parser.add_argument("--reward", metavar="FILE.py:CLASS", help=about)
         parser.set_defaults(work=work, parser=parser, takes_learner_options=takes_learner_options)
         return parser
 

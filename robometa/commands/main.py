@@ -39,7 +39,7 @@ from robometa.commands.hints import unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
-from robometa.registry import user_file
+from robometa.registry import user_file, user_objective
 from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
@@ -142,6 +142,8 @@ def _run(words: list[str]) -> int:
             raise UserError(f"one argument too many: {rest[0]!r} (see `{asked.parser.prog} --help`)")
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
+    if asked.reward is not None:
+        user_objective.give(asked.reward)
     return asked.work(asked) or 0
 
 

@@ -106,6 +106,7 @@ def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
         *([("source", suite.source)] if suite.source else []),
         ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
         *suite.family.rows(suite.train[0]),
+        *([("command", suite.command.described())] if suite.command else []),
         *_signal_rows(signals),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),

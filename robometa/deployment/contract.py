@@ -65,6 +65,8 @@ def contract_of(
         "horizon": suite.horizon,
         "observation": _observation([*spaces.observation, *numbers], learner),
         "told": list(revealed),
+        "commands": [] if suite.command is None else list(suite.command.names),
+        "action_delay": list(suite.robot.real.action_delay) if suite.robot.real else [0.0, 0.0],
         "action": [
             _signal(one) | {"offset": float(m), "scale": float(h), "safe": float(s)}
             for one, m, h, s in zip(spaces.action, middle, half, safe, strict=True)
@@ -101,19 +103,17 @@ def metadata(contract: dict[str, Any]) -> dict[str, str]:
     mjlab's path of its run is left out, because it names a machine.
     """
     robot, observation, action = contract["robot"], contract["observation"], contract["action"]
-    ones = ["1.0"] * len(observation)
+    clips = [one["clip"] or ("-inf", "inf") for one in observation]
     return {
         "robometa_contract": text_of(contract),
         "joint_names": _csv(robot["joint_names"]),
         "joint_stiffness": _csv(robot["joint_stiffness"]),
         "joint_damping": _csv(robot["joint_damping"]),
         "default_joint_pos": _csv(robot["default_joint_pos"]),
-        "command_names": "",
+        "command_names": _csv(contract["commands"]),
         "observation_names": _csv(one["name"] for one in observation),
-        "observation_terms_scale": _csv(ones),
-        "observation_terms_clip": _csv(
-            f"({_end(one['low'], '-inf')};{_end(one['high'], 'inf')})" for one in observation
-        ),
+        "observation_terms_scale": _csv(one["scale"] for one in observation),
+        "observation_terms_clip": _csv(f"({low};{high})" for low, high in clips),
         "observation_terms_history_length": _csv("0" for _ in observation),
         "observation_terms_flatten_history_dim": _csv("True" for _ in observation),
         "action_scale": _csv(one["scale"] for one in action),
@@ -134,7 +134,7 @@ class NormalizesObservations(Protocol):
 
 def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, Any]]:
     """Signals with mean and standard deviation in training, by which the graph normalizes them, if it does."""
-    described = [_signal(one) | {"mean": None, "std": None} for one in signals]
+    described = [_observed(one) | {"mean": None, "std": None} for one in signals]
     normalizer = learner.observations if isinstance(learner, NormalizesObservations) else None
     if normalizer is not None:
         spread = normalizer.variance.sqrt().tolist()
@@ -146,6 +146,21 @@ def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, 
 def _signal(one: Signal) -> dict[str, Any]:
     low, high = (end if isfinite(end) else None for end in (one.low, one.high))
     return {"name": one.name, "unit": one.unit, "low": low, "high": high}
+
+
+def _observed(one: Signal) -> dict[str, Any]:
+    """A number that a policy sees: clip(value - offset) times scale, of a value that is so many seconds old."""
+    return _signal(one) | {
+        "offset": one.offset,
+        "clip": list(one.clip) if one.clip else None,
+        "scale": one.scale,
+        "delay": one.delay,
+        "frame": one.frame or None,
+        "noise": one.noise,
+        "noise_kind": ("normal" if one.normal else "uniform") if one.noise else None,
+        "bias": one.bias,
+        "measured": one.measured,
+    }
 
 
 def _robot(policy: Policy) -> dict[str, Any]:
@@ -165,10 +180,6 @@ def _tensors(learner: Learner) -> bytes:
     return safetensors.save(
         {name: value.detach().cpu().contiguous().clone() for name, value in state_of(learner).items()}
     )
-
-
-def _end(value: float | None, infinite: str) -> str:
-    return infinite if value is None else repr(value)
 
 
 def _csv(values: Iterable[object]) -> str:

@@ -43,6 +43,7 @@ class OwnEntry(Entry):
 
     path: Path
     source: bytes
+    kind: str = "learner"
 
     def fingerprint(self) -> str:
         """SHA-256 of the source that was read."""
@@ -56,7 +57,7 @@ class OwnEntry(Entry):
         """
         from robometa.learners.protocol import completed
 
-        kind: Any = getattr(self._run(), self.name, None)
+        kind: Any = getattr(self.run(), self.name, None)
         fault = fault_of(kind, f"{self.name} of {self.path}")
         if fault:
             raise UserError(fault)
@@ -66,7 +67,7 @@ class OwnEntry(Entry):
     def presets(self) -> dict[str, Options]:
         """The learner's configurations by name: its file's PRESETS, or the configuration's defaults."""
         configuration = self.load().configuration
-        presets = getattr(self._run(), "PRESETS", None)
+        presets = getattr(self.run(), "PRESETS", None)
         if isinstance(presets, dict) and presets and all(type(one) is configuration for one in presets.values()):
             return presets
         try:
@@ -76,7 +77,7 @@ class OwnEntry(Entry):
                 f"{configuration.__name__} of {self.path} must have a default for every option: {error}"
             ) from None
 
-    def _run(self) -> ModuleType:
+    def run(self) -> ModuleType:
         """Runs the file as a module, once for each content; the module's name is a hash of path and content."""
         name = "own_" + hashlib.sha256(str(self.path).encode() + b"\0" + self.source).hexdigest()[:16]
         if name in sys.modules:
@@ -157,7 +158,7 @@ def _first(kind: type, *names: str) -> set[str]:
     return next(filter(None, (vars(owner).keys() & names for owner in kind.__mro__)), set())
 
 
-def read(reference: str) -> OwnEntry:
+def read(reference: str, kind: str = "learner") -> OwnEntry:
     """Reads and parses the file of a reference such as `./mine.py:MyLearner`, without running it.
 
     Raises:
@@ -166,16 +167,16 @@ def read(reference: str) -> OwnEntry:
     text, _, name = reference.rpartition(":")
     if not text or not name or "/" in name:
         raise UserError(
-            f"a learner of your own is named as FILE.py:CLASS, such as ./mine.py:MyLearner, not {reference!r}"
+            f"a {kind} of your own is named as FILE.py:CLASS, such as ./mine.py:My{kind.title()}, not {reference!r}"
         )
     path = Path(text)
     try:
         if any(str(place).startswith(SYSTEM_FOLDERS) for place in (path, os.path.realpath(path))):
-            raise UserError(f"a learner's file is none of {', '.join(SYSTEM_FOLDERS)}, but {text!r} is")
+            raise UserError(f"a {kind}'s file is none of {', '.join(SYSTEM_FOLDERS)}, but {text!r} is")
         source = path.read_bytes()
         tree = ast.parse(source.decode("utf-8"))
     except OSError as error:
-        raise UserError(f"no learner file {text!r}: {error.strerror}") from None
+        raise UserError(f"no {kind} file {text!r}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{text} is not Python in UTF-8: {error.reason} at byte {error.start}") from None
     except (SyntaxError, ValueError) as error:
@@ -185,10 +186,10 @@ def read(reference: str) -> OwnEntry:
         raise UserError(f"{text} is nested too deeply to be parsed") from None
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:
-        raise UserError(unknown("learner class", name, classes, text))
-    about = _first_line(classes[name]) or "A learner of its user's own, which says nothing about itself."
+        raise UserError(unknown(f"{kind} class", name, classes, text))
+    about = _first_line(classes[name]) or f"A {kind} of its user's own, which says nothing about itself."
     paper = _first_line(tree) or "none"
-    return OwnEntry(path.stem, name, about, paper, path=path.resolve(), source=source)
+    return OwnEntry(path.stem, name, about, paper, path=path.resolve(), source=source, kind=kind)
 
 
 def short(reference: str) -> str:
@@ -265,18 +266,19 @@ def blame(error: BaseException) -> str:
     if line := vars(error).get(BLAMED):
         return str(line)
     frames = traceback.extract_tb(error.__traceback__)
-    files = {str(entry.path): entry.name for entry in MADE.values()}
+    files = {str(entry.path): f"{entry.name}, a {entry.kind} of your own" for entry in MADE.values()}
     for frame in reversed(frames):
         if frame.filename in files:
             line = f" (`{frame.line.strip()}`)" if frame.line else ""
             place = f"{frame.filename}, line {frame.lineno}, in {frame.name}{line}"
-            return f"{files[frame.filename]}, a learner of your own, fails in {place}: {_named(error)}"
+            return f"{files[frame.filename]}, fails in {place}: {_named(error)}"
     return ""
 
 
 def advice() -> str:
     """Command that checks the user's learners that have been loaded; an empty string if none has been."""
-    checks = [f"robometa learners {word(f'{entry.path}:{entry.name}')} --check" for entry in MADE.values()]
+    learners = [entry for entry in MADE.values() if entry.kind == "learner"]
+    checks = [f"robometa learners {word(f'{entry.path}:{entry.name}')} --check" for entry in learners]
     return f"if the learner of your own gave it something wrong, this says what: {checks[-1]}" if checks else ""
 
 

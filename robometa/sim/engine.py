@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -50,6 +50,8 @@ class Divergence:
     """Sensor readings before the step. `[sensor]`"""
     action: Tensor
     """Action as the learner emitted it. `[action]`"""
+    memory: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    """Memory of the wires between policy and robot before the step; empty if there are none. `[number]`"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class SimulatorState:
     obs: Tensor
     """`[task, world, obs]`"""
     noise: Noise
+    memory: np.ndarray | None = None
+    """Memory of the wires between policy and robot; None if there are none. `[task, world, number]`"""
 
 
 class Engine(Protocol):

@@ -17,12 +17,41 @@ class Signal:
     unit: str
     """SI, such as `rad/s`; `1` for a number without a unit."""
     low: float = -inf
+    """Least value without noise, in the unit."""
     high: float = inf
+    clip: tuple[float, float] | None = None
+    """Range that the measurement is clipped to, noise and all, in the unit."""
+    scale: float = 1.0
+    """Factor from the unit to the number that a policy sees."""
+    delay: float = 0.0
+    """Age of the measurement, s."""
+    frame: str = ""
+    """Frame of a part of a vector: `body`, `heading` or `world`."""
+    offset: float = 0.0
+    """Value in the unit from which the number is counted, such as a joint's default position."""
+    noise: float = 0.0
+    """Noise in training, in the unit: half width if uniform, else standard deviation."""
+    normal: bool = False
+    """That noise is normal."""
+    bias: float = 0.0
+    """Half width of an error in training that lasts for an episode, in the unit."""
+    measured: bool = True
+    """A robot can measure it with its own sensors."""
 
     def __str__(self) -> str:
-        """Name, unit and, if it has one, its range."""
-        reach = "" if isinf(self.low) and isinf(self.high) else f", {self.low:g} to {self.high:g}"
-        return f"{self.name} [{self.unit}]{reach}"
+        """Name, unit and whatever is not plain about it."""
+        parts = [] if isinf(self.low) and isinf(self.high) else [f"{self.low:g} to {self.high:g}"]
+        parts += (
+            [f"clipped to {self.clip[0]:g}..{self.clip[1]:g}"]
+            if self.clip and self.clip != (self.low, self.high)
+            else []
+        )
+        parts += [f"{self.frame} frame"] if self.frame else []
+        parts += [f"from {self.offset:g}"] if self.offset else []
+        parts += [f"times {self.scale:g}"] if self.scale != 1 else []
+        parts += [f"{self.delay:g} s old"] if self.delay else []
+        parts += [] if self.measured else ["no robot measures it"]
+        return ", ".join([f"{self.name} [{self.unit}]", *parts])
 
 
 @dataclass(frozen=True)

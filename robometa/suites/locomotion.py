@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robometa.suites.family import Family
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.objective_file import objective_of
+from robometa.suites.observation import FORMER
 from robometa.suites.robots import Robot
 from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
@@ -15,9 +16,9 @@ from robometa.suites.variations import VARIATIONS
 MAX_TASKS_LISTED = 12
 """Tasks of a split that a listing shows one by one."""
 PARTS_IN_WORDS = {
-    "joint_positions": "positions of the joints, of a floating base its height and orientation too",
-    "velocities": "velocities of the joints, and of a floating base",
-    "position": "the base's x and y",
+    "joint_positions": "positions of the joints, of a floating base its orientation, and height (no robot measures it)",
+    "velocities": "velocities of the joints, and of a floating base (no robot measures the linear one)",
+    "position": "the base's x and y (no robot measures them)",
     "sensors": "sensors",
 }
 """Descriptions of the parts of an observation."""
@@ -32,15 +33,17 @@ class Locomotion(Family):
 
     def has_success(self, task: Task) -> bool:
         """Returns True if the objective has a success condition."""
-        return OBJECTIVES[task.objective].has_success
+        return objective_of(task).has_success
 
     def rows(self, task: Task) -> Iterator[tuple[str, str]]:
         """Yields the objective, its coefficients, the observation, the hidden parameters and the termination."""
         hidden = [f"{name} ({_meaning(name, task)})" for name, _ in task.parameters]
-        yield "objective", f"{task.objective}: {OBJECTIVES[task.objective].about}"
+        yield "objective", f"{task.objective}: {objective_of(task).about}"
         yield "coefficients", ", ".join(f"{name} {value:g}" for name, value in task.coefficients)
         yield "horizon", f"{task.horizon} control steps"
-        yield "policy sees", ", ".join(PARTS_IN_WORDS[part] for part in task.robot.observe)
+        yield "policy sees", ", ".join(_seen(task.robot))
+        if task.robot.real is not None:
+            yield "sim to real", task.robot.real.words()
         yield "hidden", "; ".join(hidden) or "nothing"
         yield "episode ends", ", or ".join([*_terminations(task.robot), f"after {task.horizon} steps"])
 
@@ -53,6 +56,17 @@ class Locomotion(Family):
 
 
 LOCOMOTION = Locomotion()
+
+
+def _seen(robot: Robot) -> Iterator[str]:
+    """Parts or terms of the observation."""
+    for term in robot.terms:
+        if term.kind != FORMER:
+            yield term.words()
+            continue
+        yield from (PARTS_IN_WORDS[part] for part in robot.observe)
+    if not robot.terms:
+        yield from (PARTS_IN_WORDS[part] for part in robot.observe)
 
 
 def _meaning(parameter: str, task: Task) -> str:

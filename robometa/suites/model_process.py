@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 
 from robometa.compute import limits
 from robometa.suites.own_model import Sensor
@@ -26,6 +27,10 @@ COMPILE_SECONDS, STEP_SECONDS = 60, 10
 """Limits on the processor time of compiling, and of the first steps."""
 STEPS = 10
 """First steps that are simulated."""
+FOOT, ACTUATOR = "FOOT", "ACTUATOR"
+"""Words for what a sensor looks at: a foot, which MuJoCo has none for, and an actuator, which goes by its index."""
+FOOT_ZONE, EVERYWHERE = 1.5, 100.0
+"""Radius of a foot's touch zone in sizes of its geom, and for a whole body, m."""
 MAX_BINARY = 1 << 28
 """Limit on the bytes of a compiled model."""
 
@@ -67,18 +72,44 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
     for _ in range(STEPS):
         mujoco.mj_step(model, data)
     mujoco.mj_saveModel(model, "model.mjb")
-    return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu)
+    return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu, model.opt.timestep)
 
 
 def add_sensors(spec: mujoco.MjSpec, sensors: Iterable[Sensor]) -> None:
     """Adds sensors to a model that is not compiled yet."""
     for name, kind, target, watched in sensors:
+        if target == FOOT:
+            add_foot(spec, name, watched)
+            continue
         spec.add_sensor(
             name=name,
             type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
             objtype=getattr(mujoco.mjtObj, f"mjOBJ_{target}"),
-            objname=watched,
+            objname=_actuator(spec, int(watched)) if target == ACTUATOR else watched,
         )
+
+
+def _actuator(spec: mujoco.MjSpec, index: int) -> str:
+    """Name of an actuator, which gets one if it has none."""
+    actuator = spec.actuators[index]
+    actuator.name = actuator.name or f"actuator-{index}"
+    return str(actuator.name)
+
+
+def add_foot(spec: mujoco.MjSpec, name: str, foot: str) -> None:
+    """Adds a sensor of the force on a foot, a geom or else a body, to a model that is not compiled yet."""
+    geom, body = spec.geom(foot), spec.body(foot)
+    if geom is None and body is None:
+        raise ValueError(f"it has no geom and no body {foot!r}, which the suite calls a foot")
+    if geom is not None:  # a zone around the shape: its body may have others, such as a calf
+        ends = np.array(geom.fromto).reshape(2, 3)
+        drawn = bool(np.isfinite(ends).all())  # between two points, which MuJoCo turns into a place later
+        size = max(geom.size[:1]) + np.linalg.norm(ends[1] - ends[0]) / 2 if drawn else max(geom.size)
+        zone = {"pos": ends.mean(axis=0) if drawn else geom.pos, "size": [FOOT_ZONE * size or EVERYWHERE] * 3}
+        geom.parent.add_site(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, group=5, **zone)
+    else:
+        body.add_site(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, group=5, size=[EVERYWHERE] * 3)
+    spec.add_sensor(name=name, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=name)
 
 
 if __name__ == "__main__":

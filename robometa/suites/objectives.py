@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
+
+from robometa.suites.reward_terms import EXTREME, effort, goal_distance, speed, speed_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,9 +29,6 @@ QUANTITIES = {
 }
 """Quantities of every robot (`height` only if its body can rise)."""
 
-
-EXTREME = 10.0
-"""Speed in m/s and distance from the start in m that no honest episode is expected to exceed."""
 WORST_AT_BEST = -1.0
 """Least negative bound on a reward: divergence is worse than an honest episode even if that earns nothing."""
 MINUS = "\N{MINUS SIGN}"
@@ -74,42 +73,45 @@ class Objective:
     """Description of the target for a video."""
     has_success: bool = False
     """The reward function returns success too."""
-
-
-def _effort(quantity: Tensors) -> Tensor:
-    return quantity["control"].square().sum(-1)
+    senses: tuple[str, ...] = ()
+    """Sensors that it needs, by the names in `SENSES`."""
+    worst: Callable[[Numbers, Tensor], Tensor] | None = None
+    """(coefficients, controls of the largest effort `[task, actuator]`) to a lower bound on an honest step's reward
+    `[task]`; None for one by the formula."""
+    optional: Mapping[str, int] = field(default_factory=dict)
+    """Task parameters that it uses if a task has them."""
 
 
 def _forward(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
-    reward = quantity["forward_velocity"] + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity)
+    reward = speed(quantity) + weight["alive_bonus"] - weight["control_cost"] * effort(quantity)
     return reward, None
 
 
 def _velocity(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
-    error = (quantity["forward_velocity"] - parameter["velocity"][:, 0]).abs()
-    reward = weight["alive_bonus"] - error - weight["control_cost"] * _effort(quantity)
+    error = speed_error(quantity, parameter)
+    reward = weight["alive_bonus"] - error - weight["control_cost"] * effort(quantity)
     return reward, error < weight["tolerance"]
 
 
 def _direction(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
-    ahead = parameter["direction"][:, 0] * quantity["forward_velocity"]
-    return ahead + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity), None
+    ahead = parameter["direction"][:, 0] * speed(quantity)
+    return ahead + weight["alive_bonus"] - weight["control_cost"] * effort(quantity), None
 
 
 def _heading(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
     angle, velocity = parameter["angle"][:, 0], quantity["velocity"]
     ahead = velocity[:, 0] * angle.cos() + velocity[:, 1] * angle.sin()
-    reward = weight["velocity_weight"] * ahead + weight["alive_bonus"] - weight["control_cost"] * _effort(quantity)
+    reward = weight["velocity_weight"] * ahead + weight["alive_bonus"] - weight["control_cost"] * effort(quantity)
     return reward, None
 
 
 def _goal(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
-    distance = (quantity["position"] - parameter["goal"]).norm(p=weight["norm"], dim=-1)
-    return -distance - weight["control_cost"] * _effort(quantity), distance < weight["radius"]
+    distance = goal_distance(quantity, parameter, weight["norm"])
+    return -distance - weight["control_cost"] * effort(quantity), distance < weight["radius"]
 
 
 def _sparse_goal(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
-    distance = (quantity["position"] - parameter["goal"]).norm(p=weight["norm"], dim=-1)
+    distance = goal_distance(quantity, parameter, weight["norm"])
     inside = distance < weight["radius"]
     return (1 - distance) * inside, inside
 
@@ -201,6 +203,8 @@ def worst_reward(objective: Objective, parameter: Tensors, weight: Numbers, cont
         At most `WORST_AT_BEST`. `[task]`
     """
     worst = control.new_full((len(control),), WORST_AT_BEST)
+    if objective.worst is not None:
+        return worst.minimum(objective.worst(weight, control))
     for corner in product((-EXTREME, EXTREME), repeat=2):
         place = control.new_tensor(corner).expand(len(control), 2)
         quantity = {"position": place, "velocity": place, "forward_velocity": place[:, 0], "control": control}

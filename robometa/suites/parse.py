@@ -5,26 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.suites import metaworld, mjcf_check
+from robometa.suites.command import Command, read_command
 from robometa.suites.distributions import Distribution, draw, read_distribution
 from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.numbers import number
+from robometa.suites.objective_file import WEIGHTED, found, own_hash, read_objective, weighted
+from robometa.suites.objectives import Objective
 from robometa.suites.own_model import sizes_of
-from robometa.suites.robot_file import known_name, read_number, read_robot
+from robometa.suites.robot_file import read_robot
 from robometa.suites.robots import Robot
+from robometa.suites.seen import with_senses
+from robometa.suites.sim_to_real import read_sim_to_real
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.suites.toml_file import learner_options, read_toml
 from robometa.suites.variations import VARIATIONS
 
-KEYS = ("about", "source", "robot", "objective", "coefficients", "horizon", "finite", "train", "test", "learner")
+KEYS = (
+    *("about", "source", "robot", "objective", "coefficients", "command", "sim_to_real"),
+    *("horizon", "finite", "train", "test", "learner"),
+)
 MAX_HORIZON = 100_000
 """Limit on the control steps of an episode."""
 MAX_TASKS = 100_000
@@ -45,17 +53,24 @@ def _read(path: Path, shown: Path) -> Suite:
     ]
     robot = read_robot(table.get("robot"), path, where, mistakes)
     horizon = _whole(table.get("horizon", 200), "horizon", 1, MAX_HORIZON, where, mistakes)
-    objective = table.get("objective")
-    if objective is not None and not known_name(objective, OBJECTIVES):
-        mistakes.append(unknown("objective", objective, OBJECTIVES, where))
-        objective = None
-    coefficients = _read_coefficients(table.get("coefficients", {}), objective, where, mistakes)
+    objective: str | None = None
+    terms: tuple[tuple[str, float], ...] = ()
+    if "objective" in table:
+        objective, terms = read_objective(table["objective"], where, mistakes)
+    paid = None if objective is None else _paid(objective, terms)
+    coefficients = terms or _read_coefficients(table.get("coefficients", {}), paid, objective, where, mistakes)
+    if terms and "coefficients" in table:
+        mistakes.append(f"[coefficients] go with a named objective; the terms of {where} have their own numbers")
+    command = read_command(table.get("command"), where, mistakes)
+    real = read_sim_to_real(table.get("sim_to_real"), where, mistakes)
+    if robot is not None:
+        robot = with_senses(replace(robot, real=real), paid, command, where, mistakes)
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
         mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
     seeds = _default_seeds(table.get("train"))
     read: dict[str, tuple[list[Parameters], dict[str, Distribution]]] = {
-        name: _read_tasks(name, table[name], seeds[name], robot, objective, where, mistakes)
+        name: _read_tasks(name, table[name], seeds[name], robot, paid, command, where, mistakes)
         for name in ("train", "test")
         if name in table
     }
@@ -89,7 +104,8 @@ def _read(path: Path, shown: Path) -> Suite:
         finite=finite,
         learner=learner,
         path=path,
-        content_hash=_hash(robot, objective, coefficients, horizon, split),
+        content_hash=_hash(robot, objective, coefficients, horizon, split, command),
+        command=command,
         spread=read["train"][1],
     )
 
@@ -102,10 +118,16 @@ def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list
     return value
 
 
-def _read_coefficients(table: Any, objective: Any, where: str, mistakes: list[str]) -> tuple[tuple[str, float], ...]:
-    if objective not in OBJECTIVES:
+def _paid(name: str, terms: tuple[tuple[str, float], ...]) -> Objective:
+    return weighted(tuple(term for term, _ in terms if "." not in term)) if name == WEIGHTED else found(name)
+
+
+def _read_coefficients(
+    table: Any, paid: Objective | None, objective: Any, where: str, mistakes: list[str]
+) -> tuple[tuple[str, float], ...]:
+    if paid is None:
         return ()
-    known = OBJECTIVES[objective].coefficients
+    known = paid.coefficients
     if not isinstance(table, dict):
         mistakes.append(f"coefficients must be a table, not {table!r}, in {where}")
         return ()
@@ -115,7 +137,7 @@ def _read_coefficients(table: Any, objective: Any, where: str, mistakes: list[st
             mistakes.append(unknown("coefficient", name, known, f"{where} (objective {objective})"))
             continue
         try:
-            values[name] = read_number(value)
+            values[name] = number(value)
         except ValueError as error:
             mistakes.append(f"coefficient {name} = {value!r} in {where}: {error}")
     return tuple(sorted(values.items()))
@@ -128,17 +150,31 @@ def _default_seeds(train: Any) -> dict[str, int]:
 
 
 def _read_tasks(
-    split: str, table: Any, default_seed: int, robot: Robot | None, objective: Any, where: str, mistakes: list[str]
+    split: str,
+    table: Any,
+    default_seed: int,
+    robot: Robot | None,
+    paid: Objective | None,
+    command: Command | None,
+    where: str,
+    mistakes: list[str],
 ) -> tuple[list[Parameters], dict[str, Distribution]]:
     """Draws the parameters of every task of a split from its seed; returns them and their distributions."""
     where = f"[{split}] of {where}"
     if not isinstance(table, dict):
         mistakes.append(f"{where} must be a table")
         return [], {}
-    needed = dict(OBJECTIVES[objective].parameters) if objective in OBJECTIVES else {}
-    known = {*needed, *VARIATIONS}
+    commanded = () if command is None else command.names
+    needed = {} if paid is None else {name: size for name, size in paid.parameters.items() if name not in commanded}
     spread = {key: value for key, value in table.items() if key not in ("tasks", "seed")}
-    if objective in OBJECTIVES:
+    optional = {} if paid is None else {name: size for name, size in paid.optional.items() if name in spread}
+    known = {*needed, *optional, *VARIATIONS}
+    if paid is not None:
+        mistakes += [
+            f"{name} in {where} is hidden, and visible in [command]: one of the two"
+            for name in commanded
+            if name in spread
+        ]
         mistakes += [unknown("parameter", name, known, where) for name in spread if name not in known]
         mistakes += [f"missing parameter {name!r} in {where}" for name in needed if name not in spread]
     seed = _whole(table.get("seed", default_seed), "seed", 0, 2**63 - 1, where, mistakes)
@@ -150,8 +186,8 @@ def _read_tasks(
         except UserError as error:
             mistakes.append(str(error))
     for name, value in spread.items():
-        if name in needed:
-            size = needed[name]
+        if name in needed or name in optional:
+            size = (needed | optional)[name]
         elif name in VARIATIONS and sizes is not None:
             size = VARIATIONS[name].size(sizes)
         else:
@@ -183,11 +219,23 @@ def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
     return ""
 
 
-def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
+LATER = ("terms", "feet", "senses", "real")
+"""Fields of a robot that came later: they are hashed where they are not the default, so that hashes stay."""
+
+
+def _hash(
+    robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any], command: Command | None
+) -> str:
     described = asdict(robot) | {
         "mjcf": mjcf_check.digest(robot.mjcf),
         "about": "",
         "sizes": None,
     }
+    default = {entry.name: entry.default for entry in fields(Robot)}
+    for name in LATER:
+        if getattr(robot, name) == default[name]:
+            del described[name]
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
+    content += [] if command is None else [asdict(command)]
+    content += [sha256] if (sha256 := own_hash(objective)) else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

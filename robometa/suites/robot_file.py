@@ -7,12 +7,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from robometa.errors import unknown
+from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
-from robometa.suites.distributions import MAX_NUMBER
 from robometa.suites.mjcf_check import look_through
+from robometa.suites.numbers import flag, not_negative, positive, text, whole
 from robometa.suites.objectives import QUANTITIES
+from robometa.suites.observation import NAMES, Term, read_term
+from robometa.suites.own_model import sizes_of
 from robometa.suites.robots import PARTS, ROBOTS, Robot
+
+MAX_TERMS = 100
+"""Most terms of an observation, and most feet."""
+MAX_SKIP = 1000
+"""Most physics steps of a control step."""
 
 
 def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot | None:
@@ -49,7 +56,31 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
             changes[key] = ROBOT_FIELDS[key](entry)
         except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
-    return replace(robot, **changes)
+    hz = changes.pop("control_hz", None)
+    terms = tuple(term for term in changes.get("observe", ()) if isinstance(term, Term))
+    if terms:
+        changes |= {"terms": terms, "observe": ()}
+    robot = replace(robot, **changes)
+    return robot if hz is None else _at_rate(robot, hz, "frame_skip" in table, where, mistakes)
+
+
+def _at_rate(robot: Robot, hz: float, skips: bool, where: str, mistakes: list[str]) -> Robot:
+    """A robot with so many control steps a second, a whole number of physics steps each."""
+    if skips:
+        mistakes.append(f"control_hz and frame_skip in [robot] of {where} exclude each other")
+        return robot
+    try:
+        step = sizes_of(robot).timestep
+    except UserError as error:
+        mistakes.append(str(error))
+        return robot
+    skip = round(1 / (hz * step))
+    if not 1 <= skip <= MAX_SKIP or abs(skip * step * hz - 1) > 1e-6:
+        nearest = sorted({max(1, int(1 / (hz * step))), max(1, int(1 / (hz * step)) + 1)})
+        rates = " or ".join(f"{1 / (count * step):g}" for count in nearest)
+        mistakes.append(f"control_hz = {hz:g} in [robot] of {where}: physics steps of {step:g} s allow {rates} nearby")
+        return robot
+    return replace(robot, frame_skip=skip)
 
 
 def known_name(name: Any, table: Mapping[str, Any]) -> bool:
@@ -57,23 +88,8 @@ def known_name(name: Any, table: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in table
 
 
-def read_number(value: Any) -> float:
-    """A finite number, or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
-        raise ValueError("must be a finite number")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if read_number(value) < 0:
-        raise ValueError("must not be negative")
-    return float(value)
-
-
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
-        raise ValueError("must be a whole number from 1 to 1000")
-    return value
+    return whole(value, 1, MAX_SKIP)
 
 
 def _range(value: Any) -> tuple[float, float]:
@@ -84,43 +100,51 @@ def _range(value: Any) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def _parts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or any(part not in PARTS for part in value):
-        raise ValueError(f"must be a list of {', '.join(PARTS)}")
-    return tuple(part for part in PARTS if part in value)
+def _observe(value: Any) -> tuple[str | Term, ...]:
+    """The former parts, in their own order, if it names nothing else; terms in the given order otherwise."""
+    names = ", ".join((*PARTS, *(name for name in NAMES if name not in PARTS)))
+    if not isinstance(value, list) or not value or any(not isinstance(entry, str | dict) for entry in value):
+        raise ValueError(f"must be a list of {names}")
+    if len(value) > MAX_TERMS:
+        raise ValueError(f"must have at most {MAX_TERMS} entries")
+    if all(entry in PARTS for entry in value):
+        return tuple(part for part in PARTS if part in value)
+    former = [entry for entry in value if entry in ("velocities", "position")]
+    if former:
+        raise ValueError(f"{former[0]} goes with the other former parts only: {', '.join(PARTS)}")
+    try:
+        return tuple(read_term(entry) for entry in value)
+    except ValueError as error:
+        raise ValueError(f"must be a list of {names}; {error}") from None
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_TERMS or len({*map(text, value)}) < len(value):
+        raise ValueError(f"must be a list of at most {MAX_TERMS} different names")
+    return tuple(value)
 
 
 def _sensors(value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict) or any(name not in QUANTITIES for name in value):
         raise ValueError(f"must be a table from a quantity to a sensor's name; quantities: {', '.join(QUANTITIES)}")
-    return tuple((name, _text(sensor)) for name, sensor in value.items())
+    return tuple((name, text(sensor)) for name, sensor in value.items())
 
 
 ROBOT_FIELDS = {
-    "about": _text,
+    "about": text,
     "frame_skip": _count,
-    "observe": _parts,
-    "body": _text,
-    "reset_noise": _positive,
-    "reset_velocity_noise": _positive,
-    "reset_velocity_normal": _flag,
+    "control_hz": positive,
+    "observe": _observe,
+    "feet": _names,
+    "body": text,
+    "reset_noise": not_negative,
+    "reset_velocity_noise": not_negative,
+    "reset_velocity_normal": flag,
     "height": _range,
-    "pitch": _positive,
-    "state_limit": _positive,
-    "velocity_clip": _positive,
+    "pitch": not_negative,
+    "state_limit": not_negative,
+    "velocity_clip": not_negative,
     "quantities": _sensors,
 }
 """Keys of a robot in a suite's file, and the function that reads each value."""
-assert set(ROBOT_FIELDS) < {entry.name for entry in fields(Robot)}
+assert set(ROBOT_FIELDS) - {"control_hz"} < {entry.name for entry in fields(Robot)}

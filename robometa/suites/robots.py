@@ -6,6 +6,9 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from robometa.suites.observation import Term
+from robometa.suites.sim_to_real import SimToReal
+
 PARTS = ("joint_positions", "velocities", "position", "sensors")
 """Parts of an observation, in their order."""
 
@@ -20,6 +23,8 @@ class Sizes:
     velocities: int
     """Degrees of freedom."""
     actuators: int
+    timestep: float
+    """Duration of a physics step, s."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,14 @@ class Robot:
     """Named quantities read from a sensor of the model instead of from `body`: (quantity, sensor)."""
     sizes: Sizes | None = None
     """Known sizes; `own_model.sizes_of` counts others."""
+    terms: tuple[Term, ...] = ()
+    """Terms of the observation, in their order, in place of `observe`."""
+    feet: tuple[str, ...] = ()
+    """Geoms or bodies that touch the ground."""
+    senses: tuple[str, ...] = ()
+    """Groups of sensors to add for the observation and the objective, by the names in `SENSES` of `sim`."""
+    real: SimToReal | None = None
+    """Differences to the real robot that are simulated."""
 
 
 def gymnasium_asset(name: str) -> Path:
@@ -87,7 +100,7 @@ ROBOTS = {
             frame_skip=5,
             observe=("joint_positions", "velocities", "position"),
             reset_velocity_normal=True,
-            sizes=Sizes(bodies=7, geoms=9, velocities=9, actuators=6),
+            sizes=Sizes(bodies=7, geoms=9, velocities=9, actuators=6, timestep=0.01),
         ),
         Robot(
             name="ant",
@@ -96,7 +109,7 @@ ROBOTS = {
             frame_skip=5,
             reset_velocity_normal=True,
             height=(0.2, 1.0),
-            sizes=Sizes(bodies=13, geoms=14, velocities=14, actuators=8),
+            sizes=Sizes(bodies=13, geoms=14, velocities=14, actuators=8, timestep=0.01),
         ),
         Robot(
             name="walker2d",
@@ -108,7 +121,7 @@ ROBOTS = {
             height=(0.8, 2.0),
             pitch=1.0,
             velocity_clip=10.0,
-            sizes=Sizes(bodies=7, geoms=8, velocities=9, actuators=6),
+            sizes=Sizes(bodies=7, geoms=8, velocities=9, actuators=6, timestep=0.002),
         ),
         Robot(
             name="hopper",
@@ -121,7 +134,7 @@ ROBOTS = {
             pitch=0.2,
             state_limit=100.0,
             velocity_clip=10.0,
-            sizes=Sizes(bodies=4, geoms=5, velocities=6, actuators=3),
+            sizes=Sizes(bodies=4, geoms=5, velocities=6, actuators=3, timestep=0.002),
         ),
         Robot(
             name="humanoid",
@@ -133,7 +146,7 @@ ROBOTS = {
             reset_velocity_noise=0.01,
             height=(1.0, 2.0),
             sensors=(("subtreelinvel", "torso"),),
-            sizes=Sizes(bodies=13, geoms=18, velocities=23, actuators=17),
+            sizes=Sizes(bodies=13, geoms=18, velocities=23, actuators=17, timestep=0.003),
         ),
         Robot(
             name="point",
@@ -143,7 +156,7 @@ ROBOTS = {
             observe=("position",),
             body="point",
             reset_velocity_noise=0.0,
-            sizes=Sizes(bodies=1, geoms=1, velocities=2, actuators=2),
+            sizes=Sizes(bodies=1, geoms=1, velocities=2, actuators=2, timestep=0.1),
         ),
     )
 }

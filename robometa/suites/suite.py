@@ -9,6 +9,7 @@ from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.escape import html_table
+from robometa.suites.command import Command
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
 from robometa.suites.robots import Robot
@@ -41,6 +42,8 @@ class Suite:
     """SHA-256 of everything that a result depends on: model, observation, reward, horizon and every task."""
     spread: Mapping[str, Distribution] = field(default_factory=dict, hash=False, compare=False)
     """Distributions of the parameters of its training tasks."""
+    command: Command | None = None
+    """Visible commands."""
 
     def __repr__(self) -> str:
         """Name and sizes."""

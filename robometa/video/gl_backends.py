@@ -76,16 +76,26 @@ def find() -> str:
     raise UserError(HINT)
 
 
-def require_window(policy: Path) -> None:
+def has_display() -> bool:
+    """Returns False on a Linux machine without a display."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def require_window(policy: Path | None) -> None:
     """Checks that a window can be opened, in a separate process.
+
+    Args:
+        policy: Policy to record instead; None for an environment.
 
     Raises:
         UserError: If none can, saying what to do.
     """
-    instead = f"watch a video instead: robometa record {word(policy)}"
-    displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in displays):
-        raise UserError(f"play opens a window, and DISPLAY is not set: log in with `ssh -X`, or {instead}")
+    instead = (
+        f"watch a video instead: robometa record {word(policy)}" if policy else "render_mode='rgb_array' needs none"
+    )
+    what = "play" if policy else "render_mode='human'"
+    if not has_display():
+        raise UserError(f"{what} opens a window, and DISPLAY is not set: log in with `ssh -X`, or {instead}")
     command = [sys.executable, SAFE_PATH, "-c", WINDOW]
     environment = os.environ | {"PYTHONSAFEPATH": "1"}
     try:
@@ -94,7 +104,7 @@ def require_window(policy: Path) -> None:
     except subprocess.TimeoutExpired:
         opened = False
     if not opened:
-        raise UserError(f"play opens a window, and the display here gives none with OpenGL: {instead}")
+        raise UserError(f"{what} opens a window, and the display here gives none with OpenGL: {instead}")
 
 
 def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:

@@ -13,7 +13,8 @@ import torch
 
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment, Quantities
-from robometa.suites.objectives import MINUS, OBJECTIVES
+from robometa.suites.objective_file import objective_of
+from robometa.suites.objectives import MINUS
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
@@ -141,7 +142,7 @@ class Runner:
         model, self._layout = models.compiled(task.robot)
         self._task = task
         self.words, self.target = in_words(task), _target(suite, task)
-        self.measured = OBJECTIVES[task.objective].display.measured
+        self.measured = objective_of(task).display.measured
         self.body, self.planar, self.own_look = task.robot.body, len(self._layout.position) == 1, scene.own_look(task)
         self.control_step, self.positions = float(task.robot.frame_skip * model.opt.timestep), int(model.nq)
 
@@ -179,12 +180,20 @@ SUBJECTS: dict[str, Callable[[Suite, Task], Subject]] = {"locomotion": Runner, "
 
 def in_words(task: Task) -> str:
     """Describes a task's target and variations, such as `target speed 1.25 m/s`."""
-    display = OBJECTIVES[task.objective].display
+    display = objective_of(task).display
     phrases = [
-        display.words(value) if name == display.parameter else _variation_in_words(name, value)
-        for name, value in task.parameters
+        display.words(value) if name == display.parameter else _in_words(name, value) for name, value in task.parameters
     ]
+    if display.parameter is not None and display.parameter not in dict(task.parameters):
+        phrases.append(f"follow a commanded {display.parameter.replace('_', ' ')}")
     return ", ".join(phrases) or display.words(())
+
+
+def _in_words(name: str, value: tuple[float, ...]) -> str:
+    """Describes a variation, or a parameter that the display does not show."""
+    if name in VARIATIONS:
+        return _variation_in_words(name, value)
+    return f"{name.replace('_', ' ')} {' '.join(f'{entry:.2g}' for entry in value)}".replace("-", MINUS)
 
 
 def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
@@ -199,10 +208,12 @@ def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
 
 def _target(suite: Suite, task: Task) -> Target:
     """The target that a task's objective shows, from the task's parameters and coefficients."""
-    display = OBJECTIVES[task.objective].display
+    display = objective_of(task).display
     parameters, coefficients = dict(task.parameters), dict(task.coefficients)
     if display.parameter is None:
         return Target(display.marker)
+    if display.parameter not in parameters:  # a command, which changes
+        return Target("none")
     value = parameters[display.parameter]
     return Target(
         kind=display.marker,

@@ -114,6 +114,47 @@ def test_the_contract_says_what_goes_in_and_out(exported, suite):
     assert inside.keys() >= {"default_joint_pos", "action_scale", "observation_names", "joint_stiffness"}
 
 
+WIRED = """
+horizon = 10
+objective = { track_velocity = 1.0 }
+command = { velocity = { uniform = [0.5, 1.0] } }
+[robot]
+name = "ant"
+observe = [
+  { term = "joint_positions", noise = 0.1, bias = 0.02, history = 2 },
+  { term = "joint_velocities", scale = 0.05, clip = 3.0, delay = 0.05 }, "command", "base_height",
+]
+[sim_to_real]
+action_delay = [0.0, 0.05]
+[train]
+tasks = 4
+gravity = { uniform = [0.8, 1.2] }
+[test]
+tasks = 2
+gravity = { uniform = [0.8, 1.2] }
+"""
+
+
+@pytest.mark.slow
+def test_the_contract_says_terms_units_and_delays(tmp_path):
+    """Another export takes seconds."""
+    (tmp_path / "wired.toml").write_text(WIRED)
+    wired = suites.load(str(tmp_path / "wired.toml"))
+    found = export(made("rl2", wired), tmp_path / "exported", license_text="MIT")
+    assert check_export(found.folder, wired).gap == found.gap <= 1e-5
+    contract = json.loads((found.folder / "contract.json").read_text())
+    assert (contract["commands"], contract["action_delay"]) == (["velocity"], [0.0, 0.05])
+    by_name = {one["name"]: one for one in contract["observation"]}
+    old, late = by_name["joint_positions/hip_1@-1"], by_name["joint_velocities/hip_1"]
+    assert (old["delay"], old["noise"], old["noise_kind"], old["bias"]) == (0.05, 0.1, "uniform", 0.02)
+    assert (late["unit"], late["scale"], late["clip"], late["delay"]) == ("rad/s", 0.05, [-3.0, 3.0], 0.05)
+    assert not by_name["base_height/z"]["measured"]
+    inside = {one.key: one.value for one in onnx.load(found.folder / "step.onnx").metadata_props}
+    assert inside["command_names"] == "velocity"
+    assert inside["observation_terms_scale"].split(",")[list(by_name).index("joint_velocities/hip_1")] == "0.05"
+    assert "(-3.0;3.0)" in inside["observation_terms_clip"]
+
+
 def test_metadata_keeps_every_digit(exported):
     contract = json.loads((exported("rl2").folder / "contract.json").read_text())
     contract["robot"]["default_joint_pos"] = [1 / 3, 0.1]

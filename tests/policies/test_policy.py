@@ -20,7 +20,7 @@ from robometa.policies.latency import latency
 from robometa.policies.policy import Policy
 from robometa.registry.options import read_config
 from robometa.reports.statistics import interquartile_mean
-from robometa.sim.gym.env import SuiteVectorEnv
+from robometa.sim.gym.vector_env import SuiteVectorEnv
 from robometa.storage import sealed_folder
 from robometa.training.train import train
 from robometa.trials import make

@@ -29,10 +29,10 @@ def described(name):
 
 def test_the_half_cheetah_s_are_those_of_its_model():
     observation, action, rate = described("half-cheetah-velocity")
-    assert observation[0] == "qpos/rootz [m]"
+    assert observation[0] == "qpos/rootz [m], no robot measures it"
     assert observation[2] == "qpos/bthigh [rad], -0.52 to 1.05"
-    assert observation[8] == "qvel/rootx [m/s]"
-    assert observation[17] == "qpos/rootx [m]"
+    assert observation[8] == "qvel/rootx [m/s], no robot measures it"
+    assert observation[17] == "qpos/rootx [m], no robot measures it"
     assert action == [
         *("bthigh [120 N m], -1 to 1", "bshin [90 N m], -1 to 1", "bfoot [60 N m], -1 to 1"),
         *("fthigh [120 N m], -1 to 1", "fshin [60 N m], -1 to 1", "ffoot [30 N m], -1 to 1"),

@@ -1,19 +1,18 @@
-"""Tasks of a suite as Gymnasium environments: one world, or many of them stepped at once by the engine."""
+"""Tasks of a suite as Gymnasium environments: one world."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.envs.registration import EnvSpec
 
 from robometa import suites
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
 from robometa.noise import Noise
 from robometa.sim.divergence_charge import charged_step
 from robometa.sim.engine import Engine, Outcome
@@ -24,7 +23,10 @@ from robometa.suites.task import Task
 
 
 class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # Gymnasium is not checked
-    """A task of a suite in one world. Truncates at the suite's horizon by itself."""
+    """A task of a suite in one world. Truncates at the suite's horizon by itself.
+
+    A copy or a pickle holds the simulation's full state and continues exactly.
+    """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
@@ -40,27 +42,56 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
             UserError: Naming what is allowed, if there is no such suite, split or task.
         """
         self.suite, self.split = suites.load(suite), split
-        self.task = chosen_task(self.suite, split, task)
+        self._begin(chosen_task(self.suite, split, task))
+
+    def _begin(self, task: Task) -> None:
+        """Starts the engine for a task."""
+        self.task, self._spec, self._running = task, None, False
         self._engine = engine_of(self.suite, tasks=1, worlds=1, threads=1)
-        self._engine.assign([self.task])
-        self.observation_space, self.action_space = _spaces(self._engine)
+        self._engine.assign([task])
+        self.observation_space, self.action_space = spaces_of(self._engine)
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's specification, with the suite's horizon."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_horizon(spec, self.suite)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode. `[obs]`, and nothing else."""
+        """Starts an episode. `[obs]`, and nothing else.
+
+        Args:
+            seed: Seed of this episode and those after it.
+            options: `{"task": 5}` changes the task.
+
+        Raises:
+            UserError: If there is no such option or task.
+        """
         super().reset(seed=seed)
+        require_options(options, ("task",))
         if options is not None and "task" in options:
             self.task = chosen_task(self.suite, self.split, options["task"])
             self._engine.assign([self.task])
+        self._running = True
         return self._engine.reset(_noise(self.np_random, tasks=1))[0, 0].numpy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One control step under an action in -1..1. `[action]`."""
-        outcome = self._engine.step(torch.as_tensor(action, dtype=torch.float32))
+        """One control step under an action in -1..1. `[action]`.
+
+        Raises:
+            UserError: If the action has another shape, or there was no reset.
+        """
+        if not self._running:
+            raise UserError("step needs a reset before it")
+        outcome = self._engine.step(checked_action(action, self.action_space.shape, self.suite))
         return (
             outcome.next_obs[0, 0].numpy(),
-            _reward(self._engine, outcome).item(),
+            reward_of(self._engine, outcome).item(),
             bool(outcome.terminated),
             bool(outcome.truncated),
             {"success": bool(outcome.success), "diverged": bool(outcome.diverged)},
@@ -70,72 +101,63 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """Frees the engine."""
         self._engine.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what runs: the engine's state in place of the engine."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("_engine", *self.UNKEPT)}
+        return kept | {"state": self._engine.state() if self._running else None}
 
-class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ignore[misc]
-    """Tasks of a suite in many worlds, stepped by one engine; a world whose episode ends starts anew at once."""
+    UNKEPT: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a copy makes anew."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Starts an engine in the state of the copied one."""
+        state, spec = kept.pop("state"), kept["_spec"]
+        self.__dict__.update(kept)
+        self._begin(self.task)
+        self._spec, self._running = spec, state is not None
+        if state is not None:
+            self._engine.reset(state.noise)
+            self._engine.restore(state)
 
-    def __init__(
-        self,
-        suite: str | Path,
-        num_envs: int = 1,
-        split: str = "train",
-        task: int | Sequence[int] | None = None,
-        threads: int | None = None,
-    ) -> None:
-        """Loads the suite and starts the engine.
+    def __deepcopy__(self, memo: dict[int, Any]) -> SuiteEnv:
+        """A copy that continues from the same state, on its own."""
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return made
 
-        Args:
-            suite: A shipped suite's name or the path of a suite's file.
-            num_envs: How many worlds.
-            split: `train` or `test`.
-            task: Index in that split of every world's task, or one index for each; the split's tasks in turn if None.
-            threads: Threads that step the worlds; all processors if None.
 
-        Raises:
-            UserError: Naming what is allowed, if there is no such suite, split or task.
-        """
-        self.suite, self.num_envs = suites.load(suite), num_envs
-        if task is None:
-            task = [index % len(self.suite.tasks(split)) for index in range(num_envs)]
-        indices = [task] * num_envs if isinstance(task, int) else list(task)
-        self._engine = engine_of(self.suite, tasks=num_envs, worlds=1, threads=threads)
-        self._engine.assign([chosen_task(self.suite, split, index) for index in indices])
-        self.single_observation_space, self.single_action_space = _spaces(self._engine)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+def with_horizon(spec: EnvSpec | None, suite: Suite) -> EnvSpec | None:
+    """Returns a specification that has the suite's horizon, if it has no other."""
+    if spec is not None and spec.max_episode_steps is None:
+        spec.max_episode_steps = suite.horizon
+    return spec
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode in every world. `[world, obs]`, and nothing else."""
-        super().reset(seed=seed, options=options)
-        return self._engine.reset(_noise(self.np_random, self.num_envs))[:, 0].numpy(), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One control step of every world under actions in -1..1. `[world, action]`.
+def require_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
+    """Checks the names of a reset's options.
 
-        Where an episode ended, the observation is the next episode's first and `final_obs` the ended one's last.
-        """
-        outcome = self._engine.step(torch.as_tensor(actions, dtype=torch.float32))
-        terminated, truncated = outcome.terminated[:, 0].numpy(), outcome.truncated[:, 0].numpy()
-        info: dict[str, Any] = {}
-        for name in ("success", "diverged"):
-            info[name] = getattr(outcome, name)[:, 0].numpy().copy()
-            info[f"_{name}"] = np.ones(self.num_envs, dtype=bool)
-        ended = terminated | truncated
-        if ended.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for world in ended.nonzero()[0]:
-                final[world] = outcome.next_obs[world, 0].numpy().copy()
-            info |= {"final_obs": final, "_final_obs": ended, "final_info": dict(info), "_final_info": ended}
-        reward = _reward(self._engine, outcome)[:, 0].numpy().astype(np.float64)
-        return outcome.obs[:, 0].numpy(), reward, terminated.copy(), truncated.copy(), info
+    Raises:
+        UserError: If one is unknown.
+    """
+    for name in options or {}:
+        if name not in known:
+            raise UserError(unknown("option", name, known, "reset"))
 
-    def close_extras(self, **kwargs: Any) -> None:
-        """Frees the engine."""
-        self._engine.close()
+
+def checked_action(action: np.ndarray, shape: tuple[int, ...], suite: Suite) -> torch.Tensor:
+    """Copies actions for the engine; a caller's array may be read-only.
+
+    Raises:
+        UserError: If they have another shape, or are no numbers.
+    """
+    try:
+        numbers = np.array(action, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"an action must be an array of numbers: {error}") from None
+    if numbers.shape != shape:
+        raise UserError(f"actions of {suite.name} have the shape {shape}, not {numbers.shape}")
+    return torch.from_numpy(numbers)
 
 
 def chosen_task(suite: Suite, split: str, index: int) -> Task:
@@ -150,7 +172,7 @@ def chosen_task(suite: Suite, split: str, index: int) -> Task:
     return tasks[index]
 
 
-def _spaces(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
+def spaces_of(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
     """Observation and action space. A state beyond `MAXIMUM` has diverged and is never shown."""
     see, act = engine.spaces.observation, engine.spaces.action
     return (
@@ -159,7 +181,7 @@ def _spaces(engine: Engine) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]
     )
 
 
-def _reward(engine: Engine, outcome: Outcome) -> torch.Tensor:
+def reward_of(engine: Engine, outcome: Outcome) -> torch.Tensor:
     """Rewards of a step, with the charge where the simulation diverged. `[task, world]`."""
     return charged_step(outcome.reward, outcome.diverged, engine.worst_reward, engine.horizon)
 

@@ -24,8 +24,8 @@ def register_suites() -> None:
         if f"robometa/{name}-v0" not in registry:
             register(
                 id=f"robometa/{name}-v0",
-                entry_point="robometa.sim.gym.env:SuiteEnv",
-                vector_entry_point="robometa.sim.gym.env:SuiteVectorEnv",
+                entry_point="robometa.video.gym_env:FilmedEnv",
+                vector_entry_point="robometa.sim.gym.vector_env:SuiteVectorEnv",
                 kwargs={} if name == "suite" else {"suite": name},
             )
 

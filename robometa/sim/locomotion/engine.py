@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -18,8 +19,10 @@ from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment
 from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
 from robometa.sim.locomotion.resets import Starts
+from robometa.sim.locomotion.wires import CpuWires
+from robometa.sim.locomotion.wiring import needed
 from robometa.sim.quiet import quieten
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.objective_file import objective_of
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
@@ -61,14 +64,17 @@ class CpuEngine:
         self.robot = suite.robot
         self.model, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
+        self._wires = CpuWires(suite, self.model, self._reader, tasks * worlds) if needed(suite) else None
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        if self._wires is not None:
+            self.spaces = replace(self.spaces, observation=self._wires.observation)
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""
         quieten()
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
-        self._objective = OBJECTIVES[suite.objective]
+        self._objective = objective_of(suite.train[0])
         self._weight = dict(suite.train[0].coefficients)
         self._allocate()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
@@ -97,28 +103,42 @@ class CpuEngine:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
         self._models = [model for task in self.assigned for model in [models.varied(task)] * self.worlds]
-        self._parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
-        self.worst_reward = self._reader.worst_reward(self._objective, self._parameter, self._weight, self.tasks)
+        parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
+        self.worst_reward = self._reader.worst_reward(
+            self._objective, parameter, self._weight, self.tasks, self.suite.command
+        )
+        self._parameter: Mapping[str, Tensor] = parameter
+        if self._wires is not None:
+            self._models = self._wires.use(self._models, self.worlds)
+            self._parameter = {**parameter, **self._wires.commands}
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
         self._begin_from(noise)
         self._episodes.zero_()
+        if self._wires is not None:
+            self._wires.clock.zero_()
         self._restart(np.arange(self.tasks * self.worlds))
         return self._by_task(self._observe(self._state, self._sensed_before))
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`."""
         action = action.reshape(-1, self.spaces.action)
-        control = self._reader.control(action)
+        wires = self._wires
+        memory = None if wires is None else wires.memory.clone()
+        control = self._reader.control(action) if wires is None else wires.act(action)
         self._advance(control)
+        control = control if wires is None else control[:, -1]
         diverged = self._diverged(action)
         if diverged is not None:
-            self._tell(diverged, action)
+            self._tell(diverged, action, memory)
             control = self._put_back(diverged, control)
         reward, success = self._objective.reward(
             self._reader.quantities(
-                Moment(self._state, self._sensed_before), Moment(self._after, self._sensed), control
+                Moment(self._state, self._sensed_before),
+                Moment(self._after, self._sensed),
+                control,
+                None if wires is None else wires.quantities(self._after, self._sensed),
             ),
             self._parameter,
             self._weight,
@@ -132,8 +152,9 @@ class CpuEngine:
             success = None if success is None else success & ~diverged
             terminated = terminated | diverged
         truncated &= ~terminated
-        next_obs = self._observe(self._after, self._sensed)
-        self._state.copy_(self._after)
+        measured = None if wires is None else wires.end(self._after, self._sensed)
+        next_obs, state = measured or (self._observe(self._after, self._sensed), self._after)
+        self._state.copy_(state)
         self._sensed_before.copy_(self._sensed)
         ended = terminated | truncated
         obs = next_obs
@@ -159,8 +180,8 @@ class CpuEngine:
         return values.reshape(self.tasks, self.worlds, *values.shape[1:])
 
     def _advance(self, control: Tensor) -> None:
-        """One control step of every world under these controls. `[task * world, actuator]`."""
-        self._controls.copy_(control.unsqueeze(1))
+        """One control step of every world. `[task * world, actuator]`, or `[task * world, physics step, actuator]`."""
+        self._controls.copy_(control if control.dim() == 3 else control.unsqueeze(1))
         self._pool.rollout(
             self._models,
             self._datas,
@@ -186,7 +207,7 @@ class CpuEngine:
         fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
         return torch.logical_or(~fine, elapsed.abs() > tolerance)
 
-    def _tell(self, diverged: Tensor, action: Tensor) -> None:
+    def _tell(self, diverged: Tensor, action: Tensor, memory: Tensor | None) -> None:
         """Calls `on_divergence` with the first world that diverged."""
         if self.on_divergence is None:
             return
@@ -194,7 +215,8 @@ class CpuEngine:
         task, world = divmod(row, self.worlds)
         physics, sensors, chosen = (part[row].clone() for part in (self._state, self._sensed_before, action))
         step = int(self._steps[row])
-        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen))
+        kept = () if memory is None else (memory[row].clone(),)
+        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen, *kept))
 
     def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
         """Puts diverged worlds back into their last state, so that nothing downstream sees a NaN.
@@ -213,7 +235,7 @@ class CpuEngine:
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """Observations. `[task * world, obs]`, float32."""
-        return self._reader.observe(state, sensed)
+        return (self._reader if self._wires is None else self._wires).observe(state, sensed)
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`."""
@@ -225,12 +247,16 @@ class CpuEngine:
         self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
         if model.nsensordata:
             self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
+        if self._wires is not None:
+            self._wires.restart(worlds, episodes, self._state, self._sensed_before)
         episodes[worlds] += 1
         self._steps.numpy()[worlds] = 0
 
     def _begin_from(self, noise: Noise) -> None:
         """Lets episodes begin from this noise from now on."""
         self._starts = Starts(noise, self.model.nq, self.model.nv, normal=self.robot.reset_velocity_normal)
+        if self._wires is not None:
+            self._wires.begin_from(noise)
 
     def _sense(self, worlds: np.ndarray) -> Tensor:
         """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`."""
@@ -260,6 +286,7 @@ class CpuEngine:
             episodes=self._episodes.reshape(shape).numpy().copy(),
             obs=self._by_task(self._observe(self._state, self._sensed_before)),
             noise=self._starts.noise,
+            memory=None if self._wires is None else self._wires.memory.reshape(*shape, -1).numpy().copy(),
         )
 
     def restore(self, state: SimulatorState) -> None:
@@ -269,3 +296,5 @@ class CpuEngine:
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
         self._begin_from(state.noise)
+        if self._wires is not None and state.memory is not None:
+            self._wires.restore(state.memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -12,13 +13,19 @@ import numpy as np
 
 from robometa.errors import UserError, unknown
 from robometa.sim.quiet import quieten
-from robometa.suites.model_process import add_sensors
+from robometa.suites.model_process import ACTUATOR, FOOT, add_sensors
 from robometa.suites.own_model import Sensor, compile_apart
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 
-BODY_SENSOR = "robometa/body"
+OURS = "robometa/"
+"""Begin of the names of sensors that this package adds."""
+BODY_SENSOR = OURS + "body"
+BASE = {"place": "FRAMEPOS", "turn": "FRAMEQUAT", "velocity": "FRAMELINVEL", "rates": "FRAMEANGVEL"}
+"""Sensors of the body, in the world's frame."""
+MOTORS = {"force": "ACTUATORFRC", "velocity": "ACTUATORVEL"}
+"""Sensors of every actuator."""
 PLANE = ("x", "y", "z")
 MODELS_KEPT = 1024
 """Models kept of the most recent tasks; half a megabyte each."""
@@ -46,6 +53,10 @@ class Layout:
     """Sensor readings that belong to the robot."""
     quantities: tuple[tuple[str, tuple[int, ...]], ...]
     """Indices of the sensor readings of each named quantity."""
+    added: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Indices of the readings of sensors that `SENSES` added, by group and part, such as `base/turn`."""
+    by_sensor: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Indices of the readings of the model's own sensors."""
 
 
 @cache
@@ -63,6 +74,7 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
     if not _plane_joints(model, robot):
         sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
+    sensors += [sensor for sense in robot.senses for sensor in SENSES[sense](robot, model)]
     if sensors:
         model = _load(robot, tuple(sensors))
     return model, _layout(model, robot)
@@ -85,7 +97,43 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
         for quantity, sensor in robot.quantities
         if sensor not in sensors
     ]
+    faults += [
+        unknown("sensor", term.sensor, sensors, file) + " (for observe)"
+        for term in robot.terms
+        if term.sensor and term.sensor not in (*sensors, *(f"{kind}/{body}" for kind, body in robot.sensors))
+    ]
+    geoms = [model.geom(index).name for index in range(model.ngeom)]
+    faults += [
+        unknown("foot", foot, list(filter(None, (*geoms, *bodies))), file)
+        for foot in robot.feet
+        if foot not in geoms and foot not in bodies
+    ]
     return faults
+
+
+def _base_sensors(robot: Robot, model: mujoco.MjModel) -> list[Sensor]:
+    return [(f"{OURS}base/{part}", kind, "XBODY", robot.body) for part, kind in BASE.items()]
+
+
+def _motor_sensors(robot: Robot, model: mujoco.MjModel) -> list[Sensor]:
+    places = range(model.nu)  # actuators may have no names
+    return [
+        (f"{OURS}forces/{part}/{place}", kind, ACTUATOR, str(place))
+        for part, kind in MOTORS.items()
+        for place in places
+    ]
+
+
+def _foot_sensors(robot: Robot, model: mujoco.MjModel) -> list[Sensor]:
+    return [(f"{OURS}feet/{foot}", "TOUCH", FOOT, foot) for foot in robot.feet]
+
+
+SENSES: dict[str, Callable[[Robot, mujoco.MjModel], list[Sensor]]] = {
+    "base": _base_sensors,
+    "forces": _motor_sensors,
+    "feet": _foot_sensors,
+}
+"""Sensors that observations and objectives ask for, by group."""
 
 
 def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
@@ -152,18 +200,24 @@ def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
     joints = [index for index in range(model.nq) if index not in plane]
     velocities = range(qvel, qvel + model.nv)
     height = addresses.get("z")
-    readings = {
-        model.sensor(index).name: tuple(
-            range(model.sensor_adr[index], model.sensor_adr[index] + model.sensor_dim[index])
-        )
-        for index in range(model.nsensor)
-    }
     if robot.height is not None and height is None:
         raise UserError(
             f"robot {robot.name}: a height range needs a body that its own joints carry, in {robot.mjcf.name}"
         )
     if robot.pitch is not None and "pitch" not in addresses:
         raise UserError(f"robot {robot.name}: a pitch limit needs a body with a hinge about y, in {robot.mjcf.name}")
+    every = [
+        (model.sensor(index).name, tuple(range(address, address + size)))
+        for index, (address, size) in enumerate(zip(model.sensor_adr.tolist(), model.sensor_dim.tolist(), strict=True))
+    ]
+    readings = dict(every)
+    own = [(name, columns) for name, columns in every if not name.startswith(OURS)]
+    added: dict[str, tuple[int, ...]] = {}
+    for name, columns in every:
+        if name.startswith(OURS) and name != BODY_SENSOR:
+            group, part = name.removeprefix(OURS).split("/")[:2]
+            key = "feet" if group == "feet" else f"{group}/{part}"
+            added[key] = (*added.get(key, ()), *columns)
     return Layout(
         position=tuple(qpos + index for index in plane),
         height=None if height is None else qpos + height,
@@ -173,6 +227,8 @@ def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
         velocities=tuple(velocities),
         limited=(*(qpos + index for index in joints), *velocities),
         body_sensor=readings[BODY_SENSOR][0] if BODY_SENSOR in readings else None,
-        sensors=tuple(column for name, columns in readings.items() if name != BODY_SENSOR for column in columns),
+        sensors=tuple(column for _, columns in own for column in columns),
         quantities=tuple((quantity, readings[sensor]) for quantity, sensor in robot.quantities),
+        added=tuple(added.items()),
+        by_sensor=tuple(own),
     )

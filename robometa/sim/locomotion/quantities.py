@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.models import Layout
+
+Others = Mapping[str, Callable[[], Tensor]]
+"""Further quantities by name, each computed when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,14 @@ class Quantities(dict[str, Tensor]):
     """Named quantities of a step, each computed on first use by an objective."""
 
     def __init__(
-        self, robot: str, layout: Layout, before: Moment, after: Moment, control: Tensor, duration: float
+        self,
+        robot: str,
+        layout: Layout,
+        before: Moment,
+        after: Moment,
+        control: Tensor,
+        duration: float,
+        others: Others | None = None,
     ) -> None:
         """Takes the numbers that the quantities are computed from.
 
@@ -48,8 +59,10 @@ class Quantities(dict[str, Tensor]):
             after: Every world after it.
             control: Controls in the actuators' own units. `[world, actuator]`
             duration: Duration of the step, s.
+            others: Further quantities.
         """
         super().__init__(control=control)
+        self.others: Others = others or {}
         self.robot, self.layout, self.before, self.after, self.duration = robot, layout, before, after, duration
         for name, columns in layout.quantities:
             readings = after.sensed[:, columns[0] : columns[-1] + 1]  # a sensor's readings follow each other
@@ -61,7 +74,9 @@ class Quantities(dict[str, Tensor]):
         Raises:
             UserError: If the robot does not have it.
         """
-        if name == "forward_velocity":
+        if name in self.others:
+            value = self.others[name]()
+        elif name == "forward_velocity":
             ahead = None if "velocity" in self else self.after.x(self.layout) - self.before.x(self.layout)
             value = self["velocity"][:, 0] if ahead is None else ahead / self.duration
         elif name == "velocity":

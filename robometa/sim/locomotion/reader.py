@@ -11,7 +11,8 @@ from torch import Tensor
 
 from robometa.data import Spaces
 from robometa.sim.locomotion.models import Layout
-from robometa.sim.locomotion.quantities import Moment, Quantities
+from robometa.sim.locomotion.quantities import Moment, Others, Quantities
+from robometa.suites.command import Command
 from robometa.suites.objectives import Objective, worst_reward
 from robometa.suites.robots import Robot
 from robometa.suites.task import Task
@@ -45,13 +46,13 @@ class Reader:
         self.control_step = robot.frame_skip * model.opt.timestep
         self.rest = torch.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS), dtype=torch.float64)
         self.rest[0], self.rest[1 : 1 + model.nq] = BEGINNING, torch.from_numpy(model.qpos0)
-        self.rest = self._here(self.rest)
+        self.rest = self.here(self.rest)
         """The state of the model as drawn, at the beginning of an episode. `[state]`"""
         limited = model.actuator_ctrllimited.astype(bool)
         low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
         high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
-        self._control_middle = self._here(torch.from_numpy((high + low) / 2))
-        self._control_half = self._here(torch.from_numpy((high - low) / 2))
+        self._control_middle = self.here(torch.from_numpy((high + low) / 2))
+        self._control_half = self.here(torch.from_numpy((high - low) / 2))
         self._largest_control = self._control_middle.abs() + self._control_half
         self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
         self.columns: list[int] = []
@@ -60,7 +61,8 @@ class Reader:
         """Sensor readings that it sees after them."""
         self._choose_observation(model)
 
-    def _here(self, values: Tensor) -> Tensor:
+    def here(self, values: Tensor) -> Tensor:
+        """Values in the type and on the device of the states."""
         return values.to(self._dtype).to(self._device)
 
     def _choose_observation(self, model: mujoco.MjModel) -> None:
@@ -82,7 +84,7 @@ class Reader:
         self._clip = None
         if clip is not None:
             reach = [clip if column in layout.velocities else float("inf") for column in columns]
-            self._clip = self._here(torch.tensor(reach + [float("inf")] * len(readings), dtype=torch.float64))
+            self._clip = self.here(torch.tensor(reach + [float("inf")] * len(readings), dtype=torch.float64))
         self.spaces = Spaces(len(columns) + len(readings), model.nu)
 
     def control(self, action: Tensor) -> Tensor:
@@ -96,9 +98,9 @@ class Reader:
         obs = torch.cat(states + readings, dim=1)
         return (obs if self._clip is None else obs.clamp(-self._clip, self._clip)).float()
 
-    def quantities(self, before: Moment, after: Moment, control: Tensor) -> Quantities:
-        """The named quantities of a control step between two moments."""
-        return Quantities(self.robot.name, self.layout, before, after, control, self.control_step)
+    def quantities(self, before: Moment, after: Moment, control: Tensor, others: Others | None = None) -> Quantities:
+        """The named quantities of a control step between two moments, and others by name."""
+        return Quantities(self.robot.name, self.layout, before, after, control, self.control_step, others)
 
     def ended(self, after: Tensor, glance: bool) -> Tensor | None:
         """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool.
@@ -126,13 +128,19 @@ class Reader:
     def parameters(self, objective: Objective, tasks: Sequence[Task], worlds: int) -> dict[str, Tensor]:
         """The objective's task parameters of every world, by name. `[task * world, number]`."""
         by_name = {}
-        for name in objective.parameters:
+        hidden = dict(tasks[0].parameters)  # the others are commands
+        for name in (name for name in (*objective.parameters, *objective.optional) if name in hidden):
             values = torch.tensor([dict(task.parameters)[name] for task in tasks], dtype=torch.float64)
-            by_name[name] = self._here(values).repeat_interleave(worlds, dim=0)
+            by_name[name] = self.here(values).repeat_interleave(worlds, dim=0)
         return by_name
 
     def worst_reward(
-        self, objective: Objective, parameter: Mapping[str, Tensor], weight: Mapping[str, float], tasks: int
+        self,
+        objective: Objective,
+        parameter: Mapping[str, Tensor],
+        weight: Mapping[str, float],
+        tasks: int,
+        command: Command | None = None,
     ) -> Tensor:
         """Lower bound on an honest step's reward in each task. `[task]`, float32.
 
@@ -141,9 +149,15 @@ class Reader:
             parameter: What `parameters` returned.
             weight: The objective's coefficients.
             tasks: Number of tasks.
+            command: Visible commands, of which the lowest and the highest numbers are tried.
         """
         each = {name: values.reshape(tasks, -1, values.shape[-1])[:, 0] for name, values in parameter.items()}
-        return worst_reward(objective, each, weight, self._largest_control.expand(tasks, -1)).float()
+        control = self._largest_control.expand(tasks, -1)
+        bounds = []
+        for end in ({},) if command is None else command.ends():
+            asked = {name: control.new_tensor(numbers).expand(tasks, -1) for name, numbers in end.items()}
+            bounds.append(worst_reward(objective, {**each, **asked}, weight, control).float())
+        return torch.stack(bounds).amin(dim=0)
 
 
 def within(values: Tensor, limit: float) -> bool:

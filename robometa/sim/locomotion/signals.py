@@ -9,10 +9,12 @@ import torch
 
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.reader import Reader
+from robometa.sim.locomotion.term_signals import Parts, term_signals
+from robometa.sim.locomotion.terms import scalar_joints
 from robometa.sim.signal import RobotSpaces, Signal
 from robometa.suites.suite import Suite
 
-FREE, BALL = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL
+FREE, BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
 PLACE, TURN = ("x", "y", "z"), ("qw", "qx", "qy", "qz")
 SPIN = ("wx", "wy", "wz")
 UNITS = {
@@ -41,9 +43,15 @@ def robot_spaces(suite: Suite) -> RobotSpaces:
     """
     model, layout = models.compiled(suite.robot)
     reader = Reader(suite.robot, model, layout, torch.float64, "cpu")
-    state = [Signal("time", "s"), *_positions(model), *_velocities(model, suite.robot.velocity_clip)]
+    carrying = set(range(model.njnt)) - set(scalar_joints(model, suite.robot))
+    state = [
+        Signal("time", "s"),
+        *_positions(model, carrying),
+        *_velocities(model, suite.robot.velocity_clip, carrying),
+    ]
     readings = _readings(model)
-    observed = [state[column] for column in reader.columns] + [readings[column] for column in reader.readings]
+    former = [state[column] for column in reader.columns] + [readings[column] for column in reader.readings]
+    observed = term_signals(suite, model, reader, Parts(state, readings, former)) if suite.robot.terms else former
     return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step)
 
 
@@ -52,32 +60,38 @@ def _name(kind: str, name: str, index: int) -> str:
     return name or f"{kind}-{index}"
 
 
-def _positions(model: mujoco.MjModel) -> list[Signal]:
-    """Signals of qpos."""
+def _positions(model: mujoco.MjModel, carrying: set[int]) -> list[Signal]:
+    """Signals of qpos; no robot measures how far the joints that carry its body have moved it."""
     signals = []
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qpos/{_name('joint', joint.name, index)}", model.jnt_type[index]
+        name, kind = f"qpos/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
-            signals += [Signal(f"{name}/{axis}", "m") for axis in PLACE] if kind == FREE else []
+            signals += [Signal(f"{name}/{axis}", "m", measured=False) for axis in PLACE] if kind == FREE else []
             signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
         else:
             low, high = model.jnt_range[index] if model.jnt_limited[index] else (-inf, inf)
-            signals.append(Signal(name, _unit(model, index), float(low), float(high)))
+            unit = _unit(model, index)
+            signals.append(Signal(name, unit, float(low), float(high), measured=unit != "m" or index not in carrying))
     return signals
 
 
-def _velocities(model: mujoco.MjModel, clip: float | None) -> list[Signal]:
+def _velocities(model: mujoco.MjModel, clip: float | None, carrying: set[int]) -> list[Signal]:
     """Signals of qvel, within the bound that the robot's observation has."""
-    signals, reach = [], (-clip, clip) if clip is not None else (-inf, inf)
+    signals: list[Signal] = []
+    reach = (-inf, inf) if clip is None else (-clip, clip)
+    limit = None if clip is None else reach
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qvel/{_name('joint', joint.name, index)}", model.jnt_type[index]
+        name, kind = f"qvel/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
-            signals += [Signal(f"{name}/{axis}", "m/s", *reach) for axis in PLACE] if kind == FREE else []
-            signals += [Signal(f"{name}/{axis}", "rad/s", *reach) for axis in SPIN]
+            linear = PLACE if kind == FREE else ()
+            signals += [Signal(f"{name}/{axis}", "m/s", *reach, clip=limit, measured=False) for axis in linear]
+            signals += [Signal(f"{name}/{axis}", "rad/s", *reach, clip=limit) for axis in SPIN]
         else:
-            signals.append(Signal(name, _unit(model, index) + "/s", *reach))
+            unit = _unit(model, index)
+            measured = unit != "m" or index not in carrying
+            signals.append(Signal(name, f"{unit}/s", *reach, clip=limit, measured=measured))
     return signals
 
 

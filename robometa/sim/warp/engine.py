@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import mujoco_warp
+import numpy as np
 import torch
 import warp
 from torch import Tensor
@@ -15,10 +17,12 @@ from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.reader import Reader
+from robometa.sim.locomotion.wiring import needed
 from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
+from robometa.sim.warp.wires import GAINS, WarpWires
 from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
-from robometa.suites.objectives import OBJECTIVES
+from robometa.suites.objective_file import objective_of
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
@@ -90,15 +94,19 @@ class WarpEngine:
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
         self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        wires = WarpWires(suite, compiled, self._reader, tasks * worlds) if needed(suite) else None
+        if wires is not None:
+            self.spaces = replace(self.spaces, observation=wires.observation)
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
-            self._on_device = DeviceModel(self.model, tasks * worlds)
+            gains = GAINS if wires is not None and wires.gains is not None else ()
+            self._on_device = DeviceModel(self.model, tasks * worlds, gains)
             self.capacity = capacity(self.model, self._on_device.model, contact_capacity)
             self._data = mujoco_warp.make_data(
                 self.model, tasks * worlds, nconmax=self.capacity.contacts, njmax=self.capacity.constraints
             )
-        objective = OBJECTIVES[suite.objective]
-        self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon)
+        objective = objective_of(suite.train[0])
+        self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon, wires)
         self._worlds.weight = dict(suite.train[0].coefficients)
         self._parts: list[Callable[[], None]] = []
         self._since_check = 0
@@ -118,14 +126,22 @@ class WarpEngine:
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
+        varied = [models.varied(task) for task in self.assigned]
         with warp.ScopedDevice(self._warp_device):
-            if self._on_device.vary([models.varied(task) for task in self.assigned]):
+            if self._on_device.vary(varied):
                 self._parts = []
+        if self._worlds.wires is not None:
+            self._worlds.wires.use(varied, self._on_device.model)
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
-        objective = OBJECTIVES[self.suite.objective]
+        objective = objective_of(self.suite.train[0])
         for name, values in self._reader.parameters(objective, self.assigned, self.worlds).items():
             parameter.setdefault(name, torch.empty_like(values)).copy_(values)
-        self.worst_reward = self._reader.worst_reward(objective, parameter, self._worlds.weight, self.tasks)
+        hidden, command = dict(parameter), self.suite.command
+        if self._worlds.wires is not None:
+            for name, values in self._worlds.wires.commands.items():
+                parameter[name] = values
+                hidden.pop(name, None)
+        self.worst_reward = self._reader.worst_reward(objective, hidden, self._worlds.weight, self.tasks, command)
 
     def reset(self, noise: Noise) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
@@ -136,6 +152,9 @@ class WarpEngine:
         self.check()
         worlds = self._worlds
         worlds.starts.begin(noise, oldest=0, newest=1)  # the first is begun below
+        self._clock = np.zeros(self.tasks * self.worlds, dtype=np.int64)
+        if worlds.wires is not None:
+            worlds.wires.clock.zero_()
         self._make()
         worlds.episodes.zero_()
         worlds.ended.fill_(True)
@@ -154,6 +173,9 @@ class WarpEngine:
         worlds.starts.look(worlds.episodes)
         self._make()
         worlds.action.copy_(action.reshape(worlds.action.shape))
+        if worlds.wires is not None:
+            worlds.of_step.copy_(worlds.starts.draws.steps(self._clock).float(), non_blocking=True)
+            self._clock += 1
         for part in self._parts:
             part()
         flags = worlds.flags.clone()
@@ -219,7 +241,9 @@ class WarpEngine:
         """The physics of one control step, without a warmstart from the one before."""
         with warp.ScopedDevice(self._warp_device):
             self._data.qacc_warmstart.zero_()
-            for _ in range(self.robot.frame_skip):
+            for step in range(self.robot.frame_skip):
+                if self._worlds.wires is not None:
+                    warp.copy(self._data.ctrl, self._worlds.wires.controls[step])
                 mujoco_warp.step(self._on_device.model, self._data)
 
     def _sense(self) -> None:
@@ -232,10 +256,11 @@ class WarpEngine:
 
     def _first_that_blew_up(self) -> Divergence:
         """The first world that blew up since the last look."""
-        sizes = (1, 1, self._worlds.state.shape[1], self.model.nsensordata, self.model.nu)
-        row, step, physics, sensors, action = self._worlds.blown_up.double().cpu().split(sizes)
+        worlds = self._worlds
+        sizes = (1, 1, worlds.state.shape[1], self.model.nsensordata, self.model.nu, worlds.memory.shape[1])
+        row, step, physics, sensors, action, memory = worlds.blown_up.double().cpu().split(sizes)
         task, world = divmod(int(row), self.worlds)
-        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float())
+        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float(), memory)
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` continues exactly. Waits for the device."""
@@ -245,8 +270,9 @@ class WarpEngine:
             sensors=worlds.sensed.double().cpu().numpy().reshape(*shape, -1),
             steps=worlds.steps.cpu().numpy().reshape(shape).copy(),
             episodes=worlds.episodes.cpu().numpy().reshape(shape).copy(),
-            obs=self._by_task(self._reader.observe(worlds.state, worlds.sensed)),
+            obs=self._by_task((worlds.wires or self._reader).observe(worlds.state, worlds.sensed)),
             noise=worlds.starts.noise,
+            memory=None if worlds.wires is None else worlds.wires.kept().reshape(*shape, -1),
         )
 
     def restore(self, state: SimulatorState) -> None:
@@ -259,3 +285,6 @@ class WarpEngine:
         worlds.steps.copy_(torch.from_numpy(state.steps).flatten())
         worlds.episodes.copy_(torch.from_numpy(state.episodes).flatten())
         worlds.hand_over()
+        if worlds.wires is not None and state.memory is not None:
+            worlds.wires.put_back(state.memory)
+            self._clock = worlds.wires.clock.cpu().long().numpy()

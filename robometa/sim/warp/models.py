@@ -78,13 +78,15 @@ def _places(*kinds: int) -> int:
 class DeviceModel:
     """The model on the device. What differs between tasks has a row per world, found by comparing their models."""
 
-    def __init__(self, base: mujoco.MjModel, worlds: int) -> None:
+    def __init__(self, base: mujoco.MjModel, worlds: int, always: Sequence[str] = ()) -> None:
         """Puts a model on the current Warp device.
 
         Args:
             base: Model that worlds share, but for the variations of their task.
             worlds: Number of worlds of all tasks together.
+            always: Fields with a row per world, whether the tasks vary them or not.
         """
+        self._always = always
         self._base, self._worlds, self.varied = base, worlds, frozenset[str]()
         self.model = _put(base, {})
         fields = [field for field in dataclasses.fields(mujoco_warp.Model) if _is_array_of(base, field.name)]
@@ -104,6 +106,7 @@ class DeviceModel:
         fixed = sorted({name for model in models for name in self._shared if self._differs(model, name)})
         if fixed:
             raise UserError(f"MuJoCo Warp cannot vary {', '.join(fixed)} from world to world; --engine cpu can")
+        differing |= set(self._always)
         if any((model.opt.gravity != self._base.opt.gravity).any() for model in models):
             differing.add(GRAVITY)
         anew = not differing <= self.varied

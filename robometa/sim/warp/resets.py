@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from robometa.noise import Noise
+from robometa.sim.locomotion.numbers import Draws
 from robometa.sim.locomotion.resets import BLOCK, Starts
 from robometa.suites.robots import Robot
 
@@ -21,7 +22,9 @@ class StartTable:
     of the device that a world might have used up the drawn numbers.
     """
 
-    def __init__(self, robot: Robot, sizes: tuple[int, int], worlds: int, device: torch.device) -> None:
+    def __init__(
+        self, robot: Robot, sizes: tuple[int, int], worlds: int, device: torch.device, wires: tuple[int, int] = (0, 0)
+    ) -> None:
         """Makes an empty table.
 
         Args:
@@ -29,10 +32,13 @@ class StartTable:
             sizes: Numbers of its positions and velocities.
             worlds: Number of worlds of all tasks together.
             device: Device of the table.
+            wires: Numbers of an episode and of a step that the wires between policy and robot need.
         """
-        self._robot, self._sizes, self._worlds, self._device = robot, sizes, worlds, device
-        self.table = torch.zeros(worlds, BLOCKS * BLOCK, sum(sizes), device=device)
-        """Offsets of positions and velocities from rest. `[world, episode, position + velocity]`"""
+        self._robot, self._sizes, self._worlds, self._device, self._wires = robot, sizes, worlds, device, wires
+        self._width = sum(sizes) + wires[0]
+        self.table = torch.zeros(worlds, BLOCKS * BLOCK, self._width, device=device)
+        """Offsets of positions and velocities from rest, and numbers of the wires.
+        `[world, episode, position + velocity + number]`"""
         self.moved = False
         """A larger table replaced this one: captured graphs that hold its address are invalid."""
         on_gpu = device.type == "cuda"
@@ -49,6 +55,7 @@ class StartTable:
             newest: The most episodes that any world has begun.
         """
         self._starts = Starts(noise, *self._sizes, normal=self._robot.reset_velocity_normal)
+        self.draws = Draws(noise.fork("wires"), *self._wires)
         self._oldest, self._newest, self._since, self._copying = oldest, newest, 0, False
         self._next_block = oldest // BLOCK
         self._draw_up_to(newest + BLOCK // 2)
@@ -95,6 +102,7 @@ class StartTable:
             (
                 torch.from_numpy(positions).mul_(2).sub_(1).mul_(robot.reset_noise),
                 torch.from_numpy(velocities) * robot.reset_velocity_noise,
+                *([torch.from_numpy(self.draws.of_episodes.block(block))] if self._wires[0] else []),
             ),
             dim=2,
         ).float()  # [world, episode, position + velocity]
@@ -105,7 +113,7 @@ class StartTable:
 
     def _grow(self) -> None:
         """A table of twice the size, with the same beginnings in it."""
-        self.table = torch.zeros(self._worlds, 2 * self.table.shape[1], sum(self._sizes), device=self._device)
+        self.table = torch.zeros(self._worlds, 2 * self.table.shape[1], self._width, device=self._device)
         self.moved = True
         for block in range(self._oldest // BLOCK, self._next_block):
             self._put(block)

@@ -13,6 +13,7 @@ from torch import Tensor
 from robometa.sim.locomotion.quantities import Moment
 from robometa.sim.locomotion.reader import MAXIMUM, Reader
 from robometa.sim.warp.resets import StartTable
+from robometa.sim.warp.wires import WarpWires
 from robometa.suites.objectives import Objective
 
 Overflow = mujoco_warp.OverflowType
@@ -39,7 +40,13 @@ class Worlds:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco_warp.Data, reader: Reader, objective: Objective, horizon: int
+        self,
+        model: mujoco.MjModel,
+        data: mujoco_warp.Data,
+        reader: Reader,
+        objective: Objective,
+        horizon: int,
+        wires: WarpWires | None = None,
     ) -> None:
         """Takes hold of the simulator's numbers.
 
@@ -49,7 +56,9 @@ class Worlds:
             reader: Reads them.
             objective: Pays for them.
             horizon: Control steps of an episode.
+            wires: Wires between policy and robot, if the suite needs them.
         """
+        self.wires = wires
         self._reader, self._objective, self._horizon = reader, objective, horizon
         self._nq, self._nv, self._senses = model.nq, model.nv, model.nsensordata > 0
         self._time, self._qpos, self._qvel, self._act = (
@@ -62,26 +71,38 @@ class Worlds:
         self.state = reader.rest.repeat(count, 1)
         self.sensed = torch.zeros(count, model.nsensordata, device=device)
         self.action = torch.zeros(count, model.nu, device=device)
-        self.obs = torch.zeros(count, reader.spaces.observation, device=device)
+        size = reader.spaces.observation if wires is None else wires.observation
+        self.obs = torch.zeros(count, size, device=device)
         self.next_obs, self.reward = torch.zeros_like(self.obs), torch.zeros(count, device=device)
         self.flags = torch.zeros(4, count, dtype=torch.bool, device=device)
         """Terminated, truncated, success, diverged. `[4, world]`"""
         self.steps, self.episodes = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2))
         self.ended = torch.zeros(count, dtype=torch.bool, device=device)
         self.counts = torch.zeros(3, dtype=torch.int64, device=device)
-        self.blown_up = torch.zeros(2 + self.state.shape[1] + self.sensed.shape[1] + model.nu, device=device)
-        """First diverged world since the last check: world, steps of its episode, state, readings, action."""
+        self.memory = torch.zeros(count, 0 if wires is None else wires.memory.shape[1], device=device)
+        """Memory of the wires before the step. `[world, number]`"""
+        size = 2 + self.state.shape[1] + self.sensed.shape[1] + model.nu + self.memory.shape[1]
+        self.blown_up = torch.zeros(size, device=device)
+        """First diverged world since the last check: world, steps of its episode, state, readings, action, memory."""
         self.parameter: dict[str, Tensor] = {}
         self.weight: Mapping[str, float] = {}
-        self.starts = StartTable(reader.robot, (model.nq, model.nv), count, device)
+        drawn = (0, 0) if wires is None else (wires.episode.size, wires.step.size)
+        self.starts = StartTable(reader.robot, (model.nq, model.nv), count, device, drawn)
+        self.of_step, self.of_episode = (torch.zeros(count, size, device=device) for size in reversed(drawn))
+        """Numbers of the wires, of this step and of the episode that begins. `[world, number]` each"""
 
     def kept(self) -> list[Tensor]:
         """Everything that lasts from step to step."""
-        return [self.state, self.sensed, self.steps, self.episodes, self.ended, self.counts, self.blown_up]
+        kept = [self.state, self.sensed, self.steps, self.episodes, self.ended, self.counts, self.blown_up]
+        return kept if self.wires is None else [*kept, self.wires.memory]
 
     def tell(self) -> None:
         """Passes the actions to the simulator as controls."""
-        self._ctrl.copy_(self._reader.control(self.action))
+        if self.wires is None:
+            self._ctrl.copy_(self._reader.control(self.action))
+        else:
+            self.memory.copy_(self.wires.memory)
+            self.wires.tell(self.action)
 
     def settle(self) -> None:
         """Computes reward, termination, and the state that the next step starts from."""
@@ -94,7 +115,9 @@ class Worlds:
         after = torch.where(broken, self._reader.put_back(before), after)
         sensed = torch.where(broken, sensed_before, self._readings)
         control = self._ctrl.masked_fill(broken, 0.0)
-        quantities = self._reader.quantities(Moment(before, sensed_before), Moment(after, sensed), control)
+        wires = self.wires
+        others = None if wires is None else wires.quantities(after, sensed)
+        quantities = self._reader.quantities(Moment(before, sensed_before), Moment(after, sensed), control, others)
         reward, success = self._objective.reward(quantities, self.parameter, self.weight)
         self._count(diverged)
         self.reward.copy_(reward.masked_fill(diverged, 0.0))
@@ -104,7 +127,11 @@ class Worlds:
         truncated = (self.steps >= self._horizon) & ~terminated
         succeeded = torch.zeros_like(fine) if success is None else success & fine
         self.flags.copy_(torch.stack((terminated, truncated, succeeded, diverged)))
-        self.next_obs.copy_(self._reader.observe(after, sensed))
+        if wires is None:
+            self.next_obs.copy_(self._reader.observe(after, sensed))
+        else:
+            self.next_obs.copy_(wires.finish(after, sensed, self.of_step))
+            after = wires.push(after, self.of_step)
         self.sensed.copy_(sensed)
         self.ended.copy_(terminated | truncated)
         self.go_on_from(after)
@@ -126,13 +153,20 @@ class Worlds:
         """Computes the next observation; at an episode's beginning with the sensors read there."""
         if self._senses:
             self.sensed.copy_(torch.where(self.ended.unsqueeze(1), self._readings, self.sensed))
-        self.obs.copy_(self._reader.observe(self.state, self.sensed))
+        if self.wires is None:
+            self.obs.copy_(self._reader.observe(self.state, self.sensed))
+        else:
+            self.obs.copy_(self.wires.begin(self.ended, self.state, self.sensed, self.of_episode))
+            self.wires.set_gains()
 
     def _beginnings(self) -> Tensor:
         """First state of each world's next episode. `[world, state]`."""
         table, rest = self.starts.table, self._reader.rest
         place = (self.episodes % table.shape[1]).reshape(-1, 1, 1).expand(-1, 1, table.shape[2])
-        offset = table.gather(1, place)[:, 0]  # [world, position + velocity]
+        offset = table.gather(1, place)[:, 0]  # [world, position + velocity + number]
+        moved = self._nq + self._nv
+        self.of_episode.copy_(offset[:, moved:])
+        offset = offset[:, :moved]
         return rest + torch.nn.functional.pad(offset, (1, self._act.shape[1]))
 
     def _count(self, diverged: Tensor) -> None:
@@ -140,7 +174,7 @@ class Worlds:
         full = ((self._overflow & FULL) != 0) & ~diverged
         self._overflow.zero_()
         row = diverged.int().argmax().reshape(1)
-        parts = (row, self.steps[row], self.state[row], self.sensed[row], self.action[row])
+        parts = (row, self.steps[row], self.state[row], self.sensed[row], self.action[row], self.memory[row])
         first = diverged.any() & (self.counts[DIVERGED_LATELY] == 0)
         numbers = torch.cat([part.reshape(-1).float() for part in parts])
         self.blown_up.copy_(torch.where(first, numbers, self.blown_up))

@@ -14,6 +14,7 @@ from safetensors import torch as safetensors
 from robometa.compute import parallel
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
+from robometa.registry import user_objective
 from robometa.sim.engine import Divergence
 from robometa.storage.versions import versions
 from robometa.trials.collectors.collecting import MAX_DIVERGENCES
@@ -77,6 +78,7 @@ class _Kept:
         parallel.use_threads(1)
         torch.set_num_threads(1)
         self.name, self.state = name, ""
+        user_objective.inherit()
         self.learner = job.built()
         self.probe = probe(job, self.learner)
         self.runner = job.runner(self.learner, replace(job.hardware, threads=1))

@@ -19,7 +19,7 @@ import torch
 
 from robometa.compute import parallel
 from robometa.errors import UserError
-from robometa.registry import user_file
+from robometa.registry import user_file, user_objective
 from robometa.trials.workers.messages import Answer, Descriptors, Failed, Ready, Work
 from robometa.trials.workers.shared_memory import SharedBytes
 
@@ -40,6 +40,7 @@ def main(given: Descriptors) -> None:
 def _serve(orders: Connection, given: Descriptors) -> None:
     """Begins the work and answers orders."""
     try:
+        user_objective.inherit()
         work: Work = pickle.loads(SharedBytes(given.work_bytes, given.work).read(given.work_bytes))
         carry_out = work.begun()
     except Exception as error:
