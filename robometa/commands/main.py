@@ -15,6 +15,7 @@ from robometa.commands import (
     baseline,
     check_export,
     compare,
+    distil,
     doctor,
     evaluate,
     export,
@@ -45,13 +46,13 @@ from robometa.storage.versions import installed
 GROUPS = {
     "train": (train, resume, search),
     "measure": (evaluate, baseline, compare, report, export_table),
-    "deploy": (export, check_export),
+    "deploy": (export, check_export, distil),
     "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
+WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "distil", "search")
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\

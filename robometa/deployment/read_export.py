@@ -16,8 +16,10 @@ from torch import Tensor, float32
 
 from robometa.deployment.contract import FORMAT
 from robometa.deployment.exported_learner import DRAWN
+from robometa.deployment.int8 import WEIGHTS
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
-from robometa.errors import UserError
+from robometa.deployment.same_inputs import TOLERANCE
+from robometa.errors import UserError, unknown
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table
 from robometa.suites.suite import Suite
@@ -26,6 +28,8 @@ MAX_BYTES = {CONTRACT: 1 << 26, STEP: 1 << 30, ADAPT: 1 << 30, VECTORS: 1 << 30}
 """Largest files that are read, bytes."""
 MAX_SIGNALS, MAX_NUMBERS = 10_000, 10_000_000
 """Most observations or actions, and most numbers of an adaptation, or of all draws of a comparison."""
+MAX_TOLERANCE = 100.0
+"""Largest gap of int8 weights that an export may name."""
 MAX_TASKS, MAX_WORLDS, MAX_STEPS = 1000, 1000, 10_000
 """Most tasks, and worlds of each, of a comparison; most steps of the test vectors."""
 
@@ -85,9 +89,22 @@ def contract(folder: Path, content: bytes) -> Table:
     told = found.content.get("told")
     if not isinstance(told, list) or len(told) > MAX_SIGNALS or not all(isinstance(one, str) for one in told):
         raise UserError(f"{path} is damaged: told must be a list of texts")
+    tolerance(found)
     _adaptation(found)
     _returns(found.table("returns"))
     return found
+
+
+def tolerance(found: Table) -> float:
+    """Largest gap that an export may have: of int8 weights as its contract has it, else that of float32.
+
+    Raises:
+        UserError: If the contract names other weights, or a tolerance out of its range.
+    """
+    weights = found.optional("weights", found.text) or WEIGHTS[0]
+    if weights not in WEIGHTS:
+        raise UserError(unknown("weights", weights, WEIGHTS, found.where))
+    return TOLERANCE if weights == WEIGHTS[0] else found.number("tolerance", TOLERANCE, MAX_TOLERANCE)
 
 
 def require_suite(found: Table, suite: Suite) -> None:

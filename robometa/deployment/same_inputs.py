@@ -107,14 +107,16 @@ def largest_gap(exported: ExportedLearner, vectors: dict[str, Tensor]) -> float:
     return max(gaps)
 
 
-def require_equal(gap: float) -> None:
+def require_equal(gap: float, tolerance: float = TOLERANCE) -> None:
     """Checks a gap.
 
     Raises:
         UserError: If it is above the tolerance.
     """
-    if not gap <= TOLERANCE:
-        raise UserError(f"the exported files differ from the policy by {gap:.2g} on equal inputs, above {TOLERANCE:g}")
+    if not gap <= tolerance:
+        raise UserError(
+            f"the exported files differ from the policy by {gap:.2g} on equal inputs, above {tolerance:.2g}"
+        )
 
 
 def _gap(actual: Any, wanted: Tensor) -> float:

@@ -52,8 +52,6 @@ def onnx_bytes(
         dynamic: Sizes that may change, as `torch.onnx.export` takes them.
         translations: Functions of onnxscript, by the torch operator that they stand for.
     """
-    import onnx
-
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -68,7 +66,18 @@ def onnx_bytes(
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    return packed(program.model_proto, metadata)
+
+
+def packed(model: Any, metadata: Mapping[str, str]) -> bytes:
+    """Bytes of a model that names no machine, with texts inside.
+
+    Args:
+        model: The model, which is stripped.
+        metadata: Texts to put into the file, by key.
+    """
+    import onnx
+
     _strip(model)
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
