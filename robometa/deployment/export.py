@@ -138,7 +138,7 @@ def _require_network(policy: Policy) -> None:
 def _step(policy: Policy, layout: Layout, observation: int, contract: dict[str, Any], *, fixed: bool) -> bytes:
     graph = StepGraph(policy.learner, layout, policy.spaces, fixed)
     names = graph.inputs(), graph.outputs()
-    return onnx_bytes(graph, graph.examples(observation), *names, contracts.metadata(contract))
+    return onnx_bytes(graph, graph.examples(observation), *names, contracts.metadata(contract), flat=True)
 
 
 def _adapt(graph: AdaptGraph, layout: Layout, contract: dict[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robometa.deployment.flat_graph import flatten
 from robometa.errors import UserError
 
 OPSET = 20
@@ -40,6 +41,7 @@ def onnx_bytes(
     *,
     dynamic: Any = None,
     translations: Mapping[Any, Callable[..., Any]] | None = None,
+    flat: bool = False,
 ) -> bytes:
     """Converts a module.
 
@@ -51,6 +53,7 @@ def onnx_bytes(
         metadata: Texts to put into the file, by key.
         dynamic: Sizes that may change, as `torch.onnx.export` takes them.
         translations: Functions of onnxscript, by the torch operator that they stand for.
+        flat: Remove axes of length 1 from rows of numbers.
     """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -66,6 +69,8 @@ def onnx_bytes(
             verbose=False,
         )
     assert program is not None
+    if flat:
+        flatten(program.model_proto)
     return packed(program.model_proto, metadata)
 
 

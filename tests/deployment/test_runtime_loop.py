@@ -37,7 +37,7 @@ def test_it_keeps_the_rate_and_ends_with_the_safe_action():
     report = Loop(robot(), lambda _: Reading([0.0]), sent.append).run(seconds=0.3)
     assert time.perf_counter() - began > 0.28
     assert report.steps == 30
-    assert len(report.seconds) == 30
+    assert report.times.total == 30
     np.testing.assert_array_equal(sent[-1], SAFE)
     assert sum(np.array_equal(one, ACTION) for one in sent) >= 1
 
