@@ -30,6 +30,8 @@ COMMANDS = {
     **{name: (f"baseline {name}",) for name in BASELINES},
     **dict.fromkeys(("plot", "diff", "curves"), ("compare",)),
     **dict.fromkeys(("export", "table", "latex"), ("export-table",)),
+    **dict.fromkeys(("distill", "compress", "shrink"), ("distil",)),
+    **dict.fromkeys(("quantize", "quantise", "onnx"), ("export",)),
     "average": ("merge",),
     "check": ("doctor",),
     "help": ("--help",),

@@ -144,7 +144,8 @@ class _Flattening:
     def _whole(self, name: str) -> str:
         """Name of a value with the axes that it had; a reshaping gives them back."""
         source = self._name(name)
-        if source not in self.flat and (source == name or self.shapes[source] == self.shapes[name]):
+        has = (1, self.shapes[source][-1]) if source in self.flat else self.shapes.get(source)
+        if (source == name and source not in self.flat) or has == self.shapes[name]:
             return source
         import numpy as np
 

@@ -108,21 +108,7 @@ class Exam:
 
     def kept(self, smaller: Held, whole: Held) -> Kept:
         """Compares a smaller form of a policy with the whole one."""
-        base = self._baseline.both_means()
-        gain = whole.sample.both_means() - base
-        with np.errstate(divide="ignore", invalid="ignore"):
-            middle = np.where(gain > 0, (smaller.sample.both_means() - base) / gain, np.nan)
-        ends = np.full((2, 2), np.nan)
-        if bool((gain > 0).all()) and min(len(row) for row in whole.sample.strata) > 1:
-            base_again = self._baseline.resampled(1)
-            # The same seed draws the same episodes of both, whose resets are equal.
-            both = [held.sample.resampled(0) for held in (smaller, whole)]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares = (both[0] - base_again) / (both[1] - base_again)
-            edge = (1 - CONFIDENCE) / 2
-            ends = np.nanquantile(shares, [edge, 1 - edge], axis=1)
-        values = (middle[0], *ends[:, 0], middle[1], *ends[:, 1])
-        return Kept(*(float(value) for value in values), over=self.over)
+        return kept_of(smaller.sample, whole.sample, self._baseline, self.over)
 
     def _measured(self, learner: Learner, shots: int, first: int) -> Sample:
         """Returns of every task, after the shots from `first` on."""
@@ -134,3 +120,29 @@ class Exam:
         ):
             quiet: Scores = score(engine, learner, self._tasks, shots, noise)[0]
         return Sample([np.concatenate(list(rows)) for rows in quiet.returns[first:].swapaxes(0, 1)])
+
+
+def kept_of(smaller: Sample, whole: Sample, baseline: Sample, over: str) -> Kept:
+    """The part of a gain that is kept.
+
+    Args:
+        smaller: Returns of the smaller form.
+        whole: Returns of the whole policy, in the same episodes.
+        baseline: Returns that the gain is over.
+        over: Name of the baseline.
+    """
+    base = baseline.both_means()
+    gain = whole.both_means() - base
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = np.where(gain > 0, (smaller.both_means() - base) / gain, np.nan)
+    ends = np.full((2, 2), np.nan)
+    if bool((gain > 0).all()) and min(len(row) for row in whole.strata) > 1:
+        base_again = baseline.resampled(1)
+        # The same seed draws the same episodes of both, whose resets are equal.
+        both = [sample.resampled(0) for sample in (smaller, whole)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = (both[0] - base_again) / (both[1] - base_again)
+        edge = (1 - CONFIDENCE) / 2
+        ends = np.nanquantile(shares, [edge, 1 - edge], axis=1)
+    values = (middle[0], *ends[:, 0], middle[1], *ends[:, 1])
+    return Kept(*(float(value) for value in values), over=over)

@@ -53,6 +53,6 @@ class Times:
         wanted, seen = share / 100 * self.total, 0
         for place, count in enumerate(self._counts):
             seen += count
-            if count and seen >= wanted:
+            if count and seen >= wanted and place < self.SIZE - 1:
                 return min(self.SHORTEST * self.GROWTH ** (place + 1), self.longest)
         return self.longest
