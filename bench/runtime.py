@@ -2,10 +2,10 @@
 
 Three parts, on one thread. Steps: the time of `Policy.act` of RL^2 and its int8 form, and of a distilled student with
 `--student FOLDER`. An hour: the loop at 50 Hz, 200 Hz and 1 kHz for an hour of simulated time, in which waiting takes
-no time, so that every period is a step and the caches stay warm; a late action is one that took longer than its period.
-A minute: the same loops for a minute of real time, with waiting, a watchdog and whatever else runs. The readings are the
-test vectors of the export in turn. With --write the measurements go to results/runtime.json, and the tables to
-docs/deployment.md. It takes some seven minutes. Run it on an idle machine.
+no time, so that the caches stay warm; an action is late if it took longer than its period. A minute: the same loops for
+a minute of real time, with waiting, a watchdog and whatever else runs. The readings are the test vectors of the export
+in turn. With --write the measurements go to results/runtime.json, and the tables to docs/deployment.md. It takes some
+seven minutes. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from bench.report import Machine, table, write_page
 from robometa.storage.scratch import scratch
@@ -159,14 +157,16 @@ def as_text(record: dict[str, Any]) -> str:
     lines = [f"{machine['date']}; {machine['processor']}, {machine['cores']} cores{load}; `python -m bench.runtime`."]
     lines += ["", *table(rows), "", f"Aimed at for RL^2: a median of {TARGET:g} us, {verdict}."]
     titles = {
-        "hour": "An hour of simulated time: waiting takes no time, and an action is late if it took longer than its period",
-        "minute": "A minute of real time, with waiting: an action is late if it was ready after the end of its period",
+        "hour": "An hour of simulated time, in which waiting takes no time; late actions took longer than their period",
+        "minute": "A minute of real time, with waiting; late actions were ready after the end of their period",
     }
     for part, title in titles.items():
         counts = ("steps", "late", "timeouts", "refused", "barked")
         head = ["rate", *counts[:-1], "watchdog", *(f"{name}, us" for name in times)]
-        rows = [[f"{row['hz']:g} Hz", *(f"{row[one]:,}" for one in counts), *(f"{row[one]:.1f}" for one in times)]
-                for row in record[part]]
+        rows = [
+            [f"{row['hz']:g} Hz", *(f"{row[one]:,}" for one in counts), *(f"{row[one]:.1f}" for one in times)]
+            for row in record[part]
+        ]
         lines += ["", f"{title}. From reading to action, RL^2:", "", *table([head, *rows])]
     return "\n".join(lines)
 

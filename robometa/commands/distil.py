@@ -44,10 +44,11 @@ def _run(asked: argparse.Namespace) -> None:
 
     settings = Settings(size=asked.size, rounds=asked.rounds, steps=asked.steps, seed=asked.seed)
     done = distil(asked.policy, settings, out=out, learner=asked.learner, say=say)
-    best = done.result.rounds[done.result.best - 1]
+    result = done.result
+    best = result.rounds[result.best - 1]
     say(
-        f"the student is of round {best.number}, return {best.score:.2f}, the teacher's {done.result.teacher_score:.2f}; "
-        f"{done.result.environment_steps:,} environment steps, {done.result.processor_seconds:.0f} s of processor time"
+        f"the student is of round {best.number}, return {best.score:.2f}, the teacher's {result.teacher_score:.2f}; "
+        f"{result.environment_steps:,} environment steps, {result.processor_seconds:.0f} s of processor time"
     )
     say("\n".join(done.forms))
     print_next_steps(out, None)

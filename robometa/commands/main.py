@@ -52,7 +52,19 @@ GROUPS = {
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "distil", "search")
+WRITING = (
+    "train",
+    "resume",
+    "evaluate",
+    "baseline",
+    "compare",
+    "report",
+    "record",
+    "merge",
+    "export",
+    "distil",
+    "search",
+)
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\

@@ -207,8 +207,9 @@ class _School:
         with closing(self._engine(noise.tasks, noise.worlds)) as engine:
             engine.assign(self._scored)
             for shot in trial_loop(actor, noise, self.shots):
-                given = dict(explore=False, previous=shot.previous)
-                rollout, after = collect(engine, actor, shot.adaptation, shot.noise, **given)
+                rollout, after = collect(
+                    engine, actor, shot.adaptation, shot.noise, explore=False, previous=shot.previous
+                )
                 shot.complete(rollout, after)
                 returns.append(rollout.episode_return().mean())
                 self.environment_steps += rollout.steps()

@@ -10,17 +10,18 @@ from typing import Any, cast
 import numpy as np
 
 from robometa.compute.hardware import Hardware
+from robometa.data import Rollout
 from robometa.deployment.exported_learner import ExportedLearner
-from robometa.evaluation.by_shot import random_actions, score
+from robometa.evaluation.by_shot import random_actions
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.reports import reference_returns
 from robometa.reports.gap import Sample
-from robometa.reports.scores import Scores
+from robometa.reports.scores import scores_of
 from robometa.reports.statistics import CONFIDENCE
 from robometa.suites.suite import Suite
 from robometa.trials.make import engine_for
-from robometa.trials.trial import torch_on
+from robometa.trials.trial import collect, torch_on, trial_loop
 
 TASKS, WORLDS = 30, 4
 """Held-out tasks, and episodes of each after every shot, at most."""
@@ -92,7 +93,7 @@ class Exam:
         known = reference_returns.find(suite.content_hash)
         self.over = RANDOM if known is None else NO_ADAPTATION
         if known is None:
-            self._baseline = self._measured(random_actions(0), shots=0, first=0)
+            self._baseline = self._measured(random_actions(0), shots=0, first=0, explore=True)
         else:
             strata = [known.unadapted.strata[index] for index in chosen]
             self._baseline = Sample(strata, known.unadapted.together)
@@ -110,16 +111,22 @@ class Exam:
         """Compares a smaller form of a policy with the whole one."""
         return kept_of(smaller.sample, whole.sample, self._baseline, self.over)
 
-    def _measured(self, learner: Learner, shots: int, first: int) -> Sample:
-        """Returns of every task, after the shots from `first` on."""
-        noise = Noise(0, ("compression", "returns"), len(self._tasks), self._worlds)
-        hardware = Hardware(threads=1)
-        with (
-            torch_on(1),
-            closing(engine_for(learner, self._suite, len(self._tasks), self._worlds, hardware)) as engine,
-        ):
-            quiet: Scores = score(engine, learner, self._tasks, shots, noise)[0]
-        return Sample([np.concatenate(list(rows)) for rows in quiet.returns[first:].swapaxes(0, 1)])
+    def _measured(self, learner: Learner, shots: int, first: int, *, explore: bool = False) -> Sample:
+        """Returns of every task in the episodes after the shots from `first` on."""
+        tasks, rollouts = self._tasks, list[Rollout]()
+        noise = Noise(0, ("compression", "returns"), len(tasks), self._worlds)
+        engine = engine_for(learner, self._suite, len(tasks), self._worlds, Hardware(threads=1))
+        with torch_on(1), closing(engine):
+            engine.assign(tasks)
+            for shot in trial_loop(learner, noise, shots):
+                given = engine, learner, shot.adaptation
+                if shot.number >= first:
+                    source = noise.fork("quiet", shot.number)
+                    rollouts.append(collect(*given, source, explore=explore, previous=shot.previous)[0])
+                if shot.number < shots:
+                    shot.complete(*collect(*given, shot.noise, previous=shot.previous))
+        returns = scores_of(rollouts).returns  # [shot, task, world]
+        return Sample([np.concatenate(list(rows)) for rows in returns.swapaxes(0, 1)])
 
 
 def kept_of(smaller: Sample, whole: Sample, baseline: Sample, over: str) -> Kept:

@@ -114,4 +114,3 @@ def _record(
             steps=settings.steps,
         ),
     )
-

@@ -5,4 +5,14 @@ from robometa_runtime.contract import Contract, ContractError
 from robometa_runtime.loop import Loop, Reading, Report, RobotError
 from robometa_runtime.policy import ObservationError, Policy
 
-__all__ = ["Clock", "Contract", "ContractError", "Loop", "ObservationError", "Policy", "Reading", "Report", "RobotError"]
+__all__ = [
+    "Clock",
+    "Contract",
+    "ContractError",
+    "Loop",
+    "ObservationError",
+    "Policy",
+    "Reading",
+    "Report",
+    "RobotError",
+]

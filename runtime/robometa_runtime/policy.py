@@ -165,7 +165,7 @@ class Policy:
         self._noisy = sample
 
     def _undo(self, before: tuple[Array, Array] | None) -> None:
-        """Restores what a refused step has overwritten: the last action, and where it is learned from its observation."""
+        """Restores what a refused step has overwritten: the last action, and its observation where it is kept."""
         if self._acted:
             self._emitted[:] = self._last_action
         if before is not None:

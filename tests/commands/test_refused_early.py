@@ -24,7 +24,11 @@ REFUSED = [
     ["train", "none.toml", "maml-trpo"],
     ["train", "point-robot", "none.py:Mine"],
     *(["replay", name] for name in NO_POLICY),
-    *([command, name] for command in ("evaluate", "record", "play", "export", "doctor", "distil") for name in NO_POLICY),
+    *(
+        [command, name]
+        for command in ("evaluate", "record", "play", "export", "doctor", "distil")
+        for name in NO_POLICY
+    ),
     *([command, name] for command in ("resume", "verify", "check-export") for name in NO_POLICY),
     *(["runs", name] for name in ("nowhere", "file")),
     ["evaluate", "policy", "--suite", "none.toml"],

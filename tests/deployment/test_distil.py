@@ -78,7 +78,9 @@ def test_a_student_comes_to_act_as_its_teacher_does(tiny_suite):
     teacher = teacher_of("rl2", tiny_suite)
     with torch.no_grad():  # an untrained policy hardly acts
         teacher.network.actor[-1].weight.normal_(0, 1, generator=torch.Generator().manual_seed(0))
-    losses = [distilled(teacher, tiny_suite, Settings(size=8, rounds=1, steps=count)).rounds[0].loss for count in (1, 200)]
+    losses = [
+        distilled(teacher, tiny_suite, Settings(size=8, rounds=1, steps=count)).rounds[0].loss for count in (1, 200)
+    ]
     assert losses[1] < 0.1 * losses[0]
 
 

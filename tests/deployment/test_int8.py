@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from test_export import made
-from test_export import suite as suite  # the fixture
 
 from robometa.commands.main import main
 from robometa.deployment import forms
@@ -24,15 +23,15 @@ def quick(monkeypatch):
     monkeypatch.setattr(module, "WORLDS", 2)
 
 
-def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(suite, tmp_path, monkeypatch, quick):
+def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(tiny_suite, tmp_path, monkeypatch, quick):
     def kept(self, smaller, whole):
         return Kept(0.9, 0.8, 1.0, 0.91, 0.81, 1.01, self.over)
 
     monkeypatch.setattr(module.Exam, "kept", kept)
     with pytest.raises(UserError, match=r"int8 keeps 90\.0 % of the gain over random actions, below 98 %; --force"):
-        export(made("rl2", suite), tmp_path / "small", int8=True)
+        export(made("rl2", tiny_suite), tmp_path / "small", int8=True)
     assert not list(tmp_path.iterdir())
-    found = export(made("rl2", suite), tmp_path / "small", int8=True, force=True)
+    found = export(made("rl2", tiny_suite), tmp_path / "small", int8=True, force=True)
     assert [line.split()[0] for line in found.forms[1:3]] == ["float32", "int8"]
     assert "90.0 % [80.0, 100.0]  91.0 % [81.0, 101.0]" in found.forms[2]
     contract = json.loads((found.folder / "contract.json").read_text())
@@ -44,24 +43,24 @@ def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(suite, t
     assert whole
     scales = [one for one in step.graph.initializer if one.name.endswith("_scale")]
     assert max(np.prod(one.dims) for one in scales) > 1  # one for every output
-    assert check_export(found.folder, suite).gap == found.gap
-    again = export(made("rl2", suite), tmp_path / "again", int8=True, force=True)
+    assert check_export(found.folder, tiny_suite).gap == found.gap
+    again = export(made("rl2", tiny_suite), tmp_path / "again", int8=True, force=True)
     assert (again.folder / "step.onnx").read_bytes() == (found.folder / "step.onnx").read_bytes()
     contract["weights"] = "float32"
     (found.folder / "contract.json").write_text(json.dumps(contract))
     with pytest.raises(UserError, match="differ from the policy"):
-        check_export(found.folder, suite)
+        check_export(found.folder, tiny_suite)
     for wrong, message in (({"weights": "int4"}, "unknown weights 'int4'"), ({"tolerance": 1e9}, "tolerance must be")):
         (found.folder / "contract.json").write_text(json.dumps(contract | {"weights": "int8"} | wrong))
         with pytest.raises(UserError, match=message):
-            check_export(found.folder, suite)
+            check_export(found.folder, tiny_suite)
 
 
 @pytest.mark.slow
-def test_weights_that_are_the_adaptation_cannot_be_rounded_unless_baked(suite, tmp_path, quick):
+def test_weights_that_are_the_adaptation_cannot_be_rounded_unless_baked(tiny_suite, tmp_path, quick):
     with pytest.raises(UserError, match="--int8 finds no weights to round"):
-        export(made("maml-trpo", suite), tmp_path / "maml", int8=True)
-    found = export(made("maml-trpo", suite), tmp_path / "maml", int8=True, shots=1, force=True)
+        export(made("maml-trpo", tiny_suite), tmp_path / "maml", int8=True)
+    found = export(made("maml-trpo", tiny_suite), tmp_path / "maml", int8=True, shots=1, force=True)
     assert found.forms
 
 
