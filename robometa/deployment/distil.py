@@ -47,8 +47,10 @@ PIECE = 100
 """Least steps of a piece, through which gradients reach back."""
 STD = 0.2
 """Standard deviation of the student's actions in the trials that it learns from."""
-RATES = 3e-3, 1e-4
-"""Learning rates of Adam at a round's first and last gradient step."""
+RATE, LATER, LEAST = 3e-3, 0.75, 3e-4
+"""Learning rate of Adam where the first round begins, its factor from round to round, and where it stops falling."""
+END = 0.1
+"""Factor on the learning rate from a round's first gradient step to its last."""
 GRADIENT_NORM = 1.0
 """Maximum norm of a gradient."""
 LIMIT = 1.5
@@ -133,10 +135,12 @@ def distilled(
         say(f"teacher: return {teacher_score:.2f} on training tasks")
         rounds: list[Round] = []
         best, kept = -1, student.state_dict()
+        optimizer = adam(student.network, RATE, student.device)
         generator = noise.fork("batches").torch_generator()
         while len(rounds) < settings.rounds and len(rounds) - 1 - best < PATIENCE:
             school.collect(student if rounds else teacher)
-            loss = _taught(student, *school.lessons(), settings.steps, generator)
+            rate = max(LEAST, RATE * LATER ** len(rounds))
+            loss = _taught(student, optimizer, school.lessons(), _rates(rate, settings.steps), generator)
             rounds.append(Round(len(rounds) + 1, school.score(student), loss))
             if best < 0 or rounds[-1].score > rounds[best].score:
                 best = len(rounds) - 1
@@ -229,16 +233,27 @@ class _School:
         return known.flatten(0, 1), wanted.flatten(0, 1)
 
 
-def _taught(student: Rl2, seen: Tensor, wanted: Tensor, steps: int, generator: torch.Generator) -> float:
-    """Trains a student on trials, and returns the mean loss of the last block."""
-    optimizer = adam(student.network, RATES[0], student.device)
+def _rates(first: float, steps: int) -> list[float]:
+    """Learning rates of a round."""
+    return [decayed(first, END * first, step / steps) for step in range(steps)]
+
+
+def _taught(
+    student: Rl2,
+    optimizer: torch.optim.Optimizer,
+    lessons: tuple[Tensor, Tensor],
+    rates: list[float],
+    generator: torch.Generator,
+) -> float:
+    """Trains a student on trials, a gradient step for each learning rate, and returns the mean loss of the last block."""
+    seen, wanted = lessons
     parameters = list(student.network.parameters())
     losses: list[float] = []
-    for step in range(steps):
+    for step, rate in enumerate(rates):
         if step % BLOCK == 0:
             rows = torch.randperm(len(seen), generator=generator)[:BLOCK_TRIALS]
             pieces, goals, starts = _cut(student, seen[rows], wanted[rows])
-        optimizer.param_groups[0]["lr"] = decayed(*RATES, step / steps)
+        optimizer.param_groups[0]["lr"] = rate
         picked = torch.randperm(len(pieces), generator=generator)[:BATCH]
         mean = student.network.read(pieces[picked], starts[picked])[0].mean
         loss = (mean - _target(mean.detach(), goals[picked])).square().mean()

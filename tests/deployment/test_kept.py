@@ -12,7 +12,7 @@ from robometa.deployment.kept import NO_ADAPTATION, RANDOM, Exam, kept_of
 from robometa.errors import UserError
 from robometa.registry.options import read_config
 from robometa.reports.gap import Reference, Sample
-from robometa.trials import make
+from robometa.trials import make, trial
 
 BASELINE = Sample([np.full(3, -100.0)] * 2, together=True)
 WHOLE = Sample([np.array([-10.0, -14.0, -12.0, -8.0])] * 2)
@@ -47,8 +47,16 @@ def test_without_a_gain_nothing_is_kept():
 
 def test_the_baseline_is_the_published_one_where_there_is_one(tiny_suite, monkeypatch):
     learner = make.build("rl2", read_config("rl2", SMALL_OPTIONS["rl2"]), tiny_suite, seed=0)
+    explored = []
+
+    def collect(*given, explore=True, **named):
+        explored.append(explore)
+        return trial.collect(*given, explore=explore, **named)
+
+    monkeypatch.setattr(module, "collect", collect)
     exam = Exam(learner, tiny_suite)
     assert exam.over == RANDOM
+    assert explored == [True]  # without noise, random actions are zeros
     own = exam.returns_of(learner)
     assert own.interquartile_mean == exam.returns_of(learner).interquartile_mean
     assert [len(row) for row in own.sample.strata] == [2 * module.WORLDS] * 3  # both episodes of a memory
