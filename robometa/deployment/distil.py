@@ -245,7 +245,7 @@ def _taught(
     rates: list[float],
     generator: torch.Generator,
 ) -> float:
-    """Trains a student on trials, a gradient step for each learning rate, and returns the mean loss of the last block."""
+    """Trains a student on trials, a gradient step for each learning rate; returns the last block's mean loss."""
     seen, wanted = lessons
     parameters = list(student.network.parameters())
     losses: list[float] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import torch as safetensors
@@ -57,9 +57,13 @@ def distil(
     source = newest(policy)
     loaded, suite, manifest = source.load(None, learner=learner)
     teacher = require_memory(loaded, registry.label(manifest.learner))
-    began = time.perf_counter()
+    began, code = time.perf_counter(), versions()
     result = distilled(teacher, suite, settings, say)
-    about = _record(source.folder, manifest, settings, result, time.perf_counter() - began)
+    about = replace(
+        _record(source.folder, manifest, settings, result),
+        wall_time_seconds=round(time.perf_counter() - began, 1),
+        versions=code,
+    )
     text = card.text(STUDENT, result.student, suite, about)
     try:
         policy_folder.save_policy(out, result.student, STUDENT, suite, about, text, replacing=False)
@@ -90,17 +94,15 @@ def _sizes(learner: Learner) -> tuple[int, int]:
     return len(content), acting_parameters(learner)
 
 
-def _record(
-    teacher: Path, manifest: PolicyManifest, settings: Settings, result: Distilled, seconds: float
-) -> TrainingRecord:
-    """Training entry of the student's manifest."""
+def _record(teacher: Path, manifest: PolicyManifest, settings: Settings, result: Distilled) -> TrainingRecord:
+    """Training entry of the student's manifest, but for the time and the versions."""
     return TrainingRecord(
         seed=settings.seed,
         preset="gru",
         iterations=result.best,
         environment_steps=result.environment_steps,
-        wall_time_seconds=round(seconds, 1),
-        versions=versions(),
+        wall_time_seconds=0.0,
+        versions={},
         processors=1,
         last_returns={},
         torch_threads=1,
