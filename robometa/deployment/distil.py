@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from robometa.compute.hardware import Hardware
 from robometa.data import Step, Trial
 from robometa.errors import Options, UserError
 from robometa.learners.protocol import Learner
-from robometa.learners.rl2 import Rl2
+from robometa.nn.normalizer import Normalizer
 from robometa.nn.recurrent import pieces_of
 from robometa.noise import Noise
 from robometa.registry.options import read_config
@@ -75,6 +75,15 @@ class Settings(Options):
     """Seed of weights, trials and batches."""
 
 
+class Remembering(Learner, Protocol):
+    """A learner whose adaptation is a memory of its trial."""
+
+    observations: Normalizer
+    rewards: Normalizer
+    network: Any
+    """Acts; it has the standard deviation of the actions as `log_std`."""
+
+
 @dataclass(frozen=True)
 class Round:
     """Result of a round."""
@@ -91,7 +100,7 @@ class Round:
 class Distilled:
     """A student, and the extent of its training."""
 
-    student: Rl2
+    student: Remembering
     rounds: tuple[Round, ...]
     best: int
     """Number of the round that the student is of."""
@@ -101,22 +110,23 @@ class Distilled:
     processor_seconds: float
 
 
-def require_memory(learner: Learner, name: str) -> TrialLearner[Any]:
+def require_memory(learner: Learner, name: str) -> Remembering:
     """Checks that a learner adapts by a memory of its trial, as a student does.
 
     Raises:
         UserError: If it does not.
     """
-    if not isinstance(learner, TrialLearner):
+    kind: object = learner
+    if not isinstance(kind, TrialLearner):
         raise UserError(
             f"{name} cannot be distilled: a student remembers its trial, as rl2, varibad and hypernetwork do, "
             "and this learner does not"
         )
-    return learner
+    return cast(Remembering, learner)
 
 
 def distilled(
-    teacher: TrialLearner[Any], suite: Suite, settings: Settings, say: Callable[[str], None] = lambda text: None
+    teacher: Remembering, suite: Suite, settings: Settings, say: Callable[[str], None] = lambda text: None
 ) -> Distilled:
     """Distils a policy into a smaller memory, on the training tasks of its suite, on one thread.
 
@@ -154,7 +164,7 @@ def distilled(
     )
 
 
-def _untrained(teacher: TrialLearner[Any], suite: Suite, settings: Settings) -> Rl2:
+def _untrained(teacher: Remembering, suite: Suite, settings: Settings) -> Remembering:
     """A student with the teacher's statistics."""
     options = {
         "memory_size": settings.size,
@@ -165,8 +175,7 @@ def _untrained(teacher: TrialLearner[Any], suite: Suite, settings: Settings) -> 
         "shots": teacher.config.shots,
         "initial_std": STD,
     }
-    student = build(STUDENT, read_config(STUDENT, options), suite, settings.seed)
-    assert isinstance(student, Rl2)
+    student = require_memory(build(STUDENT, read_config(STUDENT, options), suite, settings.seed), STUDENT)
     # The same numbers mean the same to both: without the teacher's statistics a student learns something else.
     student.observations.load_state_dict(teacher.observations.state_dict())
     student.rewards.load_state_dict(teacher.rewards.state_dict())
@@ -176,7 +185,7 @@ def _untrained(teacher: TrialLearner[Any], suite: Suite, settings: Settings) -> 
 class _School:
     """The simulator, the trials so far, and the tasks by which rounds are judged."""
 
-    def __init__(self, teacher: TrialLearner[Any], suite: Suite, settings: Settings) -> None:
+    def __init__(self, teacher: Remembering, suite: Suite, settings: Settings) -> None:
         self.teacher, self.suite, self.shots = teacher, suite, teacher.config.shots
         self.noise = Noise(settings.seed, ("distil", "trials"), min(TASKS, len(suite.train)), WORLDS)
         self.environment_steps = 0
@@ -239,7 +248,7 @@ def _rates(first: float, steps: int) -> list[float]:
 
 
 def _taught(
-    student: Rl2,
+    student: Remembering,
     optimizer: torch.optim.Optimizer,
     lessons: tuple[Tensor, Tensor],
     rates: list[float],
@@ -266,7 +275,7 @@ def _taught(
 
 
 @torch.no_grad()
-def _cut(student: Rl2, seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _cut(student: Remembering, seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cuts trials into pieces, and computes the memory at the beginning of each. `[piece, time, ...]`."""
     count = pieces_of(seen.shape[1], PIECE)
     state, starts = seen.new_zeros(len(seen), student.network.memory.state_size), []

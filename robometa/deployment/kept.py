@@ -35,6 +35,8 @@ NO_ADAPTATION, RANDOM = "no adaptation", "random actions"
 class Kept:
     """The kept part of a gain; NaN if there was no gain. Intervals resample episodes, of both policies alike."""
 
+    over: str
+    """Baseline that the gain is over."""
     share: float
     """By interquartile means."""
     low: float
@@ -42,8 +44,6 @@ class Kept:
     by_means: float
     by_means_low: float
     by_means_high: float
-    over: str
-    """Baseline that the gain is over."""
 
     @property
     def enough(self) -> bool:
@@ -152,4 +152,4 @@ def kept_of(smaller: Sample, whole: Sample, baseline: Sample, over: str) -> Kept
         edge = (1 - CONFIDENCE) / 2
         ends = np.nanquantile(shares, [edge, 1 - edge], axis=1)
     values = (middle[0], *ends[:, 0], middle[1], *ends[:, 1])
-    return Kept(*(float(value) for value in values), over=over)
+    return Kept(over, *(float(value) for value in values))

@@ -25,7 +25,7 @@ def quick(monkeypatch):
 
 def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(tiny_suite, tmp_path, monkeypatch, quick):
     def kept(self, smaller, whole):
-        return Kept(0.9, 0.8, 1.0, 0.91, 0.81, 1.01, self.over)
+        return Kept(self.over, 0.9, 0.8, 1.0, 0.91, 0.81, 1.01)
 
     monkeypatch.setattr(module.Exam, "kept", kept)
     with pytest.raises(UserError, match=r"int8 keeps 90\.0 % of the gain over random actions, below 98 %; --force"):
