@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import torch as safetensors
+from torch import Tensor
 
 from robometa.deployment import contract as contracts
 from robometa.deployment.adapt_graph import AdaptGraph, adapt_graph
@@ -19,7 +20,7 @@ from robometa.deployment.forms import Form, acting_parameters, require_enough, s
 from robometa.deployment.int8 import quantized
 from robometa.deployment.kept import Exam, Kept
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS, require_place
-from robometa.deployment.same_inputs import TOLERANCE, largest_gap, recorded, require_equal
+from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE, largest_gap, recorded, require_equal
 from robometa.deployment.same_returns import TASKS, WORLDS, Returns, require_within, returns_of
 from robometa.deployment.step_graph import NEXT, StepGraph
 from robometa.deployment.tensors import Layout, layout_of
@@ -81,44 +82,33 @@ def export(
     _require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
+    words, tasks = "", None
     if shots:
         learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
         policy = copy.copy(policy)
         policy.learner = cast(Learner, learner)
+        words, tasks = policy.suite.test[task].describe(), [task]
     told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
     observation = len(policy.spaces.observation) + told
     layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
     graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
-    words = policy.suite.test[task].describe() if shots else ""
     weights = "int8" if int8 else "float32"
     contract = contracts.contract_of(
         policy, layout, graph, shots=shots, task=words, license_text=license_text, weights=weights
     )
-    step = _step(policy, layout, observation, contract, fixed=shots > 0)
-    whole, step = step, quantized(step) if int8 else step
+    whole = _step(policy, layout, observation, contract, fixed=shots > 0)
+    step = quantized(whole) if int8 else whole
     adapt = None if graph is None else _adapt(graph, layout, contract)
     vectors = recorded(policy, layout, graph is not None)
-    compared: tuple[str, ...] = ()
     with closing(ExportedLearner(contract, step, adapt)) as exported:
-        gap = largest_gap(exported, vectors)
-        if not int8:
-            require_equal(gap)
-        else:
-            kept, compared = _rounded(policy, exported, (whole, step), [task] if shots else None)
-            if not force:
-                require_enough(kept, "int8")
-            contract |= {"tolerance": max(TOLERANCE, 2 * gap), "kept": kept.to_json()}
-        returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=graph is not None)
-        if not int8:
-            require_within(returns, wanted)
+        steps = (whole, step) if int8 else None
+        verified = _verify(policy, exported, vectors, tasks, steps, adapts=graph is not None, force=force)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
-    described = contract | {
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
-        "returns": returns if int8 else wanted,
-    }
-    files[CONTRACT] = contracts.text_of(described).encode()
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    files[CONTRACT] = contracts.text_of(contract | verified.entries | {"sha256": hashes}).encode()
     _write(out, files)
-    return Export(out, {name: len(content) for name, content in sorted(files.items())}, gap, wanted, returns, compared)
+    sizes = {name: len(content) for name, content in sorted(files.items())}
+    return Export(out, sizes, verified.gap, verified.policy_returns, verified.returns, verified.forms)
 
 
 def _require_network(policy: Policy) -> None:
@@ -154,6 +144,57 @@ def _adapt(graph: AdaptGraph, layout: Layout, contract: dict[str, Any]) -> bytes
         dynamic=graph.dynamic,
         translations=TRANSLATIONS,
     )
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """Result of a verification."""
+
+    gap: float
+    policy_returns: Returns
+    returns: Returns
+    forms: tuple[str, ...]
+    entries: dict[str, Any]
+    """What the contract says of it."""
+
+
+def _verify(
+    policy: Policy,
+    exported: ExportedLearner,
+    vectors: dict[str, Tensor],
+    tasks: list[int] | None,
+    steps: tuple[bytes, bytes] | None,
+    *,
+    adapts: bool,
+    force: bool,
+) -> _Verified:
+    """Compares exported files with the policy.
+
+    Args:
+        policy: The policy.
+        exported: The files.
+        vectors: The policy's outputs on inputs of a simulation.
+        tasks: Tasks to simulate; those of a float32 export if None.
+        steps: The step's graph with weights of float32 and of int8; None for an export of the former.
+        adapts: There is a graph that adapts.
+        force: Take int8 weights that keep too little.
+
+    Raises:
+        UserError: If the files do not act as the policy does, or int8 weights keep too little.
+    """
+    gap = largest_gap(exported, vectors)
+    entries, forms = dict[str, Any](), tuple[str, ...]()
+    if steps is None:
+        require_equal(gap)
+    else:
+        kept, forms = _rounded(policy, exported, steps, tasks)
+        if not force:
+            require_enough(kept, "int8")
+        entries = {"tolerance": min(max(TOLERANCE, 2 * gap), MAX_TOLERANCE), "kept": kept.to_json()}
+    returns, wanted = _compared(policy, exported, tasks, adapts=adapts)
+    if steps is None:
+        require_within(returns, wanted)
+    return _Verified(gap, wanted, returns, forms, entries | {"returns": wanted if steps is None else returns})
 
 
 def _compared(

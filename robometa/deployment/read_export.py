@@ -18,7 +18,7 @@ from robometa.deployment.contract import FORMAT
 from robometa.deployment.exported_learner import DRAWN
 from robometa.deployment.int8 import WEIGHTS
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
-from robometa.deployment.same_inputs import TOLERANCE
+from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE
 from robometa.errors import UserError, unknown
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table
@@ -28,8 +28,6 @@ MAX_BYTES = {CONTRACT: 1 << 26, STEP: 1 << 30, ADAPT: 1 << 30, VECTORS: 1 << 30}
 """Largest files that are read, bytes."""
 MAX_SIGNALS, MAX_NUMBERS = 10_000, 10_000_000
 """Most observations or actions, and most numbers of an adaptation, or of all draws of a comparison."""
-MAX_TOLERANCE = 100.0
-"""Largest gap of int8 weights that an export may name."""
 MAX_TASKS, MAX_WORLDS, MAX_STEPS = 1000, 1000, 10_000
 """Most tasks, and worlds of each, of a comparison; most steps of the test vectors."""
 

@@ -23,6 +23,8 @@ STEPS = 200
 """Steps of the test vectors."""
 TOLERANCE = 1e-5
 """Largest gap between an exported number and the learner's, relative to the numbers above 1."""
+MAX_TOLERANCE = 100.0
+"""Largest tolerance that an export of int8 weights may name."""
 SOURCE = Noise(0, ("export", "vectors"), 1, 1)
 
 
