@@ -155,7 +155,7 @@ class _Verified:
     returns: Returns
     forms: tuple[str, ...]
     entries: dict[str, Any]
-    """What the contract says of it."""
+    """Entries of the contract."""
 
 
 def _verify(
