@@ -11,6 +11,7 @@ from robometa.deployment import forms
 from robometa.deployment import kept as module
 from robometa.deployment.check_export import check_export
 from robometa.deployment.export import export
+from robometa.deployment.int8 import outer_layers
 from robometa.deployment.kept import Kept
 from robometa.errors import UserError
 
@@ -60,8 +61,24 @@ def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(tiny_sui
 def test_weights_that_are_the_adaptation_cannot_be_rounded_unless_baked(tiny_suite, tmp_path, quick):
     with pytest.raises(UserError, match="--int8 finds no weights to round"):
         export(made("maml-trpo", tiny_suite), tmp_path / "maml", int8=True)
-    found = export(made("maml-trpo", tiny_suite), tmp_path / "maml", int8=True, shots=1, force=True)
+    found = export(made("maml-trpo", tiny_suite, hidden=(8, 8)), tmp_path / "maml", int8=True, shots=1, force=True)
     assert found.forms
+
+
+def test_first_and_last_layers_keep_float32():
+    node = onnx.helper.make_node
+    nodes = [
+        node("Clip", ["obs"], ["seen"]),
+        node("Gemm", ["seen", "w"], ["a"], name="first"),
+        node("Gemm", ["memory", "w"], ["b"], name="inner"),
+        node("Add", ["a", "b"], ["memory_next"]),
+        node("MatMul", ["memory_next", "w"], ["c"], name="hidden"),
+        node("Tanh", ["c"], ["d"]),
+        node("MatMul", ["d", "w"], ["e"], name="last"),
+        node("Add", ["e", "noise"], ["emitted_action"]),
+    ]
+    graph = onnx.helper.make_model(onnx.helper.make_graph(nodes, "graph", [], []))
+    assert outer_layers(graph) == ["first", "first_MatMul", "last", "last_MatMul"]
 
 
 def test_the_help_names_both_options(capsys):
