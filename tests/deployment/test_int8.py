@@ -11,8 +11,10 @@ from robometa.deployment import forms
 from robometa.deployment import kept as module
 from robometa.deployment.check_export import check_export
 from robometa.deployment.export import export
-from robometa.deployment.int8 import outer_layers
+from robometa.deployment.int8 import outer_layers, quantized
 from robometa.deployment.kept import Kept
+from robometa.deployment.onnx_process import session
+from robometa.deployment.to_onnx import packed
 from robometa.errors import UserError
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -24,6 +26,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(module, "WORLDS", 2)
 
 
+@pytest.mark.slow
 def test_rounded_weights_that_keep_too_little_are_refused_unless_forced(tiny_suite, tmp_path, monkeypatch, quick):
     def kept(self, smaller, whole):
         return Kept(self.over, 0.9, 0.8, 1.0, 0.91, 0.81, 1.01)
@@ -63,6 +66,30 @@ def test_weights_that_are_the_adaptation_cannot_be_rounded_unless_baked(tiny_sui
         export(made("maml-trpo", tiny_suite), tmp_path / "maml", int8=True)
     found = export(made("maml-trpo", tiny_suite, hidden=(8, 8)), tmp_path / "maml", int8=True, shots=1, force=True)
     assert found.forms
+
+
+def test_inner_weights_become_whole_numbers_with_a_scale_for_each_output():
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("MatMul", ["obs", "w0"], ["a"], name="first"),
+        node("Tanh", ["a"], ["b"]),
+        node("MatMul", ["b", "w1"], ["c"], name="inner"),
+        node("Tanh", ["c"], ["d"]),
+        node("MatMul", ["d", "w2"], ["emitted_action"], name="last"),
+    ]
+    weights = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(np.float32)
+    constants = [onnx.numpy_helper.from_array(one, f"w{place}") for place, one in enumerate(weights)]
+    ends = [value("obs", 1, [1, 4])], [value("emitted_action", 1, [1, 4])]
+    graph = onnx.helper.make_graph(nodes, "graph", *ends, constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    content = packed(model, {"key": "text"})
+    small = onnx.load_from_string(quantized(content))
+    assert [node.op_type for node in small.graph.node].count("MatMulInteger") == 1
+    assert [[*one.dims] for one in small.graph.initializer if one.data_type == onnx.TensorProto.INT8] == [[4], [4, 4]]
+    assert [(one.key, one.value) for one in small.metadata_props] == [("key", "text")]
+    obs = {"obs": np.float32([[0.3, -1, 0.5, 2]])}
+    (rounded,), (whole,) = (session(one).run(None, obs) for one in (quantized(content), content))
+    assert 0 < np.abs(rounded - whole).max() < 0.05
 
 
 def test_first_and_last_layers_keep_float32():
