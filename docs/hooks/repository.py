@@ -19,7 +19,15 @@ PREFIX = "repository"
 """Folder of the site in which the repository's files are."""
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"(^```.*?^```|^~~~.*?^~~~|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
-LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".xml": "xml", ".yml": "yaml", ".cff": "yaml"}
+LANGUAGES = {
+    ".cff": "yaml",
+    ".cpp": "cpp",
+    ".json": "json",
+    ".py": "python",
+    ".toml": "toml",
+    ".xml": "xml",
+    ".yml": "yaml",
+}
 LARGEST = 60_000
 """Bytes of a text file that is shown as a page; a larger one is offered as a file."""
 

@@ -25,6 +25,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
     )
+    parser.add_argument("--int8", action="store_true", help="round weights to 8 bits, if that keeps 98 %% of the gain")
+    parser.add_argument("--force", action="store_true", help="export int8 weights even if they keep less")
     add_learner_option(parser)
     return parser
 
@@ -40,7 +42,15 @@ def _run(asked: argparse.Namespace) -> None:
 
     require_onnx()
     policy = load(asked.policy, learner=asked.learner)
-    done = export(policy, out, shots=asked.after_shots, task=asked.task, license_text=asked.license)
+    done = export(
+        policy,
+        out,
+        shots=asked.after_shots,
+        task=asked.task,
+        license_text=asked.license,
+        int8=asked.int8,
+        force=asked.force,
+    )
     for name, size in done.files.items():
         say(f"{out / name}: {size:,} bytes")
-    say("\n".join(lines(done.gap, done.returns, done.policy_returns)))
+    say("\n".join([*lines(done.gap, done.returns, done.policy_returns), *done.forms]))

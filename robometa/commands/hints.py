@@ -36,6 +36,8 @@ COMMANDS = _by_word(
         "sb3 bench benchmark": ("baseline",),
         "plot diff curves": ("compare",),
         "table latex": ("export-table",),
+        "distill compress shrink": ("distil",),
+        "quantize quantise onnx": ("export",),
         "average": ("merge",),
         "check": ("doctor",),
         "help": ("--help",),

@@ -15,6 +15,7 @@ from robometa.commands import (
     baseline,
     check_export,
     compare,
+    distil,
     doctor,
     evaluate,
     export,
@@ -46,7 +47,7 @@ from robometa.storage.versions import installed
 GROUPS = {
     "train": (train, resume, search),
     "measure": (evaluate, baseline, compare, report, export_table, probe),
-    "deploy": (export, check_export),
+    "deploy": (export, check_export, distil),
     "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
@@ -54,7 +55,7 @@ GROUPS = {
 
 WRITING = (
     *("train", "resume", "search", "evaluate", "baseline", "compare", "report", "probe"),
-    *("record", "merge", "export"),
+    *("record", "merge", "export", "distil"),
 )
 """Commands that write files: they have done their work even if nobody can read what they print."""
 WRITES, ONLY_PRINTS = "--out", "--dry-run"

@@ -34,7 +34,14 @@ NOISE = "zeros for the mean action; standard normal numbers to explore"
 
 
 def contract_of(
-    policy: Policy, layout: Layout, adapt: AdaptGraph | None, *, shots: int, task: str, license_text: str
+    policy: Policy,
+    layout: Layout,
+    adapt: AdaptGraph | None,
+    *,
+    shots: int,
+    task: str,
+    license_text: str,
+    weights: str = "float32",
 ) -> dict[str, Any]:
     """Describes an export.
 
@@ -45,6 +52,7 @@ def contract_of(
         shots: Adaptations that are baked in.
         task: Description of the task that these adapted to.
         license_text: Licence of the policy.
+        weights: Kind of the step's weights, `float32` or `int8`.
     """
     learner, suite, spaces = policy.learner, policy.suite, policy.spaces
     revealed = HiddenNumbers(suite).names if learner.sees_parameters else ()
@@ -57,6 +65,7 @@ def contract_of(
         "robometa": installed("robometa"),
         "license": license_text,
         "learner": policy.learner_name,
+        "weights": weights,
         "suite": suite.name,
         "suite_hash": suite.content_hash,
         "policy_sha256": hashlib.sha256(_tensors(learner)).hexdigest(),

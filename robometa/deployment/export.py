@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import torch as safetensors
+from torch import Tensor
 
 from robometa.deployment import contract as contracts
 from robometa.deployment.adapt_graph import AdaptGraph, adapt_graph
 from robometa.deployment.baked import baked
 from robometa.deployment.exported_learner import ExportedLearner
+from robometa.deployment.forms import Form, acting_parameters, require_enough, step_time, table
+from robometa.deployment.int8 import quantized
+from robometa.deployment.kept import Exam, Kept
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS, require_place
-from robometa.deployment.same_inputs import largest_gap, recorded, require_equal
+from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE, largest_gap, recorded, require_equal
 from robometa.deployment.same_returns import TASKS, WORLDS, Returns, require_within, returns_of
 from robometa.deployment.step_graph import NEXT, StepGraph
 from robometa.deployment.tensors import Layout, layout_of
@@ -41,9 +45,20 @@ class Export:
     """Largest gap on equal inputs."""
     policy_returns: Returns
     returns: Returns
+    forms: tuple[str, ...] = ()
+    """Lines that compare int8 with float32; none for float32."""
 
 
-def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_text: str = "not stated") -> Export:
+def export(
+    policy: Policy,
+    out: Path,
+    *,
+    shots: int = 0,
+    task: int = 0,
+    license_text: str = "not stated",
+    int8: bool = False,
+    force: bool = False,
+) -> Export:
     """Exports a policy, verifies the files, and writes them.
 
     Args:
@@ -52,44 +67,48 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
         shots: Adaptations to bake in, in simulation.
         task: Index of the held-out task that these adapt to.
         license_text: Licence of the policy, for whoever gets the files.
+        int8: Round the weights of a step to 8 bits.
+        force: Export int8 weights that keep too little of the policy's gain.
 
     Returns:
         Sizes and results of the verification.
 
     Raises:
         UserError: If the learner acts by no network, a package is missing, the folder holds anything else than an
-            export, or the files do not act as the policy does.
+            export, the files do not act as the policy does, or int8 weights keep too little.
     """
     require_onnx()
     require_place(out)
     _require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
+    words, tasks = "", None
     if shots:
         learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
         policy = copy.copy(policy)
         policy.learner = cast(Learner, learner)
+        words, tasks = policy.suite.test[task].describe(), [task]
     told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
     observation = len(policy.spaces.observation) + told
     layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
     graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
-    words = policy.suite.test[task].describe() if shots else ""
-    contract = contracts.contract_of(policy, layout, graph, shots=shots, task=words, license_text=license_text)
-    step = _step(policy, layout, observation, contract, fixed=shots > 0)
+    weights = "int8" if int8 else "float32"
+    contract = contracts.contract_of(
+        policy, layout, graph, shots=shots, task=words, license_text=license_text, weights=weights
+    )
+    whole = _step(policy, layout, observation, contract, fixed=shots > 0)
+    step = quantized(whole) if int8 else whole
     adapt = None if graph is None else _adapt(graph, layout, contract)
     vectors = recorded(policy, layout, graph is not None)
     with closing(ExportedLearner(contract, step, adapt)) as exported:
-        gap = largest_gap(exported, vectors)
-        require_equal(gap)
-        returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=graph is not None)
+        steps = (whole, step) if int8 else None
+        verified = _verify(policy, exported, vectors, tasks, steps, adapts=graph is not None, force=force)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
-    described = contract | {
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
-        "returns": wanted,
-    }
-    files[CONTRACT] = contracts.text_of(described).encode()
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    files[CONTRACT] = contracts.text_of(contract | verified.entries | {"sha256": hashes}).encode()
     _write(out, files)
-    return Export(out, {name: len(content) for name, content in sorted(files.items())}, gap, wanted, returns)
+    sizes = {name: len(content) for name, content in sorted(files.items())}
+    return Export(out, sizes, verified.gap, verified.policy_returns, verified.returns, verified.forms)
 
 
 def _require_network(policy: Policy) -> None:
@@ -109,7 +128,7 @@ def _require_network(policy: Policy) -> None:
 def _step(policy: Policy, layout: Layout, observation: int, contract: dict[str, Any], *, fixed: bool) -> bytes:
     graph = StepGraph(policy.learner, layout, policy.spaces, fixed)
     names = graph.inputs(), graph.outputs()
-    return onnx_bytes(graph, graph.examples(observation), *names, contracts.metadata(contract))
+    return onnx_bytes(graph, graph.examples(observation), *names, contracts.metadata(contract), flat=True)
 
 
 def _adapt(graph: AdaptGraph, layout: Layout, contract: dict[str, Any]) -> bytes:
@@ -127,14 +146,61 @@ def _adapt(graph: AdaptGraph, layout: Layout, contract: dict[str, Any]) -> bytes
     )
 
 
+@dataclass(frozen=True)
+class _Verified:
+    """Result of a verification."""
+
+    gap: float
+    policy_returns: Returns
+    returns: Returns
+    forms: tuple[str, ...]
+    entries: dict[str, Any]
+    """Entries of the contract."""
+
+
+def _verify(
+    policy: Policy,
+    exported: ExportedLearner,
+    vectors: dict[str, Tensor],
+    tasks: list[int] | None,
+    steps: tuple[bytes, bytes] | None,
+    *,
+    adapts: bool,
+    force: bool,
+) -> _Verified:
+    """Compares exported files with the policy.
+
+    Args:
+        policy: The policy.
+        exported: The files.
+        vectors: The policy's outputs on inputs of a simulation.
+        tasks: Tasks to simulate; those of a float32 export if None.
+        steps: The step's graph with weights of float32 and of int8; None for an export of the former.
+        adapts: There is a graph that adapts.
+        force: Take int8 weights that keep too little.
+
+    Raises:
+        UserError: If the files do not act as the policy does, or int8 weights keep too little.
+    """
+    gap = largest_gap(exported, vectors)
+    entries, forms = dict[str, Any](), tuple[str, ...]()
+    if steps is None:
+        require_equal(gap)
+    else:
+        kept, forms = _rounded(policy, exported, steps, tasks)
+        if not force:
+            require_enough(kept, "int8")
+        entries = {"tolerance": min(max(TOLERANCE, 2 * gap), MAX_TOLERANCE), "kept": kept.to_json()}
+    returns, wanted = _compared(policy, exported, tasks, adapts=adapts)
+    if steps is None:
+        require_within(returns, wanted)
+    return _Verified(gap, wanted, returns, forms, entries | {"returns": wanted if steps is None else returns})
+
+
 def _compared(
     policy: Policy, exported: ExportedLearner, tasks: list[int] | None, *, adapts: bool
 ) -> tuple[Returns, Returns]:
-    """Returns of the exported files, and of the policy.
-
-    Raises:
-        UserError: If the first are outside the interval of the second.
-    """
+    """Returns of the exported files, and of the policy."""
     learner = policy.learner
     # After baked shots the task counts that they adapted to; what adapts by no file is compared before it does.
     remembers = any(part["changed_by"] == "step" for part in exported.contract["adaptation"])
@@ -143,8 +209,22 @@ def _compared(
     worlds = learner.config.worlds if learner.pools_worlds and shots else WORLDS
     wanted = returns_of(learner, policy.suite, chosen, worlds, shots)
     found = returns_of(exported, policy.suite, chosen, worlds, shots)
-    require_within(found, wanted)
     return found, wanted
+
+
+def _rounded(
+    policy: Policy, exported: ExportedLearner, steps: tuple[bytes, bytes], tasks: list[int] | None
+) -> tuple[Kept, tuple[str, ...]]:
+    """The part of the gain that rounded weights keep, and lines that compare them with the policy's."""
+    exam, parameters = Exam(policy.learner, policy.suite, tasks), acting_parameters(policy.learner)
+    whole, step = steps
+    own, rounded = exam.returns_of(policy.learner), exam.returns_of(exported)
+    kept = exam.kept(rounded, own)
+    forms = (
+        Form("float32", len(whole), parameters, step_time(whole), own, None),
+        Form("int8", len(step), parameters, step_time(step), rounded, kept),
+    )
+    return kept, tuple(table(exam, forms))
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:

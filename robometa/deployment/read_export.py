@@ -16,8 +16,10 @@ from torch import Tensor, float32
 
 from robometa.deployment.contract import FORMAT
 from robometa.deployment.exported_learner import DRAWN
+from robometa.deployment.int8 import WEIGHTS
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
-from robometa.errors import UserError
+from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE
+from robometa.errors import UserError, unknown
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table
 from robometa.suites.suite import Suite
@@ -85,9 +87,22 @@ def contract(folder: Path, content: bytes) -> Table:
     told = found.content.get("told")
     if not isinstance(told, list) or len(told) > MAX_SIGNALS or not all(isinstance(one, str) for one in told):
         raise UserError(f"{path} is damaged: told must be a list of texts")
+    tolerance(found)
     _adaptation(found)
     _returns(found.table("returns"))
     return found
+
+
+def tolerance(found: Table) -> float:
+    """Largest gap that an export may have: of int8 weights as its contract has it, else that of float32.
+
+    Raises:
+        UserError: If the contract names other weights, or a tolerance out of its range.
+    """
+    weights = found.optional("weights", found.text) or WEIGHTS[0]
+    if weights not in WEIGHTS:
+        raise UserError(unknown("weights", weights, WEIGHTS, found.where))
+    return TOLERANCE if weights == WEIGHTS[0] else found.number("tolerance", TOLERANCE, MAX_TOLERANCE)
 
 
 def require_suite(found: Table, suite: Suite) -> None:

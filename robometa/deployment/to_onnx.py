@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robometa.deployment.flat_graph import flatten
 from robometa.errors import UserError
 
 OPSET = 20
@@ -40,6 +41,7 @@ def onnx_bytes(
     *,
     dynamic: Any = None,
     translations: Mapping[Any, Callable[..., Any]] | None = None,
+    flat: bool = False,
 ) -> bytes:
     """Converts a module.
 
@@ -51,9 +53,8 @@ def onnx_bytes(
         metadata: Texts to put into the file, by key.
         dynamic: Sizes that may change, as `torch.onnx.export` takes them.
         translations: Functions of onnxscript, by the torch operator that they stand for.
+        flat: Remove axes of length 1 from rows of numbers.
     """
-    import onnx
-
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -68,7 +69,20 @@ def onnx_bytes(
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    if flat:
+        flatten(program.model_proto)
+    return packed(program.model_proto, metadata)
+
+
+def packed(model: Any, metadata: Mapping[str, str]) -> bytes:
+    """Bytes of a model that names no machine, with texts inside.
+
+    Args:
+        model: The model, which is stripped.
+        metadata: Texts to put into the file, by key.
+    """
+    import onnx
+
     _strip(model)
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)

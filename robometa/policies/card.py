@@ -40,6 +40,10 @@ TEMPLATE = """\
 (suite {{ code(part.suite) }}, seed {{ part.seed }}, tensors {{ code(part.sha256[:16]) }})\
 {{ " and " if not loop.last }}\
 {% endfor %}, averaged tensor by tensor |
+{% elif teacher %}\
+| distilled | from {{ code(teacher.policy) }} ({{ teacher.learner }}, seed {{ teacher.seed }}, tensors \
+{{ code(teacher.sha256[:16]) }}), whose actions it learned; an iteration is a round of {{ teacher.steps }} gradient \
+steps |
 {% endif %}\
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
 {{ "{:,}".format(training.environment_steps) }} environment steps, \
@@ -74,6 +78,9 @@ Success of mean actions by the end of an episode, and at any step of it (Meta-Wo
 {% elif merged %}
 Nothing is known of what the average can do before it is measured on held-out tasks with `robometa evaluate`.
 
+{% elif teacher %}
+Measure it on held-out tasks with `robometa evaluate`.
+
 {% else %}
 Mean return in the last training iteration, exploring: {% for name, value in training.last_returns.items() %}\
 {{ "before adaptation" if name == "return_0" else "after shot " ~ name[7:] }} {{ value | round(1) }}\
@@ -85,6 +92,9 @@ Merge it again: {{ code("robometa merge " ~ word(merged[0].policy) ~ " " ~ word(
 " --weight %g" % merged[0].weight) }}. Its options are the first's\
 {% for name, value in training.merged_options.items() %}{{ "; in the second " if loop.first else ", " }}\
 {{ code(name) }} was {{ value }}{% endfor %}.
+{% elif teacher %}\
+Distil it again: {{ code("robometa distil " ~ word(teacher.policy) ~ " --size %s --rounds %s --steps %s --seed %s" % \
+(teacher.size, teacher.rounds, teacher.steps, training.seed)) }}
 {% else %}\
 Train it again: {{ code("robometa train " ~ word(suite_file) ~ " " ~ word(reference) ~ " --seed %s" % training.seed ~ \
 command) }}
@@ -151,6 +161,7 @@ def text(
         suite_file=suite.name if suite.name in suites.names() or _is_benchmark(suite) else suite.path.name,
         training=training,
         merged=training.merged,
+        teacher=training.teacher,
         options=options,
         command=command,
         report=report,

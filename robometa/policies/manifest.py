@@ -44,6 +44,38 @@ class MergedPart:
         )
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """The policy that a distilled one learned from, and the extent of the lessons."""
+
+    policy: str
+    """Its folder then."""
+    sha256: str
+    """Hash of its tensors."""
+    learner: str
+    seed: int
+    """Seed of its training."""
+    size: int
+    """Hidden units of the student's memory."""
+    rounds: int
+    """Rounds at the most."""
+    steps: int
+    """Gradient steps of a round."""
+
+    @classmethod
+    def read(cls, table: Table) -> Teacher:
+        """Reads it from a manifest."""
+        return cls(
+            policy=table.text("policy"),
+            sha256=table.text("sha256"),
+            learner=table.text("learner"),
+            seed=table.whole("seed"),
+            size=table.whole("size"),
+            rounds=table.whole("rounds"),
+            steps=table.whole("steps"),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
     """Description of the training that a policy comes from; `training` in its manifest."""
@@ -73,6 +105,8 @@ class TrainingRecord:
     """The two policies that this one is the average of, if it is."""
     merged_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the second of them that differ from the first's."""
+    teacher: Teacher | None = None
+    """The policy that this one is distilled from, if it is."""
 
     @classmethod
     def read(cls, table: Table) -> TrainingRecord:
@@ -82,6 +116,7 @@ class TrainingRecord:
             UserError: Naming the entry that is missing, of another kind, or out of its range.
         """
         parts, others = table.optional("merged", table.tables) or [], table.optional("merged_options", table.table)
+        lessons = table.optional("teacher", table.table)
         return cls(
             seed=table.whole("seed"),
             preset=table.text("preset"),
@@ -98,11 +133,12 @@ class TrainingRecord:
             chosen_from=table.optional("chosen_from", table.whole) or 0,
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
+            teacher=None if lessons is None else Teacher.read(lessons),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-7:]}
+        optional = {entry.name for entry in fields(self)[-8:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 

@@ -107,7 +107,7 @@ def _described(
     """Training entry of the manifest: both policies, their hashes and weights, and their total cost."""
     merged = tuple(
         MergedPart(
-            _name(path) if path.is_absolute() else str(path),
+            path_without_machine(path),
             manifest.tensors_sha256,
             part,
             manifest.suite,
@@ -129,6 +129,11 @@ def _described(
         merged=merged,
         merged_options={name: others.get(name) for name, value in config.items() if others.get(name) != value},
     )
+
+
+def path_without_machine(policy: Path) -> str:
+    """Path of a policy for its manifest: the name alone where the path names this machine's folders."""
+    return _name(policy) if policy.is_absolute() else str(policy)
 
 
 def _name(policy: Path) -> str:

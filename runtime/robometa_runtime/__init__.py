@@ -1,7 +1,18 @@
 """Acts and adapts by exported files, on a robot. Numpy and onnxruntime only."""
 
+from robometa_runtime.clock import Clock
 from robometa_runtime.contract import Contract, ContractError
 from robometa_runtime.loop import Loop, Reading, Report, RobotError
 from robometa_runtime.policy import ObservationError, Policy
 
-__all__ = ["Contract", "ContractError", "Loop", "ObservationError", "Policy", "Reading", "Report", "RobotError"]
+__all__ = [
+    "Clock",
+    "Contract",
+    "ContractError",
+    "Loop",
+    "ObservationError",
+    "Policy",
+    "Reading",
+    "Report",
+    "RobotError",
+]

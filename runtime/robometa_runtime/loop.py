@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from robometa_runtime.clock import REAL, Clock, Times
 from robometa_runtime.contract import Array
 from robometa_runtime.policy import ObservationError, Policy
 
@@ -47,11 +47,11 @@ class Report:
     """Readings that were not finite or had the wrong size, at which the safe action was sent."""
     barked: int = 0
     """Times that the watchdog sent the safe action, because nothing had been sent for too long."""
-    seconds: list[float] = field(default_factory=list, repr=False)
+    times: Times = field(default_factory=Times, repr=False)
 
     def percentile(self, share: float) -> float:
-        """Time that so many percent of the actions took at most, s."""
-        return float(np.percentile(self.seconds, share)) if self.seconds else float("nan")
+        """Time that so many percent of the actions took at most, s; within 1 %."""
+        return self.times.percentile(share)
 
     def __str__(self) -> str:
         """One line."""
@@ -79,6 +79,7 @@ class Loop:
         safe: ArrayLike | None = None,
         sample: bool = False,
         watch: Callable[[Report], None] | None = None,
+        clock: Clock = REAL,
     ) -> None:
         """Takes a policy and a robot.
 
@@ -90,7 +91,9 @@ class Loop:
             safe: Action where there is no sound reading; the contract's if None.
             sample: Explore.
             watch: Called after each step.
+            clock: Time and waiting; another one than the machine's lets a simulated hour pass at once.
         """
+        self._clock = clock
         self.policy, self.read, self.sample, self.watch = policy, read, sample, watch
         self.period = 1 / (policy.contract.control_hz if hz is None else hz)
         self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
@@ -105,7 +108,7 @@ class Loop:
         """
         periods = steps if seconds is None else round(seconds / self.period)
         self._over.clear()
-        self._fed = time.perf_counter()
+        self._fed = self._clock.now()
         dog = threading.Thread(target=self._guard, name="robometa-watchdog", daemon=True)
         dog.start()
         try:
@@ -121,7 +124,7 @@ class Loop:
         self._over.set()
 
     def _drive(self, periods: int | None) -> None:
-        due, faults, count = time.perf_counter(), 0, 0
+        due, faults, count = self._clock.now(), 0, 0
         while not self._over.is_set() and (periods is None or count < periods):
             count += 1
             due += self.period
@@ -130,17 +133,17 @@ class Loop:
                 self.watch(self.report)
             if faults >= MAX_FAULTS:
                 raise RobotError(f"no sound reading in {faults} periods: {self.report}")
-            left = due - time.perf_counter()
+            left = due - self._clock.now()
             if left > 0:
-                time.sleep(left)
+                self._clock.sleep(left)
             else:  # a period that was missed is not made up for
-                due = time.perf_counter()
+                due = self._clock.now()
 
     def _step(self, due: float) -> bool:
         """One period; False if there was no sound reading."""
         barked = self.report.barked
-        reading = self.read(max(due - time.perf_counter(), 0.0))
-        began = time.perf_counter()
+        reading = self.read(max(due - self._clock.now(), 0.0))
+        began = self._clock.now()
         if reading is None:
             self.report.timeouts += 1
             self._send(self.safe)
@@ -151,11 +154,11 @@ class Loop:
             self.report.refused += 1
             self._send(self.safe)
             return False
-        ended = time.perf_counter()
+        ended = self._clock.now()
         self._send(action, barked)
         self.report.steps += 1
         self.report.late += ended > due
-        self.report.seconds.append(ended - began)
+        self.report.times.add(ended - began)
         return True
 
     def _send(self, action: Array, barked: int | None = None) -> None:
@@ -163,14 +166,14 @@ class Loop:
         with self._lock:
             if barked is None or barked == self.report.barked:
                 self._write(action)
-            self._fed = time.perf_counter()
+            self._fed = self._clock.now()
 
     def _guard(self) -> None:
         """Sends the safe action where nothing else was sent for too long."""
         patience = PATIENCE * self.period
-        while not self._over.wait(max(self._fed + patience - time.perf_counter(), self.period / 10)):
+        while not self._over.wait(max(self._fed + patience - self._clock.now(), self.period / 10)):
             with self._lock:
-                if time.perf_counter() - self._fed >= patience:
+                if self._clock.now() - self._fed >= patience:
                     self.report.barked += 1
                     self._write(self.safe)
-                    self._fed = time.perf_counter()
+                    self._fed = self._clock.now()

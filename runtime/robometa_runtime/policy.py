@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Policy:
         for name in ("last_action", "last_reward", "last_done", "noise"):
             self._inputs[name][:] = 0
         self._experience = Experience(self.contract.horizon)
-        self._pending: tuple[Array, Array] | None = None
+        self._acted, self._noisy = False, False
 
     def act(self, obs: ArrayLike, reward: float | None = None, done: bool = False, *, sample: bool = False) -> Array:
         """Returns the action to take now, in the actuators' units and within their ranges. `[action]`.
@@ -71,31 +72,27 @@ class Policy:
         Raises:
             ObservationError: If a number is not finite or an array has the wrong size; the policy is as before then.
         """
-        seen, paid = self._checked(obs), np.nan if reward is None else self._paid(reward)
-        inputs, pending = self._inputs, self._pending
-        inputs["obs"][0] = seen
-        if pending is not None:
-            inputs["last_action"][0] = pending[1]
-            inputs["last_reward"][0, 0] = paid
-            inputs["last_done"][0, 0] = done
-        if sample:
-            self._generator.standard_normal(out=inputs["noise"][0], dtype=np.float32)
-        else:
-            inputs["noise"][:] = 0
+        seen, paid = self._checked(obs), math.nan if reward is None else self._paid(reward)
+        before = (self._obs.copy(), self._emitted.copy()) if self.adapts and self._acted else None
+        if self._acted:
+            self._last_action[:] = self._emitted
+            self._last_reward[0], self._last_done[0] = paid, done
+        self._draw(sample)
+        self._obs[:] = seen
         self._step.run_with_iobinding(self._binding)
-        emitted, action = self._outputs["emitted_action"][0], self._outputs["action"][0]
-        if not np.isfinite(emitted).all():
+        if not _is_finite(self._emitted):
+            self._undo(before)
             raise ObservationError(
                 "the policy needs the reward of every action: act(obs, reward)"
                 if reward is None
                 else "the policy's action is not finite"
             )
-        if pending is not None and self.adapts:
-            self._experience.add(*pending, paid, pending[0] if done else seen, done)
+        if before is not None:
+            self._experience.add(*before, paid, before[0] if done else seen, done)
         for given, after in self._carried:
-            np.copyto(given, after)
-        self._pending = seen, emitted.copy()
-        return action.copy()
+            given[:] = after
+        self._acted = True
+        return self._action.copy()
 
     def adapt(self, obs: ArrayLike, reward: float, done: bool = True) -> None:
         """Learns from all steps since the last adaptation; where a policy adapts as it acts, only notes the outcome.
@@ -109,11 +106,11 @@ class Policy:
             ObservationError: If a number is not finite, or there is nothing to learn from.
         """
         seen, paid = self._checked(obs), self._paid(reward)
-        if self._pending is not None:
+        if self._acted:
             if self.adapts:
-                self._experience.add(*self._pending, paid, seen, done)
-            self._inputs["last_action"][0], self._pending = self._pending[1], None
-            self._inputs["last_reward"][0, 0], self._inputs["last_done"][0, 0] = paid, done
+                self._experience.add(self._obs.copy(), self._emitted.copy(), paid, seen, done)
+            self._last_action[:], self._acted = self._emitted, False
+            self._last_reward[0], self._last_done[0] = paid, done
         if self._adapt is None:
             return
         if not len(self._experience):
@@ -152,7 +149,27 @@ class Policy:
             self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(self._outputs[one.name]))
             self._binding.bind_ortvalue_output(one.name, self._kept[-1])
         after = {name.removesuffix(NEXT): value for name, value in self._outputs.items() if name.endswith(NEXT)}
-        self._carried = [(self._known[name], value) for name, value in after.items()]
+        self._carried = [(self._known[name][0], value[0]) for name, value in after.items()]
+        # Rows of the bound arrays, so that a step looks nothing up.
+        self._obs, self._last_action, self._last_reward, self._last_done, self._noise = (
+            self._inputs[name][0] for name in sizes
+        )
+        self._emitted, self._action = (self._outputs[name][0] for name in ("emitted_action", "action"))
+
+    def _draw(self, sample: bool) -> None:
+        """Sets the noise of a step, which stays zero while nothing is sampled."""
+        if sample:
+            self._generator.standard_normal(out=self._noise, dtype=np.float32)
+        elif self._noisy:
+            self._noise[:] = 0
+        self._noisy = sample
+
+    def _undo(self, before: tuple[Array, Array] | None) -> None:
+        """Restores what a refused step has overwritten: the last action, and its observation where it is kept."""
+        if self._acted:
+            self._emitted[:] = self._last_action
+        if before is not None:
+            self._obs[:] = before[0]
 
     def _start(self, adaptation: dict[str, Array]) -> None:
         for name, value in adaptation.items():
@@ -162,16 +179,21 @@ class Policy:
         seen = np.array(obs, np.float32)
         if seen.shape != (self._sizes[0],):
             raise ObservationError(f"obs must have the shape ({self._sizes[0]},), not {seen.shape}")
-        if not np.isfinite(seen).all():
+        if not _is_finite(seen):
             place = int(np.argmin(np.isfinite(seen)))
             raise ObservationError(f"obs[{place}] ({self.contract.observation[place]}) is {seen[place]}, not finite")
         return seen
 
     def _paid(self, reward: float) -> float:
         paid = float(reward)
-        if not np.isfinite(paid):
+        if not math.isfinite(paid):
             raise ObservationError(f"reward is {paid}, not finite")
         return paid
+
+
+def _is_finite(row: Array) -> bool:
+    """True if all numbers are finite. The sum of squares, which is fast, decides unless it is too large itself."""
+    return bool(row.dot(row) < math.inf) or bool(np.isfinite(row).all())
 
 
 def _session(content: bytes) -> Any:

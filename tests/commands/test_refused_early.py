@@ -24,7 +24,11 @@ REFUSED = [
     ["train", "none.toml", "maml-trpo"],
     ["train", "point-robot", "none.py:Mine"],
     *(["replay", name] for name in NO_POLICY),
-    *([command, name] for command in ("evaluate", "probe", "record", "play", "export", "doctor") for name in NO_POLICY),
+    *(
+        [command, name]
+        for command in ("evaluate", "probe", "record", "play", "export", "doctor", "distil")
+        for name in NO_POLICY
+    ),
     *([command, name] for command in ("resume", "verify", "check-export") for name in NO_POLICY),
     *(["runs", name] for name in ("nowhere", "file")),
     ["evaluate", "policy", "--suite", "none.toml"],
@@ -40,6 +44,8 @@ REFUSED = [
     ["export", "policy", "--out", "file"],
     ["export", "policy", "--learner", "none.py:Mine"],
     ["check-export", "export", "--suite", "none.toml"],
+    ["distil", "policy", "--out", "empty"],
+    ["distil", "policy", "--size", "0"],
     ["merge", "nowhere", "policy"],
     ["merge", "policy", "nowhere"],
     ["merge", "policy", "policy", "--out", "empty"],

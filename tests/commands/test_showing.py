@@ -45,6 +45,7 @@ def all_commands(files):
         play,
         export,
         ["check-export", str(files / "exported")],
+        ["distil", str(files / "run" / "policy"), "--out", str(files / "student")],
         ["runs", str(files)],
     ]
     return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]

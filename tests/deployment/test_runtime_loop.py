@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 runtime = pytest.importorskip("robometa_runtime", reason="the extra onnx is not installed", exc_type=ImportError)
 Loop, Reading, MAX_FAULTS = runtime.Loop, runtime.Reading, runtime.loop.MAX_FAULTS
+Times = runtime.clock.Times
 SAFE, ACTION = np.float32([0.25]), np.float32([1.0])
 
 
@@ -37,7 +38,7 @@ def test_it_keeps_the_rate_and_ends_with_the_safe_action():
     report = Loop(robot(), lambda _: Reading([0.0]), sent.append).run(seconds=0.3)
     assert time.perf_counter() - began > 0.28
     assert report.steps == 30
-    assert len(report.seconds) == 30
+    assert report.times.total == 30
     np.testing.assert_array_equal(sent[-1], SAFE)
     assert sum(np.array_equal(one, ACTION) for one in sent) >= 1
 
@@ -85,6 +86,36 @@ def test_it_can_be_stopped():
         robot(), lambda _: Reading([0.0]), lambda _: None, watch=lambda report: report.steps == 3 and loop.stop()
     )
     assert loop.run().steps == 3
+
+
+def test_times_are_counted_in_constant_memory_within_one_percent():
+    times, drawn = Times(), np.random.default_rng(0).lognormal(-10, 1, 5000)
+    for seconds in drawn:
+        times.add(float(seconds))
+    for share in (50, 99, 99.9, 100):
+        exact = np.percentile(drawn, share, method="inverted_cdf")
+        assert exact <= times.percentile(share) <= 1.01 * exact
+    assert (times.total, times.longest) == (5000, drawn.max())
+    for extreme in (0.0, 1e9):
+        times.add(extreme)
+    assert times.percentile(100) == 1e9
+    assert np.isnan(Times().percentile(50))
+
+
+def test_an_hour_passes_at_once_on_another_clock():
+    class Skipping(runtime.Clock):
+        skipped = 0.0
+
+        def now(self):
+            return super().now() + self.skipped
+
+        def sleep(self, seconds):
+            self.skipped += seconds
+
+    began = time.perf_counter()
+    report = Loop(robot(hz=1), lambda _: Reading([0.0]), lambda _: None, clock=Skipping()).run(seconds=3600)
+    assert report.steps == 3600
+    assert time.perf_counter() - began < 60
 
 
 def test_it_is_small_and_needs_numpy_and_onnxruntime_only(tmp_path):
