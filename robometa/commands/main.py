@@ -21,6 +21,7 @@ from robometa.commands import (
     export_table,
     learners,
     merge,
+    page,
     play,
     record,
     replay,
@@ -45,13 +46,25 @@ from robometa.storage.versions import installed
 GROUPS = {
     "train": (train, resume, search),
     "measure": (evaluate, baseline, compare, report, export_table),
-    "deploy": (export, check_export),
+    "deploy": (export, check_export, page),
     "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
 """Commands, as the help groups them."""
 
-WRITING = ("train", "resume", "evaluate", "baseline", "compare", "report", "record", "merge", "export", "search")
+WRITING = (
+    "train",
+    "resume",
+    "evaluate",
+    "baseline",
+    "compare",
+    "report",
+    "record",
+    "merge",
+    "export",
+    "page",
+    "search",
+)
 """Commands that write files: they have done their work even if nobody can read what they print."""
 
 ABOUT = """\

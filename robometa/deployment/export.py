@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import torch as safetensors
+from torch import Tensor
 
 from robometa.deployment import contract as contracts
 from robometa.deployment.adapt_graph import AdaptGraph, adapt_graph
@@ -43,6 +44,19 @@ class Export:
     returns: Returns
 
 
+@dataclass(frozen=True)
+class Converted:
+    """A policy as files that are not written yet."""
+
+    contract: dict[str, Any]
+    step: bytes
+    """Content of `step.onnx`."""
+    adapt: bytes | None
+    """Content of `adapt.onnx`; None where the policy adapts as it acts, or not at all."""
+    vectors: dict[str, Tensor]
+    """Steps of the policy with their inputs and outputs."""
+
+
 def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_text: str = "not stated") -> Export:
     """Exports a policy, verifies the files, and writes them.
 
@@ -62,26 +76,20 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
     """
     require_onnx()
     require_place(out)
-    _require_network(policy)
+    require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
     if shots:
         learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
         policy = copy.copy(policy)
         policy.learner = cast(Learner, learner)
-    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
-    observation = len(policy.spaces.observation) + told
-    layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
-    graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
     words = policy.suite.test[task].describe() if shots else ""
-    contract = contracts.contract_of(policy, layout, graph, shots=shots, task=words, license_text=license_text)
-    step = _step(policy, layout, observation, contract, fixed=shots > 0)
-    adapt = None if graph is None else _adapt(graph, layout, contract)
-    vectors = recorded(policy, layout, graph is not None)
+    made = converted(policy, shots=shots, task=words, license_text=license_text)
+    contract, step, adapt, vectors = made.contract, made.step, made.adapt, made.vectors
     with closing(ExportedLearner(contract, step, adapt)) as exported:
         gap = largest_gap(exported, vectors)
         require_equal(gap)
-        returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=graph is not None)
+        returns, wanted = _compared(policy, exported, [task] if shots else None, adapts=adapt is not None)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
     described = contract | {
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
@@ -92,8 +100,31 @@ def export(policy: Policy, out: Path, *, shots: int = 0, task: int = 0, license_
     return Export(out, {name: len(content) for name, content in sorted(files.items())}, gap, wanted, returns)
 
 
-def _require_network(policy: Policy) -> None:
-    """Checks that the policy is a network.
+def converted(policy: Policy, *, shots: int = 0, task: str = "", license_text: str = "not stated") -> Converted:
+    """Converts a policy, and records steps of it to compare the files with.
+
+    Args:
+        policy: The policy.
+        shots: Adaptations that were baked in.
+        task: Description of the task that these adapted to.
+        license_text: Licence of the policy.
+
+    Raises:
+        UserError: If its adaptation cannot be exported.
+    """
+    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
+    observation = len(policy.spaces.observation) + told
+    layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
+    graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
+    contract = contracts.contract_of(policy, layout, graph, shots=shots, task=task, license_text=license_text)
+    step = _step(policy, layout, observation, contract, fixed=shots > 0)
+    adapt = None if graph is None else _adapt(graph, layout, contract)
+    vectors = recorded(policy, layout, graph is not None)
+    return Converted(contract, step, adapt, vectors)
+
+
+def require_network(policy: Policy) -> None:
+    """Checks that a policy is a network.
 
     Raises:
         UserError: If it plans, or has no parameters.
