@@ -46,6 +46,7 @@ def all_commands(files):
         play,
         export,
         ["check-export", str(files / "exported")],
+        ["page", str(files / "run" / "policy"), "--out", str(files / "gone" / "page.html")],
         ["runs", str(files)],
         ["search", "--show", str(files)],
     ]
