@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-gpu | bench-gpu | check | docs | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-gpu | bench-gpu | check | docs | page | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := runs/demo
 GPU := .venv-gpu
 GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all test-gpu bench-gpu check docs torture bench results ablation pictures tour build clean
+.PHONY: demo test test-all test-gpu bench-gpu check docs page torture bench results ablation pictures tour build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -70,6 +70,12 @@ $(VENV)/docs: $(VENV)/core
 docs: $(VENV)/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "the documentation: site/index.html"
+
+# Builds the template of `robometa page` from page/ (needs Node 20 and npm), and the published page from it.
+LIVE := half-cheetah-velocity-rl2-long half-cheetah-velocity-varibad-long half-cheetah-direction-maml-trpo half-cheetah-params-rl2
+page: $(VENV)/dev
+	@cd page && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@$(BIN)/robometa page $(addprefix policies/,$(LIVE)) --license MIT --out docs/live/half-cheetah.html
 
 # Kills, crashes, full disks, flipped bits, hostile files, an hour's soak: two hours; WHAT="--only kills" does a part.
 torture: $(VENV)/dev

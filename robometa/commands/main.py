@@ -22,6 +22,7 @@ from robometa.commands import (
     export_table,
     learners,
     merge,
+    page,
     play,
     probe,
     record,
@@ -47,7 +48,7 @@ from robometa.storage.versions import installed
 GROUPS = {
     "train": (train, resume, search),
     "measure": (evaluate, baseline, compare, report, export_table, probe),
-    "deploy": (export, check_export, distil),
+    "deploy": (export, check_export, distil, page),
     "look": (suites, learners, runs, record, play, replay),
     "housekeeping": (verify, merge, doctor),
 }
@@ -55,7 +56,7 @@ GROUPS = {
 
 WRITING = (
     *("train", "resume", "search", "evaluate", "baseline", "compare", "report", "probe"),
-    *("record", "merge", "export", "distil"),
+    *("record", "merge", "export", "distil", "page"),
 )
 """Commands that write files: they have done their work even if nobody can read what they print."""
 WRITES, ONLY_PRINTS = "--out", "--dry-run"

@@ -49,6 +49,19 @@ class Export:
     """Lines that compare int8 with float32; none for float32."""
 
 
+@dataclass(frozen=True)
+class Converted:
+    """A policy as files that are not written yet."""
+
+    contract: dict[str, Any]
+    step: bytes
+    """Content of `step.onnx`, with float32 weights."""
+    adapt: bytes | None
+    """Content of `adapt.onnx`; None where the policy adapts as it acts, or not at all."""
+    vectors: dict[str, Tensor]
+    """Steps of the policy with their inputs and outputs."""
+
+
 def export(
     policy: Policy,
     out: Path,
@@ -79,7 +92,7 @@ def export(
     """
     require_onnx()
     require_place(out)
-    _require_network(policy)
+    require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
     words, tasks = "", None
@@ -88,21 +101,13 @@ def export(
         policy = copy.copy(policy)
         policy.learner = cast(Learner, learner)
         words, tasks = policy.suite.test[task].describe(), [task]
-    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
-    observation = len(policy.spaces.observation) + told
-    layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
-    graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
     weights = "int8" if int8 else "float32"
-    contract = contracts.contract_of(
-        policy, layout, graph, shots=shots, task=words, license_text=license_text, weights=weights
-    )
-    whole = _step(policy, layout, observation, contract, fixed=shots > 0)
+    made = converted(policy, shots=shots, task=words, license_text=license_text, weights=weights)
+    contract, whole, adapt, vectors = made.contract, made.step, made.adapt, made.vectors
     step = quantized(whole) if int8 else whole
-    adapt = None if graph is None else _adapt(graph, layout, contract)
-    vectors = recorded(policy, layout, graph is not None)
     with closing(ExportedLearner(contract, step, adapt)) as exported:
         steps = (whole, step) if int8 else None
-        verified = _verify(policy, exported, vectors, tasks, steps, adapts=graph is not None, force=force)
+        verified = _verify(policy, exported, vectors, tasks, steps, adapts=adapt is not None, force=force)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     files[CONTRACT] = contracts.text_of(contract | verified.entries | {"sha256": hashes}).encode()
@@ -111,8 +116,36 @@ def export(
     return Export(out, sizes, verified.gap, verified.policy_returns, verified.returns, verified.forms)
 
 
-def _require_network(policy: Policy) -> None:
-    """Checks that the policy is a network.
+def converted(
+    policy: Policy, *, shots: int = 0, task: str = "", license_text: str = "not stated", weights: str = "float32"
+) -> Converted:
+    """Converts a policy, and records steps of it to compare the files with.
+
+    Args:
+        policy: The policy.
+        shots: Adaptations that were baked in.
+        task: Description of the task that these adapted to.
+        license_text: Licence of the policy.
+        weights: Kind of the weights that the contract names, `float32` or `int8`.
+
+    Raises:
+        UserError: If its adaptation cannot be exported.
+    """
+    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
+    observation = len(policy.spaces.observation) + told
+    layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
+    graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
+    contract = contracts.contract_of(
+        policy, layout, graph, shots=shots, task=task, license_text=license_text, weights=weights
+    )
+    step = _step(policy, layout, observation, contract, fixed=shots > 0)
+    adapt = None if graph is None else _adapt(graph, layout, contract)
+    vectors = recorded(policy, layout, graph is not None)
+    return Converted(contract, step, adapt, vectors)
+
+
+def require_network(policy: Policy) -> None:
+    """Checks that a policy is a network.
 
     Raises:
         UserError: If it plans, or has no parameters.

@@ -112,7 +112,7 @@ def require_page(path: Path) -> None:
     """
     checked(path)
     if path.suffix != ".html":
-        raise UserError(f"a comparison is an .html file, not {path}")
+        raise UserError(f"a page is an .html file, not {path}")
     if not path.parent.is_dir():
         raise UserError(f"no folder {path.parent} to write {path.name} to")
     if path.is_dir():

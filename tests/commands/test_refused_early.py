@@ -26,7 +26,7 @@ REFUSED = [
     *(["replay", name] for name in NO_POLICY),
     *(
         [command, name]
-        for command in ("evaluate", "probe", "record", "play", "export", "doctor", "distil")
+        for command in ("evaluate", "probe", "record", "play", "export", "page", "doctor", "distil")
         for name in NO_POLICY
     ),
     *([command, name] for command in ("resume", "verify", "check-export") for name in NO_POLICY),
@@ -43,6 +43,8 @@ REFUSED = [
     ["export", "policy", "--out", "policy"],
     ["export", "policy", "--out", "file"],
     ["export", "policy", "--learner", "none.py:Mine"],
+    ["page", "policy", "--learner", "none.py:Mine"],
+    ["page", "policy", "policy"],
     ["check-export", "export", "--suite", "none.toml"],
     ["distil", "policy", "--out", "empty"],
     ["distil", "policy", "--size", "0"],
@@ -50,8 +52,8 @@ REFUSED = [
     ["merge", "policy", "nowhere"],
     ["merge", "policy", "policy", "--out", "empty"],
     *([command, "nowhere"] for command in ("compare", "report", "export-table")),
-    *([command, "policy", "--out", "page.pdf"] for command in ("compare", "report")),
-    *([command, "policy", "--out", "nowhere/page.html"] for command in ("compare", "report")),
+    *([command, "policy", "--out", "page.pdf"] for command in ("compare", "report", "page")),
+    *([command, "policy", "--out", "nowhere/page.html"] for command in ("compare", "report", "page")),
     ["export-table", "policy", "--out", "nowhere/table.csv"],
     ["suites", "none.toml"],
     ["search", "none.toml"],

@@ -46,6 +46,7 @@ def all_commands(files):
         export,
         ["check-export", str(files / "exported")],
         ["distil", str(files / "run" / "policy"), "--out", str(files / "student")],
+        ["page", str(files / "run" / "policy"), "--out", str(files / "gone" / "page.html")],
         ["runs", str(files)],
     ]
     return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]

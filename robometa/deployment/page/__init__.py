@@ -1,0 +1,1 @@
+"""The page: exported policies at work in a browser."""
