@@ -74,6 +74,8 @@ class Objective:
     """Description of the target for a video."""
     has_success: bool = False
     """The reward function returns success too."""
+    reads_place: bool = False
+    """The reward depends on where the body is, not only on how it moves."""
 
 
 def _effort(quantity: Tensors) -> Tensor:
@@ -174,6 +176,7 @@ OBJECTIVES = {
         coefficients={"control_cost": 0.0, "norm": 2.0, "radius": 0.2},
         display=GOAL_DISPLAY,
         has_success=True,
+        reads_place=True,
     ),
     "sparse-goal": Objective(
         "go to a hidden place, paid 1 - |position - goal| within radius, m, and nothing outside",
@@ -182,6 +185,7 @@ OBJECTIVES = {
         coefficients={"norm": 2.0, "radius": 0.2},
         display=GOAL_DISPLAY,
         has_success=True,
+        reads_place=True,
     ),
 }
 

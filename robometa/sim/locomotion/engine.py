@@ -15,6 +15,7 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.quantities import Moment
 from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
 from robometa.sim.locomotion.resets import Starts
@@ -61,15 +62,16 @@ class CpuEngine:
         self.robot = suite.robot
         self.model, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
-        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        self._objective = OBJECTIVES[suite.objective]
+        self._weight = dict(suite.train[0].coefficients)
+        self.spaces = spaces_with_meaning(self._reader, suite.objective, self._weight)
+        self.control_step = self._reader.control_step
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""
         quieten()
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
-        self._objective = OBJECTIVES[suite.objective]
-        self._weight = dict(suite.train[0].coefficients)
         self._allocate()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 

@@ -14,6 +14,7 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
@@ -89,7 +90,9 @@ class WarpEngine:
         """Callback after each horizon of steps, with the first world that diverged in it."""
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
-        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        weight = dict(suite.train[0].coefficients)
+        self.spaces = spaces_with_meaning(self._reader, suite.objective, weight)
+        self.control_step = self._reader.control_step
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             self._on_device = DeviceModel(self.model, tasks * worlds)
@@ -99,7 +102,7 @@ class WarpEngine:
             )
         objective = OBJECTIVES[suite.objective]
         self._worlds = Worlds(self.model, self._data, self._reader, objective, self.horizon)
-        self._worlds.weight = dict(suite.train[0].coefficients)
+        self._worlds.weight = weight
         self._parts: list[Callable[[], None]] = []
         self._since_check = 0
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
