@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,9 @@ from robometa.suites.suite import Suite
 class TrueModel:
     """Scores action sequences in the simulator itself, from a given state."""
 
-    def __init__(self, suite: Suite, tasks: int, counts: Sequence[int], stack: ExitStack) -> None:
+    def __init__(self, suite: Suite, tasks: int, counts: Sequence[int], stack: ExitStack, flip_penalty: float) -> None:
         """Makes an engine for each number of sequences, closed with the stack."""
+        self.flip_penalty = flip_penalty
         self.engines: dict[int, Engine] = {}
         for count in set(counts):
             engine = stack.enter_context(closing(engine_of(suite, tasks, count, threads=1)))
@@ -56,24 +58,42 @@ class TrueModel:
         total, alive = torch.zeros(tasks, count), torch.ones(tasks, count)
         for action in candidates.unbind(dim=2):
             outcome = engine.step(action)
-            total += alive * outcome.reward
+            total += alive * (outcome.reward - self.flip_penalty * on_back(engine, outcome.next_obs))
             alive = alive * ~(outcome.terminated | outcome.diverged)
         self.steps += tasks * count * horizon
         return total
 
 
-def measured(suite: Suite, asked: argparse.Namespace) -> tuple[Tensor, int]:
-    """Plays an episode of held-out tasks; returns their returns `[task]` and the simulator's steps within plans."""
+def on_back(engine: Engine, obs: Tensor) -> Tensor:
+    """Marks the worlds that lie on their back, where the pitch is known. `[task, world]`, bool."""
+    pitch = engine.spaces.meaning.pitch
+    return torch.zeros(obs.shape[:2], dtype=torch.bool) if pitch is None else obs[..., pitch].cos() < 0
+
+
+class Measured(NamedTuple):
+    """An episode of each held-out task."""
+
+    returns: Tensor
+    """`[task]`"""
+    on_back: Tensor
+    """Share of steps that ended on the back. `[task]`"""
+    steps: int
+    """Steps of the simulator within plans."""
+
+
+def measured(suite: Suite, asked: argparse.Namespace) -> Measured:
+    """Plays an episode of held-out tasks."""
     sizes = Sizes(asked.candidates, asked.rounds, asked.decay, asked.elites, asked.kept, asked.plan_std, asked.momentum)
     with ExitStack() as stack:
         engine = stack.enter_context(closing(engine_of(suite, asked.tasks, 1, threads=1)))
         engine.assign(suite.test[: asked.tasks])
         counts = [asked.candidates] if asked.white else sizes.scored()
-        model = TrueModel(suite, asked.tasks, counts, stack)
+        model = TrueModel(suite, asked.tasks, counts, stack, asked.flip_penalty)
         noise = Noise(asked.seed, ("planner",), asked.tasks, 1)
         engine.reset(noise.fork("reset"))
         plan = Plan.none((asked.tasks,), sizes, asked.plan_horizon, engine.spaces.action, engine.device)
         colour, total = colouring(asked.plan_horizon, asked.colour), torch.zeros(asked.tasks)
+        flipped = torch.zeros(asked.tasks)
         for step in range(engine.horizon):
             state = engine.state()
 
@@ -89,8 +109,10 @@ def measured(suite: Suite, asked: argparse.Namespace) -> tuple[Tensor, int]:
                 draws = source.normal(sum(sizes.drawn()), *shape)[:, 0]
                 best, plan = icem(score, plan, torch.einsum("wcta,ts->wcsa", draws, colour), sizes)
                 action, plan = best[:, 0], plan.shifted()
-            total += engine.step(action.unsqueeze(1)).reward[:, 0]
-    return total, model.steps
+            outcome = engine.step(action.unsqueeze(1))
+            total += outcome.reward[:, 0]
+            flipped += on_back(engine, outcome.next_obs)[:, 0] / engine.horizon
+    return Measured(total, flipped, model.steps)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -102,12 +124,17 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     begun = time.process_time()
-    returns, steps = measured(suite, asked)
-    spent, decisions = time.process_time() - begun, len(returns) * suite.horizon
-    words_of_returns = ", ".join(f"{value:.0f}" for value in returns.tolist())
-    print(f"mean return {returns.mean():.1f} of {words_of_returns}")
-    print(f"{steps / decisions:.0f} steps of the simulator for each of {decisions} actions, {spent:.0f} s of one core")
+    found = measured(suite, asked)
+    spent, decisions = time.process_time() - begun, asked.tasks * suite.horizon
+    print(f"mean return {found.returns.mean():.1f} of {numbers(found.returns)}")
+    print(f"percent of steps on the back: mean {100 * found.on_back.mean():.1f} of {numbers(100 * found.on_back)}")
+    print(f"{found.steps / decisions:.0f} steps of the simulator an action, {spent:.0f} s of one core in all")
     return 0
+
+
+def numbers(values: Tensor) -> str:
+    """The values of all tasks."""
+    return ", ".join(f"{value:.0f}" for value in values.tolist())
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -125,6 +152,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--plan-std", type=float, default=0.5)
     parser.add_argument("--momentum", type=float, default=0.1)
     parser.add_argument("--colour", type=float, default=0.25, help="exponent of the noise's spectrum")
+    parser.add_argument("--flip-penalty", type=float, default=10.0, help="loss in plans for a step on the back")
     parser.add_argument("--white", action="store_true", help="plain cross-entropy method: nothing kept, mean followed")
     return parser.parse_args(words)
 

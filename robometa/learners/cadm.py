@@ -35,15 +35,14 @@ class Config(PlanningOptions):
     probabilistic: bool = True
     informed: bool = True
     planner: Annotated[str, "{icem, cem, shooting}", Search()] = "icem"
-    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 40
-    plan_horizon: Annotated[int, "[1, inf)", Search(5, 30)] = 30
+    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 32
+    plan_horizon: Annotated[int, "[1, inf)", Search(5, 30)] = 20
     rounds: Annotated[int, "[1, inf)"] = 3
     plan_std: Annotated[float, "(0, inf)"] = 0.5
-    elites: Annotated[int, "[1, inf)"] = 10
     flip_penalty: Annotated[float, "[0, inf)"] = 10.0
     exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.0
-    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 32
-    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 300
+    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 16
+    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 500
     past: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 32
     """Last transitions of a world that its context is inferred from."""
     future: Annotated[int, "[1, inf)", Search(4, 32, log=True)] = 8
@@ -63,6 +62,7 @@ PRESETS = {
         tasks=10,
         hidden=(200, 200, 200, 200),
         activation="swish",
+        plan_horizon=30,
         candidates=200,
         rounds=5,
         decay=1.0,

@@ -29,15 +29,14 @@ class Config(PlanningOptions):
     probabilistic: bool = True
     informed: bool = True
     planner: Annotated[str, "{icem, cem, shooting}", Search()] = "icem"
-    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 40
-    plan_horizon: Annotated[int, "[1, inf)", Search(5, 30)] = 30
+    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 32
+    plan_horizon: Annotated[int, "[1, inf)", Search(5, 30)] = 20
     rounds: Annotated[int, "[1, inf)"] = 3
     plan_std: Annotated[float, "(0, inf)"] = 0.5
-    elites: Annotated[int, "[1, inf)"] = 10
     flip_penalty: Annotated[float, "[0, inf)"] = 10.0
     exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.0
-    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 256
-    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 150
+    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
+    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 500
 
 
 PRESETS = {
@@ -46,7 +45,7 @@ PRESETS = {
         iterations=300,
         hidden=(200, 200, 200, 200),
         activation="swish",
-        planner="icem",
+        plan_horizon=30,
         candidates=500,
         rounds=5,
         decay=1.0,

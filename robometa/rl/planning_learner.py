@@ -135,7 +135,7 @@ class PlanningLearner:
     across_episodes: bool = False
     """Windows may reach into earlier episodes of a trial."""
     logged: ClassVar[tuple[str, ...]] = ("model_loss", "gradient_norm")
-    """Metrics of an update beside `model_error`: means over its gradient steps; the norm is before clipping."""
+    """Metrics of an update beside `model_error` and `on_back`: means over gradient steps, norms before clipping."""
 
     def __init__(self, config: Any, spaces: Spaces, model: Ensemble, device: torch.device, *others: Tensor) -> None:
         """Makes optimizer and replay.
@@ -169,7 +169,7 @@ class PlanningLearner:
             return torch.erf(noise / 2**0.5), adaptation
         knowledge, last, plan, steps, draws = adaptation
         if steps:
-            last, plan = last.after(step), plan.reset(step.last_done)
+            last, plan = last.after(step) if self.past else last, plan.reset(step.last_done)
             knowledge = self._inferred(knowledge, last, steps)
         # Plan: model-predictive control, from the plan of the step before.
         best, plan = self._planned(knowledge, step.obs, plan, draws.fork(steps))
@@ -187,6 +187,8 @@ class PlanningLearner:
         steps, done = transitions_of(joined).flatten(0, 1), joined.done.flatten(0, 1)  # [trial, time, ...]
         sound = ~joined.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no dynamics explain is left out
         logged = dict.fromkeys((*self.logged, "model_error"), 0.0)
+        if self.model.pitch is not None:
+            logged["on_back"] = float((joined.next_obs[..., self.model.pitch].cos() < 0).float().mean())
         # The statistics first: from now on errors are in units of these.
         if bool(sound.any()):
             self.model.include(steps[sound])
