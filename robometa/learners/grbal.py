@@ -63,7 +63,8 @@ PRESETS = {
         across_episodes=True,
         first_order=True,
         inner_step_size=0.05,
-        gradient_steps=300,
+        gradient_steps=400,
+        learning_rate=3e-3,
     ),
     "plain": Config(),
     "paper": Config(

@@ -35,8 +35,9 @@ class Config(PlanningOptions):
     plan_std: Annotated[float, "(0, inf)"] = 0.5
     flip_penalty: Annotated[float, "[0, inf)"] = 10.0
     exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.0
-    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
-    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 500
+    windows: Annotated[int, "[1, inf)", Search(16, 256, log=True)] = 128
+    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 400
+    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 1e-2, log=True)] = 3e-3
 
 
 PRESETS = {

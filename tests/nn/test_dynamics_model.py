@@ -39,15 +39,25 @@ def test_a_place_that_nothing_depends_on_is_not_seen_and_a_whole_turn_changes_no
         assert not torch.allclose(others[2], outcome, atol=1e-3)
 
 
-def test_the_loss_with_variances_is_the_negative_log_likelihood():
+def test_the_loss_with_variances_is_the_negative_log_likelihood_times_the_variance():
     made = ensemble()
     steps, weight = normal(3, 6, 11), torch.ones(3, 6)
     weight[0, 2:] = 0
     mean, log_variance = made.predicted(made.parameters, steps[..., :4], steps[..., 4:6])
     wanted = -Normal(mean, (0.5 * log_variance).exp()).log_prob(made.outcome(steps[..., 6:])[..., :4])
-    wanted = (wanted - 0.5 * math.log(2 * math.pi)).mean(-1)
+    wanted = ((wanted - 0.5 * math.log(2 * math.pi)) * log_variance.exp()).mean(-1)
     expected = torch.stack((wanted[0, :2].mean(), wanted[1].mean(), wanted[2].mean()))
     torch.testing.assert_close(made.loss(made.parameters, steps, weight), expected)
+
+
+def test_means_learn_as_by_squared_error_whatever_the_variances():
+    made, steps = ensemble(), normal(3, 6, 11)
+    made.loss(made.parameters, steps, torch.ones(3, 6)).sum().backward()
+    error, log_variance = made.errors(made.parameters, steps)
+    (wanted,) = torch.autograd.grad(0.5 * error.square().mean(dim=(1, 2)).sum(), made.parameters)
+    last = made.cut(made.parameters.grad)[-1][1], made.cut(wanted)[-1][1]  # biases of means, then of variances
+    torch.testing.assert_close(last[0][..., :4], last[1][..., :4])
+    assert log_variance.std() > 0
 
 
 def test_log_variances_stay_within_their_bounds_which_are_learned():

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from robometa import suites
-from robometa.learners.protocol import completed
 from robometa.learners.oracle import Oracle
+from robometa.learners.protocol import completed
 from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.trials.make import engine_for
