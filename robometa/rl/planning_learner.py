@@ -123,6 +123,17 @@ class Recent(NamedTuple):
     """The source of the planner's candidates."""
 
 
+def sound_steps(trial: Trial) -> tuple[Tensor, Tensor]:
+    """Transitions and ends of the worlds of a trial in which nothing diverged: no dynamics explain a divergence.
+
+    Returns:
+        `[world, time, transition]` and `[world, time]`, bool
+    """
+    joined = trial.joined()
+    sound = ~joined.diverged.flatten(0, 1).any(dim=1)
+    return transitions_of(joined).flatten(0, 1)[sound], joined.done.flatten(0, 1)[sound]
+
+
 class PlanningLearner:
     """Plans through an ensemble at every step, and trains it on windows of all trials so far."""
 
@@ -182,18 +193,16 @@ class PlanningLearner:
 
     def update(self, trial: Trial) -> dict[str, float]:
         """Stores the trial, then takes gradient steps on windows drawn from the replay."""
-        config = self.config
-        joined = trial.joined()
-        steps, done = transitions_of(joined).flatten(0, 1), joined.done.flatten(0, 1)  # [trial, time, ...]
-        sound = ~joined.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no dynamics explain is left out
+        config, (steps, done) = self.config, sound_steps(trial)
         logged = dict.fromkeys((*self.logged, "model_error"), 0.0)
         if self.model.pitch is not None:
-            logged["on_back"] = float((joined.next_obs[..., self.model.pitch].cos() < 0).float().mean())
+            pitch = trial.joined().next_obs[..., self.model.pitch]
+            logged["on_back"] = float((pitch.cos() < 0).float().mean())
         # The statistics first: from now on errors are in units of these.
-        if bool(sound.any()):
-            self.model.include(steps[sound])
-            logged["model_error"] = self._error(steps[sound], done[sound], trial.noise.fork("error"))
-            self.replay.add(steps[sound], done[sound])
+        if len(steps):
+            self.model.include(steps)
+            logged["model_error"] = self.model_error(trial)
+            self.replay.add(steps, done)
         self.updates = self.updates + 1
         if not len(self.replay.steps):
             return logged
@@ -206,6 +215,14 @@ class PlanningLearner:
             self.optimizer.step()
             rows.append(torch.stack((*losses, norm)).detach())
         return logged | dict(zip(self.logged, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+
+    def model_error(self, trial: Trial) -> float:
+        """Share of the outcomes' variance that the model does not explain, one step ahead, in a trial."""
+        steps, done = sound_steps(trial)
+        unseen = WindowReplay(steps.shape[0] * steps.shape[1], self.model.transition, self.device)
+        unseen.add(steps, done)
+        windows = self._sampled(unseen, ERROR_WINDOWS, trial.noise.fork("error").torch_generator())
+        return float(self._errors(windows)[windows.future_weight > 0].square().mean())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The model and its statistics; for training also the optimizer and the replay."""
@@ -251,13 +268,6 @@ class PlanningLearner:
 
     def _sampled(self, replay: WindowReplay, count: int, generator: torch.Generator) -> Windows:
         return replay.sample(count, self.past, self.future, generator, self.across_episodes)
-
-    def _error(self, steps: Tensor, done: Tensor, noise: Noise) -> float:
-        """Share of the outcomes' variance that the model does not explain in steps that it has not learned from."""
-        unseen = WindowReplay(steps.shape[0] * steps.shape[1], self.model.transition, self.device)
-        unseen.add(steps, done)
-        windows = self._sampled(unseen, ERROR_WINDOWS, noise.torch_generator())
-        return float(self._errors(windows)[windows.future_weight > 0].square().mean())
 
     def _planned(self, knowledge: Tensor, obs: Tensor, plan: Plan, draws: Noise) -> tuple[Tensor, Plan]:
         """Next actions of each world, and the plan for the step after. `[task, world, plan_horizon, action]`."""
