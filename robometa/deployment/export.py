@@ -99,7 +99,8 @@ def _require_network(policy: Policy) -> None:
     Raises:
         UserError: If it plans, or has no parameters.
     """
-    if isinstance(policy.learner, PlanningLearner):
+    learner: object = policy.learner
+    if isinstance(learner, PlanningLearner):
         raise UserError(
             f"{policy.learner_name} cannot be exported: it plans with a model at every step, and no network holds its "
             "actions"

@@ -63,7 +63,7 @@ class PlanningOptions(Options):
     elites: Annotated[int, "[1, inf)"] = 8
     """Best candidates, to which icem and cem fit the next round; at most `candidates`."""
     kept: Annotated[int, "[0, inf)"] = 3
-    """Elites that icem's next round, and its next step, score again; at most `elites`."""
+    """Elites that icem's next round, and its next step, score again; all, if there are fewer."""
     momentum: Annotated[float, "[0, 1)"] = 0.1
     """Share of the former distribution in a fit of icem."""
     colour: Annotated[float, "[0, inf)", Search(0.0, 3.0)] = 0.25
@@ -90,12 +90,7 @@ class PlanningOptions(Options):
     def __post_init__(self) -> None:
         """Checks every option, and those that bound each other."""
         super().__post_init__()
-        require(
-            self,
-            elites=f"[1, {self.candidates}]",
-            kept=f"[0, {self.elites if self.planner == 'icem' else 1_000_000}]",
-            particles=f"[1, {self.members}]",
-        )
+        require(self, elites=f"[1, {self.candidates}]", particles=f"[1, {self.members}]")
 
     def form(self, spaces: Spaces, context: int = 0) -> Form:
         """Form of the model."""
@@ -104,7 +99,7 @@ class PlanningOptions(Options):
 
     def sizes(self) -> Sizes:
         """Sizes of icem's search; cem and shooting keep no elites."""
-        kept = self.kept if self.planner == "icem" else 0
+        kept = min(self.kept, self.elites) if self.planner == "icem" else 0
         return Sizes(self.candidates, self.rounds, self.decay, self.elites, kept, self.plan_std, self.momentum)
 
 
