@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 BOUNDS = (-10.0, 0.5)
 """Initial bounds of a log variance, in units of an outcome's own variance."""
 BOUNDS_WEIGHT = 0.01
-"""Weight in the loss of how far the bounds of log variances are apart."""
+"""Weight in the loss of how far the bounds of variances are apart."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ class DynamicsModel:
         return 0.5 * (each * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
     def spread_of_bounds(self) -> Tensor:
-        """Term of the loss that draws the bounds of log variances together. `[]`."""
-        low, high = self.bounds
+        """Term of the loss that draws the bounds of variances together, each by its own size as in `loss`. `[]`."""
+        low, high = self.bounds.exp()
         return BOUNDS_WEIGHT * (high - low).mean()
 
     def state_dict(self) -> dict[str, Tensor]:
