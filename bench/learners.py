@@ -16,8 +16,7 @@ from bench.pearl_reference import Reference
 from bench.physics import Replay, sampled_replay
 from bench.size import Size, with_horizon
 from robometa import suites
-from robometa.learners.grbal import Config as GrbalConfig
-from robometa.learners.grbal import Grbal
+from robometa.learners import grbal as grbal_learner
 from robometa.learners.maml_trpo import Config, MamlTrpo
 from robometa.learners.pearl import PRESETS, Pearl
 from robometa.learners.rl2 import Config as Rl2Config
@@ -176,13 +175,14 @@ def rl2_iteration(engine: CpuEngine, learner: Rl2, noise: Noise) -> dict[str, fl
 
 @contextmanager
 def grbal(size: Size) -> Iterator[Contest]:
-    """Steps of GrBAL with its defaults, each a refit and a plan, in one world and in the ten of a trial."""
+    """Steps of GrBAL's first preset, each a refit and a plan, in one world and in the ten of a trial."""
+    config = replace(grbal_learner.PRESETS["cpu"], random_iterations=0)
     suite = with_horizon(suites.load("half-cheetah-velocity"), size.planned_steps)
     with ExitStack() as stack:
         entries, figures = [], []
-        for tasks in (1, GrbalConfig().tasks):
+        for tasks in (1, config.tasks):
             engine = stack.enter_context(closing(CpuEngine(suite, tasks, 1)))
-            learner = Grbal(replace(GrbalConfig(), random_iterations=0), engine.spaces, seed=0)
+            learner = grbal_learner.Grbal(config, engine.spaces, seed=0)
             figures.append(Figure(planned_name(tasks), "ms"))
             entries.append(partial(planned_steps, engine, learner))
         one = planned_name(1)
@@ -194,7 +194,7 @@ def planned_name(worlds: int) -> str:
     return f"planned step, {worlds} world{'' if worlds == 1 else 's'}"
 
 
-def planned_steps(engine: CpuEngine, learner: Grbal) -> dict[str, float]:
+def planned_steps(engine: CpuEngine, learner: grbal_learner.Grbal) -> dict[str, float]:
     """What a step of a rollout takes, its physics included, ms."""
     noise, started = Noise(0, ("bench",), engine.tasks, 1), perf_counter()
     collect(engine, learner, learner.begin(engine.tasks, 1, noise), noise)

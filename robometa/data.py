@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from robometa.noise import Noise
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Meaning of an observation's numbers, as far as a model of the dynamics can use it; empty where it is unknown."""
+
+    free: tuple[int, ...] = ()
+    """Places of the observation on which neither dynamics nor reward depend, such as a runner's x."""
+    pitch: int | None = None
+    """Place of the body's pitch, rad, which may grow beyond a turn."""
+    reward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    """Reward of (obs, action, next obs) where the objective hides nothing: the objective's own function. `[n, obs]`,
+    `[n, action]`, `[n, obs] -> [n]`"""
 
 
 @dataclass(frozen=True)
@@ -18,6 +32,8 @@ class Spaces:
     action: int
     revealed: tuple[str, ...] = ()
     """Names of the hidden task parameters at the end of an oracle's observation."""
+    meaning: Meaning = field(default_factory=Meaning, compare=False, repr=False)
+    """Meaning of the observation's numbers; no part of a policy's manifest."""
 
     def described(self) -> str:
         """Describes the sizes in words."""

@@ -19,6 +19,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
 
+PLANNED = {
+    "iterations": 4,
+    "tasks": 3,
+    "worlds": 2,
+    "hidden": (8,),
+    "members": 2,
+    "candidates": 6,
+    "plan_horizon": 2,
+    "rounds": 2,
+    "elites": 2,
+    "kept": 1,
+    "windows": 4,
+    "gradient_steps": 3,
+}
+"""Options of a learner that plans."""
 SMALL_OPTIONS = {
     "fine-tune": {
         "iterations": 4,
@@ -42,6 +57,8 @@ SMALL_OPTIONS = {
         "windows": 4,
         "gradient_steps": 3,
     },
+    "pets": PLANNED,
+    "cadm": PLANNED | {"past": 2, "future": 2, "context": 2, "encoder_hidden": (4,)},
     "anil": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "last_layer_only": True},
     "e-maml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,)},
     "fomaml": {"iterations": 4, "tasks": 3, "worlds": 4, "hidden": (8,), "first_order": True},

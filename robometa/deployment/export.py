@@ -29,6 +29,7 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.policies.policy import Policy
 from robometa.policies.policy_folder import state_of
+from robometa.rl.planning_learner import PlanningLearner
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
@@ -150,9 +151,11 @@ def require_network(policy: Policy) -> None:
     Raises:
         UserError: If it plans, or has no parameters.
     """
-    if policy.learner_name.startswith("grbal"):
+    learner: object = policy.learner
+    if isinstance(learner, PlanningLearner):
         raise UserError(
-            "grbal cannot be exported: it plans with a model at every step, and no network holds its actions"
+            f"{policy.learner_name} cannot be exported: it plans with a model at every step, and no network holds its "
+            "actions"
         )
     if not state_of(policy.learner):
         raise UserError(f"{policy.learner_name} cannot be exported: it has no parameters, and so no network")

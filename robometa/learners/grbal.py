@@ -1,44 +1,33 @@
 """GrBAL: Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347.
 
-Read `act` (refit, then plan), then `update` (outer steps through refits); the refit and the outer loss are
-`RefittedModel` in `nn/dynamics_model.py`, the planner `rl/planning.py`.
+Read `_inferred` (refit) and `_losses` (outer steps through refits); the refit and the outer loss are `RefittedEnsemble`
+in `nn/refit.py`. Acting and updating are `PlanningLearner` in `rl/planning_learner.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from functools import partial
+from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robometa.compute.parallel import of_worlds
-from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options, Search, require
-from robometa.nn.dynamics_model import LastTransitions, Refit, RefittedModel, transitions_of
-from robometa.nn.state import Parts, load_state, state_of
+from robometa.data import Spaces
+from robometa.errors import Search
+from robometa.nn.refit import Refit, RefittedEnsemble
+from robometa.nn.transitions import LastTransitions
 from robometa.noise import Noise
-from robometa.rl.planning import planned, shifted
-from robometa.rl.replay import WindowReplay
-
-LOGGED = ("model_loss", "model_loss_before_refit", "gradient_norm")
-"""Metrics of an update: means over its outer steps; the gradient norm is before clipping."""
+from robometa.rl.planning import Score
+from robometa.rl.planning_learner import PlanningLearner, PlanningOptions
+from robometa.rl.replay import Windows
 
 
 @dataclass(frozen=True)
-class Config(Options):
-    """Options of GrBAL; the defaults are sized for a CPU. Plans ignore terminations."""
+class Config(PlanningOptions):
+    """Options of GrBAL. The class defaults are those of the first policies, which the presets name anew."""
 
-    iterations: Annotated[int, "[1, inf)"] = 30
-    """Training iterations."""
-    tasks: Annotated[int, "[1, inf)"] = 10
-    """Tasks of an iteration's trial."""
-    worlds: Annotated[int, "[1, inf)"] = 1
-    """Worlds of each task; each refits a model of its own."""
-    shots: Annotated[int, "[0, inf)"] = 0
-    """Adaptations within a training trial; they change nothing, because the model is refitted at every step."""
-    hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (128, 128)
-    """Widths of the model's hidden layers, relu."""
     past: Annotated[int, "[1, inf)", Search(8, 32, log=True)] = 16
     """Last transitions of a world that its model is refitted to."""
     future: Annotated[int, "[1, inf)", Search(8, 32, log=True)] = 16
@@ -55,41 +44,29 @@ class Config(Options):
     """Differentiate refits as if their gradients were constants."""
     refit_every: Annotated[int, "[1, inf)"] = 1
     """Steps from one refit to the next."""
-    planner: Annotated[str, "{cem, shooting}", Search()] = "cem"
-    """Planner: cem (the cross-entropy method) or shooting (the best of random sequences)."""
-    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
-    """Action sequences sampled at every step, and in every round of cem."""
-    plan_horizon: Annotated[int, "[1, inf)", Search(5, 20)] = 10
-    """Steps that a plan looks ahead."""
-    rounds: Annotated[int, "[1, inf)"] = 2
-    """Rounds of cem, which begins at the previous step's plan."""
-    plan_std: Annotated[float, "(0, inf)"] = 0.8
-    """Standard deviation of cem's actions in the first round."""
-    elites: Annotated[int, "[1, inf)"] = 8
-    """Best candidates, to which cem fits the next round; at most `candidates`."""
-    random_iterations: Annotated[int, "[0, inf)"] = 1
-    """Iterations in the beginning that act at random."""
-    exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.2
-    """Standard deviation of the noise on planned actions."""
-    windows: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 32
-    """Windows of an outer gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 500
-    """Outer gradient steps of an iteration."""
-    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 3e-3, log=True)] = 1e-3
-    """Learning rate of Adam in the outer steps."""
-    gradient_norm: Annotated[float, "(0, inf)"] = 5.0
-    """Maximum norm of outer gradients; a refit to an outlier could otherwise ruin a training."""
-    capacity: Annotated[int, "[1, inf)"] = 200_000
-    """Steps that the replay keeps, the latest ones."""
-
-    def __post_init__(self) -> None:
-        """Checks every option, and that the elites are not more than the candidates."""
-        super().__post_init__()
-        require(self, elites=f"[1, {self.candidates}]")
 
 
 PRESETS = {
-    "cpu": Config(),
+    "cpu": Config(
+        iterations=50,
+        activation="hardswish",
+        members=1,
+        probabilistic=True,
+        informed=True,
+        planner="icem",
+        candidates=32,
+        plan_horizon=20,
+        rounds=3,
+        plan_std=0.5,
+        flip_penalty=10.0,
+        exploration=0.0,
+        across_episodes=True,
+        first_order=True,
+        inner_step_size=0.05,
+        gradient_steps=400,
+        learning_rate=3e-3,
+    ),
+    "plain": Config(),
     "paper": Config(
         iterations=50,
         tasks=4,
@@ -106,115 +83,51 @@ PRESETS = {
         gradient_steps=1000,
     ),
 }
-"""Sizes for a CPU, and numbers near the paper's."""
+"""Sizes for a CPU, those of the first table, and numbers near the paper's."""
 
 
-class Recent(NamedTuple):
-    """Each world's last transitions, the model refitted to them, and the plan that it follows."""
-
-    parameters: Tensor
-    """`[task, world, parameter]`"""
-    last: LastTransitions
-    """Transitions that the model is refitted to."""
-    plan: Tensor
-    """Next actions. `[task, world, plan_horizon, action]`"""
-    steps: int
-    """Steps since the beginning of the trial."""
-    draws: Noise
-    """The source of the planner's candidates."""
-
-
-class Grbal:
+class Grbal(PlanningLearner):
     """Refits a model of dynamics and reward to each world's last transitions, and plans through it."""
 
     configuration: ClassVar[type] = Config
-    pools_worlds: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = True
+    logged: ClassVar[tuple[str, ...]] = ("model_loss", "model_loss_before_refit", "gradient_norm")
+    config: Config
+    model: RefittedEnsemble
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """An untrained model, its weights drawn from `seed`."""
-        self.config, self.spaces, self.device = config, spaces, torch.device(device)
-        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        device, generator = torch.device(device), Noise(seed, ("learner",), 1, 1).torch_generator()
         refit = Refit(config.inner_step_size, config.inner_steps, config.learn_step_size, config.first_order)
-        self.model = RefittedModel(spaces, config.hidden, refit, generator, self.device)
-        self.updates = torch.zeros((), dtype=torch.int64)
-        self.optimizer = torch.optim.Adam(self.model.learned(), lr=config.learning_rate)
-        self.replay = WindowReplay(config.capacity, self.model.transition, self.device)
+        model = RefittedEnsemble(spaces, config.form(spaces), config.members, refit, generator, device)
+        self.past, self.future, self.across_episodes = config.past, config.future, config.across_episodes
+        super().__init__(config, spaces, model, device)
 
-    def begin(self, tasks: int, worlds: int, noise: Noise) -> Recent:
-        """The model before any refit, and empty transitions."""
-        config, obs, start = self.config, self.spaces.observation, self.model.parameters.detach()
-        last = LastTransitions.none((tasks, worlds), config.past, obs, self.model.transition, self.device)
-        plan = torch.zeros(tasks, worlds, config.plan_horizon, self.spaces.action, device=self.device)
-        return Recent(start.expand(tasks, worlds, -1), last, plan, 0, noise.fork("plan"))
+    def _ignorant(self, tasks: int, worlds: int) -> Tensor:
+        """Parameters before any refit. `[task, world, member, parameter]`."""
+        return self.model.parameters.detach().expand(tasks, worlds, -1, -1)
 
-    @torch.no_grad()
-    def act(self, adaptation: Recent, step: Step, noise: Tensor) -> tuple[Tensor, Recent]:
-        """First action of each world's plan, and the next adaptation. `[task, world, action]`."""
-        config = self.config
-        if self.updates < config.random_iterations:
-            return torch.erf(noise / 2**0.5), adaptation
-        parameters, last, plan, steps, draws = adaptation
-        if steps:
-            last, plan = last.after(step), plan.masked_fill(step.last_done[..., None, None], 0.0)
-        # Adapt: refit the model to the last transitions of each world.
-        if steps and steps % config.refit_every == 0:
-            parameters = of_worlds(self.model.refitted_to, last.window, last.weight())  # [task, world, parameter]
-        # Plan: model-predictive control, from the plan of the step before.
-        rounds = config.rounds if config.planner == "cem" else 1
-        candidates = draws.fork(steps).normal(rounds, config.candidates, *plan.shape[2:]).to(self.device)
-        plan = of_worlds(self._planned, parameters, step.obs, plan, candidates)  # [task, world, plan_horizon, action]
-        action = plan[:, :, 0] + config.exploration * noise
-        return action, Recent(parameters, last._replace(last_obs=step.obs), shifted(plan), steps + 1, draws)
+    def _inferred(self, knowledge: Tensor, last: LastTransitions, steps: int) -> Tensor:
+        """Refits the model to the last transitions of each world. `[task, world, member, parameter]`."""
+        if steps % self.config.refit_every:
+            return knowledge
+        return of_worlds(self._refitted, last.window, last.weight())
 
-    def adapt(self, adaptation: Recent, rollout: Rollout, noise: Noise) -> Recent:
-        """Returns the adaptation unchanged, since `act` refits step by step."""
-        return adaptation
+    def _refitted(self, window: Tensor, weight: Tensor) -> Tensor:
+        """Refits to transitions. `[world, past, transition]`, `[world, past] -> [world, member, parameter]`."""
+        return self.model.refitted_to(window, weight).movedim(0, 1)
 
-    def update(self, trial: Trial) -> dict[str, float]:
-        """Stores the trial, then takes outer gradient steps through refits to windows drawn from the replay."""
-        config = self.config
-        joined = trial.joined()
-        steps, done = transitions_of(joined).flatten(0, 1), joined.done.flatten(0, 1)  # [trial, time, ...]
-        sound = ~joined.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no dynamics explain is left out
-        # The statistics first: from now on errors are in units of these.
-        if bool(sound.any()):
-            self.model.include(steps[sound])
-            self.replay.add(steps[sound], done[sound])
-        self.updates = self.updates + 1
-        if not len(self.replay.steps):
-            return dict.fromkeys(LOGGED, 0.0)
-        generator = trial.noise.torch_generator()
-        logged = []
-        for _ in range(config.gradient_steps):
-            windows = self.replay.sample(config.windows, config.past, config.future, generator, config.across_episodes)
-            # Outer step: through the refit to the past, towards less error on the future.
-            loss, before = self.model.outer_loss(*windows)
-            self.optimizer.zero_grad()
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.model.learned(), config.gradient_norm)
-            self.optimizer.step()
-            logged.append(torch.stack((loss.detach(), before, norm)))
-        return dict(zip(LOGGED, torch.stack(logged).mean(dim=0).tolist(), strict=True))
+    def _score(self, knowledge: Tensor, obs: Tensor) -> Score:
+        """Returns the value of action sequences in refitted models. `[world, member, parameter]`, `[world, obs]`."""
+        return partial(self._value, knowledge.movedim(1, 0), obs)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The model, its step sizes and statistics; for training also the optimizer and the replay."""
-        return self.model.state_dict() | {"updates": self.updates} | state_of(self._training())
+    def _losses(self, windows: Windows) -> tuple[Tensor, ...]:
+        """Loss on the future after a refit to the past, and before it. `[]` each."""
+        return self.model.outer_loss(*windows)
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores a state, or the policy's part of one."""
-        self.model.load_state_dict(state)
-        self.updates = state["updates"].clone()
-        load_state(self._training(), state)
-
-    def _training(self) -> Parts:
-        return {"training/optimiser": self.optimizer, "training/replay": self.replay}
-
-    def _planned(self, parameters: Tensor, obs: Tensor, plan: Tensor, draws: Tensor) -> Tensor:
-        """Plans the next actions. `[world, plan_horizon, action]`."""
-
-        def score(candidates: Tensor) -> Tensor:
-            return self.model.imagined(parameters, obs, candidates)
-
-        config = self.config
-        return planned(config.planner, score, plan, draws.transpose(0, 1), config.plan_std, config.elites)
+    def _errors(self, windows: Windows) -> Tensor:
+        """Errors of the refitted ensemble's mean on the windows' futures. `[window, future, target]`."""
+        parameters = self.model.refitted_to(windows.past, windows.past_weight)  # [member, window, parameter]
+        with torch.no_grad():
+            error, _ = self.model.errors(parameters.flatten(0, 1), windows.future.repeat(len(parameters), 1, 1))
+        return error.unflatten(0, parameters.shape[:2]).mean(dim=0)

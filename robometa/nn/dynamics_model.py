@@ -1,36 +1,82 @@
-"""A learned model of dynamics and reward, as a plain function of flat parameter vectors."""
+"""Learned models of dynamics and reward: networks that are plain functions of flat parameter vectors, and ensembles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.func import grad
+from torch.nn import functional
 
-from robometa.data import Rollout, Spaces, Step
+from robometa.data import Meaning, Spaces
+from robometa.nn.networks import check_size
 from robometa.nn.normalizer import Normalizer
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "swish": functional.silu,
+    "hardswish": functional.hardswish,
+}
+"""Activations by name. The hard swish costs a processor a fifth of the swish."""
+BOUNDS = (-10.0, 0.5)
+"""Initial bounds of a log variance, in units of an outcome's own variance."""
+BOUNDS_WEIGHT = 0.01
+"""Weight in the loss of how far the bounds of variances are apart."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Form of a model."""
+
+    hidden: tuple[int, ...]
+    """Widths of the hidden layers."""
+    activation: str = "relu"
+    """Name of an activation."""
+    probabilistic: bool = False
+    """Predict a log variance for each number of the outcome, too."""
+    context: int = 0
+    """Numbers that describe the task, beside obs and action."""
+    meaning: Meaning = field(default_factory=Meaning)
+    """Meaning of the observation, as far as the model uses it."""
 
 
 class DynamicsModel:
-    """A multilayer perceptron from obs and action to an outcome: the change of obs, and the reward.
+    """A multilayer perceptron from obs, action and context to an outcome: the change of obs, and the reward.
 
-    It holds the normalisation statistics of inputs and outputs, and no parameters. Every method takes a parameter
-    vector for each world, `[world, parameter]`. A *transition* is the concatenation of obs, action and outcome.
+    It holds the normalisation statistics of inputs and outputs, and the bounds of log variances, but no parameters.
+    Every method takes a parameter vector for each group of rows, `[group, parameter]`. A *transition* is the
+    concatenation of obs, action, change of obs, and reward. An *input* is that of action and context.
     """
 
-    def __init__(self, spaces: Spaces, hidden: Sequence[int], device: torch.device | str = "cpu") -> None:
-        """Lays out a model with `hidden` relu layers."""
+    def __init__(self, spaces: Spaces, form: Form, device: torch.device | str = "cpu") -> None:
+        """Lays out a model.
+
+        Raises:
+            UserError: If it is too large.
+        """
         obs, action = spaces.observation, spaces.action
+        self.form, self.meaning = form, form.meaning
         self.widths = (obs, action, obs + 1)
         self.transition = sum(self.widths)
         """Width of a transition."""
-        sizes = (obs + action, *hidden, obs + 1)
+        self.pitch = self.meaning.pitch
+        turns = () if self.pitch is None else (self.pitch,)
+        self.features = obs + 2 * len(turns)
+        """Width of what the network sees of an observation: the pitch is a sine and a cosine."""
+        self.encoded = self.features + action + obs + 1
+        """Width of a transition as a network reads it."""
+        self.targets = obs + (self.meaning.reward is None)
+        """Width of the predicted outcome: a known reward is not predicted."""
+        sizes = (self.features + action + form.context, *form.hidden, self.targets * (1 + form.probabilistic))
         self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
-        self.seen = Normalizer(obs, device=device)
+        check_size(sum((into + 1) * out for into, out in self.layers), f"hidden {form.hidden}")
+        self.seen = Normalizer(obs, device=device, blind=(*self.meaning.free, *turns))
         self.outcome = Normalizer(obs + 1, device=device)
+        self.bounds = torch.tensor(BOUNDS, device=device).unsqueeze(1).repeat(1, self.targets)
+        """Least and largest log variance, which are learned. `[2, target]`"""
+        self.activation = ACTIVATIONS[form.activation]
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Weights and biases, uniform within 1 / sqrt(inputs of the layer). `[parameter]`."""
@@ -45,209 +91,180 @@ class DynamicsModel:
         self.seen.include(obs)
         self.outcome.include(outcome)
 
-    def predicted(self, parameters: Tensor, obs: Tensor, action: Tensor) -> Tensor:
-        """Predicts the normalised outcome. `[world, n, obs + 1]`.
-
-        Args:
-            parameters: `[world, parameter]`
-            obs: Unnormalised. `[world, n, obs]`
-            action: `[world, n, action]`
-        """
-        return self._through(self._cut(parameters), obs, action)
-
-    def _cut(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Weights and biases of each layer. `[world, into, out]`, `[world, 1, out]`."""
+    def cut(self, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases of each layer. `[group, into, out]`, `[group, 1, out]`."""
         # One split, not a slice for each layer: the gradient of a slice is as long as all parameters.
         parts = iter(parameters.split([size for into, out in self.layers for size in (into * out, out)], dim=1))
         return [(next(parts).unflatten(1, layer), next(parts).unsqueeze(1)) for layer in self.layers]
 
-    def _through(self, layers: Sequence[tuple[Tensor, Tensor]], obs: Tensor, action: Tensor) -> Tensor:
-        """Passes observations and actions through the layers. `[world, n, obs + 1]`."""
-        x = torch.cat((self.seen(obs), action), dim=-1)
-        for index, (weight, bias) in enumerate(layers):
-            x = torch.baddbmm(bias, x.relu() if index else x, weight)
-        return x
+    def seen_of(self, obs: Tensor) -> Tensor:
+        """Features of observations. `[..., features]`."""
+        seen = self.seen(obs)
+        if self.pitch is None:
+            return seen
+        pitch = obs[..., self.pitch : self.pitch + 1]
+        return torch.cat((seen, pitch.sin(), pitch.cos()), dim=-1)
 
-    def loss(self, parameters: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Half the squared error of normalised outcomes, averaged over the transitions of weight 1. `[world]`.
+    def encoding(self, transitions: Tensor) -> Tensor:
+        """Transitions as a network can read them: features of obs, action, and the normalised outcome.
 
-        Args:
-            parameters: `[world, parameter]`
-            transitions: `[world, n, transition]`
-            weight: 1 or 0; the loss is 0 where all are 0. `[world, n]`
+        `[..., transition] -> [..., encoded]`
         """
         obs, action, outcome = transitions.split(self.widths, dim=-1)
-        # Errors in units of standard deviations. [world, n, obs + 1]
-        error = self.predicted(parameters, obs, action) - self.outcome(outcome)
-        return 0.5 * (error.square().sum(dim=-1) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        return torch.cat((self.seen_of(obs), action, self.outcome(outcome)), dim=-1)
 
-    def imagined(self, parameters: Tensor, obs: Tensor, candidates: Tensor) -> Tensor:
-        """Total predicted reward of action sequences. `[world, candidate]`.
+    def predicted(self, parameters: Tensor, obs: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Predicts the normalised outcome, and its log variance if the model has one. `[group, n, target]`.
 
         Args:
-            parameters: `[world, parameter]`
-            obs: Initial observation. `[world, obs]`
-            candidates: `[world, candidate, time, action]`
+            parameters: `[group, parameter]`
+            obs: Unnormalised. `[group, n, obs]`
+            inputs: Action and context. `[group, n, action + context]`
         """
-        # Every candidate starts at the world's own observation. [world, candidate, obs]
-        obs = obs.unsqueeze(1).expand(-1, candidates.shape[1], -1)
-        paid, layers = torch.zeros_like(obs[..., 0]), self._cut(parameters)
-        for action in candidates.unbind(dim=2):
-            # One step of every candidate in the model: change of obs, and reward.
-            outcome = self.outcome.undo(self._through(layers, obs, action))
-            obs = obs + outcome[..., :-1]
-            paid = paid + outcome[..., -1]
-        return paid
+        x = torch.cat((self.seen_of(obs), inputs), dim=-1)
+        for index, (weight, bias) in enumerate(self.cut(parameters)):
+            x = torch.baddbmm(bias, self.activation(x) if index else x, weight)
+        if not self.form.probabilistic:
+            return x, None
+        # Soft bounds from above and below, as in PETS.
+        mean, log_variance = x.chunk(2, dim=-1)
+        low, high = self.bounds
+        log_variance = high - functional.softplus(high - log_variance)
+        return mean, low + functional.softplus(log_variance - low)
+
+    def errors(
+        self, parameters: Tensor, transitions: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Errors of predicted normalised outcomes, and log variances. `[group, n, target]` each.
+
+        Args:
+            parameters: `[group, parameter]`
+            transitions: `[group, n, transition]`
+            context: `[group, n, context]`
+        """
+        obs, action, outcome = transitions.split(self.widths, dim=-1)
+        inputs = action if context is None else torch.cat((action, context), dim=-1)
+        mean, log_variance = self.predicted(parameters, obs, inputs)
+        return mean - self.outcome(outcome)[..., : self.targets], log_variance
+
+    def loss(self, parameters: Tensor, transitions: Tensor, weight: Tensor, context: Tensor | None = None) -> Tensor:
+        """Loss of normalised outcomes, averaged over the transitions of weight 1. `[group]`.
+
+        Half the squared error, summed over the outcome's numbers. With variances, the mean of their negative log
+        likelihoods, each times its own variance as a constant: means learn as by squared error, and no number that is
+        hard to predict is given up. Source: Seitzer et al. 2022, https://arxiv.org/abs/2203.09168, with beta = 1.
+
+        Args:
+            parameters: `[group, parameter]`
+            transitions: `[group, n, transition]`
+            weight: 1 or 0; the loss is 0 where all are 0. `[group, n]`
+            context: `[group, n, context]`
+        """
+        # Errors in units of standard deviations. [group, n, target]
+        error, log_variance = self.errors(parameters, transitions, context)
+        if log_variance is None:
+            each = error.square().sum(dim=-1)
+        else:
+            likelihood = error.square() * torch.exp(-log_variance) + log_variance
+            each = (likelihood * torch.exp(log_variance.detach())).mean(dim=-1)
+        return 0.5 * (each * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+    def spread_of_bounds(self) -> Tensor:
+        """Term of the loss that draws the bounds of variances together, each by its own size as in `loss`. `[]`."""
+        low, high = self.bounds.exp()
+        return BOUNDS_WEIGHT * (high - low).mean()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The statistics."""
+        """The statistics, and the bounds of log variances if the model has any."""
         seen = {f"seen/{key}": value for key, value in self.seen.state_dict().items()}
-        return seen | {f"outcome/{key}": value for key, value in self.outcome.state_dict().items()}
+        bounds = {"bounds": self.bounds.detach()} if self.form.probabilistic else {}
+        return seen | {f"outcome/{key}": value for key, value in self.outcome.state_dict().items()} | bounds
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores the statistics; ignores other entries."""
-        for name, part in (("seen", self.seen), ("outcome", self.outcome)):
-            part.load_state_dict({key: state[f"{name}/{key}"] for key in part.state_dict()})
-
-
-class Refit(NamedTuple):
-    """Hyper-parameters of a refit: gradient steps on a few transitions."""
-
-    size: float
-    """Step size."""
-    steps: int
-    """Gradient steps of a refit."""
-    learn_step_size: bool
-    """Learn a factor on the step size for each parameter."""
-    first_order: bool
-    """Differentiate a refit as if its gradients were constants."""
-
-
-class RefittedModel(DynamicsModel):
-    """A dynamics model that gradient steps refit to a few transitions, from a learned initialisation."""
-
-    def __init__(
-        self,
-        spaces: Spaces,
-        hidden: Sequence[int],
-        refit: Refit,
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> None:
-        """Draws the initialisation from the generator; the step sizes are equal."""
-        super().__init__(spaces, hidden, device)
-        self.refit = refit
-        self.parameters = self.initial(generator).to(device).requires_grad_()
-        self.step_sizes = torch.ones_like(self.parameters).detach().requires_grad_(refit.learn_step_size)
-
-    def learned(self) -> list[Tensor]:
-        """Vectors that outer gradient steps train. `[parameter]` each."""
-        return [self.parameters, self.step_sizes] if self.step_sizes.requires_grad else [self.parameters]
-
-    def refitted(self, parameters: Tensor, step_sizes: Tensor, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters refitted to each world's transitions; unchanged where all weights are 0. `[world, parameter]`.
-
-        Args:
-            parameters: `[world, parameter]`
-            step_sizes: Factor on the step size, for each parameter. `[parameter]`
-            transitions: `[world, n, transition]`
-            weight: As for `loss`. `[world, n]`
-        """
-        for _ in range(self.refit.steps):
-            # A world's loss depends on its own parameters only: the sum's gradient is that of each.
-            gradient = grad(lambda point: self.loss(point, transitions, weight).sum())(parameters)
-            if self.refit.first_order:
-                gradient = gradient.detach()
-            parameters = parameters - self.refit.size * step_sizes * gradient
-        return parameters
-
-    def refitted_to(self, transitions: Tensor, weight: Tensor) -> Tensor:
-        """Parameters to act with: `refitted` from the learned initialisation, not to be differentiated.
-
-        Args:
-            transitions: `[world, n, transition]`
-            weight: As for `loss`. `[world, n]`
-
-        Returns:
-            `[world, parameter]`
-        """
-        point, factor = self.parameters.detach().expand(len(transitions), -1), self.step_sizes.detach()
-        for _ in range(self.refit.steps):
-            with torch.enable_grad():  # `grad` of torch.func takes twice as long for so little
-                start = point.requires_grad_()
-                (gradient,) = torch.autograd.grad(self.loss(start, transitions, weight).sum(), start)
-            point = start.detach() - self.refit.size * factor * gradient
-        return point
-
-    def outer_loss(
-        self, past: Tensor, past_weight: Tensor, future: Tensor, future_weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Loss on the future after a refit to the past, and before it; means over windows. `[]` each.
-
-        Args:
-            past: Earlier transitions. `[window, past, transition]`
-            past_weight: As for `loss`. `[window, past]`
-            future: Later transitions. `[window, future, transition]`
-            future_weight: As for `loss`. `[window, future]`
-        """
-        start = self.parameters.expand(len(past), -1)  # [window, parameter]
-        # Inner steps on the past, then the loss on the future.
-        adapted = self.refitted(start, self.step_sizes, past, past_weight)
-        with torch.no_grad():
-            before = self.loss(start, future, future_weight).mean()
-        return self.loss(adapted, future, future_weight).mean(), before
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Initialisation, step sizes and statistics."""
-        return {"parameters": self.parameters.detach(), "step_sizes": self.step_sizes.detach()} | super().state_dict()
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores initialisation, step sizes and statistics; ignores other entries.
+        """Restores statistics and bounds; ignores other entries.
 
         Raises:
-            ValueError: If a vector has another size.
+            ValueError: If a tensor has another size.
         """
-        for name, vector in (("parameters", self.parameters), ("step_sizes", self.step_sizes)):
-            if state[name].shape != vector.shape:
-                raise ValueError(f"{vector.numel()} {name} expected, not {state[name].numel()}")
-            vector.data = state[name].to(vector.device, copy=True)
+        for name, part in (("seen", self.seen), ("outcome", self.outcome)):
+            part.load_state_dict({key: state[f"{name}/{key}"] for key in part.state_dict()})
+        if self.form.probabilistic:
+            restore("bounds", self.bounds, state)
+
+
+class Ensemble(DynamicsModel):
+    """Models of one form, each with parameters of its own."""
+
+    def __init__(
+        self, spaces: Spaces, form: Form, members: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    ) -> None:
+        """Draws each member's parameters from the generator."""
+        super().__init__(spaces, form, device)
+        start = torch.stack([self.initial(generator) for _ in range(members)])
+        self.members = members
+        self.parameters = start.to(device).requires_grad_()
+        """`[member, parameter]`"""
+        self.bounds.requires_grad_(form.probabilistic)
+
+    def learned(self) -> list[Tensor]:
+        """Tensors that gradient steps train."""
+        return [self.parameters, self.bounds] if self.form.probabilistic else [self.parameters]
+
+    @torch.no_grad()
+    def mean_errors(self, transitions: Tensor, context: Tensor | None = None) -> Tensor:
+        """Errors of the members' mean prediction, in standard deviations of the outcomes. `[n, time, target]`.
+
+        Args:
+            transitions: `[n, time, transition]`
+            context: `[n, time, context]`
+        """
+
+        def each(rows: Tensor) -> Tensor:
+            return rows.flatten(0, 1).expand(self.members, -1, -1)
+
+        error, _ = self.errors(self.parameters, each(transitions), None if context is None else each(context))
+        return error.mean(dim=0).unflatten(0, transitions.shape[:2])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters of the members, `[parameter]` of a single one, and the statistics."""
+        return {"parameters": self.parameters.detach().squeeze(0)} | super().state_dict()
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores parameters and statistics; ignores other entries.
+
+        Raises:
+            ValueError: If a tensor has another size.
+        """
+        restore("parameters", self.parameters, state)
         super().load_state_dict(state)
 
 
-class LastTransitions(NamedTuple):
-    """Each world's last transitions, to refit a model to."""
+def restore(name: str, tensor: Tensor, state: dict[str, Tensor]) -> None:
+    """Copies a saved tensor into one of equal size.
 
-    window: Tensor
-    """Transitions, the latest last. `[task, world, past, transition]`"""
-    filled: Tensor
-    """Number of transitions so far, at most the window. `[task, world]`"""
-    last_obs: Tensor
-    """Observation of the previous step. `[task, world, obs]`"""
-
-    @classmethod
-    def none(cls, worlds: tuple[int, int], past: int, obs: int, width: int, device: torch.device) -> LastTransitions:
-        """Empty window of `past` transitions of `width` numbers; `worlds` is (tasks, worlds)."""
-        sizes = (past, width), (), (obs,)
-        return cls(*(torch.zeros(*worlds, *size, device=device) for size in sizes))
-
-    def after(self, step: Step) -> LastTransitions:
-        """Appends the latest transition, except after an episode's end, where the observation comes from a reset."""
-        action, reward = step.last_action.clamp(-1, 1), step.last_reward.unsqueeze(-1)
-        # The transition from the step before into this one. [task, world, transition]
-        latest = torch.cat((self.last_obs, action, step.obs - self.last_obs, reward), dim=-1)
-        moved = torch.cat((self.window[:, :, 1:], latest.unsqueeze(2)), dim=2)
-        window = torch.where(step.last_done[..., None, None], self.window, moved)
-        filled = (self.filled + ~step.last_done).clamp(max=window.shape[2])
-        return LastTransitions(window, filled, self.last_obs)
-
-    def weight(self) -> Tensor:
-        """1 for the filled places of the window, 0 for others. `[task, world, past]`."""
-        past = self.window.shape[2]
-        place = torch.arange(past, device=self.filled.device)
-        return (place >= past - self.filled.unsqueeze(-1)).to(self.filled.dtype)
+    Raises:
+        ValueError: If it has another size.
+    """
+    saved = state[name]
+    if saved.numel() != tensor.numel() or saved.dtype != tensor.dtype:
+        raise ValueError(f"{tensor.numel()} {name} expected, not {saved.numel()}")
+    tensor.data = saved.reshape(tensor.shape).to(tensor.device, copy=True)
 
 
-def transitions_of(rollout: Rollout) -> Tensor:
-    """Obs, action, change of obs, and reward of every step. `[task, world, time, transition]`."""
-    change = rollout.next_obs - rollout.obs
-    return torch.cat((rollout.obs, rollout.action.clamp(-1, 1), change, rollout.reward.unsqueeze(-1)), dim=-1)
+def split_over(rows: Tensor, groups: int) -> Tensor:
+    """Deals rows out to groups in turn, the first ones again where they do not divide. `[world, row, ...]`.
+
+    Returns:
+        `[group, world, row of the group, ...]`
+    """
+    count = rows.shape[1]
+    missing = -count % groups
+    if missing:
+        index = torch.arange(count + missing, device=rows.device) % count
+        rows = rows[:, index]
+    return rows.unflatten(1, (-1, groups)).movedim(2, 0)
+
+
+def joined_from(parts: Tensor, count: int) -> Tensor:
+    """Reverses `split_over` for the first `count` rows. `[group, world, row of the group] -> [world, row]`."""
+    return parts.movedim(0, 2).flatten(1, 2)[:, :count]

@@ -52,6 +52,14 @@ class Normalizer:
         """Inverts the normalisation, without the clipping. `[..., size]`."""
         return values / self._factor + self._shift
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Factor and offset of the normalisation, without the clipping. `[size]` each."""
+        return self._factor, -self._shift * self._factor
+
+    def affine_inverse(self) -> tuple[Tensor, Tensor]:
+        """Factor and offset of `undo`. `[size]` each."""
+        return 1 / self._factor, self._shift
+
     def state_dict(self) -> dict[str, Tensor]:
         """The statistics."""
         return {"count": self.count, "mean": self.mean, "variance": self.variance}

@@ -85,6 +85,18 @@ LEARNERS = {
         "Refits a model of dynamics and reward to the last transitions at every step, and plans through it.",
         "Nagabandi et al. 2019, https://arxiv.org/abs/1803.11347",
     ),
+    "cadm": Entry(
+        "robometa.learners.cadm",
+        "Cadm",
+        "Infers a context from the last transitions at every step, and plans through models that see it.",
+        "Lee et al. 2020, https://arxiv.org/abs/2005.06800",
+    ),
+    "pets": Entry(
+        "robometa.learners.pets",
+        "Pets",
+        "Plans through an ensemble of probabilistic models of all tasks, and adapts to none.",
+        "Chua et al. 2018, https://arxiv.org/abs/1805.12114",
+    ),
     "no-adaptation": Entry(
         "robometa.learners.no_adaptation",
         "NoAdaptation",

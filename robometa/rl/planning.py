@@ -20,7 +20,7 @@ def best_of(score: Score, draws: Tensor) -> Tensor:
     """
     # The normal distribution function maps normal to uniform numbers.
     candidates = torch.erf(draws / 2**0.5)
-    return _chosen(candidates, score(candidates), 1)[:, 0]
+    return chosen(candidates, score(candidates), 1)[:, 0]
 
 
 def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites: int) -> Tensor:
@@ -41,7 +41,7 @@ def cross_entropy(score: Score, mean: Tensor, draws: Tensor, std: float, elites:
     for draw in draws:
         # Sample, score, refit to the elites. [world, candidate, time, action]
         candidates = (mean.unsqueeze(1) + spread.unsqueeze(1) * draw).clamp(-1, 1)
-        best = _chosen(candidates, score(candidates), elites)
+        best = chosen(candidates, score(candidates), elites)
         variance, mean = torch.var_mean(best, dim=1, correction=0)
         spread = variance.sqrt()
     return mean
@@ -61,12 +61,17 @@ def planned(planner: str, score: Score, plan: Tensor, draws: Tensor, std: float,
     return best_of(score, draws[0]) if planner == "shooting" else cross_entropy(score, plan, draws, std, elites)
 
 
+def extended(plan: Tensor) -> Tensor:
+    """Plan shifted by one step, with its last action repeated at its end. `[..., time, action]`."""
+    return torch.cat((plan[..., 1:, :], plan[..., -1:, :]), dim=-2)
+
+
 def shifted(plan: Tensor) -> Tensor:
     """Plan shifted by one step, with zeros at its end. `[task, world, time, action]`."""
     return torch.cat((plan[:, :, 1:], torch.zeros_like(plan[:, :, :1])), dim=2)
 
 
-def _chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
+def chosen(candidates: Tensor, value: Tensor, count: int) -> Tensor:
     """Candidates of the highest values in each world; values that are not finite rank last. `[world, count, ...]`."""
     value = torch.where(value.isfinite(), value, -torch.inf)  # an overflow ranks with NaN
     places = value.topk(count, dim=1).indices

@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Engine, Outcome, SimulatorState
@@ -85,7 +84,7 @@ class RevealingEngine:
         self.horizon, self.tasks, self.worlds = engine.horizon, engine.tasks, engine.worlds
         self.threads, self.device = engine.threads, engine.device
         observation = engine.spaces.observation + len(hidden.names)
-        self.spaces = Spaces(observation, engine.spaces.action, hidden.names)
+        self.spaces = replace(engine.spaces, observation=observation, revealed=hidden.names)
         suite = hidden.suite
         self._reveal([suite.train[index % len(suite.train)] for index in range(self.tasks)])
 

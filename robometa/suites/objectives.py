@@ -80,6 +80,8 @@ class Objective:
     `[task]`; None for one by the formula."""
     optional: Mapping[str, int] = field(default_factory=dict)
     """Task parameters that it uses if a task has them."""
+    reads_place: bool = False
+    """The reward depends on where the body is, not only on how it moves."""
 
 
 def _forward(quantity: Tensors, parameter: Tensors, weight: Numbers) -> tuple[Tensor, Tensor | None]:
@@ -176,6 +178,7 @@ OBJECTIVES = {
         coefficients={"control_cost": 0.0, "norm": 2.0, "radius": 0.2},
         display=GOAL_DISPLAY,
         has_success=True,
+        reads_place=True,
     ),
     "sparse-goal": Objective(
         "go to a hidden place, paid 1 - |position - goal| within radius, m, and nothing outside",
@@ -184,6 +187,7 @@ OBJECTIVES = {
         coefficients={"norm": 2.0, "radius": 0.2},
         display=GOAL_DISPLAY,
         has_success=True,
+        reads_place=True,
     ),
 }
 

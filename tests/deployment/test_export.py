@@ -172,7 +172,7 @@ def test_the_policys_hash_is_that_of_its_file(exported, suite, tmp_path):
     assert contract["policy_sha256"] == read_manifest(tmp_path / "policy")["files"]["tensors.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["grbal", "random"])
+@pytest.mark.parametrize("name", ["grbal", "cadm", "pets", "random"])
 def test_what_acts_by_no_network_is_refused(suite, tmp_path, name):
     with pytest.raises(UserError, match=f"{name} cannot be exported: it"):
         export(made(name, suite), tmp_path / name)

@@ -10,8 +10,10 @@ from torch.func import grad
 from robometa.data import Spaces, Step, Trial
 from robometa.errors import UserError
 from robometa.learners.grbal import Config, Grbal
-from robometa.nn.dynamics_model import transitions_of
+from robometa.nn.imagination import imagined
+from robometa.nn.transitions import transitions_of
 from robometa.noise import Noise
+from robometa.rl.icem import Plan
 from robometa.rl.planning import best_of, cross_entropy
 from robometa.rl.replay import WindowReplay, Windows
 
@@ -143,7 +145,7 @@ def test_a_refit_is_a_gradient_step_on_half_the_squared_error_of_what_counts():
         counted = past[row : row + 1, weight[row] > 0]
         for _ in range(2 if counted.numel() else 0):
             point = expected.clone().requires_grad_()
-            predicted = made.model.predicted(point, counted[..., :3], counted[..., 3:5])
+            predicted, _ = made.model.predicted(point, counted[..., :3], counted[..., 3:5])
             error = 0.5 * (predicted - counted[..., 5:]).square().sum(-1).mean()
             expected = (expected - 0.3 * sizes * torch.autograd.grad(error, point)[0]).detach()
         torch.testing.assert_close(found[row : row + 1], expected, rtol=1e-4, atol=1e-5)
@@ -156,7 +158,7 @@ def test_acting_refits_to_the_bits_of_the_refit_that_is_differentiated(inner_ste
     start = made.model.parameters.detach().expand(5, -1)
     with torch.no_grad():
         expected = made.model.refitted(start, made.model.step_sizes.detach(), past, weight)
-        found = made.model.refitted_to(past, weight)
+        found = made.model.refitted_to(past, weight)[0]
     assert torch.equal(found, expected)
     assert not found.requires_grad
     assert made.model.parameters.grad is None
@@ -169,7 +171,7 @@ def test_the_outer_gradient_goes_through_the_refit(inner_steps):
     point, sizes, cut = normal(size, dtype=torch.float64) / 3, 1 + normal(size, seed=1).double() / 9, windows(6)
 
     def loss(parameters, step_sizes):
-        made.model.parameters, made.model.step_sizes = parameters, step_sizes
+        made.model.parameters, made.model.step_sizes = parameters.unsqueeze(0), step_sizes.unsqueeze(0)
         return made.model.outer_loss(*cut)[0]
 
     for place, held in enumerate((point, sizes)):
@@ -192,7 +194,7 @@ def test_first_order_leaves_the_refit_out_of_the_gradient():
     )
     at = adapted.requires_grad_()
     first.model.loss(at, *cut[2:]).mean().backward()
-    torch.testing.assert_close(first.model.parameters.grad, at.grad.sum(0))
+    torch.testing.assert_close(first.model.parameters.grad[0], at.grad.sum(0))
     assert not torch.allclose(whole.model.parameters.grad, first.model.parameters.grad, rtol=1e-2)
 
 
@@ -214,7 +216,7 @@ def test_after_training_a_refit_lowers_the_error_on_what_follows():
     assert logged["model_loss"] < 0.7 * logged["model_loss_before_refit"]
     new = transitions_of(hidden_sign_rollout(9)).flatten(0, 1)
     weight = torch.ones(20, 4)
-    adapted = made.model.refitted_to(new[:, :4], weight)
+    adapted = made.model.refitted_to(new[:, :4], weight)[0]
     start = made.model.parameters.detach().expand(20, -1)
     after, before = (float(made.model.loss(point, new[:, 4:8], weight).mean()) for point in (adapted, start))
     assert after < 0.5 * before
@@ -239,7 +241,8 @@ def test_the_window_is_of_the_last_transitions_and_not_across_an_episodes_end():
     assert (adaptation.last.filled == 4).all()
     weight = torch.ones(4, 4)
     torch.testing.assert_close(
-        adaptation.parameters.flatten(0, 1), made.model.refitted_to(adaptation.last.window.flatten(0, 1), weight)
+        adaptation.knowledge.flatten(0, 1)[:, 0],
+        made.model.refitted_to(adaptation.last.window.flatten(0, 1), weight)[0],
     )
 
 
@@ -249,9 +252,9 @@ def test_an_unfilled_window_counts_only_what_is_there():
     for seed in range(2):
         _, adaptation = made.act(adaptation, step(made, seed), torch.zeros(2, 2, 2))
     assert (adaptation.last.filled == 1).all()
-    alone = made.model.refitted_to(adaptation.last.window.flatten(0, 1)[:, -1:], torch.ones(4, 1))
-    torch.testing.assert_close(adaptation.parameters.flatten(0, 1), alone)
-    assert not torch.equal(alone[0], made.model.parameters)
+    alone = made.model.refitted_to(adaptation.last.window.flatten(0, 1)[:, -1:], torch.ones(4, 1))[0]
+    torch.testing.assert_close(adaptation.knowledge.flatten(0, 1)[:, 0], alone)
+    assert not torch.equal(alone[:1], made.model.parameters)
 
 
 def test_it_refits_only_every_so_often():
@@ -259,7 +262,7 @@ def test_it_refits_only_every_so_often():
     adaptation, kept = made.begin(2, 2, noise()), []
     for seed in range(4):
         _, adaptation = made.act(adaptation, step(made, seed), torch.zeros(2, 2, 2))
-        kept.append(adaptation.parameters)
+        kept.append(adaptation.knowledge)
     assert torch.equal(kept[0], kept[1])
     assert not torch.equal(kept[1], kept[2])
     assert torch.equal(kept[2], kept[3])
@@ -336,41 +339,45 @@ def linear_model(made, weights):
     return flat
 
 
-@pytest.mark.parametrize("planner", ["cem", "shooting"])
+@pytest.mark.parametrize("planner", ["icem", "cem", "shooting"])
 def test_planning_looks_ahead_in_the_model(planner):
     """Hand-made: the first action moves the first number of obs, and that number is what the next step is paid."""
-    made = learner(planner=planner, candidates=256, rounds=4, plan_horizon=2, elites=16)
+    made = learner(planner=planner, candidates=256, rounds=4, plan_horizon=2, elites=16, decay=1.0)
     made.model.layers = [(5, 4)]
     weights = torch.zeros(5, 4)
     weights[3, 0], weights[0, 3], weights[4, 3] = 1.0, 2.0, -0.5  # change of obs, pay for obs, price of action 2
     made.model.outcome.include(torch.tensor([[-2.0, -1.0, -1.0, -3.0], [2.0, 1.0, 1.0, 3.0]]))  # units that are not 1
-    flat = linear_model(made, weights / torch.tensor([2.0, 1.0, 1.0, 3.0]))
-    obs, draws = torch.zeros(2, 3), normal(2, 4 if planner == "cem" else 1, 256, 2, 2)
-    plan = made._planned(flat[: 5 * 4 + 4].expand(2, -1), obs, torch.zeros(2, 2, 2), draws)
-    assert (plan[:, 0, 0] > 0.7).all()  # it pays one step later
-    assert (plan[:, 0, 1] < -0.3).all()
+    flat = linear_model(made, weights / torch.tensor([2.0, 1.0, 1.0, 3.0]))[: 5 * 4 + 4].expand(2, 1, -1)
+    plan = Plan.none((2, 1), made.config.sizes(), 2, 2, torch.device("cpu"))
+    found, _ = made._planned(flat.unsqueeze(1), torch.zeros(2, 1, 3), plan, noise(2, 1))
+    assert (found[:, 0, 0, 0] > 0.7).all()  # it pays one step later
+    assert (found[:, 0, 0, 1] < -0.3).all()
     candidates = normal(2, 6, 2, 2).clamp(-1, 1)
-    paid = made.model.imagined(flat[: 5 * 4 + 4].expand(2, -1), obs, candidates)
+    paid = imagined(made.model, flat.movedim(1, 0), torch.zeros(2, 3), candidates)
     expected = -0.5 * candidates[..., 1].sum(-1) + 2 * candidates[:, :, 0, 0]
     torch.testing.assert_close(paid, expected)
 
 
-def test_a_plan_is_gone_on_with_but_not_into_another_episode(monkeypatch):
-    made, began = learner(), []
+@pytest.mark.parametrize("planner", ["icem", "cem"])
+def test_a_plan_is_gone_on_with_but_not_into_another_episode(monkeypatch, planner):
+    made, began = learner(planner=planner), []
     planned = made._planned
 
-    def watched(parameters, obs, plan, draws):
+    def watched(knowledge, obs, plan, draws):
         began.append(plan)
-        return planned(parameters, obs, plan, draws)
+        return planned(knowledge, obs, plan, draws)
 
     monkeypatch.setattr(made, "_planned", watched)
     adaptation = made.begin(2, 2, noise())
     for seed in range(3):
         _, adaptation = made.act(adaptation, step(made, seed, done=seed == 2), torch.zeros(2, 2, 2))
-    assert (began[0] == 0).all()
-    assert (began[1][:, :-1] != 0).all()
-    assert (began[1][:, -1] == 0).all()
-    assert (began[2] == 0).all()
+    for part in ("mean", "elites"):
+        first, second, third = (getattr(plan, part) for plan in began)
+        assert (first == 0).all()
+        assert (second[..., :-1, :] != 0).all()
+        assert (third == 0).all()
+    end = began[1].mean[:, :, -1]
+    assert torch.equal(end, began[1].mean[:, :, -2] if planner == "icem" else torch.zeros_like(end))
 
 
 # --- state ---

@@ -15,6 +15,24 @@ from robometa.trials.trial import run_trial
 BY_GRADIENT = {"tasks": 8, "worlds": 12, "hidden": (32, 32), "discount": 0.95}
 OPTIONS = {
     "anil": {"iterations": 7, **BY_GRADIENT},
+    "cadm": {
+        "iterations": 12,
+        "tasks": 20,
+        "worlds": 2,
+        "shots": 1,
+        "hidden": (32, 32),
+        "members": 2,
+        "encoder_hidden": (32,),
+        "past": 16,
+        "context": 4,
+        "candidates": 20,
+        "plan_horizon": 5,
+        "rounds": 2,
+        "elites": 4,
+        "windows": 16,
+        "gradient_steps": 200,
+        "learning_rate": 5e-3,
+    },
     "e-maml": {"iterations": 6, **BY_GRADIENT},
     "fomaml": {"iterations": 6, **BY_GRADIENT},
     "grbal": {
@@ -103,13 +121,13 @@ BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
 
-ONLINE = {"grbal", "hypernetwork", "rl2", "varibad"}
+ONLINE = {"cadm", "grbal", "hypernetwork", "rl2", "varibad"}
 """Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
 BETTER_ONLINE = 1.0
 """By how much their return must still grow; they must also beat their untrained selves by the other margin."""
 
-BASELINES = {"random", "no-adaptation", "fine-tune", "oracle"}
-"""Learners that do not learn to adapt: what they must do stands in test_baselines.py."""
+BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets"}
+"""Learners that do not learn to adapt: what they must do stands in test_baselines.py and test_planning_learners.py."""
 
 
 def trained(learner, suite, seed):
@@ -123,7 +141,7 @@ def trained(learner, suite, seed):
     return learner
 
 
-DEAR = ("grbal", "pearl", "hypernetwork")
+DEAR = ("cadm", "grbal", "pearl", "hypernetwork")
 """Learners whose training here takes longer than a default run may."""
 
 

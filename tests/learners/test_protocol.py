@@ -40,4 +40,4 @@ def test_nobody_is_no_oracle():
 
 def test_learners_that_remember_or_refit_adapt_within_an_episode():
     within = {name for name, entry in registry.LEARNERS.items() if entry.load().adapts_within_episode}
-    assert within == {"rl2", "varibad", "hypernetwork", "grbal"}
+    assert within == {"rl2", "varibad", "hypernetwork", "grbal", "cadm"}

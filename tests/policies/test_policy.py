@@ -27,8 +27,9 @@ from robometa.trials import make
 from robometa.trials.trial import collect
 
 ROOT = Path(__file__).parents[2]
-NEED_TO_ACT = {"rl2", "varibad", "hypernetwork", "grbal"}
-NEED_NOTHING = {"no-adaptation", "oracle", "random"}
+PLANNERS = {"grbal", "cadm", "pets"}
+NEED_TO_ACT = {"rl2", "varibad", "hypernetwork", "grbal", "cadm"}
+NEED_NOTHING = {"no-adaptation", "oracle", "random", "pets"}
 
 
 def example(name):
@@ -49,8 +50,8 @@ def suite(tmp_path_factory):
 def made(name, suite, **settings):
     """A policy of an untrained learner."""
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
-    if name == "grbal":
-        learner.updates += 9  # it acts at random before
+    if name in PLANNERS:
+        learner.updates += 9  # they act at random before
     return Policy(learner, suite, name, **settings)
 
 

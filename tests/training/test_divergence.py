@@ -30,6 +30,7 @@ from robometa.trials import make
 from robometa.trials.trial import run_trial
 
 LEARNERS = [name for name in registry.LEARNERS if name != "random"]
+PLANNERS = ("grbal", "cadm", "pets")
 
 
 @functools.cache
@@ -71,7 +72,7 @@ def updated(name, spoil=None, action=0.0):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
     made = trial(make.spaces_of(suite, learner), spoil, action)
     adaptation = learner.begin(3, 4, made.noise)
-    if name != "grbal":
+    if name not in PLANNERS:
         adaptation = learner.adapt(adaptation, made.rollouts[0], made.noise.fork("adapt"))
     assert guarded_update(learner, made)[1] == ""
     state = copied(learner.state_dict())
@@ -87,8 +88,8 @@ def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(name)
     assert same_tensors(updated(name), updated(name, "next_obs"))
 
 
-CHARGED = [name for name in LEARNERS if name != "grbal"]
-"""Learners that learn from rewards: GrBAL models them, and its plans ignore the ends of episodes."""
+CHARGED = [name for name in LEARNERS if name not in PLANNERS]
+"""Learners that learn from rewards: others model them, and their plans ignore the ends of episodes."""
 
 
 @pytest.mark.parametrize("name", [name for name in CHARGED if name != "pearl"])
@@ -103,10 +104,11 @@ def test_an_action_that_blew_up_is_learned_from_with_its_charge(name):
     assert not same_tensors(found, updated(name, "reward", 0.5))
 
 
-def test_a_world_that_diverged_is_no_part_of_a_dynamics_model():
-    found = updated("grbal", action=0.5)
+@pytest.mark.parametrize("name", PLANNERS)
+def test_a_world_that_diverged_is_no_part_of_a_dynamics_model(name):
+    found = updated(name, action=0.5)
     for spoil in ("action", "reward", "next_obs"):
-        assert same_tensors(found, updated("grbal", spoil, 0.5))
+        assert same_tensors(found, updated(name, spoil, 0.5))
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -163,7 +165,7 @@ def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
     assert same_tensors(learner.state_dict(), before)
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "grbal"])
+@pytest.mark.parametrize("name", CHARGED)
 def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     made = trial(make.spaces_of(tiny_suite, learner))

@@ -71,7 +71,9 @@ def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, nam
     assert same_tensors(learner.state_dict(), resumed.state_dict())
 
 
-@pytest.mark.parametrize("name", ["no-adaptation", "pearl", "varibad", "grbal", "promp", "maml-trpo", "rl2"])
+@pytest.mark.parametrize(
+    "name", ["no-adaptation", "pearl", "varibad", "grbal", "cadm", "pets", "promp", "maml-trpo", "rl2"]
+)
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_experience_that_is_not_finite_is_not_shown_to_a_learner(tiny_suite, name, value):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
@@ -110,7 +112,7 @@ def in_iterations(*iterations):
     return lambda trial: trial.noise.purpose[1] in iterations
 
 
-@pytest.mark.parametrize("name", ["maml-trpo", "pearl", "rl2", "varibad", "grbal"])
+@pytest.mark.parametrize("name", ["maml-trpo", "pearl", "rl2", "varibad", "grbal", "cadm", "pets"])
 def test_a_run_with_skipped_updates_is_resumed_to_the_same_bytes(tiny_file, tmp_path, monkeypatch, name):
     poisoned(monkeypatch, registry.find(name).load(), in_iterations(1, 2))
 

@@ -16,6 +16,7 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.quantities import Moment
 from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
 from robometa.sim.locomotion.resets import Starts
@@ -65,17 +66,20 @@ class CpuEngine:
         self.model, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
         self._wires = CpuWires(suite, self.model, self._reader, tasks * worlds) if needed(suite) else None
-        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
-        if self._wires is not None:
-            self.spaces = replace(self.spaces, observation=self._wires.observation)
+        self._objective = objective_of(suite.train[0])
+        self._weight = dict(suite.train[0].coefficients)
+        self.control_step = self._reader.control_step
+        self.spaces = (
+            spaces_with_meaning(self._reader, suite.train[0])
+            if self._wires is None
+            else replace(self._reader.spaces, observation=self._wires.observation)
+        )
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""
         quieten()
         self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
         self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
-        self._objective = objective_of(suite.train[0])
-        self._weight = dict(suite.train[0].coefficients)
         self._allocate()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 

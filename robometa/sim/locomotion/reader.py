@@ -51,9 +51,9 @@ class Reader:
         limited = model.actuator_ctrllimited.astype(bool)
         low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
         high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
-        self._control_middle = self.here(torch.from_numpy((high + low) / 2))
-        self._control_half = self.here(torch.from_numpy((high - low) / 2))
-        self._largest_control = self._control_middle.abs() + self._control_half
+        self.control_middle = self.here(torch.from_numpy((high + low) / 2))
+        self.control_half = self.here(torch.from_numpy((high - low) / 2))
+        self._largest_control = self.control_middle.abs() + self.control_half
         self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
         self.columns: list[int] = []
         """Columns of the state that the policy sees."""
@@ -89,7 +89,7 @@ class Reader:
 
     def control(self, action: Tensor) -> Tensor:
         """Converts actions to controls in the actuators' units, clipping outside -1..1. `[world, actuator]`."""
-        return self._control_middle + self._control_half * action.clamp(-1.0, 1.0)
+        return self.control_middle + self.control_half * action.clamp(-1.0, 1.0)
 
     def observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """Observations. `[world, obs]`, float32."""

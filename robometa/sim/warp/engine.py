@@ -16,6 +16,7 @@ from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.wiring import needed
 from robometa.sim.warp.graphs import warp_graph
@@ -93,10 +94,13 @@ class WarpEngine:
         """Callback after each horizon of steps, with the first world that diverged in it."""
         compiled, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
-        self.spaces, self.control_step = self._reader.spaces, self._reader.control_step
+        self.control_step = self._reader.control_step
         wires = WarpWires(suite, compiled, self._reader, tasks * worlds) if needed(suite) else None
-        if wires is not None:
-            self.spaces = replace(self.spaces, observation=wires.observation)
+        self.spaces = (
+            spaces_with_meaning(self._reader, suite.train[0])
+            if wires is None
+            else replace(self._reader.spaces, observation=wires.observation)
+        )
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             gains = GAINS if wires is not None and wires.gains is not None else ()
