@@ -47,7 +47,8 @@ class Config(PlanningOptions):
 
 
 PRESETS = {
-    "cpu": Config(
+    "cpu": Config(),
+    "icem": Config(
         iterations=50,
         activation="hardswish",
         members=1,
@@ -66,7 +67,6 @@ PRESETS = {
         gradient_steps=400,
         learning_rate=3e-3,
     ),
-    "plain": Config(),
     "paper": Config(
         iterations=50,
         tasks=4,
