@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
     )
-    parser.add_argument("--int8", action="store_true", help="round weights to 8 bits, if that keeps 98 %% of the gain")
+    parser.add_argument("--int8", action="store_true", help="round weights to 8 bits, if 98 %% of the gain stay")
     parser.add_argument("--force", action="store_true", help="export int8 weights even if they keep less")
     add_learner_option(parser)
     return parser

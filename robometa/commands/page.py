@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "policies", metavar="POLICY", nargs="+", type=hints.policy, help="folders of policies, or of runs: their newest"
     )
-    parser.add_argument("--out", type=checked, default=Path("page.html"), help="file to write (default: page.html)")
+    parser.add_argument("--out", type=checked, help="file to write (default: page.html)")
     parser.add_argument(
         "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
     )
@@ -34,7 +34,8 @@ def add_to(commands: Commands) -> Parser:
 
 
 def _run(asked: argparse.Namespace) -> None:
-    require_page(asked.out)
+    out = asked.out or Path("page.html")
+    require_page(out)
     names = [folder.resolve().name for folder in asked.policies]
     if len(names) > MAX_POLICIES or len(set(names)) < len(names):
         raise UserError(f"a page shows up to {MAX_POLICIES} policies of different names, not {', '.join(names)}")
@@ -44,7 +45,7 @@ def _run(asked: argparse.Namespace) -> None:
     from robometa.training.load import load
 
     policies = {name: load(folder, learner=asked.learner) for name, folder in zip(names, asked.policies, strict=True)}
-    written = save(policies, asked.out, license_text=asked.license)
+    written = save(policies, out, license_text=asked.license)
     for name, gap in written.gaps.items():
         say(f"{name}: largest gap on equal inputs {gap:.2g}")
     say(f"{written.path}: {written.size:,} bytes")
