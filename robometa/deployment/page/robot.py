@@ -85,7 +85,8 @@ def model_text(robot: Robot) -> str:
 def sizes_of(suite: Suite) -> Sizes:
     """Counts the parts of a suite's compiled model."""
     model, _ = models.compiled(suite.robot)
-    return Sizes(bodies=model.nbody - 1, geoms=model.ngeom, velocities=model.nv, actuators=model.nu, timestep=model.opt.timestep)
+    counts = {"bodies": model.nbody - 1, "geoms": model.ngeom, "velocities": model.nv, "actuators": model.nu}
+    return Sizes(**counts, timestep=model.opt.timestep)
 
 
 def actuators_of(suite: Suite) -> list[str]:
