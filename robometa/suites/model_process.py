@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import mujoco
 
 from robometa.compute import limits
-from robometa.suites.own_model import Sensor
+from robometa.suites import model_edits
 from robometa.suites.robots import Sizes
+from robometa.suites.variations import driven_joints
 
 MEMORY = 4 << 30
 """Limit on the address space beyond what the process begins with, bytes."""
@@ -44,7 +45,7 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
     request = json.loads(Path("request.json").read_text(encoding="utf-8"))
     limits.limit(MEMORY, COMPILE_SECONDS)
     try:
-        result: dict[str, Any] = {"sizes": asdict(_compile(folder, request, edit))}
+        result: dict[str, Any] = _compile(folder, request, edit)
     except MemoryError:
         result = {"fault": f"it needs more than {MEMORY >> 30} GB of memory"}
     except Exception as error:  # whatever MuJoCo raises: the parent reports it
@@ -52,13 +53,23 @@ def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> N
     Path("result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpec], None] | None) -> Sizes:
-    """Compiles, steps and saves the model."""
-    spec = mujoco.MjSpec.from_file(str(folder / "model" / request["model"]))
-    add_sensors(spec, request["sensors"])
-    if edit is not None:
-        edit(spec)
-    model = spec.compile()
+def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpec], None] | None) -> dict[str, Any]:
+    """Compiles, steps and saves the model, and describes it."""
+
+    def edited() -> mujoco.MjSpec:
+        """The model with all changes, read anew: MuJoCo 3.3 cannot compile one with a skin twice."""
+        spec = mujoco.MjSpec.from_file(str(folder / "model" / request["model"]))
+        model_edits.name_bodies(spec)
+        if request["servos"]:
+            model_edits.add_servos(spec)
+        model_edits.add_sensors(spec, request["sensors"])
+        if edit is not None:
+            edit(spec)
+        return spec
+
+    model = edited().compile()
+    if edit is None:
+        model = model_edits.without_looks(model, edited)
     if mujoco.mj_sizeModel(model) > MAX_BINARY:
         raise MemoryError
     Path("stepping").touch()
@@ -67,18 +78,12 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
     for _ in range(STEPS):
         mujoco.mj_step(model, data)
     mujoco.mj_saveModel(model, "model.mjb")
-    return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu)
+    bodies = [model.body(index).name for index in range(1, model.nbody)]
+    return {"sizes": asdict(_sizes(model)), "bodies": bodies, "main": model_edits.main_body(model)}
 
 
-def add_sensors(spec: mujoco.MjSpec, sensors: Iterable[Sensor]) -> None:
-    """Adds sensors to a model that is not compiled yet."""
-    for name, kind, target, watched in sensors:
-        spec.add_sensor(
-            name=name,
-            type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
-            objtype=getattr(mujoco.mjtObj, f"mjOBJ_{target}"),
-            objname=watched,
-        )
+def _sizes(model: mujoco.MjModel) -> Sizes:
+    return Sizes(model.nbody - 1, model.ngeom, model.nv, model.nu, len(driven_joints(model)))
 
 
 if __name__ == "__main__":

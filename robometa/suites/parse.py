@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.own_model import sizes_of
-from robometa.suites.robot_file import known_name, read_number, read_robot
-from robometa.suites.robots import Robot
+from robometa.suites.robot_file import known_name, read_robot
+from robometa.suites.robot_keys import read_number
+from robometa.suites.robots import Robot, is_shipped
+from robometa.suites.shipped import folder
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.suites.toml_file import learner_options, read_toml
@@ -183,11 +185,31 @@ def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
     return ""
 
 
+UNSEEN = ("about", "sizes", "root", "package")
+"""Fields of a robot that no result depends on."""
+FIRST = frozenset(
+    "name mjcf frame_skip observe body reset_noise reset_velocity_noise reset_velocity_normal height pitch state_limit "
+    "velocity_clip sensors quantities".split()
+)
+"""Fields of a robot that a hash is always of; of a later one only where it differs from its default."""
+READING = 2
+"""Version of how a model of a user's own is read: where episodes begin, what actions mean."""
+
+
 def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
-    described = asdict(robot) | {
-        "mjcf": mjcf_check.digest(robot.mjcf),
-        "about": "",
-        "sizes": None,
-    }
+    digest = mjcf_check.digest(robot.mjcf, robot.root)
+    described = {name: value for name, value in asdict(robot).items() if name not in UNSEEN}
+    for field in fields(Robot):
+        if field.name not in FIRST and getattr(robot, field.name) == field.default:
+            described.pop(field.name, None)
+    described |= {"mjcf": digest, "about": "", "sizes": None}
+    if not is_shipped(robot.mjcf) and digest not in _shipped_models():
+        described["reading"] = READING
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _shipped_models() -> set[str]:
+    """Digests of the models beside the shipped suites, wherever a copy of one is."""
+    return {mjcf_check.digest(path) for path in (folder() / "robots").glob("*.xml")}

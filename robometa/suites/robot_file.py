@@ -7,12 +7,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from robometa.errors import unknown
+from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
-from robometa.suites.distributions import MAX_NUMBER
 from robometa.suites.mjcf_check import look_through
-from robometa.suites.objectives import QUANTITIES
-from robometa.suites.robots import PARTS, ROBOTS, Robot
+from robometa.suites.own_model import main_body
+from robometa.suites.robot_keys import ROBOT_KEYS
+from robometa.suites.robots import ROBOTS, Robot, package_folder
+
+SOURCES = ("name", "mjcf", "package")
+"""Keys that say which robot it is."""
 
 
 def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot | None:
@@ -29,27 +32,58 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
             return None
         robot = ROBOTS[table["name"]]
     else:
-        mjcf = path.parent / str(table["mjcf"])
-        if not is_plain_file(mjcf):
-            mistakes.append(f"no robot file {table['mjcf']!r} beside {where}")
+        own = _own(table, path, where, mistakes)
+        if own is None:
             return None
-        faults, _ = look_through(mjcf)
-        mistakes += [f"{fault}, in {where}" for fault in faults]
-        if faults:
-            return None
-        robot = Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5)
+        robot = own
     changes: dict[str, Any] = {}
     for key, entry in table.items():
-        if key in ("name", "mjcf"):
+        if key in SOURCES:
             continue
-        if key not in ROBOT_FIELDS:
-            mistakes.append(unknown("key", key, ROBOT_FIELDS, f"[robot] of {where}"))
+        if key not in ROBOT_KEYS:
+            mistakes.append(unknown("key", key, ROBOT_KEYS, f"[robot] of {where}"))
             continue
         try:
-            changes[key] = ROBOT_FIELDS[key](entry)
+            changes[key] = ROBOT_KEYS[key](entry)
         except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
-    return replace(robot, **changes)
+    changed = replace(robot, **changes)
+    return changed if "name" in table or "body" in changes else _with_body(changed, where, mistakes)
+
+
+def _own(table: Mapping[str, Any], path: Path, where: str, mistakes: list[str]) -> Robot | None:
+    """A robot of a model file beside the suite's, or of an installed package."""
+    named, package = Path(str(table["mjcf"])), table.get("package")
+    beside, root = path.parent, path.parent
+    if package is not None:
+        folder = package_folder(str(package))
+        if folder is None:
+            mistakes.append(f"package {package!r} is not installed, in {where}; the extra robots holds several")
+            return None
+        beside = root = folder
+    outside = named.is_absolute() or ".." in named.parts
+    if outside and package is not None:
+        mistakes.append(f"mjcf must be a path within the package {package}, not {str(named)!r}, in {where}")
+        return None
+    mjcf = beside / named
+    if not is_plain_file(mjcf):
+        mistakes.append(f"no robot file {table['mjcf']!r} {'in' if package else 'beside'} {package or where}")
+        return None
+    folder = mjcf.parent if outside else root
+    faults, _ = look_through(mjcf, folder)
+    mistakes += [f"{fault}, in {where}" for fault in faults]
+    if faults:
+        return None
+    return Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, package=package)
+
+
+def _with_body(robot: Robot, where: str, mistakes: list[str]) -> Robot:
+    """The robot with the body that its model leaves no choice about."""
+    try:
+        return replace(robot, body=main_body(robot))
+    except UserError as error:
+        mistakes += [line if where in line else f"{line}, in {where}" for line in str(error).split("\n")]
+        return robot
 
 
 def known_name(name: Any, table: Mapping[str, Any]) -> bool:
@@ -57,70 +91,4 @@ def known_name(name: Any, table: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in table
 
 
-def read_number(value: Any) -> float:
-    """A finite number, or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
-        raise ValueError("must be a finite number")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if read_number(value) < 0:
-        raise ValueError("must not be negative")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
-        raise ValueError("must be a whole number from 1 to 1000")
-    return value
-
-
-def _range(value: Any) -> tuple[float, float]:
-    """Low and high; either may be infinite, for no limit on that side."""
-    good = isinstance(value, list) and len(value) == 2 and all(type(limit) in (int, float) for limit in value)
-    if not good or not value[0] < value[1]:
-        raise ValueError("must be a range [low, high]; inf and -inf are no limit")
-    return float(value[0]), float(value[1])
-
-
-def _parts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or any(part not in PARTS for part in value):
-        raise ValueError(f"must be a list of {', '.join(PARTS)}")
-    return tuple(part for part in PARTS if part in value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _sensors(value: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict) or any(name not in QUANTITIES for name in value):
-        raise ValueError(f"must be a table from a quantity to a sensor's name; quantities: {', '.join(QUANTITIES)}")
-    return tuple((name, _text(sensor)) for name, sensor in value.items())
-
-
-ROBOT_FIELDS = {
-    "about": _text,
-    "frame_skip": _count,
-    "observe": _parts,
-    "body": _text,
-    "reset_noise": _positive,
-    "reset_velocity_noise": _positive,
-    "reset_velocity_normal": _flag,
-    "height": _range,
-    "pitch": _positive,
-    "state_limit": _positive,
-    "velocity_clip": _positive,
-    "quantities": _sensors,
-}
-"""Keys of a robot in a suite's file, and the function that reads each value."""
-assert set(ROBOT_FIELDS) < {entry.name for entry in fields(Robot)}
+assert set(ROBOT_KEYS) < {entry.name for entry in fields(Robot)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.models import from_binary, vary
-from robometa.suites.own_model import compile_apart
+from robometa.suites.own_model import compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
 
@@ -37,10 +37,10 @@ def dressed(task: Task) -> mujoco.MjModel:
         UserError: If MuJoCo cannot load the model file.
     """
     if own_look(task):
-        model = from_binary(compile_apart(task.robot.mjcf, module=DRESS).binary)
+        model = from_binary(compile_robot(task.robot, module=DRESS).binary)
     else:
         model = _repainted(task.robot)
-    vary(model, task)
+    vary(model, task, only_looks=True)  # the model that the physics use may have other geoms
     model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
     model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
     return model
@@ -58,7 +58,11 @@ def _repainted(robot: Robot) -> mujoco.MjModel:
 
 
 def furnish(spec: mujoco.MjSpec) -> None:
-    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet."""
+    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet.
+
+    What only shows stays, even in a model that discards it.
+    """
+    spec.compiler.discardvisual = False
     _add_floor_material(spec)
     if not skies(spec):
         add_sky(spec)

@@ -44,7 +44,9 @@ def robot_spaces(suite: Suite) -> RobotSpaces:
     state = [Signal("time", "s"), *_positions(model), *_velocities(model, suite.robot.velocity_clip)]
     readings = _readings(model)
     observed = [state[column] for column in reader.columns] + [readings[column] for column in reader.readings]
-    return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step)
+    controls = reader.controls
+    mapping = (tuple(controls.centre.tolist()), tuple(controls.scale.tolist())) if controls.clips else None
+    return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step, mapping)
 
 
 def _name(kind: str, name: str, index: int) -> str:
