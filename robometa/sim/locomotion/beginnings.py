@@ -51,7 +51,7 @@ class Beginnings:
             base = min(robot.reset_noise, BASE_NOISE) if self.at_keyframe else robot.reset_noise
         self._noise = np.full(model.nq, joints)
         self._noise[base_columns(model, robot.body)] = base
-        self._datas: dict[int, mujoco.MjData] = {}
+        self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
 
     def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
         """Positions at the beginning of episodes. `[world, position]`.
@@ -64,25 +64,20 @@ class Beginnings:
         if self.at_keyframe:
             for world, model in enumerate(models):
                 within_ranges(model, qpos[world])
-                self.lift(model, qpos[world])
+                self._lift(model, qpos[world])
         return qpos
 
-    def lift(self, model: mujoco.MjModel, qpos: Array) -> float:
-        """Lifts what is in the ground, as far as joints can; returns how far it lifted the highest, m. `[position]`."""
-        data = self._data(model)
-        lifted = 0.0
-        for _ in range(LIFTS):
-            data.qpos[:] = qpos
-            deep = {root: depth for root, depth in depths(model, data).items() if depth > TOUCHING}
-            raised = [raise_root(model, root, depth, qpos) for root, depth in deep.items()]
-            if not any(raised):
-                break
-            lifted += max(deep.values())
-        return lifted
+    def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
+        """Differences of `positions` from those without noise. `[world, position]`."""
+        return self.positions(uniform, models) - self.qpos if self.at_keyframe else self._noise * (2 * uniform - 1)
 
-    def _data(self, model: mujoco.MjModel) -> mujoco.MjData:
-        """Room to compute in; models of a robot differ in numbers only."""
-        return self._datas.setdefault(0, mujoco.MjData(model)) if not self._datas else self._datas[0]
+    def _lift(self, model: mujoco.MjModel, qpos: Array) -> None:
+        """Lifts what is in the ground, as far as joints can. `[position]`."""
+        for _ in range(LIFTS):
+            self._data.qpos[:] = qpos
+            deep = {root: depth for root, depth in depths(model, self._data).items() if depth > TOUCHING}
+            if not any([raise_root(model, root, depth, qpos) for root, depth in deep.items()]):
+                break
 
 
 def base_columns(model: mujoco.MjModel, body: str) -> list[int]:

@@ -119,7 +119,8 @@ class WarpEngine:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
         with warp.ScopedDevice(self._warp_device):
-            if self._on_device.vary([models.varied(task) for task in self.assigned]):
+            self._models = [models.varied(task) for task in self.assigned]
+            if self._on_device.vary(self._models):
                 self._parts = []
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
         objective = OBJECTIVES[self.suite.objective]
@@ -135,7 +136,7 @@ class WarpEngine:
         """
         self.check()
         worlds = self._worlds
-        worlds.starts.begin(noise, oldest=0, newest=1)  # the first is begun below
+        worlds.starts.begin(noise, self._models, oldest=0, newest=1)  # the first is begun below
         self._make()
         worlds.episodes.zero_()
         worlds.ended.fill_(True)
@@ -221,13 +222,15 @@ class WarpEngine:
             self._data.qacc_warmstart.zero_()
             for _ in range(self.robot.frame_skip):
                 mujoco_warp.step(self._on_device.model, self._data)
+            if self.layout.body_sensor is not None and self.layout.body_map is None:
+                mujoco_warp.kinematics(self._on_device.model, self._data)  # the body's place is of the step's beginning
 
     def _sense(self) -> None:
-        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at zero."""
+        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at rest."""
         # A physics step reads the sensors of the state that it starts from: an episode's first must be read apart.
         if self.model.nsensordata:
             with warp.ScopedDevice(self._warp_device):
-                self._data.ctrl.zero_()
+                self._worlds.rest()
                 mujoco_warp.forward(self._on_device.model, self._data)
 
     def _first_that_blew_up(self) -> Divergence:
@@ -252,7 +255,7 @@ class WarpEngine:
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
         worlds = self._worlds
-        worlds.starts.begin(state.noise, int(state.episodes.min()), int(state.episodes.max()))
+        worlds.starts.begin(state.noise, self._models, int(state.episodes.min()), int(state.episodes.max()))
         self._make()
         worlds.state.copy_(torch.from_numpy(state.physics).reshape(worlds.state.shape))
         worlds.sensed.copy_(torch.from_numpy(state.sensors).reshape(worlds.sensed.shape))
