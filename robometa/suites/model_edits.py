@@ -22,6 +22,10 @@ SEEING = ("RANGEFINDER", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO")
 EQUAL = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_pos", "body_quat", "jnt_pos", "jnt_axis", "qpos0")
 """Arrays that leaving out looks must not change."""
 KIND = mujoco.mjtObj
+FLOOR = "robometa/floor"
+"""Name of a floor that is added, and of its material in a video."""
+EVERYTHING = (1 << 31) - 1
+"""Mask of a geom that collides with every other that collides at all."""
 TORSO = "torso"
 """Name of the body that is a robot's own, if it has one of this name."""
 
@@ -65,6 +69,12 @@ def add_servos(spec: mujoco.MjSpec) -> None:
             if joint.type in (HINGE, SLIDE):
                 joint.name = joint.name or f"joint-of-{body.name}"
                 spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+
+
+def add_floor(spec: mujoco.MjSpec) -> None:
+    """Adds a flat floor that everything that can be touched collides with."""
+    plane = spec.worldbody.add_geom(name=FLOOR, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
+    plane.contype = plane.conaffinity = EVERYTHING
 
 
 def main_body(model: mujoco.MjModel) -> str:

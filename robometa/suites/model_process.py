@@ -62,6 +62,8 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
         model_edits.name_bodies(spec)
         if request["servos"]:
             model_edits.add_servos(spec)
+        if request["floor"]:
+            model_edits.add_floor(spec)
         model_edits.add_sensors(spec, request["sensors"])
         if edit is not None:
             edit(spec)

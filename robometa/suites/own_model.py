@@ -57,6 +57,7 @@ def compile_apart(
     *,
     root: Path | None = None,
     servos: bool = False,
+    floor: bool = False,
 ) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
@@ -66,6 +67,7 @@ def compile_apart(
         module: The module that the process runs.
         root: Folder that the model's files may lie in; its own if None.
         servos: Give a model without actuators one for each hinge and slide that is not its base's.
+        floor: Add a flat floor.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
@@ -73,7 +75,7 @@ def compile_apart(
     model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos})
+    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos, "floor": floor})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -96,7 +98,8 @@ def sizes_of(robot: Robot) -> Sizes:
 
 def compile_robot(robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
     """Compiles a robot's model in a process of its own, as `compile_apart` does."""
-    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=robot.gains is not None)
+    servos = robot.gains is not None
+    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor)
 
 
 def main_body(robot: Robot) -> str:

@@ -110,6 +110,7 @@ ROBOT_KEYS = {
     "reset_velocity_normal": _flag,
     "action": _action,
     "gains": _gains,
+    "floor": _flag,
     "height": _range,
     "pitch": _positive,
     "state_limit": _positive,

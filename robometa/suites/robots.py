@@ -91,6 +91,8 @@ class Robot:
     """Controls that actions stand for."""
     gains: Gains | None = None
     """Position servos in the place of the model's own actuators."""
+    floor: bool = False
+    """Add a flat floor to the model."""
     root: Path | None = None
     """Folder that the model's files may lie in; the model's own if None."""
     package: str | None = None

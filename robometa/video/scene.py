@@ -9,13 +9,14 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.models import from_binary, vary
+from robometa.suites.model_edits import FLOOR
 from robometa.suites.own_model import compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
 
 DRESS = "robometa.video.dress_process"
 """The module that compiles a user's own model with floor and sky."""
-FLOOR, SKY = "robometa/floor", "robometa/sky"
+SKY = "robometa/sky"
 PALE, SHADE, EDGE = (0.90, 0.90, 0.875), (0.815, 0.82, 0.81), (0.76, 0.765, 0.76)
 HORIZON, ZENITH = (0.94, 0.95, 0.95), (0.60, 0.72, 0.83)
 DEFAULT_PAINT, PAINT = (0.8, 0.6, 0.4), (0.90, 0.62, 0.28)
@@ -63,6 +64,9 @@ def furnish(spec: mujoco.MjSpec) -> None:
     What only shows stays, even in a model that discards it.
     """
     spec.compiler.discardvisual = False
+    for geom in spec.worldbody.geoms:
+        if geom.name == FLOOR:
+            geom.material = FLOOR
     _add_floor_material(spec)
     if not skies(spec):
         add_sky(spec)

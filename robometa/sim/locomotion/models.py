@@ -32,6 +32,8 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
         UserError: If the model file cannot be read, lacks what the robot names, or cannot work as a robot.
     """
     quieten()
+    if robot.floor and is_shipped(robot.mjcf):
+        raise UserError(f"robot {robot.name} has a floor: floor = true is for a model of your own")
     model = _load(robot)
     faults = _faults(model, robot)
     if faults:
@@ -61,7 +63,8 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
         faults.append(f"body {robot.body!r} of {file} cannot move: no joint carries it; say another in [robot] body")
     elif falls_for_ever(model, model.body(robot.body).id):
         faults.append(
-            f"{file} has no floor, so that {robot.body} falls for ever: name the scene that includes it, or add a floor"
+            f"{file} has no floor, so that {robot.body} falls for ever: name the scene that includes it, or write "
+            "floor = true in [robot]"
         )
     sensors = [model.sensor(index).name for index in range(model.nsensor)]
     faults += [
