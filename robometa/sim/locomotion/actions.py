@@ -45,7 +45,7 @@ def controls_of(model: mujoco.MjModel, robot: Robot) -> Controls:
     Raises:
         UserError: If the suite asks for a keyframe that is not there, or gives too few numbers.
     """
-    ranges = np.array([_range(model, index) for index in range(model.nu)])
+    ranges = np.array([control_range(model, index) for index in range(model.nu)])
     low, high = ranges[:, 0], ranges[:, 1]
     key, asked = keyframe_of(model, robot), robot.action
     if key is None and asked.centre == "keyframe":
@@ -87,7 +87,7 @@ def _gear(model: mujoco.MjModel, index: int) -> float:
     return float(model.actuator_gear[index, 0])
 
 
-def _range(model: mujoco.MjModel, index: int) -> tuple[float, float]:
+def control_range(model: mujoco.MjModel, index: int) -> tuple[float, float]:
     """Range of a control; of one without a range what its servo can reach or its motor may give, else -1 to 1."""
     if model.actuator_ctrllimited[index]:
         low, high = model.actuator_ctrlrange[index]

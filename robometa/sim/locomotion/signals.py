@@ -12,7 +12,7 @@ from robometa.sim.locomotion.reader import Reader
 from robometa.sim.signal import RobotSpaces, Signal
 from robometa.suites.suite import Suite
 
-FREE, BALL = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL
+FREE, BALL, SLIDE = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL, mujoco.mjtJoint.mjJNT_SLIDE
 PLACE, TURN = ("x", "y", "z"), ("qw", "qx", "qy", "qz")
 SPIN = ("wx", "wy", "wz")
 UNITS = {
@@ -65,7 +65,7 @@ def _positions(model: mujoco.MjModel) -> list[Signal]:
             signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
         else:
             low, high = model.jnt_range[index] if model.jnt_limited[index] else (-inf, inf)
-            signals.append(Signal(name, _unit(model, index), float(low), float(high)))
+            signals.append(Signal(name, joint_unit(model, index), float(low), float(high)))
     return signals
 
 
@@ -79,13 +79,13 @@ def _velocities(model: mujoco.MjModel, clip: float | None) -> list[Signal]:
             signals += [Signal(f"{name}/{axis}", "m/s", *reach) for axis in PLACE] if kind == FREE else []
             signals += [Signal(f"{name}/{axis}", "rad/s", *reach) for axis in SPIN]
         else:
-            signals.append(Signal(name, _unit(model, index) + "/s", *reach))
+            signals.append(Signal(name, joint_unit(model, index) + "/s", *reach))
     return signals
 
 
-def _unit(model: mujoco.MjModel, joint: int) -> str:
+def joint_unit(model: mujoco.MjModel, joint: int) -> str:
     """Unit of a joint's position."""
-    return "m" if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE else "rad"
+    return "m" if model.jnt_type[joint] == SLIDE else "rad"
 
 
 def _readings(model: mujoco.MjModel) -> list[Signal]:
@@ -105,7 +105,7 @@ def _sensor_unit(model: mujoco.MjModel, kind: str, looked_at: int) -> str:
     """Unit of a sensor; `1` where MuJoCo gives it none."""
     if kind not in OF_JOINTS:
         return UNITS.get(kind, "1")
-    unit, suffix = _unit(model, looked_at), OF_JOINTS[kind]
+    unit, suffix = joint_unit(model, looked_at), OF_JOINTS[kind]
     return {"m": "N", "rad": "N m"}[unit] if suffix == "force" else unit + suffix
 
 
@@ -123,7 +123,7 @@ def _actuator_unit(model: mujoco.MjModel, actuator: int) -> str:
     if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT:
         return "1"
     joint, gear = int(model.actuator_trnid[actuator, 0]), float(model.actuator_gear[actuator, 0])
-    unit = _unit(model, joint)
+    unit = joint_unit(model, joint)
     position, velocity = model.actuator_biasprm[actuator, 1:3]
     if model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_AFFINE and (position or velocity):
         # A servo's length is gear times the joint's position, so its unit is the joint's for a gear of 1 only.
