@@ -1,6 +1,13 @@
 """Small robots of one's own for tests, and suites with them."""
 
+import json
+import tempfile
+from pathlib import Path
+
 from robometa import suites
+from robometa.suites import model_process, own_model
+from robometa.suites.own_model import Compiled
+from robometa.suites.robots import Sizes
 
 LEG = (
     '<body name="{name}" pos="{x} {y} 0"><joint name="{name}_hip" axis="0 1 0" range="-0.7 2.5"/>'
@@ -34,3 +41,21 @@ def suite_of(folder, xml, robot="", task="", objective="forward", tasks=1):
     path.write_text(text, encoding="utf-8")
     suites.parse._read.cache_clear()
     return suites.load(path)
+
+
+def compile_here(monkeypatch):
+    """Compiles models in this process from now on: the tests' own are no strangers', and a process each takes time."""
+
+    def run(model, request, module):
+        with tempfile.TemporaryDirectory() as name, monkeypatch.context() as change:
+            folder = Path(name)
+            for place, file in model.places.items():
+                (folder / "model" / place).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "model" / place).write_bytes(model.content[file])
+            change.chdir(folder)
+            change.setattr(model_process.limits, "limit_seconds", lambda seconds: None)
+            result = model_process._compile(folder, json.loads(request), None)
+            binary, sizes = (folder / "model.mjb").read_bytes(), Sizes(**result["sizes"])
+            return Compiled(binary, sizes, tuple(result["bodies"]), result["main"])
+
+    monkeypatch.setattr(own_model, "_run", run)

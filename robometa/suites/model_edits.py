@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import mujoco
@@ -13,7 +14,7 @@ from robometa.suites.variations import driven_joints
 
 HINGE, SLIDE, FREE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_FREE
 MESH, SPHERE = mujoco.mjtGeom.mjGEOM_MESH, mujoco.mjtGeom.mjGEOM_SPHERE
-LOOKS = ("mesh_", "tex_", "skin_")
+LOOKS = ("mesh_", "tex_", "skin_", "bvh_")
 """Beginnings of the names of a model's arrays that are mostly looks."""
 SMALLEST_SAVING = 1 << 16
 """Bytes of looks below which a model stays as it is."""
@@ -150,7 +151,7 @@ def _leave_out(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
     for skin in list(spec.skins):
         skin.delete()
     for mesh in list(spec.meshes):
-        if mesh.name not in kept:
+        if (mesh.name or PurePosixPath(mesh.file.replace("\\", "/")).stem) not in kept:
             mesh.delete()
     for material in spec.materials:
         material.textures = [""] * len(material.textures)

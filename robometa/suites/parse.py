@@ -19,8 +19,7 @@ from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.own_model import sizes_of
 from robometa.suites.robot_file import known_name, read_robot
 from robometa.suites.robot_keys import read_number
-from robometa.suites.robots import Robot, is_shipped
-from robometa.suites.shipped import folder
+from robometa.suites.robots import Robot
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.suites.toml_file import learner_options, read_toml
@@ -197,19 +196,13 @@ READING = 2
 
 
 def _hash(robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any]) -> str:
-    digest = mjcf_check.digest(robot.mjcf, robot.root)
     described = {name: value for name, value in asdict(robot).items() if name not in UNSEEN}
     for field in fields(Robot):
         if field.name not in FIRST and getattr(robot, field.name) == field.default:
             described.pop(field.name, None)
-    described |= {"mjcf": digest, "about": "", "sizes": None}
-    if not is_shipped(robot.mjcf) and digest not in _shipped_models():
+    described |= {"mjcf": mjcf_check.digest(robot.mjcf, robot.root), "about": "", "sizes": None}
+    if described.pop("careful", False):
         described["reading"] = READING
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-
-@cache
-def _shipped_models() -> set[str]:
-    """Digests of the models beside the shipped suites, wherever a copy of one is."""
-    return {mjcf_check.digest(path) for path in (folder() / "robots").glob("*.xml")}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
-from robometa.suites.mjcf_check import look_through
+from robometa.suites.mjcf_check import digest, look_through
 from robometa.suites.own_model import main_body
 from robometa.suites.robot_keys import ROBOT_KEYS
 from robometa.suites.robots import ROBOTS, Robot, package_folder
+from robometa.suites.shipped import folder as shipped_folder
 
 SOURCES = ("name", "mjcf", "package")
 """Keys that say which robot it is."""
@@ -74,7 +76,16 @@ def _own(table: Mapping[str, Any], path: Path, where: str, mistakes: list[str]) 
     mistakes += [f"{fault}, in {where}" for fault in faults]
     if faults:
         return None
-    return Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, package=package)
+    careful = digest(mjcf, folder) not in _shipped_models()
+    return Robot(
+        name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, careful=careful, package=package
+    )
+
+
+@cache
+def _shipped_models() -> set[str]:
+    """Digests of the models beside the shipped suites, wherever a copy of one is; they begin as they always have."""
+    return {digest(path) for path in (shipped_folder() / "robots").glob("*.xml")}
 
 
 def _with_body(robot: Robot, where: str, mistakes: list[str]) -> Robot:

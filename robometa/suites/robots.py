@@ -84,7 +84,7 @@ class Robot:
     keyframe: str | None = None
     """Keyframe at which an episode begins: `home` if None and the model has it, `qpos0` for the model as drawn."""
     reset_base_noise: float | None = None
-    """Half width of the noise on the base's positions; if None, `reset_noise`, at a keyframe at most 0.02."""
+    """Half width of the noise on the base's positions; `reset_noise` if None, and at most 0.02 if `careful`."""
     reset_joint_noise: float | None = None
     """Half width of the noise on the joints' positions; if None, `reset_noise`."""
     action: ActionMap = ActionMap()
@@ -95,6 +95,8 @@ class Robot:
     """Add a flat floor to the model."""
     root: Path | None = None
     """Folder that the model's files may lie in; the model's own if None."""
+    careful: bool = False
+    """Noise at the beginning of an episode puts no joint outside its range and nothing into the ground."""
     package: str | None = None
     """Installed package that the model file is part of."""
 

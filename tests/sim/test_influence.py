@@ -1,7 +1,7 @@
 """A suite's check measures that each variation changes the motion, and says so of one that does not."""
 
 import pytest
-from tests.own_robots import quadruped, suite_of
+from tests.own_robots import compile_here, quadruped, suite_of
 
 from robometa.sim.influence import influences
 from robometa.sim.suite_check import beginning_in_words
@@ -12,6 +12,11 @@ PAIRED = (
     '<geom name="belly" type="box" size="0.2 0.2 0.1" mass="1" contype="0" conaffinity="0"/></body></worldbody>'
     '<contact><pair geom1="floor" geom2="belly"/></contact><actuator><motor joint="x" gear="20"/></actuator></mujoco>'
 )
+
+
+@pytest.fixture(autouse=True)
+def _compile_here(monkeypatch):
+    compile_here(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from robometa.suites.variations import driven_joints
 
 Array = NDArray[np.float64]
 BASE_NOISE = 0.02
-"""Largest noise on a base that begins at a keyframe, where a suite does not say: a keyframe stands on its feet, m."""
+"""Largest noise on a careful robot's base, where a suite does not say: it begins on its feet, m."""
 TOUCHING = 1e-4
 """Depth in the ground at which a foot still rests on it, m."""
 LIFTS = 5
@@ -28,7 +28,7 @@ FREE, BALL, SLIDE, HINGE = (
 class Beginnings:
     """Positions and velocities at which a robot's episodes begin.
 
-    From a keyframe the noise stays possible: no joint leaves its range, and what would be in the ground is lifted.
+    A careful robot's stay possible: no joint is outside its range, and what would be in the ground is lifted.
     """
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
@@ -38,7 +38,7 @@ class Beginnings:
             UserError: If the model has no such keyframe.
         """
         key = keyframe_of(model, robot)
-        self.at_keyframe = key is not None
+        self._careful = robot.careful
         self.qpos: Array = np.array(model.qpos0 if key is None else model.key_qpos[key])
         """Positions without noise. `[position]`"""
         self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
@@ -48,7 +48,7 @@ class Beginnings:
         joints = robot.reset_noise if robot.reset_joint_noise is None else robot.reset_joint_noise
         base = robot.reset_base_noise
         if base is None:
-            base = min(robot.reset_noise, BASE_NOISE) if self.at_keyframe else robot.reset_noise
+            base = min(robot.reset_noise, BASE_NOISE) if robot.careful else robot.reset_noise
         self._noise = np.full(model.nq, joints)
         self._noise[base_columns(model, robot.body)] = base
         self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
@@ -61,7 +61,7 @@ class Beginnings:
             models: Model of each world.
         """
         qpos = self.qpos + self._noise * (2 * uniform - 1)
-        if self.at_keyframe:
+        if self._careful:
             for world, model in enumerate(models):
                 within_ranges(model, qpos[world])
                 self._lift(model, qpos[world])
@@ -69,7 +69,7 @@ class Beginnings:
 
     def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
         """Differences of `positions` from those without noise. `[world, position]`."""
-        return self.positions(uniform, models) - self.qpos if self.at_keyframe else self._noise * (2 * uniform - 1)
+        return self.positions(uniform, models) - self.qpos if self._careful else self._noise * (2 * uniform - 1)
 
     def _lift(self, model: mujoco.MjModel, qpos: Array) -> None:
         """Lifts what is in the ground, as far as joints can. `[position]`."""
@@ -125,14 +125,13 @@ def raise_root(model: mujoco.MjModel, root: int, height: float, qpos: Array) -> 
 
 def notes(model: mujoco.MjModel, robot: Robot) -> list[str]:
     """Remarks on where episodes begin, in words: depth in the ground, and joints outside their ranges."""
-    beginnings = Beginnings(model, robot)
+    beginnings, helped = Beginnings(model, robot), ", and begins"
     data = mujoco.MjData(model)
     data.qpos[:] = beginnings.qpos
     said = []
     deep = max(depths(model, data).values(), default=0.0)
     if deep > 10 * TOUCHING:
-        helped = ", and episodes begin that much higher" if beginnings.at_keyframe else ""
-        said.append(f"{1000 * deep:.0f} mm in the ground{helped}")
+        said.append(f"{1000 * deep:.0f} mm in the ground{f'{helped} that much higher' if robot.careful else ''}")
     for joint in range(model.njnt):
         if not model.jnt_limited[joint] or model.jnt_type[joint] not in (SLIDE, HINGE):
             continue
@@ -140,5 +139,6 @@ def notes(model: mujoco.MjModel, robot: Robot) -> list[str]:
         reading = beginnings.qpos[model.jnt_qposadr[joint]]
         beyond = max(low - reading, reading - high)
         if beyond > 1e-3:
-            said.append(f"joint {model.joint(joint).name or joint} outside its range by {beyond:.2g}")
+            words = f"joint {model.joint(joint).name or joint} outside its range by {beyond:.2g}"
+            said.append(words + (f"{helped} at its end" if robot.careful else ""))
     return said
