@@ -29,6 +29,8 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
         mistakes.append(f"robot must be a name, a path to an .xml file or a table with one of these, in {where}")
         return None
     if "name" in table:
+        if "package" in table:
+            mistakes.append(f"package is for mjcf, and a named robot needs none, in {where}")
         if not known_name(table["name"], ROBOTS):
             mistakes.append(unknown("robot", table["name"], ROBOTS, where) + " (or the path of an .xml file)")
             return None

@@ -46,5 +46,5 @@ def test_friction_of_a_contact_pair_is_measured(tmp_path):
 def test_the_beginning_is_described(tmp_path):
     assert beginning_in_words(suite_of(tmp_path, quadruped())) == "at the keyframe home"
     drawn = beginning_in_words(suite_of(tmp_path, quadruped(), 'keyframe = "qpos0"'))
-    assert drawn.startswith("as the model is drawn; joint FL_knee outside its range by 0.9")
+    assert drawn.startswith("as the model is drawn; 100 mm in the ground, and begins that much higher; joint FL_knee outside")
     assert drawn.endswith("keyframes: home")
