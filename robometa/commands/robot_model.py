@@ -27,7 +27,7 @@ seed = 1
 VARIED = "body_mass = { uniform = [0.8, 1.2] }\nmotor_strength = { uniform = [0.8, 1.2] }\n"
 CONTROL_STEP = 0.02
 """Control step that a first suite asks for, s."""
-ITS_BODY = "\N{ELLIPSIS}  # one of the bodies above: whose motion is the robot's"
+ITS_BODY = '"?"  # one of the bodies above: its motion is what a suite measures'
 """Place for a body's name where several can be meant."""
 
 
