@@ -25,7 +25,9 @@ FLOOR = '<geom type="plane" size="0 0 1"/>'
 def quadruped(*, floor=FLOOR, kind="position", more='kp="60" forcerange="-20 20"', height=0.27, ctrl=f'ctrl="{HOME}"'):
     """A quadruped with a `home` keyframe, whose knees cannot be straight. Its servos have no ctrlrange."""
     legs = "".join(LEG.format(name=name, x=x, y=y) for name, (x, y) in LEGS.items())
-    drives = "".join(DRIVE.format(kind=kind, leg=leg, joint=joint, more=more) for leg in LEGS for joint in ("hip", "knee"))
+    drives = "".join(
+        DRIVE.format(kind=kind, leg=leg, joint=joint, more=more) for leg in LEGS for joint in ("hip", "knee")
+    )
     return f"""<mujoco><compiler angle="radian" autolimits="true"/><option timestep="0.002"/>
     <default><joint damping="1" armature="0.01"/></default>
     <worldbody>{floor}{BODY.format(legs=legs)}</worldbody><actuator>{drives}</actuator>

@@ -149,9 +149,7 @@ def _gather(model: Model) -> None:
                 model.places[place] = target
 
 
-def _candidates(
-    model: Model, attribute: str, name: str, bases: tuple[Path, ...]
-) -> list[tuple[Path | None, str]]:
+def _candidates(model: Model, attribute: str, name: str, bases: tuple[Path, ...]) -> list[tuple[Path | None, str]]:
     """Files that a name may mean, links followed, each with its place; None for one that is outside by its name."""
     if "://" in name:
         return [(None, name)]
@@ -221,9 +219,7 @@ def _read(model: Model, path: Path, name: str, chain: tuple[Path, ...], bases: t
 class _Walk:
     """Looks at every element of an XML file, with names as they stand there: MuJoCo knows no namespaces."""
 
-    def __init__(
-        self, model: Model, path: Path, name: str, chain: tuple[Path, ...], bases: tuple[Path, ...]
-    ) -> None:
+    def __init__(self, model: Model, path: Path, name: str, chain: tuple[Path, ...], bases: tuple[Path, ...]) -> None:
         self.model, self.path, self.name, self.chain = model, path, name, chain
         self.weight, self.copies = Weight(), [1.0]
         self.bases = tuple(dict.fromkeys(bases))

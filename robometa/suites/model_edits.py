@@ -20,7 +20,17 @@ SMALLEST_SAVING = 1 << 16
 """Bytes of looks below which a model stays as it is."""
 SEEING = ("RANGEFINDER", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO")
 """Types of sensors that read the shapes of geoms that collide with nothing."""
-EQUAL = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_pos", "body_quat", "jnt_pos", "jnt_axis", "qpos0")
+EQUAL = (
+    "body_mass",
+    "body_inertia",
+    "body_ipos",
+    "body_iquat",
+    "body_pos",
+    "body_quat",
+    "jnt_pos",
+    "jnt_axis",
+    "qpos0",
+)
 """Arrays that leaving out looks must not change."""
 KIND = mujoco.mjtObj
 FLOOR = "robometa/floor"
@@ -96,9 +106,7 @@ def main_body(model: mujoco.MjModel) -> str:
     return ""
 
 
-def without_looks(
-    model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]
-) -> mujoco.MjModel:
+def without_looks(model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]) -> mujoco.MjModel:
     """A model without the meshes, textures and skins that only show; the model itself if that saves little.
 
     Bodies, geoms and all numbers that the physics depend on stay: a mesh that collides with nothing becomes a sphere.

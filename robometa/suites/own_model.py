@@ -110,7 +110,9 @@ def main_body(robot: Robot) -> str:
     """
     compiled = compile_robot(robot)
     if not compiled.main:
-        raise UserError(f"{unknown('body', robot.body, compiled.bodies, robot.mjcf.name)}; say which one in [robot] body")
+        raise UserError(
+            f"{unknown('body', robot.body, compiled.bodies, robot.mjcf.name)}; say which one in [robot] body"
+        )
     return compiled.main
 
 

@@ -50,7 +50,7 @@ def _files(suite: Suite) -> dict[str, bytes]:
     files = {suite.path.name: content}
     model = mjcf_check.read_model(suite.robot.mjcf, suite.robot.root)
     for at, path in model.places.items():
-        beside = os.path.relpath(at, os.path.dirname(model.place) or ".")
+        beside = os.path.relpath(at, Path(model.place).parent)
         where = os.path.normpath(place.parent / beside)
         files[where] = model.content[path]
         _require_relative(path, files[where])

@@ -79,9 +79,7 @@ def _own(table: Mapping[str, Any], path: Path, where: str, mistakes: list[str]) 
     if faults:
         return None
     careful = digest(mjcf, folder) not in _shipped_models()
-    return Robot(
-        name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, careful=careful, package=package
-    )
+    return Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, careful=careful, package=package)
 
 
 @cache

@@ -41,7 +41,7 @@ class ActionMap:
     """The controls that actions in -1..1 stand for: `centre + scale * action`, within each control's range."""
 
     centre: str | None = None
-    """`keyframe` or `range`, the middle of the control's range; None for the keyframe where an episode begins at one."""
+    """`keyframe` or `range`, the middle of the control's range; None for the keyframe, if an episode begins at one."""
     scale: tuple[float, ...] | None = None
     """In the controls' units, one number or one for each actuator; half the width of its range if None."""
 
@@ -194,7 +194,9 @@ ROBOTS = {
 def package_folder(name: str) -> Path | None:
     """The folder of an installed package, found without importing it; None if there is none of this name."""
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
-    return None if spec is None or spec.origin is None or not spec.submodule_search_locations else Path(spec.origin).parent
+    return (
+        None if spec is None or spec.origin is None or not spec.submodule_search_locations else Path(spec.origin).parent
+    )
 
 
 def is_shipped(mjcf: Path) -> bool:

@@ -37,10 +37,8 @@ def dressed(task: Task) -> mujoco.MjModel:
     Raises:
         UserError: If MuJoCo cannot load the model file.
     """
-    if own_look(task):
-        model = from_binary(compile_robot(task.robot, module=DRESS).binary)
-    else:
-        model = _repainted(task.robot)
+    own = own_look(task)
+    model = from_binary(compile_robot(task.robot, module=DRESS).binary) if own else _repainted(task.robot)
     vary(model, task, only_looks=True)  # the model that the physics use may have other geoms
     model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
     model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)

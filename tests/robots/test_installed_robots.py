@@ -33,7 +33,7 @@ ROBOTS = {
     "aliengo": (QUADRUPED, "robot_model/aliengo/aliengo.xml", "floor = true"),
     "a2": (QUADRUPED, "robot_model/a2/scene_flat.xml", ""),
     "b2": (QUADRUPED, "robot_model/b2/b2.xml", "floor = true"),
-    "hyqreal1": (QUADRUPED, "robot_model/hyqreal1/scene_flat.xml", ""),
+    "hyqreal1": (QUADRUPED, "robot_model/hyqreal1/hyqreal1.xml", "floor = true"),
     "hyqreal2": (QUADRUPED, "robot_model/hyqreal2/hyqreal2.xml", "floor = true"),
     "mini-cheetah": (QUADRUPED, "robot_model/mini_cheetah/mini_cheetah.xml", "floor = true"),
     "mini-cheetah-slope": (QUADRUPED, "robot_model/mini_cheetah/scene_slope.xml", ""),
@@ -66,7 +66,6 @@ ROBOTS = {
     "walker": ("dm_control", "suite/walker.xml", ""),
     "humanoid": ("dm_control", "suite/humanoid.xml", ""),
     "humanoid-cmu": ("dm_control", "suite/humanoid_CMU.xml", "body = 'root'"),
-    "rodent": ("dm_control", "locomotion/walkers/assets/rodent.xml", "floor = true"),
     "fruitfly": ("dm_control", "locomotion/walkers/assets/fruitfly_v2/floor.xml", ""),
 }
 """Package, model file in it and keys of `[robot]`, by a name for the test."""

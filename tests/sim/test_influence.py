@@ -1,13 +1,14 @@
 """A suite's check measures that each variation changes the motion, and says so of one that does not."""
 
 import pytest
-from tests.own_robots import compile_here, quadruped, suite_of
 
 from robometa.sim.influence import influences
 from robometa.sim.suite_check import beginning_in_words
+from tests.own_robots import compile_here, quadruped, suite_of
 
 PAIRED = (
-    '<mujoco><option timestep="0.005"/><worldbody><geom name="floor" type="plane" size="0 0 1" contype="0" conaffinity="0"/>'
+    '<mujoco><option timestep="0.005"/><worldbody>'
+    '<geom name="floor" type="plane" size="0 0 1" contype="0" conaffinity="0"/>'
     '<body name="torso" pos="0 0 0.1"><joint name="x" type="slide" axis="1 0 0"/><joint type="slide" axis="0 0 1"/>'
     '<geom name="belly" type="box" size="0.2 0.2 0.1" mass="1" contype="0" conaffinity="0"/></body></worldbody>'
     '<contact><pair geom1="floor" geom2="belly"/></contact><actuator><motor joint="x" gear="20"/></actuator></mujoco>'
@@ -46,5 +47,7 @@ def test_friction_of_a_contact_pair_is_measured(tmp_path):
 def test_the_beginning_is_described(tmp_path):
     assert beginning_in_words(suite_of(tmp_path, quadruped())) == "at the keyframe home"
     drawn = beginning_in_words(suite_of(tmp_path, quadruped(), 'keyframe = "qpos0"'))
-    assert drawn.startswith("as the model is drawn; 100 mm in the ground, and begins that much higher; joint FL_knee outside")
+    assert drawn.startswith(
+        "as the model is drawn; 100 mm in the ground, and begins that much higher; joint FL_knee outside"
+    )
     assert drawn.endswith("keyframes: home")

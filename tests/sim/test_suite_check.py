@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.own_robots import compile_here, quadruped
 
 from robometa.commands.main import main
 from robometa.suites.robots import gymnasium_asset
+from tests.own_robots import compile_here, quadruped
 
 HEAD = 'objective = "forward"\n'
 TASKS = "[train]\ntasks = 1\ngravity = 1.0\n[test]\ntasks = 1\ngravity = 1.1\n"

@@ -5,12 +5,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from tests.own_robots import compile_here
 
 from robometa import suites
 from robometa.errors import UserError
 from robometa.suites import parse
 from robometa.suites.portable import portable_files
+from tests.own_robots import compile_here
 
 FACES = ((0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3))
 CORNERS = ((0, 0, 0), (0.1, 0, 0), (0, 0.1, 0), (0, 0, 0.1))
@@ -28,7 +28,10 @@ TASKS = "".join(f"[{split}]\ntasks = 1\ngravity = {gravity}\n" for split, gravit
 
 def stl():
     """A tetrahedron."""
-    faces = (struct.pack("<3f", 0, 0, 1) + b"".join(struct.pack("<3f", *CORNERS[i]) for i in face) + b"\0\0" for face in FACES)
+    faces = (
+        struct.pack("<3f", 0, 0, 1) + b"".join(struct.pack("<3f", *CORNERS[i]) for i in face) + b"\0\0"
+        for face in FACES
+    )
     return bytes(80) + struct.pack("<I", 4) + b"".join(faces)
 
 
@@ -41,7 +44,11 @@ def _compile_here(monkeypatch):
 def folder(tmp_path):
     """The layout of ROS packages: mjcf/ and meshes/ side by side."""
     folder = tmp_path / "robot"
-    for name, content in (("mjcf/scene.xml", SCENE.encode()), ("mjcf/body.xml", BODY.encode()), ("meshes/leg.stl", stl())):
+    for name, content in (
+        ("mjcf/scene.xml", SCENE.encode()),
+        ("mjcf/body.xml", BODY.encode()),
+        ("meshes/leg.stl", stl()),
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
@@ -95,7 +102,9 @@ def test_a_link_that_leads_out_is_refused(folder, tmp_path):
     (tmp_path / "secret.stl").write_bytes(stl())
     (folder / "meshes" / "leg.stl").unlink()
     (folder / "meshes" / "leg.stl").symlink_to(tmp_path / "secret.stl")
-    with pytest.raises(UserError, match="<mesh file='leg.stl'> of scene.xml names a file that is not in the suite's folder"):
+    with pytest.raises(
+        UserError, match=r"<mesh file='leg\.stl'> of scene\.xml names a file that is not in the suite's folder"
+    ):
         write(folder, "mjcf/scene.xml")
 
 

@@ -5,10 +5,10 @@ import struct
 import mujoco
 import numpy as np
 import pytest
-from tests.own_robots import compile_here, suite_of
 
 from robometa.sim.locomotion import models
 from robometa.suites import model_edits
+from tests.own_robots import compile_here, suite_of
 
 SIDE = 60
 ROBOT = (
@@ -97,6 +97,7 @@ def test_a_model_with_a_skin_is_loaded(tmp_path, monkeypatch):
     xml = (
         '<mujoco><asset><skin name="skin" file="skin.skn"/></asset><worldbody><geom type="plane" size="0 0 1"/>'
         '<body name="torso" pos="0 0 0.3"><freejoint/><geom type="box" size="0.1 0.1 0.05"/><body pos="0.1 0 0">'
-        '<joint name="j" axis="0 1 0"/><geom size="0.02"/></body></body></worldbody><actuator><motor joint="j"/></actuator></mujoco>'
+        '<joint name="j" axis="0 1 0"/><geom size="0.02"/></body></body></worldbody>'
+        '<actuator><motor joint="j"/></actuator></mujoco>'
     )
     assert models.compiled(suite_of(tmp_path, xml).robot)[0].nv == 7

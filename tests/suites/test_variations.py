@@ -14,7 +14,8 @@ ROBOT = ROBOTS["hopper"]
 def model_of(actuators, joints='<joint name="a" axis="0 1 0"/>', more=""):
     return mujoco.MjModel.from_xml_string(
         '<mujoco><compiler autolimits="true"/><worldbody><geom name="floor" type="plane" size="0 0 1"/>'
-        f'<body name="torso" pos="0 0 1">{joints}<geom name="ball" size="0.1" friction="0.5 0.01 0.001"/></body></worldbody>'
+        f'<body name="torso" pos="0 0 1">{joints}'
+        '<geom name="ball" size="0.1" friction="0.5 0.01 0.001"/></body></worldbody>'
         f"<actuator>{actuators}</actuator>{more}</mujoco>"
     )
 

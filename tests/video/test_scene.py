@@ -1,12 +1,12 @@
-"""The scene of a user's own model: what only shows is drawn even if the physics discard it, on the model's own floor."""
+"""The scene of a user's own model: what only shows is drawn, on the model's own floor."""
 
 import mujoco
 import pytest
-from tests.own_robots import quadruped, suite_of
 
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.ground import has_ground
 from robometa.video import scene
+from tests.own_robots import quadruped, suite_of
 
 SHELL = '<geom name="shell" type="sphere" size="0.06" contype="0" conaffinity="0" mass="0.1" material="paint"/>'
 BOX = '<geom name="ground" type="box" size="5 5 0.05" pos="0 0 -0.05"/>'

@@ -115,7 +115,7 @@ def _reach(model: mujoco.MjModel, index: int) -> tuple[float, float]:
 
 
 def _force_limits(model: mujoco.MjModel, index: int) -> tuple[float, float] | None:
-    """Controls at which a motor gives its largest force, by its own limit or by its joint's; None if neither has one."""
+    """Controls at which a motor gives its largest force, by its own limit or its joint's; None if neither has one."""
     gain = float(model.actuator_gainprm[index, 0])
     if model.actuator_gaintype[index] != FIXED or gain == 0:
         return None

@@ -76,7 +76,7 @@ class Beginnings:
         for _ in range(LIFTS):
             self._data.qpos[:] = qpos
             deep = {root: depth for root, depth in depths(model, self._data).items() if depth > TOUCHING}
-            if not any([raise_root(model, root, depth, qpos) for root, depth in deep.items()]):
+            if not [root for root, depth in deep.items() if raise_root(model, root, depth, qpos)]:
                 break
 
 

@@ -44,7 +44,9 @@ def servo(model: mujoco.MjModel, robot: Robot) -> None:
         joint = int(model.actuator_trnid[index, 0])
         if model.actuator_trntype[index] > JOINT_IN_PARENT or model.jnt_type[joint] not in (HINGE, SLIDE):
             name = model.actuator(index).name or str(index)
-            raise UserError(f"gains need every actuator to drive a hinge or a slide: {name} of {robot.mjcf.name} does not")
+            raise UserError(
+                f"gains need every actuator to drive a hinge or a slide: {name} of {robot.mjcf.name} does not"
+            )
         gear = float(model.actuator_gear[index, 0]) or 1.0
         _limit_force(model, index, abs(gear), None if effort is None else effort[index])
         model.actuator_gear[index, 0] = 1.0

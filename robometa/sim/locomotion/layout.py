@@ -16,9 +16,7 @@ BODY_SENSOR = "robometa/body"
 """Name of the readings of the body's place, where no column of the state holds it."""
 SAMPLES, EXACT = 8, 1e-9
 """Random poses that a rule for the body's place is tried on, and the error that it may have, m."""
-FREE, BALL, SLIDE, HINGE = (
-    getattr(mujoco.mjtJoint, f"mjJNT_{kind}") for kind in ("FREE", "BALL", "SLIDE", "HINGE")
-)
+FREE, BALL, SLIDE, HINGE = (getattr(mujoco.mjtJoint, f"mjJNT_{kind}") for kind in ("FREE", "BALL", "SLIDE", "HINGE"))
 Array = NDArray[np.float64]
 
 
@@ -97,9 +95,7 @@ def body_map(model: mujoco.MjModel, body: str) -> BodyMap | None:
     for pose in _poses(model):
         if np.abs(offset + matrix @ pose[columns] - _place(model, data, index, pose)).max() > EXACT:
             return None
-    return BodyMap(
-        tuple(1 + column for column in columns), tuple(map(tuple, matrix.tolist())), tuple(offset.tolist())
-    )
+    return BodyMap(tuple(1 + column for column in columns), tuple(map(tuple, matrix.tolist())), tuple(offset.tolist()))
 
 
 def _translations(model: mujoco.MjModel, body: int) -> Iterator[int]:

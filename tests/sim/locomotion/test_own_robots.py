@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 import pytest
 import torch
-from tests.own_robots import FLOOR, HOME, compile_here, quadruped, suite_of
 
 from robometa.errors import UserError
 from robometa.noise import Noise
@@ -15,6 +14,7 @@ from robometa.sim.locomotion.beginnings import TOUCHING, notes
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.signals import robot_spaces
+from tests.own_robots import FLOOR, HOME, compile_here, quadruped, suite_of
 
 POSE = np.array([float(number) for number in HOME.split()])
 STILL = "reset_noise = 0.0\nreset_velocity_noise = 0.0\n"
@@ -85,7 +85,7 @@ def test_a_model_without_its_keyframe_begins_as_drawn_and_its_joints_are_told(tm
     engine = engine_of(suite)
     assert positions(engine)[0, 7:].tolist() == [0, -0.9] * 4
     assert any("joint FL_knee outside its range by 0.9" in note for note in notes(engine.model, suite.robot))
-    with pytest.raises(UserError, match="unknown keyframe 'hom' in robot.xml .did you mean 'home'"):
+    with pytest.raises(UserError, match=r"unknown keyframe 'hom' in robot\.xml .did you mean 'home'"):
         engine_of(suite_of(tmp_path, quadruped(), 'keyframe = "hom"'))
 
 
@@ -99,7 +99,11 @@ def test_actions_are_scaled_around_the_keyframe_and_clipped_at_the_range(tmp_pat
     control = engine_of(suite)._reader.control
     assert torch.allclose(control(torch.ones(1, 8))[0], torch.tensor(POSE + 0.25).double())
     spaces = robot_spaces(suite_of(tmp_path, quadruped(), "action = { scale = [1.0, 1.0, 1, 1, 1, 1, 1, 1] }"))
-    ends = spaces.in_actuator_units(np.ones(8)), spaces.in_actuator_units(-np.ones(8)), spaces.in_actuator_units(np.zeros(8))
+    ends = (
+        spaces.in_actuator_units(np.ones(8)),
+        spaces.in_actuator_units(-np.ones(8)),
+        spaces.in_actuator_units(np.zeros(8)),
+    )
     assert np.allclose([end[:2] for end in ends], [[1.9, -0.9], [-0.1, -2.7], [0.9, -1.8]])
 
 
@@ -144,7 +148,7 @@ def test_gains_make_servos_of_motors(tmp_path):
 def test_gains_give_a_model_without_actuators_one_for_each_joint(tmp_path):
     xml = quadruped(ctrl="")
     bare = xml[: xml.index("<actuator>")] + xml[xml.index("</actuator>") + len("</actuator>") :]
-    with pytest.raises(UserError, match="needs an actuator.*gains gives it servos"):
+    with pytest.raises(UserError, match=r"needs an actuator.*gains gives it servos"):
         CpuEngine(suite_of(tmp_path, bare), 1, 1, threads=1)
     engine = engine_of(suite_of(tmp_path, bare, "gains = { stiffness = 30.0, damping = 0.5, effort = 20.0 }"))
     assert [engine.model.actuator(index).name for index in range(2)] == ["FL_hip", "FL_knee"]
@@ -180,7 +184,10 @@ def test_a_slide_is_measured_in_the_world(tmp_path, axis, pose, above, below):
     moved = place(engine, "torso") - start
     assert (paid + outcome.reward.item()) * engine.control_step == pytest.approx(moved[0], abs=1e-6)
     assert abs(moved[0]) > 1e-3
-    assert outcome.obs[0, 0, -2:].tolist() == pytest.approx(place(engine, "torso")[:2].tolist(), abs=1e-6) or "y" not in axis
+    assert (
+        outcome.obs[0, 0, -2:].tolist() == pytest.approx(place(engine, "torso")[:2].tolist(), abs=1e-6)
+        or "y" not in axis
+    )
 
 
 ARM = (
@@ -205,7 +212,7 @@ def test_a_body_below_a_hinge_is_measured_after_the_step(tmp_path):
 
 
 def test_a_robot_without_a_floor_is_refused_and_can_be_given_one(tmp_path):
-    with pytest.raises(UserError, match="robot.xml has no floor, so that trunk falls for ever"):
+    with pytest.raises(UserError, match=r"robot\.xml has no floor, so that trunk falls for ever"):
         CpuEngine(suite_of(tmp_path, quadruped(floor="")), 1, 1, threads=1)
     engine = engine_of(suite_of(tmp_path, quadruped(floor=""), "floor = true"))
     for _ in range(100):
@@ -217,7 +224,8 @@ def test_a_robot_without_a_floor_is_refused_and_can_be_given_one(tmp_path):
     "floor",
     [
         '<geom type="box" size="5 5 0.1" pos="0 0 -0.1"/>',
-        '<geom type="hfield" hfield="hills"/></worldbody><asset><hfield name="hills" nrow="3" ncol="3" size="5 5 0.05 0.1" '
+        '<geom type="hfield" hfield="hills"/></worldbody><asset>'
+        '<hfield name="hills" nrow="3" ncol="3" size="5 5 0.05 0.1" '
         'elevation="0 1 0 1 0 1 0 1 0"/></asset><worldbody>',
     ],
 )
@@ -233,7 +241,7 @@ def test_a_robot_stands_on_a_floor_that_is_no_plane(tmp_path, floor):
 
 def test_a_body_that_no_joint_carries_is_refused(tmp_path):
     xml = quadruped(floor=FLOOR + '<body name="post"><geom size="0.1" contype="0" conaffinity="0"/></body>')
-    with pytest.raises(UserError, match="body 'post' of robot.xml cannot move"):
+    with pytest.raises(UserError, match=r"body 'post' of robot\.xml cannot move"):
         CpuEngine(suite_of(tmp_path, xml, 'body = "post"'), 1, 1, threads=1)
 
 
