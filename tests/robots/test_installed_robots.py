@@ -47,7 +47,7 @@ ROBOTS = {
     "b1": ("robosuite_models", "assets/robots/b1/robot.xml", "floor = true"),
     "g1-robosuite": ("robosuite_models", "assets/robots/g1/robot.xml", "floor = true"),
     "h1-robosuite": ("robosuite_models", "assets/robots/h1/robot.xml", "floor = true"),
-    "z1": ("robosuite_models", "assets/robots/z1/robot.xml", "body = 'link06'"),
+    "z1": ("robosuite_models", "assets/robots/z1/robot.xml", "body = 'link6'"),
     "g1": (PLAYGROUND, f"{MENAGERIE}/unitree_g1/scene.xml", ""),
     "h1": (PLAYGROUND, f"{MENAGERIE}/unitree_h1/scene.xml", ""),
     "t1": (PLAYGROUND, f"{MENAGERIE}/booster_t1/scene.xml", ""),
