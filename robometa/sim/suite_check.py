@@ -25,7 +25,7 @@ class Checked:
 
     signals: RobotSpaces
     beginning: str
-    """Where its episodes begin, in words; empty for a family that has no keyframes."""
+    """Beginning of its episodes, in words; empty for a family that has no keyframes."""
     influences: tuple[Influence, ...]
     """Influence of each variation on the motion."""
 

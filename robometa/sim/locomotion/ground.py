@@ -65,7 +65,7 @@ def _may_touch(model: mujoco.MjModel, tree: NDArray[np.bool_]) -> bool:
 
 
 def depths(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, float]:
-    """How far up each tree of bodies must go to leave the ground, by the tree's root, m.
+    """Heights by which each tree of bodies must rise to leave the ground, by its root, m.
 
     Args:
         model: The model.
