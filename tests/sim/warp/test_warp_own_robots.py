@@ -6,11 +6,10 @@ import torch
 
 pytest.importorskip("mujoco_warp", reason="needs the gpu extra: make test-gpu")
 
-from tests.own_robots import compile_here, quadruped, suite_of
-
 from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.warp.engine import WarpEngine
+from tests.own_robots import compile_here, quadruped, suite_of
 
 ARM = (
     '<mujoco><option timestep="0.005"/><worldbody><geom type="plane" size="0 0 1"/><body name="cart" pos="0 0 1">'
