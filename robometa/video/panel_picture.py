@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 
 from robometa.sim.locomotion.ground import has_ground
+from robometa.suites.model_edits import FLOOR
 from robometa.video.film import Array, Film, Panel
-from robometa.video.scene import FLOOR, SUNLIGHT
+from robometa.video.scene import SUNLIGHT
 
 TARGET = (0.86, 0.16, 0.30)
 """Colour of everything that shows the target."""

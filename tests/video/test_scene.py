@@ -5,6 +5,7 @@ import pytest
 
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.ground import has_ground
+from robometa.suites.model_edits import FLOOR
 from robometa.video import scene
 from tests.own_robots import quadruped, suite_of
 
@@ -28,11 +29,11 @@ def test_a_model_that_discards_its_looks_is_drawn_with_them_on_its_own_floor(tmp
     assert shown.nq == physics.nq
     assert shown.qpos0.tolist() == physics.qpos0.tolist()
     assert has_ground(shown)
-    assert shown.material(scene.FLOOR).id >= 0
+    assert shown.material(FLOOR).id >= 0
 
 
 def test_a_floor_that_is_added_is_checkered(tmp_path):
     shown = scene.dressed(suite_of(tmp_path, quadruped(floor=""), "floor = true").train[0])
-    floor = shown.geom(scene.FLOOR)
+    floor = shown.geom(FLOOR)
     assert floor.type == mujoco.mjtGeom.mjGEOM_PLANE
-    assert shown.material(int(floor.matid[0])).name == scene.FLOOR
+    assert shown.material(int(floor.matid[0])).name == FLOOR
