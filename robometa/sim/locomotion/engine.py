@@ -195,6 +195,17 @@ class CpuEngine:
         )
         self._after.copy_(self._end_of_path)
         self._sensed.copy_(self._last_readings)
+        self._place_body()
+
+    def _place_body(self) -> None:
+        """Reads the body's place after the step, where it is a reading: those of a step are of its beginning."""
+        first = self.layout.body_sensor
+        if first is None:
+            return
+        place = self._reader.place(self._after)
+        if place is None:
+            place = self._sense(np.arange(len(self._after)), self._after.numpy())[:, first : first + 3]
+        self._sensed[:, first : first + 3] = place
 
     def _diverged(self, action: Tensor) -> Tensor | None:
         """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool."""
@@ -230,7 +241,7 @@ class CpuEngine:
 
     def _terminated(self) -> Tensor:
         """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
-        ended = self._reader.ended(self._after, glance=True)
+        ended = self._reader.ended(self._after, self._sensed, glance=True)
         return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
@@ -239,14 +250,15 @@ class CpuEngine:
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`."""
-        model, robot = self.model, self.robot
+        model, robot, begin = self.model, self.robot, self._reader.beginnings
         episodes = self._episodes.numpy()
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
         self._before[worlds] = self._reader.rest.numpy()
-        self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
-        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
+        self._before[worlds, 1 : 1 + model.nq] = begin.positions(positions, [self._models[world] for world in worlds])
+        speed = robot.reset_velocity_noise * velocities
+        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = speed + begin.qvel if begin.qvel.any() else speed
         if model.nsensordata:
-            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
+            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds, self._before[worlds])
         if self._wires is not None:
             self._wires.restart(worlds, episodes, self._state, self._sensed_before)
         episodes[worlds] += 1
@@ -258,16 +270,17 @@ class CpuEngine:
         if self._wires is not None:
             self._wires.begin_from(noise)
 
-    def _sense(self, worlds: np.ndarray) -> Tensor:
-        """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`."""
+    def _sense(self, worlds: np.ndarray, states: np.ndarray) -> Tensor:
+        """Reads the sensors of these worlds in some states, with the actuators at rest. `[world, reading]`."""
         # A physics step computes the sensors of the state that it starts from.
         count, model = len(worlds), self.model
         readings = np.empty((count, 1, model.nsensordata))
+        rest = np.broadcast_to(self._reader.resting.numpy(), (count, 1, model.nu))
         self._pool.rollout(
             [self._models[world] for world in worlds],
             self._datas,
-            self._before[worlds],
-            np.zeros((count, 1, model.nu)),
+            states,
+            np.ascontiguousarray(rest),
             control_spec=CONTROL,
             skip_checks=True,
             nstep=1,
