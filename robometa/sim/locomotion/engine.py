@@ -17,7 +17,7 @@ from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment
-from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
+from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.resets import Starts
 from robometa.sim.locomotion.wires import CpuWires
 from robometa.sim.locomotion.wiring import needed
@@ -129,7 +129,7 @@ class CpuEngine:
         control = self._reader.control(action) if wires is None else wires.act(action)
         self._advance(control)
         control = control if wires is None else control[:, -1]
-        diverged = self._diverged(action)
+        diverged = self._reader.diverged(self._state, self._after, action)
         if diverged is not None:
             self._tell(diverged, action, memory)
             control = self._put_back(diverged, control)
@@ -206,17 +206,6 @@ class CpuEngine:
         if place is None:
             place = self._sense(np.arange(len(self._after)), self._after.numpy())[:, first : first + 3]
         self._sensed[:, first : first + 3] = place
-
-    def _diverged(self, action: Tensor) -> Tensor | None:
-        """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool."""
-        # Six numbers tell that no world did, which is nearly always.
-        elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
-        tolerance = 0.5 * self.model.opt.timestep
-        limits = ((self._after, MAXIMUM), (action, MAXIMUM), (elapsed, tolerance))
-        if all(within(values, limit) for values, limit in limits):
-            return None
-        fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
-        return torch.logical_or(~fine, elapsed.abs() > tolerance)
 
     def _tell(self, diverged: Tensor, action: Tensor, memory: Tensor | None) -> None:
         """Calls `on_divergence` with the first world that diverged."""

@@ -46,6 +46,7 @@ class Reader:
         """
         self.robot, self.layout, self._dtype, self._device = robot, layout, dtype, device
         self.control_step = robot.frame_skip * model.opt.timestep
+        self._tolerance = 0.5 * model.opt.timestep
         self.beginnings = Beginnings(model, robot)
         """States at which episodes begin."""
         self.rest = torch.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS), dtype=torch.float64)
@@ -135,6 +136,22 @@ class Reader:
         if robot.state_limit is not None and not (glance and within(after[:, 1:], robot.state_limit)):
             rules.append((after[:, self._limited].abs() > robot.state_limit).any(dim=-1))
         return torch.stack(rules).any(dim=0) if rules else None
+
+    def diverged(self, before: Tensor, after: Tensor, action: Tensor) -> Tensor | None:
+        """Marks the worlds that diverged in a step; None if none did. `[world]`, bool.
+
+        Args:
+            before: State before the step. `[world, state]`
+            after: State after it. `[world, state]`
+            action: Action of the step. `[world, action]`
+        """
+        # Six numbers tell that no world did, which is nearly always.
+        elapsed = after[:, 0] - before[:, 0] - self.control_step
+        limits = ((after, MAXIMUM), (action, MAXIMUM), (elapsed, self._tolerance))
+        if all(within(values, limit) for values, limit in limits):
+            return None
+        fine = (after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
+        return torch.logical_or(~fine, elapsed.abs() > self._tolerance)
 
     def place(self, state: Tensor) -> Tensor | None:
         """The body's place in the world, where a rule computes it from the state; None otherwise. `[world, 3]`."""
