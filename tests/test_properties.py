@@ -16,7 +16,7 @@ from robometa.storage import sealed_folder
 from robometa.suites import parse
 from robometa.suites.distributions import KINDS
 from robometa.suites.objectives import OBJECTIVES
-from robometa.suites.robot_file import ROBOT_FIELDS
+from robometa.suites.robot_keys import ROBOT_KEYS
 from robometa.suites.robots import ROBOTS
 from robometa.suites.variations import VARIATIONS
 from robometa.trials import make
@@ -77,7 +77,7 @@ robots = st.one_of(
     st.builds(
         lambda name, table: {"name": name} | table,
         st.sampled_from(list(ROBOTS)),
-        st.dictionaries(st.sampled_from(list(ROBOT_FIELDS)), anything, max_size=3),
+        st.dictionaries(st.sampled_from(list(ROBOT_KEYS)), anything, max_size=3),
     ),
 )
 suite_tables = st.fixed_dictionaries(

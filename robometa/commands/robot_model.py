@@ -3,50 +3,110 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robometa.errors import UserError
 from robometa.escape import printable, say
+from robometa.storage.paths import is_plain_file
 
-SUITE = """\
-objective = "forward"
-horizon = 200
+if TYPE_CHECKING:
+    import mujoco
 
-[robot]
-mjcf = {mjcf}
-body = {body}
+    from robometa.suites.own_model import Compiled
 
+TASKS = """\
 [train]
 tasks = 40
-body_mass = {{ uniform = [0.8, 1.2] }}
-
+{varied}
 [test]
 tasks = 10
 seed = 1
-body_mass = {{ uniform = [0.8, 1.2] }}
-"""
-"""File of a first suite with a model."""
+{varied}"""
+VARIED = "body_mass = { uniform = [0.8, 1.2] }\nmotor_strength = { uniform = [0.8, 1.2] }\n"
+CONTROL_STEP = 0.02
+"""Control step that a first suite asks for, s."""
+ITS_BODY = '"?"  # one of the bodies above: its motion is what a suite measures'
+"""Place for a body's name where several can be meant."""
 
 
 def print_model(path: Path) -> None:
-    """Prints the bodies, joints, actuators and sensors of a model, and a suite's file to begin with.
+    """Prints the bodies, joints, actuators, sensors and keyframes of a model, and a suite's file to begin with.
+
+    A model may use files in the folder that this is run from, if that holds it.
 
     Raises:
         UserError: If there is no such file, or it is not a model that MuJoCo can load.
     """
-    if not path.is_file():
+    if not is_plain_file(path):
         raise UserError(f"no robot file {str(path)!r}")
     from robometa.sim.locomotion.models import from_binary
     from robometa.suites.own_model import compile_apart
 
-    model = from_binary(compile_apart(path).binary)
-    kinds = {"bodies": (model.body, model.nbody), "joints": (model.joint, model.njnt)}
-    kinds |= {"actuators": (model.actuator, model.nu), "sensors": (model.sensor, model.nsensor)}
-    names = {kind: [part(index).name for index in range(count)] for kind, (part, count) in kinds.items()}
-    names["bodies"] = names["bodies"][1:]  # the first is the world
+    inside = not path.is_absolute() and ".." not in path.parts
+    compiled = compile_apart(path, root=Path.cwd() if inside else None)
+    model = from_binary(compiled.binary)
     say(f"{printable(path.name)}: a robot's model, physics step {model.opt.timestep:g} s")
-    for kind, of_kind in names.items():
-        say(f"  {len(of_kind)} {kind}: {', '.join(printable(name or 'without a name') for name in of_kind) or 'none'}")
-    body = next((name for name in names["bodies"] if name), "")
-    words = {"mjcf": json.dumps(path.name), "body": json.dumps(body)}
-    say(f"\nA first suite to put beside it; `robometa suites ./mine.toml` checks it:\n\n{SUITE.format(**words)}")
+    for kind, words in _parts(model).items():
+        say(f"  {len(words)} {kind}: {', '.join(map(printable, words)) or 'none'}")
+    where = "the folder that you are in" if inside else "its folder"
+    named = str(path) if inside else path.name
+    say(f"\nA first suite to put into {where}; `robometa suites ./mine.toml` checks it:\n")
+    say("\n".join(_first_suite(named, model, compiled)))
+
+
+def _parts(model: mujoco.MjModel) -> dict[str, list[str]]:
+    """Descriptions of a model's parts, by kind."""
+    from robometa.sim.locomotion.keyframes import key_names
+
+    return {
+        "bodies": [model.body(index).name or "without a name" for index in range(1, model.nbody)],
+        "joints": [_joint(model, index) for index in range(model.njnt)],
+        "actuators": [_actuator(model, index) for index in range(model.nu)],
+        "sensors": [model.sensor(index).name or "without a name" for index in range(model.nsensor)],
+        "keyframes": key_names(model),
+    }
+
+
+def _joint(model: mujoco.MjModel, index: int) -> str:
+    """A joint's name, kind and range."""
+    from robometa.sim.locomotion.signals import FREE, SLIDE, joint_unit
+
+    kind, name = model.jnt_type[index], model.joint(index).name or f"joint {index}"
+    if kind not in (SLIDE, 3):
+        return f"{name} ({'free' if kind == FREE else 'ball'})"
+    low, high = model.jnt_range[index]
+    unit = joint_unit(model, index)
+    return f"{name} ({low:.3g} to {high:.3g} {unit})" if model.jnt_limited[index] else f"{name} (any {unit})"
+
+
+def _actuator(model: mujoco.MjModel, index: int) -> str:
+    """An actuator's name, what it is, and the range of its control."""
+    from robometa.sim.locomotion.actions import control_range, is_position_servo
+
+    low, high = control_range(model, index)
+    kind = "position servo" if is_position_servo(model, index) else ""
+    if not kind and int(model.actuator_biastype[index]) == 0:
+        kind = "motor"
+    name = model.actuator(index).name or f"actuator {index}"
+    return f"{name} ({f'{kind}, ' if kind else ''}{low:.3g} to {high:.3g})"
+
+
+def _first_suite(named: str, model: mujoco.MjModel, compiled: Compiled) -> Iterator[str]:
+    """Lines of a suite's file for a model."""
+    from robometa.sim.locomotion.ground import falls_for_ever
+    from robometa.sim.locomotion.keyframes import HOME, key_names
+
+    yield from ('objective = "forward"', "horizon = 500", "", "[robot]", f"mjcf = {json.dumps(named)}")
+    yield f"body = {json.dumps(compiled.main) if compiled.main else ITS_BODY}"
+    yield f"frame_skip = {max(1, round(CONTROL_STEP / model.opt.timestep))}"
+    if compiled.main and falls_for_ever(model, model.body(compiled.main).id):
+        yield "floor = true"
+    if not model.nu:
+        yield "gains = { stiffness = 20.0, damping = 0.5 }"
+    names = key_names(model)
+    if names:
+        yield f"keyframe = {json.dumps(HOME if HOME in names else names[0])}"
+        yield "reset_joint_noise = 0.05"
+    yield f"\n{TASKS.format(varied=VARIED)}"

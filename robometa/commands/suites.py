@@ -18,7 +18,7 @@ from robometa.suites.suite import Suite
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from robometa.sim.signal import RobotSpaces
+    from robometa.sim.suite_check import Checked
 
 ABOUT = "list the suites, or show one: its tasks and observations"
 EXAMPLE = "robometa suites half-cheetah-velocity"
@@ -48,8 +48,8 @@ def _run(asked: argparse.Namespace) -> None:
     print_suite(suite, _checked(suite) if asked.suite.endswith(".toml") else None)
 
 
-def _checked(suite: Suite) -> RobotSpaces:
-    """Checks a file of the user's own as a training does, and returns its signals.
+def _checked(suite: Suite) -> Checked:
+    """Checks a file of the user's own as a training does, and returns what its simulation shows.
 
     Raises:
         UserError: Naming every mistake in its options and its robot.
@@ -90,8 +90,8 @@ def _suite_row(table: Table, name: str, suite: Suite) -> None:
     table.add_row(name, counts, str(suite.horizon), suite.about)
 
 
-def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
-    """Prints a suite: robot, objective, observation, hidden parameters and tasks, and its signals if they are given."""
+def print_suite(suite: Suite, checked: Checked | None = None) -> None:
+    """Prints a suite: robot, objective, observation, hidden parameters and tasks, and what a check of it showed."""
     from rich.text import Text
 
     from robometa.console import PlainConsole, styled
@@ -107,7 +107,7 @@ def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
         ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
         *suite.family.rows(suite.train[0]),
         *([("command", suite.command.described())] if suite.command else []),
-        *_signal_rows(signals),
+        *_checked_rows(checked),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),
     ):
@@ -120,12 +120,17 @@ def print_suite(suite: Suite, signals: RobotSpaces | None = None) -> None:
             console.print(f"  {line}")
 
 
-def _signal_rows(signals: RobotSpaces | None) -> Iterator[tuple[str, str]]:
-    """Observation and action in their order, and the control rate."""
-    if signals is not None:
+def _checked_rows(checked: Checked | None) -> Iterator[tuple[str, str]]:
+    """Observation and action in their order, the control rate, the beginning, and the variations' influence."""
+    if checked is not None:
+        signals = checked.signals
         for label, numbers in (("observation", signals.observation), ("action", signals.action)):
             yield label, f"{len(numbers)} numbers: {'; '.join(map(str, numbers))}"
         yield "control rate", f"{signals.control_hz:g} actions per second"
+        if checked.beginning:
+            yield "begins", checked.beginning
+        if checked.influences:
+            yield "measured", "; ".join(map(str, checked.influences))
 
 
 def _protocol_rows(suite: Suite) -> Iterator[tuple[str, str]]:

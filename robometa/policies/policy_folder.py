@@ -165,7 +165,7 @@ def _require_within(suite: Suite, folder: Path) -> None:
     """
     inside = Path(os.path.realpath(folder)) / SUITE
     model = suite.robot.mjcf
-    own = model.is_absolute() and not is_shipped(model)
+    own = model.is_absolute() and not is_shipped(model) and suite.robot.package is None
     for path in (suite.path, model) if own else (suite.path,):
         if not Path(os.path.realpath(path)).is_relative_to(inside):
             raise UserError(f"suite {suite.name} of {folder} names {path}, which is outside of the policy's folder")

@@ -63,17 +63,28 @@ class RobotSpaces:
     """Actions in the actuators' own units."""
     control_hz: float
     """Actions per second."""
+    mapping: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Control of an action of 0, and change of it by an action of 1, in the actuators' units; what is beyond an
+    action's range is clipped. None if actions are mapped onto the whole of their ranges."""
 
     @cached_property
     def middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
-        """Middle and half width of each action's range, in the actuators' units. `[action]`."""
+        """Control of an action of 0, and change of it by an action of 1, in the actuators' units. `[action]`."""
+        if self.mapping is not None:
+            return np.array(self.mapping[0]), np.array(self.mapping[1])
         low, high = (np.array([getattr(one, end) for one in self.action]) for end in ("low", "high"))
         return (high + low) / 2, (high - low) / 2
 
     def in_actuator_units(self, action: np.ndarray) -> np.ndarray:
         """Converts actions from -1..1 to the actuators' units. `[..., action]`."""
         middle, half = self.middle_and_half
-        return middle + half * action
+        within = middle + half * action
+        return within if self.mapping is None else np.clip(within, *self.ends)
+
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest control of each action. `[action]`."""
+        return np.array([one.low for one in self.action]), np.array([one.high for one in self.action])
 
     def __str__(self) -> str:
         """A table of both, one signal a line."""

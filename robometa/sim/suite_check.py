@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 
 import torch
 
 from robometa.noise import Noise
+from robometa.sim.influence import Influence, influences
+from robometa.sim.locomotion import models
+from robometa.sim.locomotion.beginnings import notes
+from robometa.sim.locomotion.keyframes import key_names, keyframe_of
 from robometa.sim.select import engine_of
 from robometa.sim.signal import RobotSpaces
 from robometa.sim.signals import robot_spaces
@@ -14,11 +19,22 @@ from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 
 
-def check_suite(suite: Suite) -> RobotSpaces:
-    """Simulates a step of a suite, and gives the engine each of its tasks.
+@dataclass(frozen=True)
+class Checked:
+    """Facts about a suite that its simulation shows."""
+
+    signals: RobotSpaces
+    beginning: str
+    """Beginning of its episodes, in words; empty for a family that has no keyframes."""
+    influences: tuple[Influence, ...]
+    """Influence of each variation on the motion."""
+
+
+def check_suite(suite: Suite) -> Checked:
+    """Simulates a step of a suite, gives the engine each of its tasks, and measures its variations.
 
     Returns:
-        The suite's signals.
+        What the simulation shows.
 
     Raises:
         UserError: Naming what would stop a training.
@@ -30,4 +46,16 @@ def check_suite(suite: Suite) -> RobotSpaces:
             engine.assign([task])
         engine.reset(Noise(0, ("check",), 1, 1))
         engine.step(torch.zeros(1, 1, engine.spaces.action))
-    return spaces
+    beginning = beginning_in_words(suite) if suite.family.name == "locomotion" else ""
+    return Checked(spaces, beginning, tuple(influences(suite)))
+
+
+def beginning_in_words(suite: Suite) -> str:
+    """Describes where a robot's episodes begin, and what is wrong with it."""
+    model, _ = models.compiled(suite.robot)
+    key = keyframe_of(model, suite.robot)
+    place = "as the model is drawn" if key is None else f"at the keyframe {key_names(model)[key]}"
+    faults = notes(model, suite.robot)
+    if faults and key is None and model.nkey:
+        faults.append(f"keyframes: {', '.join(key_names(model))}")
+    return "; ".join([place, *faults])

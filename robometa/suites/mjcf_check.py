@@ -1,7 +1,7 @@
 """Checks of robot models in untrusted files, before MuJoCo reads them. Standard library only.
 
 MuJoCo reads every file that a model names and allocates any size. So a user's model is checked first: it may only
-name files in its own folder, and its sizes must be plausible for a robot.
+name files in its own folder, or in its suite's if that holds it, and its sizes must be plausible for a robot.
 """
 
 from __future__ import annotations
@@ -59,13 +59,16 @@ class Model:
 
     path: Path
     folder: Path
+    """Folder of the main file."""
+    root: Path
+    """Folder that every file must lie in: the main file's, or one that holds it."""
     faults: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     """Files of the model, its main file first."""
     content: dict[Path, bytes] = field(default_factory=dict)
     """Their bytes, read once."""
     places: dict[str, Path] = field(default_factory=dict)
-    """The file at each place, relative to the folder, where MuJoCo may look for one."""
+    """The file at each place, relative to the root, where MuJoCo may look for one."""
     named: dict[tuple[str, str, tuple[Path, ...], str], None] = field(default_factory=dict)
     """Every file that is named: the element and its attribute, the name, where it may lie, and the naming file."""
     folders: dict[str, None] = field(default_factory=lambda: {"": None})
@@ -73,17 +76,33 @@ class Model:
     """The largest `nuser_` size."""
     weights: dict[Path, Weight] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Place of the main file, relative to the root."""
+        return os.path.relpath(self.folder / self.path.name, self.root)
+
+    def place_of(self, file: Path) -> Path:
+        """First place of a file, relative to the root; its path if it has none."""
+        return min((Path(place) for place, at in self.places.items() if at == file), default=file)
+
     def fault(self, text: str) -> None:
         """Notes a fault once."""
         if text not in self.faults and len(self.faults) < MAX_FAULTS:
             self.faults.append(text)
 
 
-def read_model(path: Path) -> Model:
-    """Reads every file of a model once, and finds its faults."""
-    model = Model(path, path.parent.resolve())
-    model.places[path.name] = path.resolve()
-    total = _read(model, path, path.name, ()).total
+def read_model(path: Path, root: Path | None = None) -> Model:
+    """Reads every file of a model once, and finds its faults.
+
+    Args:
+        path: The model's main file.
+        root: Folder that its files may lie in, if it holds the main file; the main file's own folder if None.
+    """
+    folder = path.parent.resolve()
+    around = folder if root is None else root.resolve()
+    model = Model(path, folder, around if folder.is_relative_to(around) else folder)
+    model.places[model.place] = path.resolve()
+    total = _read(model, path, path.name, (), (folder,)).total
     if model.faults:
         return model
     if not total <= MAX_ELEMENTS:
@@ -97,22 +116,23 @@ def read_model(path: Path) -> Model:
     return model
 
 
-def look_through(path: Path) -> tuple[list[str], list[Path]]:
+def look_through(path: Path, root: Path | None = None) -> tuple[list[str], list[Path]]:
     """Returns the faults of a model, and the files that it consists of, its own first."""
-    model = read_model(path)
+    model = read_model(path, root)
     return model.faults, model.files
 
 
-def digest(path: Path) -> str:
+def digest(path: Path, root: Path | None = None) -> str:
     """SHA-256 of a model, and of the files that it is made of if there are others.
 
     Raises:
         UserError: If the model cannot be read.
     """
-    model = read_model(path)
+    model = read_model(path, root)
     if path.resolve() not in model.content:
         raise UserError("\n".join(model.faults))
-    own, *others = [model.files[0], *sorted(file for file in model.files[1:] if file in model.content)]
+    read = [file for file in model.files[1:] if file in model.content]
+    own, *others = [model.files[0], *sorted(read, key=model.place_of)]
     digests = [hashlib.sha256(model.content[file]).hexdigest() for file in (own, *others)]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if others else digests[0]
 
@@ -120,25 +140,27 @@ def digest(path: Path) -> str:
 def _gather(model: Model) -> None:
     """Reads the files that are named, wherever MuJoCo may look for them."""
     for attribute, name, bases, where in model.named:
-        for target, place in _candidates(model, name, bases):
-            if target is None or not target.is_relative_to(model.folder) or place.startswith(".."):
-                model.fault(f"<{attribute}={name[:200]!r}> of {where} names a file that is not in the model's folder")
+        for target, place in _candidates(model, attribute, name, bases):
+            if target is None or not target.is_relative_to(model.root) or place.startswith(".."):
+                whose = "model's" if model.root == model.folder else "suite's"
+                model.fault(f"<{attribute}={name[:200]!r}> of {where} names a file that is not in the {whose} folder")
                 break
             if is_plain_file(target) and _load(model, target, MAX_TOTAL):
                 model.places[place] = target
 
 
-def _candidates(model: Model, name: str, bases: tuple[Path, ...]) -> list[tuple[Path | None, str]]:
+def _candidates(model: Model, attribute: str, name: str, bases: tuple[Path, ...]) -> list[tuple[Path | None, str]]:
     """Files that a name may mean, links followed, each with its place; None for one that is outside by its name."""
     if "://" in name:
         return [(None, name)]
     name = name.replace("\\", "/")  # MuJoCo separates folders by either
     references: list[tuple[Path | None, str]] = []
+    folders = ("",) if attribute.startswith("include ") else model.folders  # no <compiler> moves included files
     for base in bases:
-        for place in model.folders:
+        for place in folders:
             for form in dict.fromkeys((name, name.rpartition("/")[2])):
                 path = str(base / place.replace("\\", "/") / form)
-                references.append((_resolved(path), os.path.relpath(path, model.folder)))
+                references.append((_resolved(path), os.path.relpath(path, model.root)))
     return references
 
 
@@ -170,9 +192,17 @@ def _load(model: Model, path: Path, most: int) -> bool:
     return True
 
 
-def _read(model: Model, path: Path, name: str, chain: tuple[Path, ...]) -> Weight:
-    """Looks through one XML file of a model, and those that it includes or attaches."""
-    path = path.resolve()
+def _read(model: Model, path: Path, name: str, chain: tuple[Path, ...], bases: tuple[Path, ...]) -> Weight:
+    """Looks through one XML file of a model, and those that it includes or attaches.
+
+    Args:
+        model: The model.
+        path: Path of the file, which may be a link: what it names may lie beside the link or beside the file.
+        name: Name of the file.
+        chain: Files that include or attach it.
+        bases: Folders that names in those files are relative to.
+    """
+    beside, path = path.parent, path.resolve()
     if path in chain:
         model.fault(f"{name} includes or attaches itself")
         return Weight()
@@ -182,17 +212,17 @@ def _read(model: Model, path: Path, name: str, chain: tuple[Path, ...]) -> Weigh
     if path not in model.weights:
         model.weights[path] = Weight()
         if _load(model, path, MAX_BYTES):
-            model.weights[path] = _Walk(model, path, name, (*chain, path)).run()
+            model.weights[path] = _Walk(model, path, name, (*chain, path), (*bases, beside, path.parent)).run()
     return model.weights[path]
 
 
 class _Walk:
     """Looks at every element of an XML file, with names as they stand there: MuJoCo knows no namespaces."""
 
-    def __init__(self, model: Model, path: Path, name: str, chain: tuple[Path, ...]) -> None:
+    def __init__(self, model: Model, path: Path, name: str, chain: tuple[Path, ...], bases: tuple[Path, ...]) -> None:
         self.model, self.path, self.name, self.chain = model, path, name, chain
         self.weight, self.copies = Weight(), [1.0]
-        self.bases = tuple(dict.fromkeys((model.folder, *(file.parent for file in chain))))
+        self.bases = tuple(dict.fromkeys(bases))
         self.stopped = False
 
     def run(self) -> Weight:
@@ -249,9 +279,10 @@ class _Walk:
         if tag not in ("include", "model"):
             return
         for base in self.bases:
-            target = _resolved(str(base / name.replace("\\", "/")))
-            if target is not None and target.is_relative_to(self.model.folder) and is_plain_file(target):
-                weight = _read(self.model, target, name, self.chain)
+            place = base / name.replace("\\", "/")
+            target = _resolved(str(place))
+            if target is not None and target.is_relative_to(self.model.root) and is_plain_file(target):
+                weight = _read(self.model, place, name, self.chain, self.bases)
                 if tag == "include":
                     self.weight.add(weight, self.copies[-1])
                 else:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from robometa.errors import UserError
+from robometa.errors import UserError, unknown
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
 from robometa.suites.robots import Robot, Sizes
@@ -40,27 +40,42 @@ class Compiled:
     binary: bytes
     """MuJoCo's binary format (MJB)."""
     sizes: Sizes
+    bodies: tuple[str, ...]
+    """Names of its bodies without the world; the process names those that have none."""
+    main: str
+    """The body that can only be meant as the robot's; empty if there are several, or none."""
 
 
 _kept: dict[str, Compiled] = {}
 """Recent models by the hash of their files and of what was asked for."""
 
 
-def compile_apart(path: Path, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
+def compile_apart(
+    path: Path,
+    sensors: tuple[Sensor, ...] = (),
+    module: str = COMPILE,
+    *,
+    root: Path | None = None,
+    servos: bool = False,
+    floor: bool = False,
+) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
     Args:
         path: The model's file.
         sensors: Sensors to add to it.
         module: The module that the process runs.
+        root: Folder that the model's files may lie in; its own if None.
+        servos: Give a model without actuators one for each hinge and slide that is not its base's.
+        floor: Add a flat floor.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
     """
-    model = read_model(path)
+    model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    request = json.dumps({"model": path.name, "sensors": sensors})
+    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos, "floor": floor})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -78,7 +93,27 @@ def sizes_of(robot: Robot) -> Sizes:
     Raises:
         UserError: If MuJoCo cannot load the model.
     """
-    return robot.sizes or compile_apart(robot.mjcf).sizes
+    return robot.sizes or compile_robot(robot).sizes
+
+
+def compile_robot(robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
+    """Compiles a robot's model in a process of its own, as `compile_apart` does."""
+    servos = robot.gains is not None
+    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor)
+
+
+def main_body(robot: Robot) -> str:
+    """Returns the name of the body that a robot's model leaves no choice about.
+
+    Raises:
+        UserError: Naming its bodies, if there is a choice, or MuJoCo cannot load the model.
+    """
+    compiled = compile_robot(robot)
+    if not compiled.main:
+        raise UserError(
+            f"{unknown('body', robot.body, compiled.bodies, robot.mjcf.name)}; say which one in [robot] body"
+        )
+    return compiled.main
 
 
 def _key(model: Model, request: str) -> str:
@@ -101,8 +136,9 @@ def _run(model: Model, request: str, module: str) -> Compiled:
         fault = _fault(folder, code)
         if fault:
             raise UserError(f"{model.path.name} is not a model that MuJoCo can load: {fault}")
-        sizes = json.loads((folder / "result.json").read_text(encoding="utf-8"))["sizes"]
-        return Compiled((folder / "model.mjb").read_bytes(), Sizes(**sizes))
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        binary, sizes = (folder / "model.mjb").read_bytes(), Sizes(**result["sizes"])
+        return Compiled(binary, sizes, tuple(result["bodies"]), result["main"])
 
 
 def _exit_code(words: list[str], said: Path) -> int:

@@ -219,22 +219,29 @@ def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
     return ""
 
 
-LATER = ("terms", "feet", "senses", "real")
-"""Fields of a robot that came later: they are hashed where they are not the default, so that hashes stay."""
+UNSEEN = ("about", "sizes", "root", "package")
+"""Fields of a robot that no result depends on."""
+FIRST = frozenset(
+    (
+        *("name", "mjcf", "frame_skip", "observe", "body", "reset_noise", "reset_velocity_noise"),
+        *("reset_velocity_normal", "height", "pitch", "state_limit", "velocity_clip", "sensors", "quantities"),
+    )
+)
+"""Fields of a robot that a hash is always of; of a later one only where it differs from its default."""
+READING = 2
+"""Version of how a model of a user's own is read: where episodes begin, what actions mean."""
 
 
 def _hash(
     robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any], command: Command | None
 ) -> str:
-    described = asdict(robot) | {
-        "mjcf": mjcf_check.digest(robot.mjcf),
-        "about": "",
-        "sizes": None,
-    }
-    default = {entry.name: entry.default for entry in fields(Robot)}
-    for name in LATER:
-        if getattr(robot, name) == default[name]:
-            del described[name]
+    described = {name: value for name, value in asdict(robot).items() if name not in UNSEEN}
+    for field in fields(Robot):
+        if field.name not in FIRST and getattr(robot, field.name) == field.default:
+            described.pop(field.name, None)
+    described |= {"mjcf": mjcf_check.digest(robot.mjcf, robot.root), "about": "", "sizes": None}
+    if described.pop("careful", False):
+        described["reading"] = READING
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
     content += [] if command is None else [asdict(command)]
     content += [sha256] if (sha256 := own_hash(objective)) else []

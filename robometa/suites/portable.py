@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -47,18 +48,20 @@ def _files(suite: Suite) -> dict[str, bytes]:
         place = PurePosixPath(MODEL) / place.name
         content = _with_model(content, named, str(place), suite.path)
     files = {suite.path.name: content}
-    model = suite.robot.mjcf
-    folder = model.parent.resolve()
-    first, *others = mjcf_check.look_through(model)[1]
-    for path, where in ((first, place), *((path, place.parent / path.relative_to(folder)) for path in others)):
-        files[str(where)] = path.read_bytes()
-        _require_relative(path, files[str(where)])
+    model = mjcf_check.read_model(suite.robot.mjcf, suite.robot.root)
+    for at, path in model.places.items():
+        beside = os.path.relpath(at, Path(model.place).parent)
+        where = os.path.normpath(place.parent / beside)
+        files[where] = model.content[path]
+        _require_relative(path, files[where])
     return files
 
 
 def _named_model(content: bytes) -> str | None:
-    """Path of the robot's model as a suite's file has it; None for a shipped robot."""
+    """Path of the robot's model as a suite's file has it; None for a shipped robot, or one in an installed package."""
     robot = tomllib.loads(content.decode()).get("robot")
+    if isinstance(robot, dict) and "package" in robot:
+        return None
     named = robot.get("mjcf") if isinstance(robot, dict) else robot
     return named if isinstance(named, str) and named.endswith(".xml") else None
 

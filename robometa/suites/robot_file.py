@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
-from robometa.suites.mjcf_check import look_through
-from robometa.suites.numbers import flag, not_negative, positive, text, whole
-from robometa.suites.objectives import QUANTITIES
-from robometa.suites.observation import NAMES, Term, read_term
-from robometa.suites.own_model import sizes_of
-from robometa.suites.robots import PARTS, ROBOTS, Robot
+from robometa.suites.mjcf_check import digest, look_through
+from robometa.suites.observation import Term
+from robometa.suites.own_model import main_body, sizes_of
+from robometa.suites.robot_keys import MAX_SKIP, ROBOT_KEYS
+from robometa.suites.robots import ROBOTS, Robot, package_folder
+from robometa.suites.shipped import folder as shipped_folder
 
-MAX_TERMS = 100
-"""Most terms of an observation, and most feet."""
-MAX_SKIP = 1000
-"""Most physics steps of a control step."""
+SOURCES = ("name", "mjcf", "package")
+"""Keys that say which robot it is."""
 
 
 def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot | None:
@@ -31,29 +30,26 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
         mistakes.append(f"robot must be a name, a path to an .xml file or a table with one of these, in {where}")
         return None
     if "name" in table:
+        if "package" in table:
+            mistakes.append(f"package is for mjcf, and a named robot needs none, in {where}")
         if not known_name(table["name"], ROBOTS):
             mistakes.append(unknown("robot", table["name"], ROBOTS, where) + " (or the path of an .xml file)")
             return None
         robot = ROBOTS[table["name"]]
     else:
-        mjcf = path.parent / str(table["mjcf"])
-        if not is_plain_file(mjcf):
-            mistakes.append(f"no robot file {table['mjcf']!r} beside {where}")
+        own = _own(table, path, where, mistakes)
+        if own is None:
             return None
-        faults, _ = look_through(mjcf)
-        mistakes += [f"{fault}, in {where}" for fault in faults]
-        if faults:
-            return None
-        robot = Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5)
+        robot = own
     changes: dict[str, Any] = {}
     for key, entry in table.items():
-        if key in ("name", "mjcf"):
+        if key in SOURCES:
             continue
-        if key not in ROBOT_FIELDS:
-            mistakes.append(unknown("key", key, ROBOT_FIELDS, f"[robot] of {where}"))
+        if key not in ROBOT_KEYS:
+            mistakes.append(unknown("key", key, ROBOT_KEYS, f"[robot] of {where}"))
             continue
         try:
-            changes[key] = ROBOT_FIELDS[key](entry)
+            changes[key] = ROBOT_KEYS[key](entry)
         except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
     hz = changes.pop("control_hz", None)
@@ -61,7 +57,50 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
     if terms:
         changes |= {"terms": terms, "observe": ()}
     robot = replace(robot, **changes)
+    robot = robot if "name" in table or "body" in changes else _with_body(robot, where, mistakes)
     return robot if hz is None else _at_rate(robot, hz, "frame_skip" in table, where, mistakes)
+
+
+def _own(table: Mapping[str, Any], path: Path, where: str, mistakes: list[str]) -> Robot | None:
+    """A robot of a model file beside the suite's, or of an installed package."""
+    named, package = Path(str(table["mjcf"])), table.get("package")
+    beside, root = path.parent, path.parent
+    if package is not None:
+        folder = package_folder(str(package))
+        if folder is None:
+            mistakes.append(f"package {package!r} is not installed, in {where}; the extra robots holds several")
+            return None
+        beside = root = folder
+    outside = named.is_absolute() or ".." in named.parts
+    if outside and package is not None:
+        mistakes.append(f"mjcf must be a path within the package {package}, not {str(named)!r}, in {where}")
+        return None
+    mjcf = beside / named
+    if not is_plain_file(mjcf):
+        mistakes.append(f"no robot file {table['mjcf']!r} {'in' if package else 'beside'} {package or where}")
+        return None
+    folder = mjcf.parent if outside else root
+    faults, _ = look_through(mjcf, folder)
+    mistakes += [f"{fault}, in {where}" for fault in faults]
+    if faults:
+        return None
+    careful = digest(mjcf, folder) not in _shipped_models()
+    return Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, careful=careful, package=package)
+
+
+@cache
+def _shipped_models() -> set[str]:
+    """Digests of the models beside the shipped suites, wherever a copy of one is; they begin as they always have."""
+    return {digest(path) for path in (shipped_folder() / "robots").glob("*.xml")}
+
+
+def _with_body(robot: Robot, where: str, mistakes: list[str]) -> Robot:
+    """The robot with the body that its model leaves no choice about."""
+    try:
+        return replace(robot, body=main_body(robot))
+    except UserError as error:
+        mistakes += [line if where in line else f"{line}, in {where}" for line in str(error).split("\n")]
+        return robot
 
 
 def _at_rate(robot: Robot, hz: float, skips: bool, where: str, mistakes: list[str]) -> Robot:
@@ -88,63 +127,4 @@ def known_name(name: Any, table: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in table
 
 
-def _count(value: Any) -> int:
-    return whole(value, 1, MAX_SKIP)
-
-
-def _range(value: Any) -> tuple[float, float]:
-    """Low and high; either may be infinite, for no limit on that side."""
-    good = isinstance(value, list) and len(value) == 2 and all(type(limit) in (int, float) for limit in value)
-    if not good or not value[0] < value[1]:
-        raise ValueError("must be a range [low, high]; inf and -inf are no limit")
-    return float(value[0]), float(value[1])
-
-
-def _observe(value: Any) -> tuple[str | Term, ...]:
-    """The former parts, in their own order, if it names nothing else; terms in the given order otherwise."""
-    names = ", ".join((*PARTS, *(name for name in NAMES if name not in PARTS)))
-    if not isinstance(value, list) or not value or any(not isinstance(entry, str | dict) for entry in value):
-        raise ValueError(f"must be a list of {names}")
-    if len(value) > MAX_TERMS:
-        raise ValueError(f"must have at most {MAX_TERMS} entries")
-    if all(entry in PARTS for entry in value):
-        return tuple(part for part in PARTS if part in value)
-    former = [entry for entry in value if entry in ("velocities", "position")]
-    if former:
-        raise ValueError(f"{former[0]} goes with the other former parts only: {', '.join(PARTS)}")
-    try:
-        return tuple(read_term(entry) for entry in value)
-    except ValueError as error:
-        raise ValueError(f"must be a list of {names}; {error}") from None
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 0 < len(value) <= MAX_TERMS or len({*map(text, value)}) < len(value):
-        raise ValueError(f"must be a list of at most {MAX_TERMS} different names")
-    return tuple(value)
-
-
-def _sensors(value: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict) or any(name not in QUANTITIES for name in value):
-        raise ValueError(f"must be a table from a quantity to a sensor's name; quantities: {', '.join(QUANTITIES)}")
-    return tuple((name, text(sensor)) for name, sensor in value.items())
-
-
-ROBOT_FIELDS = {
-    "about": text,
-    "frame_skip": _count,
-    "control_hz": positive,
-    "observe": _observe,
-    "feet": _names,
-    "body": text,
-    "reset_noise": not_negative,
-    "reset_velocity_noise": not_negative,
-    "reset_velocity_normal": flag,
-    "height": _range,
-    "pitch": not_negative,
-    "state_limit": not_negative,
-    "velocity_clip": not_negative,
-    "quantities": _sensors,
-}
-"""Keys of a robot in a suite's file, and the function that reads each value."""
-assert set(ROBOT_FIELDS) - {"control_hz"} < {entry.name for entry in fields(Robot)}
+assert set(ROBOT_KEYS) - {"control_hz"} < {entry.name for entry in fields(Robot)}

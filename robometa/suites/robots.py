@@ -25,6 +25,30 @@ class Sizes:
     actuators: int
     timestep: float
     """Duration of a physics step, s."""
+    driven: int
+    """Hinges and slides that actuators drive, each counted once."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """A controller that turns each actuator of a joint into a position servo: PD, as on the robot itself."""
+
+    stiffness: tuple[float, ...]
+    """N m/rad or N/m, one number or one for each actuator."""
+    damping: tuple[float, ...]
+    """N m s/rad or N s/m, one number or one for each actuator."""
+    effort: tuple[float, ...] | None = None
+    """Largest torque or force, N m or N; the actuator's own limit if None."""
+
+
+@dataclass(frozen=True)
+class ActionMap:
+    """The controls that actions in -1..1 stand for: `centre + scale * action`, within each control's range."""
+
+    centre: str | None = None
+    """`keyframe` or `range`, the middle of the control's range; None for the keyframe, if an episode begins at one."""
+    scale: tuple[float, ...] | None = None
+    """In the controls' units, one number or one for each actuator; half the width of its range if None."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,24 @@ class Robot:
     """Groups of sensors to add for the observation and the objective, by the names in `SENSES` of `sim`."""
     real: SimToReal | None = None
     """Differences to the real robot that are simulated."""
+    keyframe: str | None = None
+    """Keyframe at which an episode begins: `home` if None and the model has it, `qpos0` for the model as drawn."""
+    reset_base_noise: float | None = None
+    """Half width of the noise on the base's positions; `reset_noise` if None, and at most 0.02 if `careful`."""
+    reset_joint_noise: float | None = None
+    """Half width of the noise on the joints' positions; if None, `reset_noise`."""
+    action: ActionMap = ActionMap()
+    """Controls that actions stand for."""
+    gains: Gains | None = None
+    """Position servos in the place of the model's own actuators."""
+    floor: bool = False
+    """Add a flat floor to the model."""
+    root: Path | None = None
+    """Folder that the model's files may lie in; the model's own if None."""
+    careful: bool = False
+    """Noise at the beginning of an episode puts no joint outside its range and nothing into the ground."""
+    package: str | None = None
+    """Installed package that the model file is part of."""
 
 
 def gymnasium_asset(name: str) -> Path:
@@ -100,7 +142,7 @@ ROBOTS = {
             frame_skip=5,
             observe=("joint_positions", "velocities", "position"),
             reset_velocity_normal=True,
-            sizes=Sizes(bodies=7, geoms=9, velocities=9, actuators=6, timestep=0.01),
+            sizes=Sizes(bodies=7, geoms=9, velocities=9, actuators=6, timestep=0.01, driven=6),
         ),
         Robot(
             name="ant",
@@ -109,7 +151,7 @@ ROBOTS = {
             frame_skip=5,
             reset_velocity_normal=True,
             height=(0.2, 1.0),
-            sizes=Sizes(bodies=13, geoms=14, velocities=14, actuators=8, timestep=0.01),
+            sizes=Sizes(bodies=13, geoms=14, velocities=14, actuators=8, timestep=0.01, driven=8),
         ),
         Robot(
             name="walker2d",
@@ -121,7 +163,7 @@ ROBOTS = {
             height=(0.8, 2.0),
             pitch=1.0,
             velocity_clip=10.0,
-            sizes=Sizes(bodies=7, geoms=8, velocities=9, actuators=6, timestep=0.002),
+            sizes=Sizes(bodies=7, geoms=8, velocities=9, actuators=6, timestep=0.002, driven=6),
         ),
         Robot(
             name="hopper",
@@ -134,7 +176,7 @@ ROBOTS = {
             pitch=0.2,
             state_limit=100.0,
             velocity_clip=10.0,
-            sizes=Sizes(bodies=4, geoms=5, velocities=6, actuators=3, timestep=0.002),
+            sizes=Sizes(bodies=4, geoms=5, velocities=6, actuators=3, timestep=0.002, driven=3),
         ),
         Robot(
             name="humanoid",
@@ -146,7 +188,7 @@ ROBOTS = {
             reset_velocity_noise=0.01,
             height=(1.0, 2.0),
             sensors=(("subtreelinvel", "torso"),),
-            sizes=Sizes(bodies=13, geoms=18, velocities=23, actuators=17, timestep=0.003),
+            sizes=Sizes(bodies=13, geoms=18, velocities=23, actuators=17, timestep=0.003, driven=17),
         ),
         Robot(
             name="point",
@@ -156,10 +198,18 @@ ROBOTS = {
             observe=("position",),
             body="point",
             reset_velocity_noise=0.0,
-            sizes=Sizes(bodies=1, geoms=1, velocities=2, actuators=2, timestep=0.1),
+            sizes=Sizes(bodies=1, geoms=1, velocities=2, actuators=2, timestep=0.1, driven=2),
         ),
     )
 }
+
+
+def package_folder(name: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None if there is none of this name."""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    return (
+        None if spec is None or spec.origin is None or not spec.submodule_search_locations else Path(spec.origin).parent
+    )
 
 
 def is_shipped(mjcf: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ class Variation:
     """Unit of the numbers; empty for factors."""
     allowed: Range = Range("(-inf, inf)")  # noqa: RUF009
     """Values that a number may have."""
+    shows: bool = False
+    """It changes how the robot looks at the same joint positions."""
 
     @property
     def neutral(self) -> float:
@@ -43,7 +45,17 @@ def _body_mass(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
 
 
 def _geom_friction(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
-    model.geom_friction[:] *= factor.reshape(model.geom_friction.shape)
+    factors = factor.reshape(model.geom_friction.shape)
+    for pair in range(model.npair):
+        geoms = [int(model.pair_geom1[pair]), int(model.pair_geom2[pair])]
+        before, ratios = model.geom_friction[geoms], factors[geoms]
+        # As MuJoCo mixes two geoms' friction: the larger one's, or that of the higher priority.
+        first, second = model.geom_priority[geoms]
+        ahead = before[0] >= before[1] if first == second else [first > second] * 3
+        ratio = [one if use else other for use, one, other in zip(ahead, *ratios, strict=True)]
+        sliding, torsional, rolling = ratio
+        model.pair_friction[pair] *= [sliding, sliding, torsional, rolling, rolling]
+    model.geom_friction[:] *= factors
 
 
 def _joint_damping(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
@@ -61,8 +73,50 @@ def _slope(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
 
 
 def _motor_strength(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> None:
-    model.actuator_gainprm[:] *= factor[:, None]
-    model.actuator_biasprm[:] *= factor[:, None]
+    for actuator, strength in enumerate(factor):
+        # A muscle's numbers are lengths and speeds too: its force stands third, or what it is computed from fourth.
+        muscle = model.actuator_gaintype[actuator] == MUSCLE
+        force = slice(None) if not muscle else 2 if model.actuator_gainprm[actuator, 2] >= 0 else 3
+        model.actuator_gainprm[actuator, force] *= strength
+        model.actuator_biasprm[actuator, force] *= strength
+    # Where a limit holds the force, what the actuator can give is the limit.
+    model.actuator_forcerange[:] = _scaled(model.actuator_forcerange, factor)
+    for joint in driven_joints(model):
+        strongest = max((strength for of, strength in _strengths(model, factor) if of == joint), key=abs)
+        model.jnt_actfrcrange[joint] = _scaled(model.jnt_actfrcrange[joint : joint + 1], [strongest])[0]
+
+
+MUSCLE = 2
+"""MuJoCo's number for the gain of a muscle."""
+
+
+def _scaled(ranges: np.ndarray, factors: Iterable[float]) -> list[list[float]]:
+    """Ranges times factors; a negative factor turns a range over."""
+    return [sorted(limit * factor for limit in limits) for limits, factor in zip(ranges.tolist(), factors, strict=True)]
+
+
+def _strengths(model: mujoco.MjModel, factor: np.ndarray) -> Iterator[tuple[int, float]]:
+    """Yields the joint and the strength of each actuator that drives one."""
+    for actuator in range(model.nu):
+        if model.actuator_trntype[actuator] <= JOINT_IN_PARENT:
+            yield int(model.actuator_trnid[actuator, 0]), float(factor[actuator])
+
+
+JOINT_IN_PARENT = 1
+"""Largest number of MuJoCo's for a transmission that moves a joint."""
+SLIDE, HINGE = 2, 3
+"""MuJoCo's numbers for the joints that have one position."""
+
+
+def driven_joints(model: mujoco.MjModel) -> list[int]:
+    """Hinges and slides that actuators drive, each once, in the order of the actuators."""
+    joints = [int(model.actuator_trnid[index, 0]) for index in range(model.nu) if _on_joint(model, index)]
+    return list(dict.fromkeys(joints))
+
+
+def _on_joint(model: mujoco.MjModel, actuator: int) -> bool:
+    moved = model.actuator_trntype[actuator] <= JOINT_IN_PARENT
+    return bool(moved and model.jnt_type[model.actuator_trnid[actuator, 0]] in (SLIDE, HINGE))
 
 
 def _payload(model: mujoco.MjModel, mass: np.ndarray, robot: Robot) -> None:
@@ -76,10 +130,10 @@ def _payload(model: mujoco.MjModel, mass: np.ndarray, robot: Robot) -> None:
 
 
 def _joint_offset(model: mujoco.MjModel, angle: np.ndarray, robot: Robot) -> None:
-    if any(model.actuator_trntype):  # 0 is a joint
-        raise UserError(f"joint_offset needs every actuator to drive a joint, in {robot.mjcf.name}")
+    if not all(_on_joint(model, actuator) for actuator in range(model.nu)):
+        raise UserError(f"joint_offset needs every actuator to drive a hinge or a slide, in {robot.mjcf.name}")
     # qpos0 is the reading at which the joint stands as drawn: moving it leaves readings, limits and springs alone.
-    model.qpos0[model.jnt_qposadr[model.actuator_trnid[:, 0]]] -= angle
+    model.qpos0[model.jnt_qposadr[driven_joints(model)]] -= angle
 
 
 VARIATIONS = {
@@ -90,7 +144,7 @@ VARIATIONS = {
         allowed=Range("(0, inf)"),
     ),
     "geom_friction": Variation(
-        "factor on each geom's sliding, torsional and rolling friction, geoms in the model's order",
+        "factor on each geom's sliding, torsional and rolling friction and on its contact pairs', in the model's order",
         lambda sizes: 3 * sizes.geoms,
         _geom_friction,
         allowed=Range("[0, inf)"),
@@ -104,10 +158,16 @@ VARIATIONS = {
     "gravity": Variation("factor on gravity", lambda sizes: 1, _gravity),
     "slope": Variation("rad by which the floor rises ahead, as tilted gravity", lambda sizes: 1, _slope, "rad"),
     "motor_strength": Variation(
-        "factor on what each actuator gives; 0 is a broken one", lambda sizes: sizes.actuators, _motor_strength
+        "factor on what each actuator gives, and on its limit; 0 is a broken one",
+        lambda sizes: sizes.actuators,
+        _motor_strength,
     ),
     "payload": Variation("kg added to the robot's body", lambda sizes: 1, _payload, "kg"),
     "joint_offset": Variation(
-        "rad by which each driven joint stands off its reading", lambda sizes: sizes.actuators, _joint_offset, "rad"
+        "rad by which each driven joint stands off its reading, a joint of several actuators once",
+        lambda sizes: sizes.driven,
+        _joint_offset,
+        "rad",
+        shows=True,
     ),
 }

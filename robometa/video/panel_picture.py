@@ -9,8 +9,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robometa.sim.locomotion.ground import has_ground
+from robometa.suites.model_edits import FLOOR
 from robometa.video.film import Array, Film, Panel
-from robometa.video.scene import FLOOR, SUNLIGHT
+from robometa.video.scene import SUNLIGHT
 
 TARGET = (0.86, 0.16, 0.30)
 """Colour of everything that shows the target."""
@@ -47,7 +49,7 @@ class View:
         self.model, self.film, self.data = model, film, mujoco.MjData(model)
         self.body = model.body(film.body).id
         self.renderer = mujoco.Renderer(model, height, width, max_geom=model.ngeom + MARKERS)
-        self.floor = None if mujoco.mjtGeom.mjGEOM_PLANE in model.geom_type else model.material(FLOOR).id
+        self.floor = None if has_ground(model) else model.material(FLOOR).id
         mujoco.mj_kinematics(model, self.data)
         low, high = _box(model, self.data, self.body)
         self.reach, self.waist = float((high - low).max()) / 2, float(low[2] + high[2]) / 2

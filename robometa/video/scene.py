@@ -9,13 +9,14 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.models import from_binary, vary
-from robometa.suites.own_model import compile_apart
+from robometa.suites.model_edits import FLOOR
+from robometa.suites.own_model import compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
 
 DRESS = "robometa.video.dress_process"
 """The module that compiles a user's own model with floor and sky."""
-FLOOR, SKY = "robometa/floor", "robometa/sky"
+SKY = "robometa/sky"
 PALE, SHADE, EDGE = (0.90, 0.90, 0.875), (0.815, 0.82, 0.81), (0.76, 0.765, 0.76)
 HORIZON, ZENITH = (0.94, 0.95, 0.95), (0.60, 0.72, 0.83)
 DEFAULT_PAINT, PAINT = (0.8, 0.6, 0.4), (0.90, 0.62, 0.28)
@@ -36,11 +37,9 @@ def dressed(task: Task) -> mujoco.MjModel:
     Raises:
         UserError: If MuJoCo cannot load the model file.
     """
-    if own_look(task):
-        model = from_binary(compile_apart(task.robot.mjcf, module=DRESS).binary)
-    else:
-        model = _repainted(task.robot)
-    vary(model, task)
+    own = own_look(task)
+    model = from_binary(compile_robot(task.robot, module=DRESS).binary) if own else _repainted(task.robot)
+    vary(model, task, only_looks=True)  # the model that the physics use may have other geoms
     model.vis.quality.shadowsize, model.vis.map.shadowclip = SHADOW_MAP, SHADOW_REACH
     model.stat.extent = max(model.stat.extent, SMALLEST_EXTENT)
     return model
@@ -58,7 +57,14 @@ def _repainted(robot: Robot) -> mujoco.MjModel:
 
 
 def furnish(spec: mujoco.MjSpec) -> None:
-    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet."""
+    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet.
+
+    What only shows stays, even in a model that discards it.
+    """
+    spec.compiler.discardvisual = False
+    for geom in spec.worldbody.geoms:
+        if geom.name == FLOOR:
+            geom.material = FLOOR
     _add_floor_material(spec)
     if not skies(spec):
         add_sky(spec)

@@ -143,7 +143,7 @@ class Runner:
         self._task = task
         self.words, self.target = in_words(task), _target(suite, task)
         self.measured = objective_of(task).display.measured
-        self.body, self.planar, self.own_look = task.robot.body, len(self._layout.position) == 1, scene.own_look(task)
+        self.body, self.planar, self.own_look = task.robot.body, self._layout.planar, scene.own_look(task)
         self.control_step, self.positions = float(task.robot.frame_skip * model.opt.timestep), int(model.nq)
 
     def dressed(self) -> mujoco.MjModel:

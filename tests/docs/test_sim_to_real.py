@@ -22,7 +22,7 @@ def test_the_example_is_a_suite_that_runs(tmp_path):
     example = re.search(r"```toml\n# ant-walk.toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "ant-walk.toml").write_text(example[1])
     suite = suites.load(str(tmp_path / "ant-walk.toml"))
-    spaces = check_suite(suite)
+    spaces = check_suite(suite).signals
     assert len(spaces.observation) == 3 + 3 + 24 + 8 + 8 + 2
     assert all(signal.measured for signal in spaces.observation)
     with closing(engine_of(suite, 2, 2, threads=1)) as engine:

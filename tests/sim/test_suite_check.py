@@ -7,6 +7,7 @@ import pytest
 
 from robometa.commands.main import main
 from robometa.suites.robots import gymnasium_asset
+from tests.own_robots import compile_here, quadruped
 
 HEAD = 'objective = "forward"\n'
 TASKS = "[train]\ntasks = 1\ngravity = 1.0\n[test]\ntasks = 1\ngravity = 1.1\n"
@@ -76,3 +77,29 @@ def test_a_model_is_shown_with_a_suite_that_passes_the_check(shown, tmp_path, ca
 def test_a_model_that_is_not_there_is_named(shown, capsys):
     assert main(["suites", "./gone.xml"]) == 2
     assert "no robot file 'gone.xml'" in capsys.readouterr().err
+
+
+def test_a_model_is_shown_with_ranges_keyframes_and_a_suite_that_passes_the_check(shown, tmp_path, capsys, monkeypatch):
+    compile_here(monkeypatch)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "robot.xml").write_text(quadruped(floor=""), encoding="utf-8")
+    assert main(["suites", "parts/robot.xml"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "9 bodies: trunk, FL,",
+        "FL_hip (-0.7 to 2.5 rad)",
+        "FL_knee (position servo, -2.7 to -0.9)",
+        "1 keyframes: home",
+        'mjcf = "parts/robot.xml"',
+        'body = "trunk"',
+        "frame_skip = 10",
+        'keyframe = "home"',
+        "floor = true",
+    ):
+        assert words in said
+    code, checked = shown(said[said.index("objective =") :])
+    words = " ".join(checked.split())
+    assert code == 0, checked
+    assert "begins at the keyframe home" in words
+    assert "body_mass moves the body by up to" in words
+    assert "motor_strength moves the body by up to" in words

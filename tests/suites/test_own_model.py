@@ -51,7 +51,7 @@ def test_it_is_the_model_that_mujoco_compiles(robot):
     own = mujoco.MjModel.from_xml_path(str(robot))
     mujoco.mj_saveModel(own, str(robot.with_name("own.mjb")))
     assert compiled.binary == robot.with_name("own.mjb").read_bytes()
-    assert compiled.sizes == Sizes(bodies=1, geoms=2, velocities=1, actuators=1, timestep=0.002)
+    assert compiled.sizes == Sizes(bodies=1, geoms=2, velocities=1, actuators=1, timestep=0.002, driven=1)
 
 
 def test_sensors_are_added(robot):

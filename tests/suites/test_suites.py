@@ -451,7 +451,7 @@ def test_a_quantity_from_a_sensor(write, tmp_path):
         ('"arm.xml"', "unknown body 'torso' in arm.xml; known: arm, base, hand; say which one in [robot] body"),
         ('{ mjcf = "arm.xml", body = "hnd" }', "did you mean 'hand'"),
         (SWING + ', quantities = { velocity = "swng" } }', "unknown sensor 'swng' in arm.xml (did you mean 'swing'?)"),
-        (SWING + ", height = [0, 1] }", "a height range needs a body that its own joints carry"),
+        (SWING + ", height = [0, 1] }", "a height range needs a body that can rise and fall"),
         (SWING + ", pitch = 1 }", "a pitch limit needs a body with a hinge about y"),
         ('"broken.xml"', "broken.xml is not a model that MuJoCo can load"),
         ('"torn.xml"', "torn.xml is not well-formed XML"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robometa.errors import UserError
-from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.quantities import Others
 from robometa.suites.observation import BODY, HEADING, WORLD
 

@@ -18,7 +18,7 @@ from robometa.sim.engine import Divergence, Outcome, SimulatorState
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.quantities import Moment
-from robometa.sim.locomotion.reader import MAXIMUM, Reader, within
+from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.resets import Starts
 from robometa.sim.locomotion.wires import CpuWires
 from robometa.sim.locomotion.wiring import needed
@@ -133,7 +133,7 @@ class CpuEngine:
         control = self._reader.control(action) if wires is None else wires.act(action)
         self._advance(control)
         control = control if wires is None else control[:, -1]
-        diverged = self._diverged(action)
+        diverged = self._reader.diverged(self._state, self._after, action)
         if diverged is not None:
             self._tell(diverged, action, memory)
             control = self._put_back(diverged, control)
@@ -199,17 +199,17 @@ class CpuEngine:
         )
         self._after.copy_(self._end_of_path)
         self._sensed.copy_(self._last_readings)
+        self._place_body()
 
-    def _diverged(self, action: Tensor) -> Tensor | None:
-        """Marks the worlds that diverged in this step; None if none did. `[task * world]`, bool."""
-        # Six numbers tell that no world did, which is nearly always.
-        elapsed = self._after[:, 0] - self._state[:, 0] - self.control_step
-        tolerance = 0.5 * self.model.opt.timestep
-        limits = ((self._after, MAXIMUM), (action, MAXIMUM), (elapsed, tolerance))
-        if all(within(values, limit) for values, limit in limits):
-            return None
-        fine = (self._after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
-        return torch.logical_or(~fine, elapsed.abs() > tolerance)
+    def _place_body(self) -> None:
+        """Reads the body's place after the step, where it is a reading: those of a step are of its beginning."""
+        first = self.layout.body_sensor
+        if first is None:
+            return
+        place = self._reader.place(self._after)
+        if place is None:
+            place = self._sense(np.arange(len(self._after)), self._after.numpy())[:, first : first + 3]
+        self._sensed[:, first : first + 3] = place
 
     def _tell(self, diverged: Tensor, action: Tensor, memory: Tensor | None) -> None:
         """Calls `on_divergence` with the first world that diverged."""
@@ -234,7 +234,7 @@ class CpuEngine:
 
     def _terminated(self) -> Tensor:
         """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
-        ended = self._reader.ended(self._after, glance=True)
+        ended = self._reader.ended(self._after, self._sensed, glance=True)
         return self._no if ended is None else ended
 
     def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
@@ -243,14 +243,15 @@ class CpuEngine:
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`."""
-        model, robot = self.model, self.robot
+        model, robot, begin = self.model, self.robot, self._reader.beginnings
         episodes = self._episodes.numpy()
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
         self._before[worlds] = self._reader.rest.numpy()
-        self._before[worlds, 1 : 1 + model.nq] += robot.reset_noise * (2 * positions - 1)
-        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = robot.reset_velocity_noise * velocities
+        self._before[worlds, 1 : 1 + model.nq] = begin.positions(positions, [self._models[world] for world in worlds])
+        speed = robot.reset_velocity_noise * velocities
+        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = speed + begin.qvel if begin.qvel.any() else speed
         if model.nsensordata:
-            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds)
+            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds, self._before[worlds])
         if self._wires is not None:
             self._wires.restart(worlds, episodes, self._state, self._sensed_before)
         episodes[worlds] += 1
@@ -262,16 +263,17 @@ class CpuEngine:
         if self._wires is not None:
             self._wires.begin_from(noise)
 
-    def _sense(self, worlds: np.ndarray) -> Tensor:
-        """Reads the sensors of these worlds now, with the actuators at zero. `[world, reading]`."""
+    def _sense(self, worlds: np.ndarray, states: np.ndarray) -> Tensor:
+        """Reads the sensors of these worlds in some states, with the actuators at rest. `[world, reading]`."""
         # A physics step computes the sensors of the state that it starts from.
         count, model = len(worlds), self.model
         readings = np.empty((count, 1, model.nsensordata))
+        rest = np.broadcast_to(self._reader.resting.numpy(), (count, 1, model.nu))
         self._pool.rollout(
             [self._models[world] for world in worlds],
             self._datas,
-            self._before[worlds],
-            np.zeros((count, 1, model.nu)),
+            states,
+            np.ascontiguousarray(rest),
             control_spec=CONTROL,
             skip_checks=True,
             nstep=1,

@@ -6,6 +6,8 @@ import mujoco
 
 from robometa.sim.joints import Joints
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.actions import controls_of
+from robometa.sim.locomotion.beginnings import Beginnings
 from robometa.suites.suite import Suite
 
 POSITION_SERVO = mujoco.mjtBias.mjBIAS_AFFINE
@@ -18,11 +20,12 @@ def joints(suite: Suite) -> Joints:
         UserError: If the robot's model cannot be loaded.
     """
     model, _ = models.compiled(suite.robot)
+    begin, controls = Beginnings(model, suite.robot).qpos, controls_of(model, suite.robot)
     scalar = [index for index in range(model.njnt) if model.jnt_type[index] in (2, 3)]  # slides and hinges
     moved = [int(model.actuator_trnid[index, 0]) for index in range(model.nu)]
     on_joint = [model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT for index in range(model.nu)]
     servos = [model.actuator_biastype[index] == POSITION_SERVO for index in range(model.nu)]
-    default = {index: float(model.qpos0[model.jnt_qposadr[index]]) for index in scalar}
+    default = {index: float(begin[model.jnt_qposadr[index]]) for index in scalar}
     return Joints(
         names=tuple(model.joint(index).name for index in scalar),
         default=tuple(default.values()),
@@ -31,8 +34,8 @@ def joints(suite: Suite) -> Joints:
         damping=tuple(-float(model.actuator_biasprm[i, 2]) if servo else 0.0 for i, servo in enumerate(servos)),
         rest=tuple(
             default.get(joint, 0.0) * float(model.actuator_gear[i, 0])
-            if on and servo and model.actuator_biasprm[i, 1]
-            else 0.0
+            if on and servo and model.actuator_biasprm[i, 1] and not controls.resting
+            else float(controls.centre[i]) * controls.resting
             for i, (joint, on, servo) in enumerate(zip(moved, on_joint, servos, strict=True))
         ),
     )

@@ -54,7 +54,7 @@ def spaces_with_meaning(reader: Reader, task: Task) -> Spaces:
     """
     known, place, reward = OBJECTIVES[task.objective], _place(reader), None
     hides_some = bool(known.parameters) or any(name in known.optional for name, _ in task.parameters)
-    if place and not hides_some and not reader.layout.quantities:
+    if place and not hides_some and not reader.layout.quantities and not reader.controls.clips:
         middle, half = (part.float().cpu() for part in (reader.control_middle, reader.control_half))
         weight = dict(task.coefficients)
         reward = KnownReward(task.objective, weight, place, reader.control_step, middle, half)

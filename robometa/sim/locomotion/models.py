@@ -1,83 +1,57 @@
-"""MuJoCo models of robots: compiled, varied for a task, and the layout of their states and sensor readings."""
+"""MuJoCo models of robots: compiled, given the suite's gains, and varied for a task."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
+from robometa.sim.locomotion.gains import servo
+from robometa.sim.locomotion.ground import falls_for_ever
+from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, Layout, body_map, layout_of
 from robometa.sim.quiet import quieten
-from robometa.suites.model_process import ACTUATOR, FOOT, add_sensors
-from robometa.suites.own_model import Sensor, compile_apart
+from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors
+from robometa.suites.own_model import Sensor, compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 
-OURS = "robometa/"
-"""Begin of the names of sensors that this package adds."""
-BODY_SENSOR = OURS + "body"
 BASE = {"place": "FRAMEPOS", "turn": "FRAMEQUAT", "velocity": "FRAMELINVEL", "rates": "FRAMEANGVEL"}
 """Sensors of the body, in the world's frame."""
 MOTORS = {"force": "ACTUATORFRC", "velocity": "ACTUATORVEL"}
 """Sensors of every actuator."""
-PLANE = ("x", "y", "z")
-MODELS_KEPT = 1024
-"""Models kept of the most recent tasks; half a megabyte each."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Columns of a robot's numbers in the simulator's state (time, qpos, qvel, ...) and in its sensor readings."""
-
-    position: tuple[int, ...]
-    """Columns of the state with the base's x and y; empty if a sensor measures it."""
-    height: int | None
-    """Column of the state that moves the body up and down."""
-    height_offset: float
-    """Height minus the value of that column, m."""
-    pitch: int | None
-    joints: tuple[int, ...]
-    """Columns of the positions other than the base's x and y."""
-    velocities: tuple[int, ...]
-    limited: tuple[int, ...]
-    """Columns that a state limit applies to: all positions and velocities except the base's x and y."""
-    body_sensor: int | None
-    """First sensor reading of the body's position, if no joint gives it."""
-    sensors: tuple[int, ...]
-    """Sensor readings that belong to the robot."""
-    quantities: tuple[tuple[str, tuple[int, ...]], ...]
-    """Indices of the sensor readings of each named quantity."""
-    added: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    """Indices of the readings of sensors that `SENSES` added, by group and part, such as `base/turn`."""
-    by_sensor: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    """Indices of the readings of the model's own sensors."""
+MOST_KEPT = 1 << 28
+"""Limit on the bytes of all varied models that are kept for later batches."""
 
 
 @cache
 def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
-    """The robot's model as drawn, with its sensors, and its layout.
+    """The robot's model as drawn, with its sensors and gains, and its layout.
 
     Raises:
-        UserError: If the model file cannot be read, or lacks a body or sensor that the robot names.
+        UserError: If the model file cannot be read, lacks what the robot names, or cannot work as a robot.
     """
     quieten()
+    if robot.floor and is_shipped(robot.mjcf):
+        raise UserError(f"robot {robot.name} has a floor: floor = true is for a model of your own")
     model = _load(robot)
     faults = _faults(model, robot)
     if faults:
         raise UserError("\n".join(faults))
     sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
-    if not _plane_joints(model, robot):
+    rule = body_map(model, robot.body)
+    if rule is None or not rule.is_plain:
         sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
     sensors += [sensor for sense in robot.senses for sensor in SENSES[sense](robot, model)]
     if sensors:
         model = _load(robot, tuple(sensors))
-    return model, _layout(model, robot)
+    servo(model, robot)
+    return model, layout_of(model, robot, rule)
 
 
 def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
@@ -86,11 +60,18 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
     if model.nu < 1 or not 0 < model.opt.timestep < 1:
         faults.append(
             f"{file} is no robot: it needs an actuator, and a time step between 0 and 1 s; "
-            f"it has {model.nu} and {model.opt.timestep} s"
+            f"it has {model.nu} and {model.opt.timestep} s" + ("" if model.nu else "; [robot] gains gives it servos")
         )
     bodies = [model.body(index).name for index in range(1, model.nbody)]
     if robot.body not in bodies:
         faults.append(unknown("body", robot.body, bodies, file) + "; say which one in [robot] body")
+    elif not _moves(model, model.body(robot.body).id):
+        faults.append(f"body {robot.body!r} of {file} cannot move: no joint carries it; say another in [robot] body")
+    elif falls_for_ever(model, model.body(robot.body).id):
+        faults.append(
+            f"{file} has no floor, so that {robot.body} falls for ever: name the scene that includes it, or write "
+            "floor = true in [robot]"
+        )
     sensors = [model.sensor(index).name for index in range(model.nsensor)]
     faults += [
         unknown("sensor", sensor, sensors, file) + f" (for the quantity {quantity})"
@@ -109,6 +90,10 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
         if foot not in geoms and foot not in bodies
     ]
     return faults
+
+
+def _moves(model: mujoco.MjModel, body: int) -> bool:
+    return bool(model.body_weldid[body] != 0)
 
 
 def _base_sensors(robot: Robot, model: mujoco.MjModel) -> list[Sensor]:
@@ -139,7 +124,7 @@ SENSES: dict[str, Callable[[Robot, mujoco.MjModel], list[Sensor]]] = {
 def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
     """Compiles a robot's model with sensors added to it: a user's own in another process, a shipped one here."""
     if not is_shipped(robot.mjcf):
-        return from_binary(compile_apart(robot.mjcf, sensors).binary)
+        return from_binary(compile_robot(robot, sensors).binary)
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
         add_sensors(spec, sensors)
@@ -155,80 +140,38 @@ def from_binary(binary: bytes) -> mujoco.MjModel:
     return mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": binary})
 
 
-@lru_cache(maxsize=MODELS_KEPT)
+_kept: dict[Task, mujoco.MjModel] = {}
+"""Models of the most recent tasks, the oldest first."""
+
+
 def varied(task: Task) -> mujoco.MjModel:
-    """The model of a task, not to be changed: the robot's own where the task changes nothing of it, else a copy."""
+    """The model of a task, not to be changed: the robot's own where the task changes nothing of it, else a copy.
+
+    Copies of recent tasks are kept, as many as `MOST_KEPT` bytes hold.
+    """
     model, _ = compiled(task.robot)
     if not any(name in VARIATIONS for name, _ in task.parameters):
         return model
+    if task in _kept:
+        return _kept[task]
     model = copy.copy(model)
     vary(model, task)
+    size = mujoco.mj_sizeModel(model)
+    while _kept and sum(map(mujoco.mj_sizeModel, _kept.values())) + size > MOST_KEPT:
+        _kept.pop(next(iter(_kept)), None)
+    _kept[task] = model
     return model
 
 
-def vary(model: mujoco.MjModel, task: Task) -> None:
-    """Applies a task's variations to its robot's model, and recomputes the derived constants."""
+def vary(model: mujoco.MjModel, task: Task, only_looks: bool = False) -> None:
+    """Applies a task's variations to its robot's model, and recomputes the derived constants.
+
+    Args:
+        model: The model to change.
+        task: The task.
+        only_looks: Leave out what does not change how the robot looks.
+    """
     for name, value in task.parameters:
-        if name in VARIATIONS:
+        if name in VARIATIONS and (VARIATIONS[name].shows or not only_looks):
             VARIATIONS[name].apply(model, np.array(value), task.robot)
     mujoco.mj_setConst(model, mujoco.MjData(model))
-
-
-def _plane_joints(model: mujoco.MjModel, robot: Robot) -> dict[str, int]:
-    """Addresses in qpos of what moves the body along x, y and z and pitches it, where its own joints do."""
-    addresses: dict[str, int] = {}
-    body = model.body(robot.body)
-    if body.parentid[0] != 0:
-        return addresses
-    for joint in range(body.jntadr[0], body.jntadr[0] + body.jntnum[0]):
-        address, axis = int(model.jnt_qposadr[joint]), np.abs(model.jnt_axis[joint])
-        kind = model.jnt_type[joint]
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
-            return {"x": address, "y": address + 1, "z": address + 2}
-        main = PLANE[int(axis.argmax())] if axis.max() > 0.999 else None
-        if kind == mujoco.mjtJoint.mjJNT_SLIDE and main is not None:
-            addresses[main] = address
-        elif kind == mujoco.mjtJoint.mjJNT_HINGE and main == "y":
-            addresses["pitch"] = address
-    return addresses if "x" in addresses else {}
-
-
-def _layout(model: mujoco.MjModel, robot: Robot) -> Layout:
-    addresses = _plane_joints(model, robot)
-    plane = [addresses[axis] for axis in ("x", "y") if axis in addresses]
-    qpos, qvel = 1, 1 + model.nq
-    joints = [index for index in range(model.nq) if index not in plane]
-    velocities = range(qvel, qvel + model.nv)
-    height = addresses.get("z")
-    if robot.height is not None and height is None:
-        raise UserError(
-            f"robot {robot.name}: a height range needs a body that its own joints carry, in {robot.mjcf.name}"
-        )
-    if robot.pitch is not None and "pitch" not in addresses:
-        raise UserError(f"robot {robot.name}: a pitch limit needs a body with a hinge about y, in {robot.mjcf.name}")
-    every = [
-        (model.sensor(index).name, tuple(range(address, address + size)))
-        for index, (address, size) in enumerate(zip(model.sensor_adr.tolist(), model.sensor_dim.tolist(), strict=True))
-    ]
-    readings = dict(every)
-    own = [(name, columns) for name, columns in every if not name.startswith(OURS)]
-    added: dict[str, tuple[int, ...]] = {}
-    for name, columns in every:
-        if name.startswith(OURS) and name != BODY_SENSOR:
-            group, part = name.removeprefix(OURS).split("/")[:2]
-            key = "feet" if group == "feet" else f"{group}/{part}"
-            added[key] = (*added.get(key, ()), *columns)
-    return Layout(
-        position=tuple(qpos + index for index in plane),
-        height=None if height is None else qpos + height,
-        height_offset=0.0 if height is None else float(model.body(robot.body).pos[2] - model.qpos0[height]),
-        pitch=qpos + addresses["pitch"] if "pitch" in addresses else None,
-        joints=tuple(qpos + index for index in joints),
-        velocities=tuple(velocities),
-        limited=(*(qpos + index for index in joints), *velocities),
-        body_sensor=readings[BODY_SENSOR][0] if BODY_SENSOR in readings else None,
-        sensors=tuple(column for _, columns in own for column in columns),
-        quantities=tuple((quantity, readings[sensor]) for quantity, sensor in robot.quantities),
-        added=tuple(added.items()),
-        by_sensor=tuple(own),
-    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robometa.errors import UserError
-from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.layout import Layout
 
 Others = Mapping[str, Callable[[], Tensor]]
 """Further quantities by name, each computed when it is asked for."""
@@ -27,6 +27,12 @@ class Moment:
     def x(self, layout: Layout) -> Tensor:
         """The body's x, m. `[world]`."""
         return self.state[:, layout.position[0]] if layout.body_sensor is None else self.sensed[:, layout.body_sensor]
+
+    def height(self, layout: Layout) -> Tensor:
+        """The body's height, m. `[world]`."""
+        if layout.height is not None:
+            return self.state[:, layout.height] + layout.height_offset
+        return self.sensed[:, (layout.body_sensor or 0) + 2]
 
     def place(self, layout: Layout) -> Tensor:
         """The base's x and y, m; y is 0 for a robot that cannot move along it. `[world, 2]`."""
@@ -83,8 +89,8 @@ class Quantities(dict[str, Tensor]):
             value = (self.after.place(self.layout) - self.before.place(self.layout)) / self.duration
         elif name == "position":
             value = self.after.place(self.layout)
-        elif name == "height" and self.layout.height is not None:
-            value = self.after.state[:, self.layout.height] + self.layout.height_offset
+        elif name == "height" and self.layout.rises:
+            value = self.after.height(self.layout)
         else:
             raise UserError(f"robot {self.robot} has no quantity {name!r}")
         self[name] = value

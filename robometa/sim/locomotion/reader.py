@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from robometa.data import Spaces
-from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.actions import controls_of
+from robometa.sim.locomotion.beginnings import Beginnings
+from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.quantities import Moment, Others, Quantities
 from robometa.suites.command import Command
 from robometa.suites.objectives import Objective, worst_reward
@@ -44,16 +46,28 @@ class Reader:
         """
         self.robot, self.layout, self._dtype, self._device = robot, layout, dtype, device
         self.control_step = robot.frame_skip * model.opt.timestep
+        self._tolerance = 0.5 * model.opt.timestep
+        self.beginnings = Beginnings(model, robot)
+        """States at which episodes begin."""
         self.rest = torch.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS), dtype=torch.float64)
-        self.rest[0], self.rest[1 : 1 + model.nq] = BEGINNING, torch.from_numpy(model.qpos0)
+        begin = self.beginnings
+        parts = [np.array([BEGINNING]), begin.qpos, begin.qvel, begin.act]
+        self.rest[: 1 + model.nq + model.nv + model.na] = torch.from_numpy(np.concatenate(parts))
         self.rest = self.here(self.rest)
-        """The state of the model as drawn, at the beginning of an episode. `[state]`"""
-        limited = model.actuator_ctrllimited.astype(bool)
-        low = np.where(limited, model.actuator_ctrlrange[:, 0], -1.0)
-        high = np.where(limited, model.actuator_ctrlrange[:, 1], 1.0)
-        self.control_middle = self.here(torch.from_numpy((high + low) / 2))
-        self.control_half = self.here(torch.from_numpy((high - low) / 2))
+        """State at the beginning of an episode, without noise. `[state]`"""
+        self.controls = controls_of(model, robot)
+        """Controls that actions stand for."""
+        self.control_middle = self.here(torch.from_numpy(self.controls.centre))
+        self.control_half = self.here(torch.from_numpy(self.controls.scale))
+        ends = [self.here(torch.from_numpy(end)) for end in (self.controls.low, self.controls.high)]
+        self._control_ends = ends if self.controls.clips else None
+        self.resting = self.here(torch.from_numpy(self.controls.centre * self.controls.resting))
+        """Controls of a robot that rests; 0 where it does not say. `[actuator]`"""
         self._largest_control = self.control_middle.abs() + self.control_half
+        if layout.body_map is not None:
+            rule = layout.body_map
+            tensors = (torch.tensor(part, dtype=torch.float64) for part in (rule.matrix, rule.offset))
+            self._matrix, self._offset = (self.here(tensor.reshape(3, -1).T) for tensor in tensors)
         self._limited = torch.tensor(layout.limited, dtype=torch.int64, device=device)
         self.columns: list[int] = []
         """Columns of the state that the policy sees."""
@@ -89,7 +103,8 @@ class Reader:
 
     def control(self, action: Tensor) -> Tensor:
         """Converts actions to controls in the actuators' units, clipping outside -1..1. `[world, actuator]`."""
-        return self.control_middle + self.control_half * action.clamp(-1.0, 1.0)
+        control = self.control_middle + self.control_half * action.clamp(-1.0, 1.0)
+        return control if self._control_ends is None else control.clamp(*self._control_ends)
 
     def observe(self, state: Tensor, sensed: Tensor) -> Tensor:
         """Observations. `[world, obs]`, float32."""
@@ -102,24 +117,46 @@ class Reader:
         """The named quantities of a control step between two moments, and others by name."""
         return Quantities(self.robot.name, self.layout, before, after, control, self.control_step, others)
 
-    def ended(self, after: Tensor, glance: bool) -> Tensor | None:
+    def ended(self, after: Tensor, sensed: Tensor, glance: bool) -> Tensor | None:
         """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool.
 
         Args:
             after: State after the step. `[world, state]`
+            sensed: Sensor readings after the step. `[world, reading]`
             glance: Check all numbers at once first, which usually shows that none is beyond the limit; on a GPU this
                 would wait for the device.
         """
         robot, layout = self.robot, self.layout
         rules: list[Tensor] = []
-        if robot.height is not None and layout.height is not None:
-            height = after[:, layout.height] + layout.height_offset
+        if robot.height is not None:
+            height = Moment(after, sensed).height(layout)
             rules += [height < robot.height[0], height > robot.height[1]]
         if robot.pitch is not None and layout.pitch is not None:
             rules.append(after[:, layout.pitch].abs() > robot.pitch)
         if robot.state_limit is not None and not (glance and within(after[:, 1:], robot.state_limit)):
             rules.append((after[:, self._limited].abs() > robot.state_limit).any(dim=-1))
         return torch.stack(rules).any(dim=0) if rules else None
+
+    def diverged(self, before: Tensor, after: Tensor, action: Tensor) -> Tensor | None:
+        """Marks the worlds that diverged in a step; None if none did. `[world]`, bool.
+
+        Args:
+            before: State before the step. `[world, state]`
+            after: State after it. `[world, state]`
+            action: Action of the step. `[world, action]`
+        """
+        # Six numbers tell that no world did, which is nearly always.
+        elapsed = after[:, 0] - before[:, 0] - self.control_step
+        limits = ((after, MAXIMUM), (action, MAXIMUM), (elapsed, self._tolerance))
+        if all(within(values, limit) for values, limit in limits):
+            return None
+        fine = (after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
+        return torch.logical_or(~fine, elapsed.abs() > self._tolerance)
+
+    def place(self, state: Tensor) -> Tensor | None:
+        """The body's place in the world, where a rule computes it from the state; None otherwise. `[world, 3]`."""
+        rule = self.layout.body_map
+        return None if rule is None else state[:, list(rule.columns)] @ self._matrix + self._offset
 
     def put_back(self, before: Tensor) -> Tensor:
         """Repairs diverged worlds: their state before, with the model's initial values for NaN. `[world, state]`."""

@@ -14,7 +14,7 @@ from robometa.sim.locomotion.terms import scalar_joints
 from robometa.sim.signal import RobotSpaces, Signal
 from robometa.suites.suite import Suite
 
-FREE, BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
+FREE, BALL, SLIDE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE"))
 PLACE, TURN = ("x", "y", "z"), ("qw", "qx", "qy", "qz")
 SPIN = ("wx", "wy", "wz")
 UNITS = {
@@ -52,7 +52,9 @@ def robot_spaces(suite: Suite) -> RobotSpaces:
     readings = _readings(model)
     former = [state[column] for column in reader.columns] + [readings[column] for column in reader.readings]
     observed = term_signals(suite, model, reader, Parts(state, readings, former)) if suite.robot.terms else former
-    return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step)
+    controls = reader.controls
+    mapping = (tuple(controls.centre.tolist()), tuple(controls.scale.tolist())) if controls.clips else None
+    return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step, mapping)
 
 
 def _name(kind: str, name: str, index: int) -> str:
@@ -71,7 +73,7 @@ def _positions(model: mujoco.MjModel, carrying: set[int]) -> list[Signal]:
             signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
         else:
             low, high = model.jnt_range[index] if model.jnt_limited[index] else (-inf, inf)
-            unit = _unit(model, index)
+            unit = joint_unit(model, index)
             signals.append(Signal(name, unit, float(low), float(high), measured=unit != "m" or index not in carrying))
     return signals
 
@@ -89,15 +91,15 @@ def _velocities(model: mujoco.MjModel, clip: float | None, carrying: set[int]) -
             signals += [Signal(f"{name}/{axis}", "m/s", *reach, clip=limit, measured=False) for axis in linear]
             signals += [Signal(f"{name}/{axis}", "rad/s", *reach, clip=limit) for axis in SPIN]
         else:
-            unit = _unit(model, index)
+            unit = joint_unit(model, index)
             measured = unit != "m" or index not in carrying
             signals.append(Signal(name, f"{unit}/s", *reach, clip=limit, measured=measured))
     return signals
 
 
-def _unit(model: mujoco.MjModel, joint: int) -> str:
+def joint_unit(model: mujoco.MjModel, joint: int) -> str:
     """Unit of a joint's position."""
-    return "m" if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE else "rad"
+    return "m" if model.jnt_type[joint] == SLIDE else "rad"
 
 
 def _readings(model: mujoco.MjModel) -> list[Signal]:
@@ -117,7 +119,7 @@ def _sensor_unit(model: mujoco.MjModel, kind: str, looked_at: int) -> str:
     """Unit of a sensor; `1` where MuJoCo gives it none."""
     if kind not in OF_JOINTS:
         return UNITS.get(kind, "1")
-    unit, suffix = _unit(model, looked_at), OF_JOINTS[kind]
+    unit, suffix = joint_unit(model, looked_at), OF_JOINTS[kind]
     return {"m": "N", "rad": "N m"}[unit] if suffix == "force" else unit + suffix
 
 
@@ -135,7 +137,7 @@ def _actuator_unit(model: mujoco.MjModel, actuator: int) -> str:
     if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT:
         return "1"
     joint, gear = int(model.actuator_trnid[actuator, 0]), float(model.actuator_gear[actuator, 0])
-    unit = _unit(model, joint)
+    unit = joint_unit(model, joint)
     position, velocity = model.actuator_biasprm[actuator, 1:3]
     if model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_AFFINE and (position or velocity):
         # A servo's length is gear times the joint's position, so its unit is the joint's for a gear of 1 only.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import mujoco
 
-from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.terms import Values
 from robometa.sim.locomotion.wiring import arrangement_of

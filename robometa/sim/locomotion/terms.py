@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.base import Base, of_added, turned_back
-from robometa.sim.locomotion.models import Layout
+from robometa.sim.locomotion.layout import Layout
 from robometa.suites.observation import FORMER, Term
 from robometa.suites.robots import Robot
 

@@ -130,12 +130,12 @@ class WarpEngine:
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
-        varied = [models.varied(task) for task in self.assigned]
+        self._models = [models.varied(task) for task in self.assigned]
         with warp.ScopedDevice(self._warp_device):
-            if self._on_device.vary(varied):
+            if self._on_device.vary(self._models):
                 self._parts = []
         if self._worlds.wires is not None:
-            self._worlds.wires.use(varied, self._on_device.model)
+            self._worlds.wires.use(self._models, self._on_device.model)
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
         objective = objective_of(self.suite.train[0])
         for name, values in self._reader.parameters(objective, self.assigned, self.worlds).items():
@@ -155,7 +155,7 @@ class WarpEngine:
         """
         self.check()
         worlds = self._worlds
-        worlds.starts.begin(noise, oldest=0, newest=1)  # the first is begun below
+        worlds.starts.begin(noise, self._models, oldest=0, newest=1)  # the first is begun below
         self._clock = np.zeros(self.tasks * self.worlds, dtype=np.int64)
         if worlds.wires is not None:
             worlds.wires.clock.zero_()
@@ -249,13 +249,15 @@ class WarpEngine:
                 if self._worlds.wires is not None:
                     warp.copy(self._data.ctrl, self._worlds.wires.controls[step])
                 mujoco_warp.step(self._on_device.model, self._data)
+            if self.layout.body_sensor is not None and self.layout.body_map is None:
+                mujoco_warp.kinematics(self._on_device.model, self._data)  # the body's place is of the step's beginning
 
     def _sense(self) -> None:
-        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at zero."""
+        """Reads the sensors, if there are any, of the state that every world is in, with the actuators at rest."""
         # A physics step reads the sensors of the state that it starts from: an episode's first must be read apart.
         if self.model.nsensordata:
             with warp.ScopedDevice(self._warp_device):
-                self._data.ctrl.zero_()
+                self._worlds.rest()
                 mujoco_warp.forward(self._on_device.model, self._data)
 
     def _first_that_blew_up(self) -> Divergence:
@@ -282,7 +284,7 @@ class WarpEngine:
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
         worlds = self._worlds
-        worlds.starts.begin(state.noise, int(state.episodes.min()), int(state.episodes.max()))
+        worlds.starts.begin(state.noise, self._models, int(state.episodes.min()), int(state.episodes.max()))
         self._make()
         worlds.state.copy_(torch.from_numpy(state.physics).reshape(worlds.state.shape))
         worlds.sensed.copy_(torch.from_numpy(state.sensors).reshape(worlds.sensed.shape))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import mujoco
 import torch
 from torch import Tensor
 
 from robometa.noise import Noise
+from robometa.sim.locomotion.beginnings import Beginnings
 from robometa.sim.locomotion.numbers import Draws
 from robometa.sim.locomotion.resets import BLOCK, Starts
 from robometa.suites.robots import Robot
@@ -23,12 +27,19 @@ class StartTable:
     """
 
     def __init__(
-        self, robot: Robot, sizes: tuple[int, int], worlds: int, device: torch.device, wires: tuple[int, int] = (0, 0)
+        self,
+        robot: Robot,
+        beginnings: Beginnings,
+        sizes: tuple[int, int],
+        worlds: int,
+        device: torch.device,
+        wires: tuple[int, int] = (0, 0),
     ) -> None:
         """Makes an empty table.
 
         Args:
-            robot: Defines the noise of the initial states.
+            robot: Defines the noise of the initial velocities.
+            beginnings: Initial positions.
             sizes: Numbers of its positions and velocities.
             worlds: Number of worlds of all tasks together.
             device: Device of the table.
@@ -36,6 +47,8 @@ class StartTable:
         """
         self._robot, self._sizes, self._worlds, self._device, self._wires = robot, sizes, worlds, device, wires
         self._width = sum(sizes) + wires[0]
+        self._beginnings = beginnings
+        self._models: Sequence[mujoco.MjModel] = ()
         self.table = torch.zeros(worlds, BLOCKS * BLOCK, self._width, device=device)
         """Offsets of positions and velocities from rest, and numbers of the wires.
         `[world, episode, position + velocity + number]`"""
@@ -46,16 +59,18 @@ class StartTable:
         self._copied = torch.cuda.Event() if on_gpu else None
         self._copying = False
 
-    def begin(self, noise: Noise, oldest: int, newest: int) -> None:
+    def begin(self, noise: Noise, models: Sequence[mujoco.MjModel], oldest: int, newest: int) -> None:
         """Draws from this noise from now on.
 
         Args:
             noise: Keys the numbers.
+            models: Model of each task; as many worlds follow each other for each. `[task]`
             oldest: The earliest episode, counted from 0, that any world may ask for.
             newest: The most episodes that any world has begun.
         """
         self._starts = Starts(noise, *self._sizes, normal=self._robot.reset_velocity_normal)
         self.draws = Draws(noise.fork("wires"), *self._wires)
+        self._models = models
         self._oldest, self._newest, self._since, self._copying = oldest, newest, 0, False
         self._next_block = oldest // BLOCK
         self._draw_up_to(newest + BLOCK // 2)
@@ -96,12 +111,14 @@ class StartTable:
             self._next_block += 1
 
     def _put(self, block: int) -> None:
-        positions, velocities = self._starts.block(block)
-        robot = self._robot
+        uniform, velocities = self._starts.block(block)  # [world, episode, number]
+        each = self._worlds // len(self._models) * BLOCK
+        models = [model for model in self._models for _ in range(each)]
+        positions = self._beginnings.offsets(uniform.reshape(-1, self._sizes[0]), models)
         offsets = torch.cat(
             (
-                torch.from_numpy(positions).mul_(2).sub_(1).mul_(robot.reset_noise),
-                torch.from_numpy(velocities) * robot.reset_velocity_noise,
+                torch.from_numpy(positions).reshape(uniform.shape),
+                torch.from_numpy(velocities) * self._robot.reset_velocity_noise,
                 *([torch.from_numpy(self.draws.of_episodes.block(block))] if self._wires[0] else []),
             ),
             dim=2,

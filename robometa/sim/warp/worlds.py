@@ -68,6 +68,8 @@ class Worlds:
             shared(array) for array in (data.ctrl, data.sensordata, data.qacc, data.overflow)
         )
         count, device = data.nworld, self._qpos.device
+        body = model.body(reader.robot.body).id
+        self._body_place = shared(data.xpos)[:, body]
         self.state = reader.rest.repeat(count, 1)
         self.sensed = torch.zeros(count, model.nsensordata, device=device)
         self.action = torch.zeros(count, model.nu, device=device)
@@ -87,7 +89,7 @@ class Worlds:
         self.parameter: dict[str, Tensor] = {}
         self.weight: Mapping[str, float] = {}
         drawn = (0, 0) if wires is None else (wires.episode.size, wires.step.size)
-        self.starts = StartTable(reader.robot, (model.nq, model.nv), count, device, drawn)
+        self.starts = StartTable(reader.robot, reader.beginnings, (model.nq, model.nv), count, device, drawn)
         self.of_step, self.of_episode = (torch.zeros(count, size, device=device) for size in reversed(drawn))
         """Numbers of the wires, of this step and of the episode that begins. `[world, number]` each"""
 
@@ -104,6 +106,10 @@ class Worlds:
             self.memory.copy_(self.wires.memory)
             self.wires.tell(self.action)
 
+    def rest(self) -> None:
+        """Passes the controls of a robot at rest to the simulator."""
+        self._ctrl.copy_(self._reader.resting.expand_as(self._ctrl))
+
     def settle(self) -> None:
         """Computes reward, termination, and the state that the next step starts from."""
         before, sensed_before = self.state, self.sensed
@@ -113,7 +119,7 @@ class Worlds:
         fine = torch.stack([(part.abs() < MAXIMUM).all(dim=1) for part in numbers]).all(dim=0)
         diverged, broken = ~fine, ~fine.unsqueeze(1)
         after = torch.where(broken, self._reader.put_back(before), after)
-        sensed = torch.where(broken, sensed_before, self._readings)
+        sensed = torch.where(broken, sensed_before, self._with_place(after))
         control = self._ctrl.masked_fill(broken, 0.0)
         wires = self.wires
         others = None if wires is None else wires.quantities(after, sensed)
@@ -122,7 +128,7 @@ class Worlds:
         self._count(diverged)
         self.reward.copy_(reward.masked_fill(diverged, 0.0))
         self.steps += 1
-        ended = self._reader.ended(after, glance=False)
+        ended = self._reader.ended(after, sensed, glance=False)
         terminated = diverged if ended is None else ended | diverged
         truncated = (self.steps >= self._horizon) & ~terminated
         succeeded = torch.zeros_like(fine) if success is None else success & fine
@@ -135,6 +141,16 @@ class Worlds:
         self.sensed.copy_(sensed)
         self.ended.copy_(terminated | truncated)
         self.go_on_from(after)
+
+    def _with_place(self, after: Tensor) -> Tensor:
+        """Sensor readings with the body's place after the step, where it is a reading. `[world, reading]`."""
+        first = self._reader.layout.body_sensor
+        if first is None:
+            return self._readings
+        place = self._reader.place(after)
+        readings = self._readings.clone()
+        readings[:, first : first + 3] = self._body_place if place is None else place
+        return readings
 
     def go_on_from(self, after: Tensor) -> None:
         """Goes on from these states, or begins the next episode where one has ended. `[world, state]`."""

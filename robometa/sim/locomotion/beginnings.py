@@ -1,0 +1,144 @@
+"""States at which episodes begin: a keyframe or the model as drawn, with noise that stays possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from robometa.sim.locomotion.ground import depths
+from robometa.sim.locomotion.keyframes import keyframe_of
+from robometa.suites.robots import Robot
+from robometa.suites.variations import driven_joints
+
+Array = NDArray[np.float64]
+BASE_NOISE = 0.02
+"""Largest noise on a careful robot's base, where a suite does not say: it begins on its feet, m."""
+TOUCHING = 1e-4
+"""Depth in the ground at which a foot still rests on it, m."""
+LIFTS = 5
+"""Tries to lift a robot out of uneven ground."""
+FREE, BALL, SLIDE, HINGE = (
+    int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE", "HINGE")
+)
+
+
+class Beginnings:
+    """Positions and velocities at which a robot's episodes begin.
+
+    A careful robot's stay possible: no joint is outside its range, and what would be in the ground is lifted.
+    """
+
+    def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
+        """Reads the keyframe and the noise.
+
+        Raises:
+            UserError: If the model has no such keyframe.
+        """
+        key = keyframe_of(model, robot)
+        self._careful = robot.careful
+        self.qpos: Array = np.array(model.qpos0 if key is None else model.key_qpos[key])
+        """Positions without noise. `[position]`"""
+        self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
+        """Velocities without noise. `[velocity]`"""
+        self.act: Array = np.zeros(model.na) if key is None else np.array(model.key_act[key])
+        """Activations. `[activation]`"""
+        joints = robot.reset_noise if robot.reset_joint_noise is None else robot.reset_joint_noise
+        base = robot.reset_base_noise
+        if base is None:
+            base = min(robot.reset_noise, BASE_NOISE) if robot.careful else robot.reset_noise
+        self._noise = np.full(model.nq, joints)
+        self._noise[base_columns(model, robot.body)] = base
+        self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
+
+    def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
+        """Positions at the beginning of episodes. `[world, position]`.
+
+        Args:
+            uniform: Numbers uniform in 0..1. `[world, position]`
+            models: Model of each world.
+        """
+        qpos = self.qpos + self._noise * (2 * uniform - 1)
+        if self._careful:
+            for world, model in enumerate(models):
+                within_ranges(model, qpos[world])
+                self._lift(model, qpos[world])
+        return qpos
+
+    def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
+        """Differences of `positions` from those without noise. `[world, position]`."""
+        return self.positions(uniform, models) - self.qpos if self._careful else self._noise * (2 * uniform - 1)
+
+    def _lift(self, model: mujoco.MjModel, qpos: Array) -> None:
+        """Lifts what is in the ground, as far as joints can. `[position]`."""
+        for _ in range(LIFTS):
+            self._data.qpos[:] = qpos
+            deep = {root: depth for root, depth in depths(model, self._data).items() if depth > TOUCHING}
+            if not [root for root, depth in deep.items() if raise_root(model, root, depth, qpos)]:
+                break
+
+
+def base_columns(model: mujoco.MjModel, body: str) -> list[int]:
+    """Addresses in qpos of every free joint, and of the joints of a planar base, which no actuator drives."""
+    columns = [column for joint in range(model.njnt) if model.jnt_type[joint] == FREE for column in _of(model, joint)]
+    root = int(model.body_rootid[model.body(body).id])
+    own = range(model.body_jntadr[root], model.body_jntadr[root] + model.body_jntnum[root])
+    driven = driven_joints(model)
+    free = [joint for joint in own if joint not in driven and model.jnt_type[joint] in (SLIDE, HINGE)]
+    if any(model.jnt_type[joint] == SLIDE for joint in free):
+        columns += [column for joint in free for column in _of(model, joint)]
+    return columns
+
+
+def _of(model: mujoco.MjModel, joint: int) -> Iterator[int]:
+    """Addresses in qpos of a joint."""
+    first = int(model.jnt_qposadr[joint])
+    size = {FREE: 7, BALL: 4}.get(int(model.jnt_type[joint]), 1)
+    yield from range(first, first + size)
+
+
+def within_ranges(model: mujoco.MjModel, qpos: Array) -> None:
+    """Puts each joint into its range, and makes each turn a turn. `[position]`."""
+    for joint in range(model.njnt):
+        first, kind = int(model.jnt_qposadr[joint]), model.jnt_type[joint]
+        if kind in (FREE, BALL):
+            turn = qpos[first + 3 : first + 7] if kind == FREE else qpos[first : first + 4]
+            turn /= max(float(np.linalg.norm(turn)), 1e-9)
+        elif model.jnt_limited[joint]:
+            qpos[first] = np.clip(qpos[first], *model.jnt_range[joint])
+
+
+def raise_root(model: mujoco.MjModel, root: int, height: float, qpos: Array) -> bool:
+    """Raises a tree of bodies by its root's free joint or upright slide; False if it has neither. `[position]`."""
+    for joint in range(model.body_jntadr[root], model.body_jntadr[root] + model.body_jntnum[root]):
+        first, kind = int(model.jnt_qposadr[joint]), model.jnt_type[joint]
+        if kind == FREE:
+            qpos[first + 2] += height
+            return True
+        if kind == SLIDE and abs(model.jnt_axis[joint][2]) > 0.999:
+            qpos[first] += height * float(np.sign(model.jnt_axis[joint][2]))
+            return True
+    return False
+
+
+def notes(model: mujoco.MjModel, robot: Robot) -> list[str]:
+    """Remarks on where episodes begin, in words: depth in the ground, and joints outside their ranges."""
+    beginnings, helped = Beginnings(model, robot), ", and begins"
+    data = mujoco.MjData(model)
+    data.qpos[:] = beginnings.qpos
+    said = []
+    deep = max(depths(model, data).values(), default=0.0)
+    if deep > 10 * TOUCHING:
+        said.append(f"{1000 * deep:.0f} mm in the ground{f'{helped} that much higher' if robot.careful else ''}")
+    for joint in range(model.njnt):
+        if not model.jnt_limited[joint] or model.jnt_type[joint] not in (SLIDE, HINGE):
+            continue
+        low, high = model.jnt_range[joint]
+        reading = beginnings.qpos[model.jnt_qposadr[joint]]
+        beyond = max(low - reading, reading - high)
+        if beyond > 1e-3:
+            words = f"joint {model.joint(joint).name or joint} outside its range by {beyond:.2g}"
+            said.append(words + (f"{helped} at its end" if robot.careful else ""))
+    return said
