@@ -11,11 +11,13 @@ import torch
 
 from robometa.errors import UserError
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.models import BODY_SENSOR, Layout
+from robometa.sim.locomotion.layout import BODY_SENSOR, Layout
 from robometa.sim.locomotion.reader import Reader
+from robometa.sim.locomotion.wiring import needed
 from robometa.suites.mjcf_check import read_model
 from robometa.suites.robots import Robot, Sizes
 from robometa.suites.suite import Suite
+from robometa.suites.variations import driven_joints
 
 MAX_MODEL_BYTES = 1 << 20
 """Largest model file that a page carries, bytes."""
@@ -31,13 +33,14 @@ def robot_of(suite: Suite) -> dict[str, Any]:
     text = model_text(robot)
     model, layout = models.compiled(robot)
     reader = Reader(robot, model, layout, torch.float64, "cpu")
+    _require_plain(suite, reader)
     ends = (reader.control(torch.full((1, model.nu), end, dtype=torch.float64))[0] for end in (-1.0, 1.0))
     low, high = (end.tolist() for end in ends)
     return {
         "name": robot.name,
         "xml": text,
         "frame_skip": robot.frame_skip,
-        "rest": model.qpos0.tolist(),
+        "rest": reader.beginnings.qpos.tolist(),
         "columns": reader.columns,
         "readings": reader.readings,
         "clip": _clip(robot, layout, reader),
@@ -55,6 +58,26 @@ def robot_of(suite: Suite) -> dict[str, Any]:
         "free": bool((model.jnt_type == mujoco.mjtJoint.mjJNT_FREE).any()),
         "moved": [_moved(model, index) for index in range(model.nu)],
     }
+
+
+def _require_plain(suite: Suite, reader: Reader) -> None:
+    """Checks that the page's simulation knows all that a suite asks for.
+
+    Raises:
+        UserError: If it does not.
+    """
+    robot, begin = suite.robot, reader.beginnings
+    unknown = {
+        "observation terms, a command, [sim_to_real] or an objective of its own": needed(suite),
+        "gains": robot.gains is not None,
+        "floor": robot.floor,
+        "an action map beyond the controls' ranges": reader.controls.clips,
+        "reset_base_noise or reset_joint_noise": (robot.reset_base_noise, robot.reset_joint_noise) != (None, None),
+        "a keyframe with velocities": bool(begin.qvel.any() or begin.act.any()),
+    }
+    names = [name for name, there in unknown.items() if there]
+    if names:
+        raise UserError(f"a page cannot show {suite.name} yet: it has {', '.join(names)}")
 
 
 def model_text(robot: Robot) -> str:
@@ -86,7 +109,7 @@ def sizes_of(suite: Suite) -> Sizes:
     """Counts the parts of a suite's compiled model."""
     model, _ = models.compiled(suite.robot)
     counts = {"bodies": model.nbody - 1, "geoms": model.ngeom, "velocities": model.nv, "actuators": model.nu}
-    return Sizes(**counts, timestep=model.opt.timestep)
+    return Sizes(**counts, timestep=model.opt.timestep, driven=len(driven_joints(model)))
 
 
 def actuators_of(suite: Suite) -> list[str]:

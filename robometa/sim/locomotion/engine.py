@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -66,14 +65,9 @@ class CpuEngine:
         self.model, self.layout = models.compiled(self.robot)
         self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
         self._wires = CpuWires(suite, self.model, self._reader, tasks * worlds) if needed(suite) else None
-        self._objective = objective_of(suite.train[0])
-        self._weight = dict(suite.train[0].coefficients)
+        self._objective, self._weight = objective_of(suite.train[0]), dict(suite.train[0].coefficients)
         self.control_step = self._reader.control_step
-        self.spaces = (
-            spaces_with_meaning(self._reader, suite.train[0])
-            if self._wires is None
-            else replace(self._reader.spaces, observation=self._wires.observation)
-        )
+        self.spaces = spaces_with_meaning(self._reader, suite.train[0], self._wires)
         self.divergences = 0
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robometa.data import Meaning, Spaces
 from robometa.sim.locomotion.reader import Reader
+from robometa.sim.locomotion.wiring import Wiring
 from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.task import Task
 
@@ -43,7 +44,7 @@ class KnownReward:
         return OBJECTIVES[self.objective].reward(quantity, {}, self.weight)[0]
 
 
-def spaces_with_meaning(reader: Reader, task: Task) -> Spaces:
+def spaces_with_meaning(reader: Reader, task: Task, wires: Wiring | None) -> Spaces:
     """Adds what is known of a robot's observation under an objective to the sizes of its spaces.
 
     The reward is known where the task hides none of its parameters, and the body's place is in the observation.
@@ -51,7 +52,10 @@ def spaces_with_meaning(reader: Reader, task: Task) -> Spaces:
     Args:
         reader: Reads the robot's observations.
         task: A task, whose objective and kinds of hidden parameters are those of all.
+        wires: Wires to the robot, of whose observation nothing is known; None if states are observed as they are.
     """
+    if wires is not None:
+        return replace(reader.spaces, observation=wires.observation)
     known, place, reward = OBJECTIVES[task.objective], _place(reader), None
     hides_some = bool(known.parameters) or any(name in known.optional for name, _ in task.parameters)
     if place and not hides_some and not reader.layout.quantities and not reader.controls.clips:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import mujoco_warp
 import numpy as np
@@ -96,11 +95,7 @@ class WarpEngine:
         self._reader = Reader(self.robot, compiled, self.layout, torch.float32, self.device)
         self.control_step = self._reader.control_step
         wires = WarpWires(suite, compiled, self._reader, tasks * worlds) if needed(suite) else None
-        self.spaces = (
-            spaces_with_meaning(self._reader, suite.train[0])
-            if wires is None
-            else replace(self._reader.spaces, observation=wires.observation)
-        )
+        self.spaces = spaces_with_meaning(self._reader, suite.train[0], wires)
         with warp.ScopedDevice(self._warp_device):
             self.model = supported(compiled, self.robot.name)
             gains = GAINS if wires is not None and wires.gains is not None else ()
