@@ -38,7 +38,7 @@ class Beginnings:
             UserError: If the model has no such keyframe.
         """
         key = keyframe_of(model, robot)
-        self._careful = robot.careful
+        self._careful, self._velocity_noise = robot.careful, robot.reset_velocity_noise
         self.qpos: Array = np.array(model.qpos0 if key is None else model.key_qpos[key])
         """Positions without noise. `[position]`"""
         self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
@@ -66,6 +66,11 @@ class Beginnings:
                 within_ranges(model, qpos[world])
                 self._lift(model, qpos[world])
         return qpos
+
+    def velocities(self, noise: Array) -> Array:
+        """Velocities at the beginning of episodes, from noise that is uniform or normal. `[world, velocity]`."""
+        moved = self._velocity_noise * noise
+        return moved + self.qvel if self.qvel.any() else moved
 
     def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
         """Differences of `positions` from those without noise. `[world, position]`."""

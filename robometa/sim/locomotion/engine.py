@@ -237,13 +237,11 @@ class CpuEngine:
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`."""
-        model, robot, begin = self.model, self.robot, self._reader.beginnings
-        episodes = self._episodes.numpy()
+        model, begin, episodes = self.model, self._reader.beginnings, self._episodes.numpy()
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
         self._before[worlds] = self._reader.rest.numpy()
         self._before[worlds, 1 : 1 + model.nq] = begin.positions(positions, [self._models[world] for world in worlds])
-        speed = robot.reset_velocity_noise * velocities
-        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = speed + begin.qvel if begin.qvel.any() else speed
+        self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = begin.velocities(velocities)
         if model.nsensordata:
             self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds, self._before[worlds])
         if self._wires is not None:
