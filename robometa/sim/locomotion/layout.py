@@ -34,11 +34,12 @@ class BodyMap:
 
     @property
     def is_plain(self) -> bool:
-        """Each of x, y and z is one column as it is, or nothing; a height may have an offset."""
+        """Each of x, y and z is one column as it is, y and z perhaps nothing; a height may have an offset."""
         rows = np.array(self.matrix).reshape(3, -1)
         ones = ((np.abs(rows - 1) < EXACT).sum(axis=1) + (np.abs(rows) < EXACT).sum(axis=1)) == rows.shape[1]
         single = (np.abs(rows) > EXACT).sum(axis=1) <= 1
-        return bool(ones.all() and single.all() and np.abs(self.offset[:2]).max() < EXACT)
+        ahead = (np.abs(rows[0]) > EXACT).any()
+        return bool(ahead and ones.all() and single.all() and np.abs(self.offset[:2]).max() < EXACT)
 
     def column(self, axis: int) -> int | None:
         """Column of the state that moves the body along an axis, if there is one."""
