@@ -111,6 +111,7 @@ def test_what_cannot_be_read_is_said(tiny_suite, name, change, words):
 @pytest.fixture
 def policy(straight, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     return shutil.copytree(straight("rl2") / "policy", tmp_path / "policy")
 
 

@@ -328,6 +328,7 @@ def learned(name):
     return *returns, report.random.interquartile_mean(0)[0]
 
 
+@pytest.mark.slow
 def test_on_the_point_robot_everyone_is_where_they_belong():
     """Random actions are paid -20. To the middle of all goals is worth some 4, going straight to one's goal 15."""
     one_for_all, again, chance = learned("no-adaptation")

@@ -141,7 +141,7 @@ def trained(learner, suite, seed):
     return learner
 
 
-DEAR = ("cadm", "grbal", "pearl", "hypernetwork")
+DEAR = ("cadm", "grbal", "pearl", "hypernetwork", "varibad")
 """Learners whose training here takes longer than a default run may."""
 
 
@@ -153,7 +153,7 @@ DEAR = ("cadm", "grbal", "pearl", "hypernetwork")
             for name in registry.LEARNERS
             if name not in BASELINES
         ),
-        ("rl2", "lstm"),
+        pytest.param("rl2", "lstm", marks=[pytest.mark.slow]),
     ],
 )
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):

@@ -248,6 +248,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_ppo_of_stable_baselines_learns():
     """Towards a goal on the unit half circle: standing still earns -20 x 1, going straight there about -5."""

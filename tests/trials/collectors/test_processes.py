@@ -60,6 +60,7 @@ def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(
         assert trained(tmp_path / str(count), name, collect=f"processes:{count}") == here
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes_to_the_same_bytes(tiny_suite, tmp_path):
     whole = trained(tmp_path / "whole", "maml-trpo", tiny_suite, iterations=3)
     train(
