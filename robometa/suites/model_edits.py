@@ -187,14 +187,22 @@ def _leave_out(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
         _fix_inertia(body, model)
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_AUTO
     for skin in list(spec.skins):
-        skin.delete()
+        _delete(spec, skin)
     for mesh in list(spec.meshes):
         if (mesh.name or PurePosixPath(mesh.file.replace("\\", "/")).stem) not in kept:
-            mesh.delete()
+            _delete(spec, mesh)
     for material in spec.materials:
         material.textures = [""] * len(material.textures)
     for texture in list(spec.textures):
-        texture.delete()
+        _delete(spec, texture)
+
+
+def _delete(spec: Any, element: Any) -> None:
+    """Deletes an element; MuJoCo 4 has the method of the model, MuJoCo 3.3 that of the element."""
+    if hasattr(spec, "delete"):
+        spec.delete(element)
+    else:
+        element.delete()
 
 
 def _used_geoms(model: mujoco.MjModel) -> set[int]:
