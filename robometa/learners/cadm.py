@@ -20,30 +20,17 @@ from robometa.nn.state import Parts
 from robometa.nn.transitions import LastTransitions
 from robometa.noise import Noise
 from robometa.rl.planning import Score
-from robometa.rl.planning_learner import PlanningLearner, PlanningOptions
+from robometa.rl.planning_learner import PlanningLearner
+from robometa.rl.planning_options import EnsembleOptions
 from robometa.rl.replay import Windows
 
 
 @dataclass(frozen=True)
-class Config(PlanningOptions):
+class Config(EnsembleOptions):
     """Options of CaDM; the defaults are sized for a CPU. Plans ignore terminations."""
 
-    iterations: Annotated[int, "[1, inf)"] = 50
     tasks: Annotated[int, "[1, inf)"] = 10
-    activation: Annotated[str, "{relu, swish, hardswish}"] = "hardswish"
-    members: Annotated[int, "[1, 100]"] = 5
-    probabilistic: bool = True
-    informed: bool = True
-    planner: Annotated[str, "{icem, cem, shooting}", Search()] = "icem"
-    candidates: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 32
-    plan_horizon: Annotated[int, "[1, inf)", Search(5, 30)] = 20
-    rounds: Annotated[int, "[1, inf)"] = 3
-    plan_std: Annotated[float, "(0, inf)"] = 0.5
-    flip_penalty: Annotated[float, "[0, inf)"] = 10.0
-    exploration: Annotated[float, "[0, inf)", Search(0.05, 0.5)] = 0.0
     windows: Annotated[int, "[1, inf)", Search(8, 128, log=True)] = 24
-    gradient_steps: Annotated[int, "[1, inf)", Search(100, 1000, log=True)] = 400
-    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 1e-2, log=True)] = 3e-3
     past: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 32
     """Last transitions of a world that its context is inferred from."""
     future: Annotated[int, "[1, inf)", Search(4, 32, log=True)] = 8

@@ -20,7 +20,8 @@ from robometa.nn.refit import Refit, RefittedEnsemble
 from robometa.nn.transitions import LastTransitions
 from robometa.noise import Noise
 from robometa.rl.planning import Score
-from robometa.rl.planning_learner import PlanningLearner, PlanningOptions
+from robometa.rl.planning_learner import PlanningLearner
+from robometa.rl.planning_options import PlanningOptions
 from robometa.rl.replay import Windows
 
 
