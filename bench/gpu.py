@@ -69,6 +69,10 @@ def parts() -> dict[str, Part]:
         if threads > 1:
             by_processes = Part("gpu_scaling.collectors_part", 45.0, {"threads": threads}, processors=threads)
             known[f"collectors {threads}"] = by_processes
+    for threads, seconds in ((16, 30.0), (8, 40.0), (4, 60.0), (2, 80.0), (1, 120.0)):
+        learners = Part("gpu_scaling.learners_part", seconds, {"threads": threads}, processors=threads)
+        known[f"learners {threads}"] = learners
+        known[f"ml10 {threads}"] = Part("gpu_scaling.ml10_part", 60.0, {"threads": threads}, processors=threads)
     known["pearl on the CPU"] = Part("gpu_parts.pearl_part", 20.0, {"on": "cpu"})
     for suite, name in RACES:
         race = Part("gpu_races.race_part", 600.0, {"suite_name": suite, "name": name, "on": "warp"}, needs=30.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
+from importlib.util import find_spec
 
 import torch
 
@@ -10,6 +12,10 @@ from bench.collecting import compared, job_of
 from bench.gpu_bench import Bench, Row
 from bench.gpu_parts import SUITES, cpu_speed, engine_on, iteration, learner_of
 from bench.gpu_races import published
+from bench.manipulation import engine as manipulators
+from bench.measure import speed
+from bench.scaling_parts import Extent
+from bench.scaling_parts import iteration as iteration_by_processes
 from bench.size import with_horizon
 from robometa import registry, suites
 from robometa.compute.parallel import processors
@@ -19,6 +25,9 @@ from robometa.trials.trial import torch_on
 
 COLLECTED = (("half-cheetah-velocity", "rl2"), ("half-cheetah-direction", "maml-trpo"), ("ant-direction", "rl2"))
 """Suites and learners whose batches are collected, with the learner's first preset."""
+
+ITERATED = ("rl2", "maml-trpo", "varibad")
+"""Learners whose iterations are measured by processes, with their first presets."""
 
 
 def scaling_part(bench: Bench, threads: int) -> Row:
@@ -50,6 +59,38 @@ def collectors_part(bench: Bench, threads: int) -> Row:
         job = job_of(name, suite, vars(preset) | bench.options(name))
         bench.note(**{f"{name} on {suite_name}": compared(job, bench.scale.rounds)})
     return {}
+
+
+def learners_part(bench: Bench, threads: int) -> Row:
+    """Seconds of learners' iterations, with a process for trials on each of as many processors."""
+    if processors() < threads:
+        return {"left_out": f"this machine has {processors()} processors"}
+    small = bool(bench.scale.options)
+    extent = Extent(repeats=1, options=bench.scale.options, horizon=bench.scale.horizon if small else None)
+    for name in ITERATED:
+        bench.note(**{name: rounded(iteration_by_processes(extent, name, threads))})
+    return {}
+
+
+def ml10_part(bench: Bench, threads: int) -> Row:
+    """ML10's steps per second on as many processors, and an iteration of RL2 there, with episodes of 200 steps."""
+    if processors() < threads:
+        return {"left_out": f"this machine has {processors()} processors"}
+    if find_spec("metaworld") is None:
+        return {"left_out": "Meta-World is not installed"}
+    torch.set_num_threads(threads)
+    tasks, worlds = (2, 2) if bench.scale.options else (10, 16)
+    with manipulators("ml10", tasks, worlds) as step:
+        step()
+        bench.note(worlds=tasks * worlds, env_steps_per_second=round(speed(step, bench.scale.seconds)))
+    extent = Extent(repeats=1, options=bench.scale.options, horizon=bench.scale.horizon)
+    bench.note(**{"rl2 on ml10": rounded(iteration_by_processes(extent, "rl2 on ml10", threads))})
+    return {}
+
+
+def rounded(row: Mapping[str, float]) -> Row:
+    """Seconds to a tenth of a millisecond."""
+    return {name: round(value, 4) for name, value in row.items()}
 
 
 def _iteration(bench: Bench, name: str, threads: int) -> Row:

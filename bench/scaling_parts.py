@@ -90,7 +90,16 @@ def _engine(suite: Suite, tasks: int, count: int, repeats: int) -> float:
 
 
 def iteration(extent: Extent, name: str, cores: int) -> dict[str, float]:
-    """Seconds of a learner's trials by a process on each core, and of its update on as many threads."""
+    """Seconds of a learner's trials by a process on each core, and of its update on as many threads.
+
+    Args:
+        extent: How much is measured.
+        name: The learner, `rl2`, or learner and suite, `rl2 on ml10`.
+        cores: Processes, and threads of the update.
+
+    Returns:
+        Medians of both, and the environment steps of an iteration.
+    """
     torch.set_num_threads(cores)
     job = _job(extent, name)
     learner = job.built()
@@ -104,7 +113,7 @@ def iteration(extent: Extent, name: str, cores: int) -> dict[str, float]:
             if number:  # the first time processes start, and pieces are compared
                 sampling.append(sampled - started)
                 update.append(perf_counter() - sampled)
-    return {"sampling": median(sampling), "update": median(update)}
+    return {"sampling": median(sampling), "update": median(update), "steps": trial.steps()}
 
 
 def constants(extent: Extent, name: str) -> dict[str, Any]:
@@ -141,8 +150,9 @@ def constants(extent: Extent, name: str) -> dict[str, Any]:
 
 
 def _job(extent: Extent, name: str) -> Job:
-    suite = suites.load(LEARNERS[name])
-    return job_of(name, with_horizon(suite, extent.horizon or suite.horizon), dict(extent.options))
+    learner, _, suite_name = name.partition(" on ")
+    suite = suites.load(suite_name or LEARNERS[learner])
+    return job_of(learner, with_horizon(suite, extent.horizon or suite.horizon), dict(extent.options))
 
 
 def _parts_of(update: Callable[[], object]) -> int:

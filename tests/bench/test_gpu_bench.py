@@ -190,6 +190,8 @@ def test_the_order_is_that_of_what_matters():
         "profile",
         "cpu",
         "collectors",
+        "learners",
+        "ml10",
     ]
 
 
