@@ -80,6 +80,7 @@ def test_a_policy_loads_or_is_refused(files):
     assert tried * 0.4 < refused < tried
 
 
+@pytest.mark.slow
 def test_commands_answer_a_spoilt_policy(files, monkeypatch):
     def no_backend():
         raise UserError("nothing draws here")

@@ -58,6 +58,7 @@ def written(tmp_path_factory):
     return run.stdout, json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_every_figure_is_there(written):
     text, content = written
     assert {name: set(contest["figures"]) for name, contest in content["contests"].items()} == FIGURES
@@ -73,6 +74,7 @@ def test_every_figure_is_there(written):
             assert figure["median"] > 0
 
 
+@pytest.mark.slow
 def test_every_comparison_is_finite_and_judged(written):
     _, content = written
     without_pool = content["machine"]["versions"]["envpool"] == "not installed"
@@ -85,6 +87,7 @@ def test_every_comparison_is_finite_and_judged(written):
             assert (row["reached"] is None) == (row["target"] is None)
 
 
+@pytest.mark.slow
 def test_machine_and_versions_are_told(written):
     text, content = written
     machine = content["machine"]

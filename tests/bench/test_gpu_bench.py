@@ -380,6 +380,7 @@ def test_it_is_told_which_steps_are_in_a_graph(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_collectors_are_compared_by_the_seconds_of_the_same_batches(bench, monkeypatch):
     monkeypatch.setattr(gpu_scaling, "COLLECTED", (("point-robot", "rl2"),))
     gpu_scaling.collectors_part(bench, 1)

@@ -57,6 +57,7 @@ def test_every_command_is_tried(files):
     assert {words[0] for words in all_commands(files)} == known
 
 
+@pytest.mark.slow
 def test_nothing_acts_on_the_terminal_or_in_a_card(files, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "2000")

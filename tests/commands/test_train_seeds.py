@@ -51,6 +51,7 @@ def trains(folder):
     return metrics.is_file() and metrics.read_bytes().count(b"\n") >= 2
 
 
+@pytest.mark.slow
 def test_seeds_come_out_as_one_by_one_and_one_that_fails_stops_no_other(suite_file, capsys):
     Path("runs/tiny-maml-trpo-1").mkdir(parents=True)
     words = ["train", suite_file, "maml-trpo", "--seeds", "1", "2", "--jobs", "1", "--iterations", "2", *WORDS]
@@ -65,6 +66,7 @@ def test_seeds_come_out_as_one_by_one_and_one_that_fails_stops_no_other(suite_fi
     assert written("runs/tiny-maml-trpo-2") == written("alone")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_saves_them_and_prints_how_to_go_on(suite_file):
     process = started("--seeds", "0", "1", "--jobs", "1", "--folder", "mine", *FOR_LONG)
     wait_for(lambda: trains("mine-0"))

@@ -37,6 +37,7 @@ def same(one, other):
     assert one.summary() == other.summary()
 
 
+@pytest.mark.slow
 def test_processes_measure_the_same_though_one_is_killed(report, monkeypatch, capfd):
     here = report("maml-trpo", "here")
     order, killed = pool.Worker.order, []

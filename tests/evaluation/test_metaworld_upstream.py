@@ -169,6 +169,7 @@ def example():
     return module
 
 
+@pytest.mark.slow
 def test_upstream_overstates_what_ours_tells():
     program, suite = example(), suites.load("ml1/reach-v3")
     acts_on = program.smallest(program.first_goals(suite, 4), 0.25)

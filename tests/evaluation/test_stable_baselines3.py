@@ -85,6 +85,7 @@ def test_every_task_has_a_policy_of_its_own_wherever_tasks_are_cut(tiny_suite, m
     assert len({policy for piece in pieces for policy in piece}) == 3
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_the_task_that_it_is_scored_on(tmp_path):
     """Of two goals on opposite sides, each policy goes to its own."""
     path = tmp_path / "sides.toml"

@@ -46,6 +46,7 @@ def bandit(data_fixed):
     return grad(lambda at: after(at).mean())(point), fixed, after(point)
 
 
+@pytest.mark.slow
 def test_the_credit_is_the_sampling_term_of_the_true_gradient_on_a_bandit(monkeypatch):
     """The bandit of shared science: MAML leaves the sampling term out, the credit with a baseline per task is it."""
     true, actions, returns = bandit(data_fixed=False)

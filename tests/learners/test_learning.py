@@ -141,15 +141,15 @@ def trained(learner, suite, seed):
     return learner
 
 
-DEAR = ("cadm", "grbal", "pearl", "hypernetwork", "varibad")
-"""Learners whose training here takes longer than a default run may."""
+QUICK = ("maml-trpo", "fomaml")
+"""Learners whose training here is no longer than a default run may be."""
 
 
 @pytest.mark.parametrize(
     ("name", "preset"),
     [
         *(
-            pytest.param(name, None, marks=[pytest.mark.slow] if name in DEAR else [])
+            pytest.param(name, None, marks=[pytest.mark.slow] if name not in QUICK else [])
             for name in registry.LEARNERS
             if name not in BASELINES
         ),

@@ -46,6 +46,7 @@ def hidden_sign(seed, horizon=12):
     )
 
 
+@pytest.mark.slow
 def test_a_context_explains_what_differs_between_tasks_and_models_without_one_cannot():
     errors = {}
     for name in KINDS:

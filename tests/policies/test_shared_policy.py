@@ -123,6 +123,7 @@ def in_another_process(tmp_path, script):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_moved_policy_is_merged(tmp_path):
     script = "import robometa; robometa.load(robometa.merge('got-it', 'got-it', out='both'))"
     in_another_process(tmp_path, script)

@@ -98,6 +98,7 @@ def told(capsys, *words):
     return line
 
 
+@pytest.mark.slow
 def test_the_docs_example_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
     """Every command of the docs, in a folder of its own; where nothing can draw, all but the video."""
     monkeypatch.chdir(tmp_path)

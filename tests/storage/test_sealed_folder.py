@@ -51,6 +51,7 @@ def test_what_was_saved_in_pieces_comes_back(folder):
     assert len(set(manifest["pieces"]["flags"]["files"])) == 2
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_every_file_is_noticed(folder, capsys):
     """Of small files every byte, one bit of each; of large ones a hundred places. Texts are warned of."""
     drawn = random.Random(0)

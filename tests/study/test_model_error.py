@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from study.model_error import main
 
 
+@pytest.mark.slow
 def test_every_model_is_measured_on_seen_and_unseen_robots(capsys):
     assert main(["--worlds", "1", "--gradient-steps", "3"]) == 0
     said = capsys.readouterr().out

@@ -356,6 +356,7 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert len(drawn) == 2
 
 
+@pytest.mark.slow
 def test_a_long_run_has_a_policy_of_its_own_and_a_worse_one_replaces_none(small, monkeypatch, capsys):
     curve = {"steps": [1], "return_0": [-1.0]}
     for name, last in (("rl2-0", -4.0), ("rl2-1", -9.0), ("long-rl2-0", -1.0), ("random-0", 0.0)):

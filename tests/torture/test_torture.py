@@ -54,6 +54,7 @@ def test_the_page_names_tests_that_are_there():
     assert not [name for name in named if not (HOUSE / name).is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute of work, but machines may be busy
 @pytest.mark.parametrize("part", LEAST)
 def test_the_short_form_breaks_nothing(short, part):
@@ -176,6 +177,7 @@ def test_a_save_that_flushes_nothing_is_found_out(tmp_path, monkeypatch):
     assert not any("disk played" in failure for failure in found.failures)
 
 
+@pytest.mark.slow
 def test_a_save_in_place_is_found_out(tmp_path):
     def save(stage):
         (stage / "policy" / "tensors.safetensors").write_bytes(b"half of it")

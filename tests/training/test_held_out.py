@@ -31,7 +31,9 @@ def best_of(folder):
     return tensors, sealed_folder.load(folder / "best", "policy")[1]["training"]["iterations"]
 
 
-@pytest.mark.parametrize("learner", ["maml-trpo", "rl2", "pearl"])
+@pytest.mark.parametrize(
+    "learner", ["rl2", *(pytest.param(one, marks=pytest.mark.slow) for one in ("maml-trpo", "pearl"))]
+)
 def test_scores_change_nothing_and_the_best_policy_is_kept_to_the_same_bytes(tiny_file, tmp_path, monkeypatch, learner):
     plain, scored, stopped = tmp_path / "plain", tmp_path / "scored", tmp_path / "stopped"
     trained(tiny_file, learner, plain)

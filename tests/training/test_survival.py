@@ -319,7 +319,9 @@ def test_a_run_whose_replacement_was_interrupted_is_found_again(tmp_path):
         assert [one.name for one in tmp_path.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("output", ["/dev/full", "a pipe that is closed", "closed"])
+@pytest.mark.parametrize(
+    "output", ["/dev/full", *(pytest.param(one, marks=pytest.mark.slow) for one in ("a pipe that is closed", "closed"))]
+)
 def test_standard_output_that_fails_ends_no_training(tiny_file, tmp_path, output):
     run = tmp_path / "run"
     words = [sys.executable, "-m", "robometa", "train", str(tiny_file), "random", "--folder", str(run)]

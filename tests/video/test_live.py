@@ -127,6 +127,7 @@ def test_a_display_that_is_not_there_is_told(monkeypatch, capsys):
     assert "gives none with OpenGL" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs Xvfb")
 def test_mujoco_s_viewer_shows_a_policy():
     done = subprocess.run(

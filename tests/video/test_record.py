@@ -119,6 +119,7 @@ def test_an_expert_is_recorded_on_a_held_out_goal(tmp_path, drawing):
     assert "gif" in says(out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meta_world")
 def test_the_arm_adapts_on_a_video(tmp_path, drawing):
     suite = short("ml1/reach-v3")

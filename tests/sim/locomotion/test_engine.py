@@ -218,6 +218,7 @@ print(engine.divergences)
 """
 
 
+@pytest.mark.slow
 def test_threads_that_warn_at_once_do_not_lock_up(tmp_path):
     """In a process of its own: a lock between MuJoCo's warning and the interpreter's would hang it."""
     done = subprocess.run(

@@ -82,6 +82,7 @@ def test_the_feet_of_a_robot_that_stands_touch(load):
     assert seen[..., 17:].all()
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_evaluated(load, tmp_path):
     path = load(ERRORS).path
     path.write_text(path.read_text(encoding="utf-8").replace("horizon = 200", "horizon = 10"), encoding="utf-8")

@@ -90,6 +90,7 @@ def lost_once(monkeypatch):
     return arm
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_replaced_and_its_tasks_are_done_again(tiny_suite, tmp_path, lost_once, capfd):
     here = trained(tmp_path / "here", "rl2", tiny_suite)
     killed = lost_once(signal.SIGKILL)
@@ -115,6 +116,7 @@ def test_processes_that_always_die_end_the_training_with_a_sentence(tiny_suite, 
         trained(tmp_path / "run", "rl2", tiny_suite, collect="processes:1")
 
 
+@pytest.mark.slow
 @needs_proc
 def test_nothing_is_left_of_a_training_that_ended(tiny_suite, tmp_path):
     before = children(os.getpid()), len([*Path("/proc/self/fd").iterdir()])
@@ -123,7 +125,9 @@ def test_nothing_is_left_of_a_training_that_ended(tiny_suite, tmp_path):
 
 
 @needs_proc
-@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "what", [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_no_process_outlives_its_parent(what, tmp_path):
     package = str(Path(robometa.__file__).parents[1])
     command = [sys.executable, "-m", "robometa", "train", SUITE, "rl2", "--collect", "processes:2"]
