@@ -36,13 +36,13 @@ def gap_by_task(sample: Sample, reference: Reference) -> ByTask:
     """
     whole = reference.gap_closed(sample)
     names = ("gap_closed", "gap_closed_by_means")
-    pooled = [np.array([whole[f"{name}{end}"] for end in ("", "_low", "_high")], dtype=float) for name in names]
+    first, second = (np.array([whole[f"{name}{end}"] for end in ("", "_low", "_high")], dtype=float) for name in names)
     returns, unadapted, oracle = (np.array(one.strata) for one in (sample, reference.unadapted, reference.oracle))
     # A task's gap is linear in its returns, so the mean over seeds can be taken first. [resample, task]
     drawn = [_resampled(one, seed) for seed, one in enumerate((returns, unadapted, oracle))]
     ends = np.quantile(_mean_gap(*drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     middle = _mean_gap(*(one.mean(axis=1) for one in (returns, unadapted, oracle)))
-    return ByTask(*pooled, np.array([middle, *ends]))
+    return ByTask(first, second, np.array([middle, *ends]))
 
 
 def _mean_gap(returns: Array, unadapted: Array, oracle: Array) -> Array:
