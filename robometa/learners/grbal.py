@@ -84,7 +84,7 @@ PRESETS = {
         gradient_steps=1000,
     ),
 }
-"""Sizes for a CPU, those of the first table, and numbers near the paper's."""
+"""Presets: that of the first table; iCEM with what was mended since, sized for a CPU; numbers near the paper's."""
 
 
 class Grbal(PlanningLearner):

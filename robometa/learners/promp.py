@@ -58,8 +58,8 @@ PRESETS = {
     "plain": Config(),
     "paper": Config(iterations=1000, action_scale=0.1, gae_lambda=1.0, learning_rate=1e-3),
 }
-"""Presets: the best of the ablation in docs/inner-loss.md; without normalised observations, minibatches and value, as
-in the first table of results; the paper's values."""
+"""Presets: `all` of the ablation in docs/inner-loss.md; without normalised observations, minibatches and value, as in
+the first table of results; the paper's values."""
 
 
 class ProMp(AdamLearner):

@@ -125,6 +125,8 @@ def effective_share(
     """
     acted = log_likelihood(policy, adaptation.parameters, obs, output)
     ratio = log_likelihood(policy, adaptation.start, obs, output) - acted
+    # A step that is not counted may have any ratio, or none: the policy emitted no action there.
+    ratio = ratio.masked_fill(counted == 0, torch.finfo(ratio.dtype).min)
     weight = (ratio - ratio.amax(dim=1, keepdim=True)).exp() * counted
     squared = weight.square().sum(dim=1, keepdim=True) * counted.sum(dim=1, keepdim=True)
     return weight.sum(dim=1, keepdim=True).square() / squared.clamp(min=1e-30)

@@ -87,7 +87,7 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     assert found.gap <= 1e-5
     assert "adapt.onnx" in found.files
     contract = json.loads((found.folder / "contract.json").read_text())
-    assert [one["name"] for one in contract["adaptation"]] == ["parameters", "start", "shots"]
+    assert [one["name"] for one in contract["adaptation"]] == ["parameters", "start", "weight"]
     assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 

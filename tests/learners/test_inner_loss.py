@@ -15,11 +15,13 @@ from robometa.learners.meta_sgd import MetaSgd
 from robometa.learners.promp import ProMp
 from robometa.noise import Noise
 from robometa.registry.options import read_config
+from robometa.rl.gradient_learner import PooledShots, effective_share
 from robometa.rl.meta_gradient import outer_gradient
 from robometa.rl.policy_gradient import InnerStep, rollout_batches, trial_batches
 
 KINDS = ["maml-trpo", "anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile"]
 NOISE = Noise(0, (), TASKS, 2)
+SPACES_SIZES = (SPACES.observation, SPACES.action)
 
 
 def made(name, **options):
@@ -192,6 +194,20 @@ def test_pooled_shots_adapt_from_the_start_to_a_mean_of_a_step_on_every_shot(nam
     assert torch.equal(adaptation.start, start)
     torch.testing.assert_close(adaptation.weight, torch.stack(weights).sum(dim=0)[:, None])
     assert torch.equal(weights[0], torch.ones(TASKS))
+
+
+def test_a_step_without_an_action_has_no_part_in_a_shots_weight():
+    """Its observation may be no number, and its ratio beside those of the others anything."""
+    one = made("maml-trpo", pooled_shots=True)
+    start = one.begin(1, 2, NOISE).start
+    adaptation = PooledShots(start + 0.1, start, torch.ones(1, 1))
+    obs, output = (torch.randn(1, 6, size, generator=torch.Generator().manual_seed(0)) for size in SPACES_SIZES)
+    whole = effective_share(one.policy, adaptation, obs[:, 1:], output[:, 1:], torch.ones(1, 5))
+    counted = torch.tensor([[0.0, 1, 1, 1, 1, 1]])
+    for bad in (float("nan"), 1e3):
+        spoilt = output.index_fill(1, torch.tensor([0]), bad)
+        torch.testing.assert_close(effective_share(one.policy, adaptation, obs, spoilt, counted), whole)
+    assert float(effective_share(one.policy, adaptation, obs, output, torch.zeros(1, 6))) == 0.0
 
 
 def test_pooled_shots_are_refused_in_training_with_several():
