@@ -81,7 +81,7 @@ def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
 
     A race takes minutes: only a word that says so asks for one, or a rehearsal, in which it takes seconds.
     """
-    found = {}
+    named = {}
     for name, part in parts().items():
         meant = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", name)]
         if name.startswith("race"):
@@ -89,8 +89,8 @@ def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
         else:
             asked = not words or bool(meant)
         if asked:
-            found[name] = part
-    return found
+            named[name] = part
+    return named
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -101,10 +101,10 @@ class Bench:
             of_device = isinstance(error, RuntimeError) and self.graphs and self.device.startswith("cuda")
             self.note(error=traceback.format_exc(limit=-8), **({"try_without_graphs": True} if of_device else {}))
 
-    def note(self, **found: Any) -> None:
+    def note(self, **entries: Any) -> None:
         """Adds to what was found, and writes it."""
         with self._writing:
-            self.row |= found
+            self.row |= entries
             aside = self.file.with_suffix(".new")
             aside.write_text(json.dumps(self.row, default=str), encoding="utf-8")
             aside.replace(self.file)

@@ -136,12 +136,12 @@ def table(events: Sequence[Event], phases: Sequence[str]) -> Row:
             "kernels": len(inside),
             "device_seconds": {key: round(value, 5) for key, value in sorted(groups.items())},
         }
-    found: Row = {"phases": rows, "longest_kernels": longest(work)}
+    profile: Row = {"phases": rows, "longest_kernels": longest(work)}
     if not work:
-        found["seen"] = "no kernel was seen on a device"
+        profile["seen"] = "no kernel was seen on a device"
     elif not any(group(one.name) == "physics" for one in work):
-        found["seen"] = "no kernel of the physics was seen: those in replayed graphs are not told apart here"
-    return found
+        profile["seen"] = "no kernel of the physics was seen: those in replayed graphs are not told apart here"
+    return profile
 
 
 def group(name: str) -> str:

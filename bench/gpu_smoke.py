@@ -250,7 +250,7 @@ def training_part(bench: Bench) -> Row:
     name, count = "half-cheetah-velocity", bench.scale.iterations
     small = dict(bench.scale.options)
     with tempfile.TemporaryDirectory() as aside:
-        folder, found = Path(aside) / "run", Path(aside) / "report"
+        folder, report_folder = Path(aside) / "run", Path(aside) / "report"
         environment = _installed(Path(aside))
         engine = "cpu" if small else "warp"  # a rehearsal has no time for a whole horizon on Warp's CPU device
         device = ["--engine", engine, "--device", bench.device]
@@ -264,10 +264,10 @@ def training_part(bench: Bench) -> Row:
         bench.note(train_seconds=_run(asked, environment))
         rows = RunFolder(folder).rows(METRICS)
         bench.note(iterations=len(rows), returns=[round(row["return_1"], 2) for row in rows])
-        few = ["--shots", "1", "--tasks", "4", "--worlds", "4", "--out", str(found)]
+        few = ["--shots", "1", "--tasks", "4", "--worlds", "4", "--out", str(report_folder)]
         evaluate = ["-m", "robometa", "evaluate", str(folder / "policy"), *few]
         bench.note(evaluate_seconds=_run(evaluate, environment))
-        report = json.loads((found / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
         return {"evaluated": [shot["mean_action"] for shot in report["shots"]]}
 
 

@@ -94,10 +94,10 @@ def beginning(size: Size) -> dict[str, float]:
 def fresh(suite: str, tasks: int, worlds: int, steps: int) -> tuple[float, float]:
     """Time to the first step and peak memory of a new process, s and GiB."""
     program = FIRST_STEP.format(suite=suite, tasks=tasks, worlds=worlds, steps=steps)
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    return float(told[-2]), float(told[-1])
+    return float(output[-2]), float(output[-1])
 
 
 @contextmanager

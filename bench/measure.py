@@ -111,10 +111,10 @@ def hold(
 
 def best(values: Values, name: str) -> list[float]:
     """The figure of this name, or the best of those whose names begin with it and a space."""
-    found = [rows for key, rows in values.items() if key == name or key.startswith(name + " ")]
-    if not found:
+    matching = [rows for key, rows in values.items() if key == name or key.startswith(name + " ")]
+    if not matching:
         raise KeyError(name)
-    return max(found, key=median)
+    return max(matching, key=median)
 
 
 def ratio(over: str, under: str, target: float | None = None) -> Comparison:

@@ -63,17 +63,17 @@ QUICK = Extent(20, (2, 2), (4, 8), 10, 0.02, 1, (("tasks", 4), ("worlds", 2)), 1
 
 def engines(extent: Extent) -> dict[str, float]:
     """Control steps per second of engines of 512 worlds, and of ML10 in 40."""
-    found = {}
+    speeds = {}
     for robot in ("half-cheetah", "ant"):
         suite = plain(adjusted(suites.load(SUITES[robot]), robot, extent.physics_steps))
-        found[robot] = _engine(suite, *extent.engine, extent.repeats)
+        speeds[robot] = _engine(suite, *extent.engine, extent.repeats)
     try:
         with manipulators("ml10", 10, 4) as step:
             step()
-            found["ml10"] = speed(step, extent.seconds)
+            speeds["ml10"] = speed(step, extent.seconds)
     except ImportError:
         pass  # Meta-World is an extra
-    return found
+    return speeds
 
 
 def worlds(extent: Extent) -> dict[str, float]:

@@ -124,11 +124,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     begun = time.process_time()
-    found = measured(suite, asked)
+    episodes = measured(suite, asked)
     spent, decisions = time.process_time() - begun, asked.tasks * suite.horizon
-    print(f"mean return {found.returns.mean():.1f} of {numbers(found.returns)}")
-    print(f"percent of steps on the back: mean {100 * found.on_back.mean():.1f} of {numbers(100 * found.on_back)}")
-    print(f"{found.steps / decisions:.0f} steps of the simulator an action, {spent:.0f} s of one core in all")
+    print(f"mean return {episodes.returns.mean():.1f} of {numbers(episodes.returns)}")
+    print(
+        f"percent of steps on the back: mean {100 * episodes.on_back.mean():.1f} of {numbers(100 * episodes.on_back)}"
+    )
+    print(f"{episodes.steps / decisions:.0f} steps of the simulator an action, {spent:.0f} s of one core in all")
     return 0
 
 

@@ -124,10 +124,10 @@ def main(words: Sequence[str] | None = None) -> int:
                 cases=asked.cases,
                 minutes=asked.minutes,
             )
-            found = importlib.import_module(f"torture.{part}").run(settings)
-        entry = findings.described(found, settings, started)
+            outcome = importlib.import_module(f"torture.{part}").run(settings)
+        entry = findings.described(outcome, settings, started)
         print(f"{part}: {entry['counts']}, {entry['failures']} broken, {entry['seconds']} s", flush=True)
-        for failure in found.failures:
+        for failure in outcome.failures:
             print(f"  broken: {failure}", flush=True)
         broken += entry["failures"]
         if results is not None:

@@ -286,9 +286,9 @@ def _runs() -> Iterator[Case]:
 
         def put(files: Path, change: dict[str, Any] = change) -> None:
             path = files / "run" / "run.json"
-            told = json.loads(path.read_text(encoding="utf-8"))
-            config = {"config": told["config"] | change["config"]} if isinstance(change.get("config"), dict) else {}
-            path.write_text(json.dumps(told | change | config), encoding="utf-8")
+            written = json.loads(path.read_text(encoding="utf-8"))
+            config = {"config": written["config"] | change["config"]} if isinstance(change.get("config"), dict) else {}
+            path.write_text(json.dumps(written | change | config), encoding="utf-8")
 
         yield Case(f"run.json: {name}", put, of_run)
     texts = {"deep": "[" * 200_000, "a long number": '{"seed": ' + "9" * 10_000 + "}", "a list": "[]", "nothing": ""}

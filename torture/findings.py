@@ -50,7 +50,7 @@ class Findings:
         self.failures.append(what)
 
 
-def described(found: Findings, settings: Settings, started: float) -> dict[str, Any]:
+def described(findings: Findings, settings: Settings, started: float) -> dict[str, Any]:
     """A part's entry in the file of results."""
     machine = asdict(Machine.here())
     versions = {name: machine["versions"][name] for name in ("python", "robometa", "torch", "mujoco", "numpy")}
@@ -61,9 +61,9 @@ def described(found: Findings, settings: Settings, started: float) -> dict[str, 
         "seed": settings.seed,
         "form": "short" if settings.short else "full",
         "seconds": round(time.monotonic() - started, 1),
-        "counts": found.counts,
-        "failures": len(found.failures),
-        "failed": found.failures[:SHOWN],
+        "counts": findings.counts,
+        "failures": len(findings.failures),
+        "failed": findings.failures[:SHOWN],
     }
 
 

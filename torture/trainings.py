@@ -104,8 +104,8 @@ def written(folder: Path) -> dict[str, bytes]:
     """
     newest = RunFolder(folder).newest_checkpoint()
     assert newest is not None, f"{folder} has no checkpoint"
-    found = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest.state.items()}
-    return found | {
+    tensors = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest.state.items()}
+    return tensors | {
         "iterations": str(newest.progress).encode(),
         METRICS: (folder / METRICS).read_bytes(),
         "policy": (folder / "policy" / "tensors.safetensors").read_bytes(),

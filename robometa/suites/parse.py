@@ -17,7 +17,7 @@ from robometa.suites.distributions import Distribution, draw, read_distribution
 from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.numbers import number
-from robometa.suites.objective_file import WEIGHTED, found, own_hash, read_objective, weighted
+from robometa.suites.objective_file import WEIGHTED, named, own_hash, read_objective, weighted
 from robometa.suites.objectives import Objective
 from robometa.suites.own_model import sizes_of
 from robometa.suites.robot_file import read_robot
@@ -119,7 +119,7 @@ def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list
 
 
 def _paid(name: str, terms: tuple[tuple[str, float], ...]) -> Objective:
-    return weighted(tuple(term for term, _ in terms if "." not in term)) if name == WEIGHTED else found(name)
+    return weighted(tuple(term for term, _ in terms if "." not in term)) if name == WEIGHTED else named(name)
 
 
 def _read_coefficients(
