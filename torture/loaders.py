@@ -131,7 +131,7 @@ def change(table: Any, choices: Choices) -> None:
 def _suite(run: Path) -> Loader:
     path = run.parent / "fuzzed.toml"
     shipped = [file.read_bytes() for file in sorted(suites.folder().glob("*.toml"))[:6]]
-    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse._read.cache_clear)
+    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse.read_suite.cache_clear)
 
 
 def _manifest(run: Path) -> Loader:
