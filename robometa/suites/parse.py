@@ -185,6 +185,7 @@ def _read_tasks(
             sizes = sizes_of(robot)
         except UserError as error:
             mistakes.append(str(error))
+    size: int | None
     for name, value in spread.items():
         if name in needed or name in optional:
             size = (needed | optional)[name]

@@ -179,7 +179,7 @@ def test_a_finite_set_may_be_shared(write):
 def test_tasks_in_both_splits_are_told_with_the_other_mistakes(write):
     both = "{ velocity = { values = [1, 2] } }"
     lines = mistakes(write(train=both, test=both, horizon="0", colour='"red"'))
-    assert ["unknown key", "horizon must", "2 tasks"] == [" ".join(line.split()[:2]) for line in lines]
+    assert [" ".join(line.split()[:2]) for line in lines] == ["unknown key", "horizon must", "2 tasks"]
 
 
 def test_a_wrong_distribution_is_told_of_an_unknown_robot_too(write):
