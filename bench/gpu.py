@@ -35,13 +35,13 @@ SMOKE_SECONDS = 40.0
 REHEARSAL_SECONDS = 150.0
 """Of a part in a rehearsal, which may have to compile kernels."""
 FAILED = {"error", "ended_with", "cut_off", "with_graphs", "profiler_error"}
-"""What is told of a part that did not run through."""
+"""Entries shown of a part that did not run through."""
 PARITY = ("half-cheetah-velocity", "ant-direction", "walker2d-params", "humanoid-direction-2d", "hopper-params")
 """Suites whose engines are compared."""
 
 
 def parts() -> dict[str, Part]:
-    """What can be measured, in its order."""
+    """Parts that can be measured, in their order."""
     known = {"smoke init": Part("gpu_smoke.init_part", SMOKE_SECONDS)}
     for suite in PARITY:
         known[f"smoke parity {suite}"] = Part("gpu_smoke.parity_part", SMOKE_SECONDS, {"suite": suite})

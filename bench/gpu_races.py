@@ -66,7 +66,7 @@ class Published(NamedTuple):
 
 
 def published(suite: str, learner: str) -> Published:
-    """What a published policy's training on the CPU reached, from its log.
+    """Return and time of a published policy's training on the CPU, from its log.
 
     Seconds are its processor's where it had one and the log tells them: the machine did other work too.
     """
@@ -83,5 +83,5 @@ def published(suite: str, learner: str) -> Published:
 
 
 def so_far(curve: list[tuple[float, float]]) -> Row:
-    """How many iterations there were, and some fifty points of the curve of seconds and returns."""
+    """Number of iterations, and some fifty points of the curve of seconds and returns."""
     return {"iterations": len(curve), "curve": curve[:: max(1, len(curve) // 50)] + curve[-1:]}

@@ -25,7 +25,7 @@ USAGE = 2
 
 @dataclass(frozen=True)
 class Part:
-    """What is measured in a process of its own."""
+    """A measurement in a process of its own."""
 
     call: str
     """Module and function, `gpu_parts.engine_part`."""
@@ -40,15 +40,15 @@ class Part:
 
 
 class Asked(NamedTuple):
-    """What a process is to measure."""
+    """Order to a process."""
 
     name: str
     file: Path
-    """Where it writes."""
+    """File that it writes."""
     until: float
-    """When it is to have ended, by the monotonic clock."""
+    """End of its time, by the monotonic clock."""
     flags: tuple[str, ...]
-    """What it is to do without."""
+    """Flags for what it does without."""
 
 
 class Measurement:
@@ -116,7 +116,7 @@ class Measurement:
         return row
 
     def _run(self, name: str, limit: float, first: Row, flags: tuple[str, ...]) -> Row:
-        """What a process finds until it ends, or is ended."""
+        """Figures of a process until it ends, or is ended."""
         limit = min(limit, self.left() - 0.5)
         row: Row = dict(first)
         with tempfile.TemporaryDirectory() as aside, (self.folder / "gpu.log").open("ab") as log:
@@ -177,7 +177,7 @@ class Measurement:
         self.write()
 
     def write(self) -> None:
-        """Writes everything found so far, over what was written before."""
+        """Writes the record, over what was written before."""
         self.record["seconds"] = round(self._before + 60 * self._minutes - self.left(), 1)
         aside = self.folder / ".gpu.json"
         aside.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
@@ -191,7 +191,7 @@ def _environment() -> dict[str, str]:
 
 
 def shortened(content: Any) -> Any:
-    """What was found without the middles of long lists and the beginnings of long texts."""
+    """Leaves out the middles of long lists and the beginnings of long texts."""
     if isinstance(content, dict):
         return {name: shortened(value) for name, value in content.items()}
     if isinstance(content, list):

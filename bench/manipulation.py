@@ -84,7 +84,7 @@ def ml10(size: Size) -> Iterator[Contest]:
 
 
 def beginning(size: Size) -> dict[str, float]:
-    """How long a new process takes to the first step of ML10, and what many worlds of ML45 hold, s and GiB."""
+    """Time of a new process to the first step of ML10, and memory of many worlds of ML45, s and GiB."""
     first, _ = fresh("ml10", 10, 4, 0)
     tasks, worlds = size.many_manipulators
     _, memory = fresh("ml45", tasks, worlds, 20)

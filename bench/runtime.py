@@ -34,7 +34,7 @@ TARGET = 30.0
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     warm_up: int = 2000
     """Steps before those that are measured."""

@@ -37,7 +37,7 @@ LEARNERS = {
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     physics_steps: int = 500
     """Of every world on an engine's curve."""
@@ -108,7 +108,7 @@ def iteration(extent: Extent, name: str, cores: int) -> dict[str, float]:
 
 
 def constants(extent: Extent, name: str) -> dict[str, Any]:
-    """What the model takes of a learner, on one core, except for its updates."""
+    """Inputs of the model for a learner, on one core, except for its updates."""
     torch.set_num_threads(1)
     job = _job(extent, name)
     learner = job.built()
@@ -170,5 +170,5 @@ def _median(call: Callable[[], object], repeats: int) -> float:
 
 
 def described(extent: Extent) -> dict[str, Any]:
-    """How much was measured, for the record."""
+    """Extent of the measurement, for the record."""
     return asdict(extent)

@@ -140,7 +140,7 @@ def numbers(values: Tensor) -> str:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m study.planner", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default="half-cheetah-params")
     parser.add_argument("--tasks", type=int, default=5, help="held-out tasks, the first ones")

@@ -54,7 +54,7 @@ RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliabilit
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     about, _, parts = (__doc__ or "").partition("\n\n")
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m torture", description=about, epilog=parts, formatter_class=shape)

@@ -27,7 +27,7 @@ from torture.trainings import Child, differences, train, written
 
 OLD, NEW = ({"weight": torch.full((300,), value)} for value in (1.0, 2.0))
 BUFFER = torch.arange(600_000.0)
-"""So large that it is kept in shards, some of which a checkpoint shares with an earlier one."""
+"""Numbers of a tensor that is kept in shards, some of which a checkpoint shares with an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Scene:
     act: Callable[[Path], object]
     """Ended at each of its changes."""
     fault: Callable[[Path], str]
-    """What is wrong afterwards; nothing if nothing is."""
+    """Describes the fault afterwards; empty if there is none."""
 
 
 def run(settings: Settings) -> Findings:
@@ -127,7 +127,7 @@ def _fault_of_checkpoints(stage: Path) -> str:
 
 
 def _fault_of_policy(stage: Path) -> str:
-    """Where a folder is replaced there must be the old or the new one."""
+    """Describes the fault of a replaced folder, which must be the old or the new one."""
     tensors, _ = sealed_folder.load(stage / "policy", "policy")
     return "" if any(torch.equal(tensors["weight"], one["weight"]) for one in (OLD, NEW)) else "neither old nor new"
 

@@ -22,7 +22,7 @@ from torture.operations import Operations, watched
 from torture.trainings import Child, differences, small, suite_file, train, written
 
 LEARNER, ITERATIONS, SPOILT = "maml-trpo", 4, 3
-"""What is trained, and the save that goes wrong."""
+"""Learner that is trained, and the save that fails."""
 ENDINGS = (1, 2)
 """Exit codes of a training that ends with a message: something went wrong here, or there is no room to begin."""
 
@@ -105,7 +105,7 @@ class _Disk:
             self.findings.fail(f"{what}: {len(other)} differ, such as {other[:3]}; it had said: {said[-300:]}")
 
     def _changes_of_a_save(self) -> int:
-        """How many changes a save makes to the disk."""
+        """Number of changes that a save makes to the disk."""
         counted = self.settings.folder / "counted"
         counted.mkdir()
         operations = Operations(notes=counted / "notes.json")
@@ -143,7 +143,7 @@ class _Disk:
         return self._command(run)
 
     def _command(self, run: Path) -> int:
-        """The same as `train`, as the command line does it."""
+        """Trains as the command line does."""
         words = ["train", str(suite_file(self.settings.folder)), LEARNER, "--folder", str(run), "--threads", "1"]
         words += ["--torch-threads", "1", "--checkpoint-minutes", "0"]
         for name, value in small(LEARNER, ITERATIONS).items():

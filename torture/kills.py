@@ -16,7 +16,7 @@ MOST = {"maml-trpo": 50, "pearl": 50, "rl2": 50, "varibad": 50}
 OTHERS = 10
 ITERATIONS = 8
 TRIES = 12
-"""How often a moment inside a save is aimed at before the kill is given up: a save takes a few milliseconds."""
+"""Attempts to hit a moment inside a save, which takes a few milliseconds."""
 
 
 def run(settings: Settings) -> Findings:
@@ -30,7 +30,7 @@ def run(settings: Settings) -> Findings:
 
 
 def leftovers(run: Path) -> list[Path]:
-    """What an unfinished save leaves: folders written aside, or moved aside to be replaced."""
+    """Remains of an unfinished save: folders written aside, or moved aside to be replaced."""
     return [path for folder in (run, run / "checkpoints") if folder.is_dir() for path in folder.glob(".*")]
 
 
@@ -87,7 +87,7 @@ class _Victim:
         child.kill()
 
     def _kill_inside_save(self, run: Path) -> bool:
-        """Whether a kill hit a save, of which something half done must be there afterwards."""
+        """True if a kill hit a save, of which something half done must be there afterwards."""
         for _ in range(TRIES):
             child = self._begin(run)
             nth, delay = self.chance.randrange(1, ITERATIONS + 2), self.chance.uniform(0, 0.006)

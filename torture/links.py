@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robometa.commands import main
-from robometa.video.record import _publish
+from robometa.video.record import publish
 from torture.findings import Findings, Settings
 from torture.trainings import Child, suite_file, train
 
@@ -138,5 +138,5 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "resume": _of_policy("resume", "{work}/run", "--threads", "1"),
     "merge": _of_policy("merge", "{work}/run/policy", "{work}/run/policy", "--out", "{work}/new"),
     "train": _train,
-    "publish": lambda work: _publish(work / "tiny.toml", work / "video.mp4"),
+    "publish": lambda work: publish(work / "tiny.toml", work / "video.mp4"),
 }

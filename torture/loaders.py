@@ -221,4 +221,4 @@ LOADERS: dict[str, Callable[[Path], Loader]] = {
     "dumps of divergences": _dump,
     "files of learners": _own_learner,
 }
-"""What is fuzzed, each made for a copy of a finished run that it may spoil."""
+"""Loaders that are fuzzed, each made for a copy of a finished run that it may spoil."""

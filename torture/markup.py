@@ -191,7 +191,7 @@ def _texts(table: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def faults_of_terminal(said: str) -> list[str]:
-    """What acts on a terminal in an output."""
+    """Parts of an output that act on a terminal."""
     acting = {sign for sign in said if not sign.isprintable() and sign != "\n"}
     faults = [f"raw {sign!r}" for sign in sorted(acting)]
     return faults + ["markup was taken for a style"] * ("marker" in said and _styled(said))
@@ -202,14 +202,14 @@ def _styled(said: str) -> bool:
 
 
 def faults_of_page(page: str) -> list[str]:
-    """What acts in a page."""
+    """Parts of a page that act."""
     acting = sorted({sign for sign in page if not sign.isprintable() and sign != "\n"})
     tags = sorted({*re.findall(r"<(?:script|i\b|iframe|object|img|a\b)", page)})
     return [*(f"raw {sign!r}" for sign in acting), *tags]
 
 
 def faults_of_card(card: str) -> list[str]:
-    """What acts in a card."""
+    """Parts of a card that act."""
     text = re.sub(r"`[^`\n]*`", "", card)
     patterns = {
         "HTML": r"<(?!/?(details|summary)>)",

@@ -23,7 +23,7 @@ WRITING = frozenset("wxa+")
 
 @dataclass
 class Operations:
-    """What happens to the disk from when it is watched.
+    """Changes to the disk from when it is watched.
 
     What was written and not flushed is what a machine that loses power may lose; so is a rename whose folder was not
     flushed since. Both are kept, and written into `notes` when the process ends.

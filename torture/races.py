@@ -44,7 +44,7 @@ class Race:
     """Makes the folder ready before each race."""
     act: Callable[[Path, int], object]
     fault: Callable[[Path, list[str]], str]
-    """What is wrong with the folder and the outcomes afterwards; nothing if nothing is."""
+    """Describes the fault of the folder and the outcomes afterwards; empty if there is none."""
 
 
 def run(settings: Settings) -> Findings:
@@ -100,7 +100,7 @@ def _runner(race: Race, folder: Path, who: int, times: int, gate: Any) -> None:
 
 
 def _judged(race: Race, folder: Path, outcomes: list[str]) -> str:
-    """What is wrong after a race."""
+    """Describes the fault after a race."""
     if any(outcome.startswith("Traceback") or "\n" in outcome for outcome in outcomes):
         return "an outcome is no sentence"
     try:

@@ -16,7 +16,7 @@ from torture.trainings import Child, train
 
 MINUTES, SHORT_ROUNDS = 60.0, 4
 GROWTH = 0.02
-"""How much more memory the last quarter of the rounds may hold than the second quarter."""
+"""Factor by which the last quarter of the rounds may hold more memory than the second."""
 LEARNERS = ("maml-trpo", "pearl", "rl2", "varibad")
 
 

@@ -188,7 +188,7 @@ class Child:
                 os._exit(code)
 
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """True if it has not ended yet."""
         if self.status is None:
             process, status, usage = os.wait4(self.process, os.WNOHANG)
             if process:
@@ -220,5 +220,5 @@ class Child:
         self.seconds = time.monotonic() - self.started
 
     def said(self) -> str:
-        """What it printed."""
+        """Output of the process."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
