@@ -139,10 +139,12 @@ def test_only_the_newest_checkpoints_are_kept(tiny_file, tmp_path):
     assert [folder.name for folder in RunFolder(tmp_path / "run").checkpoints()] == ["0000003", "0000004"]
 
 
-def test_a_finished_run_can_be_resumed_and_stays_the_same(tiny_file, tmp_path):
+def test_a_finished_run_can_be_resumed_says_so_and_stays_the_same(tiny_file, tmp_path, capsys):
     trained(tiny_file, "maml-trpo", tmp_path / "run")
+    assert "are done" not in capsys.readouterr().out
     before = written(tmp_path / "run")
     resume(tmp_path / "run")
+    assert "iterations are done: a larger number of iterations trains longer" in capsys.readouterr().out
     assert written(tmp_path / "run") == before
 
 
