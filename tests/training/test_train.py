@@ -209,7 +209,7 @@ def test_a_changed_suite_is_not_gone_on_with(tiny_file, tmp_path, monkeypatch):
     with pytest.raises(TrainingError):
         trained(tiny_file, "random", tmp_path / "run", options={"iterations": 3})
     tiny_file.write_text(tiny_file.read_text().replace("tasks = 6", "tasks = 7"))
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     with pytest.raises(UserError, match="no longer the one"):
         resume(tmp_path / "run")
 
