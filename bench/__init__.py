@@ -1,1 +1,1 @@
-"""How fast robometa is beside the physics alone and beside other simulators: `python -m bench`."""
+"""Speed of robometa beside the physics alone and beside other simulators: `python -m bench`."""

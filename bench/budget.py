@@ -1,4 +1,4 @@
-"""How many rounds a contest takes: as many as are asked for, fewer where time is short or its figures are steady."""
+"""Rounds of a contest: as many as are asked for, fewer where time is short or its figures are steady."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from robometa.trials.trial import collect
 RAW, ROLLOUT, HERE, PROCESSES = "raw C limit", "rollout", "trial here", "trial by processes"
 SUITES = {"maml-trpo": "half-cheetah-direction", "rl2": "half-cheetah-velocity"}
 TARGETS = {"maml-trpo": 0.90, "rl2": 0.80}
-"""Which part of the raw limit a rollout should reach."""
+"""Part of the raw limit that a rollout should reach."""
 START_SECONDS = 60.0
 """After which processes that are not ready are given up."""
 

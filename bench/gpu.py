@@ -35,13 +35,13 @@ SMOKE_SECONDS = 40.0
 REHEARSAL_SECONDS = 150.0
 """Of a part in a rehearsal, which may have to compile kernels."""
 FAILED = {"error", "ended_with", "cut_off", "with_graphs", "profiler_error"}
-"""What is told of a part that did not run through."""
+"""Entries shown of a part that did not run through."""
 PARITY = ("half-cheetah-velocity", "ant-direction", "walker2d-params", "humanoid-direction-2d", "hopper-params")
 """Suites whose engines are compared."""
 
 
 def parts() -> dict[str, Part]:
-    """What can be measured, in its order."""
+    """Parts that can be measured, in their order."""
     known = {"smoke init": Part("gpu_smoke.init_part", SMOKE_SECONDS)}
     for suite in PARITY:
         known[f"smoke parity {suite}"] = Part("gpu_smoke.parity_part", SMOKE_SECONDS, {"suite": suite})
@@ -85,7 +85,7 @@ def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
 
     A race takes minutes: only a word that says so asks for one, or a rehearsal, in which it takes seconds.
     """
-    found = {}
+    named = {}
     for name, part in parts().items():
         meant = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", name)]
         if name.startswith("race"):
@@ -93,8 +93,8 @@ def chosen(words: Sequence[str], rehearse: bool = False) -> dict[str, Part]:
         else:
             asked = not words or bool(meant)
         if asked:
-            found[name] = part
-    return found
+            named[name] = part
+    return named
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -21,17 +21,17 @@ TARGETS = {
     "maml-trpo iteration of 160k steps, s": 0.4,
     "rl2 to the return of the CPU's training, s": 300.0,
 }
-"""What a GPU of 2024 is to reach; bounds from below for speeds, from above for times."""
+"""Targets on a GPU of 2024: lower bounds for speeds, upper ones for times."""
 RACES = (("half-cheetah-direction", "maml-trpo"), ("half-cheetah-velocity", "rl2"))
 """Suite and learner of policies that were published with the log of their training on the CPU."""
 PACKAGES = ("torch", "warp-lang", "mujoco", "mujoco-warp", "numpy")
-"""Whose versions are told."""
+"""Packages whose versions are recorded."""
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     worlds: tuple[int, ...] = (8192, 16384, 4096, 1024)
     """Worlds of the engine, those that matter most first."""
@@ -86,7 +86,7 @@ class Bench:
         self.file, self.scale, self.device, self.until = file, scale, device, until
         self.graphs, self.conditional = graphs, conditional
         self.row: Row = {}
-        """What the part has found so far."""
+        """Figures of the part so far."""
         self._writing = threading.RLock()
 
     def left(self) -> float:
@@ -101,10 +101,10 @@ class Bench:
             of_device = isinstance(error, RuntimeError) and self.graphs and self.device.startswith("cuda")
             self.note(error=traceback.format_exc(limit=-8), **({"try_without_graphs": True} if of_device else {}))
 
-    def note(self, **found: Any) -> None:
-        """Adds to what was found, and writes it."""
+    def note(self, **entries: Any) -> None:
+        """Adds to the figures, and writes them."""
         with self._writing:
-            self.row |= found
+            self.row |= entries
             aside = self.file.with_suffix(".new")
             aside.write_text(json.dumps(self.row, default=str), encoding="utf-8")
             aside.replace(self.file)
@@ -148,7 +148,7 @@ FIXED_ITERATIONS = 8
 
 
 def machine(device: str) -> Row:
-    """What it runs on, and when."""
+    """Machine, versions and date."""
     import torch
 
     from robometa.compute.parallel import processors

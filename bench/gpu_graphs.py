@@ -1,4 +1,4 @@
-"""What graphs gain in an update, and whether there are any."""
+"""Gain of CUDA graphs in an update, and a check that there are any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robometa.data import Trial
 
 
 def update_speeds(bench: Bench, by_graph: Any, plain: Any, trial: Trial) -> Row:
-    """How much faster a learner updates by graphs than one that has none, from one trial in turns: medians.
+    """Speedup of a learner's update by graphs, measured in turns on one trial: medians.
 
     The first update of each is left out, as it captures or warms up.
     """
@@ -45,6 +45,6 @@ def without_graphs(work: Callable[[], Any]) -> Any:
 
 
 def in_graph(learner: Any) -> Row:
-    """Whether the gradient steps of a learner are launches of graphs, by their names; false if capturing failed."""
+    """Gradient steps of a learner, by name: true for those that are launches of graphs; false if capturing failed."""
     held = {**vars(learner), **vars(getattr(learner, "steps", object))}
     return {name: steps.in_graph for name, steps in held.items() if isinstance(steps, CapturedSteps)}

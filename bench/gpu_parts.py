@@ -31,7 +31,7 @@ SUITES = {
     "walker2d": "walker2d-params",
     "hopper": "hopper-params",
 }
-"""Whose engine is measured."""
+"""Suites whose engine is measured."""
 WARM_SECONDS = 2.0
 """After which an engine's worlds have gone on for long enough to be measured, if episodes have not ended before."""
 RK4 = 1
@@ -118,7 +118,7 @@ def timed(bench: Bench, engine: Engine, chunk: int) -> Row:
 
 
 def simulator_bytes(engine: Any) -> int:
-    """How much the simulator keeps of all worlds."""
+    """Memory that the simulator keeps for all worlds."""
     import warp
 
     def arrays(value: Any) -> Iterator[int]:

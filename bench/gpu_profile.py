@@ -1,4 +1,4 @@
-"""Where the time of an iteration goes on a GPU, and that of a control step: by kernels, and beside the host."""
+"""Time of an iteration and of a control step on a GPU: by kernels, and beside the host."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from robometa.trials.trial import run_trial
 STEPS = 3
 """Control steps that are looked at."""
 MOST = 25
-"""Kernels that are told."""
+"""Longest kernels that are shown."""
 OURS = "bench: "
-"""How the names of the phases begin in a trace."""
+"""Prefix of the phases' names in a trace."""
 WAITS = ("cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaEventSynchronize")
 """In which the host does nothing."""
 
@@ -106,7 +106,7 @@ def profiled(bench: Bench, work: Callable[[], None], phases: Sequence[str]) -> R
 
 
 def events_of(seen: Any) -> list[Event]:
-    """What a trace holds, without torch's own digest of it, which takes long for many events."""
+    """Events of a trace, without torch's own digest of them, which takes long for many events."""
     return [
         Event(
             one.name(), one.start_ns(), one.start_ns() + one.duration_ns(), "cpu" not in str(one.device_type()).lower()
@@ -136,16 +136,16 @@ def table(events: Sequence[Event], phases: Sequence[str]) -> Row:
             "kernels": len(inside),
             "device_seconds": {key: round(value, 5) for key, value in sorted(groups.items())},
         }
-    found: Row = {"phases": rows, "longest_kernels": longest(work)}
+    profile: Row = {"phases": rows, "longest_kernels": longest(work)}
     if not work:
-        found["seen"] = "no kernel was seen on a device"
+        profile["seen"] = "no kernel was seen on a device"
     elif not any(group(one.name) == "physics" for one in work):
-        found["seen"] = "no kernel of the physics was seen: those in replayed graphs are not told apart here"
-    return found
+        profile["seen"] = "no kernel of the physics was seen: those in replayed graphs are not told apart here"
+    return profile
 
 
 def group(name: str) -> str:
-    """Whose a kernel is: the physics' on MuJoCo Warp, torch's, or a copy's."""
+    """Kind of a kernel: MuJoCo Warp's physics, torch, or a copy."""
     if name.startswith(("Memcpy", "Memset")):
         return "memory"
     return "physics" if "_cuda_kernel_" in name or name.startswith("wp_") else "torch"

@@ -37,23 +37,23 @@ def race_part(bench: Bench, suite_name: str, name: str, on: str) -> Row:
     end, reached = min(bench.scale.race_seconds, bench.left() - 3), False
     spent = {"sampling_seconds": 0.0, "update_seconds": 0.0}
     most = 2 * learner.config.iterations
-    bench.note(**before.told, of_iterations=most)
+    bench.note(**before.outcome, of_iterations=most)
     with closing(engine_on(bench, learner, suite, on)) as engine:
-        started = told = time.perf_counter()
+        started = noted = time.perf_counter()
         for number in range(most):
             row = iteration(bench, engine, learner, number)
             returns.append(row["return_last"])
             spent = {name: round(seconds + row.get(name, 0.0), 3) for name, seconds in spent.items()}
             now, newest = time.perf_counter(), mean(returns[-NEWEST:])
             curve.append((round(now - started, 2), round(newest, 2)))
-            reached = len(returns) >= NEWEST and newest >= before.told["target"]
+            reached = len(returns) >= NEWEST and newest >= before.outcome["target"]
             if reached or now - started > end:
                 break
-            if now - told > 5:
-                told = now
+            if now - noted > 5:
+                noted = now
                 bench.note(**so_far(curve), **spent)
     seconds = curve[-1][0] if reached else None
-    times = round(before.told["cpu_seconds"] / seconds, 1) if seconds else None
+    times = round(before.outcome["cpu_seconds"] / seconds, 1) if seconds else None
     return {"seconds_to_target": seconds, "times_cpu": times, **so_far(curve), **spent}
 
 
@@ -61,12 +61,12 @@ class Published(NamedTuple):
     """A training whose log stands beside its policy."""
 
     options: Row
-    told: Row
+    outcome: Row
     """The return that it ended with, and the seconds and the threads that it took to get there."""
 
 
 def published(suite: str, learner: str) -> Published:
-    """What a published policy's training on the CPU reached, from its log.
+    """Return and time of a published policy's training on the CPU, from its log.
 
     Seconds are its processor's where it had one and the log tells them: the machine did other work too.
     """
@@ -78,10 +78,10 @@ def published(suite: str, learner: str) -> Published:
     first = next(place for place, value in enumerate(newest) if value >= newest[-1]) + NEWEST
     alone = asked.hardware.threads == 1 and "processor" in timings[0]
     seconds = sum(row["processor"] if alone else row["sampling"] + row["update"] for row in timings[:first])
-    told = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked.hardware.threads}
-    return Published(asked.options, told)
+    outcome = {"target": round(newest[-1], 2), "cpu_seconds": round(seconds), "cpu_threads": asked.hardware.threads}
+    return Published(asked.options, outcome)
 
 
 def so_far(curve: list[tuple[float, float]]) -> Row:
-    """How many iterations there were, and some fifty points of the curve of seconds and returns."""
+    """Number of iterations, and some fifty points of the curve of seconds and returns."""
     return {"iterations": len(curve), "curve": curve[:: max(1, len(curve) // 50)] + curve[-1:]}

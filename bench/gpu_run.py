@@ -25,7 +25,7 @@ USAGE = 2
 
 @dataclass(frozen=True)
 class Part:
-    """What is measured in a process of its own."""
+    """A measurement in a process of its own."""
 
     call: str
     """Module and function, `gpu_parts.engine_part`."""
@@ -40,15 +40,15 @@ class Part:
 
 
 class Asked(NamedTuple):
-    """What a process is to measure."""
+    """Order to a process."""
 
     name: str
     file: Path
-    """Where it writes."""
+    """File that it writes."""
     until: float
-    """When it is to have ended, by the monotonic clock."""
+    """End of its time, by the monotonic clock."""
     flags: tuple[str, ...]
-    """What it is to do without."""
+    """Flags for what it does without."""
 
 
 class Measurement:
@@ -70,15 +70,15 @@ class Measurement:
         """
         self.folder, self._command = folder, command
         self._started, self._minutes = time.monotonic(), minutes
-        self.found: Row = {"machine": {}, "targets": TARGETS, "parts": {}}
+        self.record: Row = {"machine": {}, "targets": TARGETS, "parts": {}}
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "gpu.json"
         if add and file.exists():
-            self.found = json.loads(file.read_text(encoding="utf-8"))
-            self.found.pop("cut_off", None)
+            self.record = json.loads(file.read_text(encoding="utf-8"))
+            self.record.pop("cut_off", None)
         else:
             (folder / "gpu.log").unlink(missing_ok=True)
-        self._before = float(self.found.get("seconds", 0.0))
+        self._before = float(self.record.get("seconds", 0.0))
         self._flags: tuple[str, ...] = ()
         self.write()
 
@@ -110,13 +110,13 @@ class Measurement:
         if row.get("fallback_works"):
             self._flags = ("--without-conditional",)
         row["part_seconds"] = round(time.monotonic() - started, 1)
-        self.found["parts"][name] = row
+        self.record["parts"][name] = row
         self.write()
         print(f"{name}: {json.dumps(shortened(row))}", flush=True)
         return row
 
     def _run(self, name: str, limit: float, first: Row, flags: tuple[str, ...]) -> Row:
-        """What a process finds until it ends, or is ended."""
+        """Figures of a process until it ends, or is ended."""
         limit = min(limit, self.left() - 0.5)
         row: Row = dict(first)
         with tempfile.TemporaryDirectory() as aside, (self.folder / "gpu.log").open("ab") as log:
@@ -142,7 +142,7 @@ class Measurement:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 self._take_in(name, row, file, seen)
-                self.found["parts"][name] = row
+                self.record["parts"][name] = row
                 self.write()
             if process.returncode and "cut_off" not in row:
                 row["ended_with"] = process.returncode
@@ -159,9 +159,9 @@ class Measurement:
         row |= json.loads(file.read_text(encoding="utf-8"))
         machine = row.pop("machine", None)
         if machine:
-            self.found["machine"] |= machine
+            self.record["machine"] |= machine
             row["device"] = machine["device"]
-        self.found["parts"][name] = row | {"running": True}
+        self.record["parts"][name] = row | {"running": True}
         self.write()
         return seen
 
@@ -173,14 +173,14 @@ class Measurement:
 
     def end(self, why: str) -> None:
         """Notes that what remains was not measured."""
-        self.found["cut_off"] = why
+        self.record["cut_off"] = why
         self.write()
 
     def write(self) -> None:
-        """Writes everything found so far, over what was written before."""
-        self.found["seconds"] = round(self._before + 60 * self._minutes - self.left(), 1)
+        """Writes the record, over what was written before."""
+        self.record["seconds"] = round(self._before + 60 * self._minutes - self.left(), 1)
         aside = self.folder / ".gpu.json"
-        aside.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
         aside.replace(self.folder / "gpu.json")
 
 
@@ -190,14 +190,14 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
 
 
-def shortened(found: Any) -> Any:
-    """What was found without the middles of long lists and the beginnings of long texts."""
-    if isinstance(found, dict):
-        return {name: shortened(value) for name, value in found.items()}
-    if isinstance(found, list):
-        few = found if len(found) <= MANY else [*found[:3], "...", found[-1]]
+def shortened(content: Any) -> Any:
+    """Leaves out the middles of long lists and the beginnings of long texts."""
+    if isinstance(content, dict):
+        return {name: shortened(value) for name, value in content.items()}
+    if isinstance(content, list):
+        few = content if len(content) <= MANY else [*content[:3], "...", content[-1]]
         return [shortened(value) for value in few]
-    return f"...{found[-500:]}" if isinstance(found, str) and len(found) > 500 else found
+    return f"...{content[-500:]}" if isinstance(content, str) and len(content) > 500 else content
 
 
 MANY = 6

@@ -34,15 +34,15 @@ from robometa.trials import make
 from robometa.trials.trial import run_trial
 
 NEAR_UPDATE = 1e-2
-"""How far an update by graphs may be from a plain one, relative to its step: learning rates are rounded otherwise."""
+"""Largest gap of an update by graphs from a plain one, relative to its step: learning rates are rounded otherwise."""
 FREE_STEPS, ON_THE_GROUND = 5, 12
 """Control steps from the beginning that are compared; and after how many a single one is, from the same state."""
 NEAR_CPU, NEAR_PLAIN = 2e-3, 1e-3
-"""How far apart a step may be from the CPU engine's, relative, and from one without graphs: additions change order."""
+"""Largest relative gap of a step from the CPU engine's, and from one without graphs: additions change order."""
 
 
 def init_part(bench: Bench) -> Row:
-    """What Warp, torch and the driver say of themselves."""
+    """Versions of Warp, torch and the driver."""
     import warp
 
     asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,memory.used", "--format=csv,noheader"]
@@ -68,7 +68,7 @@ def init_part(bench: Bench) -> Row:
 
 
 def parity_part(bench: Bench, suite: str) -> Row:
-    """How far steps with graphs, without, and the CPU engine's are apart: a few from the beginning, and one later.
+    """Gaps between steps with graphs, without, and the CPU engine's: a few from the beginning, and one later.
 
     Asked to do without graphs, it has them without conditional nodes: whether that works where the usual way does not.
     """
@@ -108,7 +108,7 @@ def parity_part(bench: Bench, suite: str) -> Row:
 
 
 def _step_apart(engines: dict[str, Any], action: Tensor) -> Row:
-    """How far the engines' next steps are apart."""
+    """Gap between the engines' next steps."""
     outcomes = {name: engine.step(action.to(engine.device)) for name, engine in engines.items()}
     row: Row = {}
     for one, other in (("captured", "cpu"), ("captured", "plain"), ("plain", "cpu")):
@@ -167,7 +167,7 @@ def _trial(bench: Bench, name: str, **wanted: Any) -> tuple[Trial, Any]:
 
 
 def _states_apart(one: Any, other: Any) -> Row:
-    """How far the parameters and what else two learners keep of training are apart, and where most."""
+    """Largest gap between the states of two learners, and the tensor that has it."""
     states = one.state_dict(), other.state_dict()
     apart = {
         name: _apart(value, states[1][name])
@@ -250,7 +250,7 @@ def training_part(bench: Bench) -> Row:
     name, count = "half-cheetah-velocity", bench.scale.iterations
     small = dict(bench.scale.options)
     with tempfile.TemporaryDirectory() as aside:
-        folder, found = Path(aside) / "run", Path(aside) / "report"
+        folder, report_folder = Path(aside) / "run", Path(aside) / "report"
         environment = _installed(Path(aside))
         engine = "cpu" if small else "warp"  # a rehearsal has no time for a whole horizon on Warp's CPU device
         device = ["--engine", engine, "--device", bench.device]
@@ -264,10 +264,10 @@ def training_part(bench: Bench) -> Row:
         bench.note(train_seconds=_run(asked, environment))
         rows = RunFolder(folder).rows(METRICS)
         bench.note(iterations=len(rows), returns=[round(row["return_1"], 2) for row in rows])
-        few = ["--shots", "1", "--tasks", "4", "--worlds", "4", "--out", str(found)]
+        few = ["--shots", "1", "--tasks", "4", "--worlds", "4", "--out", str(report_folder)]
         evaluate = ["-m", "robometa", "evaluate", str(folder / "policy"), *few]
         bench.note(evaluate_seconds=_run(evaluate, environment))
-        report = json.loads((found / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((report_folder / "report.json").read_text(encoding="utf-8"))
         return {"evaluated": [shot["mean_action"] for shot in report["shots"]]}
 
 

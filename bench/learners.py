@@ -1,4 +1,4 @@
-"""What an iteration of MAML-TRPO and of RL^2 and a gradient step of PEARL take."""
+"""Times of an iteration of MAML-TRPO and of RL^2, and of a gradient step of PEARL."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def maml_trpo(size: Size) -> Iterator[Contest]:
 
 
 def raw_seconds(raw: Replay, steps: int) -> dict[str, float]:
-    """What MuJoCo alone takes for the steps."""
+    """Time of MuJoCo alone for the steps."""
     return {"raw C limit": steps / raw.speed()}
 
 
@@ -126,7 +126,7 @@ REFERENCE = "gradient step as the reference takes it"
 
 
 def reference_entry(suite: Suite, steps: int) -> Callable[[], dict[str, float]]:
-    """What measures the reference's step at the paper's sizes."""
+    """Meter of the reference's step at the paper's sizes."""
     with closing(CpuEngine(suite, 1, 1)) as engine:
         reference = Reference(PRESETS["paper"], engine.spaces)
 
@@ -195,7 +195,7 @@ def planned_name(worlds: int) -> str:
 
 
 def planned_steps(engine: CpuEngine, learner: grbal_learner.Grbal) -> dict[str, float]:
-    """What a step of a rollout takes, its physics included, ms."""
+    """Time of a step of a rollout, its physics included, ms."""
     noise, started = Noise(0, ("bench",), engine.tasks, 1), perf_counter()
     collect(engine, learner, learner.begin(engine.tasks, 1, noise), noise)
     return {planned_name(engine.tasks): 1000 * (perf_counter() - started) / engine.horizon}
@@ -207,7 +207,7 @@ def step_name(preset: str) -> str:
 
 
 def pearl_entry(suite: Suite, preset: str, steps: int) -> Callable[[], dict[str, float]]:
-    """What measures one preset, on a replay that holds a trial."""
+    """Meter of one preset, on a replay that holds a trial."""
     config = replace(PRESETS[preset], gradient_steps=steps)
     noise = Noise(0, ("bench",), config.tasks, config.worlds)
     with closing(CpuEngine(suite, config.tasks, config.worlds)) as engine:

@@ -84,7 +84,7 @@ def ml10(size: Size) -> Iterator[Contest]:
 
 
 def beginning(size: Size) -> dict[str, float]:
-    """How long a new process takes to the first step of ML10, and what many worlds of ML45 hold, s and GiB."""
+    """Time of a new process to the first step of ML10, and memory of many worlds of ML45, s and GiB."""
     first, _ = fresh("ml10", 10, 4, 0)
     tasks, worlds = size.many_manipulators
     _, memory = fresh("ml45", tasks, worlds, 20)
@@ -94,10 +94,10 @@ def beginning(size: Size) -> dict[str, float]:
 def fresh(suite: str, tasks: int, worlds: int, steps: int) -> tuple[float, float]:
     """Time to the first step and peak memory of a new process, s and GiB."""
     program = FIRST_STEP.format(suite=suite, tasks=tasks, worlds=worlds, steps=steps)
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    return float(told[-2]), float(told[-1])
+    return float(output[-2]), float(output[-1])
 
 
 @contextmanager

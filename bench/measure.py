@@ -11,7 +11,7 @@ from time import perf_counter
 from bench.size import Size
 
 Values = Mapping[str, list[float]]
-"""What each figure was in every round."""
+"""Values of each figure, by round."""
 STEPS = "env-steps/s"
 """The unit of most figures: control steps of one world per second."""
 
@@ -34,11 +34,11 @@ class Comparison:
     """One number per round; KeyError if a figure is missing."""
     target: float | None = None
     at_least: bool = True
-    """Whether the target is a lower bound; an upper one otherwise."""
+    """True if the target is a lower bound, false if it is an upper one."""
     unit: str = ""
 
     def reached(self, value: float) -> bool | None:
-        """Whether the number reaches the target; None without one."""
+        """True if the number reaches the target; None without one."""
         if self.target is None:
             return None
         return value >= self.target if self.at_least else value <= self.target
@@ -56,7 +56,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Result:
-    """What a contest led to."""
+    """Result of a contest."""
 
     name: str
     contest: Contest
@@ -111,14 +111,14 @@ def hold(
 
 def best(values: Values, name: str) -> list[float]:
     """The figure of this name, or the best of those whose names begin with it and a space."""
-    found = [rows for key, rows in values.items() if key == name or key.startswith(name + " ")]
-    if not found:
+    matching = [rows for key, rows in values.items() if key == name or key.startswith(name + " ")]
+    if not matching:
         raise KeyError(name)
-    return max(found, key=median)
+    return max(matching, key=median)
 
 
 def ratio(over: str, under: str, target: float | None = None) -> Comparison:
-    """How many times the second figure the first one is."""
+    """Ratio of the first figure to the second."""
 
     def of(values: Values) -> list[float]:
         return [a / b for a, b in zip(best(values, over), best(values, under), strict=True)]
@@ -127,7 +127,7 @@ def ratio(over: str, under: str, target: float | None = None) -> Comparison:
 
 
 def cost(of_what: str, of: str, without: str, target: float) -> Comparison:
-    """How much of the speed something takes away, as a fraction."""
+    """Loss of speed, as a fraction."""
 
     def lost(values: Values) -> list[float]:
         return [1 - a / b for a, b in zip(best(values, of), best(values, without), strict=True)]

@@ -35,9 +35,9 @@ SUITES = {
     "hopper": "hopper-params",
     "humanoid": "humanoid-direction-2d",
 }
-"""Whose robot, objective and variations are measured."""
+"""Suites whose robot, objective and variations are measured."""
 TARGETS = {"half-cheetah": 0.93, "ant": 0.96, "walker2d": 0.96, "hopper": 0.96}
-"""Which part of the raw limit the engine should reach; 0.88 for the others."""
+"""Part of the raw limit that the engine should reach; 0.88 for the others."""
 WITH_RIVALS = "half-cheetah"
 WITHOUT_SAMPLER = "humanoid"
 SEGMENT = 10
@@ -54,7 +54,7 @@ class Replay:
         Args:
             engine: Whose motion it was.
             starts: The worlds' physics every so many control steps, from the first on. `[task, world, state]`
-            action: What the engine was told. `[task, world, time, action]`
+            action: Actions of the engine. `[task, world, time, action]`
         """
         self.model = mujoco.MjModel.from_xml_path(str(engine.robot.mjcf))
         self.datas = [mujoco.MjData(self.model) for _ in range(engine.threads)]
@@ -126,7 +126,7 @@ def adjusted(suite: Suite, robot: str, physics_steps: int) -> Suite:
 
 
 def varied_names(suite: Suite) -> list[str]:
-    """What the suite's tasks change in the robot's model."""
+    """Changes that the suite's tasks make to the robot's model."""
     return [name for name, _ in suite.train[0].parameters if name in VARIATIONS]
 
 
@@ -153,7 +153,7 @@ def mixtures(tasks: tuple[Task, ...], count: int) -> tuple[Task, ...]:
 
 
 def noise_of(engine: CpuEngine) -> Noise:
-    """What every episode of a benchmark draws from: the same again and again, so that it can be replayed."""
+    """Noise of every episode of a benchmark, which is equal so that it can be replayed."""
     return Noise(0, ("bench",), engine.tasks, engine.worlds)
 
 

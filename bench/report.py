@@ -26,7 +26,7 @@ BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and when a benchmark ran."""
+    """Machine and date of a benchmark."""
 
     date: str
     processor: str

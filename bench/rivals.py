@@ -17,7 +17,7 @@ ENVIRONMENT = "HalfCheetah-v5"
 HORIZON = 200
 """Control steps of an episode."""
 START = "forkserver"
-"""How processes start: not as copies of this one, whose threads would be missing in them."""
+"""Start method of processes: not as copies of this one, whose threads would be missing in them."""
 os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts takes a module from the current folder
 SINGLE = "Gymnasium, one environment"
 DRAWN = 64

@@ -34,7 +34,7 @@ TARGET = 30.0
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     warm_up: int = 2000
     """Steps before those that are measured."""
@@ -119,28 +119,28 @@ def _described(times: Any) -> dict[str, float]:
 def forms(student: Path | None, quick: bool) -> Iterator[dict[str, Path]]:
     """Exports of the measured policies, by name."""
     with scratch() as folder:
-        found = {"rl2": exported(POLICY, folder / "rl2")}
+        folders = {"rl2": exported(POLICY, folder / "rl2")}
         if not quick:
-            found["rl2, int8"] = exported(POLICY, folder / "rl2-int8", int8=True)
+            folders["rl2, int8"] = exported(POLICY, folder / "rl2-int8", int8=True)
         if student is not None:
-            found["student"] = exported(student, folder / "student")
-            found["student, int8"] = exported(student, folder / "student-int8", int8=True)
-        yield found
+            folders["student"] = exported(student, folder / "student")
+            folders["student, int8"] = exported(student, folder / "student-int8", int8=True)
+        yield folders
 
 
 def measured(extent: Extent, student: Path | None, say: Callable[[str], None], *, quick: bool) -> dict[str, Any]:
     """Measures everything."""
     record: dict[str, Any] = {"machine": asdict(Machine.here()), "extent": asdict(extent), "steps": {}}
     say("exports")
-    with forms(student, quick) as found:
-        for name, folder in found.items():
+    with forms(student, quick) as folders:
+        for name, folder in folders.items():
             say(f"steps of {name}")
             record["steps"][name] = steps(folder, extent)
         for part, seconds, simulated in (("hour", extent.hour, True), ("minute", extent.minute, False)):
             record[part] = []
             for hz in RATES:
                 say(f"{part} at {hz:g} Hz")
-                record[part].append(loop(found["rl2"], hz, seconds, simulated=simulated))
+                record[part].append(loop(folders["rl2"], hz, seconds, simulated=simulated))
     return record
 
 

@@ -22,7 +22,7 @@ FAR = (16, 128, 1024)
 
 @dataclass(frozen=True)
 class Constants:
-    """What was measured of a learner on a suite."""
+    """Measurements of a learner on a suite."""
 
     pieces: int
     """Pieces of an iteration: no more processes can work on it."""

@@ -37,7 +37,7 @@ LEARNERS = {
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     physics_steps: int = 500
     """Of every world on an engine's curve."""
@@ -63,17 +63,17 @@ QUICK = Extent(20, (2, 2), (4, 8), 10, 0.02, 1, (("tasks", 4), ("worlds", 2)), 1
 
 def engines(extent: Extent) -> dict[str, float]:
     """Control steps per second of engines of 512 worlds, and of ML10 in 40."""
-    found = {}
+    speeds = {}
     for robot in ("half-cheetah", "ant"):
         suite = plain(adjusted(suites.load(SUITES[robot]), robot, extent.physics_steps))
-        found[robot] = _engine(suite, *extent.engine, extent.repeats)
+        speeds[robot] = _engine(suite, *extent.engine, extent.repeats)
     try:
         with manipulators("ml10", 10, 4) as step:
             step()
-            found["ml10"] = speed(step, extent.seconds)
+            speeds["ml10"] = speed(step, extent.seconds)
     except ImportError:
         pass  # Meta-World is an extra
-    return found
+    return speeds
 
 
 def worlds(extent: Extent) -> dict[str, float]:
@@ -117,7 +117,7 @@ def iteration(extent: Extent, name: str, cores: int) -> dict[str, float]:
 
 
 def constants(extent: Extent, name: str) -> dict[str, Any]:
-    """What the model takes of a learner, on one core, except for its updates."""
+    """Inputs of the model for a learner, on one core, except for its updates."""
     torch.set_num_threads(1)
     job = _job(extent, name)
     learner = job.built()
@@ -180,5 +180,5 @@ def _median(call: Callable[[], object], repeats: int) -> float:
 
 
 def described(extent: Extent) -> dict[str, Any]:
-    """How much was measured, for the record."""
+    """Extent of the measurement, for the record."""
     return asdict(extent)

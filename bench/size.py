@@ -1,4 +1,4 @@
-"""How much is measured at a time."""
+"""Extents of the measurements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from robometa.suites.suite import Suite
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured at a time."""
+    """Extent of a measurement."""
 
     tasks: int = 32
     """Tasks of the engine's batch."""
@@ -22,15 +22,15 @@ class Size:
     pools: tuple[tuple[int, int], ...] = ((32, 32), (128, 128), (512, 512), (32, 8), (128, 32), (512, 128))
     """EnvPool's environments and how many of them a step waits for; all of them is its synchronous mode."""
     seconds: float = 0.7
-    """How long another simulator is measured at a time."""
+    """Time for which another simulator is measured, s."""
     meta_batch: tuple[int, int, int] = (40, 20, 100)
     """Tasks, worlds and control steps of an iteration of MAML-TRPO."""
     manipulators: int = 64
     """Worlds of a manipulation task."""
     with_vector: bool = True
-    """Whether to start upstream's vector of twenty processes, which takes a quarter of a minute."""
+    """Start upstream's vector of twenty processes, which takes a quarter of a minute."""
     many_manipulators: tuple[int, int] = (50, 10)
-    """Tasks and worlds whose memory is told."""
+    """Tasks and worlds whose memory is measured."""
     horizon: int = 200
     """Control steps of an episode of PEARL and RL^2."""
     trials: tuple[int, int] = (128, 2)

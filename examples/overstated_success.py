@@ -1,4 +1,4 @@
-"""What Meta-World's own few-shot evaluation says of experts that solve a known share of the goals, and what is true.
+"""Meta-World's own few-shot evaluation of experts that solve a known share of the goals, beside the truth.
 
 Upstream's scripted experts act on a quarter of the goals of each task, those with the smallest first coordinate, and
 do nothing on the others. `metaworld.evaluation.metalearning_evaluation` counts the first episodes of a task to finish,
@@ -30,7 +30,7 @@ Choice = Callable[[Task], bool]
 
 
 class ToldExperts(MetaWorldAdapter):
-    """The scripted experts in upstream's evaluation: whenever it draws goals, they are told which."""
+    """The scripted experts in upstream's evaluation, which get each goal that it draws."""
 
     def __init__(self, environments: Any, tasks: list[Task], acts_on: Choice) -> None:
         """Knows the tasks by their goals."""
@@ -47,7 +47,7 @@ class ToldExperts(MetaWorldAdapter):
 
 
 def smallest(tasks: list[Task], share: float) -> Choice:
-    """Whether a task is among this share of the goals of its kind that have the smallest first coordinate."""
+    """True if a task is among this share of the goals of its kind that have the smallest first coordinate."""
     chosen: set[Task] = set()
     for name in {task.objective for task in tasks}:
         of_name = sorted((task for task in tasks if task.objective == name), key=lambda task: task.parameters)

@@ -43,7 +43,7 @@ class Job:
             os.sched_setaffinity(self.process.pid, {core})
 
     def iterations(self) -> int:
-        """How many iterations it has done."""
+        """Number of iterations done."""
         path = self.cell.run / METRICS
         return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -72,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m study", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="fill the cells of these learners only")
     parser.add_argument("--suite", help="fill the cells of this suite only")

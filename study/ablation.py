@@ -39,17 +39,17 @@ class Variant(plan.Cell):
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """Name of its files."""
         return f"{self.variant}-{self.seed}"
 
     @property
     def record(self) -> Path:
-        """Where its result is kept."""
+        """File of its result."""
         return plan.RESULTS / "ablation" / self.suite / f"{self.name}.json"
 
     @property
     def run(self) -> Path:
-        """Where it trains."""
+        """Folder of its run."""
         return Path("runs") / "ablation" / self.suite / self.name
 
 
@@ -109,7 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m study.ablation", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="fill the cells of these variants only")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="fill the cells of these seeds only")

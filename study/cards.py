@@ -50,7 +50,7 @@ def policy_name(cell: plan.Cell) -> str:
 
 
 def of_table(cell: plan.Cell, policy: Path) -> bool:
-    """Whether a published policy is the one that was trained for this cell."""
+    """True if a published policy is the one that was trained for this cell."""
     path = policy / "training" / CONFIGURATION
     run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"seed": None, "config": {}}
     same = run["seed"] == cell.seed

@@ -26,7 +26,7 @@ from robometa.trials.make import build
 from study import plan
 
 CODE = (":(top)robometa", ":(top)study", ":(top)tasks", ":(top,exclude)tasks/references.json")
-"""What the content of a record depends on; not the records themselves, nor the pages made of them."""
+"""Files on which the content of a record depends; not the records themselves, nor the pages made of them."""
 POINTS = 100
 """Points of a learning curve at the most."""
 
@@ -82,7 +82,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
 
 
 def trained(run: RunFolder) -> dict[str, Any]:
-    """What a training took, and its curve: mean returns of the exploring episodes against environment steps."""
+    """Cost of a training, and its curve: mean returns of the exploring episodes against environment steps."""
     rows, timings = run.rows(METRICS), run.rows(TIMINGS)
     every = rows[:: max(1, len(rows) // POINTS)]
     names = [name for name in rows[0] if name.startswith("return_")]

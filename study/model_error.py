@@ -70,7 +70,7 @@ def learner_of(name: str, policy: Policy, asked: argparse.Namespace) -> Planning
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m study.model_error", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--policy", default=POLICY, help=f"whose experience ({POLICY})")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=LEARNERS, help="models to train (all)")

@@ -1,4 +1,4 @@
-"""What the table is made of: cells, each one learner trained on one suite with one seed."""
+"""Cells of the table: each is one learner trained on one suite with one seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robometa.registry.options import read_config, resolve
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
 UNTRAINED = ("random", *ALGORITHMS)
-"""What is not trained before it is evaluated."""
+"""Learners that are not trained before they are evaluated."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class Cell:
     learner: str
     seed: int
     options: tuple[tuple[str, Any], ...]
-    """What the plan says about it: options of the learner, or `steps` and `tasks` of one that learns from scratch."""
+    """Options of the learner in the plan, or `steps` and `tasks` of one that learns from scratch."""
     long: bool = False
-    """Whether it is a long run, outside the common budget."""
+    """True for a long run, outside the common budget."""
     preset: str | None = None
     """The preset that the options change; the learner's first if None."""
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """Name of its files."""
         return f"{'long-' if self.long else ''}{self.learner}-{self.seed}"
 
     @property
     def record(self) -> Path:
-        """Where its result is kept."""
+        """File of its result."""
         return RESULTS / "cells" / self.suite / f"{self.name}.json"
 
     @property
     def run(self) -> Path:
-        """Where it trains."""
+        """Folder of its run."""
         return Path("runs") / "results" / self.suite / self.name
 
     def done(self) -> bool:
-        """Whether its result is there: of this suite and with these options as they are now, defaults and all."""
+        """True if its result is there: of this suite and with these options as they are now, defaults and all."""
         if not self.record.is_file():
             return False
         record = self.result()
@@ -58,7 +58,7 @@ class Cell:
         return bool(same and record["suite_hash"] == suites.load(self.suite).content_hash)
 
     def trained_as_now(self, configuration: dict[str, Any]) -> bool:
-        """Whether a training with these options is the one that would be begun now.
+        """True if a training with these options is the one that would be begun now.
 
         An option that a configuration does not have is newer than it, and its class default is what was done before.
         """
@@ -73,7 +73,7 @@ class Cell:
         return plain
 
     def result(self) -> dict[str, Any]:
-        """What came out of it."""
+        """Its result."""
         result: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
         return result
 

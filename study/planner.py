@@ -124,11 +124,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     begun = time.process_time()
-    found = measured(suite, asked)
+    episodes = measured(suite, asked)
     spent, decisions = time.process_time() - begun, asked.tasks * suite.horizon
-    print(f"mean return {found.returns.mean():.1f} of {numbers(found.returns)}")
-    print(f"percent of steps on the back: mean {100 * found.on_back.mean():.1f} of {numbers(100 * found.on_back)}")
-    print(f"{found.steps / decisions:.0f} steps of the simulator an action, {spent:.0f} s of one core in all")
+    print(f"mean return {episodes.returns.mean():.1f} of {numbers(episodes.returns)}")
+    print(
+        f"percent of steps on the back: mean {100 * episodes.on_back.mean():.1f} of {numbers(100 * episodes.on_back)}"
+    )
+    print(f"{episodes.steps / decisions:.0f} steps of the simulator an action, {spent:.0f} s of one core in all")
     return 0
 
 
@@ -138,7 +140,7 @@ def numbers(values: Tensor) -> str:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m study.planner", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default="half-cheetah-params")
     parser.add_argument("--tasks", type=int, default=5, help="held-out tasks, the first ones")

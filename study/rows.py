@@ -1,4 +1,4 @@
-"""What is known of a learner on a suite, over the seeds that there are."""
+"""Results of a learner on a suite, over its seeds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a learner on a suite."""
+    """Results of a learner on a suite."""
 
     learner: str
     seeds: tuple[int, ...]
     wanted: int
-    """How many seeds the plan asks for."""
+    """Number of seeds in the plan."""
     tasks: int
-    """How many held-out tasks were evaluated."""
+    """Number of held-out tasks that were evaluated."""
     episodes_seen: tuple[float, ...]
     """`[shot]`"""
     mean_action: tuple[Interval, ...]
@@ -54,7 +54,7 @@ class Row:
 
 
 def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
-    """What the records of a learner's cells say together, or None if there are none.
+    """Joins the records of a learner's cells; None if there are none.
 
     Args:
         cells: A learner's.
@@ -102,12 +102,12 @@ def words(interval: Interval) -> str:
 
 
 def on_all(row: Row, suite: str) -> bool:
-    """Whether it was measured on all of the suite's held-out tasks."""
+    """True if it was measured on all of the suite's held-out tasks."""
     return row.tasks == len(suites.load(suite).test)
 
 
 def on_how_many(row: Row, suite: str) -> str:
-    """What follows a learner's name: on how many tasks it was measured, if not on all."""
+    """Suffix of a learner's name: the number of tasks on which it was measured, if not all."""
     return "" if on_all(row, suite) else f" ({row.tasks} of {len(suites.load(suite).test)} tasks)"
 
 

@@ -148,7 +148,7 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
 
 
 def missing(cells: list[plan.Cell]) -> str:
-    """What has not been run, in words."""
+    """Cells that have not been run, in words."""
     seeds: dict[tuple[bool, str], list[int]] = defaultdict(list)
     for cell in cells:
         if not cell.done():
@@ -164,7 +164,7 @@ def missing(cells: list[plan.Cell]) -> str:
 
 
 def untraced(cells: list[plan.Cell]) -> str:
-    """Which cells were filled by code that no commit of the history has, in words."""
+    """Cells filled by code that no commit of the history has, in words."""
     known = history()
     names: dict[str, list[str]] = {"uncommitted or unrecorded code": [], "code that is not in the history": []}
     for cell in cells:
@@ -229,7 +229,7 @@ def markdown(suite: str, rows: list[Row]) -> str:
 
 
 def first_episode(row: Row) -> str:
-    """What follows the first return of a learner that adapts within an episode."""
+    """Suffix of the first return of a learner that adapts within an episode."""
     if not row.first_episode:
         return ""
     if row.quarters is None:

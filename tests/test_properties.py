@@ -102,7 +102,7 @@ def load_suite(folder, content):
     """A suite from a file's content, read anew; None if it was refused in a typed error."""
     path = folder / "suite.toml"
     path.write_bytes(content)
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     try:
         return suites.load(path)
     except UserError as error:

@@ -11,6 +11,9 @@ import robometa
 
 PACKAGE = Path(robometa.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+ROOT = Path(__file__).parents[1]
+BESIDE = ("bench", "docs/hooks", "examples", "runtime/robometa_runtime", "study", "torture")
+"""Folders beside the package whose docstrings follow the rule, too."""
 QUESTIONS = re.compile(r"\s*(What|How|Whether|Where|Who|The same)\b")
 
 
@@ -26,6 +29,14 @@ def docstrings(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_docstrings_open_with_a_noun_or_a_verb(path):
     assert [f"{path}:{line}: {text[:60]}" for line, text in docstrings(path) if QUESTIONS.match(text)] == []
+
+
+@pytest.mark.parametrize("folder", BESIDE)
+def test_docstrings_beside_the_package_do_so_too(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    wrong = [(path, line, text) for path in files for line, text in docstrings(path) if QUESTIONS.match(text)]
+    assert [f"{path}:{line}: {text[:60]}" for path, line, text in wrong] == []
 
 
 def test_the_docstrings_are_found():

@@ -54,7 +54,7 @@ RESULTS, PAGE = Path("results") / "reliability.json", Path("docs") / "reliabilit
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Arguments of the command line."""
     about, _, parts = (__doc__ or "").partition("\n\n")
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m torture", description=about, epilog=parts, formatter_class=shape)
@@ -124,10 +124,10 @@ def main(words: Sequence[str] | None = None) -> int:
                 cases=asked.cases,
                 minutes=asked.minutes,
             )
-            found = importlib.import_module(f"torture.{part}").run(settings)
-        entry = findings.described(found, settings, started)
+            outcome = importlib.import_module(f"torture.{part}").run(settings)
+        entry = findings.described(outcome, settings, started)
         print(f"{part}: {entry['counts']}, {entry['failures']} broken, {entry['seconds']} s", flush=True)
-        for failure in found.failures:
+        for failure in outcome.failures:
             print(f"  broken: {failure}", flush=True)
         broken += entry["failures"]
         if results is not None:

@@ -20,23 +20,23 @@ SECONDS = 300.0
 
 def run(settings: Settings) -> Findings:
     """Runs every command that starts a process, in a folder full of hostile modules."""
-    found = Findings(counts={"commands": 0})
+    findings = Findings(counts={"commands": 0})
     ground, trap = settings.folder / "ground", settings.folder / "trap"
     ground.mkdir()
     made = Child(lambda: train(ground / "run", "maml-trpo", 1), settings.folder / "log")
     if made.wait() != 0:
         raise RuntimeError(f"nothing to record:\n{made.said()}")
     canary = settings.folder / "ran"
-    found.counts["modules"] = fill(trap, canary)
+    findings.counts["modules"] = fill(trap, canary)
     for words in commands(ground)[: 2 if settings.short else None]:
         code, said = started(words, trap)
-        found.count("commands")
+        findings.count("commands")
         if canary.exists():
-            found.fail(f"robometa {words[0]} ran a module of the current folder")
+            findings.fail(f"robometa {words[0]} ran a module of the current folder")
             canary.unlink()
         if code not in (0, 1, 2):
-            found.fail(f"robometa {words[0]}: exit code {code}: {said[-400:]!r}")
-    return found
+            findings.fail(f"robometa {words[0]}: exit code {code}: {said[-400:]!r}")
+    return findings
 
 
 def fill(trap: Path, canary: Path) -> int:

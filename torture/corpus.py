@@ -29,10 +29,10 @@ class Case:
 
     name: str
     make: Callable[[Path], object]
-    """Spoils what stands in a folder: `run`, a finished training, with its policy and checkpoints."""
+    """Spoils the content of a folder: `run`, a finished training, with its policy and checkpoints."""
     commands: Commands
     may_go_on: bool = False
-    """Going on without it is as good an answer: lines of a table that were cut short are told and passed over."""
+    """True if the command may go on without it, as it does without lines of a table that were cut short."""
 
 
 def of_policy(files: Path) -> list[list[str]]:
@@ -59,7 +59,7 @@ def of_suite(files: Path) -> list[list[str]]:
 
 
 def of_model(files: Path) -> list[list[str]]:
-    """What simulates the robot of a suite's file."""
+    """Commands that simulate the robot of a suite's file."""
     words = ["--iterations", "1", "--tasks", "1", "--worlds", "1", "--hidden", "8", "--folder", "new", "--threads", "1"]
     return [["train", str(files / "hostile.toml"), "maml-trpo", *words]]
 
@@ -72,7 +72,7 @@ def cases() -> list[Case]:
 
 
 class _Payload:
-    """What a pickle runs when it is loaded: it makes a folder where nothing may be made."""
+    """Payload that a pickle runs when it is loaded: it makes a folder where nothing may be made."""
 
     def __init__(self, canary: str) -> None:
         self.canary = canary
@@ -82,7 +82,7 @@ class _Payload:
 
 
 def _payloads(canary: str) -> dict[str, bytes]:
-    """The same payload in every wrapping that a library may unpack unasked."""
+    """Wrappings of that payload that a library may unpack unasked."""
     wrapped: dict[str, bytes] = {
         f"pickle {protocol}": pickle.dumps(_Payload(canary), protocol) for protocol in (0, 2, 5)
     }
@@ -286,9 +286,9 @@ def _runs() -> Iterator[Case]:
 
         def put(files: Path, change: dict[str, Any] = change) -> None:
             path = files / "run" / "run.json"
-            told = json.loads(path.read_text(encoding="utf-8"))
-            config = {"config": told["config"] | change["config"]} if isinstance(change.get("config"), dict) else {}
-            path.write_text(json.dumps(told | change | config), encoding="utf-8")
+            written = json.loads(path.read_text(encoding="utf-8"))
+            config = {"config": written["config"] | change["config"]} if isinstance(change.get("config"), dict) else {}
+            path.write_text(json.dumps(written | change | config), encoding="utf-8")
 
         yield Case(f"run.json: {name}", put, of_run)
     texts = {"deep": "[" * 200_000, "a long number": '{"seed": ' + "9" * 10_000 + "}", "a list": "[]", "nothing": ""}

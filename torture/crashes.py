@@ -27,7 +27,7 @@ from torture.trainings import Child, differences, train, written
 
 OLD, NEW = ({"weight": torch.full((300,), value)} for value in (1.0, 2.0))
 BUFFER = torch.arange(600_000.0)
-"""So large that it is kept in pieces, some of which a checkpoint shares with an earlier one."""
+"""Numbers of a tensor that is kept in shards, some of which a checkpoint shares with an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class Scene:
     act: Callable[[Path], object]
     """Ended at each of its changes."""
     fault: Callable[[Path], str]
-    """What is wrong afterwards; nothing if nothing is."""
+    """Describes the fault afterwards; empty if there is none."""
 
 
 def run(settings: Settings) -> Findings:
     """Ends every scene at every one of its changes."""
-    found = Findings(counts={"crashes": 0})
+    findings = Findings(counts={"crashes": 0})
     for scene in SCENES if settings.short else (*SCENES, _whole_run(settings.folder)):
-        _crash_everywhere(scene, settings.folder / scene.name.replace(" ", "-"), found, settings.short)
-    return found
+        _crash_everywhere(scene, settings.folder / scene.name.replace(" ", "-"), findings, settings.short)
+    return findings
 
 
-def _crash_everywhere(scene: Scene, folder: Path, found: Findings, short: bool) -> None:
+def _crash_everywhere(scene: Scene, folder: Path, findings: Findings, short: bool) -> None:
     folder.mkdir()
     total = len(_played(scene, folder, Operations())["done"])
     points = [(at, torn) for at in range(total) for torn in (False, True)]
@@ -60,12 +60,12 @@ def _crash_everywhere(scene: Scene, folder: Path, found: Findings, short: bool) 
         for state, undo in zip(states[1:], (False, True), strict=True):
             _copy_with_losses(states[0], state, notes, undo)
         for state in states:
-            found.count("crashes")
-            found.count(scene.name)
+            findings.count("crashes")
+            findings.count(scene.name)
             fault = scene.fault(state)
             if fault:
                 done = f"{'in the midst of' if torn else 'before'} {notes['done'][-1]!r}, change {at} of {total}"
-                found.fail(f"{scene.name}: {done}, disk {state.name}: {fault}")
+                findings.fail(f"{scene.name}: {done}, disk {state.name}: {fault}")
 
 
 def _played(scene: Scene, folder: Path, changes: Operations) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _fault_of_checkpoints(stage: Path) -> str:
 
 
 def _fault_of_policy(stage: Path) -> str:
-    """Where a folder is replaced there must be the old or the new one."""
+    """Describes the fault of a replaced folder, which must be the old or the new one."""
     tensors, _ = sealed_folder.load(stage / "policy", "policy")
     return "" if any(torch.equal(tensors["weight"], one["weight"]) for one in (OLD, NEW)) else "neither old nor new"
 

@@ -22,7 +22,7 @@ from torture.operations import Operations, watched
 from torture.trainings import Child, differences, small, suite_file, train, written
 
 LEARNER, ITERATIONS, SPOILT = "maml-trpo", 4, 3
-"""What is trained, and the save that goes wrong."""
+"""Learner that is trained, and the save that fails."""
 ENDINGS = (1, 2)
 """Exit codes of a training that ends with a message: something went wrong here, or there is no room to begin."""
 
@@ -36,7 +36,7 @@ class _Disk:
     """A training whose disk is full at some time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.found = settings, Findings(counts={"full disks": 0})
+        self.settings, self.findings = settings, Findings(counts={"full disks": 0})
         self.chance = random.Random(f"{settings.seed} disk")
         self.straight = settings.folder / "straight"
         Child(lambda: train(self.straight, LEARNER, ITERATIONS), settings.folder / "straight.log").wait()
@@ -56,7 +56,7 @@ class _Disk:
         for limit in limits:
             self._try(folder / "limited", lambda run, limit=limit: self._limited(run, limit), f"files of {limit} bytes")
         self._on_small_disks(folder / "small", 1 if short else 20)
-        return self.found
+        return self.findings
 
     def _on_small_disks(self, folder: Path, count: int) -> None:
         """A disk of a few hundred kilobytes, more of which is taken each time."""
@@ -66,12 +66,12 @@ class _Disk:
             folder.mkdir(exist_ok=True)
             words = ["mount", "-t", "tmpfs", "-o", f"size={room}", "torture", str(folder)]
             if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-                self.found.counts["real small disks"] = "none: only root may mount one"
+                self.findings.counts["real small disks"] = "none: only root may mount one"
                 return
             try:
                 begun = Child(lambda: self._command(folder / "run"), self.settings.folder / f"small{index}.log")
                 self._judge(folder / "run", begun, f"a disk of {room} bytes", lambda: _enlarge(folder))
-                self.found.count("real small disks")
+                self.findings.count("real small disks")
             finally:
                 subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
@@ -81,31 +81,31 @@ class _Disk:
         folder.mkdir()
         run = folder / "run"
         self._judge(run, Child(lambda: act(run), folder / "log"), f"{folder.name}: {what}")
-        self.found.count(folder.name)
+        self.findings.count(folder.name)
 
     def _judge(self, run: Path, begun: Child, what: str, make_room: Callable[[], object] = lambda: None) -> None:
-        self.found.count("full disks")
+        self.findings.count("full disks")
         code, said = begun.wait(), begun.said()
         if code not in (0, *ENDINGS) or "Traceback" in said:
-            self.found.fail(f"{what}: exit code {code}, and not a message but: {said[-500:]}")
+            self.findings.fail(f"{what}: exit code {code}, and not a message but: {said[-500:]}")
             return
-        self.found.count("went on" if code == 0 else "ended with a message")
+        self.findings.count("went on" if code == 0 else "ended with a message")
         make_room()
         if code != 0 and not run.exists():
-            self.found.count("before anything was there")
+            self.findings.count("before anything was there")
             return
         if code != 0:
             lost = RunFolder(run).checkpoints() and RunFolder(run).newest_checkpoint() is None
             resumed = Child(lambda: resume(run, threads=1), begun.log.with_suffix(".resumed"))
             if lost or resumed.wait() != 0:
-                self.found.fail(f"{what}: cannot be resumed with room again: {resumed.said()[-500:]}")
+                self.findings.fail(f"{what}: cannot be resumed with room again: {resumed.said()[-500:]}")
                 return
         other = differences(self.expected, written(run))
         if other:
-            self.found.fail(f"{what}: {len(other)} differ, such as {other[:3]}; it had said: {said[-300:]}")
+            self.findings.fail(f"{what}: {len(other)} differ, such as {other[:3]}; it had said: {said[-300:]}")
 
     def _changes_of_a_save(self) -> int:
-        """How many changes a save makes to the disk."""
+        """Number of changes that a save makes to the disk."""
         counted = self.settings.folder / "counted"
         counted.mkdir()
         operations = Operations(notes=counted / "notes.json")
@@ -143,7 +143,7 @@ class _Disk:
         return self._command(run)
 
     def _command(self, run: Path) -> int:
-        """The same as `train`, as the command line does it."""
+        """Trains as the command line does."""
         words = ["train", str(suite_file(self.settings.folder)), LEARNER, "--folder", str(run), "--threads", "1"]
         words += ["--torch-threads", "1", "--checkpoint-minutes", "0"]
         for name, value in small(LEARNER, ITERATIONS).items():

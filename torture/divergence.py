@@ -29,45 +29,45 @@ EVERY, ITERATIONS = 7, 4
 
 def run(settings: Settings) -> Findings:
     """Spoils every number of every robot, then trainings."""
-    found = Findings(counts={"injected": 0, "caught": 0})
+    findings = Findings(counts={"injected": 0, "caught": 0})
     by_robot = {suite.robot.name: suite for suite in map(suites.load, suites.names())}
-    found.counts["robots"] = len(by_robot)
+    findings.counts["robots"] = len(by_robot)
     for suite in by_robot.values():
         child = Child(lambda suite=suite: _spoil(suite, settings), settings.folder / f"{suite.robot.name}.log")
         if child.wait() != 0:
-            found.fail(f"{suite.robot.name}: {child.said()[-600:]}")
+            findings.fail(f"{suite.robot.name}: {child.said()[-600:]}")
             continue
         for line in child.said().splitlines():
             name, _, rest = line.partition(" ")
             if name == "broken:":
-                found.fail(rest)
+                findings.fail(rest)
             elif name in ("injected", "caught"):
-                found.count(name, int(rest))
+                findings.count(name, int(rest))
     names = settings.learners or (("maml-trpo", "pearl") if settings.short else TRAINED)
     for name in names:
-        _spoil_training(name, settings.folder, found)
-    return found
+        _spoil_training(name, settings.folder, findings)
+    return findings
 
 
 def _spoil(suite: Suite, settings: Settings) -> None:
     """Spoils each number of a robot in a world of its own; prints what came of it."""
     os.chdir(settings.folder)
-    told = Findings(counts={"injected": 0, "caught": 0})
+    findings = Findings(counts={"injected": 0, "caught": 0})
     numbers = CpuEngine(suite, 1, 1, threads=1)
     model = numbers.model
     places = [*range(1, 1 + model.nq + model.nv), *range(-numbers.spaces.action, 0)]
     numbers.close()
     engine = CpuEngine(suite, 1, len(places) + CLEAN, threads=1)
     for value in VALUES[:1] + VALUES[3:4] if settings.short else VALUES:
-        _step_spoilt(engine, places, value, told)
+        _step_spoilt(engine, places, value, findings)
     engine.close()
     if Path("MUJOCO_LOG.TXT").exists():
-        told.fail(f"{suite.robot.name}: MUJOCO_LOG.TXT was left behind")
-    print("\n".join(f"{name} {count}" for name, count in told.counts.items()))
-    print("\n".join(f"broken: {failure}" for failure in told.failures))
+        findings.fail(f"{suite.robot.name}: MUJOCO_LOG.TXT was left behind")
+    print("\n".join(f"{name} {count}" for name, count in findings.counts.items()))
+    print("\n".join(f"broken: {failure}" for failure in findings.failures))
 
 
-def _step_spoilt(engine: CpuEngine, places: list[int], value: float, told: Findings) -> None:
+def _step_spoilt(engine: CpuEngine, places: list[int], value: float, findings: Findings) -> None:
     """One step in which each world but the last ones is spoilt at its place, in its state or its action."""
     count = engine.worlds
     engine.reset(Noise(0, ("torture",), 1, count))
@@ -84,8 +84,8 @@ def _step_spoilt(engine: CpuEngine, places: list[int], value: float, told: Findi
     engine.restore(replace(start, physics=physics))
     before = engine.divergences
     outcome = engine.step(spoilt)
-    told.count("injected", len(places))
-    told.count("caught", int(outcome.diverged[0, : len(places)].sum()))
+    findings.count("injected", len(places))
+    findings.count("caught", int(outcome.diverged[0, : len(places)].sum()))
     bad, clean = slice(0, len(places)), slice(len(places), count)
     faults = {
         "not caught": not outcome.diverged[0, bad].all(),
@@ -105,31 +105,31 @@ def _step_spoilt(engine: CpuEngine, places: list[int], value: float, told: Findi
     }
     for fault, there in faults.items():
         if there:
-            told.fail(f"{engine.robot.name}, {value}: {fault}")
+            findings.fail(f"{engine.robot.name}, {value}: {fault}")
 
 
-def _spoil_training(learner: str, folder: Path, found: Findings) -> None:
+def _spoil_training(learner: str, folder: Path, findings: Findings) -> None:
     """A training one of whose worlds blows up in every seventh step."""
     run = folder / learner
     child = Child(lambda: _train_spoilt(run, learner), folder / f"{learner}.log")
     if child.wait() != 0:
-        found.fail(f"{learner}: its training stopped: {child.said()[-600:]}")
+        findings.fail(f"{learner}: its training stopped: {child.said()[-600:]}")
         return
     injected = int((folder / f"{learner}.injected").read_text(encoding="utf-8"))
     rows = RunFolder(run).rows(METRICS)
     counted = sum(int(row["diverged"]) for row in rows)
-    found.count("injected into trainings", injected)
-    found.count("trainings")
+    findings.count("injected into trainings", injected)
+    findings.count("trainings")
     if counted != injected:
-        found.fail(f"{learner}: {injected} were injected into its training, and {counted} counted")
+        findings.fail(f"{learner}: {injected} were injected into its training, and {counted} counted")
     newest = RunFolder(run).newest_checkpoint()
     assert newest is not None
     wrong = [name for name, tensor in newest.state.items() if not tensor.double().isfinite().all()]
     if wrong:
-        found.fail(f"{learner}: {', '.join(wrong)} hold numbers that are not finite")
+        findings.fail(f"{learner}: {', '.join(wrong)} hold numbers that are not finite")
     skipped = sum(int(row.get("skipped", 0)) for row in rows[-1:])
     if skipped:
-        found.fail(f"{learner}: {skipped} updates were skipped: a diverged step made a gradient not finite")
+        findings.fail(f"{learner}: {skipped} updates were skipped: a diverged step made a gradient not finite")
 
 
 def _train_spoilt(run: Path, learner: str) -> None:

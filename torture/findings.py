@@ -1,4 +1,4 @@
-"""What a torture found: how much was tried, what broke, on which machine; and where it is kept and shown."""
+"""Findings of a torture: number of tries, failures, machine; their file and page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for."""
+    """Settings of a torture."""
 
     folder: Path
-    """Where to work; thrown away afterwards."""
+    """Working folder; deleted afterwards."""
     seed: int = 0
     short: bool = False
     """A few seconds of each part, to show that it works and to catch what is badly broken."""
@@ -31,12 +31,12 @@ class Settings:
     cases: str = ""
     """Hostile files whose name has this in it."""
     minutes: float | None = None
-    """How long the fuzzing of all loaders takes, and the soak."""
+    """Minutes of fuzzing for all loaders, and of the soak."""
 
 
 @dataclass
 class Findings:
-    """What one part found."""
+    """Findings of one part."""
 
     counts: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Findings:
         self.failures.append(what)
 
 
-def described(found: Findings, settings: Settings, started: float) -> dict[str, Any]:
+def described(findings: Findings, settings: Settings, started: float) -> dict[str, Any]:
     """A part's entry in the file of results."""
     machine = asdict(Machine.here())
     versions = {name: machine["versions"][name] for name in ("python", "robometa", "torch", "mujoco", "numpy")}
@@ -61,9 +61,9 @@ def described(found: Findings, settings: Settings, started: float) -> dict[str, 
         "seed": settings.seed,
         "form": "short" if settings.short else "full",
         "seconds": round(time.monotonic() - started, 1),
-        "counts": found.counts,
-        "failures": len(found.failures),
-        "failed": found.failures[:SHOWN],
+        "counts": findings.counts,
+        "failures": len(findings.failures),
+        "failed": findings.failures[:SHOWN],
     }
 
 

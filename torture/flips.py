@@ -23,7 +23,7 @@ FLIPS, FEW = 1000, 120
 
 def run(settings: Settings) -> Findings:
     """Flips bits one at a time, and puts each back."""
-    found = Findings(counts={"flips": 0, "noticed": 0})
+    findings = Findings(counts={"flips": 0, "noticed": 0})
     run, chance = settings.folder / "run", random.Random(f"{settings.seed} flips")
     made = Child(lambda: _make(run), settings.folder / "log")
     if made.wait() != 0:
@@ -37,19 +37,19 @@ def run(settings: Settings) -> Findings:
     ]
     for flip in range(FEW if settings.short else FLIPS):
         kind, folder, load = places[flip % len(places)]
-        found.count(kind)
-        _flip(folder, load, chance, found)
+        findings.count(kind)
+        _flip(folder, load, chance, findings)
     files = {path.name for _, folder, _ in places for path in _files(folder)}
-    found.counts["files"] = len({path for _, folder, _ in places for path in _files(folder)})
+    findings.counts["files"] = len({path for _, folder, _ in places for path in _files(folder)})
     if not {"README.md", "report.json", "tasks.csv"} <= files:
-        found.fail(f"the policy has no card or report to flip bits in: {sorted(files)}")
+        findings.fail(f"the policy has no card or report to flip bits in: {sorted(files)}")
     for _, _, load in places:
         load()  # every bit is back in its place, or what was noticed was something else
-    return found
+    return findings
 
 
 def _make(run: Path) -> None:
-    """A trained and evaluated policy, a checkpoint of its training, and one whose replay is kept in pieces."""
+    """A trained and evaluated policy, a checkpoint of its training, and one whose replay is kept in shards."""
     train(run, "pearl", 3)
     last = RunFolder(run).newest_checkpoint()
     assert last is not None
@@ -62,14 +62,15 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _flip(folder: Path, load: Callable[[], object], chance: random.Random, found: Findings) -> None:
+def _flip(folder: Path, load: Callable[[], object], chance: random.Random, findings: Findings) -> None:
     """Half the flips go to every file alike, half to every byte alike."""
     files = _files(folder)
     sizes = [path.stat().st_size for path in files] if chance.random() < 0.5 else [1] * len(files)
     path = chance.choices(files, sizes)[0]
     place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
     _turn(path, place, bit)
-    found.count("flips")
+    flipped = f"bit {bit} of byte {place} of {folder.name}/{path.name}"
+    findings.count("flips")
     warned = io.StringIO()
     try:
         with contextlib.redirect_stderr(warned):
@@ -77,13 +78,13 @@ def _flip(folder: Path, load: Callable[[], object], chance: random.Random, found
         if warned.getvalue():  # a text is damaged: whoever loads the folder is warned, and goes on
             raise UserError(warned.getvalue())
     except UserError as error:
-        found.count("noticed")
+        findings.count("noticed")
         if folder.name not in str(error):
-            found.fail(f"bit {bit} of byte {place} of {folder.name}/{path.name}: the message names no folder: {error}")
+            findings.fail(f"{flipped}: the message names no folder: {error}")
     except Exception as error:  # any other is a fault
-        found.fail(f"bit {bit} of byte {place} of {folder.name}/{path.name}: {type(error).__name__}: {error}")
+        findings.fail(f"{flipped}: {type(error).__name__}: {error}")
     else:
-        found.fail(f"bit {bit} of byte {place} of {folder.name}/{path.name} was not noticed")
+        findings.fail(f"{flipped} was not noticed")
     _turn(path, place, bit)
 
 

@@ -33,7 +33,9 @@ def run(settings: Settings) -> Findings:
     from torture.loaders import LOADERS
 
     guided = not settings.short and importlib.util.find_spec("atheris") is not None
-    found = Findings(counts={"inputs": 0, "guided by": "coverage (atheris)" if guided else "nothing: blind mutations"})
+    findings = Findings(
+        counts={"inputs": 0, "guided by": "coverage (atheris)" if guided else "nothing: blind mutations"}
+    )
     run = settings.folder / "run"
     made = Child(lambda: train(run, "maml-trpo", 1), settings.folder / "log")
     if made.wait() != 0:
@@ -42,26 +44,26 @@ def run(settings: Settings) -> Findings:
     seconds = SHORT_SECONDS if settings.short else 60 * minutes / len(LOADERS)
     for name in LOADERS:
         if guided:
-            _guided(name, seconds, settings, run, found)
+            _guided(name, seconds, settings, run, findings)
         else:
-            _blind(name, seconds, settings, run, found)
-    return found
+            _blind(name, seconds, settings, run, findings)
+    return findings
 
 
-def _guided(name: str, seconds: float, settings: Settings, run: Path, found: Findings) -> None:
+def _guided(name: str, seconds: float, settings: Settings, run: Path, findings: Findings) -> None:
     """In an interpreter of its own, whose bytecode tells what it covers."""
     words = [sys.executable, "-P", "-m", "torture.guided", name, str(run), str(settings.folder / name)]
     words += [f"-max_total_time={max(1, round(seconds))}", f"-seed={settings.seed + 1}", f"-max_len={LONGEST}"]
     done = subprocess.run(words, env=REPOSITORY, capture_output=True, text=True, errors="replace", check=False)
     runs = re.findall(r"^#(\d+)\s", done.stderr, re.MULTILINE)
-    found.counts[name] = int(runs[-1]) if runs else 0
-    found.count("inputs", found.counts[name])
+    findings.counts[name] = int(runs[-1]) if runs else 0
+    findings.count("inputs", findings.counts[name])
     if done.returncode != 0:
         where = done.stderr.find("Uncaught Python exception")
-        found.fail(f"{name}: {done.stderr[where:][:700] if where >= 0 else done.stderr[-700:]}")
+        findings.fail(f"{name}: {done.stderr[where:][:700] if where >= 0 else done.stderr[-700:]}")
 
 
-def _blind(name: str, seconds: float, settings: Settings, run: Path, found: Findings) -> None:
+def _blind(name: str, seconds: float, settings: Settings, run: Path, findings: Findings) -> None:
     """In a process of its own, which tells how far it came."""
     count, last = settings.folder / f"{name}.count", settings.folder / f"{name}.input"
     copy = settings.folder / name / "run"
@@ -70,11 +72,11 @@ def _blind(name: str, seconds: float, settings: Settings, run: Path, found: Find
     act = lambda: _mutate(name, seconds, settings.seed, copy, count, last)  # noqa: E731
     child = Child(act, settings.folder / f"{name}.log")
     code = child.wait(seconds + 60)
-    found.counts[name] = int(count.read_text(encoding="utf-8")) if count.exists() else 0
-    found.count("inputs", found.counts[name])
+    findings.counts[name] = int(count.read_text(encoding="utf-8")) if count.exists() else 0
+    findings.count("inputs", findings.counts[name])
     if code != 0:
         kept = last.read_bytes()[:300] if last.exists() else b""
-        found.fail(f"{name}: exit code {code}: {child.said()[-500:]} on {kept!r}")
+        findings.fail(f"{name}: exit code {code}: {child.said()[-500:]} on {kept!r}")
 
 
 def _mutate(name: str, seconds: float, seed: int, run: Path, count: Path, last: Path) -> None:

@@ -87,7 +87,7 @@ def _trusted() -> tuple[str, ...]:
 
 
 def _fault(event: str, arguments: tuple[Any, ...], inside: tuple[str, ...], known: tuple[str, ...]) -> str:
-    """What is wrong with an event, or nothing."""
+    """Describes the fault of an event; empty if there is none."""
     if event == "subprocess.Popen" and list(arguments[1])[:4] == MAY_START:
         return ""
     if event in NEVER:

@@ -24,7 +24,7 @@ LONGEST = 4000
 
 def run(settings: Settings) -> Findings:
     """Gives every case to the command line."""
-    found = Findings(counts={"cases": 0, "answered with exit code 2": 0})
+    findings = Findings(counts={"cases": 0, "answered with exit code 2": 0})
     ground = settings.folder / "ground"
     ground.mkdir()
     made = Child(lambda: train(ground / "run", "maml-trpo", 2), settings.folder / "log")
@@ -34,11 +34,11 @@ def run(settings: Settings) -> Findings:
     nothing.wait()
     chosen = [case for case in cases() if settings.cases in case.name]
     for index, case in enumerate(chosen[::12] if settings.short else chosen):
-        _give(case, settings.folder / f"case{index}", ground, nothing.peak, found)
-    return found
+        _give(case, settings.folder / f"case{index}", ground, nothing.peak, findings)
+    return findings
 
 
-def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> None:
+def _give(case: Case, box: Path, ground: Path, before: int, findings: Findings) -> None:
     """Makes one case's files beside an unspoilt run, gives them to its commands, and looks at what happened."""
     files, work = box / "files", box / "work"
     shutil.copytree(ground, files)
@@ -51,9 +51,9 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
         child = _command(words, places, box)
         code = child.wait(SECONDS)
         said, used = child.said(), child.peak - before
-        found.count("cases")
-        found.count(words[0])
-        found.counts["most memory, MiB"] = max(found.counts.get("most memory, MiB", 0), used // 1024)
+        findings.count("cases")
+        findings.count(words[0])
+        findings.counts["most memory, MiB"] = max(findings.counts.get("most memory, MiB", 0), used // 1024)
         trace = (box / "trace").read_text(encoding="utf-8", errors="replace") if (box / "trace").exists() else ""
         message = said.rpartition("error: ")[2]
         faults = {
@@ -70,9 +70,9 @@ def _give(case: Case, box: Path, ground: Path, before: int, found: Findings) -> 
         for fault, there in faults.items():
             if there:
                 print(f"  broken: {label}: {fault}", flush=True)
-                found.fail(f"{label}: {fault}")
+                findings.fail(f"{label}: {fault}")
         if not any(faults.values()):
-            found.count("answered with exit code 2")
+            findings.count("answered with exit code 2")
         (box / "trace").unlink(missing_ok=True)
     shutil.rmtree(box)
 

@@ -16,29 +16,29 @@ MOST = {"maml-trpo": 50, "pearl": 50, "rl2": 50, "varibad": 50}
 OTHERS = 10
 ITERATIONS = 8
 TRIES = 12
-"""How often a moment inside a save is aimed at before the kill is given up: a save takes a few milliseconds."""
+"""Attempts to hit a moment inside a save, which takes a few milliseconds."""
 
 
 def run(settings: Settings) -> Findings:
     """Kills every learner's training many times."""
-    found = Findings(counts={"kills": 0})
+    findings = Findings(counts={"kills": 0})
     names = settings.learners or (("pearl",) if settings.short else TRAINED)
     for name in names:
         kills = settings.kills or (3 if settings.short else MOST.get(name, OTHERS))
-        _Victim(name, settings, found).kill_often(kills)
-    return found
+        _Victim(name, settings, findings).kill_often(kills)
+    return findings
 
 
 def leftovers(run: Path) -> list[Path]:
-    """What an unfinished save leaves: folders written aside, or moved aside to be replaced."""
+    """Remains of an unfinished save: folders written aside, or moved aside to be replaced."""
     return [path for folder in (run, run / "checkpoints") if folder.is_dir() for path in folder.glob(".*")]
 
 
 class _Victim:
     """One learner, whose training is killed again and again."""
 
-    def __init__(self, learner: str, settings: Settings, found: Findings) -> None:
-        self.learner, self.found = learner, found
+    def __init__(self, learner: str, settings: Settings, findings: Findings) -> None:
+        self.learner, self.findings = learner, findings
         self.folder = settings.folder / learner
         self.folder.mkdir(parents=True)
         self.chance = random.Random(f"{settings.seed} kills {learner}")
@@ -69,8 +69,8 @@ class _Victim:
                     again.kill()
             counts[kind] += 1
             self._finish(run, kind, index)
-        self.found.count("kills", kills)
-        self.found.counts[self.learner] = counts
+        self.findings.count("kills", kills)
+        self.findings.counts[self.learner] = counts
 
     def _begin(self, run: Path) -> Child:
         return Child(lambda: train(run, self.learner, ITERATIONS), run.with_suffix(".log"))
@@ -87,7 +87,7 @@ class _Victim:
         child.kill()
 
     def _kill_inside_save(self, run: Path) -> bool:
-        """Whether a kill hit a save, of which something half done must be there afterwards."""
+        """True if a kill hit a save, of which something half done must be there afterwards."""
         for _ in range(TRIES):
             child = self._begin(run)
             nth, delay = self.chance.randrange(1, ITERATIONS + 2), self.chance.uniform(0, 0.006)
@@ -107,17 +107,17 @@ class _Victim:
         label = f"{self.learner}, kill {index} ({kind})"
         begun = (run / CONFIGURATION).exists()
         if not begun:
-            self.found.count("killed before anything was asked for in writing")
+            self.findings.count("killed before anything was asked for in writing")
         child = self._resume(run) if begun else self._begin(run)
         code = child.wait()
         if code != 0:
-            self.found.fail(f"{label}: cannot go on (exit code {code}): {child.said()[-600:]}")
+            self.findings.fail(f"{label}: cannot go on (exit code {code}): {child.said()[-600:]}")
             return
         other = differences(self.expected, written(run))
         if other:
-            self.found.fail(f"{label}: {len(other)} differ, such as {other[:3]}")
+            self.findings.fail(f"{label}: {len(other)} differ, such as {other[:3]}")
             return
         left = [path.name for path in leftovers(run)]
         if left:
-            self.found.fail(f"{label}: {left} was left behind")
+            self.findings.fail(f"{label}: {left} was left behind")
         shutil.rmtree(run)

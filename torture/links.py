@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robometa.commands import main
-from robometa.video.record import _publish
+from robometa.video.record import publish
 from torture.findings import Findings, Settings
 from torture.trainings import Child, suite_file, train
 
@@ -35,7 +35,7 @@ class Case:
 
 def run(settings: Settings) -> Findings:
     """Plants every link, one at a time."""
-    found = Findings(counts={"links": 0})
+    findings = Findings(counts={"links": 0})
     ground = settings.folder / "ground"
     ground.mkdir()
     made = Child(lambda: train(ground / "run", "maml-trpo", 3), settings.folder / "log")
@@ -43,8 +43,8 @@ def run(settings: Settings) -> Findings:
         raise RuntimeError(f"nothing to plant links in:\n{made.said()}")
     every = list(cases())
     for index, case in enumerate(every[::10] if settings.short else every):
-        _plant(case, settings.folder / f"case{index}", ground, found)
-    return found
+        _plant(case, settings.folder / f"case{index}", ground, findings)
+    return findings
 
 
 def cases() -> Iterator[Case]:
@@ -68,7 +68,7 @@ def cases() -> Iterator[Case]:
             yield Case(name, "publish", dangling)
 
 
-def _plant(case: Case, box: Path, ground: Path, found: Findings) -> None:
+def _plant(case: Case, box: Path, ground: Path, findings: Findings) -> None:
     """Runs a command beside one planted link, and looks at what is outside."""
     work, outside = box / "work", box / "outside"
     shutil.copytree(ground, work)
@@ -81,12 +81,14 @@ def _plant(case: Case, box: Path, ground: Path, found: Findings) -> None:
     child = Child(lambda: COMMANDS[case.command](work), box / "log")
     code, said = child.wait(), child.said()
     label = f"{case.command}, {'dangling ' if case.dangling else ''}link at {case.name}"
-    found.count("links")
-    found.count(case.command)
+    findings.count("links")
+    findings.count(case.command)
     if _listing(outside) != before:
-        found.fail(f"{label}: something outside has changed: {sorted(_listing(outside).items() ^ before.items())[:4]}")
+        findings.fail(
+            f"{label}: something outside has changed: {sorted(_listing(outside).items() ^ before.items())[:4]}"
+        )
     if code not in CODES or "Traceback" in said:
-        found.fail(f"{label}: exit code {code}: {said[-400:]}")
+        findings.fail(f"{label}: exit code {code}: {said[-400:]}")
     shutil.rmtree(box)
 
 
@@ -136,5 +138,5 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "resume": _of_policy("resume", "{work}/run", "--threads", "1"),
     "merge": _of_policy("merge", "{work}/run/policy", "{work}/run/policy", "--out", "{work}/new"),
     "train": _train,
-    "publish": lambda work: _publish(work / "tiny.toml", work / "video.mp4"),
+    "publish": lambda work: publish(work / "tiny.toml", work / "video.mp4"),
 }

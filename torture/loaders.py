@@ -131,7 +131,7 @@ def change(table: Any, choices: Choices) -> None:
 def _suite(run: Path) -> Loader:
     path = run.parent / "fuzzed.toml"
     shipped = [file.read_bytes() for file in sorted(suites.folder().glob("*.toml"))[:6]]
-    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse._read.cache_clear)
+    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse.read_suite.cache_clear)
 
 
 def _manifest(run: Path) -> Loader:
@@ -158,9 +158,9 @@ def _tensors(run: Path) -> Loader:
     return _Bytes(path, lambda: policy_folder.load_policy(policy), [path.read_bytes()], seal)
 
 
-def _pieces(run: Path) -> Loader:
-    folder = run.parent / "pieces"
-    sealed_folder.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, in_pieces=True)
+def _shards(run: Path) -> Loader:
+    folder = run.parent / "shards"
+    sealed_folder.save(folder, {"w": torch.zeros(600_000)}, {"kind": "checkpoint"}, sharded=True)
     return _Table(
         sealed_folder.read_manifest(folder),
         lambda table: sealed_folder.write_manifest(folder, table),
@@ -214,11 +214,11 @@ LOADERS: dict[str, Callable[[Path], Loader]] = {
     "manifests as text": _manifest,
     "manifests of policies": _policy,
     "tables of tensors": _tensors,
-    "manifests of checkpoints": _pieces,
+    "manifests of checkpoints": _shards,
     "run.json as text": _configuration,
     "run.json as a table": _run,
     "tables of metrics": _lines,
     "dumps of divergences": _dump,
     "files of learners": _own_learner,
 }
-"""What is fuzzed, each made for a copy of a finished run that it may spoil."""
+"""Loaders that are fuzzed, each made for a copy of a finished run that it may spoil."""

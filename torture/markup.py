@@ -54,7 +54,7 @@ CODES = (0, 2)
 
 def run(settings: Settings) -> Findings:
     """Plants texts at random, and gives the files to every command that shows something of them."""
-    found = Findings(counts={"rounds": 0, "commands": 0})
+    findings = Findings(counts={"rounds": 0, "commands": 0})
     ground, chance = settings.folder / "ground", random.Random(f"{settings.seed} markup")
     ground.mkdir()
     made = Child(lambda: train(ground / "run", "maml-trpo", 2), settings.folder / "log")
@@ -66,19 +66,19 @@ def run(settings: Settings) -> Findings:
         shutil.copytree(ground, files)
         plant(files, chance)
         for words in commands(files):
-            _give(words, box, found)
+            _give(words, box, findings)
         for page in box.rglob("*.html"):
             for fault in faults_of_page(page.read_text(encoding="utf-8")):
-                found.fail(f"round {index}: {page.name}: {fault}")
+                findings.fail(f"round {index}: {page.name}: {fault}")
         for card in box.rglob("README.md"):
             for fault in faults_of_card(card.read_text(encoding="utf-8")):
-                found.fail(f"round {index}: {card.name}: {fault}")
-        found.count("rounds")
+                findings.fail(f"round {index}: {card.name}: {fault}")
+        findings.count("rounds")
         shutil.rmtree(box)
-    return found
+    return findings
 
 
-def _give(words: list[str], box: Path, found: Findings) -> None:
+def _give(words: list[str], box: Path, findings: Findings) -> None:
     """Runs one command in a process of its own and looks at what it shows."""
 
     def act() -> int:
@@ -88,14 +88,14 @@ def _give(words: list[str], box: Path, found: Findings) -> None:
 
     child = Child(act, box / "log")
     code = child.wait(120.0)
-    found.count("commands")
+    findings.count("commands")
     said = (box / "log").read_bytes().decode(errors="surrogateescape")
     (box / "log").unlink()
     fault = "; ".join(faults_of_terminal(said))
     if code not in (*CODES, 1 if words[0] == "verify" else 0):
         fault += f"; exit code {code}"
     if fault:
-        found.fail(f"{words!r:.300}: {fault}: {said[-600:]!r}")
+        findings.fail(f"{words!r:.300}: {fault}: {said[-600:]!r}")
 
 
 def commands(files: Path) -> list[list[str]]:
@@ -191,7 +191,7 @@ def _texts(table: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def faults_of_terminal(said: str) -> list[str]:
-    """What acts on a terminal in an output."""
+    """Parts of an output that act on a terminal."""
     acting = {sign for sign in said if not sign.isprintable() and sign != "\n"}
     faults = [f"raw {sign!r}" for sign in sorted(acting)]
     return faults + ["markup was taken for a style"] * ("marker" in said and _styled(said))
@@ -202,14 +202,14 @@ def _styled(said: str) -> bool:
 
 
 def faults_of_page(page: str) -> list[str]:
-    """What acts in a page."""
+    """Parts of a page that act."""
     acting = sorted({sign for sign in page if not sign.isprintable() and sign != "\n"})
     tags = sorted({*re.findall(r"<(?:script|i\b|iframe|object|img|a\b)", page)})
     return [*(f"raw {sign!r}" for sign in acting), *tags]
 
 
 def faults_of_card(card: str) -> list[str]:
-    """What acts in a card."""
+    """Parts of a card that act."""
     text = re.sub(r"`[^`\n]*`", "", card)
     patterns = {
         "HTML": r"<(?!/?(details|summary)>)",
@@ -220,5 +220,5 @@ def faults_of_card(card: str) -> list[str]:
         "a forged line": r"^ssh-ed25519",
     }
     acting = sorted({sign for sign in card if not sign.isprintable() and sign != "\n"})
-    found = [name for name, pattern in patterns.items() if re.search(pattern, text, re.MULTILINE)]
-    return [*(f"raw {sign!r}" for sign in acting), *found]
+    matched = [name for name, pattern in patterns.items() if re.search(pattern, text, re.MULTILINE)]
+    return [*(f"raw {sign!r}" for sign in acting), *matched]

@@ -161,7 +161,7 @@ COUNTED = (
 
 def run(settings: Settings) -> Findings:
     """Makes models and opens them, in a process that must not end before its time."""
-    found = Findings(counts={"models": 0})
+    findings = Findings(counts={"models": 0})
     minutes = MINUTES if settings.minutes is None else settings.minutes
     seconds = SHORT_SECONDS if settings.short else 60 * minutes
     until, start = time.monotonic() + seconds, 0
@@ -173,15 +173,15 @@ def run(settings: Settings) -> Findings:
         code = child.wait(until - time.monotonic() + PATIENCE)
         outcomes = tally.read_text(encoding="utf-8").splitlines() if tally.exists() else []
         for outcome in outcomes:
-            found.count("models")
-            found.count(outcome)
+            findings.count("models")
+            findings.count(outcome)
         start += len(outcomes) + 1
         if code != 0:
-            found.fail(f"seed {settings.seed}, model {start - 1}: exit code {code}: {child.said()[-700:]}")
-        if len(found.failures) >= 20:
+            findings.fail(f"seed {settings.seed}, model {start - 1}: exit code {code}: {child.said()[-700:]}")
+        if len(findings.failures) >= 20:
             break
         shutil.rmtree(box)
-    return found
+    return findings
 
 
 def _open_many(box: Path, seed: int, start: int, until: float) -> None:

@@ -23,7 +23,7 @@ WRITING = frozenset("wxa+")
 
 @dataclass
 class Operations:
-    """What happens to the disk from when it is watched.
+    """Changes to the disk from when it is watched.
 
     What was written and not flushed is what a machine that loses power may lose; so is a rename whose folder was not
     flushed since. Both are kept, and written into `notes` when the process ends.
@@ -73,7 +73,7 @@ class Operations:
                 self.flushed[path] = Path(path).stat().st_size
             self.renames = [pair for pair in self.renames if str(Path(pair[1]).parent) != path]
 
-    def found(self, path: str, *, emptied: bool) -> None:
+    def opens(self, path: str, *, emptied: bool) -> None:
         """A file is about to be opened, and perhaps emptied; what stood in it before the watch counts as flushed."""
         if emptied:
             self.flushed[path] = 0
@@ -153,7 +153,7 @@ def _opening(operations: Operations, real: Callable[..., Any]) -> Callable[..., 
         if isinstance(file, int) or not WRITING & set(mode) or not operations.watching:
             return real(file, mode, *arguments, **options)
         path = os.path.abspath(os.fsdecode(file))
-        operations.found(path, emptied="w" in mode)
+        operations.opens(path, emptied="w" in mode)
         return _File(operations.change("open", path, lambda: real(file, mode, *arguments, **options)), operations, path)
 
     return opened

@@ -44,12 +44,12 @@ class Race:
     """Makes the folder ready before each race."""
     act: Callable[[Path, int], object]
     fault: Callable[[Path, list[str]], str]
-    """What is wrong with the folder and the outcomes afterwards; nothing if nothing is."""
+    """Describes the fault of the folder and the outcomes afterwards; empty if there is none."""
 
 
 def run(settings: Settings) -> Findings:
     """Runs every kind of race."""
-    found = Findings(counts={"races": 0})
+    findings = Findings(counts={"races": 0})
     ground = settings.folder / "ground"
     ground.mkdir()
     for name in ("first", "second"):
@@ -59,11 +59,11 @@ def run(settings: Settings) -> Findings:
     for race in (*RACES_IN_ONE_FOLDER, _merges(ground)):
         folder = settings.folder / race.name.replace(" ", "-")
         folder.mkdir()
-        _run_often(race, folder, FEW if settings.short else RACES, found)
-    return found
+        _run_often(race, folder, FEW if settings.short else RACES, findings)
+    return findings
 
 
-def _run_often(race: Race, folder: Path, times: int, found: Findings) -> None:
+def _run_often(race: Race, folder: Path, times: int, findings: Findings) -> None:
     """Lets the runners start together, and looks at what they have left, as often as asked."""
     gate = multiprocessing.get_context("fork").Barrier(RUNNERS + 1)
     runners = [Child(lambda who=who: _runner(race, folder, who, times, gate), folder / "log") for who in range(RUNNERS)]
@@ -73,13 +73,13 @@ def _run_often(race: Race, folder: Path, times: int, found: Findings) -> None:
             gate.wait(SECONDS)
             gate.wait(SECONDS)
             outcomes = [(folder / f"outcome{who}").read_text(encoding="utf-8") for who in range(RUNNERS)]
-            found.count("races")
-            found.count(race.name)
+            findings.count("races")
+            findings.count(race.name)
             fault = _judged(race, folder, outcomes)
             if fault:
-                found.fail(f"{race.name}, race {index}: {fault}; outcomes: {outcomes}")
+                findings.fail(f"{race.name}, race {index}: {fault}; outcomes: {outcomes}")
     except threading.BrokenBarrierError:
-        found.fail(f"{race.name}: a runner hangs or is gone: {(folder / 'log').read_text(encoding='utf-8')[-500:]}")
+        findings.fail(f"{race.name}: a runner hangs or is gone: {(folder / 'log').read_text(encoding='utf-8')[-500:]}")
     finally:
         for runner in runners:
             runner.kill()
@@ -100,7 +100,7 @@ def _runner(race: Race, folder: Path, who: int, times: int, gate: Any) -> None:
 
 
 def _judged(race: Race, folder: Path, outcomes: list[str]) -> str:
-    """What is wrong after a race."""
+    """Describes the fault after a race."""
     if any(outcome.startswith("Traceback") or "\n" in outcome for outcome in outcomes):
         return "an outcome is no sentence"
     try:

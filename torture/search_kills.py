@@ -31,7 +31,7 @@ MOST_FOLDERS = 16
 
 def run(settings: Settings) -> Findings:
     """Kills a search again and again, and begins the next one when it has ended all the same."""
-    found = Findings(counts={"kills": 0, "searches": 0})
+    findings = Findings(counts={"kills": 0, "searches": 0})
     chance, kills = random.Random(f"{settings.seed} search"), settings.kills or (2 if settings.short else KILLS)
     place = settings.folder
     (place / "tiny.toml").write_text(SUITE + "\n[learner.maml-trpo]\ntasks = 2\nworlds = 2\nhidden = [4]\n")
@@ -40,30 +40,30 @@ def run(settings: Settings) -> Findings:
     if straight.wait() != 0:
         raise RuntimeError("the search does not end at all")
     expected = _bytes(place / "straight")
-    while found.counts["kills"] < kills:
-        name = f"killed{found.counts['searches']}"
-        _kill_often(place, name, chance, kills, found)
-        found.count("searches")
+    while findings.counts["kills"] < kills:
+        name = f"killed{findings.counts['searches']}"
+        _kill_often(place, name, chance, kills, findings)
+        findings.count("searches")
         other = _bytes(place / name)
         if other != expected:
             wrong = sorted(key for key in {*expected, *other} if expected.get(key) != other.get(key))
-            found.fail(f"{name}: {len(wrong)} files differ, such as {wrong[:3]}")
+            findings.fail(f"{name}: {len(wrong)} files differ, such as {wrong[:3]}")
         numbers = [trial.number for trial in read(place / name).state.trials]
         if numbers != [*range(len(numbers))]:
-            found.fail(f"{name}: trials are lost or counted twice: {numbers}")
-    return found
+            findings.fail(f"{name}: trials are lost or counted twice: {numbers}")
+    return findings
 
 
-def _kill_often(place: Path, name: str, chance: random.Random, kills: int, found: Findings) -> None:
+def _kill_often(place: Path, name: str, chance: random.Random, kills: int, findings: Findings) -> None:
     """Kills a search at random moments until it has ended, at most five times."""
     for attempt in range(1000):
         process = _started(place, name)
-        if attempt < 5 and found.counts["kills"] < kills:
+        if attempt < 5 and findings.counts["kills"] < kills:
             _wait_for(place / name, chance.randrange(1, MOST_FOLDERS), process)
             time.sleep(chance.uniform(0.0, 1.0))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                found.count("kills")
+                findings.count("kills")
                 process.wait()
                 continue
         if process.wait() == 0:

@@ -16,41 +16,42 @@ from torture.trainings import Child, train
 
 MINUTES, SHORT_ROUNDS = 60.0, 4
 GROWTH = 0.02
-"""How much more memory the last quarter of the rounds may hold than the second quarter."""
+"""Factor by which the last quarter of the rounds may hold more memory than the second."""
 LEARNERS = ("maml-trpo", "pearl", "rl2", "varibad")
 
 
 def run(settings: Settings) -> Findings:
     """Goes round for as long as asked, in a process of its own."""
-    found = Findings()
-    told = settings.folder / "rounds.jsonl"
+    findings = Findings()
+    rounds_file = settings.folder / "rounds.jsonl"
     minutes = MINUTES if settings.minutes is None else settings.minutes
-    child = Child(lambda: _go_round(settings, told, minutes), settings.folder / "log")
+    child = Child(lambda: _go_round(settings, rounds_file, minutes), settings.folder / "log")
     if child.wait(60 * minutes + 600) != 0:
-        found.fail(f"it stopped: {child.said()[-600:]}")
-    rounds = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.exists() else []
-    judge(rounds, found)
-    return found
+        findings.fail(f"it stopped: {child.said()[-600:]}")
+    lines = rounds_file.read_text(encoding="utf-8").splitlines() if rounds_file.exists() else []
+    rounds = [json.loads(line) for line in lines]
+    judge(rounds, findings)
+    return findings
 
 
-def judge(rounds: list[dict[str, float]], found: Findings) -> None:
+def judge(rounds: list[dict[str, float]], findings: Findings) -> None:
     """Compares the last quarter of the rounds with the second; what happens in the first is warming up."""
-    found.counts["rounds"] = len(rounds)
+    findings.counts["rounds"] = len(rounds)
     if len(rounds) < SHORT_ROUNDS:
-        found.fail(f"{len(rounds)} rounds tell nothing")
+        findings.fail(f"{len(rounds)} rounds tell nothing")
         return
     quarter = len(rounds) // 4
     second, last = rounds[quarter : 2 * quarter], rounds[-quarter:]
     for name in ("memory_mib", "files", "threads"):
         before, after = (median(entry[name] for entry in part) for part in (second, last))
-        found.counts[name.replace("_mib", ", MiB")] = {"early": before, "late": after}
+        findings.counts[name.replace("_mib", ", MiB")] = {"early": before, "late": after}
         if name == "memory_mib" and len(rounds) < 4 * SHORT_ROUNDS:
             continue  # too few to be warm
         if after > before * (1 + GROWTH if name == "memory_mib" else 1):
-            found.fail(f"{name} grew from {before} to {after} over {len(rounds)} rounds")
+            findings.fail(f"{name} grew from {before} to {after} over {len(rounds)} rounds")
 
 
-def _go_round(settings: Settings, told: Path, minutes: float) -> None:
+def _go_round(settings: Settings, rounds_file: Path, minutes: float) -> None:
     os.chdir(settings.folder)
     until, index = time.monotonic() + 60 * minutes, 0
     while index < SHORT_ROUNDS if settings.short else time.monotonic() < until:
@@ -61,7 +62,7 @@ def _go_round(settings: Settings, told: Path, minutes: float) -> None:
         if not settings.short:
             record(policy, shots=1, width=480, height=240, gif=False, out="film.mp4")
         shutil.rmtree(folder)
-        with told.open("a", encoding="utf-8") as file:
+        with rounds_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"memory_mib": _memory(), "files": _count("fd"), "threads": _count("task")}) + "\n")
         index += 1
 

@@ -104,8 +104,8 @@ def written(folder: Path) -> dict[str, bytes]:
     """
     newest = RunFolder(folder).newest_checkpoint()
     assert newest is not None, f"{folder} has no checkpoint"
-    found = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest.state.items()}
-    return found | {
+    tensors = {f"checkpoint {name}": _bytes(tensor) for name, tensor in newest.state.items()}
+    return tensors | {
         "iterations": str(newest.progress).encode(),
         METRICS: (folder / METRICS).read_bytes(),
         "policy": (folder / "policy" / "tensors.safetensors").read_bytes(),
@@ -188,7 +188,7 @@ class Child:
                 os._exit(code)
 
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """True if it has not ended yet."""
         if self.status is None:
             process, status, usage = os.wait4(self.process, os.WNOHANG)
             if process:
@@ -220,5 +220,5 @@ class Child:
         self.seconds = time.monotonic() - self.started
 
     def said(self) -> str:
-        """What it printed."""
+        """Output of the process."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""

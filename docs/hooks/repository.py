@@ -129,7 +129,7 @@ def resolved(page: str, link: str) -> str | None:
 
 
 def _shown(target: str) -> bool:
-    """Whether a file becomes a page that shows its text."""
+    """True if a file becomes a page that shows its text."""
     return PurePosixPath(target).suffix in LANGUAGES and (ROOT / target).stat().st_size <= LARGEST
 
 

@@ -84,6 +84,9 @@ OPTIONS = _by_word(
 )
 """Options that are meant by a common word; a command or a learner has some of them."""
 
+LIVE = ("--live", "--view", "--viewer", "--watch", "--window", "--gui", "--show")
+"""Options of other programs for what is a command here."""
+
 ARGUMENTS = _by_word(
     {
         "--env --env-id --env-name --environment --task-name": ("the suite first",),
@@ -102,8 +105,16 @@ def unknown_command(kind: str, word: str, known: Iterable[str]) -> str:
 
 def unknown_option(option: str, known: Iterable[str], where: str) -> str:
     """The message for an unknown option of a command or a learner."""
+    if option in LIVE:
+        return f"unknown option {option!r} in {where}: robometa play POLICY shows a policy live"
     known = list(known)
     return unknown("option", option, known, where, meant=[name for name in OPTIONS.get(option, ()) if name in known])
+
+
+def too_many(word: str, command: str) -> str:
+    """The message for an argument beyond those that a command has."""
+    several = "; robometa compare A B shows several side by side" if command in ("evaluate", "report") else ""
+    return f"one argument too many: {word!r} (see `robometa {command} --help`){several}"
 
 
 def refuse_named_arguments(words: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ from robometa.commands import (
 )
 from robometa.commands.arguments import Commands, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
-from robometa.commands.hints import unknown_option
+from robometa.commands.hints import too_many, unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
@@ -141,7 +141,7 @@ def _run(words: list[str]) -> int:
     asked, rest = whole.parse_known_args(words)
     if rest and not asked.takes_learner_options:
         if not rest[0].startswith("-"):
-            raise UserError(f"one argument too many: {rest[0]!r} (see `{asked.parser.prog} --help`)")
+            raise UserError(too_many(rest[0], asked.parser.prog.removeprefix("robometa ")))
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
     if asked.reward is not None:

@@ -57,7 +57,7 @@ def _run(asked: argparse.Namespace) -> None:
     if source.run is not None:
         say(source.described())
     learner, suite, manifest = source.load(None, asked.device, asked.learner, "probe")
-    found = measure_probe(
+    probed = measure_probe(
         learner,
         suite,
         name=registry.label(manifest.learner),
@@ -71,7 +71,7 @@ def _run(asked: argparse.Namespace) -> None:
     folder = source.folder if in_place else asked.out or Path("runs") / "probes" / asked.policy.resolve().name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sealed_folder.put(folder, {found.file: found.text()}, tensors=manifest.tensors_sha256 if in_place else None)
+        sealed_folder.put(folder, {probed.file: probed.text()}, tensors=manifest.tensors_sha256 if in_place else None)
     finally:
-        print_probe(found)
-    say(f"written: {folder / found.file}")
+        print_probe(probed)
+    say(f"written: {folder / probed.file}")

@@ -83,13 +83,13 @@ def _joint(model: mujoco.MjModel, index: int) -> str:
 
 def _actuator(model: mujoco.MjModel, index: int) -> str:
     """An actuator's name, what it is, and the range of its control."""
-    from robometa.sim.locomotion.actions import control_range, is_position_servo
+    from robometa.sim.locomotion.actions import actuator_name, control_range, is_position_servo
 
     low, high = control_range(model, index)
     kind = "position servo" if is_position_servo(model, index) else ""
     if not kind and int(model.actuator_biastype[index]) == 0:
         kind = "motor"
-    name = model.actuator(index).name or f"actuator {index}"
+    name = actuator_name(model, index)
     return f"{name} ({f'{kind}, ' if kind else ''}{low:.3g} to {high:.3g})"
 
 

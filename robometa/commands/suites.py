@@ -12,8 +12,10 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.errors import UserError
 from robometa.escape import printable
 from robometa.evaluation import protocols
+from robometa.storage.paths import is_plain_file
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
+from robometa.suites.toml_file import learner_options, read_toml
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,29 +46,37 @@ def _run(asked: argparse.Namespace) -> None:
 
         print_model(Path(asked.suite))
         return
-    suite = suites.load(asked.suite)
-    print_suite(suite, _checked(suite) if asked.suite.endswith(".toml") else None)
+    if asked.suite.endswith(".toml") and is_plain_file(Path(asked.suite)):
+        print_suite(*_checked(Path(asked.suite)))
+    else:
+        print_suite(suites.load(asked.suite))
 
 
-def _checked(suite: Suite) -> Checked:
-    """Checks a file of the user's own as a training does, and returns what its simulation shows.
+def _checked(path: Path) -> tuple[Suite, Checked]:
+    """Loads a file of the user's own, checks it as a training does, and returns what its simulation shows, too.
 
     Raises:
-        UserError: Naming every mistake in its options and its robot.
+        UserError: Naming every mistake in the file, in its options for learners, and in its robot.
     """
-    from robometa.registry.options import check_options
-    from robometa.sim.suite_check import check_suite
+    options = learner_options(read_toml(path, path), path.name, [])
+    mistakes = list[str]()
+    try:
+        suite = suites.load(path)
+        from robometa.sim.suite_check import check_suite  # a fault in the file is shown without torch
 
-    mistakes = []
-    for check in (check_options, check_suite):
+        checked = check_suite(suite)
+    except UserError as error:
+        mistakes.append(str(error))
+    if options:
+        from robometa.registry.options import check_options
+
         try:
-            checked = check(suite)
+            check_options(options, path.name)
         except UserError as error:
             mistakes.append(str(error))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    assert checked is not None
-    return checked
+    return suite, checked
 
 
 def print_suites() -> None:

@@ -80,6 +80,8 @@ def _run(asked: argparse.Namespace) -> int | None:
     if learner is None or asked.suite is None:
         raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")
     suite = suites.load(asked.suite)
+    if learner in hints.BASELINES:
+        raise UserError(f"{learner} is a baseline: robometa baseline {learner} {asked.suite}")
     registry.find(learner)
     if not asked.help and asked.seeds is None:
         replaces(asked.folder or default_folder(suite, learner, asked.seed), asked.overwrite)

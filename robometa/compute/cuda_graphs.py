@@ -189,36 +189,36 @@ class CapturedSteps:
         """True if the next step is a launch of a graph."""
         return self._launch is not None and not self._refused
 
-    def run(self, pieces: Iterable[Sequence[Tensor]], steps: int) -> Tensor:
+    def run(self, chunks: Iterable[Sequence[Tensor]], steps: int) -> Tensor:
         """Takes the steps and returns what they log. `[step, metric]`.
 
         Args:
-            pieces: Numbers for several steps each, on the device; the first piece is the largest. `[step, ...]` each
-            steps: Upper limit on the steps of all pieces.
+            chunks: Numbers for several steps each, on the device; the first chunk is the largest. `[step, ...]` each
+            steps: Upper limit on the steps of all chunks.
         """
         if len(self._logged) < steps:
             self._logged, self._launch = torch.zeros(steps, self._metrics, device=self._device), None
         taken = 0
         self._taken.zero_()
-        for piece in pieces:
-            self._take_in(piece)
+        for chunk in chunks:
+            self._take_in(chunk)
             if self._launch is None:
                 self._launch = self._captured()
-            for _ in range(len(piece[0])):
+            for _ in range(len(chunk[0])):
                 self._launch()
-            taken += len(piece[0])
+            taken += len(chunk[0])
         return self._logged[:taken].clone()
 
     def forget(self) -> None:
         """Drops the graph, to capture again before the next step, after tensors that a step changes were replaced."""
         self._launch = None
 
-    def _take_in(self, piece: Sequence[Tensor]) -> None:
+    def _take_in(self, chunk: Sequence[Tensor]) -> None:
         """Copies the numbers to the graph's buffers, or to new ones if they do not fit."""
-        same_shapes = [rows.shape[1:] for rows in self._rows] == [part.shape[1:] for part in piece]
-        if not same_shapes or len(piece[0]) > len(self._rows[0]):
-            self._rows, self._launch = tuple(torch.empty_like(part) for part in piece), None
-        for rows, part in zip(self._rows, piece, strict=True):
+        same_shapes = [rows.shape[1:] for rows in self._rows] == [part.shape[1:] for part in chunk]
+        if not same_shapes or len(chunk[0]) > len(self._rows[0]):
+            self._rows, self._launch = tuple(torch.empty_like(part) for part in chunk), None
+        for rows, part in zip(self._rows, chunk, strict=True):
             rows[: len(part)].copy_(part)
         self._row.zero_()
 

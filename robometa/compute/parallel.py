@@ -83,8 +83,8 @@ def of_worlds(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
     """
     flat = [batch.flatten(0, 1) for batch in batches]
     on_cpu = batches[0].device.type == "cpu"
-    pieces = [batch.split(WORLDS_AT_ONCE) for batch in flat] if on_cpu else [[batch] for batch in flat]
-    return torch.cat(for_each_task(function, *pieces)).unflatten(0, batches[0].shape[:2])
+    chunks = [batch.split(WORLDS_AT_ONCE) for batch in flat] if on_cpu else [[batch] for batch in flat]
+    return torch.cat(for_each_task(function, *chunks)).unflatten(0, batches[0].shape[:2])
 
 
 def on_gpu(tensor: Tensor) -> bool:
@@ -111,21 +111,21 @@ def shares_of(batch: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 def descend(
-    loss_of: Callable[..., tuple[Tensor, Tensor]], parameters: Sequence[Tensor], *pieces: Iterable[Any]
+    loss_of: Callable[..., tuple[Tensor, Tensor]], parameters: Sequence[Tensor], *chunks: Iterable[Any]
 ) -> Tensor:
-    """Sets the parameters' gradients to those of a loss summed over pieces; returns the sum of the logged metrics.
+    """Sets the parameters' gradients to those of a loss summed over chunks; returns the sum of the logged metrics.
 
     Args:
-        loss_of: Returns a piece's part of the loss and its part of the metrics.
-        parameters: Every piece's loss must depend on each.
-        pieces: Arguments of `loss_of` for each piece; split the same on every machine, and summed in this order.
+        loss_of: Returns a chunk's part of the loss and its part of the metrics.
+        parameters: Every chunk's loss must depend on each.
+        chunks: Arguments of `loss_of` for each chunk; split the same on every machine, and summed in this order.
     """
 
-    def of_piece(*piece: Any) -> tuple[tuple[Tensor, ...], Tensor]:
-        loss, logged = loss_of(*piece)
+    def of_chunk(*chunk: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+        loss, logged = loss_of(*chunk)
         return torch.autograd.grad(loss, parameters), logged.detach()
 
-    gradients, logged = zip(*for_each_task(of_piece, *pieces), strict=True)
+    gradients, logged = zip(*for_each_task(of_chunk, *chunks), strict=True)
     for parameter, *parts in zip(parameters, *gradients, strict=True):
         parameter.grad = torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
     return torch.stack(logged).sum(dim=0)

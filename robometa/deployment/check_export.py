@@ -52,6 +52,6 @@ def check_export(folder: Path, suite: Suite | None = None) -> Checked:
     with closing(ExportedLearner(contract.content, files[STEP], files.get(ADAPT))) as exported:
         gap = largest_gap(exported, vectors)
         require_equal(gap, read_export.tolerance(contract))
-        found = returns_of(exported, chosen, wanted["tasks"], wanted["worlds"], wanted["shots"])
-    require_within(found, wanted)
-    return Checked(gap, wanted, found)
+        returns = returns_of(exported, chosen, wanted["tasks"], wanted["worlds"], wanted["shots"])
+    require_within(returns, wanted)
+    return Checked(gap, wanted, returns)

@@ -23,7 +23,7 @@ from robometa.data import Step, Trial
 from robometa.errors import Options, UserError
 from robometa.learners.protocol import Learner
 from robometa.nn.normalizer import Normalizer
-from robometa.nn.recurrent import pieces_of
+from robometa.nn.recurrent import segments_of
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.rl.learning_rate import adam, decayed
@@ -38,13 +38,13 @@ STUDENT = "rl2"
 TASKS, WORLDS = 50, 2
 """Training tasks of a round, at most, and trials of each."""
 BLOCK = 25
-"""Gradient steps for which the memories at the beginnings of pieces are kept; these are the student's own of then."""
+"""Gradient steps for which the memories at the beginnings of segments are kept; these are the student's own of then."""
 BLOCK_TRIALS = 200
-"""Trials that a block takes its pieces from, at most."""
+"""Trials that a block takes its segments from, at most."""
 BATCH = 128
-"""Pieces of a gradient step, at most."""
-PIECE = 100
-"""Least steps of a piece, through which gradients reach back."""
+"""Segments of a gradient step, at most."""
+SEGMENT = 100
+"""Least steps of a segment, through which gradients reach back."""
 STD = 0.2
 """Standard deviation of the student's actions in the trials that it learns from."""
 RATE, LATER, LEAST = 3e-3, 0.75, 3e-4
@@ -261,10 +261,10 @@ def _taught(
     for step, rate in enumerate(rates):
         if step % BLOCK == 0:
             rows = torch.randperm(len(seen), generator=generator)[:BLOCK_TRIALS]
-            pieces, goals, starts = _cut(student, seen[rows], wanted[rows])
+            segments, goals, starts = _cut(student, seen[rows], wanted[rows])
         optimizer.param_groups[0]["lr"] = rate
-        picked = torch.randperm(len(pieces), generator=generator)[:BATCH]
-        mean = student.network.read(pieces[picked], starts[picked])[0].mean
+        picked = torch.randperm(len(segments), generator=generator)[:BATCH]
+        mean = student.network.read(segments[picked], starts[picked])[0].mean
         loss = (mean - _target(mean.detach(), goals[picked])).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -276,14 +276,14 @@ def _taught(
 
 @torch.no_grad()
 def _cut(student: Remembering, seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cuts trials into pieces, and computes the memory at the beginning of each. `[piece, time, ...]`."""
-    count = pieces_of(seen.shape[1], PIECE)
+    """Cuts trials into segments, and computes the memory at the beginning of each. `[segment, time, ...]`."""
+    count = segments_of(seen.shape[1], SEGMENT)
     state, starts = seen.new_zeros(len(seen), student.network.memory.state_size), []
-    for piece in seen.chunk(count, dim=1):
+    for segment in seen.chunk(count, dim=1):
         starts.append(state)
-        state = student.network.memory.read(piece, state)[1]
-    pieces, goals = (part.unflatten(1, (count, -1)).flatten(0, 1) for part in (seen, wanted))
-    return pieces, goals, torch.stack(starts, dim=1).flatten(0, 1)
+        state = student.network.memory.read(segment, state)[1]
+    segments, goals = (part.unflatten(1, (count, -1)).flatten(0, 1) for part in (seen, wanted))
+    return segments, goals, torch.stack(starts, dim=1).flatten(0, 1)
 
 
 def _target(mean: Tensor, wanted: Tensor) -> Tensor:

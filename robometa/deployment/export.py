@@ -132,8 +132,8 @@ def converted(
     Raises:
         UserError: If its adaptation cannot be exported.
     """
-    told = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
-    observation = len(policy.spaces.observation) + told
+    hidden = len(HiddenNumbers(policy.suite).names) if policy.learner.sees_parameters else 0
+    observation = len(policy.spaces.observation) + hidden
     layout = layout_of(policy.learner, policy.learner_name, observation, len(policy.spaces.action))
     graph = None if shots else adapt_graph(policy.learner, [part.initial for part in layout.parts])
     contract = contracts.contract_of(
@@ -244,8 +244,8 @@ def _compared(
     chosen = tasks or list(range(min(TASKS, len(policy.suite.test))))
     worlds = learner.config.worlds if learner.pools_worlds and shots else WORLDS
     wanted = returns_of(learner, policy.suite, chosen, worlds, shots)
-    found = returns_of(exported, policy.suite, chosen, worlds, shots)
-    return found, wanted
+    returns = returns_of(exported, policy.suite, chosen, worlds, shots)
+    return returns, wanted
 
 
 def _rounded(

@@ -57,20 +57,20 @@ def outer_layers(model: Any) -> list[str]:
     Args:
         model: Graph of a step.
     """
-    found, raw, ends = list[str](), {*INPUTS}, {OUTPUTS[0]}
+    layers, raw, ends = list[str](), {*INPUTS}, {OUTPUTS[0]}
     for node in model.graph.node:
         if node.op_type in LAYERS:
-            found += [node.name] if node.input[0] in raw else []
+            layers += [node.name] if node.input[0] in raw else []
         elif raw & {*node.input}:
             raw.update(node.output)
     for node in reversed(model.graph.node):
         if not ends & {*node.output}:
             continue
         if node.op_type in LAYERS:
-            found.append(node.name)
+            layers.append(node.name)
         else:
             ends.update(node.input)
-    return [name for one in found for name in (one, f"{one}_MatMul")]
+    return [name for one in layers for name in (one, f"{one}_MatMul")]
 
 
 @contextmanager

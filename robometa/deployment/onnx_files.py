@@ -24,7 +24,7 @@ DOMAINS = ("", "ai.onnx")
 SECONDS = 60
 """Limit on the processor time of loading a file, and of each run, s."""
 PATIENCE = 10.0
-"""Seconds that the process has to end in once it is told to."""
+"""Seconds in which the process has to end once it is asked to."""
 
 
 class OnnxFiles:
@@ -159,7 +159,7 @@ def _nodes(model: Any) -> Iterator[Any]:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Every tensor that stands in a file."""
+    """Every tensor in a file."""
     for graph in _graphs(model):
         yield from getattr(graph, "initializer", ())
         for sparse in getattr(graph, "sparse_initializer", ()):

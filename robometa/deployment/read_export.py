@@ -38,7 +38,7 @@ def files(folder: Path) -> dict[str, bytes]:
     Raises:
         UserError: If the folder or a file is missing, or one is no plain file, or too large.
     """
-    found = {}
+    contents = {}
     try:
         with opened(folder) as place:
             for name, most in MAX_BYTES.items():
@@ -53,10 +53,10 @@ def files(folder: Path) -> dict[str, bytes]:
                 if status.st_size > most:
                     raise UserError(f"{folder / name} is damaged: it has more than {most} bytes")
                 with place.file(name, "rb") as file:
-                    found[name] = file.read(most)
+                    contents[name] = file.read(most)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{folder} is no export: it lacks {error.filename}; `robometa export` writes one") from None
-    return found
+    return contents
 
 
 def contract(folder: Path, content: bytes) -> Table:
@@ -67,58 +67,58 @@ def contract(folder: Path, content: bytes) -> Table:
     """
     path = folder / CONTRACT
     try:
-        found = Table(json.loads(content), str(path))
+        entries = Table(json.loads(content), str(path))
     except (ValueError, RecursionError):
         raise UserError(f"{path} is damaged: it is not JSON") from None
-    if found.whole("format") != FORMAT:
-        raise UserError(f"{path} is of format {found.whole('format')}, and this version reads {FORMAT}")
+    if entries.whole("format") != FORMAT:
+        raise UserError(f"{path} is of format {entries.whole('format')}, and this version reads {FORMAT}")
     for name in ("suite", "suite_hash", "learner"):
-        found.text(name)
+        entries.text(name)
     for name in ("observation", "action"):
-        for signal in found.tables(name, MAX_SIGNALS):
+        for signal in entries.tables(name, MAX_SIGNALS):
             signal.text("name")
-    found.number("control_hz", 0)
-    found.whole("horizon", 1)
-    if STEP not in found.texts("sha256"):
+    entries.number("control_hz", 0)
+    entries.whole("horizon", 1)
+    if STEP not in entries.texts("sha256"):
         raise UserError(f"{path} is damaged: sha256 lacks {STEP}")
-    adapt = found.table("adapt")
+    adapt = entries.table("adapt")
     if not isinstance(adapt.content.get("pools_worlds"), bool):
         raise UserError(f"{adapt.where} is damaged: pools_worlds must be true or false")
-    told = found.content.get("told")
-    if not isinstance(told, list) or len(told) > MAX_SIGNALS or not all(isinstance(one, str) for one in told):
+    hidden = entries.content.get("told")
+    if not isinstance(hidden, list) or len(hidden) > MAX_SIGNALS or not all(isinstance(one, str) for one in hidden):
         raise UserError(f"{path} is damaged: told must be a list of texts")
-    tolerance(found)
-    _adaptation(found)
-    _returns(found.table("returns"))
-    return found
+    tolerance(entries)
+    _adaptation(entries)
+    _returns(entries.table("returns"))
+    return entries
 
 
-def tolerance(found: Table) -> float:
+def tolerance(entries: Table) -> float:
     """Largest gap that an export may have: of int8 weights as its contract has it, else that of float32.
 
     Raises:
         UserError: If the contract names other weights, or a tolerance out of its range.
     """
-    weights = found.optional("weights", found.text) or WEIGHTS[0]
+    weights = entries.optional("weights", entries.text) or WEIGHTS[0]
     if weights not in WEIGHTS:
-        raise UserError(unknown("weights", weights, WEIGHTS, found.where))
-    return TOLERANCE if weights == WEIGHTS[0] else found.number("tolerance", TOLERANCE, MAX_TOLERANCE)
+        raise UserError(unknown("weights", weights, WEIGHTS, entries.where))
+    return TOLERANCE if weights == WEIGHTS[0] else entries.number("tolerance", TOLERANCE, MAX_TOLERANCE)
 
 
-def require_suite(found: Table, suite: Suite) -> None:
+def require_suite(entries: Table, suite: Suite) -> None:
     """Checks that a contract is of a suite.
 
     Raises:
         UserError: If it is of another, or names tasks that the suite does not have.
     """
-    if suite.content_hash != found.text("suite_hash"):
-        raise UserError(f"suite {suite.name} is not the one of {found.where}; --suite names another")
-    last = max(found.content["returns"]["tasks"])
+    if suite.content_hash != entries.text("suite_hash"):
+        raise UserError(f"suite {suite.name} is not the one of {entries.where}; --suite names another")
+    last = max(entries.content["returns"]["tasks"])
     if last >= len(suite.test):
-        raise UserError(f"{found.where} is damaged: suite {suite.name} has no held-out task {last}")
+        raise UserError(f"{entries.where} is damaged: suite {suite.name} has no held-out task {last}")
 
 
-def vectors(folder: Path, content: bytes, found: Table, *, adapts: bool) -> dict[str, Tensor]:
+def vectors(folder: Path, content: bytes, entries: Table, *, adapts: bool) -> dict[str, Tensor]:
     """Reads the test vectors.
 
     Raises:
@@ -132,29 +132,29 @@ def vectors(folder: Path, content: bytes, found: Table, *, adapts: bool) -> dict
     steps = tensors["step/obs"].shape[0] if "step/obs" in tensors and tensors["step/obs"].dim() == 2 else 0
     if not 1 <= steps <= MAX_STEPS:
         raise UserError(f"{path} is damaged: step/obs must have 1 to {MAX_STEPS} rows")
-    for name, shape in _shapes(found, steps, adapts=adapts).items():
+    for name, shape in _shapes(entries, steps, adapts=adapts).items():
         value = tensors.get(name)
         if value is None or tuple(value.shape) != shape or value.dtype != float32 or not bool(value.isfinite().all()):
             raise UserError(f"{path} is damaged: {name} must be finite float32 numbers of shape {shape}")
     return tensors
 
 
-def _shapes(found: Table, steps: int, *, adapts: bool) -> dict[str, tuple[int, int]]:
+def _shapes(entries: Table, steps: int, *, adapts: bool) -> dict[str, tuple[int, int]]:
     """Shape of every tensor of the test vectors."""
-    obs, action = (len(found.content[name]) for name in ("observation", "action"))
+    obs, action = (len(entries.content[name]) for name in ("observation", "action"))
     columns = dict.fromkeys(("last_reward", "last_done", "reward", "terminated", "truncated"), 1)
     columns |= {"obs": obs, "next_obs": obs} | dict.fromkeys(
         ("last_action", "noise", "emitted_action", "action"), action
     )
     places = ("start", "end", "adapted") if adapts else ("start", "end")
-    parts = {f"{place}/{part['name']}": (1, part["size"]) for place in places for part in found.content["adaptation"]}
+    parts = {f"{place}/{part['name']}": (1, part["size"]) for place in places for part in entries.content["adaptation"]}
     return parts | {f"step/{name}": (steps, size) for name, size in columns.items()}
 
 
-def _adaptation(found: Table) -> None:
+def _adaptation(entries: Table) -> None:
     """Checks the tensors of an adaptation."""
-    numbers, returns = 0, found.table("returns")
-    for part in found.tables("adaptation"):
+    numbers, returns = 0, entries.table("returns")
+    for part in entries.tables("adaptation"):
         size, initial, name = part.whole("size", 1, MAX_NUMBERS), part.content.get("initial"), part.text("name")
         numbers += size
         if initial == DRAWN:
@@ -163,7 +163,7 @@ def _adaptation(found: Table) -> None:
         elif not _is_encoded(initial, size):
             raise UserError(f"{part.where} is damaged: initial must be {size} finite numbers as base64 ({name!r:.100})")
         if numbers > MAX_NUMBERS:
-            raise UserError(f"{found.where} is damaged: its adaptation has more than {MAX_NUMBERS} numbers")
+            raise UserError(f"{entries.where} is damaged: its adaptation has more than {MAX_NUMBERS} numbers")
 
 
 def _is_encoded(initial: Any, size: int) -> bool:

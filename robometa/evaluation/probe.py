@@ -95,11 +95,11 @@ def measure_probe(
             if not seen:
                 raise UserError(f"{name} keeps nothing of a task: there is nothing to read")
             counter = bar.add_task(f"{label}: reading", total=len(seen))
-            found = []
+            scores = []
             for features in seen.values():
-                found.append(readable(features, targets[numbers], numbers))
+                scores.append(readable(features, targets[numbers], numbers))
                 bar.advance(counter)
-            readings.append({reader: np.stack([point[reader] for point in found]) for reader in found[0]})
+            readings.append({reader: np.stack([point[reader] for point in scores]) for reader in scores[0]})
             steps = tuple(seen)
     return Probed(
         suite=suite.name,
@@ -160,11 +160,11 @@ class _Trials:
 
     def _along(self, engine: Engine, learner: Learner, noise: Noise, advance: Callable[[], None]) -> dict[int, Array]:
         """Adaptations along the trials of a piece."""
-        found: dict[int, Array] = {}
+        features_at: dict[int, Array] = {}
         each = self.worlds if learner.pools_worlds else 1
         for shot in trial_loop(learner, noise, max(self.shots, 1)):
             if not learner.adapts_within_episode:
-                _keep(found, shot.number * engine.horizon * each, shot.adaptation, noise, learner.pools_worlds)
+                _keep(features_at, shot.number * engine.horizon * each, shot.adaptation, noise, learner.pools_worlds)
             if shot.number == max(self.shots, 1):
                 break
             looks = looks_of(engine.horizon) if shot.number == 0 else (engine.horizon - 1,)
@@ -173,10 +173,10 @@ class _Trials:
                 engine, cast(Learner, watched), shot.adaptation, shot.noise, previous=shot.previous
             )
             for time, adaptation in watched.seen.items():
-                _keep(found, shot.number * engine.horizon + time, adaptation, noise, learner.pools_worlds)
+                _keep(features_at, shot.number * engine.horizon + time, adaptation, noise, learner.pools_worlds)
             shot.complete(rollout, after)
             advance()
-        return found
+        return features_at
 
 
 def looks_of(horizon: int) -> tuple[int, ...]:
@@ -203,11 +203,11 @@ class _Watched:
         return action, after
 
 
-def _keep(found: dict[int, Array], step: int, adaptation: Adaptation, noise: Noise, pooled: bool) -> None:
+def _keep(features_at: dict[int, Array], step: int, adaptation: Adaptation, noise: Noise, pooled: bool) -> None:
     """Notes an adaptation as features; nothing if it holds no numbers of its tasks."""
     features = features_of(adaptation, noise.tasks, noise.worlds, pooled)
     if features is not None:
-        found[step] = features
+        features_at[step] = features
 
 
 def features_of(adaptation: Adaptation, tasks: int, worlds: int, pooled: bool) -> Array | None:

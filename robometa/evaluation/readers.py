@@ -49,13 +49,13 @@ def readable(features: Array, targets: Array, tasks: Rows) -> dict[str, Array]:
     spread = _by_task((targets - middle) ** 2, tasks)
     picks = np.random.default_rng(0).integers(len(spread), size=(RESAMPLES, len(spread)))
     edge = (1 - CONFIDENCE) / 2
-    found = {}
+    scores = {}
     for name, reader in READERS.items():
         wrong = _by_task((targets - reader(features, targets, tasks)) ** 2, tasks)
         resampled = 1 - wrong[picks].sum(axis=1) / spread[picks].sum(axis=1)  # [resample, target]
         ends = np.quantile(resampled, [edge, 1 - edge], axis=0)
-        found[name] = np.stack([1 - wrong.sum(axis=0) / spread.sum(axis=0), *ends], axis=1)
-    return found
+        scores[name] = np.stack([1 - wrong.sum(axis=0) / spread.sum(axis=0), *ends], axis=1)
+    return scores
 
 
 def _by_task(values: Array, tasks: Rows) -> Array:
@@ -76,11 +76,11 @@ def folds(tasks: Rows) -> Iterator[tuple[Rows, Rows]]:
 
 def ridge(features: Array, targets: Array, tasks: Rows) -> Array:
     """Ridge regression; each target's penalty is chosen by cross-validation over the tasks that it is fitted on."""
-    found = np.empty_like(targets)
+    predictions = np.empty_like(targets)
     for fitted, read in folds(tasks):
         given, wanted, restored = _standardised(features, targets, fitted)
-        found[read] = restored(_ridge(given[fitted], wanted[fitted], tasks[fitted], given[read]))
-    return found
+        predictions[read] = restored(_ridge(given[fitted], wanted[fitted], tasks[fitted], given[read]))
+    return predictions
 
 
 def network(features: Array, targets: Array, tasks: Rows) -> Array:
@@ -104,10 +104,10 @@ def network(features: Array, targets: Array, tasks: Rows) -> Array:
         *(np.stack([part[1] for part in parts]), np.stack([part[2] for part in parts])),
         *(np.stack(learned_of), np.stack(held_of)),
     )
-    found = np.empty_like(targets)
+    predictions = np.empty_like(targets)
     for (read, _, _, linear, restored), residual in zip(parts, added, strict=True):
-        found[read] = restored(linear[read] + residual[read])
-    return found
+        predictions[read] = restored(linear[read] + residual[read])
+    return predictions
 
 
 def _standardised(features: Array, targets: Array, fitted: Rows) -> tuple[Array, Array, Callable[[Array], Array]]:

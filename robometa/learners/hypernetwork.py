@@ -62,7 +62,7 @@ class Network(RecurrentActorCritic):
         self.observation = spaces.observation
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
+        """Actions and values along segments of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
         remembered, end = self.memory.read(inputs, start)  # [n, time, memory]
         # The policy itself sees the observation only; everything else reaches it through its weights.
         obs = inputs[..., : self.observation]

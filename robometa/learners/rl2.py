@@ -50,7 +50,7 @@ class Network(RecurrentActorCritic):
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
+        """Actions and values along segments of trials, and the memory after them. `[n, time, inputs]`, `[n, state]`."""
         remembered, end = self.memory.read(inputs, start)  # [n, time, memory]
         return Output(self.actor(remembered), self.log_std, self.critic(remembered)[..., 0]), end
 

@@ -26,7 +26,7 @@ from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.rl.replay import TrialReplay
 
 CHUNK = 16
-"""Trials that one thread encodes and decodes together; the pieces are the same on every machine."""
+"""Trials that one thread encodes and decodes together; the chunks are the same on every machine."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
         whole = self._experience(trial, (known[:, :-1],), ppo.outputs(self.network, known))
-        # The policy has no memory: short pieces mix well.
+        # The policy has no memory: short segments mix well.
         metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)
         return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
@@ -149,13 +149,13 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
 
     def _known(self, seen: Step) -> Tensor:
         """Inputs of the policy along trials, without gradients into the encoder. `[n, time, obs + 2 * latent]`."""
-        pieces = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
+        chunks = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
 
-        def of_piece(inputs: Tensor) -> Tensor:
+        def of_chunk(inputs: Tensor) -> Tensor:
             with torch.no_grad():
                 return torch.cat((inputs[..., : self.spaces.observation], *self.encoder(inputs)), dim=-1)
 
-        return torch.cat(for_each_task(of_piece, pieces))
+        return torch.cat(for_each_task(of_chunk, chunks))
 
     def _predict(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """Stores the trials, takes gradient steps on stored ones and returns metrics."""
@@ -184,14 +184,14 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         """One step of encoder and decoders on arguments of `_shortfall`, without waiting for the device. `[metric]`."""
         trials, time, _ = batch.shape
 
-        def of_piece(*piece: Tensor) -> tuple[Tensor, Tensor]:
-            terms = len(piece[0]) / trials * self._shortfall(*piece)
+        def of_chunk(*chunk: Tensor) -> tuple[Tensor, Tensor]:
+            terms = len(chunk[0]) / trials * self._shortfall(*chunk)
             # Negative ELBO: the evidence of a whole trial, of which the drawn steps are a sample, and the divergence.
             return time * terms[:2].sum() + self.config.kl_weight * terms[2], terms
 
-        pieces = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
+        chunks = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
         parameters = list(self.predicting.parameters())
-        logged = descend(of_piece, parameters, *pieces)
+        logged = descend(of_chunk, parameters, *chunks)
         if self.config.decoder_gradient_norm:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.decoder_gradient_norm)
         self.predicting_optimizer.step()

@@ -66,19 +66,19 @@ class RecurrentActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Output, Tensor]:
-        """Actions and values along pieces of trials, and the final memory states.
+        """Actions and values along segments of trials, and the final memory states.
 
         Args:
             inputs: `[n, time, inputs]`
-            start: Initial memory state of each piece. `[n, state]`
+            start: Initial memory state of each segment. `[n, state]`
         """
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, start: Tensor) -> Output:
-        """Actions and values along pieces, from initial memory states. `[n, time, inputs]`, `[n, 1, state]`."""
+        """Actions and values along segments, from initial memory states. `[n, time, inputs]`, `[n, 1, state]`."""
         return self.read(inputs, start[:, 0])[0]
 
 
-def pieces_of(time: int, least: int) -> int:
-    """Largest number of equal pieces of at least `least` steps in a sequence; 1 if it is shorter."""
+def segments_of(time: int, least: int) -> int:
+    """Largest number of equal segments of at least `least` steps in a sequence; 1 if it is shorter."""
     return next(count for count in range(max(time // least, 1), 0, -1) if time % count == 0)

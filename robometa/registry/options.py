@@ -16,6 +16,8 @@ from robometa.suites.suite import Suite
 
 if TYPE_CHECKING:
     from robometa.learners.protocol import Options
+SuiteOptions = Mapping[str, Mapping[str, Any]]
+"""Options in a suite's file, by learner."""
 SCHEDULES = ("decay_begin", "decay_end")
 """Options that are iterations of the run, and shares of it where `--iterations` or `--steps` changes its length."""
 
@@ -70,15 +72,22 @@ def resolve(suite: Suite, learner: str, options: dict[str, Any], preset: str | N
     Raises:
         UserError: Naming every option that the learner does not have, that is of another kind, or outside its range.
     """
+    return _resolved(suite.learner, suite.path.name, learner, options, preset)
+
+
+def _resolved(
+    suite_options: SuiteOptions, where: str, learner: str, options: dict[str, Any], preset: str | None = None
+) -> Options:
+    """Resolves a learner's options, with those of a suite's file by its name."""
     presets = learners.find(learner).presets()
     if preset is not None and preset not in presets:
         raise UserError(unknown("preset", preset, presets))
     start = presets[preset] if preset is not None else next(iter(presets.values()))
     usual, short = asdict(start), user_file.short(learner)
-    from_suite = suite.learner.get(short, {})
+    from_suite = suite_options.get(short, {})
     mistakes = [
-        *_unknown_learners(suite),
-        *_mistakes(from_suite, usual, f"[learner.{short}] of {suite.path.name}"),
+        *_unknown_learners(suite_options, where),
+        *_mistakes(from_suite, usual, f"[learner.{short}] of {where}"),
         *_mistakes(options, usual, f"learner {short}"),
     ]
     if mistakes:
@@ -104,11 +113,11 @@ def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return moved | dict(changes)
 
 
-def _unknown_learners(suite: Suite) -> list[str]:
+def _unknown_learners(suite_options: SuiteOptions, where: str) -> list[str]:
     """Lists the unknown learners that a suite's file has options for."""
     return [
-        unknown("learner", name, learners.LEARNERS, suite.path.name)
-        for name in suite.learner
+        unknown("learner", name, learners.LEARNERS, where)
+        for name in suite_options
         if name not in learners.LEARNERS and not user_file.is_reference(name)
     ]
 
@@ -154,16 +163,20 @@ def read_config(learner: str, saved: dict[str, Any]) -> Options:
     return _made(learner, lambda: configuration(**entry.overrides | options))
 
 
-def check_options(suite: Suite) -> None:
+def check_options(suite_options: SuiteOptions, where: str) -> None:
     """Checks a suite file's options for learners.
+
+    Args:
+        suite_options: The options by learner.
+        where: Name of the file.
 
     Raises:
         UserError: Naming every mistake in them.
     """
     mistakes: dict[str, None] = {}  # a mistake that several learners share is reported once
-    for name in ("random", *(name for name in suite.learner if name in learners.LEARNERS)):
+    for name in ("random", *(name for name in suite_options if name in learners.LEARNERS)):
         try:
-            resolve(suite, name, {})
+            _resolved(suite_options, where, name, {})
         except UserError as error:
             mistakes |= dict.fromkeys(str(error).splitlines())
     if mistakes:

@@ -35,12 +35,12 @@ def give(reference: str) -> None:
         UserError: If there is no such file or class, the file fails, or the class is not an objective.
     """
     entry = user_file.read(reference, "objective")
-    found = getattr(entry.run(), entry.name, None)
+    own_class = getattr(entry.run(), entry.name, None)
     where = f"{entry.name} of {entry.path}"
-    if not isinstance(found, type) or not callable(getattr(found, "reward", None)):
+    if not isinstance(own_class, type) or not callable(getattr(own_class, "reward", None)):
         raise UserError(f"{where} must be a class with the method reward(quantity, parameter, weight)")
-    user_file.MADE[found] = entry
-    OWN[user_file.short(reference)] = _made(found(), entry.about, where), entry.fingerprint()
+    user_file.MADE[own_class] = entry
+    OWN[user_file.short(reference)] = _made(own_class(), entry.about, where), entry.fingerprint()
     os.environ[VARIABLE] = f"{entry.path}:{entry.name}"
 
 

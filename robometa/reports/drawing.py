@@ -1,4 +1,4 @@
-"""Pieces that figures share: panels, axes, smoothing, and SVG that takes its text and background from its page."""
+"""Parts that figures share: panels, axes, smoothing, and SVG that takes its text and background from its page."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _readings(table: Table, shape: tuple[int, ...]) -> dict[str, Array]:
     Raises:
         UserError: If they are not finite, or not as many as they must be.
     """
-    found = {}
+    readings = {}
     for reader in (RIDGE, NETWORK):
         try:
             values = np.array(table.content.get(reader), dtype=float)
@@ -162,5 +162,5 @@ def _readings(table: Table, shape: tuple[int, ...]) -> dict[str, Array]:
         if values.shape != shape or not (values >= WORST).all() or not (values <= 1).all():
             size = " x ".join(map(str, shape))
             raise UserError(f"{table.where} is damaged: {reader} must hold {size} numbers up to 1")
-        found[reader] = values
-    return found
+        readings[reader] = values
+    return readings

@@ -190,8 +190,8 @@ class PlanningLearner:
         config, shape = self.config, plan.mean.shape[2:]
         if config.planner == "icem":
             noise = draws.normal(sum(config.sizes().drawn()), *shape).to(self.device)
-            found = of_worlds(self._searched, knowledge, obs, plan.mean, plan.elites, noise)
-            return found[:, :, 0], Plan(found[:, :, 1], found[:, :, 2:]).shifted()
+            planned = of_worlds(self._searched, knowledge, obs, plan.mean, plan.elites, noise)
+            return planned[:, :, 0], Plan(planned[:, :, 1], planned[:, :, 2:]).shifted()
         rounds = config.rounds if config.planner == "cem" else 1
         mean = of_worlds(
             self._drawn_together, knowledge, obs, plan.mean, draws.normal(rounds, config.candidates, *shape)

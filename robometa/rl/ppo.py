@@ -19,10 +19,10 @@ from robometa.nn.networks import normal_log_density
 from robometa.rl.learning_rate import captured_steps, decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
-"""Sequences that one thread computes together; the pieces are the same on every machine."""
+"""Sequences that one thread computes together; the chunks are the same on every machine."""
 
 LONGEST = 25
-"""Longest piece of an episode in a minibatch, for networks without a memory. Steps."""
+"""Longest segment of an episode in a minibatch, for networks without a memory. Steps."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,20 @@ class Experience(NamedTuple):
 def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
     """Network outputs on all sequences, without gradients, computed in chunks."""
 
-    def of_piece(*piece: Tensor) -> Output:
+    def of_chunk(*chunk: Tensor) -> Output:
         with torch.no_grad():
-            return network(*piece)
+            return network(*chunk)
 
-    of_pieces = for_each_task(of_piece, *(shares_of(part, CHUNK) for part in inputs))
-    mean, log_std, value = zip(*of_pieces, strict=True)
+    of_chunks = for_each_task(of_chunk, *(shares_of(part, CHUNK) for part in inputs))
+    mean, log_std, value = zip(*of_chunks, strict=True)
     return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
 
 
-def cut(experience: Experience, pieces: int) -> Experience:
-    """Cuts every sequence into equal pieces, each a sequence again."""
+def cut(experience: Experience, segments: int) -> Experience:
+    """Cuts every sequence into equal segments, each a sequence again."""
 
     def shorter(part: Tensor) -> Tensor:
-        return part.unflatten(1, (pieces, -1)).flatten(0, 1)
+        return part.unflatten(1, (segments, -1)).flatten(0, 1)
 
     inputs = tuple(shorter(part) for part in experience.inputs)
     weight = None if experience.weight is None else shorter(experience.weight)
@@ -99,9 +99,9 @@ def cut(experience: Experience, pieces: int) -> Experience:
 
 
 def shortened(experience: Experience) -> Experience:
-    """Cuts sequences into short pieces, which mix minibatches better; for networks without a memory."""
+    """Cuts sequences into short segments, which mix minibatches better; for networks without a memory."""
     time = experience.action.shape[1]
-    return cut(experience, next(pieces for pieces in range(-(-time // LONGEST), time + 1) if time % pieces == 0))
+    return cut(experience, next(segments for segments in range(-(-time // LONGEST), time + 1) if time % segments == 0))
 
 
 METRICS = ("policy_loss", "value_loss", "entropy", "kl", "clipped", "gradient_norm")
@@ -117,7 +117,7 @@ def update(
 ) -> dict[str, float]:
     """Takes the gradient steps of an iteration and returns metrics.
 
-    Except on a GPU, threads share a minibatch in pieces; the gradients are added up in a fixed order.
+    Except on a GPU, threads share a minibatch in chunks; the gradients are added up in a fixed order.
 
     Args:
         network: Network to train.
@@ -166,16 +166,16 @@ def _in_rows(experience: Experience, order: Tensor, minibatches: int) -> list[Te
     return [part.unflatten(0, (minibatches, -1)) for part in parts]
 
 
-def _members(experience: Experience, piece: Tensor) -> Experience:
+def _members(experience: Experience, chunk: Tensor) -> Experience:
     """Selects sequences."""
     inputs, action, log_density, advantage, target, weight = experience
     return Experience(
-        tuple(part[piece, : action.shape[1]] for part in inputs),
-        action[piece],
-        log_density[piece],
-        advantage[piece],
-        target[piece],
-        None if weight is None else weight[piece],
+        tuple(part[chunk, : action.shape[1]] for part in inputs),
+        action[chunk],
+        log_density[chunk],
+        advantage[chunk],
+        target[chunk],
+        None if weight is None else weight[chunk],
     )
 
 
@@ -184,7 +184,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     options: Options,
     pick: Callable[[Any], Experience],
-    pieces: Iterable[Any],
+    chunks: Iterable[Any],
     count: int,
 ) -> Tensor:
     """Takes one gradient step and returns its metrics. `[metric]`.
@@ -193,20 +193,20 @@ def _step(
         network: Network to train.
         optimizer: Its optimizer.
         options: Options of the learner.
-        pick: Returns the sequences of a piece.
-        pieces: Pieces of the minibatch.
+        pick: Returns the sequences of a chunk.
+        chunks: Chunks of the minibatch.
         count: Sequences of the minibatch.
     """
     parameters = list(network.parameters())
 
-    def of_piece(piece: Any) -> tuple[Tensor, Tensor]:
-        batch = pick(piece)
+    def of_chunk(chunk: Any) -> tuple[Tensor, Tensor]:
+        batch = pick(chunk)
         loss, row = _loss(network, batch, options)
         share = len(batch.action) / count
         return share * loss, share * row
 
-    # Gradients of the pieces, added up in their order; then one step of Adam.
-    row = descend(of_piece, parameters, pieces)
+    # Gradients of the chunks, added up in their order; then one step of Adam.
+    row = descend(of_chunk, parameters, chunks)
     norm = nn.utils.clip_grad_norm_(parameters, options.gradient_norm)
     optimizer.step()
     return torch.cat((row, norm.reshape(1)))

@@ -107,5 +107,5 @@ def experience(
         target=returns(target).flatten(0, 1),
         weight=None if left_out is None else (~left_out).to(advantage).flatten(0, 1),
     )
-    # Steps are independent for a network without memory: short pieces mix well.
+    # Steps are independent for a network without memory: short segments mix well.
     return ppo.shortened(learned)

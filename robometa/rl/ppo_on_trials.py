@@ -16,7 +16,7 @@ from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
-from robometa.nn.recurrent import RecurrentActorCritic, pieces_of
+from robometa.nn.recurrent import RecurrentActorCritic, segments_of
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import ppo
@@ -36,7 +36,7 @@ class Options(ppo.Options):
     shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the memory persists between them."""
     minibatches: Annotated[int, "[1, inf)", Search(2, 32, log=True)] = 8
-    """Gradient steps of a pass, each on its share of the trials' pieces."""
+    """Gradient steps of a pass, each on its share of the trials' segments."""
     learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam."""
 
@@ -50,7 +50,7 @@ class RecurrentOptions(Options):
     memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 128
     """Hidden units of the GRU or LSTM."""
     backpropagation: Annotated[int, "[1, inf)", Search(50, 400, log=True)] = 100
-    """Steps of backpropagation through time: minimum length of a trial's equal pieces."""
+    """Steps of backpropagation through time: minimum length of a trial's equal segments."""
 
 
 class TrialLearner(PpoLearner[Net]):
@@ -124,32 +124,32 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
         inputs = self._inputs(rollout.seen()).flatten(0, 1)  # [trial, time + 1, inputs]
         old, starts = self._read(inputs)
         whole = self._experience(trial, (inputs[:, :-1], starts), old)
-        # From here on a sequence is a piece of a trial: gradients reach back to its beginning.
-        pieces = ppo.cut(whole, starts.shape[1])  # [trial * piece, time / piece, ...]
-        metrics = self._trained_on(pieces, trial.noise)
+        # From here on a sequence is a segment of a trial: gradients reach back to its beginning.
+        segments = ppo.cut(whole, starts.shape[1])  # [trial * segment, time / segment, ...]
+        metrics = self._trained_on(segments, trial.noise)
         # The statistics change last: old and new probabilities must come from the same inputs.
         self._include(rollout)
         return metrics
 
     def _read(self, inputs: Tensor) -> tuple[Output, Tensor]:
-        """Network output along whole trials, and the memory at the start of each piece.
+        """Network output along whole trials, and the memory at the start of each segment.
 
         Args:
             inputs: `[trial, time + 1, inputs]`
 
         Returns:
-            Outputs `[trial, time + 1]`, and memories `[trial, piece, state]`.
+            Outputs `[trial, time + 1]`, and memories `[trial, segment, state]`.
         """
-        count = pieces_of(inputs.shape[1] - 1, self.backpropagation)
+        count = segments_of(inputs.shape[1] - 1, self.backpropagation)
 
         def of_chunk(trials: Tensor) -> tuple[Tensor, ...]:
             state = trials.new_zeros(len(trials), self.network.memory.state_size)
-            # The memory passes from piece to piece; the last one is the step after the trial.
+            # The memory passes from segment to segment; the last one is the step after the trial.
             starts, outputs = [], []
-            for piece in (*trials[:, :-1].chunk(count, dim=1), trials[:, -1:]):
+            for segment in (*trials[:, :-1].chunk(count, dim=1), trials[:, -1:]):
                 starts.append(state)
                 with torch.no_grad():  # the switch is separate in every thread
-                    output, state = self.network.read(piece, state)
+                    output, state = self.network.read(segment, state)
                 outputs.append(output)
             mean, value = (torch.cat([getattr(part, name) for part in outputs], dim=1) for name in ("mean", "value"))
             return mean, value, torch.stack(starts[:-1], dim=1)
@@ -185,7 +185,7 @@ def experience(
 
     Args:
         trial: Rollouts of the trial.
-        taken: Inputs of the network for each trial. `[task * world, time or pieces, ...]`
+        taken: Inputs of the network for each trial. `[task * world, time or segments, ...]`
         old: Outputs of the network that acted, including after the last step. `[task * world, time + 1]`
         returns: Normalises values; updated with the new returns.
         options: Discount and lambda.

@@ -181,7 +181,7 @@ class TrialReplay:
 
 
 class Windows(NamedTuple):
-    """Pieces of trials, split into past and future. Steps of weight 0 are to be ignored."""
+    """Windows of trials, split into past and future. Steps of weight 0 are to be ignored."""
 
     past: Tensor
     """The steps before. `[window, past, width]`"""

@@ -118,16 +118,16 @@ def parameter_space(suite: str | Path | Suite, learner: str, **settings: Any) ->
 
     known = suite if isinstance(suite, Suite) else suites.load(suite)
     space = space_of(known, learner, settings.get("preset"), settings.get("space") or {}, "[search]")
-    found: dict[str, Any] = dict(space.fixed)
+    searched: dict[str, Any] = dict(space.fixed)
     for one in space.dimensions:
         if one.choices:
-            found[one.name] = tune.choice([*one.choices])
+            searched[one.name] = tune.choice([*one.choices])
         elif one.whole:
             draw = tune.lograndint if one.log else tune.randint
-            found[one.name] = draw(int(one.low), int(one.high) + 1)
+            searched[one.name] = draw(int(one.low), int(one.high) + 1)
         else:
-            found[one.name] = (tune.loguniform if one.log else tune.uniform)(one.low, one.high)
-    return found
+            searched[one.name] = (tune.loguniform if one.log else tune.uniform)(one.low, one.high)
+    return searched
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,16 +138,16 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(config, Mapping) or not all(isinstance(name, str) for name in config):
         raise UserError("a configuration must be a table of options by name")
-    found = dict[str, Any]()
+    options = dict[str, Any]()
     for name, value in config.items():
         option = name.removesuffix(WIDTH).removesuffix(DEPTH)
         if option == name:
-            found[name] = value
+            options[name] = value
             continue
         width, depth = config.get(option + WIDTH), config.get(option + DEPTH)
         if width is None or depth is None:
             raise UserError(f"{option + WIDTH} and {option + DEPTH} belong together")
         if not (is_finite(width) and is_finite(depth) and 1 <= depth <= MAX_LIST):
             raise UserError(f"{option} must have a number as its width, and a depth from 1 to {MAX_LIST}")
-        found[option] = [int(width)] * int(depth)
-    return found
+        options[option] = [int(width)] * int(depth)
+    return options

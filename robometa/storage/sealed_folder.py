@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from robometa.errors import UserError
 from robometa.escape import say
-from robometa.storage import atomic, pieces
+from robometa.storage import atomic, shards
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.paths import is_own_file
 
@@ -29,8 +29,8 @@ MAX_MANIFEST_BYTES = 1 << 26
 """Largest manifest that is read, bytes; far above any real one."""
 MAX_FILES = 10_000
 """Most files that a manifest lists."""
-KINDS_WITHOUT_PIECES = ("policy",)
-"""Kinds of folders that keep no tensor in pieces, which can be far larger than their files."""
+KINDS_WITHOUT_SHARDS = ("policy",)
+"""Kinds of folders that keep no tensor in shards, which can be far larger than their files."""
 MAX_WARNINGS = 5
 """Most damaged texts of a folder that are reported."""
 
@@ -41,7 +41,7 @@ def save(
     description: Mapping[str, Any],
     texts: Mapping[str, str | bytes] | None = None,
     *,
-    in_pieces: bool = False,
+    sharded: bool = False,
     sharing: OpenFolder | None = None,
     within: OpenFolder | None = None,
     replacing: bool = True,
@@ -55,8 +55,8 @@ def save(
         tensors: Tensors by name.
         description: Further entries of the manifest; `load` checks its `kind`.
         texts: Further files, by name, which may have folders.
-        in_pieces: Keep large tensors as files of a megabyte each, named by their SHA-256.
-        sharing: Folder to hard-link unchanged pieces from; damage to such a file damages both folders.
+        sharded: Keep large tensors as files of a megabyte each, named by their SHA-256.
+        sharing: Folder to hard-link unchanged shards from; damage to such a file damages both folders.
         within: The folder to write into, if it is open already.
         replacing: Replace what has the folder's path.
 
@@ -71,15 +71,15 @@ def save(
             folder.parent.mkdir(parents=True, exist_ok=True)
             within = stack.enter_context(opened(folder.parent))
         aside = stack.enter_context(atomic.aside(within, folder.name))
-        large = {name for name, tensor in tensors.items() if in_pieces and tensor.nbytes > pieces.PIECE_BYTES}
+        large = {name for name, tensor in tensors.items() if sharded and tensor.nbytes > shards.SHARD_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}
         # safetensors refuses tensors that share memory.
         content = serialized({name: tensor.clone() for name, tensor in plain.items()})
         files = {TENSORS: atomic.write(aside, TENSORS, content)}
-        cut = {name: pieces.write(tensors[name], aside, sharing) for name in sorted(large)}
+        cut = {name: shards.write(tensors[name], aside, sharing) for name in sorted(large)}
         for name, text in (texts or {}).items():
             files[name] = _write_inside(aside, name, text.encode() if isinstance(text, str) else text)
-        manifest = {"format": FORMAT, **description, "files": files} | ({"pieces": cut} if cut else {})
+        manifest = {"format": FORMAT, **description, "files": files} | ({shards.KEY: cut} if cut else {})
         atomic.write(aside, MANIFEST, _manifest_text(manifest))
         (atomic.publish_over if replacing else atomic.publish)(within, aside, folder.name)
 
@@ -113,9 +113,9 @@ def _loaded(folder: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         _require_plain_names(folder, manifest["files"])
         _verify(folder, TENSORS, {manifest["files"][TENSORS]})
         tensors = load_file(folder / TENSORS)
-        if "pieces" in manifest and kind in KINDS_WITHOUT_PIECES:
-            raise UserError(f"{folder / MANIFEST} is damaged: no {kind} has pieces")
-        tensors |= pieces.read_all(folder, manifest.get("pieces", {}))
+        if shards.KEY in manifest and kind in KINDS_WITHOUT_SHARDS:
+            raise UserError(f"{folder / MANIFEST} is damaged: no {kind} has shards")
+        tensors |= shards.read_all(folder, manifest.get(shards.KEY, {}))
         for fault in _faults_of_texts(folder, manifest):
             say(f"warning: {fault}", error=True)
     except SafetensorError as error:

@@ -18,10 +18,23 @@ KINDS = {
 }
 """Keys of a distribution, and their values; a plain number or a list of numbers is a constant."""
 
+SIZED = ("disc", "arc", "values")
+"""Kinds that fit some numbers of numbers only."""
 MAX_NUMBER = 1e100
 """Limit on numbers: larger ones soon overflow."""
 
 Distribution = dict[str, Any]
+
+
+def check_form(value: Any) -> None:
+    """Checks a distribution of so many numbers as an unknown robot takes.
+
+    Raises:
+        ValueError: Naming the mistake.
+    """
+    lists = isinstance(value, list) or (isinstance(value, dict) and not value.keys().isdisjoint(SIZED))
+    if not lists:
+        read_distribution(value, 1)
 
 
 def read_distribution(value: Any, size: int) -> Distribution:

@@ -7,7 +7,7 @@ from pathlib import Path
 from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
 from robometa.suites.metaworld import read_shipped
-from robometa.suites.parse import _read
+from robometa.suites.parse import read_suite
 from robometa.suites.shipped import benchmark_names, folder, names
 from robometa.suites.suite import Suite
 
@@ -38,4 +38,4 @@ def load(name: str | Path) -> Suite:
         raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
     else:
         path = folder() / f"{text}.toml"
-    return _read(path.resolve(), path)
+    return read_suite(path.resolve(), path)

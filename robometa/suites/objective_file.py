@@ -32,10 +32,10 @@ def objective_of(task: Task) -> Objective:
     """Returns the objective of a task."""
     if task.objective == WEIGHTED:
         return weighted(tuple(name for name, _ in task.coefficients if "." not in name))
-    return found(task.objective)
+    return named(task.objective)
 
 
-def found(name: str) -> Objective:
+def named(name: str) -> Objective:
     """Returns the objective of this name.
 
     Raises:
@@ -76,7 +76,7 @@ def read_objective(value: Any, where: str, mistakes: list[str]) -> tuple[str | N
             mistakes.append(f"objective = {value!r} in {where} must be FILE.py:CLASS without a folder; --reward has it")
             return None, ()
         try:
-            found(value)
+            named(value)
         except UserError as error:
             mistakes.append(f"{where}: {error}")
             return None, ()

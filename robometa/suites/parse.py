@@ -13,11 +13,11 @@ from typing import Any
 from robometa.errors import UserError, unknown
 from robometa.suites import metaworld, mjcf_check
 from robometa.suites.command import Command, read_command
-from robometa.suites.distributions import Distribution, draw, read_distribution
+from robometa.suites.distributions import Distribution, check_form, draw, read_distribution
 from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.numbers import number
-from robometa.suites.objective_file import WEIGHTED, found, own_hash, read_objective, weighted
+from robometa.suites.objective_file import WEIGHTED, named, own_hash, read_objective, weighted
 from robometa.suites.objectives import Objective
 from robometa.suites.own_model import sizes_of
 from robometa.suites.robot_file import read_robot
@@ -40,7 +40,7 @@ MAX_TASKS = 100_000
 
 
 @cache
-def _read(path: Path, shown: Path) -> Suite:
+def read_suite(path: Path, shown: Path) -> Suite:
     """Reads and checks a suite's file; the error names every mistake."""
     table = read_toml(path, shown)
     if table.get("robot") == metaworld.ROBOT:
@@ -76,8 +76,8 @@ def _read(path: Path, shown: Path) -> Suite:
     }
     split = {name: tasks for name, (tasks, _) in read.items()}
     learner = learner_options(table, where, mistakes)
-    if not mistakes:
-        repeated = 0 if finite else count_repeated(read["train"], read["test"])
+    if finite is False:  # splits that could not be read are empty, and repeat nothing
+        repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
             mistakes.append(
                 f"{repeated} tasks are both in [train] and in [test] of {where}: change a seed, "
@@ -119,7 +119,7 @@ def _whole(value: Any, key: str, low: int, high: int, where: str, mistakes: list
 
 
 def _paid(name: str, terms: tuple[tuple[str, float], ...]) -> Objective:
-    return weighted(tuple(term for term, _ in terms if "." not in term)) if name == WEIGHTED else found(name)
+    return weighted(tuple(term for term, _ in terms if "." not in term)) if name == WEIGHTED else named(name)
 
 
 def _read_coefficients(
@@ -185,15 +185,19 @@ def _read_tasks(
             sizes = sizes_of(robot)
         except UserError as error:
             mistakes.append(str(error))
+    size: int | None
     for name, value in spread.items():
         if name in needed or name in optional:
             size = (needed | optional)[name]
-        elif name in VARIATIONS and sizes is not None:
-            size = VARIATIONS[name].size(sizes)
+        elif name in VARIATIONS:
+            size = None if sizes is None else VARIATIONS[name].size(sizes)
         else:
             continue
         try:
-            distributions[name] = read_distribution(value, size)
+            if size is None:
+                check_form(value)
+            else:
+                distributions[name] = read_distribution(value, size)
         except ValueError as error:
             mistakes.append(f"{name} in {where}: {error}")
     lists = [len(spread["values"]) for spread in distributions.values() if "values" in spread]

@@ -205,7 +205,7 @@ class RunFolder:
     def save_checkpoint(self, saved: Saved) -> None:
         """Writes a checkpoint and removes all but the newest ones.
 
-        Unchanged pieces of large tensors are linked from the checkpoint that is removed, never from one that stays:
+        Unchanged shards of large tensors are linked from the checkpoint that is removed, never from one that stays:
         no damage reaches both that are kept.
 
         Raises:
@@ -219,7 +219,7 @@ class RunFolder:
                 checkpoints.path / name,
                 saved.state,
                 {"kind": "checkpoint", **asdict(saved.progress)},
-                in_pieces=True,
+                sharded=True,
                 sharing=stack.enter_context(checkpoints.subfolder(leaving[-1])) if shares else None,
                 within=checkpoints,
             )

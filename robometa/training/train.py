@@ -197,6 +197,8 @@ def resume(
         first, last = training.progress.iterations, training.options.iterations
         if first > last:
             raise UserError(f"{folder} is at iteration {first} already, beyond {last}")
+        if iterations is None and first == last:
+            say(f"all {last} iterations are done: a larger number of iterations trains longer")
         run.configure(training.config)
         lost = first - run.cut(first)
         if lost:

@@ -110,7 +110,7 @@ def record(
             gl_backends.draw(job, backend, lambda: bar.advance(counter))
         files[0].parent.mkdir(exist_ok=True)
         for path in files:
-            _publish(job / f"film{path.suffix}", path)
+            publish(job / f"film{path.suffix}", path)
     return Recording(files)
 
 
@@ -207,7 +207,7 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 else word + "s"
 
 
-def _publish(source: Path, target: Path) -> None:
+def publish(source: Path, target: Path) -> None:
     """Publishes a finished file in one rename."""
     try:
         atomic.replace_file(target, source.read_bytes())

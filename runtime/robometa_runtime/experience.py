@@ -42,12 +42,12 @@ class Experience:
             side_by_side: Return episodes as so many worlds if all are equally long.
         """
         names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-        found = {
+        columns = {
             name: np.array(rows, np.float32) for name, rows in zip(names, zip(*self._rows, strict=True), strict=True)
         }
-        found["truncated"][-1] = 1 - found["terminated"][-1]
-        done = found["terminated"] + found["truncated"]
+        columns["truncated"][-1] = 1 - columns["terminated"][-1]
+        done = columns["terminated"] + columns["truncated"]
         length = int(np.argmax(done)) + 1
         even = len(done) % length == 0 and np.array_equal(done > 0, np.arange(1, len(done) + 1) % length == 0)
         worlds = len(done) // length if side_by_side and even else 1
-        return {name: value.reshape(worlds, len(done) // worlds, *value.shape[1:]) for name, value in found.items()}
+        return {name: value.reshape(worlds, len(done) // worlds, *value.shape[1:]) for name, value in columns.items()}

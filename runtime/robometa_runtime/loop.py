@@ -25,7 +25,7 @@ class RobotError(RuntimeError):
 
 
 class Reading(NamedTuple):
-    """What a robot measured."""
+    """Measurements of a robot."""
 
     obs: ArrayLike
     reward: float | None = None

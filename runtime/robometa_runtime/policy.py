@@ -117,11 +117,11 @@ class Policy:
             raise ObservationError("adapt has nothing to learn from: act first")
         feed = self._experience.columns(side_by_side=self._pooled) | self.adaptation
         feed["draw"] = self._generator.standard_normal((1, self._draws), np.float32)
-        found = self._adapt.run(None, {one.name: feed[one.name] for one in self._adapt.get_inputs()})
+        adapted = self._adapt.run(None, {one.name: feed[one.name] for one in self._adapt.get_inputs()})
         names = [one.name.removesuffix(NEXT) for one in self._adapt.get_outputs()]
-        if not all(np.isfinite(value).all() for value in found):
+        if not all(np.isfinite(value).all() for value in adapted):
             raise ObservationError("the adaptation is not finite: it needs the reward of every action; nothing changed")
-        self._start(dict(zip(names, found, strict=True)))
+        self._start(dict(zip(names, adapted, strict=True)))
         self._experience.clear()
 
     @property

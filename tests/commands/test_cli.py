@@ -204,6 +204,10 @@ def test_looking_at_a_suite_tells_every_mistake_of_its_options(place, capsys):
     told = "\n".join(refused(place, capsys, "suites", "./own.toml"))
     for mistake in ("latentt", "shots", "did you mean 'maml-trpo'"):
         assert told.count(mistake) == 1, told
+    Path("more.toml").write_text(f"colour = 1\n{TINY_SUITE}{more}", encoding="utf-8")
+    told = "\n".join(refused(place, capsys, "suites", "./more.toml"))
+    for mistake in ("unknown key 'colour'", "latentt", "shots", "did you mean 'maml-trpo'"):
+        assert told.count(mistake) == 1, told
 
 
 def test_only_a_run_can_be_resumed_instead(place, capsys):

@@ -32,7 +32,10 @@ def told(capsys, words):
         ("sb3-ppo point-robot", "did you mean 'baseline sb3-ppo'?"),
         ("--hepl", "unknown option '--hepl' in robometa (did you mean '--help'?)"),
         ("baseline sb3-pop point-robot", "unknown baseline 'sb3-pop' (did you mean 'sb3-ppo'?); known: sb3-ppo, "),
-        ("suites point-robot ant-goal", "one argument too many: 'ant-goal'"),
+        ("suites point-robot ant-goal", "one argument too many: 'ant-goal' (see `robometa suites --help`)"),
+        ("evaluate a b", "robometa compare A B shows several side by side"),
+        ("record x --live", "unknown option '--live' in robometa record: robometa play POLICY"),
+        ("train point-robot sb3-ppo", "sb3-ppo is a baseline: robometa baseline sb3-ppo point-robot"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_one_that_is_meant(capsys, words, message):

@@ -25,7 +25,7 @@ def files(tmp_path_factory):
     suite = (files / "tiny.toml").read_text(encoding="utf-8").splitlines()
     suite[:2] = [f"about = {json.dumps(about)}", f"source = {json.dumps(about)}"]
     (files / "tiny.toml").write_text("\n".join(suite), encoding="utf-8")
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     manifest = sealed_folder.read_manifest(files / "run" / "policy")
     manifest["training"] |= {"versions": everything | texts, "merged_options": everything}
     described = json.loads((files / "run" / "run.json").read_text(encoding="utf-8"))

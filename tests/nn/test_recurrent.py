@@ -1,9 +1,9 @@
-"""Memories: a step at a time, in pieces and all at once, against their equations written out."""
+"""Memories: a step at a time, in segments and all at once, against their equations written out."""
 
 import pytest
 import torch
 
-from robometa.nn.recurrent import KINDS, Memory, pieces_of
+from robometa.nn.recurrent import KINDS, Memory, segments_of
 
 INPUTS, SIZE, N, TIME = 3, 4, 5, 12
 
@@ -95,6 +95,6 @@ def test_weights_come_from_the_generator_that_is_passed_in(kind):
 @pytest.mark.parametrize(
     ("time", "least", "count"), [(400, 100, 4), (400, 101, 2), (40, 100, 1), (401, 100, 1), (10, 3, 2), (9, 3, 3)]
 )
-def test_pieces_are_equal_and_at_least_so_long(time, least, count):
-    # 400 / 3 is not whole, so pieces of at least 101 are 2 of 200; 401 is prime; 10 / 3 is not whole
-    assert pieces_of(time, least) == count
+def test_segments_are_equal_and_at_least_so_long(time, least, count):
+    # 400 / 3 is not whole, so segments of at least 101 are 2 of 200; 401 is prime; 10 / 3 is not whole
+    assert segments_of(time, least) == count

@@ -163,7 +163,7 @@ def test_its_options_are_read_and_its_presets_known(place, capsys):
     Path("mine.py").write_text(MINE + presets, encoding="utf-8")
     own_options = '\n[learner."mine.py:MyLearner"]\ntasks = 1\n'
     Path("tiny.toml").write_text(TINY_SUITE + own_options, encoding="utf-8")
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     assert main(["train", "tiny.toml", NAME, "--preset", "large", "--worlds", "3", "--folder", "large"]) == 0
     assert main(["train", "tiny.toml", NAME, "--folder", "usual"]) == 0
     large, usual = (json.loads(Path(name, "run.json").read_text())["config"] for name in ("large", "usual"))

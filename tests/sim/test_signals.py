@@ -1,10 +1,12 @@
 """Names, units and ranges of what policies see and do."""
 
+import mujoco
 import numpy as np
 import pytest
 
 from robometa import suites
 from robometa.noise import Noise
+from robometa.sim.locomotion.actions import actuator_name
 from robometa.sim.metaworld.signals import HAND
 from robometa.sim.signals import robot_spaces
 from robometa.trials import make
@@ -38,6 +40,19 @@ def test_the_half_cheetah_s_are_those_of_its_model():
         *("fthigh [120 N m], -1 to 1", "fshin [60 N m], -1 to 1", "ffoot [30 N m], -1 to 1"),
     ]
     assert rate == pytest.approx(20)
+
+
+def test_an_actuator_without_a_name_has_its_joint_s():
+    assert [action.partition(" ")[0] for action in described("ant-velocity")[1]][:3] == ["hip_4", "ankle_4", "hip_1"]
+
+
+def test_actuators_that_share_a_joint_or_a_name_keep_their_numbers():
+    joints = "".join(f'<body><joint name="{name}"/><geom size="1"/></body>' for name in "abc")
+    actuators = '<motor joint="a"/><motor joint="a"/><motor joint="b"/><motor joint="c"/><motor joint="a" name="c"/>'
+    text = f"<mujoco><worldbody>{joints}</worldbody><actuator>{actuators}</actuator></mujoco>"
+    model = mujoco.MjModel.from_xml_string(text)
+    names = [actuator_name(model, index) for index in range(model.nu)]
+    assert names == ["actuator-0", "actuator-1", "b", "actuator-3", "c"]
 
 
 def test_sensors_free_joints_and_servos_have_their_units():

@@ -1,4 +1,4 @@
-"""Sealed folders: any flipped bit is noticed, whatever breaks off leaves a whole folder, pieces are shared safely."""
+"""Sealed folders: any flipped bit is noticed, whatever breaks off leaves a whole folder, shards are shared safely."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ import torch
 from conftest import same_tensors
 
 from robometa.errors import UserError
-from robometa.storage import pieces, sealed_folder
+from robometa.storage import sealed_folder, shards
 from robometa.training.run_folder import Progress, RunFolder, Saved
 
-LARGE = pieces.PIECE_BYTES // 4 + 5
-"""Numbers of a tensor that takes two pieces."""
+LARGE = shards.SHARD_BYTES // 4 + 5
+"""Numbers of a tensor that takes two shards."""
 
 
 def tensors(seed=0):
@@ -23,29 +23,29 @@ def tensors(seed=0):
     return {
         "weights": torch.randn(4, 3, generator=generator),
         "ring": torch.randn(LARGE, generator=generator),
-        "flags": torch.zeros(2 * pieces.PIECE_BYTES + 1, dtype=torch.bool),
+        "flags": torch.zeros(2 * shards.SHARD_BYTES + 1, dtype=torch.bool),
         "wide": torch.randn(LARGE, 2, generator=generator, dtype=torch.float64).T,
     }
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A sealed folder with texts and with tensors in pieces."""
+    """A sealed folder with texts and with tensors in shards."""
     path = tmp_path / "sealed"
     sealed_folder.save(
-        path, tensors(), {"kind": "thing", "rate": 1e-05, "name": "café"}, {"README.md": "a card\n"}, in_pieces=True
+        path, tensors(), {"kind": "thing", "rate": 1e-05, "name": "café"}, {"README.md": "a card\n"}, sharded=True
     )
     return path
 
 
-def test_what_was_saved_in_pieces_comes_back(folder):
+def test_what_was_saved_in_shards_comes_back(folder):
     found, manifest = sealed_folder.load(folder, "thing")
     assert same_tensors(found, tensors())
     assert {name: tensor.dtype for name, tensor in found.items()} == {
         name: tensor.dtype for name, tensor in tensors().items()
     }
     assert manifest["rate"] == 1e-05
-    # weights are in the table, the others in pieces, of which the all-zero ones are one file
+    # weights are in the table, the others in shards, of which the all-zero ones are one file
     assert set(manifest["pieces"]) == {"ring", "flags", "wide"}
     assert len(manifest["pieces"]["flags"]["files"]) == 3
     assert len(set(manifest["pieces"]["flags"]["files"])) == 2
@@ -91,10 +91,10 @@ def test_a_manifest_that_says_the_same_in_other_bytes_is_refused(folder):
         ({"files": {sealed_folder.TENSORS: None}}, "altered"),
         ({"files": []}, "damaged"),
         ({"files": None}, "damaged"),
-        ({"pieces": {"a": {"dtype": "float32", "shape": [1 << 60], "files": []}}}, "pieces of 0 bytes"),
-        ({"pieces": {"a": {"dtype": "float32", "shape": [-1, -1], "files": []}}}, "pieces of 0 bytes"),
+        ({"pieces": {"a": {"dtype": "float32", "shape": [1 << 60], "files": []}}}, "shards of 0 bytes"),
+        ({"pieces": {"a": {"dtype": "float32", "shape": [-1, -1], "files": []}}}, "shards of 0 bytes"),
         ({"pieces": {"a": {"dtype": "object", "shape": [1], "files": []}}}, "unknown dtype: 'object'"),
-        ({"pieces": {"a": {"dtype": "float32", "shape": [1], "files": ["/dev/zero"]}}}, "lacks the piece"),
+        ({"pieces": {"a": {"dtype": "float32", "shape": [1], "files": ["/dev/zero"]}}}, "lacks the shard"),
         ({"pieces": 3}, "damaged"),
     ],
 )
@@ -264,8 +264,8 @@ def test_checkpoints_write_only_what_is_new_of_a_replay(run):
     before = {path.stat().st_ino for folder in run.checkpoints() for path in folder.iterdir()}
     run.save_checkpoint(Saved({"training/replay/ring/0": ring(2048, 4)}, Progress(4, 4)))
     whole = ring(2048, 4).nbytes
-    assert whole == 8 * pieces.PIECE_BYTES
-    assert size(run.checkpoints()[-1]) < pieces.PIECE_BYTES * 1.1  # the piece with the new rows, and the manifest
+    assert whole == 8 * shards.SHARD_BYTES
+    assert size(run.checkpoints()[-1]) < shards.SHARD_BYTES * 1.1  # the shard with the new rows, and the manifest
 
 
 def test_the_checkpoints_that_are_kept_share_no_file(run):
@@ -287,7 +287,7 @@ def test_a_checkpoint_that_is_written_again_shares_nothing_with_the_one_before_i
     assert same_tensors(run.newest_checkpoint().state, state)
 
 
-def test_where_there_are_no_links_pieces_are_written(run, monkeypatch):
+def test_where_there_are_no_links_shards_are_written(run, monkeypatch):
     def refused(*paths, **options):
         raise OSError("no links here")
 
@@ -304,13 +304,13 @@ def test_where_no_checkpoint_is_whole_it_is_told_and_nothing_is_begun_again(run,
     assert capsys.readouterr().err.count("passed over") == 2
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "tensors.safetensors", "a piece"])
+@pytest.mark.parametrize("name", ["manifest.json", "tensors.safetensors", "a shard"])
 def test_a_link_in_a_files_place_is_refused(folder, tmp_path, name):
-    if name == "a piece":
+    if name == "a shard":
         name = sealed_folder.read_manifest(folder)["pieces"]["ring"]["files"][0]
     (folder / name).rename(tmp_path / "outside")
     (folder / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(UserError, match=r"needs manifest\.json|lacks the piece"):
+    with pytest.raises(UserError, match=r"needs manifest\.json|lacks the shard"):
         sealed_folder.load(folder, "thing")
 
 
@@ -339,23 +339,23 @@ def test_a_manifest_that_lists_one_file_under_many_names_is_refused(folder):
             sealed_folder.load(folder, "thing")
 
 
-def test_pieces_that_are_far_larger_than_their_files_are_refused(folder):
-    """A piece of a megabyte may be listed any number of times."""
+def test_shards_that_are_far_larger_than_their_files_are_refused(folder):
+    """A shard of a megabyte may be listed any number of times."""
     manifest = sealed_folder.read_manifest(folder)
-    piece = manifest["pieces"]["ring"]["files"][0]
+    shard = manifest["pieces"]["ring"]["files"][0]
     count = 1 << 22
-    bomb = {"dtype": "uint8", "shape": [count << 20], "files": [piece] * 1000}
+    bomb = {"dtype": "uint8", "shape": [count << 20], "files": [shard] * 1000}
     for name in range(count // 1000):
         manifest["pieces"][f"bomb{name}"] = bomb
     with pytest.raises(UserError, match="this machine has"):
-        pieces.read_all(folder, manifest["pieces"])
+        shards.read_all(folder, manifest["pieces"])
     manifest = sealed_folder.read_manifest(folder) | {"kind": "policy"}
     sealed_folder.write_manifest(folder, manifest)
-    with pytest.raises(UserError, match="no policy has pieces"):
+    with pytest.raises(UserError, match="no policy has shards"):
         sealed_folder.load(folder, "policy")
     large = folder / "large"
-    large.write_bytes(bytes(pieces.PIECE_BYTES + 1))
+    large.write_bytes(bytes(shards.SHARD_BYTES + 1))
     name = sealed_folder.sha256(large)
     large.rename(folder / name)
     with pytest.raises(UserError, match="none has more than"):
-        pieces.read(folder, {"dtype": "uint8", "shape": [pieces.PIECE_BYTES + 1], "files": [name]})
+        shards.read(folder, {"dtype": "uint8", "shape": [shards.SHARD_BYTES + 1], "files": [name]})

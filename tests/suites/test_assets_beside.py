@@ -57,7 +57,7 @@ def folder(tmp_path):
 def write(folder, mjcf):
     path = folder / "suite.toml"
     path.write_text(f'objective = "forward"\nrobot = "{mjcf}"\n{TASKS}', encoding="utf-8")
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     return suites.load(path)
 
 
@@ -67,7 +67,7 @@ def copied(suite, folder):
     for place, content in portable_files(suite).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_bytes(content)
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     return suites.load(folder / suite.path.name)
 
 

@@ -176,6 +176,20 @@ def test_a_finite_set_may_be_shared(write):
     assert "both in [train] and in [test]" in mistakes(write(train=both, test=both))[0]
 
 
+def test_tasks_in_both_splits_are_told_with_the_other_mistakes(write):
+    both = "{ velocity = { values = [1, 2] } }"
+    lines = mistakes(write(train=both, test=both, horizon="0", colour='"red"'))
+    assert [" ".join(line.split()[:2]) for line in lines] == ["unknown key", "horizon must", "2 tasks"]
+
+
+def test_a_wrong_distribution_is_told_of_an_unknown_robot_too(write):
+    hidden = "{ tasks = 2, velocity = 1, gravity = { unifrm = [1, 2] }, payload = [1, 2], body_mass = { arc = 3 } }"
+    lines = mistakes(write(robot='"hoper"', train=hidden))
+    assert len(lines) == 2
+    assert "gravity in [train]" in lines[1]
+    assert "did you mean 'uniform'" in lines[1]
+
+
 def test_held_out_tasks_are_drawn_with_another_seed_by_default(write):
     for seed in ("", "seed = 0, ", "seed = 1, ", "seed = 5, "):
         train = f"{{ tasks = 3, {seed}velocity = {{ uniform = [0, 1] }} }}"

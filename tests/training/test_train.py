@@ -139,10 +139,12 @@ def test_only_the_newest_checkpoints_are_kept(tiny_file, tmp_path):
     assert [folder.name for folder in RunFolder(tmp_path / "run").checkpoints()] == ["0000003", "0000004"]
 
 
-def test_a_finished_run_can_be_resumed_and_stays_the_same(tiny_file, tmp_path):
+def test_a_finished_run_can_be_resumed_says_so_and_stays_the_same(tiny_file, tmp_path, capsys):
     trained(tiny_file, "maml-trpo", tmp_path / "run")
+    assert "are done" not in capsys.readouterr().out
     before = written(tmp_path / "run")
     resume(tmp_path / "run")
+    assert "iterations are done: a larger number of iterations trains longer" in capsys.readouterr().out
     assert written(tmp_path / "run") == before
 
 
@@ -207,7 +209,7 @@ def test_a_changed_suite_is_not_gone_on_with(tiny_file, tmp_path, monkeypatch):
     with pytest.raises(TrainingError):
         trained(tiny_file, "random", tmp_path / "run", options={"iterations": 3})
     tiny_file.write_text(tiny_file.read_text().replace("tasks = 6", "tasks = 7"))
-    parse._read.cache_clear()
+    parse.read_suite.cache_clear()
     with pytest.raises(UserError, match="no longer the one"):
         resume(tmp_path / "run")
 

@@ -11,6 +11,7 @@ import torch
 
 from robometa.errors import UserError
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.actions import actuator_name
 from robometa.sim.locomotion.layout import BODY_SENSOR, Layout
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.wiring import needed
@@ -115,7 +116,7 @@ def sizes_of(suite: Suite) -> Sizes:
 def actuators_of(suite: Suite) -> list[str]:
     """Names of the actuators."""
     model, _ = models.compiled(suite.robot)
-    return [model.actuator(index).name or f"actuator {index}" for index in range(model.nu)]
+    return [actuator_name(model, index) for index in range(model.nu)]
 
 
 def drives_joints(suite: Suite) -> bool:

@@ -216,10 +216,10 @@ def _mode(mode: AutoresetMode | str) -> AutoresetMode:
         UserError: If there is none.
     """
     names = {one.value: one for one in AutoresetMode}
-    found = mode if isinstance(mode, AutoresetMode) else names.get(str(mode))
-    if found is None:
+    chosen = mode if isinstance(mode, AutoresetMode) else names.get(str(mode))
+    if chosen is None:
         raise UserError(f"autoreset_mode must be {', '.join(names)}, not {mode!r}")
-    return found
+    return chosen
 
 
 def _merged(old: SimulatorState, new: SimulatorState, mask: np.ndarray, noise: Noise) -> SimulatorState:

@@ -128,3 +128,15 @@ def _force_limits(model: mujoco.MjModel, index: int) -> tuple[float, float] | No
         return None
     low, high = sorted(limits)
     return low, high
+
+
+def actuator_name(model: mujoco.MjModel, actuator: int) -> str:
+    """Name of an actuator; where it has none that of the joint that it alone drives, or else its number."""
+    names, number = [str(model.actuator(index).name) for index in range(model.nu)], f"actuator-{actuator}"
+    if names[actuator] not in ("", number):
+        return names[actuator]
+    on_joints = model.actuator_trntype == ON_JOINT
+    joint = model.actuator_trnid[actuator, 0]
+    alone = on_joints[actuator] and (model.actuator_trnid[on_joints, 0] == joint).sum() == 1
+    own = str(model.joint(joint).name) if alone else ""
+    return own if own and own not in names else number

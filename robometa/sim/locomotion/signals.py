@@ -8,6 +8,7 @@ import mujoco
 import torch
 
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.actions import actuator_name
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.term_signals import Parts, term_signals
 from robometa.sim.locomotion.terms import scalar_joints
@@ -127,7 +128,7 @@ def _actions(model: mujoco.MjModel, reader: Reader) -> list[Signal]:
     """Signals of ctrl, with the ranges onto which actions in -1..1 are mapped."""
     ends = torch.stack([reader.control(torch.full((1, model.nu), end))[0] for end in (-1.0, 1.0)]).tolist()
     return [
-        Signal(_name("actuator", model.actuator(index).name, index), _actuator_unit(model, index), low, high)
+        Signal(actuator_name(model, index), _actuator_unit(model, index), low, high)
         for index, (low, high) in enumerate(zip(*ends, strict=True))
     ]
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import mujoco
 
+from robometa.sim.locomotion.actions import actuator_name
 from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.terms import Values
@@ -82,7 +83,7 @@ def _plain(
     if kind in ("joint_positions", "joint_velocities"):
         return _of_joints(term, model, reader, values, parts)
     if kind == "last_action":
-        return [Signal(f"last_action/{_actuator(model, index)}", "1", -1.0, 1.0) for index in range(model.nu)]
+        return [Signal(f"last_action/{actuator_name(model, index)}", "1", -1.0, 1.0) for index in range(model.nu)]
     if kind == "foot_contacts":
         return [Signal(f"foot_contacts/{foot}", "1", 0.0, 1.0) for foot in suite.robot.feet]
     if kind == "command":
@@ -114,10 +115,6 @@ def _of_joints(term: Term, model: mujoco.MjModel, reader: Reader, values: Values
         rest = float(reader.rest[column]) if term.relative else 0.0
         signals.append(Signal(name, signal.unit, signal.low - rest, signal.high - rest, offset=rest))
     return signals
-
-
-def _actuator(model: mujoco.MjModel, index: int) -> str:
-    return model.actuator(index).name or f"actuator-{index}"
 
 
 def _of_command(suite: Suite) -> Sequence[Signal]:

@@ -42,7 +42,7 @@ class ManipulationEngine:
 
     Physics, observation and success are upstream's to the bit, rewards to 1e-9. Every world keeps a simulation of its
     own, whose solver starts from the step before, as upstream's does; a model is shared by the worlds of a task name in
-    the same piece, and set to each world's task before it steps. An episode of a task always begins alike,
+    the same chunk, and set to each world's task before it steps. An episode of a task always begins alike,
     so noise changes nothing here.
     """
 

@@ -439,7 +439,7 @@ def test_signals_tell_units_delays_and_errors(load):
     assert by_name["projected_gravity/z"].normal
     assert by_name["base_angular_velocity/x"].frame == "body"
     assert not by_name["base_height/z"].measured
-    assert by_name["last_action/actuator-0"].measured
+    assert by_name["last_action/hip_4"].measured
     assert "NO ROBOT MEASURES IT" in dict(suite.family.rows(suite.train[0]))["policy sees"]
 
 
