@@ -113,8 +113,8 @@ OPTIONS = {
     },
 }
 """Options with which a learner learns the point robot in seconds."""
-OF_LSTM = {"tasks": 40}
-"""What an LSTM needs besides."""
+BY_PRESET = {"lstm": {"tasks": 40}, "transformer": {"context": 40}}
+"""Further options of a preset."""
 BUDGET = 120
 """Processor time of a training and its evaluation: a minute of 2 cores, s."""
 BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
@@ -154,12 +154,13 @@ DEAR = ("cadm", "grbal", "pearl", "hypernetwork", "varibad")
             if name not in BASELINES
         ),
         pytest.param("rl2", "lstm", marks=[pytest.mark.slow]),
+        pytest.param("rl2", "transformer", marks=[pytest.mark.slow]),
     ],
 )
 def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     begun = time.process_time()
     suite = suites.load("point-robot")
-    options = OPTIONS[name] | (OF_LSTM if preset == "lstm" else {})
+    options = OPTIONS[name] | BY_PRESET.get(preset, {})
     learner = build(name, resolve(suite, name, options, preset), suite, seed=0)
     before = measure(learner, suite, shots=1)
     report = measure(trained(learner, suite, seed=0), suite, shots=1)

@@ -23,6 +23,7 @@ VARIANTS = [
     ("rl2", {}),
     ("rl2", {"memory": "lstm", "backpropagation": 3}),
     ("varibad", PREDICTS | {"decode_state": True}),
+    ("rl2", {"memory": "transformer", "backpropagation": 3, "context": 4}),
     ("hypernetwork", {}),
     ("no-adaptation", {}),
 ]
@@ -121,7 +122,7 @@ def test_an_update_that_is_taken_back_leaves_the_graphs_usable(monkeypatch, name
     pair.update(trial(2))
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS[:3])
+@pytest.mark.parametrize(("name", "options"), VARIANTS[:4])
 def test_a_step_that_cannot_be_captured_is_the_plain_one_and_says_so_once(monkeypatch, name, options):
     def refused(work, device):
         if work.__name__ != "_work":  # the credit
