@@ -94,7 +94,7 @@ def test_an_oracle_is_not_told_one_thing_for_another(tmp_path):
 def test_which_of_several_jobs_is_no_number(tiny_suite):
     other = dataclasses.replace(tiny_suite.test[0], objective="sparse_goal")
     several = dataclasses.replace(tiny_suite, test=(*tiny_suite.test, other))
-    with pytest.raises(UserError, match="cannot observe what suite tiny hides: which task it is"):
+    with pytest.raises(UserError, match="no policy can observe what suite tiny hides: which task it is"):
         HiddenNumbers(several)
 
 

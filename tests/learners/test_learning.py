@@ -133,7 +133,7 @@ BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets"}
 def trained(learner, suite, seed):
     """Trains a learner in memory."""
     config = learner.config
-    engine = engine_for(learner, suite, config.tasks, config.worlds)
+    engine = engine_for(learner, suite, config.tasks, config.worlds, training=True)
     for iteration in range(config.iterations):
         noise = Noise(seed, ("train", iteration), config.tasks, config.worlds)
         indices = task_batch(len(suite.train), config.tasks, seed, iteration)
