@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +16,11 @@ LEAST = 40
 
 
 class HistoryEncoder(nn.Module):
-    """Estimates numbers from the last steps."""
+    """Estimates numbers from the last steps.
+
+    A convolution is a linear layer on every window of steps: its bits do not depend on the number of histories, so
+    that worlds can be computed together, and it is faster on a CPU.
+    """
 
     def __init__(self, inputs: int, length: int, outputs: int, generator: torch.Generator) -> None:
         """Initialises the weights.
@@ -30,26 +32,21 @@ class HistoryEncoder(nn.Module):
             generator: Source of the weights.
         """
         super().__init__()
-        layers: list[nn.Module] = []
+        layers = []
         for kernel, stride in CONVOLUTIONS:
-            layers += [_convolution(inputs, kernel, stride, generator), nn.ReLU()]
+            layers.append(Perceptron((inputs * kernel, CHANNELS), generator))
             inputs, length = CHANNELS, (length - kernel) // stride + 1
-        self.layers = nn.Sequential(*layers, nn.Flatten(), Perceptron((CHANNELS * length, outputs), generator))
+        self.convolutions = nn.ModuleList(layers)
+        self.head = Perceptron((length * CHANNELS, outputs), generator)
 
     def forward(self, history: Tensor) -> Tensor:
         """Estimates, without bounds. `[n, length, inputs] -> [n, outputs]`."""
-        estimate: Tensor = self.layers(history.mT)
+        x = history
+        for layer, (kernel, stride) in zip(self.convolutions, CONVOLUTIONS, strict=True):
+            windows = x.unfold(1, kernel, stride).flatten(2)  # [n, windows, inputs * kernel]
+            x = torch.relu(layer(windows))
+        estimate: Tensor = self.head(x.flatten(1))
         return estimate
-
-
-def _convolution(inputs: int, kernel: int, stride: int, generator: torch.Generator) -> nn.Module:
-    """A convolution along time with weights uniform within 1 / sqrt(inputs of a number)."""
-    layer = nn.utils.skip_init(nn.Conv1d, inputs, CHANNELS, kernel, stride=stride)
-    limit = 1 / math.sqrt(inputs * kernel)
-    with torch.no_grad():
-        for weight in (layer.weight, layer.bias):
-            weight.uniform_(-limit, limit, generator=generator)
-    return layer
 
 
 def appended(history: Tensor, row: Tensor) -> Tensor:
