@@ -142,7 +142,7 @@ def test_a_task_that_hides_something_else_cannot_be_told(tiny_suite):
 def test_only_the_oracle_sees(tiny_suite):
     assert [name for name, entry in registry.LEARNERS.items() if sees_parameters(entry.load())] == ["oracle"]
     for name, entry in registry.LEARNERS.items():
-        size = make.spaces_of(tiny_suite, entry.load()).observation
+        size = make.spaces_of(tiny_suite, entry.load()).observation  # as a policy acts
         assert size == (4 if name == "oracle" else 2)
     assert make.spaces_of(tiny_suite).observation == 2
 

@@ -13,6 +13,20 @@ from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 
 BY_GRADIENT = {"tasks": 8, "worlds": 12, "hidden": (32, 32), "discount": 0.95}
+BY_HISTORY = {
+    "tasks": 20,
+    "worlds": 8,
+    "shots": 1,
+    "history": 40,
+    "hidden": (32, 32),
+    "reward_input": True,
+    "discount": 0.9,
+    "learning_rate": 3e-3,
+    "minibatches": 4,
+    "module_learning_rate": 3e-3,
+    "module_steps": 40,
+    "module_batch": 256,
+}
 OPTIONS = {
     "anil": {"iterations": 7, **BY_GRADIENT},
     "cadm": {
@@ -95,6 +109,8 @@ OPTIONS = {
         "learning_rate": 3e-3,
         "final_learning_rate": 1e-3,
     },
+    "rma": {"iterations": 36, "policy_share": 0.5, **BY_HISTORY, "encoder_hidden": (32,), "bottleneck": 4},
+    "rma-concurrent": {"iterations": 24, **BY_HISTORY},
     "varibad": {
         "iterations": 45,
         "tasks": 20,
@@ -121,7 +137,7 @@ BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
 
-ONLINE = {"cadm", "grbal", "hypernetwork", "rl2", "varibad"}
+ONLINE = {"cadm", "grbal", "hypernetwork", "rl2", "rma", "rma-concurrent", "varibad"}
 """Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
 BETTER_ONLINE = 1.0
 """By how much their return must still grow; they must also beat their untrained selves by the other margin."""
@@ -141,7 +157,7 @@ def trained(learner, suite, seed):
     return learner
 
 
-DEAR = ("cadm", "grbal", "pearl", "hypernetwork", "varibad")
+DEAR = ("cadm", "grbal", "pearl", "hypernetwork", "rma", "rma-concurrent", "varibad")
 """Learners whose training here takes longer than a default run may."""
 
 
