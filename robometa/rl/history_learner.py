@@ -30,9 +30,9 @@ MEASURED = 1024
 class Options(ppo.Options):
     """Options of the learners with an adaptation module; the defaults are sized for a CPU."""
 
-    tasks: Annotated[int, "[1, inf)", Search(16, 128, log=True)] = 64
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 4
+    tasks: Annotated[int, "[1, inf)", Search(64, 512, log=True)] = 256
+    """Tasks of an iteration; a module that learns from few of them learns these by heart."""
+    worlds: Annotated[int, "[1, inf)"] = 1
     """Worlds of each task; each is a separate trial."""
     shots: Annotated[int, "[0, inf)"] = 0
     """Episodes of a training trial after its first; the history persists between them."""
