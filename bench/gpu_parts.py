@@ -173,7 +173,9 @@ def trials_part(bench: Bench, name: str, on: str) -> Row:
 
 def engine_on(bench: Bench, learner: Any, suite: Suite, on: str) -> Engine:
     """An engine for a learner's batches, its steps captured in graphs unless the part is to do without."""
-    engine = make.engine_for(learner, suite, learner.config.tasks, learner.config.worlds, Hardware(engine=on))
+    engine = make.engine_for(
+        learner, suite, learner.config.tasks, learner.config.worlds, Hardware(engine=on), training=True
+    )
     return bench.tuned(engine) if on == "warp" else engine
 
 

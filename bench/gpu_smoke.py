@@ -190,6 +190,7 @@ def pearl_smoke(bench: Bench) -> Row:
 UPDATED: tuple[tuple[str, Row], ...] = (
     ("rl2", {}),
     ("rl2", {"memory": "lstm"}),
+    ("rl2", {"memory": "transformer"}),
     ("varibad", {"decode_state": True}),
     ("hypernetwork", {}),
 )

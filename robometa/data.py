@@ -32,14 +32,23 @@ class Spaces:
     action: int
     revealed: tuple[str, ...] = ()
     """Names of the hidden task parameters at the end of an oracle's observation."""
+    privileged: tuple[str, ...] = ()
+    """Names of the hidden task parameters that follow the observation in training only; they are not among its
+    numbers."""
     meaning: Meaning = field(default_factory=Meaning, compare=False, repr=False)
     """Meaning of the observation's numbers; no part of a policy's manifest."""
 
     def described(self) -> str:
         """Describes the sizes in words."""
-        hidden = self.revealed[:3] + (f"{len(self.revealed) - 3} more",) * (len(self.revealed) > 3)
-        return f"{self.observation} observations and {self.action} actions" + (
-            f", of the observations what a task hides: {', '.join(hidden)}" if hidden else ""
+
+        def listed(words: str, names: tuple[str, ...]) -> str:
+            shown = names[:3] + (f"{len(names) - 3} more",) * (len(names) > 3)
+            return f", {words}: {', '.join(shown)}" if names else ""
+
+        return (
+            f"{self.observation} observations and {self.action} actions"
+            + listed("of the observations what a task hides", self.revealed)
+            + listed("in training also what a task hides", self.privileged)
         )
 
 

@@ -5,14 +5,17 @@ import dataclasses
 import functools
 import signal
 import types
+from contextlib import closing
 
 import pytest
 import torch
 from processor_time import pytest_runtest_call, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401
 
 from robometa import registry, suites
+from robometa.compute.hardware import Hardware
 from robometa.data import Rollout
 from robometa.policies.manifest import TrainingRecord
+from robometa.trials import make
 from torture.trainings import SUITE as TINY_SUITE
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, whose children inherit it
@@ -34,6 +37,18 @@ PLANNED = {
     "gradient_steps": 3,
 }
 """Options of a learner that plans."""
+HISTORY = {
+    "iterations": 4,
+    "tasks": 3,
+    "worlds": 2,
+    "hidden": (8,),
+    "minibatches": 2,
+    "decay_end": 4,
+    "history": 40,
+    "module_steps": 2,
+    "module_batch": 8,
+}
+"""Options of a learner with an adaptation module."""
 SMALL_OPTIONS = {
     "fine-tune": {
         "iterations": 4,
@@ -100,6 +115,8 @@ SMALL_OPTIONS = {
         "decay_end": 4,
     },
     "random": {"iterations": 2, "tasks": 2, "worlds": 2},
+    "rma": HISTORY | {"policy_share": 0.5, "bottleneck": 2, "encoder_hidden": (4,)},
+    "rma-concurrent": HISTORY,
     "varibad": {
         "iterations": 4,
         "tasks": 3,
@@ -163,6 +180,12 @@ def fake_rollout(tasks, worlds, horizon, observation, action, seed, dtype=torch.
         success=torch.zeros_like(terminated),
         diverged=torch.zeros_like(terminated),
     )
+
+
+def training_spaces(suite, learner):
+    """Sizes of what a learner observes in training."""
+    with closing(make.engine_for(learner, suite, 1, 1, Hardware(threads=1), training=True)) as engine:
+        return engine.spaces
 
 
 def credit(whole, value, discount, gae_lambda):

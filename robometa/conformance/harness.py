@@ -51,15 +51,15 @@ class Bench:
             line = user_file.error_line(error, inspect.getfile(self.kind))
             raise BrokenError(f"{what} raises {line}.") from error
 
-    def engine(self, tasks: int, worlds: int) -> Engine:
+    def engine(self, tasks: int, worlds: int, *, training: bool = False) -> Engine:
         """An engine with the first training tasks."""
-        engine = make.engine_for(self.kind, self.suite, tasks, worlds, Hardware(threads=1))
+        engine = make.engine_for(self.kind, self.suite, tasks, worlds, Hardware(threads=1), training=training)
         engine.assign([self.suite.train[index % len(self.suite.train)] for index in range(tasks)])
         return engine
 
     def made(self, seed: int = 0) -> Learner:
         """An untrained learner."""
-        spaces = self.engine(1, 1).spaces
+        spaces = make.spaces_of(self.suite, self.kind)
         learner: Learner = self.call(
             "__init__(config, spaces, seed, device)", self.kind, self.config, spaces, seed, "cpu"
         )
@@ -72,7 +72,7 @@ class Bench:
     def trial(self) -> Trial:
         """A training iteration's trial by an untrained learner; the same at every call."""
         tasks = [index % len(self.suite.train) for index in range(self.config.tasks)]
-        engine = self.engine(self.config.tasks, self.config.worlds)
+        engine = self.engine(self.config.tasks, self.config.worlds, training=True)
         return run_trial(engine, self.made(), self.suite.train, tasks, self.config.shots, self.noise("trial"))
 
     def updated(self, trial: Trial, learner: Learner | None = None) -> tuple[Learner, Any]:

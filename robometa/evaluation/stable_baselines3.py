@@ -118,6 +118,7 @@ class FromScratch:
     configuration: ClassVar[type] = object
     pools_worlds: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
+    trains_on_parameters: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = False
 
     def __init__(self, algorithm: str, policies: Sequence[Sequence[Any]] = ()) -> None:

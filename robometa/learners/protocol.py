@@ -47,8 +47,8 @@ class Learner(Protocol):
     The adaptation is passed in and returned, never hidden in the learner: evaluating in the middle of training disturbs
     nothing. Only `update` changes the learner. Noise is passed in too.
 
-    A learner may leave out `sees_parameters` and `adapts_within_episode`, and its options `drawn_tasks`: `completed`
-    adds the defaults.
+    A learner may leave out `sees_parameters`, `trains_on_parameters` and `adapts_within_episode`, and its options
+    `drawn_tasks`: `completed` adds the defaults.
     """
 
     configuration: ClassVar[type]
@@ -58,6 +58,9 @@ class Learner(Protocol):
     sees_parameters: ClassVar[bool]
     """True for an oracle: its observations end with the numbers that its task hides, named in `spaces.revealed`. May be
     left out."""
+    trains_on_parameters: ClassVar[bool]
+    """True if its observations end with these numbers in training only; they are named in `spaces.privileged`, and not
+    counted in `spaces.observation`. It must act on observations with and without them. May be left out."""
     adapts_within_episode: ClassVar[bool]
     """True if acting changes the adaptation, so that the first episode already holds some. May be left out."""
     device: torch.device
@@ -102,6 +105,7 @@ def completed(kind: Any) -> type[Learner]:
     """Adds the defaults of optional attributes to a learner's class and to that of its options."""
     defaults = (
         (kind, "sees_parameters", False),
+        (kind, "trains_on_parameters", False),
         (kind, "adapts_within_episode", False),
         (kind.configuration, "drawn_tasks", 0),
     )
@@ -111,6 +115,6 @@ def completed(kind: Any) -> type[Learner]:
     return kind
 
 
-def sees_parameters(learner: Learner | type[Learner] | None) -> bool:
-    """True if the learner is an oracle; False for None."""
-    return learner is not None and learner.sees_parameters
+def sees_parameters(learner: Learner | type[Learner] | None, *, training: bool = False) -> bool:
+    """True if the learner observes what its task hides: always, or at least in training; False for None."""
+    return learner is not None and (learner.sees_parameters or (training and learner.trains_on_parameters))

@@ -39,6 +39,7 @@ class Random:
     pools_worlds: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
+    trains_on_parameters: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Stores options and device."""

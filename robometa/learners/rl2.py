@@ -17,6 +17,7 @@ from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.recurrent import Memory, RecurrentActorCritic
+from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 
@@ -25,6 +26,16 @@ from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 class Config(RecurrentOptions):
     """Options of RL^2."""
 
+    memory: Annotated[str, "{gru, lstm, transformer}", Search(choices=("gru", "lstm"))] = "gru"
+    """The memory: gru, lstm (the Meta-LSTM), or transformer (causal, on the last `context` steps)."""
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 128
+    """Hidden units of the GRU or LSTM, or width of the transformer."""
+    memory_layers: Annotated[int, "[1, 100]"] = 2
+    """Layers of the transformer."""
+    memory_heads: Annotated[int, "[1, 100]"] = 4
+    """Heads of each layer of the transformer, which share keys and values."""
+    context: Annotated[int, "[1, 100000]"] = 200
+    """Earlier steps that a layer of the transformer sees, across the ends of episodes."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64,)
     """Widths of the layers from the memory to actions and to values, tanh."""
     blind: Annotated[tuple[int, ...], "[0, inf)"] = ()
@@ -33,8 +44,16 @@ class Config(RecurrentOptions):
     epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 4
 
 
-PRESETS = {"gru": Config(), "lstm": Config(memory="lstm")}
-"""Presets with a GRU, and with an LSTM (the Meta-LSTM)."""
+PRESETS = {"gru": Config(), "lstm": Config(memory="lstm"), "transformer": Config(memory="transformer", memory_size=64)}
+"""Presets with a GRU, with an LSTM (the Meta-LSTM), and with a transformer."""
+
+
+def memory_of(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer:
+    """Builds the memory that the options name, for inputs of so many numbers."""
+    if config.memory != "transformer":
+        return Memory(config.memory, inputs, config.memory_size, generator)
+    sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
+    return Transformer(inputs, *sizes, generator)
 
 
 class Network(RecurrentActorCritic):
@@ -43,8 +62,7 @@ class Network(RecurrentActorCritic):
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
         inputs = spaces.observation + spaces.action + 2
-        memory = Memory(config.memory, inputs, config.memory_size, generator)
-        super().__init__(memory, spaces.action, config.initial_std)
+        super().__init__(memory_of(config, inputs, generator), spaces.action, config.initial_std)
         widths = (config.memory_size, *config.hidden)
         self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
@@ -71,6 +89,6 @@ class Rl2(RecurrentLearner):
     def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions, and the memory after the step. `[task, world, action]`, `[task, world, state]`."""
         state = self.remember(adaptation, step)
-        # The state begins with the memory's output; an LSTM's cell follows. [task, world, memory]
+        # The state begins with the memory's output; an LSTM's cell or a transformer's cache follows.
         mean = self.network.actor(state[..., : self.network.memory.size])
         return mean + self.network.log_std.exp() * noise, state

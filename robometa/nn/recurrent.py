@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import check_size
+from robometa.nn.transformer import Transformer
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -59,7 +60,7 @@ class Memory(nn.Module):
 class RecurrentActorCritic(nn.Module):
     """A memory of the trial, and the actions' standard deviation; a subclass adds action and value heads."""
 
-    def __init__(self, memory: Memory, action: int, initial_std: float) -> None:
+    def __init__(self, memory: Memory | Transformer, action: int, initial_std: float) -> None:
         """Builds the part that all subclasses share."""
         super().__init__()
         self.memory = memory

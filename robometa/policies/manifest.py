@@ -194,15 +194,22 @@ def _suite_file(table: Table) -> str | None:
 
 def table_of(spaces: Spaces) -> dict[str, Any]:
     """The sizes of observations and actions, as a manifest has them."""
-    return {"observation": spaces.observation, "action": spaces.action, "told": list(spaces.revealed)}
+    table = {"observation": spaces.observation, "action": spaces.action, "told": list(spaces.revealed)}
+    return table | ({"told_in_training": list(spaces.privileged)} if spaces.privileged else {})
 
 
 def _spaces(table: Table) -> Spaces:
     """Reads the sizes of observations and actions."""
-    revealed = table.content.get("told", [])
-    names = {str(index): name for index, name in enumerate(revealed)} if isinstance(revealed, list) else revealed
     return Spaces(
         observation=table.whole("observation", 0, MAX_SPACE),
         action=table.whole("action", 0, MAX_SPACE),
-        revealed=tuple(Table({"told": names}, table.where).texts("told").values()),
+        revealed=_listed(table, "told"),
+        privileged=_listed(table, "told_in_training"),
     )
+
+
+def _listed(table: Table, key: str) -> tuple[str, ...]:
+    """Reads a list of texts; an empty one if it is absent."""
+    entries = table.content.get(key, [])
+    names = {str(index): name for index, name in enumerate(entries)} if isinstance(entries, list) else entries
+    return tuple(Table({key: names}, table.where).texts(key).values())

@@ -79,6 +79,18 @@ LEARNERS = {
         "RL^2 whose memory generates the weights of a small policy at every step.",
         "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
     ),
+    "rma": Entry(
+        "robometa.learners.rma",
+        "Rma",
+        "Learns a policy given a bottleneck of what tasks hide, then to estimate that from the last steps.",
+        "Kumar et al. 2021, https://arxiv.org/abs/2107.04034",
+    ),
+    "rma-concurrent": Entry(
+        "robometa.learners.rma_concurrent",
+        "RmaConcurrent",
+        "Learns a policy on an estimate of what tasks hide, and the estimate from the last steps, at the same time.",
+        "Margolis and Agrawal 2022, https://arxiv.org/abs/2212.03238",
+    ),
     "grbal": Entry(
         "robometa.learners.grbal",
         "Grbal",

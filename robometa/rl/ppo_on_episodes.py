@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.nn.actor_critic import Network
+from robometa.nn.actor_critic import ActorCritic, Network
 from robometa.nn.networks import normal_log_density
 from robometa.nn.normalizer import Normalizer
 from robometa.noise import Noise
@@ -65,7 +66,11 @@ class OnePolicy(EpisodeLearner):
 
 
 def experience(
-    network: Network, rollout: Rollout, observations: Normalizer, returns: Normalizer, options: ppo.Options
+    network: ActorCritic,
+    rollout: Rollout,
+    observations: Callable[[Tensor], Tensor],
+    returns: Normalizer,
+    options: ppo.Options,
 ) -> ppo.Experience:
     """Builds PPO's experience from a rollout of independent episodes.
 

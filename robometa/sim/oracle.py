@@ -34,7 +34,7 @@ class HiddenNumbers:
         """
         if len({task.objective for task in (*suite.train, *suite.test)}) > 1:
             raise UserError(
-                f"an oracle cannot observe what suite {suite.name} hides: which task it is, and that is no number"
+                f"no policy can observe what suite {suite.name} hides: which task it is, and that is no number"
             )
         self.suite = suite
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from robometa import registry
@@ -10,6 +12,7 @@ from robometa.data import Spaces
 from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner, Options, sees_parameters
 from robometa.sim.engine import Engine
+from robometa.sim.oracle import HiddenNumbers
 from robometa.sim.select import engine_of, on_warp, warp_engine
 from robometa.suites.suite import Suite
 
@@ -46,7 +49,10 @@ def _check_device(name: str) -> None:
 
 def spaces_of(suite: Suite, learner: Learner | type[Learner] | None = None) -> Spaces:
     """Returns the sizes of observations and actions on a suite; an oracle's observations are longer."""
-    return engine_for(learner, suite, tasks=1, worlds=1, hardware=Hardware(threads=1)).spaces
+    spaces = engine_for(learner, suite, tasks=1, worlds=1, hardware=Hardware(threads=1)).spaces
+    if learner is not None and learner.trains_on_parameters:
+        return replace(spaces, privileged=HiddenNumbers(suite).names)
+    return spaces
 
 
 def engine_for(
@@ -55,6 +61,8 @@ def engine_for(
     tasks: int,
     worlds: int,
     hardware: Hardware = ALL_PROCESSORS,
+    *,
+    training: bool = False,
 ) -> Engine:
     """Makes an engine that a learner can act in; an oracle's observations end with the tasks' hidden parameters.
 
@@ -64,11 +72,12 @@ def engine_for(
         tasks: Tasks of a batch.
         worlds: Worlds of each task.
         hardware: Engine, its threads, and its contact capacity.
+        training: Reveal the parameters to a learner that observes them in training only, too.
 
     Raises:
         UserError: If there is no such engine, or what it needs is not installed.
     """
-    reveals = sees_parameters(learner)
+    reveals = sees_parameters(learner, training=training)
     if on_warp(hardware.engine, suite):
         device = torch.device("cpu") if learner is None or isinstance(learner, type) else learner.device
         return warp_engine(suite, tasks, worlds, reveals, device, hardware.contact_capacity)

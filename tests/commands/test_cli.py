@@ -366,7 +366,7 @@ def test_help_shows_the_values_of_the_preset_and_of_the_suites_file(place, capsy
     Path("own.toml").write_text(f"{TINY_SUITE}\n[learner.rl2]\nworlds = 17\n", encoding="utf-8")
     assert main(["train", "own.toml", "rl2", "--preset", "lstm", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Range: {gru, lstm}. (default: lstm)" in printed
+    assert "Range: {gru, lstm, transformer}. (default: lstm)" in printed
     assert "(default: 17)" in printed
 
 

@@ -91,6 +91,15 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 
+def test_a_transformer_is_exported_with_its_cache(suite, tmp_path):
+    policy = made("rl2", suite, memory="transformer", context=8)
+    found = export(policy, tmp_path / "transformer", license_text="MIT")
+    assert found.gap <= 1e-5
+    (part,) = json.loads((found.folder / "contract.json").read_text())["adaptation"]
+    assert (part["name"], part["size"]) == ("memory", policy.learner.network.memory.state_size)
+    assert part["size"] == 6 + 1 + 2 * 2 * 8 * 2
+
+
 @pytest.mark.parametrize("name", ["rl2", pytest.param("maml-trpo", marks=pytest.mark.slow)])
 def test_two_exports_are_the_same_bytes(exported, suite, tmp_path, name):
     again = export(made(name, suite), tmp_path / name, license_text="MIT")

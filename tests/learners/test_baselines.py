@@ -94,7 +94,7 @@ def test_an_oracle_is_not_told_one_thing_for_another(tmp_path):
 def test_which_of_several_jobs_is_no_number(tiny_suite):
     other = dataclasses.replace(tiny_suite.test[0], objective="sparse_goal")
     several = dataclasses.replace(tiny_suite, test=(*tiny_suite.test, other))
-    with pytest.raises(UserError, match="cannot observe what suite tiny hides: which task it is"):
+    with pytest.raises(UserError, match="no policy can observe what suite tiny hides: which task it is"):
         HiddenNumbers(several)
 
 
@@ -142,7 +142,7 @@ def test_a_task_that_hides_something_else_cannot_be_told(tiny_suite):
 def test_only_the_oracle_sees(tiny_suite):
     assert [name for name, entry in registry.LEARNERS.items() if sees_parameters(entry.load())] == ["oracle"]
     for name, entry in registry.LEARNERS.items():
-        size = make.spaces_of(tiny_suite, entry.load()).observation
+        size = make.spaces_of(tiny_suite, entry.load()).observation  # as a policy acts
         assert size == (4 if name == "oracle" else 2)
     assert make.spaces_of(tiny_suite).observation == 2
 

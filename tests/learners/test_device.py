@@ -16,6 +16,8 @@ from robometa.data import Spaces, Step, Trial
 from robometa.noise import Noise
 
 SPACES, TASKS, WORLDS, HORIZON = Spaces(5, 2), 3, 2, 4
+PRIVILEGED = Spaces(3, 2, privileged=("one", "two"))
+"""Of a learner whose observations hold hidden parameters in training; there are as many numbers then."""
 META = torch.device("meta")
 
 
@@ -42,7 +44,7 @@ def _unfused(kind, parameters, **options):
 def learner_of(name, device):
     kind = registry.find(name).load()
     options = registry.find(name).overrides | SMALL_OPTIONS[name]
-    return kind(kind.configuration(**options), SPACES, 0, device)
+    return kind(kind.configuration(**options), PRIVILEGED if kind.trains_on_parameters else SPACES, 0, device)
 
 
 def tensors_of(value):

@@ -63,7 +63,7 @@ def learned_from(made, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("backpropagation", [100, 2])
-@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
 def test_what_the_update_recomputes_is_what_acted(monkeypatch, kind, backpropagation):
     made, whole = learner(memory=kind, backpropagation=backpropagation), trial()
     means = acted(made, whole)
@@ -75,7 +75,7 @@ def test_what_the_update_recomputes_is_what_acted(monkeypatch, kind, backpropaga
     torch.testing.assert_close(learned.log_density.reshape(TASKS, WORLDS, 8), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
 def test_at_the_parameters_that_acted_the_ratio_is_1(monkeypatch, kind):
     """In pieces too: each begins with the memory that it began with."""
     made, whole = learner(memory=kind, backpropagation=2, epochs=1), trial()

@@ -29,7 +29,7 @@ from robometa.trials.trial import collect
 ROOT = Path(__file__).parents[2]
 PLANNERS = {"grbal", "cadm", "pets"}
 NEED_TO_ACT = {"rl2", "varibad", "hypernetwork", "grbal", "cadm"}
-NEED_NOTHING = {"no-adaptation", "oracle", "random", "pets"}
+NEED_NOTHING = {"no-adaptation", "oracle", "random", "pets", "rma", "rma-concurrent"}
 
 
 def example(name):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied, fake_rollout, record_of, same_tensors
+from conftest import SMALL_OPTIONS, copied, fake_rollout, record_of, same_tensors, training_spaces
 
 import robometa
 from robometa import registry, suites
@@ -167,7 +167,7 @@ def test_an_interrupted_write_leaves_the_old_one(saved, monkeypatch):
 
 def acted(learner, suite):
     """What a learner does before and after it has adapted."""
-    spaces = make.spaces_of(suite, learner)
+    spaces = training_spaces(suite, learner)
     noise = Noise(0, ("test",), 2, 3)
     rollout = fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed=0)
     zero = torch.zeros(2, 3, spaces.action)
@@ -181,7 +181,7 @@ def acted(learner, suite):
 def policy(tmp_path, name, suite, **options):
     """A policy on disk after an update, and the learner that it was saved from."""
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name] | options), suite, seed=3)
-    spaces = make.spaces_of(suite, learner)
+    spaces = training_spaces(suite, learner)
     rollouts = tuple(fake_rollout(2, 3, 5, spaces.observation, spaces.action, seed) for seed in range(2))
     learner.update(Trial(torch.arange(2), rollouts, Noise(0, ("update",), 2, 3)))
     folder = tmp_path / "policy"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, TINY_SUITE, copied, fake_rollout, same_tensors
+from conftest import SMALL_OPTIONS, TINY_SUITE, copied, fake_rollout, same_tensors, training_spaces
 from test_train import assert_same_run, at_iteration, trained
 
 from robometa import registry, suites
@@ -71,7 +71,7 @@ def updated(name, spoil=None, action=0.0):
     """A learner's state after it has adapted to a trial on the tiny suite and learned from it."""
     suite = tiny()
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
-    made = trial(make.spaces_of(suite, learner), spoil, action)
+    made = trial(training_spaces(suite, learner), spoil, action)
     adaptation = learner.begin(3, 4, made.noise)
     if name not in PLANNERS:
         adaptation = learner.adapt(adaptation, made.rollouts[0], made.noise.fork("adapt"))
@@ -116,7 +116,7 @@ def test_a_world_that_diverged_is_no_part_of_a_dynamics_model(name):
 def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
     """Or the test above could not fail."""
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
-    made = trial(make.spaces_of(tiny_suite, learner), "action")
+    made = trial(training_spaces(tiny_suite, learner), "action")
     sound = replace(made.rollouts[0], diverged=torch.zeros_like(made.rollouts[0].diverged))
     guarded_update(learner, Trial(made.tasks, (sound, made.rollouts[1]), made.noise))
     without = updated(name)
@@ -129,7 +129,7 @@ def test_a_memory_s_policy_has_no_gradient_from_what_was_no_action(tiny_suite, m
     update = ppo.update
     monkeypatch.setattr(ppo, "update", lambda *arguments: seen.append(arguments[2]) or update(*arguments))
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
-    guarded_update(learner, trial(make.spaces_of(tiny_suite, learner)))
+    guarded_update(learner, trial(training_spaces(tiny_suite, learner)))
     weight = seen[0].weight.reshape(12, 10)  # [task * world, time]
     assert weight[1, 2] == 0
     learned = weight > 0
@@ -160,7 +160,7 @@ def test_a_step_of_no_weight_has_no_part_in_ppo_s_loss(tiny_suite):
 
 def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
     learner = make.build("maml-trpo", read_config("maml-trpo", SMALL_OPTIONS["maml-trpo"]), tiny_suite, seed=3)
-    made, before = trial(make.spaces_of(tiny_suite, learner)), copied(learner.state_dict())
+    made, before = trial(training_spaces(tiny_suite, learner)), copied(learner.state_dict())
     made.rollouts[1].diverged[2] = True
     assert guarded_update(learner, made) == ({}, ALL_DIVERGED)
     assert same_tensors(learner.state_dict(), before)
@@ -169,7 +169,7 @@ def test_a_trial_with_a_task_that_only_diverged_teaches_nothing(tiny_suite):
 @pytest.mark.parametrize("name", CHARGED)
 def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
-    made = trial(make.spaces_of(tiny_suite, learner))
+    made = trial(training_spaces(tiny_suite, learner))
     made.rollouts[0].diverged[2] = True
     adaptation = learner.adapt(learner.begin(3, 4, made.noise), made.rollouts[0], made.noise.fork("adapt"))
     parts = adaptation if isinstance(adaptation, tuple) else (adaptation,)
@@ -178,7 +178,7 @@ def test_a_task_that_only_diverged_is_adapted_to_without_harm(tiny_suite, name):
 
 def test_a_belief_without_any_evidence_stays_the_prior(tiny_suite):
     learner = make.build("pearl", read_config("pearl", SMALL_OPTIONS["pearl"]), tiny_suite, seed=3)
-    rollout = trial(make.spaces_of(tiny_suite, learner)).rollouts[0]
+    rollout = trial(training_spaces(tiny_suite, learner)).rollouts[0]
     rollout.diverged[1, 2] = True
     prior = learner.begin(3, 4, Noise(0, ("begin",), 3, 4))
     belief = learner.adapt(prior, rollout, Noise(0, ("adapt",), 3, 4))

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
+from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors, training_spaces
 from test_train import NEVER, assert_same_run, at_iteration, trained
 
 from robometa import errors, registry
@@ -26,7 +26,7 @@ LEARNERS = [name for name in registry.LEARNERS if name != "random"]
 
 def trial(learner, suite, seed):
     """A trial that no simulator made."""
-    spaces = make.spaces_of(suite, learner)
+    spaces = training_spaces(suite, learner)
     rollouts = tuple(fake_rollout(3, 2, 5, spaces.observation, spaces.action, 10 * seed + shot) for shot in range(2))
     return Trial(torch.arange(3), rollouts, Noise(seed, ("update",), 3, 2))
 

@@ -19,7 +19,8 @@ from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
 LEARNERS = [name for name in registry.LEARNERS if name != "random"]
-WITH_LSTM = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"})]
+TRANSFORMER = {"memory": "transformer", "context": 8}
+VARIANTS = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"}), ("rl2", TRANSFORMER)]
 NEVER = 1e9
 """Minutes between checkpoints: none but when it stops."""
 
@@ -68,7 +69,7 @@ def crash():
     raise MemoryError("the machine went away")
 
 
-STOPPED = [(*case, signal.SIGTERM) for case in WITH_LSTM]
+STOPPED = [(*case, signal.SIGTERM) for case in VARIANTS]
 STOPPED += [(name, {}, stop) for name in ("maml-trpo", "pearl") for stop in (signal.SIGINT, signal.SIGUSR1)]
 
 
@@ -86,7 +87,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert_same_run(whole, stopped)
 
 
-@pytest.mark.parametrize(("learner", "options"), WITH_LSTM)
+@pytest.mark.parametrize(("learner", "options"), VARIANTS)
 def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(
     tiny_file, tmp_path, monkeypatch, straight, learner, options
 ):

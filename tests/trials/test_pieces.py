@@ -37,7 +37,7 @@ def runner(learner, suite=SHORT):
     return PieceRunner(
         learner,
         suite.train,
-        lambda tasks: engine_for(learner, suite, tasks, worlds, Hardware(threads=1)),
+        lambda tasks: engine_for(learner, suite, tasks, worlds, Hardware(threads=1), training=True),
         one_thread=True,
     )
 

@@ -59,7 +59,7 @@ class Job:
         """Makes a runner of pieces for a learner."""
 
         def engine(tasks: int) -> Any:
-            return make.engine_for(learner, self.suite, tasks, self.config.worlds, hardware)
+            return make.engine_for(learner, self.suite, tasks, self.config.worlds, hardware, training=True)
 
         return PieceRunner(learner, self.tasks, engine, one_thread=self.piece is not None)
 
@@ -97,6 +97,8 @@ def checked_shape(job: Job, learner: Learner, collect: str) -> Shape:
     """
     if job.hardware.device != "cpu" or job.hardware.engine != "cpu":
         raise UserError(f"--collect {collect} needs --device cpu and --engine cpu: a GPU computes a batch at once")
-    config, spaces = job.config, make.spaces_of(job.suite, learner)
-    make.engine_for(learner, job.suite, config.tasks, config.worlds, replace(job.hardware, threads=1)).close()
+    config, hardware = job.config, replace(job.hardware, threads=1)
+    engine = make.engine_for(learner, job.suite, config.tasks, config.worlds, hardware, training=True)
+    engine.close()
+    spaces = engine.spaces
     return Shape(config.shots + 1, config.tasks, config.worlds, job.suite.horizon, spaces.observation, spaces.action)

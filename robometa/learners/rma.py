@@ -1,0 +1,155 @@
+"""RMA, rapid motor adaptation: Kumar et al. 2021, https://arxiv.org/abs/2107.04034.
+
+Read `Network`, a policy on the bottleneck of what the task hides, which phase one trains with PPO. `update` has both
+phases: the second trains the module of `rl/history_learner.py` to estimate the bottleneck while it drives the robot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robometa.data import Spaces, Step, Trial
+from robometa.errors import Search
+from robometa.nn.actor_critic import Output, PerceptronActorCritic
+from robometa.nn.networks import Perceptron
+from robometa.nn.state import Parts
+from robometa.noise import Noise
+from robometa.rl import history_learner, ppo
+from robometa.rl.history_learner import HistoryLearner, require_privileged
+from robometa.rl.ppo_on_episodes import experience
+
+
+@dataclass(frozen=True)
+class Config(history_learner.Options):
+    """Options of RMA; the defaults are sized for a CPU."""
+
+    policy_share: Annotated[float, "(0, 1)", Search(0.4, 0.9)] = 0.7
+    """Share of the iterations that train the policy, in the beginning; the others train the adaptation module."""
+    bottleneck: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 8
+    """Numbers that stand for what a task hides."""
+    encoder_hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64, 64)
+    """Widths of the hidden layers from the hidden parameters to the bottleneck, tanh."""
+
+    def policy_iterations(self) -> int:
+        """Iterations of phase one."""
+        return max(round(self.policy_share * self.iterations), 1)
+
+
+PRESETS = {
+    "cpu": Config(),
+    "paper": Config(
+        tasks=1000,
+        worlds=1,
+        drawn_tasks=100_000,
+        hidden=(128, 128, 128),
+        encoder_hidden=(256, 128),
+        discount=0.998,
+        learning_rate=5e-4,
+        final_learning_rate=5e-4,
+        minibatches=4,
+        module_steps=100,
+        module_batch=4096,
+    ),
+}
+"""Sizes for a CPU, and the networks of the paper."""
+
+
+class Network(nn.Module):
+    """Policy and values on the observation and the bottleneck, and the encoder of the hidden numbers."""
+
+    def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
+        """Untrained."""
+        super().__init__()
+        self.observation = spaces.observation
+        self.encoder = Perceptron(
+            (len(spaces.privileged), *config.encoder_hidden, config.bottleneck), generator, nn.Tanh
+        )
+        inputs = spaces.observation + config.bottleneck
+        self.policy = PerceptronActorCritic(inputs, spaces.action, config.hidden, config.initial_std, generator)
+
+    def bottleneck(self, parameters: Tensor) -> Tensor:
+        """Bottleneck of normalised hidden numbers, in -1..1. `[..., hidden] -> [..., bottleneck]`."""
+        return torch.tanh(self.encoder(parameters))
+
+    def forward(self, told: Tensor) -> Output:
+        """Actions and values along episodes, shown what the task hides. `[n, time, obs + hidden]`."""
+        obs, parameters = told[..., : self.observation], told[..., self.observation :]
+        result: Output = self.policy(torch.cat((obs, self.bottleneck(parameters)), dim=-1))
+        return result
+
+
+class Count:
+    """Updates so far, which say in what phase a learner is."""
+
+    def __init__(self) -> None:
+        """Begins at 0."""
+        self.updates = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The count."""
+        return {"updates": torch.tensor(self.updates)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores the count."""
+        self.updates = int(state["updates"])
+
+
+class Rma(HistoryLearner[Network]):
+    """Learns a policy given a bottleneck of what tasks hide, then to estimate the bottleneck from the last steps."""
+
+    configuration: ClassVar[type] = Config
+    config: Config
+
+    def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
+        """Untrained networks, their weights drawn from `seed`."""
+        require_privileged(spaces, "rma")
+        generator = Noise(seed, ("learner",), 1, 1).torch_generator()
+        network = Network(config, spaces, generator)
+        super().__init__(config, network, config.bottleneck, spaces, generator, device)
+        self.count = Count()
+        # The learning rate decays over the iterations that train the policy.
+        self.options = replace(config, decay_end=config.decay_end or config.policy_iterations())
+
+    @property
+    def trains_policy(self) -> bool:
+        """True in phase one."""
+        return self.count.updates < self.config.policy_iterations()
+
+    def estimate(self, history: Tensor) -> Tensor:
+        """Estimates of the bottleneck. `[n, step, input] -> [n, bottleneck]`."""
+        return torch.tanh(self.module(history))
+
+    @torch.no_grad()
+    def act(self, adaptation: Tensor, step: Step, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions, and the history after the step. `[task, world, action]`, `[task, world, step, input]`."""
+        history, bottleneck = self._remembered(adaptation, step)
+        obs, parameters = step.obs.tensor_split((self.spaces.observation,), dim=-1)
+        training = parameters.shape[-1] > 0
+        if training and self.trains_policy:
+            bottleneck = self.network.bottleneck(self.parameters(parameters))
+        mean = self.network.policy.actor(torch.cat((self.observations(obs), bottleneck), dim=-1))
+        if training and not self.trains_policy:
+            return mean, history  # phase two follows the mean actions
+        return mean + self.network.policy.log_std.exp() * noise, history
+
+    def update(self, trial: Trial) -> dict[str, float]:
+        """PPO given the bottleneck in phase one; in phase two, regression of the module onto the bottleneck."""
+        rollout, metrics, steps = trial.joined(), dict[str, float](), self.config.module_steps
+        if self.trains_policy:
+            learned = experience(self.network, rollout, self._told, self.returns, self.config)
+            generator = trial.noise.torch_generator()
+            metrics = ppo.update(self.network, self.optimizer, learned, self.options, generator, self.captured)
+            self._include(rollout)
+            steps = 0
+        with torch.no_grad():
+            wanted = self.network.bottleneck(self.parameters(rollout.obs[..., self.spaces.observation :]))
+        metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)
+        self.count.updates += 1
+        return metrics
+
+    def _parts(self) -> Parts:
+        return {**super()._parts(), "progress": self.count}
