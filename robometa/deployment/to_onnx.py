@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from robometa.deployment.flat_graph import flatten
 from robometa.deployment.folded import fold
+from robometa.deployment.joined import join
 from robometa.errors import UserError
 
 OPSET = 20
@@ -74,6 +75,7 @@ def onnx_bytes(
     if flat:
         flatten(model)
         fold(model)
+        join(model)
     return packed(model, metadata)
 
 

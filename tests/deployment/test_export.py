@@ -98,6 +98,17 @@ def test_two_exports_are_the_same_bytes(exported, suite, tmp_path, name):
         assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_a_step_has_no_node_to_spare(exported):
+    """Its time is that of its nodes: inputs together, a GRU's gates as one layer, no views, nothing of constants."""
+    model = onnx.load(exported("rl2").folder / "step.onnx")
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds[:5] == ["Concat", "Sub", "Mul", "Min", "Max"]
+    assert (kinds.count("Sigmoid"), kinds.count("Split")) == (1, 1)
+    assert not {"Reshape", "Unsqueeze", "Squeeze", "Greater", "Cast"} & {*kinds}
+    constants = {one.name for one in model.graph.initializer}
+    assert all({*node.input} - constants for node in model.graph.node)
+
+
 def test_the_contract_says_what_goes_in_and_out(exported, suite):
     folder = exported("rl2").folder
     contract = json.loads((folder / "contract.json").read_text())
