@@ -52,7 +52,7 @@ class _Joining:
 
     def run(self) -> None:
         """Rewrites every concatenation that gains by it, and removes what nothing needs any more."""
-        nodes = []
+        nodes: list[Any] = []
         for node in self.graph.node:
             parts = self._parts(node) if node.op_type == "Concat" else []
             nodes += self._joined(node, parts) if sum(self._is_changed(part) for part in parts) > 1 else [node]
