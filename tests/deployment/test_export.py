@@ -87,11 +87,13 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     assert found.gap <= 1e-5
     assert "adapt.onnx" in found.files
     contract = json.loads((found.folder / "contract.json").read_text())
-    assert [one["name"] for one in contract["adaptation"]] == ["parameters", "start", "shots"]
+    assert [one["name"] for one in contract["adaptation"]] == ["parameters", "start", "weight"]
     assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 
-@pytest.mark.parametrize("name", ["rl2", pytest.param("maml-trpo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["rl2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-trpo", "pearl", *SLOW))]
+)
 def test_two_exports_are_the_same_bytes(exported, suite, tmp_path, name):
     again = export(made(name, suite), tmp_path / name, license_text="MIT")
     for path in exported(name).folder.iterdir():
