@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <stdexcept>
@@ -94,10 +95,13 @@ int main(int count, char** words) try {
     Step step(words[1]);
     std::vector<float>& obs = step.rows.at("obs");
     for (std::vector<float> line(obs.size() + 2);;) {
-        for (float& number : line)
-            if (!(std::cin >> number)) return 0;
-        for (float number : line)
-            if (!std::isfinite(number)) throw std::runtime_error("an observation or a reward is not finite");
+        for (float& number : line) {
+            std::string word;  // not a number at once: a stream ends at "nan"
+            if (!(std::cin >> word)) return 0;
+            char* end = nullptr;
+            number = std::strtof(word.c_str(), &end);
+            if (*end != 0 || !std::isfinite(number)) throw std::runtime_error(word + " is not finite, or no number");
+        }
         std::copy(line.begin(), line.end() - 2, obs.begin());
         step.rows["last_reward"].assign(1, line[obs.size()]);
         step.rows["last_done"].assign(1, line[obs.size() + 1]);

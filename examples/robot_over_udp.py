@@ -68,20 +68,22 @@ def main() -> None:
     link.settimeout(60)
     waiting, robot_address = link.recvfrom(65536)  # until the simulation has started
     rewards: list[float] = []
+    returns: list[float] = []
 
     def read(seconds: float) -> Reading | None:
-        link.settimeout(max(seconds, 1e-4))
+        received, patience = None, max(seconds, 1e-4)
         try:
-            received = json.loads(link.recv(65536))
-        except TimeoutError:
-            return None
-        if received["reward"] is not None:
-            rewards.append(received["reward"])
-        return Reading(received["obs"], received["reward"])
+            while True:  # the newest reading counts: after a delay, older ones wait before it
+                link.settimeout(patience)
+                received, patience = json.loads(link.recv(65536)), 0.0
+                rewards.append(received["reward"])
+        except (TimeoutError, BlockingIOError):
+            return None if received is None else Reading(received["obs"], received["reward"])
 
     def watch(report: object) -> None:
-        if rewards and len(rewards) % REPORT == 0:
-            print(f"{len(rewards):5d} steps, return of the last {REPORT}: {sum(rewards[-REPORT:]):.1f}", flush=True)
+        while len(rewards) >= REPORT * (len(returns) + 1):
+            returns.append(sum(rewards[REPORT * len(returns) :][:REPORT]))
+            print(f"{REPORT * len(returns):5d} steps, return of the last {REPORT}: {returns[-1]:.1f}", flush=True)
 
     def write(action: object) -> None:
         link.sendto(json.dumps([float(number) for number in action]).encode(), robot_address)  # type: ignore[attr-defined]

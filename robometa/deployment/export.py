@@ -162,9 +162,18 @@ def require_network(policy: Policy) -> None:
 
 
 def _step(policy: Policy, layout: Layout, observation: int, contract: dict[str, Any], *, fixed: bool) -> bytes:
+    from robometa.deployment.onnx_cells import TRANSLATIONS
+
     graph = StepGraph(policy.learner, layout, policy.spaces, fixed)
-    names = graph.inputs(), graph.outputs()
-    return onnx_bytes(graph, graph.examples(observation), *names, contracts.metadata(contract), flat=True)
+    return onnx_bytes(
+        graph,
+        graph.examples(observation),
+        graph.inputs(),
+        graph.outputs(),
+        contracts.metadata(contract),
+        translations=TRANSLATIONS,
+        flat=True,
+    )
 
 
 def _adapt(graph: AdaptGraph, layout: Layout, contract: dict[str, Any]) -> bytes:

@@ -91,7 +91,7 @@ class _Flattening:
         if node.op_type in ELEMENTWISE:
             return all(self._is_flat(name) or self._is_small(name) for name in given)
         if node.op_type == "MatMul":
-            return self._is_flat(given[0]) and self._axes(self._name(given[1])) == 2
+            return self._is_flat(given[0]) and self._is_matrix(self._name(given[1]))
         if node.op_type not in ALONG:
             return False
         rows = given if node.op_type == "Concat" else given[:1]
@@ -102,6 +102,11 @@ class _Flattening:
         """Tests if a value has one axis at most."""
         shape = self.shapes.get(self._name(name))
         return shape is not None and len(shape) < 2
+
+    def _is_matrix(self, source: str) -> bool:
+        """Tests if a value has two axes, or can have them, as a constant."""
+        shape = self.shapes.get(source, ())
+        return len(shape) == 2 or (source in self.constants and len(shape) > 2 and prod(shape[:-2]) == 1)
 
     def _axis(self, node: Any) -> int | None:
         return next((one.i for one in node.attribute if one.name == "axis"), None)
@@ -130,7 +135,8 @@ class _Flattening:
         """Name of a value with two axes at most."""
         source = self._name(name)
         if source in self.constants and self._axes(source) > 2:
-            return self._constant(source, (1, self.shapes[source][-1]))
+            *_, rows, columns = self.shapes[source]
+            return self._constant(source, (rows, columns))
         return source
 
     def _constant(self, name: str, shape: Shape) -> str:

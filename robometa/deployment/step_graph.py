@@ -39,6 +39,8 @@ class StepGraph(nn.Module):
         self.carried = [part for part in layout.parts if part.acts]
         middle, half = spaces.middle_and_half
         self.offset, self.factor = (torch.from_numpy(part).float() for part in (middle, half))
+        self.plain = not self.offset.any() and bool((self.factor == 1.0).all())
+        """Actions in the actuators' units are numbers from -1 to 1."""
         self.ends = None if spaces.mapping is None else [torch.from_numpy(end).float() for end in spaces.ends]
 
     def inputs(self) -> list[str]:
@@ -64,7 +66,9 @@ class StepGraph(nn.Module):
         given = dict(zip((part.name for part in self.fed), fed, strict=True))
         whole = [given.get(part.name, part.initial) for part in self.layout.parts]
         emitted, after = self.learner.act(self.layout.joined(whole), step, noise[None])
-        action = self.offset + self.factor * emitted.clamp(-1.0, 1.0)
+        action = emitted.clamp(-1.0, 1.0)
+        if not self.plain:
+            action = self.offset + self.factor * action
         action = action if self.ends is None else action.clamp(*self.ends)
         pairs = zip(self.layout.parts, leaves_of(after), strict=True)
         changed = [leaf.reshape(1, -1) for part, leaf in pairs if part.acts]

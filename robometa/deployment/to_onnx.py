@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from robometa.deployment.flat_graph import flatten
+from robometa.deployment.folded import fold
+from robometa.deployment.joined import join
 from robometa.errors import UserError
 
 OPSET = 20
@@ -53,7 +55,7 @@ def onnx_bytes(
         metadata: Texts to put into the file, by key.
         dynamic: Sizes that may change, as `torch.onnx.export` takes them.
         translations: Functions of onnxscript, by the torch operator that they stand for.
-        flat: Remove axes of length 1 from rows of numbers.
+        flat: Remove axes of length 1 from rows of numbers, and nodes of constants.
     """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -69,9 +71,12 @@ def onnx_bytes(
             verbose=False,
         )
     assert program is not None
+    model = program.model_proto  # made anew at every access
     if flat:
-        flatten(program.model_proto)
-    return packed(program.model_proto, metadata)
+        flatten(model)
+        fold(model)
+        join(model)
+    return packed(model, metadata)
 
 
 def packed(model: Any, metadata: Mapping[str, str]) -> bytes:
@@ -110,12 +115,14 @@ def _strip(model: Any) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silences what the exporter says about packages and modes that do not matter here."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)

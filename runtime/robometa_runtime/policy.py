@@ -48,6 +48,7 @@ class Policy:
         self.adapts = adapt is not None
         self._pooled: bool = self.contract.content["adapt"]["pools_worlds"]
         self._sizes = len(self.contract.observation), len(self.contract.action)
+        self._shape = (len(self.contract.observation),)
         self._bind()
         self.reset(seed)
 
@@ -73,24 +74,24 @@ class Policy:
             ObservationError: If a number is not finite or an array has the wrong size; the policy is as before then.
         """
         seen, paid = self._checked(obs), math.nan if reward is None else self._paid(reward)
-        before = (self._obs.copy(), self._emitted.copy()) if self.adapts and self._acted else None
+        before = (self._obs.copy(), self._last_action.copy()) if self.adapts and self._acted else None
         if self._acted:
-            self._last_action[:] = self._emitted
             self._last_reward[0], self._last_done[0] = paid, done
-        self._draw(sample)
+        if sample or self._noisy:
+            self._draw(sample)
         self._obs[:] = seen
-        self._step.run_with_iobinding(self._binding)
+        self._step.run_with_iobinding(self._binding, self._options)
         if not _is_finite(self._emitted):
-            self._undo(before)
+            if before is not None:
+                self._obs[:] = before[0]
             raise ObservationError(
                 "the policy needs the reward of every action: act(obs, reward)"
                 if reward is None
                 else "the policy's action is not finite"
             )
         if before is not None:
-            self._experience.add(*before, paid, before[0] if done else seen, done)
-        for given, after in self._carried:
-            given[:] = after
+            self._experience.add(*before, paid, before[0] if done else self._obs.copy(), done)
+        self._carried[:] = self._after
         self._acted = True
         return self._action.copy()
 
@@ -108,9 +109,8 @@ class Policy:
         seen, paid = self._checked(obs), self._paid(reward)
         if self._acted:
             if self.adapts:
-                self._experience.add(self._obs.copy(), self._emitted.copy(), paid, seen, done)
-            self._last_action[:], self._acted = self._emitted, False
-            self._last_reward[0], self._last_done[0] = paid, done
+                self._experience.add(self._obs.copy(), self._last_action.copy(), paid, seen.copy(), done)
+            self._last_reward[0], self._last_done[0], self._acted = paid, done, False
         if self._adapt is None:
             return
         if not len(self._experience):
@@ -132,52 +132,54 @@ class Policy:
     def _bind(self) -> None:
         """Binds arrays to the graph's inputs and outputs, which saves half the time of a step."""
         obs, action = self._sizes
-        sizes = {"obs": obs, "last_action": action, "last_reward": 1, "last_done": 1, "noise": action}
-        self._known = {p["name"]: np.zeros((1, p["size"]), np.float32) for p in self.contract.content["adaptation"]}
+        inputs, outputs = self._step.get_inputs(), self._step.get_outputs()
+        known = {part["name"]: part["size"] for part in self.contract.content["adaptation"]}
+        changed = [one.name.removesuffix(NEXT) for one in outputs if one.name.endswith(NEXT)]
+        # The values that a step passes to the next one lie side by side, so that it copies them at once.
+        passed = {"last_action": action} | {name: known[name] for name in changed}
+        self._carried, before = _block(passed)
+        self._after, after = _block(passed)
+        sizes = {"obs": obs, "last_reward": 1, "last_done": 1, "noise": action}
+        self._inputs = {name: np.zeros((1, size), np.float32) for name, size in sizes.items()}
+        self._inputs["last_action"] = before.pop("last_action")
+        self._known = {name: np.zeros((1, size), np.float32) for name, size in known.items()} | before
+        bound = {"emitted_action": after.pop("last_action"), "action": np.zeros((1, action), np.float32)}
+        bound |= {name + NEXT: value for name, value in after.items()}
         adapt = () if self._adapt is None else self._adapt.get_inputs()
         self._draws = next((one.shape[1] for one in adapt if one.name == "draw"), 0)
-        self._inputs = {name: np.zeros((1, size), np.float32) for name, size in sizes.items()}
-        self._outputs: dict[str, Array] = {}
         self._binding: Any = self._step.io_binding()
+        self._options = onnxruntime.RunOptions()  # made once: without them each step makes its own
+        self._options.add_run_config_entry("gpu_graph_id", "-1")  # onnxruntime is slow to find that there is none
         self._kept = []  # onnxruntime reads and writes these arrays in place
-        for one in self._step.get_inputs():
+        for one in inputs:
             array = self._inputs[one.name] if one.name in self._inputs else self._known[one.name]
             self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(array))
             self._binding.bind_ortvalue_input(one.name, self._kept[-1])
-        for one in self._step.get_outputs():
-            self._outputs[one.name] = np.zeros(one.shape, np.float32)
-            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(self._outputs[one.name]))
+        for one in outputs:
+            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(bound[one.name]))
             self._binding.bind_ortvalue_output(one.name, self._kept[-1])
-        after = {name.removesuffix(NEXT): value for name, value in self._outputs.items() if name.endswith(NEXT)}
-        self._carried = [(self._known[name][0], value[0]) for name, value in after.items()]
         # Rows of the bound arrays, so that a step looks nothing up.
+        names = ("obs", "last_action", "last_reward", "last_done", "noise")
         self._obs, self._last_action, self._last_reward, self._last_done, self._noise = (
-            self._inputs[name][0] for name in sizes
+            self._inputs[name][0] for name in names
         )
-        self._emitted, self._action = (self._outputs[name][0] for name in ("emitted_action", "action"))
+        self._emitted, self._action = bound["emitted_action"][0], bound["action"][0]
 
     def _draw(self, sample: bool) -> None:
-        """Sets the noise of a step, which stays zero while nothing is sampled."""
+        """Sets the noise of a step; zeros give the mean action."""
         if sample:
             self._generator.standard_normal(out=self._noise, dtype=np.float32)
-        elif self._noisy:
+        else:
             self._noise[:] = 0
         self._noisy = sample
-
-    def _undo(self, before: tuple[Array, Array] | None) -> None:
-        """Restores what a refused step has overwritten: the last action, and its observation where it is kept."""
-        if self._acted:
-            self._emitted[:] = self._last_action
-        if before is not None:
-            self._obs[:] = before[0]
 
     def _start(self, adaptation: dict[str, Array]) -> None:
         for name, value in adaptation.items():
             np.copyto(self._known[name], value)
 
     def _checked(self, obs: ArrayLike) -> Array:
-        seen = np.array(obs, np.float32)
-        if seen.shape != (self._sizes[0],):
+        seen = np.asarray(obs, np.float32)
+        if seen.shape != self._shape:
             raise ObservationError(f"obs must have the shape ({self._sizes[0]},), not {seen.shape}")
         if not _is_finite(seen):
             place = int(np.argmin(np.isfinite(seen)))
@@ -192,8 +194,17 @@ class Policy:
 
 
 def _is_finite(row: Array) -> bool:
-    """True if all numbers are finite. The sum of squares, which is fast, decides unless it is too large itself."""
-    return bool(row.dot(row) < math.inf) or bool(np.isfinite(row).all())
+    """True if all numbers are finite. Their sum is so then, too, as it has more digits than they."""
+    return math.isfinite(sum(row.tolist()))
+
+
+def _block(sizes: dict[str, int]) -> tuple[memoryview, dict[str, Array]]:
+    """Zeros in one piece of memory, which is copied fastest as such, and their parts by name. `[1, number]` each."""
+    whole, first = np.zeros(sum(sizes.values()), np.float32), 0
+    parts = {}
+    for name, size in sizes.items():
+        parts[name], first = whole[first : first + size][None], first + size
+    return memoryview(whole), parts
 
 
 def _session(content: bytes) -> Any:
@@ -201,4 +212,5 @@ def _session(content: bytes) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # a step's values lie in one piece of memory all the same
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -69,9 +69,10 @@ def test_it_acts_as_recorded(program, tiny_suite, tmp_path):
     for place, row in enumerate(rows):
         outcome = (float(row[-2]), bool(row[-1])) if place else ()
         wanted.append(robot.act(row[:-2], *outcome))
-    refused = subprocess.run(command, input="nan 0 0 0", capture_output=True, text=True, check=False)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert "not finite" in refused.stderr
+    for wrong in ("nan", "inf", "1e99", "1,5"):
+        refused = subprocess.run(command, input=f"{wrong} 0 0 0", capture_output=True, text=True, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"error: {wrong} is not finite, or no number" in refused.stderr
     found = np.array([line.split() for line in done.stdout.splitlines()], float)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 

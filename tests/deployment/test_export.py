@@ -93,18 +93,31 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
 
 def test_a_transformer_is_exported_with_its_cache(suite, tmp_path):
     policy = made("rl2", suite, memory="transformer", context=8)
-    found = export(policy, tmp_path / "transformer", license_text="MIT")
-    assert found.gap <= 1e-5
-    (part,) = json.loads((found.folder / "contract.json").read_text())["adaptation"]
+    written = export(policy, tmp_path / "transformer", license_text="MIT")
+    assert written.gap <= 1e-5
+    (part,) = json.loads((written.folder / "contract.json").read_text())["adaptation"]
     assert (part["name"], part["size"]) == ("memory", policy.learner.network.memory.state_size)
     assert part["size"] == 6 + 1 + 2 * 2 * 8 * 2
 
 
-@pytest.mark.parametrize("name", ["rl2", pytest.param("maml-trpo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["rl2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-trpo", "pearl", *SLOW))]
+)
 def test_two_exports_are_the_same_bytes(exported, suite, tmp_path, name):
     again = export(made(name, suite), tmp_path / name, license_text="MIT")
     for path in exported(name).folder.iterdir():
         assert (again.folder / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_step_has_no_node_to_spare(exported):
+    """Its time is that of its nodes: inputs together, a GRU's gates as one layer, no views, nothing of constants."""
+    model = onnx.load(exported("rl2").folder / "step.onnx")
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds[:5] == ["Concat", "Sub", "Mul", "Min", "Max"]
+    assert (kinds.count("Sigmoid"), kinds.count("Split")) == (1, 1)
+    assert not {"Reshape", "Unsqueeze", "Squeeze", "Greater", "Cast"} & {*kinds}
+    constants = {one.name for one in model.graph.initializer}
+    assert all({*node.input} - constants for node in model.graph.node)
 
 
 def test_the_contract_says_what_goes_in_and_out(exported, suite):

@@ -95,3 +95,15 @@ def test_a_matrix_is_no_row():
         node("Reshape", ["product", "row"], ["out"]),
     ]
     assert flattened(nodes, CONSTANTS | {"column": np.array([3, 1])}, {"out": 6}) == ["Reshape", "MatMul", "Reshape"]
+
+
+def test_a_layer_whose_weights_have_more_axes_loses_them():
+    """Weights that an adaptation has made are of a task each; 8-bit weights must be matrices."""
+    nodes = [
+        node("Unsqueeze", ["x", "first"], ["x3"]),
+        node("MatMul", ["x3", "weights"], ["product"]),
+        node("Add", ["product", "bias"], ["layer"]),
+        node("Reshape", ["layer", "row"], ["out"]),
+    ]
+    constants = CONSTANTS | {"weights": np.ones((1, 3, 4), np.float32), "bias": np.float32([[[1, 2, 3, 4]]])}
+    assert flattened(nodes, constants, {"out": 4}) == ["MatMul", "Add"]
