@@ -8,6 +8,7 @@ once a period, holds the last action that it got, and knows the speed that is as
 """
 
 import argparse
+import contextlib
 import json
 import socket
 import subprocess
@@ -67,24 +68,27 @@ def main() -> None:
     process = subprocess.Popen([sys.executable, __file__, *words])
     link.settimeout(60)
     waiting, robot_address = link.recvfrom(65536)  # until the simulation has started
+    link.connect(robot_address)  # what others send is dropped from now on
     rewards: list[float] = []
 
     def read(seconds: float) -> Reading | None:
         link.settimeout(max(seconds, 1e-4))
         try:
             received = json.loads(link.recv(65536))
-        except TimeoutError:
-            return None
-        if received["reward"] is not None:
-            rewards.append(received["reward"])
-        return Reading(received["obs"], received["reward"])
+            obs, reward = received["obs"], received["reward"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return None  # nothing came, or what is no reading
+        if isinstance(reward, int | float):
+            rewards.append(reward)
+        return Reading(obs, reward)
 
     def watch(report: object) -> None:
         if rewards and len(rewards) % REPORT == 0:
             print(f"{len(rewards):5d} steps, return of the last {REPORT}: {sum(rewards[-REPORT:]):.1f}", flush=True)
 
     def write(action: object) -> None:
-        link.sendto(json.dumps([float(number) for number in action]).encode(), robot_address)  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionRefusedError):  # the robot has ended
+            link.send(json.dumps([float(number) for number in action]).encode())  # type: ignore[attr-defined]
 
     loop = Loop(policy, read, write, watch=watch)
     write(policy.act(json.loads(waiting)["obs"]))
