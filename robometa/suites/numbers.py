@@ -15,7 +15,7 @@ def number(value: Any) -> float:
 
 
 MAX_SEEN = 1e9
-"""Limit on numbers that a policy sees, or is drawn errors from: products of two still fit float32."""
+"""Limit on numbers that a policy sees, and on their errors: a product of two still fits float32."""
 
 
 def seen(value: Any) -> float:

@@ -377,7 +377,7 @@ def test_a_reading_that_is_no_list_of_numbers_is_refused(exported, obs):
         runtime.Policy(exported("rl2").folder).act(obs)
 
 
-@pytest.mark.parametrize("reward", ["x", [], 1e300, 10**400])
+@pytest.mark.parametrize("reward", ["x", [], 1e300, 10**400], ids=["text", "list", "large", "beyond a float"])
 def test_a_reward_that_the_graph_cannot_take_is_refused(exported, reward):
     robot = runtime.Policy(exported("rl2").folder)
     robot.act([0.1, 0.2])
