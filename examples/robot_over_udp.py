@@ -8,6 +8,7 @@ once a period, holds the last action that it got, and knows the speed that is as
 """
 
 import argparse
+import contextlib
 import json
 import socket
 import subprocess
@@ -67,18 +68,21 @@ def main() -> None:
     process = subprocess.Popen([sys.executable, __file__, *words])
     link.settimeout(60)
     waiting, robot_address = link.recvfrom(65536)  # until the simulation has started
+    link.connect(robot_address)  # what others send is dropped from now on
     rewards: list[float] = []
     returns: list[float] = []
 
     def read(seconds: float) -> Reading | None:
-        received, patience = None, max(seconds, 1e-4)
+        reading, patience = None, max(seconds, 1e-4)
         try:
             while True:  # the newest reading counts: after a delay, older ones wait before it
                 link.settimeout(patience)
                 received, patience = json.loads(link.recv(65536)), 0.0
-                rewards.append(received["reward"])
-        except (TimeoutError, BlockingIOError):
-            return None if received is None else Reading(received["obs"], received["reward"])
+                reading = Reading(received["obs"], received["reward"])
+                if isinstance(reading.reward, int | float):
+                    rewards.append(reading.reward)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return reading  # no more came, or what is no reading
 
     def watch(report: object) -> None:
         while len(rewards) >= REPORT * (len(returns) + 1):
@@ -86,7 +90,8 @@ def main() -> None:
             print(f"{REPORT * len(returns):5d} steps, return of the last {REPORT}: {returns[-1]:.1f}", flush=True)
 
     def write(action: object) -> None:
-        link.sendto(json.dumps([float(number) for number in action]).encode(), robot_address)  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionRefusedError):  # the robot has ended
+            link.send(json.dumps([float(number) for number in action]).encode())  # type: ignore[attr-defined]
 
     loop = Loop(policy, read, write, watch=watch)
     write(policy.act(json.loads(waiting)["obs"]))

@@ -144,6 +144,7 @@ def _run(words: list[str]) -> int:
             raise UserError(too_many(rest[0], asked.parser.prog.removeprefix("robometa ")))
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
+    os.environ.pop(user_objective.VARIABLE, None)  # the command line alone names the file
     if asked.reward is not None:
         user_objective.give(asked.reward)
     return asked.work(asked) or 0

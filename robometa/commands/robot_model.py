@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import is_plain_file
+from robometa.storage.paths import checked, is_plain_file
+from robometa.suites.toml_file import quoted
 
 if TYPE_CHECKING:
     import mujoco
@@ -39,7 +39,7 @@ def print_model(path: Path) -> None:
     Raises:
         UserError: If there is no such file, or it is not a model that MuJoCo can load.
     """
-    if not is_plain_file(path):
+    if not is_plain_file(checked(path)):
         raise UserError(f"no robot file {str(path)!r}")
     from robometa.sim.locomotion.models import from_binary
     from robometa.suites.own_model import compile_apart
@@ -98,8 +98,8 @@ def _first_suite(named: str, model: mujoco.MjModel, compiled: Compiled) -> Itera
     from robometa.sim.locomotion.ground import falls_for_ever
     from robometa.sim.locomotion.keyframes import HOME, key_names
 
-    yield from ('objective = "forward"', "horizon = 500", "", "[robot]", f"mjcf = {json.dumps(named)}")
-    yield f"body = {json.dumps(compiled.main) if compiled.main else ITS_BODY}"
+    yield from ('objective = "forward"', "horizon = 500", "", "[robot]", f"mjcf = {quoted(named)}")
+    yield f"body = {quoted(compiled.main) if compiled.main else ITS_BODY}"
     yield f"frame_skip = {max(1, round(CONTROL_STEP / model.opt.timestep))}"
     if compiled.main and falls_for_ever(model, model.body(compiled.main).id):
         yield "floor = true"
@@ -107,6 +107,6 @@ def _first_suite(named: str, model: mujoco.MjModel, compiled: Compiled) -> Itera
         yield "gains = { stiffness = 20.0, damping = 0.5 }"
     names = key_names(model)
     if names:
-        yield f"keyframe = {json.dumps(HOME if HOME in names else names[0])}"
+        yield f"keyframe = {quoted(HOME if HOME in names else names[0])}"
         yield "reset_joint_noise = 0.05"
     yield f"\n{TASKS.format(varied=VARIED)}"

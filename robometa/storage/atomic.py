@@ -42,15 +42,20 @@ def replace(folder: OpenFolder, name: str, content: bytes) -> None:
     Raises:
         FolderGoneError: If the folder is no longer at its path.
     """
-    folder.require_at_its_path()
-    hidden = _aside_name(name)
-    try:
-        write(folder, hidden, content)
-        os.replace(hidden, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(hidden, dir_fd=folder.descriptor)
-        raise
+    for attempt in range(ATTEMPTS):
+        folder.require_at_its_path()
+        hidden = _aside_name(name)
+        try:
+            write(folder, hidden, content)
+            os.replace(hidden, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
+            break
+        except FileNotFoundError:  # a process that tidies the folder took it for a killed one's
+            if attempt == ATTEMPTS - 1:
+                raise
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(hidden, dir_fd=folder.descriptor)
+            raise
     os.fsync(folder.descriptor)
 
 

@@ -121,10 +121,18 @@ class OpenFolder:
                 os.unlink(name, dir_fd=self.descriptor)
 
     def remove_leftovers(self, *endings: str) -> None:
-        """Removes hidden files and folders with these endings; the caller's lock keeps others from writing them."""
+        """Removes hidden files and folders with these endings, but no folder that another process has locked."""
         for name in self.names():
-            if name.startswith(".") and name.endswith(endings):
+            if name.startswith(".") and name.endswith(endings) and not self._is_locked(name):
                 self.remove(name)
+
+    def _is_locked(self, name: str) -> bool:
+        """Tests if a name is a folder that another process is writing."""
+        try:
+            with self.subfolder(name) as folder:
+                return folder.lock_at_once() is False
+        except OSError:  # no folder
+            return False
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from robometa.errors import unknown
 from robometa.suites.distributions import Distribution, read_distribution
-from robometa.suites.numbers import span
+from robometa.suites.numbers import seen, span
 
 COMMANDS: Mapping[str, tuple[int, str]] = {
     "velocity": (1, "m/s"),
@@ -77,7 +77,10 @@ def read_command(table: Any, where: str, mistakes: list[str]) -> Command | None:
                 if resample[0] <= 0:
                     raise ValueError("must be above 0")
             elif name in COMMANDS:
-                entries.append((name, read_distribution(value, COMMANDS[name][0])))
+                distribution = read_distribution(value, COMMANDS[name][0])
+                for end in (end for ends in _ends(distribution) for end in ends):
+                    seen(end)
+                entries.append((name, distribution))
             else:
                 mistakes.append(unknown("command", name, (*COMMANDS, "resample"), where))
         except (TypeError, ValueError) as error:

@@ -52,6 +52,8 @@ EACH: dict[str, dict[str, int]] = {
     "mesh": {"params": 1000},
 }
 """Limits on each number of a list."""
+LEAST_STEP = 1e-6
+"""Least `timestep`, s: a motion would take for ever by shorter ones."""
 COPYING = ("replicate", "composite", "flexcomp")
 """Elements that create several others."""
 MAX_MEMORY = 1 << 30
@@ -134,6 +136,8 @@ def faults(tag: str, attributes: Mapping[str, str]) -> Iterator[str]:
         if limited and product(" ".join(limited.values())) > most:
             shown = " ".join(f"{name}={text[:60]!r}" for name, text in limited.items())
             yield f"<{tag} {shown}>| is too much: at most {most} allowed"
+    if "timestep" in attributes and not _size(attributes["timestep"]) >= LEAST_STEP:
+        yield f"<{tag} timestep={attributes['timestep'][:60]!r}>| is too little: at least {LEAST_STEP:g} s allowed"
     if tag == "size" and "memory" in attributes and not _memory_allowed(attributes["memory"]):
         yield f"<size memory={attributes['memory'][:60]!r}>| is too much: at most {MAX_MEMORY >> 30}G allowed"
     for name, most in EACH.get(tag, {}).items():
@@ -147,6 +151,14 @@ def infinite(text: str) -> str:
     if odd is not None:
         return odd[1]
     return next((number[1][:60] for number in LARGE.finditer(text) if _overflows(number[1])), "")
+
+
+def _size(text: str) -> float:
+    """The size of a number; infinite for other text, of which MuJoCo reports the fault."""
+    try:
+        return abs(float(text))
+    except ValueError:
+        return math.inf
 
 
 def _overflows(number: str) -> bool:

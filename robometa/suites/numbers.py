@@ -14,6 +14,22 @@ def number(value: Any) -> float:
     return float(value)
 
 
+MAX_SEEN = 1e9
+"""Limit on numbers that a policy sees, and on their errors: a product of two still fits float32."""
+
+
+def seen(value: Any) -> float:
+    """A number that a policy may see."""
+    if not abs(number(value)) <= MAX_SEEN:
+        raise ValueError(f"must be at most {MAX_SEEN:g}")
+    return float(value)
+
+
+def error_size(value: Any) -> float:
+    """Size of an error of what a policy sees, from 0."""
+    return seen(not_negative(value))
+
+
 def not_negative(value: Any) -> float:
     """A number from 0."""
     if number(value) < 0:

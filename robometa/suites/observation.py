@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from robometa.errors import unknown
-from robometa.suites.numbers import flag, not_negative, number, range_around_zero, text, whole
+from robometa.suites.numbers import error_size, flag, not_negative, range_around_zero, seen, text, whole
 
 BODY, HEADING, WORLD = "body", "heading", "world"
 """Frames: of the body, of the body turned about the vertical only, of the world."""
@@ -99,11 +99,11 @@ def _noise(value: Any) -> float:
     table = value if isinstance(value, dict) else {"uniform": value}
     if len(table) != 1 or not set(table) <= {"uniform", "normal"}:
         raise ValueError("must be a number, the half width, or { uniform = half width } or { normal = deviation }")
-    return not_negative(*table.values())
+    return error_size(*table.values())
 
 
 def _scale(value: Any) -> float:
-    if number(value) == 0:
+    if seen(value) == 0:
         raise ValueError("must not be 0")
     return float(value)
 
@@ -122,7 +122,7 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "frame": _frame,
     "relative": flag,
     "noise": _noise,
-    "bias": not_negative,
+    "bias": error_size,
     "clip": range_around_zero,
     "scale": _scale,
     "delay": not_negative,

@@ -113,9 +113,10 @@ def _at_rate(robot: Robot, hz: float, skips: bool, where: str, mistakes: list[st
     except UserError as error:
         mistakes.append(str(error))
         return robot
-    skip = round(1 / (hz * step))
+    steps = 1 / max(hz * step, 1 / (2 * MAX_SKIP))
+    skip = round(steps)
     if not 1 <= skip <= MAX_SKIP or abs(skip * step * hz - 1) > 1e-6:
-        nearest = sorted({max(1, int(1 / (hz * step))), max(1, int(1 / (hz * step)) + 1)})
+        nearest = sorted({min(max(1, int(steps) + more), MAX_SKIP) for more in (0, 1)})
         rates = " or ".join(f"{1 / (count * step):g}" for count in nearest)
         mistakes.append(f"control_hz = {hz:g} in [robot] of {where}: physics steps of {step:g} s allow {rates} nearby")
         return robot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from robometa.errors import unknown
-from robometa.suites.numbers import flag, not_negative, positive, text, whole
+from robometa.suites.numbers import error_size, flag, not_negative, positive, text, whole
 from robometa.suites.objectives import QUANTITIES
 from robometa.suites.observation import NAMES, Term, read_term
 from robometa.suites.robots import PARTS, ActionMap, Gains
@@ -101,10 +101,10 @@ ROBOT_KEYS = {
     "feet": _names,
     "body": text,
     "keyframe": text,
-    "reset_noise": not_negative,
-    "reset_base_noise": not_negative,
-    "reset_joint_noise": not_negative,
-    "reset_velocity_noise": not_negative,
+    "reset_noise": error_size,
+    "reset_base_noise": error_size,
+    "reset_joint_noise": error_size,
+    "reset_velocity_noise": error_size,
     "reset_velocity_normal": flag,
     "action": _action,
     "gains": _gains,

@@ -70,15 +70,27 @@ def written(table: Mapping[str, Any]) -> str:
     return "\n".join([*plain, *sections]) + "\n"
 
 
+def quoted(text: str) -> str:
+    """A text as TOML; what is not printable is written as its code, so that a terminal shows it as it is."""
+    signs = json.dumps(text, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else _code(ord(sign)) for sign in signs)
+
+
+def _code(number: int) -> str:
+    if 0xD800 <= number < 0xE000:  # a byte of a name that is no UTF-8, which TOML cannot hold
+        raise UserError("a name must be UTF-8")
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else quoted(name)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list | tuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ FORMAT = 1
 """Version of the contract's format that this version reads."""
 DRAWN = "standard normal"
 """Initial value of a tensor that is drawn at each reset."""
+MAX_BYTES = {"contract.json": 1 << 26}
+"""Largest files by name, bytes."""
+MAX_FILE_BYTES = 1 << 30
+"""Largest file of another name, bytes."""
+MAX_SIGNALS, MAX_NUMBERS, MAX_HZ = 10_000, 10_000_000, 1e6
+"""Most observations or actions, most numbers of an adaptation, and most actions per second."""
+SYSTEM_FOLDERS = ("/proc/", "/sys/", "/dev/")
+"""Folders of files that the kernel makes up: some never end."""
 
 
 class ContractError(ValueError):
@@ -51,11 +60,12 @@ class Contract:
         if version != FORMAT:
             raise ContractError(f"{self.folder} is of format {version}, this version reads {FORMAT}")
         try:
-            self.observation = tuple(one["name"] for one in self.content["observation"])
-            self.action = tuple(one["name"] for one in self.content["action"])
-            self.low, self.high, self.safe = (self._column(name) for name in ("low", "high", "safe"))
+            self.observation, self.action = (self._names(name) for name in ("observation", "action"))
+            self.low, self.high = self._column("low", -np.inf), self._column("high", np.inf)
+            self.safe = self._column("safe", np.nan)
             self.control_hz, self.horizon = float(self.content["control_hz"]), int(self.content["horizon"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self._check()
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ContractError(f"{self.folder / 'contract.json'} is damaged: {error!r:.200}") from None
 
     def file(self, name: str) -> bytes | None:
@@ -68,7 +78,10 @@ class Contract:
         if wanted is None:
             return None
         path = self.folder / name
-        content = path.read_bytes() if path.is_file() else b""
+        try:
+            content = _read(path)
+        except OSError:
+            content = b""
         if hashlib.sha256(content).hexdigest() != wanted:
             raise ContractError(f"{path} is missing or damaged: it is not the file that was exported")
         return content
@@ -77,15 +90,49 @@ class Contract:
         """Adaptation before any data, by name. `[1, number]` each."""
         return {part["name"]: _initial(part, generator) for part in self.content["adaptation"]}
 
-    def _column(self, name: str) -> Array:
-        return np.array([one[name] for one in self.content["action"]], np.float32)
+    def _names(self, name: str) -> tuple[str, ...]:
+        signals = self.content[name]
+        names = tuple(one["name"] for one in signals[: MAX_SIGNALS + 1])
+        if not 0 < len(names) <= MAX_SIGNALS or not all(isinstance(one, str) for one in names):
+            raise ValueError(f"{name} must be a list of 1 to {MAX_SIGNALS} numbers with names")
+        return names
+
+    def _column(self, name: str, none: float) -> Array:
+        """A number of each action, or what stands for none."""
+        column = [one[name] for one in self.content["action"]]
+        return np.array([none if one is None else float(one) for one in column], np.float32)
+
+    def _check(self) -> None:
+        """Checks what a robot is driven by.
+
+        Raises:
+            ValueError: If a number is not finite or out of its range.
+        """
+        if not (np.isfinite(self.safe) & (self.low <= self.safe) & (self.safe <= self.high)).all():
+            raise ValueError("safe of an action must be a finite number from low to high")
+        if not 0 < self.control_hz <= MAX_HZ or self.horizon < 1:
+            raise ValueError(f"control_hz must be above 0 and at most {MAX_HZ:g}, horizon at least 1")
+        if not all(isinstance(name, str) for item in self.content["sha256"].items() for name in item):
+            raise ValueError("sha256 must be a table of texts")
+        if not isinstance(self.content["adapt"]["pools_worlds"], bool):
+            raise ValueError("pools_worlds must be true or false")
+        sizes = [part["size"] for part in self.content["adaptation"] if isinstance(part["name"], str)]
+        if not all(type(size) is int and size > 0 for size in sizes) or sum(sizes) > MAX_NUMBERS:
+            raise ValueError(f"an adaptation must have whole numbers of at most {MAX_NUMBERS} numbers in all")
+        if not all(np.isfinite(one).all() for one in self.initial(np.random.default_rng(0)).values()):
+            raise ValueError("initial numbers of an adaptation must be finite")
 
 
 def _read(path: Path) -> bytes:
     """Content of a file, and of nothing else: a pipe would never end."""
-    if not path.is_file():
+    if not path.is_file() or os.path.realpath(path).startswith(SYSTEM_FOLDERS):
         raise FileNotFoundError(f"{path} is missing, or no file")
-    return path.read_bytes()
+    most = MAX_BYTES.get(path.name, MAX_FILE_BYTES)
+    with path.open("rb") as file:
+        content = file.read(min(most, path.stat().st_size) + 1)
+    if len(content) > most:
+        raise OSError(f"{path} has more than {most} bytes")
+    return content
 
 
 def _initial(part: dict[str, Any], generator: np.random.Generator) -> Array:

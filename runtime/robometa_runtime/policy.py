@@ -10,11 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike
 
-from robometa_runtime.contract import Array, Contract, ContractError
+from robometa_runtime.contract import MAX_NUMBERS, Array, Contract, ContractError
 from robometa_runtime.experience import Experience
 
 NEXT = "_next"
 """Ending of the name of an output that is the next value of an input."""
+
+
+MAX_REWARD = float(np.finfo(np.float32).max)
+"""Largest reward that the graphs can take."""
 
 
 class ObservationError(ValueError):
@@ -43,8 +47,8 @@ class Policy:
         step, adapt = self.contract.file("step.onnx"), self.contract.file("adapt.onnx")
         if step is None:
             raise ContractError(f"{folder} is no export of robometa: it lists no step.onnx")
-        self._step = _session(step)
-        self._adapt = None if adapt is None else _session(adapt)
+        self._step = _session(step, folder)
+        self._adapt = None if adapt is None else _session(adapt, folder)
         self.adapts = adapt is not None
         self._pooled: bool = self.contract.content["adapt"]["pools_worlds"]
         self._sizes = len(self.contract.observation), len(self.contract.action)
@@ -81,7 +85,7 @@ class Policy:
             self._draw(sample)
         self._obs[:] = seen
         self._step.run_with_iobinding(self._binding, self._options)
-        if not _is_finite(self._emitted):
+        if not _is_finite(self._emitted) or not _is_finite(self._action):
             if before is not None:
                 self._obs[:] = before[0]
             raise ObservationError(
@@ -93,7 +97,8 @@ class Policy:
             self._experience.add(*before, paid, before[0] if done else self._obs.copy(), done)
         self._carried[:] = self._after
         self._acted = True
-        return self._action.copy()
+        sent: Array = np.maximum(self._action, self.contract.low)
+        return np.minimum(sent, self.contract.high, out=sent)
 
     def adapt(self, obs: ArrayLike, reward: float, done: bool = True) -> None:
         """Learns from all steps since the last adaptation; where a policy adapts as it acts, only notes the outcome.
@@ -119,6 +124,8 @@ class Policy:
         feed["draw"] = self._generator.standard_normal((1, self._draws), np.float32)
         adapted = self._adapt.run(None, {one.name: feed[one.name] for one in self._adapt.get_inputs()})
         names = [one.name.removesuffix(NEXT) for one in self._adapt.get_outputs()]
+        if any(value.shape != self._known[name].shape for name, value in zip(names, adapted, strict=True)):
+            raise ContractError(f"the adaptation of {self.contract.folder} is not that of its contract")
         if not all(np.isfinite(value).all() for value in adapted):
             raise ObservationError("the adaptation is not finite: it needs the reward of every action; nothing changed")
         self._start(dict(zip(names, adapted, strict=True)))
@@ -134,15 +141,17 @@ class Policy:
         obs, action = self._sizes
         inputs, outputs = self._step.get_inputs(), self._step.get_outputs()
         known = {part["name"]: part["size"] for part in self.contract.content["adaptation"]}
+        sizes = {"obs": obs, "last_reward": 1, "last_done": 1, "noise": action}
+        self._known = {name: np.zeros((1, size), np.float32) for name, size in known.items()}
+        self._require_graphs({"last_action", *sizes})
         changed = [one.name.removesuffix(NEXT) for one in outputs if one.name.endswith(NEXT)]
         # The values that a step passes to the next one lie side by side, so that it copies them at once.
         passed = {"last_action": action} | {name: known[name] for name in changed}
         self._carried, before = _block(passed)
         self._after, after = _block(passed)
-        sizes = {"obs": obs, "last_reward": 1, "last_done": 1, "noise": action}
         self._inputs = {name: np.zeros((1, size), np.float32) for name, size in sizes.items()}
         self._inputs["last_action"] = before.pop("last_action")
-        self._known = {name: np.zeros((1, size), np.float32) for name, size in known.items()} | before
+        self._known |= before
         bound = {"emitted_action": after.pop("last_action"), "action": np.zeros((1, action), np.float32)}
         bound |= {name + NEXT: value for name, value in after.items()}
         adapt = () if self._adapt is None else self._adapt.get_inputs()
@@ -165,6 +174,25 @@ class Policy:
         )
         self._emitted, self._action = bound["emitted_action"][0], bound["action"][0]
 
+    def _require_graphs(self, inputs: set[str]) -> None:
+        """Checks that the graphs take and give what the contract says.
+
+        Raises:
+            ContractError: If a number is missing, unknown, or has another size.
+        """
+        after = {name + NEXT: [1, value.shape[1]] for name, value in self._known.items()}
+        action = [1, self._sizes[1]]
+        given = {one.name: list(one.shape) for one in self._step.get_outputs()}
+        wanted = {"emitted_action": action, "action": action}
+        fits = wanted.items() <= given.items() and given.items() <= (after | wanted).items()
+        fits = fits and all(one.name in inputs | self._known.keys() for one in self._step.get_inputs())
+        if self._adapt is not None:
+            draws = [one.shape for one in self._adapt.get_inputs() if one.name == "draw"]
+            sound = all(len(one) == 2 and isinstance(one[1], int) and 0 < one[1] <= MAX_NUMBERS for one in draws)
+            fits = fits and sound and all(one.name in after for one in self._adapt.get_outputs())
+        if not fits:
+            raise ContractError(f"the graphs of {self.contract.folder} are not those of its contract")
+
     def _draw(self, sample: bool) -> None:
         """Sets the noise of a step; zeros give the mean action."""
         if sample:
@@ -178,7 +206,7 @@ class Policy:
             np.copyto(self._known[name], value)
 
     def _checked(self, obs: ArrayLike) -> Array:
-        seen = np.asarray(obs, np.float32)
+        seen = obs if isinstance(obs, np.ndarray) and obs.dtype == np.float32 else self._numbers(obs)
         if seen.shape != self._shape:
             raise ObservationError(f"obs must have the shape ({self._sizes[0]},), not {seen.shape}")
         if not _is_finite(seen):
@@ -186,9 +214,20 @@ class Policy:
             raise ObservationError(f"obs[{place}] ({self.contract.observation[place]}) is {seen[place]}, not finite")
         return seen
 
+    def _numbers(self, obs: ArrayLike) -> Array:
+        """Observation in float32, where a number that is too large is infinite."""
+        try:
+            with np.errstate(over="ignore"):
+                return np.array(obs, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            raise ObservationError(f"obs must be {self._sizes[0]} numbers") from None
+
     def _paid(self, reward: float) -> float:
-        paid = float(reward)
-        if not math.isfinite(paid):
+        try:
+            paid = float(reward)
+        except (TypeError, ValueError, OverflowError):
+            raise ObservationError("reward must be a number") from None
+        if not abs(paid) <= MAX_REWARD:
             raise ObservationError(f"reward is {paid}, not finite")
         return paid
 
@@ -207,10 +246,18 @@ def _block(sizes: dict[str, int]) -> tuple[memoryview, dict[str, Array]]:
     return memoryview(whole), parts
 
 
-def _session(content: bytes) -> Any:
+def _session(content: bytes, folder: str | Path) -> Any:
+    """Loads a graph.
+
+    Raises:
+        ContractError: If it is none that onnxruntime can load.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = False  # a step's values lie in one piece of memory all the same
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise ContractError(f"a graph of {folder} cannot be loaded: {error!s:.200}") from None

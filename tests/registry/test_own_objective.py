@@ -1,5 +1,7 @@
 """Objectives in a user's own file: named on the command line, never by a suite or a policy."""
 
+import os
+
 import pytest
 import torch
 
@@ -147,6 +149,13 @@ def test_the_command_line_names_it(files, capsys):
     assert "--reward" in capsys.readouterr().err
     assert main(["suites", str(path), "--reward", reference]) == 0
     assert "Walk, but gently." in capsys.readouterr().out
+
+
+def test_no_variable_of_outside_names_it(files, monkeypatch):
+    reference, path = files()
+    monkeypatch.setenv(user_objective.VARIABLE, reference)
+    assert main(["suites", str(path)]) == 2
+    assert user_objective.VARIABLE not in os.environ
 
 
 @pytest.mark.slow

@@ -125,3 +125,31 @@ def test_what_is_gone_is_told_as_such(folder):
     (folder.path / "dangling").symlink_to("nowhere")
     with pytest.raises(FileNotFoundError), atomic.locked(folder.path / "dangling"):
         pass
+
+
+def test_a_file_that_is_tidied_away_while_it_is_written_is_written_again(folder, monkeypatch):
+    writes = []
+
+    def write(place, name, content):
+        writes.append(name)
+        digest = once(place, name, content)
+        if len(writes) == 1:
+            place.remove_leftovers(atomic.ASIDE)
+        return digest
+
+    once = atomic.write
+    monkeypatch.setattr(atomic, "write", write)
+    atomic.replace(folder, "page.html", b"new")
+    assert (folder.path / "page.html").read_bytes() == b"new"
+    assert len(writes) == 2
+    assert folder.names() == ["page.html"]
+
+
+def test_a_folder_that_is_being_written_is_no_leftover(folder):
+    with atomic.aside(folder, "export") as aside:
+        atomic.write(aside, "text", b"new")
+        (folder.path / ".other.0123456789abcdef.writing").mkdir()
+        folder.remove_leftovers(atomic.ASIDE)
+        assert folder.names() == [aside.path.name]
+        atomic.publish(folder, aside, "export")
+    assert (folder.path / "export" / "text").read_bytes() == b"new"

@@ -13,6 +13,8 @@ from robometa.suites.observation import Term
 
 MAX_STEPS = 1000
 """Most steps of a delay, all of which are kept."""
+MAX_NUMBERS, MAX_KEPT = 10_000, 100_000
+"""Most numbers of an observation by terms, and most numbers that each world keeps for delays and histories."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,12 @@ class Arrangement:
             control_step: Duration of a control step, s.
 
         Raises:
-            UserError: If a delay is no whole number of control steps.
+            UserError: If a delay is no whole number of control steps, or there are too many numbers.
         """
         self.terms, self.sizes, self.numbers, index = tuple(terms), tuple(sizes), [], []
         self.size = sum(sizes)
         """Numbers of a sample of all terms."""
+        self._require_small(control_step)
         first = 0
         for term, size in zip(terms, sizes, strict=True):
             delay = whole_steps(term.delay, control_step, f"the delay of {term.name}", "control")
@@ -54,6 +57,23 @@ class Arrangement:
         """Place of each number in the samples that are kept, the newest first. `[number]`"""
         self.depth = 1 + max((number.lag for number in self.numbers), default=0)
         """Samples that must be kept."""
+
+    def _require_small(self, control_step: float) -> None:
+        """Checks the numbers of an observation, and those that are kept, before any is arranged.
+
+        Raises:
+            UserError: If there are too many.
+        """
+        observed = sum(size * term.history for term, size in zip(self.terms, self.sizes, strict=True))
+        if observed > MAX_NUMBERS:
+            raise UserError(f"observe makes {observed} numbers, samples of histories included: at most {MAX_NUMBERS}")
+        lags = [round(min(term.delay / control_step, MAX_STEPS)) + term.history for term in self.terms]
+        kept = max(lags, default=1) * self.size
+        if kept > MAX_KEPT:
+            raise UserError(
+                f"the longest delay and history of observe keep {max(lags)} samples of {self.size} numbers: at most "
+                f"{MAX_KEPT} numbers"
+            )
 
     def column(self, values: Sequence[float]) -> Tensor:
         """Gives the numbers of each term the term's own value. `[number of a sample]`, float64."""
@@ -68,9 +88,9 @@ def whole_steps(seconds: float, step: float, of: str, kind: str) -> int:
     Raises:
         UserError: If it is no whole number of them, or too many.
     """
-    steps = round(seconds / step)
-    if steps > MAX_STEPS:
+    if seconds / step > MAX_STEPS + 0.5:
         raise UserError(f"{of}, {seconds:g} s, must be at most {MAX_STEPS} {kind} steps of {step:g} s")
+    steps = round(seconds / step)
     if abs(steps * step - seconds) > 1e-6 * max(step, seconds):
         raise UserError(f"{of}, {seconds:g} s, must be a whole number of {kind} steps of {step:g} s")
     return steps

@@ -11,11 +11,14 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
+from robometa.sim.locomotion.actions import control_range
 from robometa.sim.locomotion.gains import servo
 from robometa.sim.locomotion.ground import falls_for_ever
+from robometa.sim.locomotion.keyframes import keyframe_of
 from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, Layout, body_map, layout_of
 from robometa.sim.quiet import quieten
 from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors
+from robometa.suites.numbers import MAX_SEEN
 from robometa.suites.own_model import Sensor, compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
@@ -51,7 +54,23 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     if sensors:
         model = _load(robot, tuple(sensors))
     servo(model, robot)
+    _require_moderate(model, robot)
     return model, layout_of(model, robot, rule)
+
+
+def _require_moderate(model: mujoco.MjModel, robot: Robot) -> None:
+    """Checks the numbers that a policy sees first, and those that its actions stand for.
+
+    Raises:
+        UserError: If one is so large that it is beyond float32 once it is scaled.
+    """
+    ends = [end for index in range(model.nu) for end in control_range(model, index)]
+    if not all(abs(end) <= MAX_SEEN for end in ends):
+        raise UserError(f"a control of {robot.mjcf.name} has a range beyond {MAX_SEEN:g}")
+    key = keyframe_of(model, robot)
+    begin = [model.qpos0] if key is None else [model.key_qpos[key], model.key_qvel[key], model.key_act[key]]
+    if not all((np.abs(numbers) <= MAX_SEEN).all() for numbers in begin):
+        raise UserError(f"episodes of {robot.mjcf.name} begin at numbers beyond {MAX_SEEN:g}")
 
 
 def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
@@ -73,6 +92,11 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
             "floor = true in [robot]"
         )
     sensors = [model.sensor(index).name for index in range(model.nsensor)]
+    faults += [
+        f"sensor {sensor!r} of {file} has a name that begins with {OURS}, as those do that are added: name it otherwise"
+        for sensor in sensors
+        if sensor.startswith(OURS)
+    ]
     faults += [
         unknown("sensor", sensor, sensors, file) + f" (for the quantity {quantity})"
         for quantity, sensor in robot.quantities

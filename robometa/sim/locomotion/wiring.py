@@ -9,7 +9,8 @@ import mujoco
 import torch
 from torch import Tensor
 
-from robometa.sim.locomotion.arrangement import Arrangement, Slots, whole_steps
+from robometa.errors import UserError
+from robometa.sim.locomotion.arrangement import MAX_KEPT, Arrangement, Slots, whole_steps
 from robometa.sim.locomotion.base import of_added, pushed_columns, sensed_quantities
 from robometa.sim.locomotion.commands import Commands
 from robometa.sim.locomotion.numbers import normal
@@ -58,7 +59,7 @@ class Wiring:
             count: Worlds of all tasks together.
 
         Raises:
-            UserError: If a delay does not fit the steps.
+            UserError: If a delay does not fit the steps, or keeps too much.
         """
         robot, self._reader, self._layout = suite.robot, reader, reader.layout
         self._real, self._command, self._step = robot.real or SimToReal(), suite.command, reader.control_step
@@ -71,6 +72,10 @@ class Wiring:
         physics = float(model.opt.timestep)
         self._delays = [whole_steps(one, physics, "action_delay", "physics") for one in self._real.action_delay]
         self._actions = 2 + math.ceil(self._delays[1] / self._skip)
+        if self._actions * model.nu > MAX_KEPT:
+            raise UserError(
+                f"action_delay keeps {self._actions} actions of {model.nu} numbers: at most {MAX_KEPT} numbers"
+            )
         self._feet = len(dict(self._layout.added).get("feet", ()))
         self._pushed = pushed_columns(model, robot.name, robot.body) if self._real.push_every else ()
         self._own_columns()

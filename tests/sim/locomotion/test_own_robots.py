@@ -263,3 +263,19 @@ def test_recent_models_are_kept_within_a_limit_of_bytes(tmp_path, monkeypatch):
         models.varied(task)
     assert len(models._kept) == 3
     assert models.varied(suite.train[0]) is not first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "robot", "told"),
+    [
+        ("</mujoco>", '<sensor><clock name="robometa/x"/></sensor></mujoco>', "", "begins with robometa/"),
+        ("</mujoco>", '<sensor><clock name="robometa/feet/0"/></sensor></mujoco>', "", "begins with robometa/"),
+        ('timestep="0.002"', 'timestep="1e-300"', "control_hz = 1e-100", "is too little: at least 1e-06 s allowed"),
+        ('range="-0.7 2.5"', 'range="-1e308 1e308"', "", "has a range beyond 1e+09"),
+        ('qpos="0 0', 'qpos="1e308 0', "", "begin at numbers beyond 1e+09"),
+    ],
+)
+def test_what_no_policy_can_work_with_is_told(tmp_path, old, new, robot, told):
+    with pytest.raises(UserError) as error:
+        robot_spaces(suite_of(tmp_path, quadruped().replace(old, new), robot))
+    assert told in str(error.value)

@@ -384,6 +384,15 @@ def test_a_divergence_is_repeated_with_its_memory(load):
         ("[sim_to_real]\naction_dely = 1", "did you mean 'action_delay'"),
         ("[sim_to_real]\ngain_error = 1.5", "must be below 1"),
         ("[sim_to_real]\npushes = { speed = 1.0 }", "every and one of the others"),
+        ('observe = [{ term = "base_height", scale = 1e10 }]', "must be at most 1e+09"),
+        ('observe = [{ term = "base_height", noise = { normal = 1e100 } }]', "must be at most 1e+09"),
+        ('observe = [{ term = "base_height", bias = 1e10 }]', "must be at most 1e+09"),
+        ("[command]\nvelocity = 1e100", "must be at most 1e+09"),
+        ("[command]\nvelocity = { normal = [0, 1e9] }", "must be at most 1e+09"),
+        ("[command]\nvelocity = { base = 10, exponent = [0, 10] }", "must be at most 1e+09"),
+        ("reset_joint_noise = 1e10", "must be at most 1e+09"),
+        ("control_hz = 1e-320", "allow 0.1 nearby"),
+        ("control_hz = 1e100", "allow 100 nearby"),
     ],
 )
 def test_a_mistake_is_told(load, lines, told):
@@ -423,6 +432,15 @@ def test_delays_that_fit_no_step_are_told(ant):
         engine_of(ant('{ term = "base_height", delay = 1000000.0 }'))
     with pytest.raises(UserError, match=r"action_delay, 0.015 s, must be a whole number of physics steps of 0.01 s"):
         engine_of(ant('"base_height"', "[sim_to_real]\naction_delay = 0.015"))
+
+
+def test_what_an_observation_keeps_is_bounded_before_it_is_made(ant):
+    terms = ", ".join(['{ term = "joint_positions", history = 100 }'] * 13)
+    with pytest.raises(UserError, match=r"observe makes 10400 numbers, samples of histories included: at most 10000"):
+        engine_of(ant(terms))
+    terms = ", ".join([*['"joint_positions"'] * 13, '{ term = "base_height", delay = 50.0 }'])
+    with pytest.raises(UserError, match=r"keep 1001 samples of 105 numbers: at most 100000 numbers"):
+        engine_of(ant(terms))
 
 
 def test_signals_tell_units_delays_and_errors(load):
