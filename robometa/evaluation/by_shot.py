@@ -46,10 +46,14 @@ def score(
     exploring: list[Rollout] = []
     for shot in trial_loop(learner, noise, shots):
         source = noise.fork("quiet", shot.number)
-        rollout, _ = collect(engine, learner, shot.adaptation, source, explore=False, previous=shot.previous)
+        rollout, _ = collect(
+            engine, learner, shot.adaptation, source, explore=False, previous=shot.previous, place=shot.place
+        )
         quiet.append(rollout)
         advance()
-        rollout, adaptation = collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous)
+        rollout, adaptation = collect(
+            engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
+        )
         shot.complete(rollout, adaptation)
         exploring.append(rollout)
         advance()

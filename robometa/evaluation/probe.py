@@ -170,7 +170,7 @@ class _Trials:
             looks = looks_of(engine.horizon) if shot.number == 0 else (engine.horizon - 1,)
             watched = _Watched(learner, looks if learner.adapts_within_episode else ())
             rollout, after = collect(
-                engine, cast(Learner, watched), shot.adaptation, shot.noise, previous=shot.previous
+                engine, cast(Learner, watched), shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
             )
             for time, adaptation in watched.seen.items():
                 _keep(found, shot.number * engine.horizon + time, adaptation, noise, learner.pools_worlds)

@@ -212,7 +212,14 @@ class Live:
             self._pause(max(0.0, started + step * shown.control_step - time.monotonic()))
 
         return collect(
-            engine, self._learner, shot.adaptation, noise, explore=explore, previous=shot.previous, watch=watch
+            engine,
+            self._learner,
+            shot.adaptation,
+            noise,
+            explore=explore,
+            previous=shot.previous,
+            place=shot.place,
+            watch=watch,
         )
 
     def _turn(self, key: str, engine: Engine) -> None:

@@ -165,6 +165,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
                     shot.adaptation,
                     shot.noise,
                     previous=shot.previous,
+                    place=shot.place,
                     watch=lambda time: advance(),
                 )
                 shot.complete(rollout, adaptation)
@@ -184,7 +185,9 @@ def _filmed(
         sensors.append(state.sensors[0, 0])
         advance()
 
-    rollout, _ = collect(engine, learner, shot.adaptation, noise, explore=False, previous=shot.previous, watch=watch)
+    rollout, _ = collect(
+        engine, learner, shot.adaptation, noise, explore=False, previous=shot.previous, place=shot.place, watch=watch
+    )
     # The state after the episode's last step is the next reset's.
     length = int(rollout.first_episode()[0, 0].sum())
     return Episode(

@@ -58,7 +58,7 @@ class KnownEngine:
         share = torch.tensor([task.rate for task in tasks]) * self.worlds
         self.good = torch.arange(self.worlds) < share.unsqueeze(-1)
 
-    def reset(self, noise):
+    def reset(self, noise, place=None):
         """The first observation."""
         self.time = 0
         return torch.zeros(self.tasks, self.worlds, 1)

@@ -1,0 +1,169 @@
+"""Changes of tasks along a trial: a function of the trial's noise, the task and the control step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from robometa.noise import Noise
+from robometa.sim.engine import TrialPlace
+from robometa.suites.change import Change
+from robometa.suites.distributions import Distribution, draw
+from robometa.suites.task import Task
+from robometa.suites.variations import VARIATIONS
+
+Numbers = dict[str, tuple[float, ...]]
+MAX_ATTEMPTS = 100
+"""Most draws of a number that a model can have; after these it stays as it was."""
+
+
+class Changes:
+    """The tasks of an engine as they are now. A task's clock counts the control steps since its trial began."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Takes the tasks; `begin` starts a trial."""
+        self._tasks = tuple(tasks)
+        self.clock = np.zeros(len(tasks), dtype=np.int64)
+        """`[task]`"""
+        self.noise = Noise(0, (), len(tasks), 1)
+        """Source of the trial's changes."""
+
+    def begin(self, place: TrialPlace) -> tuple[Task, ...]:
+        """Goes to the beginning of a rollout, and returns the tasks in force. `[task]`."""
+        return self.go_to(place.noise, np.array([place.shot * task.horizon for task in self._tasks], dtype=np.int64))
+
+    def go_to(self, noise: Noise, clock: np.ndarray) -> tuple[Task, ...]:
+        """Goes to a step of a trial, and returns the tasks in force. `[task]`."""
+        self.noise, self.clock = noise, clock.copy()
+        self._courses = [course(task, noise, index) for index, task in enumerate(self._tasks)]
+        self._in_force = list(self._tasks)
+        self._next: list[tuple[int, Task] | None] = [next(one) for one in self._courses]
+        self._follow()
+        return tuple(self._in_force)
+
+    def advance(self) -> tuple[Task, ...] | None:
+        """Counts a control step, and returns the tasks in force if one has changed. `[task]`."""
+        self.clock += 1
+        return tuple(self._in_force) if self._follow() else None
+
+    def _follow(self) -> bool:
+        """Puts what is due by the clock in force, and returns whether anything was."""
+        followed = False
+        for index, (one, now) in enumerate(zip(self._courses, self.clock.tolist(), strict=True)):
+            while (due := self._next[index]) is not None and due[0] <= now:
+                self._in_force[index], followed = due[1], True
+                self._next[index] = next(one, None)
+        return followed
+
+
+def moments(place: TrialPlace, tasks: Sequence[Task]) -> list[list[int]]:
+    """Steps of a rollout, from 0, before which each task changes. `[task]`."""
+    found = []
+    for index, task in enumerate(tasks):
+        first, steps = place.shot * task.horizon, list[int]()
+        for step, _ in course(task, place.noise, index):
+            if step >= first + task.horizon:
+                break
+            steps += [step - first] if step >= max(first, 1) else []
+        found.append(steps)
+    return found
+
+
+def course(task: Task, noise: Noise, index: int) -> Iterator[tuple[int, Task]]:
+    """Yields the steps of a trial before which a task changes, with the task from then on; its beginning first.
+
+    Args:
+        task: The task.
+        noise: Source of the trial's changes.
+        index: Index of the task in the noise.
+    """
+    own = dict(task.parameters)
+    change = task.change
+    if change is None:
+        yield 0, task
+        return
+    numbers = own | dict(change.before)
+    yield 0, _with(task, numbers)
+    rates = {name: _drawn(one, f"{_key(noise, 'drift', index, 0)}/{name}") for name, one in change.drift}
+    for number, step in enumerate(_steps(change, task.horizon, noise, index)):
+        numbers = _changed(change, numbers, own, rates, number, _key(noise, "value", index, number))
+        yield step, _with(task, numbers)
+
+
+def _steps(change: Change, horizon: int, noise: Noise, index: int) -> Iterator[int]:
+    """Yields the steps of a trial before which a task changes."""
+    intervals = _intervals(change, noise, index)
+    step, due = 0, next(intervals, None)
+    while True:
+        coming = [one for one in change.at if one > step][:1]
+        coming += [] if due is None else [due]
+        coming += [(step // horizon + 1) * horizon] if change.between_episodes else []
+        if not coming:
+            return
+        step = min(coming)
+        yield step
+        if due is not None and step == due:
+            due = step + next(intervals)
+
+
+def _intervals(change: Change, noise: Noise, index: int) -> Iterator[int]:
+    """Yields the random times between changes, steps."""
+    if change.every is not None:
+        low, high = change.every
+        for number in count():
+            yield int(noise.fork("interval").generator(index, number).integers(low, high + 1))
+
+
+def _changed(change: Change, now: Numbers, own: Numbers, rates: Numbers, number: int, key: str) -> Numbers:
+    """Numbers after a change of a task.
+
+    Args:
+        change: The rule.
+        now: Numbers before.
+        own: The task's own numbers.
+        rates: What each change adds to a parameter that drifts.
+        number: Changes of the trial before.
+        key: Key of what is drawn.
+    """
+    numbers, begun = dict(now), dict(change.before) if number == 0 else {}
+    numbers |= {name: own[name] for name in begun}
+    for name, distribution in change.redraw:
+        if name not in begun:
+            numbers[name] = _redrawn(name, distribution, f"{key}/{name}", now[name])
+    limits = dict(change.limits)
+    steps = rates | {name: _drawn(one, f"{key}/{name}") for name, one in change.wander}
+    for name, added in steps.items():
+        low, high = limits[name]
+        numbers[name] = tuple(min(max(one + more, low), high) for one, more in zip(now[name], added, strict=True))
+    return numbers
+
+
+def _redrawn(name: str, distribution: Distribution, key: str, now: tuple[float, ...]) -> tuple[float, ...]:
+    """Numbers of a parameter that a model can have."""
+    if name not in VARIATIONS:
+        return _drawn(distribution, key)
+    attempts = (_drawn(distribution, f"{key}/{attempt}") for attempt in range(MAX_ATTEMPTS))
+    allowed = VARIATIONS[name].allowed
+    return next((numbers for numbers in attempts if all(one in allowed for one in numbers)), now)
+
+
+def _drawn(distribution: Distribution, key: str) -> tuple[float, ...]:
+    """Numbers of a distribution; of listed ones, those of an entry at random."""
+    listed = distribution.get("values")
+    if listed is None:
+        return draw(distribution, key, 0)
+    place = draw({"size": 1, "uniform": (0.0, 1.0)}, key, 0)[0]
+    return tuple(listed[min(int(place * len(listed)), len(listed) - 1)])
+
+
+def _key(noise: Noise, purpose: str, index: int, number: int) -> str:
+    """Key of the numbers of one change."""
+    return str(int(noise.fork(purpose).generator(index, number).integers(2**62)))
+
+
+def _with(task: Task, numbers: Numbers) -> Task:
+    """The task with these numbers, which stay."""
+    return replace(task, parameters=tuple((name, numbers[name]) for name, _ in task.parameters), change=None)
