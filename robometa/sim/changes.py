@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice, takewhile
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Changes:
     def go_to(self, noise: Noise, clock: np.ndarray) -> tuple[Task, ...]:
         """Goes to a step of a trial, and returns the tasks in force. `[task]`."""
         self.noise, self.clock = noise, clock.copy()
-        self._courses = [course(task, noise, index) for index, task in enumerate(self._tasks)]
+        self._courses = [self._course(index) for index in range(len(self._tasks))]
         self._in_force = list(self._tasks)
         self._next: list[tuple[int, Task] | None] = [next(one) for one in self._courses]
         self._follow()
@@ -48,6 +49,19 @@ class Changes:
         """Counts a control step, and returns the tasks in force if one has changed. `[task]`."""
         self.clock += 1
         return tuple(self._in_force) if self._follow() else None
+
+    def after_one(self) -> tuple[Task, ...]:
+        """The tasks after their first change in some trial. `[task]`."""
+        noise = Noise(0, ("after one",), len(self._tasks), 1)
+        courses = [list(islice(course(task, noise, index), 2)) for index, task in enumerate(self._tasks)]
+        return tuple(steps[-1][1] for steps in courses)
+
+    def task_at(self, index: int, step: int) -> Task:
+        """A task as it is at a step of the trial."""
+        return [task for begun, task in takewhile(lambda one: one[0] <= step, self._course(index))][-1]
+
+    def _course(self, index: int) -> Iterator[tuple[int, Task]]:
+        return course(self._tasks[index], self.noise, index)
 
     def _follow(self) -> bool:
         """Puts what is due by the clock in force, and returns whether anything was."""
@@ -91,6 +105,8 @@ def course(task: Task, noise: Noise, index: int) -> Iterator[tuple[int, Task]]:
     for number, step in enumerate(_steps(change, task.horizon, noise, index)):
         numbers = _changed(change, numbers, own, rates, number, _key(noise, "value", index, number))
         yield step, _with(task, numbers)
+        if change.once:
+            return
 
 
 def _steps(change: Change, horizon: int, noise: Noise, index: int) -> Iterator[int]:
@@ -153,10 +169,7 @@ def _redrawn(name: str, distribution: Distribution, key: str, now: tuple[float, 
 def _drawn(distribution: Distribution, key: str) -> tuple[float, ...]:
     """Numbers of a distribution; of listed ones, those of an entry at random."""
     listed = distribution.get("values")
-    if listed is None:
-        return draw(distribution, key, 0)
-    place = draw({"size": 1, "uniform": (0.0, 1.0)}, key, 0)[0]
-    return tuple(listed[min(int(place * len(listed)), len(listed) - 1)])
+    return draw(distribution, key, 0 if listed is None else random.Random(key).randrange(len(listed)))
 
 
 def _key(noise: Noise, purpose: str, index: int, number: int) -> str:

@@ -57,12 +57,17 @@ class Change:
         """A change puts another number in a parameter's place; otherwise parameters only drift or wander."""
         return bool(self.redraw or self.before)
 
+    @property
+    def once(self) -> bool:
+        """Only the first change of a trial does anything."""
+        return not (self.redraw or self.drift or self.wander)
+
     def described(self) -> str:
         """Describes the changes in words."""
         moments = [f"at {'step' if len(self.at) == 1 else 'steps'} {', '.join(map(str, self.at))}"] if self.at else []
         if self.every is not None:
             low, high = self.every
-            moments.append(f"every {low}{'' if low == high else f' to {high}'} steps")
+            moments.append(f"{'after' if self.once else 'every'} {low}{'' if low == high else f' to {high}'} steps")
         moments += ["between episodes"] if self.between_episodes else []
         limits = dict(self.limits)
         parts = [f"{name} becomes the task's own, {_plain(value)} before" for name, value in self.before]
@@ -72,7 +77,7 @@ class Change:
                 f"{name} {verb} by {_words(one)}, within {limits[name][0]:g}..{limits[name][1]:g}"
                 for name, one in moved
             ]
-        return f"{', '.join(moments)} of a trial: {'; '.join(parts)}"
+        return f"{'once, ' * self.once}{', '.join(moments)} of a trial: {'; '.join(parts)}"
 
 
 def read_change(table: Any, spreads: Mapping[str, Spread], where: str, mistakes: list[str]) -> dict[str, Change]:

@@ -173,7 +173,8 @@ def replay(dump: str | Path) -> Replay:
     if tensors.keys() != set(TENSORS) or len(rows) < len(tensors) or tensors["physics"].dtype != torch.float64:
         raise UserError(f"{folder / sealed_folder.TENSORS} must hold a row of numbers each of {', '.join(TENSORS)}")
     try:
-        divergence = Divergence(task, record.world, record.step, **tensors)
+        physics, sensors, action = (tensors[name] for name in TENSORS)
+        divergence = Divergence(task, record.world, record.step, physics, sensors, action)
         return Replay(suite, record, divergence, repeat_step(suite, divergence))
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} is damaged: {error!r}") from None

@@ -147,8 +147,8 @@ def test_numbers_drift_wander_and_stay_within_their_limits(load):
     steps = np.diff([numbers(one, "payload")[0] for _, one in islice(course(task, noise(), 0), 4)])
     assert len(set(steps.round(9))) == 3
     listed = load(BROKEN + 'redraw = ["motor_strength"]').train[0]
-    listed = replace(listed, change=replace(listed.change, at=(4, 5, 6, 7, 8)))
-    found = {numbers(one, "motor_strength") for _, one in islice(course(listed, noise(), 0), 6)}
+    listed = replace(listed, change=replace(listed.change, at=tuple(range(4, 20))))
+    found = {numbers(one, "motor_strength") for _, one in islice(course(listed, noise(), 0), 17)}
     assert found == {(1.0,) * 6, (0.0, 1, 1, 1, 1, 1), (1.0, 1, 0, 1, 1, 1)}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from robometa.compute.parallel import processors
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.changes import Changes
+from robometa.sim.changing import Changing
 from robometa.sim.engine import Divergence, Outcome, SimulatorState, TrialPlace
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.meaning import spaces_with_meaning
@@ -32,7 +32,7 @@ MAX_WORLDS = 1_000_000
 """Limit on the worlds of an engine, because a run's description may exceed the machine's memory."""
 
 
-class CpuEngine:
+class CpuEngine(Changing):
     """Steps `tasks` x `worlds` simulations of a suite's robot on a pool of threads.
 
     Every control step is a pure function of the state: no warmstart is carried over, so results do not depend on the
@@ -95,10 +95,7 @@ class CpuEngine:
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset."""
-        if len(tasks) != self.tasks:
-            raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
-        self.assigned = tuple(tasks)
-        self._changes = Changes(self.assigned) if any(task.change is not None for task in tasks) else None
+        self._take(tasks)
         self._put_in_force(self.assigned)
 
     def _put_in_force(self, tasks: tuple[Task, ...]) -> None:
@@ -121,8 +118,7 @@ class CpuEngine:
             noise: Source of the beginnings of episodes.
             place: Place of the rollout that begins in its trial; None for a trial of its own.
         """
-        if self._changes is not None:
-            self._put_in_force(self._changes.begin(place or TrialPlace(noise.fork("change"))))
+        self._begin_rollout(noise, place)
         self._begin_from(noise)
         self._episodes.zero_()
         if self._wires is not None:
@@ -153,7 +149,8 @@ class CpuEngine:
             self._weight,
         )
         self._steps += 1
-        self._change()
+        if self._change() and self._wires is not None:
+            self._wires.set_gains(np.arange(self.tasks * self.worlds))
         terminated = self._terminated()
         truncated = self._steps >= self.horizon
         if diverged is not None:
@@ -180,16 +177,6 @@ class CpuEngine:
             self._by_task(self._no if success is None else success),
             self._by_task(self._no if diverged is None else diverged),
         )
-
-    def _change(self) -> None:
-        """Counts a step of the trial; tasks that change before the next one have their new numbers from now on."""
-        tasks = None if self._changes is None else self._changes.advance()
-        if tasks is not None:
-            worst = self.worst_reward  # of all tasks that a rollout has
-            self._put_in_force(tasks)
-            self.worst_reward = torch.minimum(worst, self.worst_reward)
-            if self._wires is not None:
-                self._wires.set_gains(np.arange(self.tasks * self.worlds))
 
     def close(self) -> None:
         """Ends the pool's threads; the engine is of no further use."""
@@ -283,8 +270,7 @@ class CpuEngine:
             obs=self._by_task(self._observe(self._state, self._sensed_before)),
             noise=self._starts.noise,
             memory=None if self._wires is None else self._wires.memory.reshape(*shape, -1).numpy().copy(),
-            clock=None if self._changes is None else self._changes.clock.copy(),
-            changes=None if self._changes is None else self._changes.noise,
+            **self._place_in_trial(),
         )
 
     def restore(self, state: SimulatorState) -> None:
@@ -294,7 +280,6 @@ class CpuEngine:
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
         self._begin_from(state.noise)
-        if self._changes is not None and state.clock is not None and state.changes is not None:
-            self._put_in_force(self._changes.go_to(state.changes, state.clock))
+        self._go_to(state)
         if self._wires is not None and state.memory is not None:
             self._wires.restore(state.memory)

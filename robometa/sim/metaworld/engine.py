@@ -90,7 +90,7 @@ class ManipulationEngine:
         self._episodes = np.zeros(count, dtype=np.int64)
         self._noise = Noise(0, (), tasks, worlds)
         self.in_force: tuple[Task, ...] = ()
-        self.assigned = self.in_force  # models are loaded when it is known which
+        self.assigned: tuple[Task, ...] = ()  # models are loaded when it is known which
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its goal and model; the worlds must then be reset."""
