@@ -68,6 +68,8 @@ def measure_probe(
     """
     if learner.sees_parameters:
         raise UserError(f"{name} is shown what its task hides: there is nothing to find out")
+    if suite.change is not None:
+        raise UserError(f"a task of {suite.name} changes along a trial: there is no one number to read")
     worlds = worlds or (learner.config.worlds if learner.pools_worlds else WORLDS)
     ranges = (
         ("tasks", tasks, LEAST_TASKS, MAX_TASKS),
