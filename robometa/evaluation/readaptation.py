@@ -33,13 +33,13 @@ def since_change_of(
     """
     if not any(task.change is not None and task.change.jumps for task in tasks):
         return None
-    horizon = tasks[0].horizon
+    horizon = rollouts[0].reward.shape[-1]
     step = tasks[0].robot.frame_skip * float(models.compiled(tasks[0].robot)[0].opt.timestep)
     width, before = max(1, round(STRETCH / step)), max(1, round(BEFORE / step))
     sums = np.concatenate([_summed(rollout) for rollout in rollouts], axis=1)  # [task, time, 2]
     by_task: list[list[int]] = [[] for _ in tasks]
     for shot, place in enumerate(places):
-        for found, steps in zip(by_task, moments(place, tasks), strict=True):
+        for found, steps in zip(by_task, moments(place, tasks, horizon), strict=True):
             found += [shot * horizon + one for one in steps]
     total = sums.shape[1]
     made = SinceChange(

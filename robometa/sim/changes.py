@@ -24,9 +24,9 @@ MAX_ATTEMPTS = 100
 class Changes:
     """The tasks of an engine as they are now. A task's clock counts the control steps since its trial began."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        """Takes the tasks; `begin` starts a trial."""
-        self._tasks = tuple(tasks)
+    def __init__(self, tasks: Sequence[Task], horizon: int) -> None:
+        """Takes the tasks, and the control steps of a rollout; `begin` starts a trial."""
+        self._tasks, self._horizon = tuple(tasks), horizon
         self.clock = np.zeros(len(tasks), dtype=np.int64)
         """`[task]`"""
         self.noise = Noise(0, (), len(tasks), 1)
@@ -34,7 +34,7 @@ class Changes:
 
     def begin(self, place: TrialPlace) -> tuple[Task, ...]:
         """Goes to the beginning of a rollout, and returns the tasks in force. `[task]`."""
-        return self.go_to(place.noise, np.array([place.shot * task.horizon for task in self._tasks], dtype=np.int64))
+        return self.go_to(place.noise, np.full(len(self._tasks), place.shot * self._horizon, dtype=np.int64))
 
     def go_to(self, noise: Noise, clock: np.ndarray) -> tuple[Task, ...]:
         """Goes to a step of a trial, and returns the tasks in force. `[task]`."""
@@ -53,7 +53,7 @@ class Changes:
     def after_one(self) -> tuple[Task, ...]:
         """The tasks after their first change in some trial. `[task]`."""
         noise = Noise(0, ("after one",), len(self._tasks), 1)
-        courses = [list(islice(course(task, noise, index), 2)) for index, task in enumerate(self._tasks)]
+        courses = [list(islice(course(task, noise, index, self._horizon), 2)) for index, task in enumerate(self._tasks)]
         return tuple(steps[-1][1] for steps in courses)
 
     def task_at(self, index: int, step: int) -> Task:
@@ -61,7 +61,7 @@ class Changes:
         return [task for begun, task in takewhile(lambda one: one[0] <= step, self._course(index))][-1]
 
     def _course(self, index: int) -> Iterator[tuple[int, Task]]:
-        return course(self._tasks[index], self.noise, index)
+        return course(self._tasks[index], self.noise, index, self._horizon)
 
     def _follow(self) -> bool:
         """Puts what is due by the clock in force, and returns whether anything was."""
@@ -73,26 +73,27 @@ class Changes:
         return followed
 
 
-def moments(place: TrialPlace, tasks: Sequence[Task]) -> list[list[int]]:
-    """Steps of a rollout, from 0, before which each task changes. `[task]`."""
+def moments(place: TrialPlace, tasks: Sequence[Task], horizon: int) -> list[list[int]]:
+    """Steps of a rollout of `horizon` steps, from 0, before which each task changes. `[task]`."""
     found = []
     for index, task in enumerate(tasks):
-        first, steps = place.shot * task.horizon, list[int]()
-        for step, _ in course(task, place.noise, index):
-            if step >= first + task.horizon:
+        first, steps = place.shot * horizon, list[int]()
+        for step, _ in course(task, place.noise, index, horizon):
+            if step >= first + horizon:
                 break
             steps += [step - first] if step >= max(first, 1) else []
         found.append(steps)
     return found
 
 
-def course(task: Task, noise: Noise, index: int) -> Iterator[tuple[int, Task]]:
+def course(task: Task, noise: Noise, index: int, horizon: int) -> Iterator[tuple[int, Task]]:
     """Yields the steps of a trial before which a task changes, with the task from then on; its beginning first.
 
     Args:
         task: The task.
         noise: Source of the trial's changes.
         index: Index of the task in the noise.
+        horizon: Control steps of a rollout.
     """
     own = dict(task.parameters)
     change = task.change
@@ -102,7 +103,7 @@ def course(task: Task, noise: Noise, index: int) -> Iterator[tuple[int, Task]]:
     numbers = own | dict(change.before)
     yield 0, _with(task, numbers)
     rates = {name: _drawn(one, f"{_key(noise, 'drift', index, 0)}/{name}") for name, one in change.drift}
-    for number, step in enumerate(_steps(change, task.horizon, noise, index)):
+    for number, step in enumerate(_steps(change, horizon, noise, index)):
         numbers = _changed(change, numbers, own, rates, number, _key(noise, "value", index, number))
         yield step, _with(task, numbers)
         if change.once:

@@ -20,6 +20,7 @@ class Changing(ABC):
     """Base of the engines whose tasks may change along a trial."""
 
     tasks: int
+    horizon: int
     assigned: tuple[Task, ...]
     in_force: tuple[Task, ...]
     worst_reward: Tensor
@@ -38,7 +39,7 @@ class Changing(ABC):
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
         self.assigned = tuple(tasks)
-        self._changes = Changes(self.assigned) if any(task.change is not None for task in tasks) else None
+        self._changes = Changes(self.assigned, self.horizon) if any(task.change is not None for task in tasks) else None
 
     def _begin_rollout(self, noise: Noise, place: TrialPlace | None) -> None:
         """Puts the tasks at the beginning of a rollout in force; without a place, of a trial of its own."""

@@ -108,54 +108,54 @@ def numbers(task, name):
 def test_a_course_has_given_steps_random_ones_and_those_between_episodes(load):
     text = '[change]\nat = [3, 8]\nevery = [4, 6]\nbetween_episodes = true\nredraw = ["velocity"]'
     task = load(SPEED + text).train[0]
-    steps = [step for step, _ in islice(course(task, noise(), 0), 12)]
+    steps = [step for step, _ in islice(course(task, noise(), 0, HORIZON), 12)]
     assert steps[0] == 0
     assert {3, 8, 10, 20} <= set(steps)
     others = sorted(set(steps) - {3, 8} - set(range(0, 100, 10)))
     assert all(4 <= later - before <= 12 for before, later in zip(others, others[1:], strict=False))
-    assert len({numbers(one, "velocity") for _, one in islice(course(task, noise(), 0), 12)}) == 12
-    assert all(one.change is None for _, one in islice(course(task, noise(), 0), 12))
+    assert len({numbers(one, "velocity") for _, one in islice(course(task, noise(), 0, HORIZON), 12)}) == 12
+    assert all(one.change is None for _, one in islice(course(task, noise(), 0, HORIZON), 12))
     for shot in range(2):
-        found = moments(place(shot), [task])
+        found = moments(place(shot), [task], HORIZON)
         assert found == [[step - 10 * shot for step in steps_of(task) if 10 * shot <= step < 10 * shot + 10 and step]]
 
 
 def steps_of(task):
-    return [step for step, _ in islice(course(task, place().noise, 0), 30)]
+    return [step for step, _ in islice(course(task, place().noise, 0, HORIZON), 30)]
 
 
 def test_a_course_depends_on_the_trial_and_the_task_and_not_on_who_computes_it(load):
     suite = load(SPEED + '[change]\nevery = [2, 9]\nredraw = ["velocity"]')
-    whole = [list(islice(course(suite.train[0], noise(4), index), 9)) for index in range(4)]
+    whole = [list(islice(course(suite.train[0], noise(4), index, HORIZON), 9)) for index in range(4)]
     part = noise(4).part(2, 2)
-    assert [list(islice(course(suite.train[0], part, index), 9)) for index in range(2)] == whole[2:]
+    assert [list(islice(course(suite.train[0], part, index, HORIZON), 9)) for index in range(2)] == whole[2:]
     assert len({str(one) for one in whole}) == 4
-    assert list(islice(course(suite.train[0], noise(4, seed=1), 0), 9)) != whole[0]
+    assert list(islice(course(suite.train[0], noise(4, seed=1), 0, HORIZON), 9)) != whole[0]
     fewer = replace(noise(4), worlds=1)
-    assert list(islice(course(suite.train[0], fewer, 0), 9)) == whole[0]
+    assert list(islice(course(suite.train[0], fewer, 0, HORIZON), 9)) == whole[0]
 
 
 def test_numbers_drift_wander_and_stay_within_their_limits(load):
     drift = "[change]\nevery = 2\ndrift = { payload = { uniform = [0.1, 0.2] } }\nlimits = { payload = [0, 1.5] }"
     task = load(SPEED + drift).train[0]
-    path = [numbers(one, "payload")[0] for _, one in islice(course(task, noise(), 0), 30)]
+    path = [numbers(one, "payload")[0] for _, one in islice(course(task, noise(), 0, HORIZON), 30)]
     steps = np.diff(path)
     assert steps[0] == pytest.approx(steps[1])  # the same at every change of a trial
     assert 0.1 <= steps[0] <= 0.2
     assert path[-1] == 1.5
     task = load(SPEED + drift.replace("drift", "wander")).train[0]
-    steps = np.diff([numbers(one, "payload")[0] for _, one in islice(course(task, noise(), 0), 4)])
+    steps = np.diff([numbers(one, "payload")[0] for _, one in islice(course(task, noise(), 0, HORIZON), 4)])
     assert len(set(steps.round(9))) == 3
     listed = load(BROKEN + 'redraw = ["motor_strength"]').train[0]
     listed = replace(listed, change=replace(listed.change, at=tuple(range(4, 20))))
-    found = {numbers(one, "motor_strength") for _, one in islice(course(listed, noise(), 0), 17)}
+    found = {numbers(one, "motor_strength") for _, one in islice(course(listed, noise(), 0, HORIZON), 17)}
     assert found == {(1.0,) * 6, (0.0, 1, 1, 1, 1, 1), (1.0, 1, 0, 1, 1, 1)}
 
 
 def test_another_objective_pays_from_the_right_step_on(load):
     suite = load(SPEED + '[change]\nat = [4]\nredraw = ["velocity"]')
     task = suite.train[0]
-    (_, before), (_, after) = course(task, place(tasks=1).noise, 0)
+    (_, before), (_, after) = course(task, place(tasks=1).noise, 0, HORIZON)
     paid = []
     for one in (task, before, after):
         engine = CpuEngine(suite, 1, WORLDS, threads=1)
