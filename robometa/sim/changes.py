@@ -17,6 +17,8 @@ from robometa.suites.task import Task
 from robometa.suites.variations import VARIATIONS
 
 Numbers = dict[str, tuple[float, ...]]
+MAX_EXAMPLES = 4
+"""Steps of a course that a check of a suite looks at."""
 MAX_ATTEMPTS = 100
 """Most draws of a number that a model can have; after these it stays as it was."""
 
@@ -181,3 +183,16 @@ def _key(noise: Noise, purpose: str, index: int, number: int) -> str:
 def _with(task: Task, numbers: Numbers) -> Task:
     """The task with these numbers, which stay."""
     return replace(task, parameters=tuple((name, numbers[name]) for name, _ in task.parameters), change=None)
+
+
+def examples(task: Task, horizon: int) -> list[Task]:
+    """Some of what a task may become: after its first few changes, and at the ends of what it drifts and wanders in."""
+    if task.change is None:
+        return []
+    noise = Noise(0, ("examples",), 1, 1)
+    found = [one for _, one in islice(course(task, noise, 0, horizon), MAX_EXAMPLES)]
+    own = dict(task.parameters)
+    for end in range(2):
+        extreme = {name: (limits[end],) * len(own[name]) for name, limits in task.change.limits}
+        found += [_with(task, own | extreme)] if extreme else []
+    return found
