@@ -1,4 +1,4 @@
-"""What a film of a task that changes shows: its target at each moment, and the moments."""
+"""Film of a task that changes: its target at each moment, and the moments."""
 
 from __future__ import annotations
 

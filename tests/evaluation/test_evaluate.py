@@ -30,6 +30,8 @@ HORIZON = 6
 class KnownTask:
     """A task whose first episodes succeed in a known share of the worlds."""
 
+    change = None
+
     def __init__(self, rate):
         self.rate = rate
 

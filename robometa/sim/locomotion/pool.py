@@ -42,8 +42,8 @@ class Pool:
             models: Model of each world.
             states: States to start from. `[world, state]`
             controls: Controls. `[world, physics step, actuator]`
-            path: Is given the states after each step. `[world, physics step, state]`
-            readings: Is given the sensor readings of each step. `[world, physics step, reading]`
+            path: Array for the states after each step. `[world, physics step, state]`
+            readings: Array for the sensor readings of each step. `[world, physics step, reading]`
         """
         self._pool.rollout(
             models,

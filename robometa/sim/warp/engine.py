@@ -188,7 +188,7 @@ class WarpEngine(Changing):
         return outcome
 
     def _set_trial(self) -> None:
-        """Tells the worlds how many control steps of its trial each has behind it."""
+        """Gives each world the control steps of its trial so far."""
         if self._changes is not None:
             self._worlds.trial.copy_(torch.from_numpy(self._changes.clock).repeat_interleave(self.worlds))
 

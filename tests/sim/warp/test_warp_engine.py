@@ -431,12 +431,14 @@ def test_a_task_changes_before_the_step_at_which_the_cpu_engine_s_does(tmp_path,
     exact, ours = CpuEngine(suite, TASKS, WORLDS, threads=1), WarpEngine(suite, TASKS, WORLDS, device="cpu")
     source, place = noise(), TrialPlace(noise().fork("change"), 1)
     assert apart(exact.reset(source, place), ours.reset(source, place)) < 1e-6
+    parts = ours._parts
     for action in actions(ours, 5):
         expected, found = exact.step(action), ours.step(action)
         assert apart(expected.reward, found.reward) < 2e-3
         assert apart(expected.next_obs, found.next_obs) < 2e-3
         assert exact.in_force == ours.in_force
     assert exact.in_force != suite.train
+    assert ours._parts is parts  # nothing was captured anew
     state = ours.state()
     other = WarpEngine(suite, TASKS, WORLDS, device="cpu")
     other.reset(noise(seed=3))
