@@ -117,6 +117,7 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
         ("robot", f"{suite.robot.name}: {suite.robot.about}" if suite.robot.about else suite.robot.name),
         *suite.family.rows(suite.train[0]),
         *([("command", suite.command.described())] if suite.command else []),
+        *([("changes", suite.change.described())] if suite.change else []),
         *_checked_rows(checked),
         *_protocol_rows(suite),
         ("hash", suite.content_hash),

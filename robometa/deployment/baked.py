@@ -69,7 +69,9 @@ def baked(learner: Learner, suite: Suite, task: Task, shots: int) -> Baked:
         for shot in trial_loop(learner, noise, shots):
             adaptation = shot.adaptation
             if shot.number < shots:
-                shot.complete(*collect(engine, learner, adaptation, shot.noise, previous=shot.previous))
+                shot.complete(
+                    *collect(engine, learner, adaptation, shot.noise, previous=shot.previous, place=shot.place)
+                )
     if adaptation is None:
         raise UserError("there is no adaptation to bake in: leave out --after-shots")
     return Baked(learner, tree_map(lambda part: part.detach() if isinstance(part, torch.Tensor) else part, adaptation))

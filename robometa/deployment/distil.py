@@ -221,7 +221,7 @@ class _School:
             engine.assign(self._scored)
             for shot in trial_loop(actor, noise, self.shots):
                 rollout, after = collect(
-                    engine, actor, shot.adaptation, shot.noise, explore=False, previous=shot.previous
+                    engine, actor, shot.adaptation, shot.noise, explore=False, previous=shot.previous, place=shot.place
                 )
                 shot.complete(rollout, after)
                 returns.append(rollout.episode_return().mean())

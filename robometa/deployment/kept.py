@@ -122,9 +122,11 @@ class Exam:
                 given = engine, learner, shot.adaptation
                 if shot.number >= first:
                     source = noise.fork("quiet", shot.number)
-                    rollouts.append(collect(*given, source, explore=explore, previous=shot.previous)[0])
+                    rollouts.append(
+                        collect(*given, source, explore=explore, previous=shot.previous, place=shot.place)[0]
+                    )
                 if shot.number < shots:
-                    shot.complete(*collect(*given, shot.noise, previous=shot.previous))
+                    shot.complete(*collect(*given, shot.noise, previous=shot.previous, place=shot.place))
         returns = scores_of(rollouts).returns  # [shot, task, world]
         return Sample([np.concatenate(list(rows)) for rows in returns.swapaxes(0, 1)])
 

@@ -53,7 +53,9 @@ def follow(
             if shot.number == 0:
                 before = shot.adaptation
             if shot.number < adaptations:
-                rollout, adaptation = collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous)
+                rollout, adaptation = collect(
+                    engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
+                )
                 shot.complete(rollout, adaptation)
                 diverged += int(rollout.diverged.sum())
                 advance()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from robometa.data import Rollout, Spaces
+from robometa.evaluation.readaptation import since_change_of
 from robometa.learners.protocol import Learner
 from robometa.learners.random import Config as RandomConfig
 from robometa.learners.random import Random
 from robometa.noise import Noise
 from robometa.reports.scores import Scores, scores_of
 from robometa.reports.statistics import Array
-from robometa.sim.engine import Engine
+from robometa.sim.engine import Engine, TrialPlace
 from robometa.suites.task import Task
 from robometa.trials.trial import collect, trial_loop
 
@@ -44,16 +46,22 @@ def score(
     engine.assign(tasks)
     quiet: list[Rollout] = []
     exploring: list[Rollout] = []
+    places: list[TrialPlace] = []
     for shot in trial_loop(learner, noise, shots):
         source = noise.fork("quiet", shot.number)
-        rollout, _ = collect(engine, learner, shot.adaptation, source, explore=False, previous=shot.previous)
+        rollout, _ = collect(
+            engine, learner, shot.adaptation, source, explore=False, previous=shot.previous, place=shot.place
+        )
         quiet.append(rollout)
+        places.append(shot.place)
         advance()
-        rollout, adaptation = collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous)
+        rollout, adaptation = collect(
+            engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
+        )
         shot.complete(rollout, adaptation)
         exploring.append(rollout)
         advance()
-    return scores_of(quiet), scores_of(exploring)
+    return replace(scores_of(quiet), since_change=since_change_of(tasks, quiet, places)), scores_of(exploring)
 
 
 def score_beside_chance(

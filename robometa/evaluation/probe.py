@@ -68,6 +68,8 @@ def measure_probe(
     """
     if learner.sees_parameters:
         raise UserError(f"{name} is shown what its task hides: there is nothing to find out")
+    if suite.change is not None:
+        raise UserError(f"a task of {suite.name} changes along a trial: there is no one number to read")
     worlds = worlds or (learner.config.worlds if learner.pools_worlds else WORLDS)
     ranges = (
         ("tasks", tasks, LEAST_TASKS, MAX_TASKS),
@@ -170,7 +172,7 @@ class _Trials:
             looks = looks_of(engine.horizon) if shot.number == 0 else (engine.horizon - 1,)
             watched = _Watched(learner, looks if learner.adapts_within_episode else ())
             rollout, after = collect(
-                engine, cast(Learner, watched), shot.adaptation, shot.noise, previous=shot.previous
+                engine, cast(Learner, watched), shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
             )
             for time, adaptation in watched.seen.items():
                 _keep(features_at, shot.number * engine.horizon + time, adaptation, noise, learner.pools_worlds)

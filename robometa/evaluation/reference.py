@@ -83,5 +83,6 @@ def compared(
         tasks=len(report.tasks),
         source=f"{oracle.learner} and {unadapted.learner}, one policy each: their training seeds are not resampled",
         success=(first["success"], first["success_any_step"]),
+        oracle_pace=oracle.mean_action.mean_pace(),
     )
     return replace(report, measured_reference=reference)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from robometa.escape import markdown
+from robometa.reports import since_change as since
 from robometa.reports.gap import KEYS, words_of_gap
 from robometa.reports.statistics import words_of
 from robometa.reports.terminal import shares_of
@@ -56,6 +57,15 @@ def successes(report: Row) -> str:
             lines.append([markdown(row["task"]), str(row["goals"]), *shares])
         text += "\nOf each task, means over its goals:\n\n" + _table(lines)
     return text
+
+
+def since_change(report: Row) -> str:
+    """Rewards around the changes of tasks, if they change."""
+    change = report.get("since_change")
+    if change is None:
+        return ""
+    columns = since.columns([change])
+    return f"\n{since.title(change)}.\n\n{_table([columns, since.row(change, columns)])}"
 
 
 def missing(report: Row) -> str:

@@ -9,6 +9,8 @@ from robometa.console import PlainConsole, styled
 from robometa.reports import export
 from robometa.reports.compare import Comparison
 from robometa.reports.groups import Section
+from robometa.reports.since_change import TITLE
+from robometa.reports.terminal import since_change_table
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -33,6 +35,9 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_rest(console: PlainConsole, section: Section) -> None:
     """Prints everything below the results of a suite."""
+    if section.changes:
+        console.print(f"\n{TITLE}")
+        console.print(since_change_table(section.changes))
     if section.improvements:
         console.print("\nprobability that the first scores more than the second on a task")
         table = _table("first", "second", "probability")

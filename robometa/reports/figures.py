@@ -201,6 +201,32 @@ def paces(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], styles: Seq
 
 
 @in_plain_style
+def since_change(section: Section) -> str | None:
+    """Mean reward of a step against the time since a change of the task, with what counts as recovered."""
+    if not section.changes:
+        return None
+    labels = [label for label, _ in section.changes]
+    known = {group.label: group.entries[0].learner for group in section.groups}
+    styles = looks([known[label.rpartition(", seed ")[0] if label not in known else label] for label in labels])
+    figure, parts = panels(styles)
+    for panel, members in parts:
+        for index in members:
+            label, change = section.changes[index]
+            seconds, look = change["stretch_seconds"], styles[index]
+            rewards = [np.nan if one is None else one for one in change["rewards"]]
+            times = [-0.5, *(seconds * (place + 0.5) for place in range(len(rewards)))]
+            before = np.nan if change["before"] is None else change["before"]
+            line = {"linestyle": "-", "markersize": 3.5, "linewidth": 0.8, "label": text(label)}
+            panel.plot(times, [before, *rewards], **(look.points | line))
+            if change["level"] is not None:
+                panel.axhline(change["level"], color=look.colour, linewidth=0.8, linestyle=":")
+        panel.axvline(0, color=INK, linewidth=0.8, alpha=0.6)
+    name_axes(figure, "seconds since the task changed", "mean reward of a step")
+    add_legends(figure)
+    return svg(figure, f"change-{section.suite_hash}")
+
+
+@in_plain_style
 def differences(section: Section) -> str | None:
     """Return of every task after the last shot, minus that of the first row, for rows that share all tasks with it."""
     if len(section.measured) < 2:

@@ -71,6 +71,8 @@ class Reference:
     """Origin of the returns, in words."""
     success: tuple[float | None, float | None] = (None, None)
     """Successes of no adaptation, by the end of an episode and at any step; None if not recorded."""
+    oracle_pace: float | None = None
+    """Mean reward of a step of the oracle; None if not recorded."""
 
     def obstacle(self, random: float | None = None) -> str | None:
         """Reason why no gap is reported; None if there is none.

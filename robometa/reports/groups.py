@@ -158,6 +158,18 @@ class Section:
                     pairs.append((one, other, pooled.improvement(*pair)))
         return pairs
 
+    @cached_property
+    def changes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Rewards around the changes of tasks: label and numbers of every report, in the order of the groups."""
+        rows = []
+        for group in self.measured:
+            for entry in group.entries:
+                change = None if entry.measured is None else entry.measured.since_change
+                if change is not None:
+                    label = group.label if len(group.measured) == 1 else f"{group.label}, seed {entry.seed}"
+                    rows.append((label, change))
+        return rows
+
     def random(self) -> float | None:
         """Interquartile mean of random actions, of the first report that has it."""
         known = [one.random for group in self.measured for one in group.measured if one.random is not None]

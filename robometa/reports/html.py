@@ -42,7 +42,7 @@ def page(comparison: Comparison) -> str:
 
     draw = (
         *(figures.curves, figures.held_out, figures.adaptation, figures.within_episode),
-        *(figures.differences, figures.tasks, probe_figure.probes),
+        *(figures.since_change, figures.differences, figures.tasks, probe_figure.probes),
     )
     left = videos.MAX_VIDEOS_BYTES
     parts = []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from robometa.errors import UserError
+from robometa.reports import since_change
 from robometa.reports.statistics import Array
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table, is_finite
@@ -61,6 +62,8 @@ class Measured:
     """Its first episode is not before adaptation."""
     pace: tuple[tuple[float, float], ...]
     """Middle step and mean reward of each stretch of the first episode; empty if not recorded. `[stretch]`"""
+    since_change: dict[str, Any] | None
+    """Rewards around the changes of tasks (`since_change.described`); None if they do not change."""
 
     @property
     def protocol_key(self) -> tuple[str, str, tuple[float, ...], int]:
@@ -105,6 +108,7 @@ def read(folder: Path) -> Measured | None:
         random_mean=random.optional("mean", random.number),
         adapts_within_episode=described.get("adapts_within_episode") is True,
         pace=_pace(shots[0]) if shots else (),
+        since_change=table.optional("since_change", lambda key: since_change.read(table.table(key))),
     )
 
 

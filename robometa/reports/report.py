@@ -168,6 +168,14 @@ class Report:
         long = self.mean_action.steps / len(rewards)
         return [long * (place + 0.5) for place in range(len(rewards))], rewards
 
+    def since_change(self) -> dict[str, Any] | None:
+        """Rewards around the changes of tasks, and the time to recover; None if tasks do not change."""
+        measured, chance = self.mean_action.since_change, self.random.mean_pace()
+        if measured is None or chance is None or not measured.changes:
+            return None
+        known = self.reference()
+        return measured.described(chance, None if known is None else known.oracle_pace)
+
     def by_name(self) -> list[dict[str, Any]]:
         """A row per task with several goals: their number, and the means over them after each shot."""
         rows = []
@@ -226,6 +234,8 @@ class Report:
             "warnings": self.warnings(),
             "shots": self.summary(),
         }
+        if (change := self.since_change()) is not None:
+            described["since_change"] = change
         if self.names:
             described["by_name"] = self.by_name()
         plain: dict[str, Any] = json.loads(json.dumps(described), parse_constant=lambda _: None)  # JSON has no NaN

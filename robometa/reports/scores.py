@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout
+from robometa.reports import since_change
+from robometa.reports.since_change import SinceChange
 from robometa.reports.statistics import Array, interquartile_mean
 
 STRETCHES = 20
@@ -41,6 +43,14 @@ class Scores:
     stretch]`; None if not measured"""
     steps: int = 0
     """Steps of a rollout."""
+    since_change: SinceChange | None = None
+    """Rewards around the changes of tasks; None if they do not change, or it was not measured."""
+
+    def mean_pace(self) -> float | None:
+        """Mean reward of a step in the first shot's episodes; None if not measured."""
+        if self.pace is None or np.isnan(self.pace[0]).all():
+            return None
+        return float(np.nanmean(self.pace[0]))
 
     def interquartile_mean(self, shot: int) -> tuple[float, float, float]:
         """Interquartile mean of the returns after a shot, and its stratified bootstrap interval."""
@@ -119,4 +129,5 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
         quarters=None if any(part.quarters is None for part in parts) else along("quarters"),
         pace=None if any(part.pace is None for part in parts) else along("pace"),
         steps=parts[0].steps,
+        since_change=since_change.joined([part.since_change for part in parts]) if axis == 1 else None,
     )

@@ -13,7 +13,7 @@ from robometa.console import PlainConsole, styled
 if TYPE_CHECKING:
     from robometa.reports.report import Report
 
-PROSE = ("about", "meaning", "hidden", "paper", "", "mean action", "exploring")
+PROSE = ("recovered", "learner", "about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns with text that may wrap."""
 
 
@@ -52,6 +52,12 @@ def print_report(report: Report) -> None:
     console.print(_returns(report, summary, gap))
     for sentence in _first_episode(summary[0]):
         console.print(sentence)
+    change = report.since_change()
+    if change is not None:
+        from robometa.reports.since_change import title
+
+        console.print(f"\n{title(change)}")
+        console.print(since_change_table([("", change)]))
     if report.names:
         console.print("\nmean action, means over the goals of each task: success by the end, at any step, return")
         console.print(_by_name(report))
@@ -156,4 +162,16 @@ def _by_task(report: Report) -> Table:
     for index, words in enumerate(report.tasks):
         means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
         table.add_row(str(index), words, *means)
+    return table
+
+
+def since_change_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> Table:
+    """Rewards before and since a change, and the time to recover, of labelled rows."""
+    from robometa.reports.since_change import columns, row
+
+    named = any(label for label, _ in rows)
+    labels = columns([change for _, change in rows])
+    table = plain_table(*(["learner"] if named else []), *labels)
+    for name, change in rows:
+        table.add_row(*([name] if named else []), *row(change, labels))
     return table

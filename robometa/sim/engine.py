@@ -35,6 +35,16 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TrialPlace:
+    """Place of a rollout in its trial, which the changes of a task depend on."""
+
+    noise: Noise
+    """Source of the trial's changes, the same for all its rollouts."""
+    shot: int = 0
+    """Rollouts of the trial before this one."""
+
+
+@dataclass(frozen=True)
 class Divergence:
     """A simulation that blew up, with all that repeats its last step."""
 
@@ -52,6 +62,8 @@ class Divergence:
     """Action as the learner emitted it. `[action]`"""
     memory: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     """Memory of the wires between policy and robot before the step; empty if there are none. `[number]`"""
+    in_force: Task | None = None
+    """Task as it was at the step, if it changes along a trial."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,10 @@ class SimulatorState:
     noise: Noise
     memory: np.ndarray | None = None
     """Memory of the wires between policy and robot; None if there are none. `[task, world, number]`"""
+    clock: np.ndarray | None = None
+    """Control steps of each task since its trial began; None if tasks do not change. `[task]`"""
+    changes: Noise | None = None
+    """Source of the trial's changes."""
 
 
 class Engine(Protocol):
@@ -84,16 +100,27 @@ class Engine(Protocol):
     """Threads that step the simulation."""
     device: torch.device
     """Device of its tensors."""
-    worst_reward: Tensor
-    """Lower bound on an honest step's reward, below 0, by which a divergence is charged. `[task]`, float32"""
     on_divergence: Callable[[Divergence], None] | None
     """Called with a world that blew up: with the first of a step, or of a horizon of steps on a GPU. None at first."""
+
+    @property
+    def worst_reward(self) -> Tensor:
+        """Lower bound on an honest step's reward, below 0, by which a divergence is charged. `[task]`, float32."""
+
+    @property
+    def in_force(self) -> tuple[Task, ...]:
+        """Tasks as they are now; another tuple after each change of one. `[task]`."""
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model."""
 
-    def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
+    def reset(self, noise: Noise, place: TrialPlace | None = None) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
+
+        Args:
+            noise: Source of the beginnings of episodes.
+            place: Place of the rollout that begins in its trial; None for a trial of its own.
+        """
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1. `[task, world, action]`."""

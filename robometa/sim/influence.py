@@ -89,7 +89,7 @@ def _extremes(tasks: Sequence[Task], name: str) -> tuple[Task, Task]:
 
 def _with(task: Task, name: str, value: Array) -> Task:
     parameters = dict(task.parameters) | {name: tuple(value.tolist())}
-    return replace(task, parameters=tuple(sorted(parameters.items())))
+    return replace(task, parameters=tuple(sorted(parameters.items())), change=None)
 
 
 def _motion(engine: Engine, task: Task, steps: int, positions: int) -> Array:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Divergence, Engine, Outcome, SimulatorState
+from robometa.sim.engine import Divergence, Engine, Outcome, SimulatorState, TrialPlace
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
@@ -22,8 +22,8 @@ ANGLE = "angle"
 class HiddenNumbers:
     """The hidden parameters of a suite's tasks as numbers, in the units of its file.
 
-    A number that is the same in all training tasks is left out. An angle becomes its cosine and sine, because the
-    angles of two neighbouring directions may differ by a whole turn.
+    A number that is the same in all training tasks is left out, unless it changes along a trial. An angle becomes its
+    cosine and sine, because the angles of two neighbouring directions may differ by a whole turn.
     """
 
     def __init__(self, suite: Suite) -> None:
@@ -40,6 +40,10 @@ class HiddenNumbers:
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
         numbers = torch.stack([self._numbers(task) for task in suite.train])
         self._varies = (numbers != numbers[0]).any(dim=0)
+        changing = () if suite.change is None else suite.change.names
+        if changing:
+            parts = [[name in changing] * (2 if name == ANGLE else size) for name, size in self._sizes]
+            self._varies |= torch.tensor([moves for part in parts for moves in part])
         every = [words for name, size in self._sizes for words in _names(name, size)]
         self.names = tuple(name for name, varies in zip(every, self._varies.tolist(), strict=True) if varies)
         """Name of each number."""
@@ -97,14 +101,29 @@ class RevealingEngine:
     def on_divergence(self, call: Callable[[Divergence], None] | None) -> None:
         self._engine.on_divergence = call
 
+    @property
+    def in_force(self) -> tuple[Task, ...]:
+        """The engine's tasks as they are now. `[task]`."""
+        return self._engine.in_force
+
+    @property
+    def worst_reward(self) -> Tensor:
+        """The engine's lower bound on an honest step's reward. `[task]`, float32."""
+        return self._engine.worst_reward
+
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model, and reveals the parameters from now on."""
         self._engine.assign(tasks)
         self._reveal(tasks)
 
-    def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
-        return self._appended(self._engine.reset(noise))
+    def reset(self, noise: Noise, place: TrialPlace | None = None) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
+
+        Args:
+            noise: Source of the beginnings of episodes.
+            place: Place of the rollout that begins in its trial; None for a trial of its own.
+        """
+        return self._appended(self._engine.reset(noise, place))
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1. `[task, world, action]`."""
@@ -125,9 +144,11 @@ class RevealingEngine:
         self._engine.close()
 
     def _reveal(self, tasks: Sequence[Task]) -> None:
-        self.worst_reward = self._engine.worst_reward
+        self._revealed = tuple(tasks)
         numbers = torch.stack([self._hidden(task) for task in tasks]).to(self.device)
         self._numbers = numbers.unsqueeze(1).expand(-1, self.worlds, -1)  # [task, world, number]
 
     def _appended(self, obs: Tensor) -> Tensor:
+        if self._engine.in_force is not self._revealed:
+            self._reveal(self._engine.in_force)
         return torch.cat((obs, self._numbers), dim=-1)

@@ -15,7 +15,7 @@ import torch
 from robometa.noise import Noise
 from robometa.sim.engine import Divergence, Engine, SimulatorState
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.engine import PHYSICS
+from robometa.sim.locomotion.pool import PHYSICS
 from robometa.sim.locomotion.reader import MAXIMUM, Reader
 from robometa.sim.select import engine_of
 from robometa.suites.suite import Suite

@@ -71,7 +71,7 @@ def _sees_gpu() -> bool:
     """Returns True if torch and Warp both see a GPU."""
     if not torch.cuda.is_available():
         return False
-    from robometa.sim.warp.engine import sees_gpu
+    from robometa.sim.warp.usable import sees_gpu
 
     return sees_gpu()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from robometa.noise import Noise
+from robometa.sim.changes import examples
 from robometa.sim.influence import Influence, influences
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.beginnings import notes
@@ -42,7 +43,8 @@ def check_suite(suite: Suite) -> Checked:
     portable_files(suite)
     spaces = robot_spaces(suite)
     with closing(engine_of(suite, tasks=1, worlds=1, threads=1)) as engine:
-        for task in (*suite.train, *suite.test):
+        changed = [one for split in (suite.train, suite.test) for one in examples(split[0], suite.horizon)]
+        for task in (*changed, *suite.train, *suite.test):
             engine.assign([task])
         engine.reset(Noise(0, ("check",), 1, 1))
         engine.step(torch.zeros(1, 1, engine.spaces.action))

@@ -79,6 +79,14 @@ class Table:
         table = self._short_table(key)
         return {name: table.number(name) for name in table.content}
 
+    def numbers_or_none(self, key: str, most: int) -> list[float | None]:
+        """Reads a list of at most `most` finite numbers, some of which may be missing."""
+        value = self._entry(key)
+        fits = isinstance(value, list) and len(value) <= most and all(one is None or is_finite(one) for one in value)
+        if not fits:
+            raise self._fault(key, f"must be a list of at most {most} finite numbers or null", value)
+        return [None if one is None else float(one) for one in value]
+
     def optional(self, key: str, read: Callable[[str], Value]) -> Value | None:
         """Reads an entry with one of the other methods; None if it is missing or null."""
         return None if self.content.get(key) is None else read(key)

@@ -121,7 +121,8 @@ def read(
     Raises:
         UserError: Naming every mistake.
     """
-    mistakes = [unknown("key", key, KEYS, where) for key in table if key not in KEYS]
+    mistakes = [unknown("key", key, KEYS, where) for key in table if key not in (*KEYS, "change")]
+    mistakes += [f"Meta-World's tasks stay as they are: no [change] in {where}"] if "change" in table else []
     known = sorted(path.stem for path in (folder / "metaworld").glob("*.json"))
     goals = table.get("goals", "ml1")
     if goals not in known:

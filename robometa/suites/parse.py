@@ -12,6 +12,7 @@ from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.suites import metaworld, mjcf_check
+from robometa.suites.change import Change, read_change
 from robometa.suites.command import Command, read_command
 from robometa.suites.distributions import Distribution, check_form, draw, read_distribution
 from robometa.suites.held_out import Parameters, count_repeated
@@ -30,7 +31,7 @@ from robometa.suites.toml_file import learner_options, read_toml
 from robometa.suites.variations import VARIATIONS
 
 KEYS = (
-    *("about", "source", "robot", "objective", "coefficients", "command", "sim_to_real"),
+    *("about", "source", "robot", "objective", "coefficients", "command", "sim_to_real", "change"),
     *("horizon", "finite", "train", "test", "learner"),
 )
 MAX_HORIZON = 100_000
@@ -76,6 +77,8 @@ def read_suite(path: Path, shown: Path) -> Suite:
     }
     split = {name: tasks for name, (tasks, _) in read.items()}
     learner = learner_options(table, where, mistakes)
+    spreads = {name: spread for name, (tasks, spread) in read.items() if tasks}
+    change = read_change(table.get("change"), spreads, where, mistakes) if len(spreads) == 2 else {}
     if finite is False:  # splits that could not be read are empty, and repeat nothing
         repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
@@ -88,7 +91,7 @@ def read_suite(path: Path, shown: Path) -> Suite:
     assert robot is not None
     assert objective is not None
     train, test = (
-        tuple(Task(robot, objective, coefficients, parameters, horizon) for parameters in split[name])
+        tuple(Task(robot, objective, coefficients, parameters, horizon, change.get(name)) for parameters in split[name])
         for name in ("train", "test")
     )
     return Suite(
@@ -104,8 +107,9 @@ def read_suite(path: Path, shown: Path) -> Suite:
         finite=finite,
         learner=learner,
         path=path,
-        content_hash=_hash(robot, objective, coefficients, horizon, split, command),
+        content_hash=_hash(robot, objective, coefficients, horizon, split, command, change),
         command=command,
+        change=change.get("train"),
         spread=read["train"][1],
     )
 
@@ -237,7 +241,13 @@ READING = 2
 
 
 def _hash(
-    robot: Robot, objective: str, coefficients: Any, horizon: int, split: Mapping[str, Any], command: Command | None
+    robot: Robot,
+    objective: str,
+    coefficients: Any,
+    horizon: int,
+    split: Mapping[str, Any],
+    command: Command | None,
+    change: Mapping[str, Change],
 ) -> str:
     described = {name: value for name, value in asdict(robot).items() if name not in UNSEEN}
     for field in fields(Robot):
@@ -248,5 +258,6 @@ def _hash(
         described["reading"] = READING
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
     content += [] if command is None else [asdict(command)]
+    content += [{"change": {name: asdict(rule) for name, rule in change.items()}}] if change else []
     content += [sha256] if (sha256 := own_hash(objective)) else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 from robometa.errors import UserError, unknown
 from robometa.escape import html_table
+from robometa.suites.change import Change
 from robometa.suites.command import Command
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
@@ -44,6 +45,8 @@ class Suite:
     """Distributions of the parameters of its training tasks."""
     command: Command | None = None
     """Visible commands."""
+    change: Change | None = None
+    """Rule by which its training tasks change along a trial; None if tasks stay."""
 
     def __repr__(self) -> str:
         """Name and sizes."""

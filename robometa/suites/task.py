@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robometa.suites.change import Change
 from robometa.suites.robots import Robot
 
 
@@ -18,6 +19,8 @@ class Task:
     """The hidden numbers, by name."""
     horizon: int
     """Control steps per episode."""
+    change: Change | None = None
+    """Rule by which it changes along a trial; None if it stays."""
 
     def __repr__(self) -> str:
         """The hidden numbers in a few words."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import torch
@@ -16,7 +17,7 @@ from robometa.sim.engine import Divergence
 from robometa.sim.postmortem import Repetition, repeat_step
 from robometa.storage import sealed_folder
 from robometa.storage.paths import checked
-from robometa.storage.table import Table
+from robometa.storage.table import Table, is_finite
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
@@ -77,6 +78,8 @@ class Dumps:
             "iteration": iteration,
             "mujoco": mujoco.__version__,
         }
+        if divergence.in_force is not None:
+            description["parameters"] = {name: list(value) for name, value in divergence.in_force.parameters}
         tensors = {name: getattr(divergence, name) for name in TENSORS}
         try:
             with self._run.opened() as run, run.subfolder(DUMPS_FOLDER, create=True) as dumps:
@@ -106,6 +109,8 @@ class DumpRecord:
     """From 0."""
     mujoco: str
     """Version."""
+    parameters: Mapping[str, Any] | None = None
+    """Hidden numbers at the step, by name, of a task that changes along a trial."""
 
     @classmethod
     def read(cls, table: Table) -> DumpRecord:
@@ -123,6 +128,7 @@ class DumpRecord:
             step=table.whole("step"),
             iteration=table.whole("iteration"),
             mujoco=table.text("mujoco"),
+            parameters=table.content.get("parameters"),
         )
 
 
@@ -167,7 +173,8 @@ def replay(dump: str | Path) -> Replay:
     if tensors.keys() != set(TENSORS) or len(rows) < len(tensors) or tensors["physics"].dtype != torch.float64:
         raise UserError(f"{folder / sealed_folder.TENSORS} must hold a row of numbers each of {', '.join(TENSORS)}")
     try:
-        divergence = Divergence(task, record.world, record.step, **tensors)
+        physics, sensors, action = (tensors[name] for name in TENSORS)
+        divergence = Divergence(task, record.world, record.step, physics, sensors, action)
         return Replay(suite, record, divergence, repeat_step(suite, divergence))
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} is damaged: {error!r}") from None
@@ -180,7 +187,25 @@ def _task(suite: Suite, record: DumpRecord, folder: Path) -> Task:
         UserError: If the suite has no such task.
     """
     if record.drawn_from is not None and suite.endless:
-        return suite.drawn(record.drawn_from, record.task)
-    if record.drawn_from is not None or record.task >= len(suite.train):
+        task = suite.drawn(record.drawn_from, record.task)
+    elif record.drawn_from is not None or record.task >= len(suite.train):
         raise UserError(f"{folder} is damaged: {suite.name} has no such training task as {record.task}")
-    return suite.train[record.task]
+    else:
+        task = suite.train[record.task]
+    return task if task.change is None else _at_the_step(task, record, folder)
+
+
+def _at_the_step(task: Task, record: DumpRecord, folder: Path) -> Task:
+    """A task that changes along a trial, as it was at the step.
+
+    Raises:
+        UserError: If the numbers are not those of such a task.
+    """
+    known, sizes = record.parameters, {name: len(value) for name, value in task.parameters}
+    if (
+        not isinstance(known, dict)
+        or any(not isinstance(value, list) or not all(map(is_finite, value)) for value in known.values())
+        or {name: len(value) for name, value in known.items()} != sizes
+    ):
+        raise UserError(f"{folder} is damaged: parameters must hold the numbers of {', '.join(sizes)}")
+    return replace(task, parameters=tuple((name, tuple(map(float, known[name]))) for name in sizes), change=None)

@@ -63,11 +63,15 @@ class HeldOut:
         returns, successes = dict[str, float](), dict[str, float]()
         for shot in trial_loop(learner, self._noise, self.shots):
             source = self._noise.fork("quiet", shot.number)
-            quiet, _ = collect(engine, learner, shot.adaptation, source, explore=False, previous=shot.previous)
+            quiet, _ = collect(
+                engine, learner, shot.adaptation, source, explore=False, previous=shot.previous, place=shot.place
+            )
             returns[f"{HELD_OUT_RETURN}{shot.number}"] = float(quiet.episode_return().mean())
             successes[f"{HELD_OUT_SUCCESS}{shot.number}"] = float(quiet.episode_success().float().mean())
             if shot.number < self.shots:
-                shot.complete(*collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous))
+                shot.complete(
+                    *collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place)
+                )
         return returns | successes
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from robometa.data import Rollout, Step, Trial
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.sim.divergence_charge import charged
-from robometa.sim.engine import Engine, Outcome
+from robometa.sim.engine import Engine, Outcome, TrialPlace
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.suites.task import Task
 
@@ -38,6 +38,8 @@ class Shot:
     """The rollout before this one; the learner still sees its last step. None at shot 0."""
     noise: Noise
     """Source of this rollout's random numbers."""
+    place: TrialPlace
+    """Place of this rollout in its trial, on which changes of the tasks depend."""
     _collected: tuple[Rollout, Adaptation] | None = field(default=None, init=False, repr=False)
 
     def complete(self, rollout: Rollout, adaptation: Adaptation) -> None:
@@ -68,7 +70,8 @@ def trial_loop(learner: Learner, noise: Noise, shots: int | None) -> Iterator[Sh
     adaptation = learner.begin(noise.tasks, noise.worlds, noise.fork("begin"))
     previous: Rollout | None = None
     for number in count() if shots is None else range(shots + 1):
-        shot = Shot(number, adaptation, previous, _rollout_noise(noise, number))
+        place = TrialPlace(noise.fork("change"), number)
+        shot = Shot(number, adaptation, previous, _rollout_noise(noise, number), place)
         yield shot
         if number == shots:
             return
@@ -110,7 +113,13 @@ def run_trial(
     rollouts: list[Rollout] = []
     for shot in trial_loop(learner, noise, shots):
         rollout, adaptation = collect(
-            engine, learner, shot.adaptation, shot.noise, previous=shot.previous, drawn=drawn[shot.number]
+            engine,
+            learner,
+            shot.adaptation,
+            shot.noise,
+            previous=shot.previous,
+            place=shot.place,
+            drawn=drawn[shot.number],
         )
         shot.complete(rollout, adaptation)
         rollouts.append(rollout)
@@ -126,6 +135,7 @@ def collect(
     *,
     explore: bool = True,
     previous: Rollout | None = None,
+    place: TrialPlace | None = None,
     watch: Callable[[int], None] | None = None,
     drawn: Future[Tensor] | None = None,
 ) -> tuple[Rollout, Adaptation]:
@@ -138,6 +148,7 @@ def collect(
         noise: Source of the resets' and the exploration's random numbers.
         explore: Act with noise; without, take the mean action.
         previous: The rollout before this one in the same trial; the learner still sees its last step.
+        place: Place of the rollout in its trial; None for a trial of its own.
         watch: Called with the time before each step, and once more with the horizon after the last.
         drawn: The noise of the actions where it is drawn ahead; drawn here if None. `[task, world, time, action]`
 
@@ -146,7 +157,7 @@ def collect(
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         horizon, size = engine.horizon, engine.spaces.action
-        obs = engine.reset(noise.fork("reset"))
+        obs = engine.reset(noise.fork("reset"), place)
         if not explore:
             draws = torch.zeros(1, device=learner.device).expand(engine.tasks, engine.worlds, horizon, size)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ class Panel:
     """The success condition holds. `[frame]`, bool"""
     over: Array
     """The episode has ended early. `[frame]`, bool"""
+    asked: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """Numbers of the target of a task that changes; empty if the film's stays. `[frame, number]`"""
+    news: Array = field(default_factory=lambda: np.zeros(0, dtype=str))
+    """Description of the task, for a while from the beginning and from each change; empty for a task that stays.
+    `[frame]`, texts"""
+    changed: Array = field(default_factory=lambda: np.zeros(0))
+    """Times of the changes, s. `[change]`"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,10 @@ class Film:
     times: Array
     """Time of each frame, s. `[frame]`"""
     panels: tuple[Panel, ...] = field(default=())
+
+    def target_of(self, panel: Panel, frame: int) -> Target:
+        """The target at a frame of a panel."""
+        return replace(self.target, values=tuple(panel.asked[frame].tolist())) if panel.asked.size else self.target
 
 
 def write(film: Film, folder: Path) -> None:

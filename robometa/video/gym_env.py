@@ -18,7 +18,7 @@ from robometa.suites.own_model import SAFE_PATH
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.video import film, gl_backends, storyboard
-from robometa.video.film import Film, Panel
+from robometa.video.film import Film, Panel, Target
 from robometa.video.storyboard import Subject
 
 MODES = ("rgb_array", "human")
@@ -66,6 +66,7 @@ class FilmedEnv(SuiteEnv):
         """Starts the engine for a task."""
         super()._begin(task)
         self._drawer: Drawer | Window | None = None
+        self._drawn = task
         step = storyboard.subject(self.suite, task).control_step
         modes = list(MODES) if gl_backends.has_display() else ["rgb_array"]
         self.__dict__["metadata"] = {"render_modes": modes, "render_fps": max(1, round(1 / step))}
@@ -99,9 +100,13 @@ class FilmedEnv(SuiteEnv):
             raise UserError(f"render needs render_mode={' or '.join(MODES)}, as in gymnasium.make(ID, render_mode=...)")
         if not self._running:
             raise UserError("render needs a reset before it")
+        now = self._engine.in_force[0]
+        if self._drawer is not None and now is not self._drawn and not self._drawer.aim(_target(self.suite, now)):
+            self._put_down()
         if self._drawer is None:
             make = Drawer if self.render_mode == "rgb_array" else Window
-            self._drawer = make(self.suite, self.task, self._size)
+            self._drawer = make(self.suite, now, self._size)
+        self._drawn = now
         state = self._engine.state()
         return self._drawer.draw(state.physics[0, 0], state.sensors[0, 0])
 
@@ -139,6 +144,10 @@ class Drawer:
                 stderr=self._errors,
             )
             self._read(1)  # it has read its files
+
+    def aim(self, target: Target) -> bool:
+        """Returns True if it shows this target; another one needs another process."""
+        return target == self._subject.target
 
     def draw(self, physics: np.ndarray, sensors: np.ndarray) -> np.ndarray:
         """A picture of a state. `[height, width, 3]`, uint8."""
@@ -194,6 +203,11 @@ class Window:
         self._subject = storyboard.subject(suite, task)
         self._viewer = live.Viewer(self._subject, lambda key: None)
 
+    def aim(self, target: Target) -> bool:
+        """Shows another target from now on, and returns True."""
+        self._viewer.aim(target)
+        return True
+
     def draw(self, physics: np.ndarray, sensors: np.ndarray) -> None:
         """Shows a state."""
         if self._viewer.is_open():
@@ -202,6 +216,10 @@ class Window:
     def close(self) -> None:
         """Closes the window."""
         self._viewer.close()
+
+
+def _target(suite: Suite, task: Task) -> Target:
+    return storyboard.subject(suite, task).target
 
 
 def _still(suite: Suite, subject: Subject, size: tuple[int, int]) -> Film:

@@ -25,6 +25,7 @@ from robometa.video import storyboard
 from robometa.video.film import Target
 from robometa.video.live_marks import distance_to_see, mark
 from robometa.video.storyboard import Subject
+from robometa.video.task_words import in_words
 
 NEXT_TASK, SHOT, BREAK, FORGET = "6", "7", "8", "9"
 """Keys that the viewer does not use itself."""
@@ -199,8 +200,10 @@ class Live:
     def _shown(self, engine: Engine, shot: Shot, shown: Subject, noise: Noise, *, explore: bool) -> Any:
         """Collects a rollout and shows its first world in real time."""
         started = time.monotonic()
+        known = engine.in_force[0]
 
         def watch(step: int) -> None:
+            nonlocal known
             assert self._window is not None
             if not self._window.is_open():
                 raise _AskedError("")
@@ -208,11 +211,22 @@ class Live:
                 key = self._keys.get()
                 if key != SHOT or not explore:  # a shot is in progress already
                     raise _AskedError(key)
+            if engine.in_force[0] is not known:  # the task has changed
+                known = engine.in_force[0]
+                self._window.aim(storyboard.subject(self._suite, known).target)
+                self._say(f"now {in_words(known)}")
             self._window.show(engine.state().physics[0, 0, 1 : 1 + shown.positions])
             self._pause(max(0.0, started + step * shown.control_step - time.monotonic()))
 
         return collect(
-            engine, self._learner, shot.adaptation, noise, explore=explore, previous=shot.previous, watch=watch
+            engine,
+            self._learner,
+            shot.adaptation,
+            noise,
+            explore=explore,
+            previous=shot.previous,
+            place=shot.place,
+            watch=watch,
         )
 
     def _turn(self, key: str, engine: Engine) -> None:

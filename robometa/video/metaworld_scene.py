@@ -79,7 +79,7 @@ class Manipulation:
         """Middle between the fingertips, m. `[time, state]` to `[time, 3]`."""
         return self._followed(physics, fingers=True)
 
-    def measure(self, physics: Array, sensors: Array) -> Array:
+    def measure(self, physics: Array, sensors: Array, asked: Array | None = None) -> Array:
         """Distance from the goal of what must come to it, m. `[time, state]` to `[time]`."""
         away = self._followed(physics, self._reached.fingers) - self._goal
         return np.asarray(np.linalg.norm(away * self._reached.scale, axis=1))

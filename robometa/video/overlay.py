@@ -15,6 +15,8 @@ from robometa.video.speed_gauge import Gauge
 PAPER, INK, MUTED, LINE = (250, 249, 246), (28, 36, 46), (104, 113, 124), (222, 221, 215)
 ACCENTS = ((112, 124, 140), (217, 132, 30), (14, 134, 124))
 """Colours of the panels: before any data, after the first shot, after the last."""
+CHANGE = (150, 60, 160)
+"""Colour of the moments at which a task changes."""
 DESIGN = (1280, 480)
 """Reference width and height of the sizes below, pixels."""
 MARGIN, GAP, HEADER, TITLE, FOOTER, BAR = 18, 14, 50, 32, 42, 5
@@ -41,9 +43,7 @@ class Page:
         if len(film.panels) < 3:
             self.scale = min(film.height / DESIGN[1], 1.4 * film.width / DESIGN[0])
         self.places = self._places()
-        self.gauge = None
-        if film.target.kind == "speed":
-            self.gauge = Gauge(round(108 * self.scale), film.span, film.target.values[0], film.target.tolerance)
+        self._gauges: dict[float, Gauge] = {}
         self.blank = self._blank()
 
     def compose(self, pictures: Sequence[Array], frame: int) -> Array:
@@ -56,12 +56,21 @@ class Page:
                 shown = Image.blend(shown, Image.new("RGB", shown.size, PAPER), 0.5)
             page.paste(shown, (place.left, place.top))
             self._write_numbers(page, panel, place, frame)
-            self._draw_progress(page, place, frame, accent(index, len(pictures)))
-            if self.gauge is not None:
-                corner = (place.left + place.width - self.gauge.width - self._px(8), place.top + self._px(8))
-                self.gauge.draw(page, corner, float(panel.measure[frame]))
+            self._draw_progress(page, panel, place, frame, accent(index, len(pictures)))
+            if self.film.target.kind == "speed":
+                gauge = self._gauge(self.film.target_of(panel, frame).values[0])
+                corner = (place.left + place.width - gauge.width - self._px(8), place.top + self._px(8))
+                gauge.draw(page, corner, float(panel.measure[frame]))
             self._write_badge(page, panel, place, frame)
+            if panel.news.size and panel.news[frame]:
+                self._write_pill(page, str(panel.news[frame]), CHANGE, place, place.height - self._px(22))
         return np.asarray(page)
+
+    def _gauge(self, speed: float) -> Gauge:
+        """The dial with its mark at a speed, m/s."""
+        if speed not in self._gauges:
+            self._gauges[speed] = Gauge(round(108 * self.scale), self.film.span, speed, self.film.target.tolerance)
+        return self._gauges[speed]
 
     def _px(self, size: float) -> int:
         return round(size * self.scale)
@@ -120,13 +129,16 @@ class Page:
     def _number_fonts(self) -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]:
         return typeface(self._px(14)), typeface(self._px(15), bold=True)
 
-    def _draw_progress(self, page: Image.Image, place: Place, frame: int, colour: Colour) -> None:
+    def _draw_progress(self, page: Image.Image, panel: Panel, place: Place, frame: int, colour: Colour) -> None:
         draw, top = ImageDraw.Draw(page), place.top + place.height
         bottom, right = top + self._px(BAR) - 1, place.left + place.width - 1
         draw.rectangle((place.left, top, right, bottom), fill=LINE)
         done = place.width * min(1.0, float(self.film.times[frame]) / self.film.duration)
         if done >= 1:
             draw.rectangle((place.left, top, place.left + round(done) - 1, bottom), fill=colour)
+        for moment in panel.changed:
+            middle, half = place.left + round(place.width * float(moment) / self.film.duration), self._px(1)
+            draw.rectangle((middle - half, top - self._px(4), middle + half, bottom), fill=CHANGE)
 
     def _write_badge(self, page: Image.Image, panel: Panel, place: Place, frame: int) -> None:
         """Writes that the goal is reached, or that the episode ended early."""
@@ -138,8 +150,13 @@ class Page:
             text, colour = "success", ACCENTS[2] if panel.reached[frame] else MUTED
         else:
             return
+        self._write_pill(page, text, colour, place, self._px(22))
+
+    def _write_pill(self, page: Image.Image, text: str, colour: Colour, place: Place, down: int) -> None:
+        """Writes a text in the middle of a panel, so many pixels below its upper end."""
         draw, font = ImageDraw.Draw(page), typeface(self._px(14), bold=True)
-        middle, line = place.left + place.width // 2, place.top + self._px(22)
+        middle, line = place.left + place.width // 2, place.top + down
+        text = fitted(text, font, place.width - 2 * self._px(14))
         half = draw.textlength(text, font) / 2 + self._px(11)
         box = (middle - half, line - self._px(13), middle + half, line + self._px(13))
         draw.rounded_rectangle(box, self._px(13), fill=colour)

@@ -11,7 +11,7 @@ import numpy as np
 
 from robometa.sim.locomotion.ground import has_ground
 from robometa.suites.model_edits import FLOOR
-from robometa.video.film import Array, Film, Panel
+from robometa.video.film import Array, Film, Panel, Target
 from robometa.video.scene import SUNLIGHT
 
 TARGET = (0.86, 0.16, 0.30)
@@ -111,7 +111,7 @@ class View:
                     light.pos = np.asarray(self.camera.lookat) - away
 
     def _mark(self, panel: Panel, frame: int, colour: Sequence[float]) -> None:
-        target = self.film.target
+        target = self.film.target_of(panel, frame)
         if self.floor is not None:
             geom = self._add(mujoco.mjtGeom.mjGEOM_PLANE, (FLOOR_REACH, FLOOR_REACH, 1), (0, 0, 0), (1, 1, 1, 1))
             geom.matid = self.floor
@@ -120,7 +120,7 @@ class View:
         elif target.kind == "heading":
             self._mark_heading(panel.place[frame], target.values[0])
         elif target.kind == "goal":
-            self._mark_goals()
+            self._mark_goals(target)
         elif target.kind == "place":
             size = max(target.tolerance, SMALLEST_MARK)
             self._add(mujoco.mjtGeom.mjGEOM_SPHERE, (MIDDLE, 0, 0), target.values, (*PLACE, 1))
@@ -138,8 +138,7 @@ class View:
         start = np.array([*place, 0.06 * self.reach])
         self._arrow(start + 0.8 * self.reach * ahead, start + 1.9 * self.reach * ahead)
 
-    def _mark_goals(self) -> None:
-        target = self.film.target
+    def _mark_goals(self, target: Target) -> None:
         size, dot = target.tolerance, 0.016 * self.arena
         for place in target.others:
             self._add(mujoco.mjtGeom.mjGEOM_CYLINDER, (dot, 0.002, 0), (*place, 0.004), OTHERS)

@@ -19,6 +19,7 @@ from robometa.sim.engine import Engine
 from robometa.storage import atomic
 from robometa.storage.scratch import scratch
 from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 from robometa.training.load import newest
 from robometa.trials import make
 from robometa.trials.trial import Shot, collect, trial_loop
@@ -157,7 +158,9 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         for shot in trial_loop(learner, noise, shots):
             if shot.number in shown:
                 title = _title(shot.number, episodes_seen) if shots else "an episode"
-                episodes.append(_filmed(engine, learner, shot, noise.fork("shown"), title, advance))
+                episodes.append(
+                    _filmed(engine, learner, shot, noise.fork("shown"), suite.tasks(split)[task], title, advance)
+                )
             if shot.number < shots:
                 rollout, adaptation = collect(
                     engine,
@@ -165,6 +168,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
                     shot.adaptation,
                     shot.noise,
                     previous=shot.previous,
+                    place=shot.place,
                     watch=lambda time: advance(),
                 )
                 shot.complete(rollout, adaptation)
@@ -173,18 +177,21 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
 
 
 def _filmed(
-    engine: Engine, learner: Learner, shot: Shot, noise: Noise, title: str, advance: Callable[[], None]
+    engine: Engine, learner: Learner, shot: Shot, noise: Noise, shown: Task, title: str, advance: Callable[[], None]
 ) -> Episode:
     """Records the first episode of the first world, with mean actions; nothing of it is adapted to."""
-    physics, sensors = [], []
+    physics, sensors, tasks = [], [], []
 
     def watch(time: int) -> None:
         state = engine.state()
+        tasks.append(engine.in_force[0])
         physics.append(state.physics[0, 0])
         sensors.append(state.sensors[0, 0])
         advance()
 
-    rollout, _ = collect(engine, learner, shot.adaptation, noise, explore=False, previous=shot.previous, watch=watch)
+    rollout, _ = collect(
+        engine, learner, shot.adaptation, noise, explore=False, previous=shot.previous, place=shot.place, watch=watch
+    )
     # The state after the episode's last step is the next reset's.
     length = int(rollout.first_episode()[0, 0].sum())
     return Episode(
@@ -194,6 +201,7 @@ def _filmed(
         rewards=rollout.observed_reward()[0, 0, :length].double().numpy(),
         success=rollout.success[0, 0, :length].numpy(),
         early=length < engine.horizon,
+        tasks=tuple(tasks[:length]) if shown.change is not None else (),
     )
 
 

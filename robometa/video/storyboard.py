@@ -14,20 +14,17 @@ import torch
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.quantities import Moment, Quantities
 from robometa.suites.objective_file import objective_of
-from robometa.suites.objectives import MINUS
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
-from robometa.suites.variations import VARIATIONS
-from robometa.video import scene
+from robometa.video import changing, scene
 from robometa.video.film import Array, Camera, Film, Panel, Target
 from robometa.video.metaworld_scene import Manipulation
+from robometa.video.task_words import in_words
 
 LAST_FRAME_SECONDS = 1.5
 """Duration of the last frame, s."""
 SPEED_WINDOW = 0.3
 """Time over which a shown speed is a mean, s: within a stride the speed swings too fast to read."""
-MAX_NUMBERS_LISTED = 3
-"""Numbers of a variation that a description lists one by one."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class Episode:
     """True where the success condition was met after the step. `[time]`, bool"""
     early: bool
     """The episode ended before its time limit."""
+    tasks: tuple[Task, ...] = ()
+    """The task as it was at each step; empty for a task that stays. `[time]`"""
 
 
 def film(
@@ -65,12 +64,16 @@ def film(
     stride = max(1, round(1 / (shown.rate * shown.control_step)))
     last = max(len(episode.rewards) for episode in episodes)
     steps = np.append(np.arange(0, last, stride), last)
-    measures = [shown.measure(episode.physics, episode.sensors) for episode in episodes]
+    asked = [changing.asked(suite, episode.tasks, shown.target) for episode in episodes]
+    measures = [
+        shown.measure(episode.physics, episode.sensors, numbers)
+        for episode, numbers in zip(episodes, asked, strict=True)
+    ]
     rate = 1 / (stride * shown.control_step)
     name, unit = shown.measured
     return Film(
         suite=suite.name,
-        task=f"{where}: {shown.words}",
+        task=f"{where}, which changes" if suite.change else f"{where}: {shown.words}",
         learner=learner,
         measure=name,
         unit=unit,
@@ -78,7 +81,7 @@ def film(
         planar=shown.planar,
         own_look=shown.own_look,
         target=shown.target,
-        span=_span(shown.target, measures),
+        span=_span(shown.target, measures, [numbers for numbers in asked if numbers is not None]),
         width=size[0],
         height=size[1],
         rate=rate,
@@ -88,7 +91,8 @@ def film(
         camera=shown.camera(),
         times=steps * shown.control_step,
         panels=tuple(
-            _panel(episode, measure, steps, shown) for episode, measure in zip(episodes, measures, strict=True)
+            _panel(episode, measure, numbers, steps, shown)
+            for episode, measure, numbers in zip(episodes, measures, asked, strict=True)
         ),
     )
 
@@ -128,8 +132,8 @@ class Subject(Protocol):
     def place(self, physics: Array, sensors: Array) -> Array:
         """The body's place, m. `[time, state]`, `[time, reading]` to `[time, 2]` or `[time, 3]`."""
 
-    def measure(self, physics: Array, sensors: Array) -> Array:
-        """The number that the target is about, before each step. `[time]`."""
+    def measure(self, physics: Array, sensors: Array, asked: Array | None = None) -> Array:
+        """The number that the target is about, before each step, of a target that may change. `[time]`."""
 
 
 class Runner:
@@ -157,18 +161,19 @@ class Runner:
         """The base's x and y, m. `[time, 2]`."""
         return Moment(torch.from_numpy(physics), torch.from_numpy(sensors)).place(self._layout).numpy().copy()
 
-    def measure(self, physics: Array, sensors: Array) -> Array:
+    def measure(self, physics: Array, sensors: Array, asked: Array | None = None) -> Array:
         """The distance to the goal or the speed just past, before each step. `[time]`."""
         target = self.target
+        values = np.broadcast_to(target.values, (len(physics), len(target.values))) if asked is None else asked
         if target.kind == "goal":
-            away = self.place(physics, sensors) - np.array(target.values)
+            away = self.place(physics, sensors) - values
             return np.asarray(np.linalg.norm(away, ord=target.norm, axis=1))
         states, readings = torch.from_numpy(physics), torch.from_numpy(sensors)
         before, after = Moment(states[:-1], readings[:-1]), Moment(states[1:], readings[1:])
         quantity = Quantities(self._task.robot.name, self._layout, before, after, torch.zeros(0), self.control_step)
         if target.kind == "heading":
-            angle = target.values[0]
-            speed = quantity["velocity"].numpy() @ np.array([math.cos(angle), math.sin(angle)])
+            angle = values[:-1, 0]
+            speed = (quantity["velocity"].numpy() * np.stack([np.cos(angle), np.sin(angle)], axis=1)).sum(axis=1)
         else:
             speed = quantity["forward_velocity"].numpy()
         return _recent_mean(speed, max(1, round(SPEED_WINDOW / self.control_step)))
@@ -176,34 +181,6 @@ class Runner:
 
 SUBJECTS: dict[str, Callable[[Suite, Task], Subject]] = {"locomotion": Runner, "metaworld": Manipulation}
 """Subject of a film, by family of suites."""
-
-
-def in_words(task: Task) -> str:
-    """Describes a task's target and variations, such as `target speed 1.25 m/s`."""
-    display = objective_of(task).display
-    phrases = [
-        display.words(value) if name == display.parameter else _in_words(name, value) for name, value in task.parameters
-    ]
-    if display.parameter is not None and display.parameter not in dict(task.parameters):
-        phrases.append(f"follow a commanded {display.parameter.replace('_', ' ')}")
-    return ", ".join(phrases) or display.words(())
-
-
-def _in_words(name: str, value: tuple[float, ...]) -> str:
-    """Describes a variation, or a parameter that the display does not show."""
-    if name in VARIATIONS:
-        return _variation_in_words(name, value)
-    return f"{name.replace('_', ' ')} {' '.join(f'{entry:.2g}' for entry in value)}".replace("-", MINUS)
-
-
-def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
-    """Describes a variation: each number if they are few, as whole or broken motors are, else the range."""
-    words = name.replace("_", " ")
-    if len(value) <= MAX_NUMBERS_LISTED or set(value) <= {0.0, 1.0}:
-        unit = VARIATIONS[name].unit
-        numbers = " ".join(f"{entry:.2g}" for entry in value)
-        return f"{words} {numbers}{' ' if unit else ''}{unit}".replace("-", MINUS)
-    return f"{words} {min(value):.2g} to {max(value):.2g}"
 
 
 def _target(suite: Suite, task: Task) -> Target:
@@ -238,17 +215,17 @@ def _recent_mean(speed: Array, window: int) -> Array:
     return np.asarray((total - total[first]) / np.maximum(1, time - first))
 
 
-def _span(target: Target, measures: Sequence[Array]) -> tuple[float, float]:
+def _span(target: Target, measures: Sequence[Array], asked: Sequence[Array]) -> tuple[float, float]:
     """The gauge's range: whole numbers around zero, the target and the measured speeds, m/s."""
     if target.kind != "speed":
         return (0.0, 1.0)
-    reached = np.concatenate(measures)
-    low = min(0.0, float(reached.min()), target.values[0] - target.tolerance)
-    high = max(1.0, float(reached.max()), target.values[0] + target.tolerance)
+    reached, speeds = np.concatenate(measures), np.concatenate([np.array(target.values), *(one[:, 0] for one in asked)])
+    low = min(0.0, float(reached.min()), float(speeds.min()) - target.tolerance)
+    high = max(1.0, float(reached.max()), float(speeds.max()) + target.tolerance)
     return float(max(math.floor(low), -20)), float(min(math.ceil(high), 20))
 
 
-def _panel(episode: Episode, measure: Array, steps: Array, shown: Subject) -> Panel:
+def _panel(episode: Episode, measure: Array, asked: Array | None, steps: Array, shown: Subject) -> Panel:
     """The frames of an episode; after its end the last state is repeated."""
     length = len(episode.rewards)
     frames = np.minimum(steps, length - 1)
@@ -262,4 +239,6 @@ def _panel(episode: Episode, measure: Array, steps: Array, shown: Subject) -> Pa
         returns=returns[np.minimum(steps, length)],
         reached=reached[np.minimum(steps, length)],
         over=(steps >= length) if episode.early else np.zeros(len(steps), dtype=bool),
+        **changing.news(episode.tasks, frames, shown.control_step),
+        **({} if asked is None else {"asked": asked[frames]}),
     )

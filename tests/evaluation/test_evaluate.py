@@ -30,6 +30,8 @@ HORIZON = 6
 class KnownTask:
     """A task whose first episodes succeed in a known share of the worlds."""
 
+    change = None
+
     def __init__(self, rate):
         self.rate = rate
 
@@ -58,7 +60,7 @@ class KnownEngine:
         share = torch.tensor([task.rate for task in tasks]) * self.worlds
         self.good = torch.arange(self.worlds) < share.unsqueeze(-1)
 
-    def reset(self, noise):
+    def reset(self, noise, place=None):
         """The first observation."""
         self.time = 0
         return torch.zeros(self.tasks, self.worlds, 1)

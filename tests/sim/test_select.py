@@ -32,7 +32,7 @@ def extra(monkeypatch):
         monkeypatch.setattr(select, "find_spec", lambda name: object() if installed else None)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
         engines = SimpleNamespace(sees_gpu=lambda: gpu and driver)
-        monkeypatch.setitem(sys.modules, "robometa.sim.warp.engine", engines if installed else None)
+        monkeypatch.setitem(sys.modules, "robometa.sim.warp.usable", engines if installed else None)
 
     return seem
 

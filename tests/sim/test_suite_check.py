@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from robometa import suites
 from robometa.commands.main import main
+from robometa.errors import UserError
+from robometa.sim.suite_check import check_suite
 from robometa.suites.robots import gymnasium_asset
 from tests.own_robots import compile_here, quadruped
 
@@ -103,3 +106,15 @@ def test_a_model_is_shown_with_ranges_keyframes_and_a_suite_that_passes_the_chec
     assert "begins at the keyframe home" in words
     assert "body_mass moves the body by up to" in words
     assert "motor_strength moves the body by up to" in words
+
+
+def test_what_a_task_would_become_is_checked_too(tmp_path):
+    file = tmp_path / "light.toml"
+    payload = "payload = { uniform = [0, 1] }\n"
+    file.write_text(
+        'robot = "half-cheetah"\nobjective = "forward"\n'
+        f"[train]\ntasks = 2\n{payload}[test]\ntasks = 2\n{payload}"
+        "[change]\nevery = 5\ndrift = { payload = -0.1 }\nlimits = { payload = [-90, 1] }\n"
+    )
+    with pytest.raises(UserError, match="payload must be more than"):
+        check_suite(suites.load(str(file)))

@@ -397,3 +397,35 @@ def test_a_disk_that_takes_no_dump_ends_nothing(tiny_file, tmp_path, monkeypatch
     assert trained(tiny_file, "maml-trpo", tmp_path / "run").is_dir()
     assert "cannot be written" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])["diverged"] == 1
+
+
+CHANGING = """
+robot = "half-cheetah"
+objective = "forward"
+horizon = 10
+[train]
+motor_strength = { values = [[0, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]] }
+[test]
+motor_strength = { values = [[1, 0, 1, 1, 1, 1]] }
+[change]
+at = [8]
+before = { motor_strength = 1 }
+"""
+
+
+def test_a_replay_is_of_the_task_as_it_was_at_the_step(written, tmp_path):
+    file = tmp_path / "changing.toml"
+    file.write_text(CHANGING, encoding="utf-8")
+    suite = suites.load(str(file))
+    (told,) = storm(suite, action=2, value=float("nan"))
+    folder = written(suite, told)
+    found = replay(folder)
+    assert found.finding.again
+    assert found.divergence.task.change is None
+    assert dict(found.divergence.task.parameters) == {"motor_strength": (1.0,) * 6}
+    assert "motor_strength 1 1 1 1 1 1" in found.lines()[0]
+    manifest = sealed_folder.read_manifest(folder)
+    for spoilt in (None, {"motor_strength": [1.0]}, {"motor_strength": ["a"] * 6}, {"payload": [1.0] * 6}, 3):
+        sealed_folder.write_manifest(folder, manifest | {"parameters": spoilt})
+        with pytest.raises(UserError, match="damaged"):
+            replay(folder)

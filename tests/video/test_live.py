@@ -18,6 +18,7 @@ from robometa.trials import make
 from robometa.video import live, storyboard
 from robometa.video.film import Target
 from robometa.video.live_marks import distance_to_see, mark
+from torture.trainings import SUITE
 
 POLICY = Path(__file__).parents[2] / "policies/half-cheetah-velocity-rl2"
 IN_A_WINDOW = """
@@ -165,3 +166,13 @@ def test_a_target_is_marked_in_the_window(suite, count):
         assert np.isfinite(scene.geoms[index].pos).all()
     mark(scene, Target("speed", (1.0,), 0.2), np.zeros(3), 1.0)
     assert scene.ngeom == 0
+
+
+def test_a_task_that_changes_is_aimed_at_anew(tmp_path):
+    file = tmp_path / "changing.toml"
+    file.write_text(SUITE + '[change]\nat = [3]\nredraw = ["goal"]\n', encoding="utf-8")
+    suite = suites.load(str(file))
+    said = played(suite, "rl2", {}, 5)
+    assert [words.partition(" (")[0] for words in said if words.startswith("now")] == ["now goal at", "now goal at"]
+    first, second = (words for words in said if words.startswith("now"))
+    assert first != second

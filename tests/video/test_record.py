@@ -18,9 +18,10 @@ from robometa.policies import policy_folder
 from robometa.registry.options import read_config
 from robometa.sim.locomotion.models import compiled
 from robometa.trials import make
-from robometa.video import film, gl_backends, storyboard
+from robometa.video import film, gl_backends, overlay, storyboard
 from robometa.video.record import play, record
 from robometa.video.targets import targets
+from robometa.video.task_words import in_words
 
 HORIZON = 12
 
@@ -273,12 +274,12 @@ def test_distance_to_a_goal_is_in_the_objective_s_norm():
     ],
 )
 def test_a_task_in_words(name, words):
-    assert storyboard.in_words(suites.load(name).test[0]) == words
+    assert in_words(suites.load(name).test[0]) == words
 
 
 def test_every_suite_s_task_has_words():
     for name in suites.names():
-        assert storyboard.in_words(suites.load(name).test[0])
+        assert in_words(suites.load(name).test[0])
 
 
 def test_a_film_on_disk_is_the_film(tmp_path):
@@ -356,3 +357,57 @@ def test_no_child_imports_from_the_current_folder(tmp_path, monkeypatch):
         gl_backends.draw(tmp_path / "film", "egl", lambda: None)
     gl_backends.works.cache_clear()
     assert not ran.exists()
+
+
+CHANGING = """
+robot = "half-cheetah"
+objective = "velocity"
+horizon = 12
+[train]
+tasks = 2
+velocity = { uniform = [0, 1] }
+[test]
+velocity = { values = [7.0, 8.0] }
+[change]
+at = [5, 16]
+before = { velocity = 2.5 }
+"""
+
+
+def changing(folder: Path, text: str = CHANGING):
+    file = folder / "changing.toml"
+    file.write_text(text, encoding="utf-8")
+    return suites.load(str(file))
+
+
+def test_the_target_of_a_task_that_changes_is_shown_as_it_is(tmp_path):
+    suite = changing(tmp_path)
+    learner = make.build("rl2", read_config("rl2", {"memory_size": 4, "hidden": (4,)}), suite, seed=0)
+    first, second = play(learner, suite, "test", 1, 1, 0)
+    assert [dict(task.parameters)["velocity"] for task in first.tasks] == [(2.5,)] * 5 + [(8.0,)] * 7
+    assert {dict(task.parameters)["velocity"] for task in second.tasks} == {(8.0,)}
+    options = {"where": "task 1", "learner": "", "size": (480, 240), "gif": False}
+    shown = storyboard.film(suite, suite.test[1], [first, second], **options)
+    film.write(shown, tmp_path)
+    shown = film.read(tmp_path)
+    assert shown.task == "task 1, which changes"
+    assert shown.span[1] >= 8
+    panel, still = shown.panels
+    np.testing.assert_allclose(panel.changed, [0.25])
+    assert panel.news[0] == "now target speed 2.50 m/s"
+    assert panel.news[5] == "now target speed 8.00 m/s"
+    assert not still.changed.size
+    assert [shown.target_of(panel, frame).values for frame in (4, 5)] == [(2.5,), (8.0,)]
+    page, picture = overlay.Page(shown), [np.zeros((40, 40, 3), dtype=np.uint8)] * 2
+    before, after = (page.compose(picture, frame) for frame in (4, 5))
+    assert (before != after).any()
+    purple = (before == np.array(overlay.CHANGE)).all(axis=-1)
+    bars = [purple[where.top + where.height + 1, where.left : where.left + where.width] for where in page.places]
+    assert [bar.any() for bar in bars] == [True, False]  # a moment on the bar of the episode that has one
+
+
+def test_a_task_that_stays_says_nothing_new():
+    shown = film_of("half-cheetah-velocity", made_up("half-cheetah-velocity", 5, early=True))
+    panel = shown.panels[0]
+    assert panel.asked.size == panel.news.size == panel.changed.size == 0
+    assert shown.target_of(panel, 0) == shown.target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from robometa import suites
 from robometa.errors import UserError, unknown
 from robometa.noise import Noise
 from robometa.sim.divergence_charge import charged_step
-from robometa.sim.engine import Engine, Outcome
+from robometa.sim.engine import Engine, Outcome, TrialPlace
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.sim.select import engine_of
 from robometa.suites.suite import Suite
@@ -46,7 +47,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
 
     def _begin(self, task: Task) -> None:
         """Starts the engine for a task."""
-        self.task, self._spec, self._running = task, None, False
+        self.task, self._spec, self._running, self._place = task, None, False, None
         self._engine = engine_of(self.suite, tasks=1, worlds=1, threads=1)
         self._engine.assign([task])
         self.observation_space, self.action_space = spaces_of(self._engine)
@@ -60,10 +61,15 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
     def spec(self, spec: EnvSpec | None) -> None:
         self._spec = with_horizon(spec, self.suite)
 
+    _place: TrialPlace | None
+    """Place of the running episode in a trial, for tasks that change along it."""
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode. `[obs]`, and nothing else.
+
+        A task that changes goes on along its trial, which begins with a seed or a task.
 
         Args:
             seed: Seed of this episode and those after it.
@@ -77,8 +83,13 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         if options is not None and "task" in options:
             self.task = chosen_task(self.suite, self.split, options["task"])
             self._engine.assign([self.task])
+        noise = _noise(self.np_random, tasks=1)
+        if self._place is None or seed is not None or options:
+            self._place = TrialPlace(noise.fork("change"))
+        else:
+            self._place = replace(self._place, shot=self._place.shot + 1)
         self._running = True
-        return self._engine.reset(_noise(self.np_random, tasks=1))[0, 0].numpy(), {}
+        return self._engine.reset(noise, self._place)[0, 0].numpy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One control step under an action in -1..1. `[action]`.
@@ -111,10 +122,10 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         """Starts an engine in the state of the copied one."""
-        state, spec = kept.pop("state"), kept["_spec"]
+        state, spec, place = kept.pop("state"), kept["_spec"], kept["_place"]
         self.__dict__.update(kept)
         self._begin(self.task)
-        self._spec, self._running = spec, state is not None
+        self._spec, self._place, self._running = spec, place, state is not None
         if state is not None:
             self._engine.reset(state.noise)
             self._engine.restore(state)

@@ -109,6 +109,8 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode in every world, or in some. `[world, obs]`, and nothing else.
 
+        A trial of a task that changes begins here, and goes on when a world begins anew by itself.
+
         Args:
             seed: Seed of the first world, of which the next ones count on, or one for each, of which None leaves a
                 world's as it is. A world's first episode is that of a single environment with its seed.
@@ -238,7 +240,7 @@ def _merged(old: SimulatorState, new: SimulatorState, mask: np.ndarray, noise: N
         new,
         **{
             name: merged(getattr(old, name), getattr(new, name))
-            for name in ("physics", "sensors", "steps", "episodes", "memory")
+            for name in ("physics", "sensors", "steps", "episodes", "memory", "clock")
         },
         obs=torch.where(torch.from_numpy(mask)[:, None, None], new.obs, old.obs),
         noise=noise,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
 import torch
-from mujoco import rollout
 from torch import Tensor
 
 from robometa.compute.parallel import processors
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Divergence, Outcome, SimulatorState
+from robometa.sim.changing import Changing
+from robometa.sim.engine import Divergence, Outcome, SimulatorState, TrialPlace
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.meaning import spaces_with_meaning
+from robometa.sim.locomotion.pool import PHYSICS, Pool
 from robometa.sim.locomotion.quantities import Moment
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.resets import Starts
@@ -26,13 +28,11 @@ from robometa.suites.objective_file import objective_of
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
-PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
-CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 MAX_WORLDS = 1_000_000
 """Limit on the worlds of an engine, because a run's description may exceed the machine's memory."""
 
 
-class CpuEngine:
+class CpuEngine(Changing):
     """Steps `tasks` x `worlds` simulations of a suite's robot on a pool of threads.
 
     Every control step is a pure function of the state: no warmstart is carried over, so results do not depend on the
@@ -72,8 +72,7 @@ class CpuEngine:
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Called with the first world that diverges in a step."""
         quieten()
-        self._datas = [mujoco.MjData(self.model) for _ in range(self.threads)]
-        self._pool = rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
+        self._pool = Pool(self.model, self.threads)
         self._allocate()
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 
@@ -91,17 +90,19 @@ class CpuEngine:
         self._last_readings = torch.from_numpy(self._readings)[:, -1]
         self._after, self._sensed = self._state.clone(), self._sensed_before.clone()
         self._controls = torch.from_numpy(self._control)
-        self._steps = torch.zeros(count, dtype=torch.int64)
-        self._episodes = torch.zeros(count, dtype=torch.int64)
+        self._steps, self._episodes = (torch.zeros(count, dtype=torch.int64) for _ in range(2))
         self._no = torch.zeros(count, dtype=torch.bool)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset."""
-        if len(tasks) != self.tasks:
-            raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
-        self.assigned = tuple(tasks)
-        self._models = [model for task in self.assigned for model in [models.varied(task)] * self.worlds]
-        parameter = self._reader.parameters(self._objective, self.assigned, self.worlds)
+        self._take(tasks)
+        self._put_in_force(self.assigned)
+
+    def _put_in_force(self, tasks: tuple[Task, ...]) -> None:
+        """Gives every world the parameters and the model of its task as it is now."""
+        self.in_force = tasks
+        self._models = [model for task in tasks for model in [models.varied(task)] * self.worlds]
+        parameter = self._reader.parameters(self._objective, tasks, self.worlds)
         self.worst_reward = self._reader.worst_reward(
             self._objective, parameter, self._weight, self.tasks, self.suite.command
         )
@@ -110,8 +111,14 @@ class CpuEngine:
             self._models = self._wires.use(self._models, self.worlds)
             self._parameter = {**parameter, **self._wires.commands}
 
-    def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`."""
+    def reset(self, noise: Noise, place: TrialPlace | None = None) -> Tensor:
+        """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
+
+        Args:
+            noise: Source of the beginnings of episodes.
+            place: Place of the rollout that begins in its trial; None for a trial of its own.
+        """
+        self._begin_rollout(noise, place)
         self._begin_from(noise)
         self._episodes.zero_()
         if self._wires is not None:
@@ -142,6 +149,8 @@ class CpuEngine:
             self._weight,
         )
         self._steps += 1
+        if self._change() and self._wires is not None:
+            self._wires.set_gains(np.arange(self.tasks * self.worlds))
         terminated = self._terminated()
         truncated = self._steps >= self.horizon
         if diverged is not None:
@@ -180,17 +189,7 @@ class CpuEngine:
     def _advance(self, control: Tensor) -> None:
         """One control step of every world. `[task * world, actuator]`, or `[task * world, physics step, actuator]`."""
         self._controls.copy_(control if control.dim() == 3 else control.unsqueeze(1))
-        self._pool.rollout(
-            self._models,
-            self._datas,
-            self._before,
-            self._control,
-            control_spec=CONTROL,
-            skip_checks=True,
-            nstep=self.robot.frame_skip,
-            state=self._path,
-            sensordata=self._readings,
-        )
+        self._pool.run(self._models, self._before, self._control, self._path, self._readings)
         self._after.copy_(self._end_of_path)
         self._sensed.copy_(self._last_readings)
         self._place_body()
@@ -213,8 +212,9 @@ class CpuEngine:
         task, world = divmod(row, self.worlds)
         physics, sensors, chosen = (part[row].clone() for part in (self._state, self._sensed_before, action))
         step = int(self._steps[row])
-        kept = () if memory is None else (memory[row].clone(),)
-        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen, *kept))
+        kept: dict[str, Any] = {} if memory is None else {"memory": memory[row].clone()}
+        kept |= {} if self._changes is None else {"in_force": self.in_force[task]}
+        self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen, **kept))
 
     def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
         """Puts diverged worlds back into their last state, so that nothing downstream sees a NaN.
@@ -257,22 +257,7 @@ class CpuEngine:
 
     def _sense(self, worlds: np.ndarray, states: np.ndarray) -> Tensor:
         """Reads the sensors of these worlds in some states, with the actuators at rest. `[world, reading]`."""
-        # A physics step computes the sensors of the state that it starts from.
-        count, model = len(worlds), self.model
-        readings = np.empty((count, 1, model.nsensordata))
-        rest = np.broadcast_to(self._reader.resting.numpy(), (count, 1, model.nu))
-        self._pool.rollout(
-            [self._models[world] for world in worlds],
-            self._datas,
-            states,
-            np.ascontiguousarray(rest),
-            control_spec=CONTROL,
-            skip_checks=True,
-            nstep=1,
-            state=np.empty((count, 1, self._before.shape[1])),
-            sensordata=readings,
-        )
-        return torch.from_numpy(readings[:, 0])
+        return self._pool.sense([self._models[world] for world in worlds], states, self._reader.resting.numpy())
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` goes on exactly."""
@@ -285,6 +270,7 @@ class CpuEngine:
             obs=self._by_task(self._observe(self._state, self._sensed_before)),
             noise=self._starts.noise,
             memory=None if self._wires is None else self._wires.memory.reshape(*shape, -1).numpy().copy(),
+            **self._place_in_trial(),
         )
 
     def restore(self, state: SimulatorState) -> None:
@@ -294,5 +280,6 @@ class CpuEngine:
         self._steps.copy_(torch.from_numpy(state.steps).flatten())
         self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
         self._begin_from(state.noise)
+        self._go_to(state)
         if self._wires is not None and state.memory is not None:
             self._wires.restore(state.memory)

@@ -40,7 +40,7 @@ class CpuWires(Wiring):
         which = torch.zeros(len(state), dtype=torch.bool)
         which[torch.from_numpy(worlds)] = True
         self.begin(which, state, sensed, self._draws.episodes(worlds, episodes))
-        self._set_gains(worlds)
+        self.set_gains(worlds)
 
     def end(self, after: Tensor, sensed: Tensor) -> tuple[Tensor, Tensor]:
         """Ends a step, and returns the observations and the states to go on from. `[world, obs]`, `[world, state]`."""
@@ -50,9 +50,9 @@ class CpuWires(Wiring):
     def restore(self, memory: np.ndarray) -> None:
         """Puts every world's memory back. `[task, world, number]`."""
         self.memory.copy_(torch.from_numpy(memory).reshape(self.memory.shape))
-        self._set_gains(np.arange(len(self.memory)))
+        self.set_gains(np.arange(len(self.memory)))
 
-    def _set_gains(self, worlds: np.ndarray) -> None:
+    def set_gains(self, worlds: np.ndarray) -> None:
         """Gives the actuators of these worlds the gains of their episode. `[some]`."""
         gains = self.gains
         if gains is not None:

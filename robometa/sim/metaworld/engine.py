@@ -17,7 +17,7 @@ from robometa.compute.parallel import processors
 from robometa.data import Spaces
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Divergence, Outcome, SimulatorState
+from robometa.sim.engine import Divergence, Outcome, SimulatorState, TrialPlace
 from robometa.sim.metaworld.group import Group
 from robometa.sim.metaworld.groups import Groups
 from robometa.sim.metaworld.quantities import Quantities
@@ -89,13 +89,14 @@ class ManipulationEngine:
         self._steps = np.zeros(count, dtype=np.int64)
         self._episodes = np.zeros(count, dtype=np.int64)
         self._noise = Noise(0, (), tasks, worlds)
+        self.in_force: tuple[Task, ...] = ()
         self.assigned: tuple[Task, ...] = ()  # models are loaded when it is known which
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its goal and model; the worlds must then be reset."""
         if len(tasks) != self.tasks:
             raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
-        self.assigned = tuple(tasks)
+        self.assigned = self.in_force = tuple(tasks)
         self._held = self._groups.hold(self.assigned, self.worlds)
         self._low, self._high = np.zeros_like(self.seen), np.zeros_like(self.seen)
         self._reach = np.zeros((2, *self._target.shape))
@@ -109,8 +110,8 @@ class ManipulationEngine:
             self._goal[group.worlds] = group.constants["goal"] if self._goal_visible else 0.0
             self._control_step[group.worlds] = template.frame_skip * template.model.opt.timestep
 
-    def reset(self, noise: Noise) -> Tensor:
-        """Starts an episode in every world. `[task, world, obs]`."""
+    def reset(self, noise: Noise, place: TrialPlace | None = None) -> Tensor:
+        """Starts an episode in every world, wherever in a trial. `[task, world, obs]`."""
         if not self.assigned:
             self.assign([self.suite.train[index % len(self.suite.train)] for index in range(self.tasks)])
         self._noise = noise

@@ -13,33 +13,26 @@ from torch import Tensor
 from robometa.compute.cuda_graphs import torch_graph
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.engine import Divergence, Outcome, SimulatorState
+from robometa.sim.changing import Changing
+from robometa.sim.engine import Divergence, Outcome, SimulatorState, TrialPlace
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.wiring import needed
 from robometa.sim.warp.graphs import warp_graph
 from robometa.sim.warp.models import DeviceModel, capacity, supported
+from robometa.sim.warp.usable import require_usable
 from robometa.sim.warp.wires import GAINS, WarpWires
 from robometa.sim.warp.worlds import DIVERGED, DIVERGED_LATELY, FULL_LATELY, Worlds
 from robometa.suites.objective_file import objective_of
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 
-WARNINGS = 30
-"""Lowest level of Warp's messages; hides those about loading a kernel."""
 AFTER_SETTLING = 3
 """Index of the first stage of a step that only reads the worlds: sensors, if there are any, then observations."""
 
 
-def sees_gpu() -> bool:
-    """Returns True if Warp sees a GPU. It may need a later driver than torch."""
-    warp.config.log_level = WARNINGS
-    warp.init()
-    return bool(warp.is_cuda_available())
-
-
-class WarpEngine:
+class WarpEngine(Changing):
     """Steps `tasks` x `worlds` simulations of a suite's robot on a GPU, or slowly on Warp's CPU device for tests.
 
     Robots, objectives, variations and noise are the CPU engine's; numbers are float32. On a GPU the physics of a
@@ -75,17 +68,7 @@ class WarpEngine:
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads, self.contact_capacity = 1, contact_capacity
         self.robot = suite.robot
-        kind = torch.device(device).type
-        if not sees_gpu() and kind == "cuda":
-            raise UserError(
-                f"warp-lang {warp.__version__} finds no GPU: it may need a later driver (docs/gpu.md says which). "
-                "--engine cpu needs none"
-            )
-        if kind == "cpu" and not warp.is_cpu_available():
-            raise UserError(
-                f"warp-lang {warp.__version__} is installed without its compiler for processors, so it steps only on a "
-                "GPU: --device cuda, or --engine cpu"
-            )
+        require_usable(device)
         self.device = torch.empty(0, device=device).device  # with its index
         self._warp_device = warp.device_from_torch(self.device)
         self._graphs = graphs and self.device.type == "cuda"
@@ -122,10 +105,15 @@ class WarpEngine:
         Raises:
             UserError: If MuJoCo Warp cannot vary what they vary.
         """
-        if len(tasks) != self.tasks:
-            raise UserError(f"this engine steps {self.tasks} tasks at once, not {len(tasks)}")
-        self.assigned = tuple(tasks)
-        self._models = [models.varied(task) for task in self.assigned]
+        self._take(tasks)
+        if self._changes is not None:  # every field that changes later has a row per world from the beginning
+            self._put_in_force(self._changes.after_one())
+        self._put_in_force(self.assigned)
+
+    def _put_in_force(self, tasks: tuple[Task, ...]) -> None:
+        """Gives every world the parameters and the model of its task as it is now."""
+        self.in_force = tasks
+        self._models = [models.varied(task) for task in tasks]
         with warp.ScopedDevice(self._warp_device):
             if self._on_device.vary(self._models):
                 self._parts = []
@@ -133,7 +121,7 @@ class WarpEngine:
             self._worlds.wires.use(self._models, self._on_device.model)
         parameter = self._worlds.parameter  # written in place: a captured graph holds the address
         objective = objective_of(self.suite.train[0])
-        for name, values in self._reader.parameters(objective, self.assigned, self.worlds).items():
+        for name, values in self._reader.parameters(objective, tasks, self.worlds).items():
             parameter.setdefault(name, torch.empty_like(values)).copy_(values)
         hidden, command = dict(parameter), self.suite.command
         if self._worlds.wires is not None:
@@ -142,20 +130,26 @@ class WarpEngine:
                 hidden.pop(name, None)
         self.worst_reward = self._reader.worst_reward(objective, hidden, self._worlds.weight, self.tasks, command)
 
-    def reset(self, noise: Noise) -> Tensor:
+    def reset(self, noise: Noise, place: TrialPlace | None = None) -> Tensor:
         """Starts an episode in every world; later resets draw from `noise` too. `[task, world, obs]`.
+
+        Args:
+            noise: Source of the beginnings of episodes.
+            place: Place of the rollout that begins in its trial; None for a trial of its own.
 
         Raises:
             UserError: If in the steps before there was no room for a contact.
         """
         self.check()
         worlds = self._worlds
+        self._begin_rollout(noise, place)
         worlds.starts.begin(noise, self._models, oldest=0, newest=1)  # the first is begun below
         self._clock = np.zeros(self.tasks * self.worlds, dtype=np.int64)
         if worlds.wires is not None:
             worlds.wires.clock.zero_()
         self._make()
         worlds.episodes.zero_()
+        self._set_trial()
         worlds.ended.fill_(True)
         worlds.go_on_from(worlds.state)
         for part in self._parts[AFTER_SETTLING:]:
@@ -175,8 +169,12 @@ class WarpEngine:
         if worlds.wires is not None:
             worlds.of_step.copy_(worlds.starts.draws.steps(self._clock).float(), non_blocking=True)
             self._clock += 1
-        for part in self._parts:
+        held = self._on_device.model  # captured parts hold its arrays
+        for index, part in enumerate(self._parts):
+            if index == AFTER_SETTLING:
+                self._change()
             part()
+        del held
         flags = worlds.flags.clone()
         outcome = Outcome(
             self._by_task(worlds.obs.clone()),
@@ -188,6 +186,11 @@ class WarpEngine:
         if self._since_check >= self.horizon:
             self.check()
         return outcome
+
+    def _set_trial(self) -> None:
+        """Gives each world the control steps of its trial so far."""
+        if self._changes is not None:
+            self._worlds.trial.copy_(torch.from_numpy(self._changes.clock).repeat_interleave(self.worlds))
 
     def check(self) -> None:
         """Waits for the device, reports a diverged world, and checks that every contact fitted its buffer.
@@ -258,10 +261,11 @@ class WarpEngine:
     def _first_that_blew_up(self) -> Divergence:
         """The first world that blew up since the last look."""
         worlds = self._worlds
-        sizes = (1, 1, worlds.state.shape[1], self.model.nsensordata, self.model.nu, worlds.memory.shape[1])
-        row, step, physics, sensors, action, memory = worlds.blown_up.double().cpu().split(sizes)
+        sizes = (1, 1, 1, worlds.state.shape[1], self.model.nsensordata, self.model.nu, worlds.memory.shape[1])
+        row, step, trial, physics, sensors, action, memory = worlds.blown_up.double().cpu().split(sizes)
         task, world = divmod(int(row), self.worlds)
-        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float(), memory)
+        now = None if self._changes is None else self._changes.task_at(task, int(trial))
+        return Divergence(self.assigned[task], world, int(step), physics, sensors, action.float(), memory, now)
 
     def state(self) -> SimulatorState:
         """The simulator's full state, from which `restore` continues exactly. Waits for the device."""
@@ -274,17 +278,20 @@ class WarpEngine:
             obs=self._by_task((worlds.wires or self._reader).observe(worlds.state, worlds.sensed)),
             noise=worlds.starts.noise,
             memory=None if worlds.wires is None else worlds.wires.kept().reshape(*shape, -1),
+            **self._place_in_trial(),
         )
 
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
         worlds = self._worlds
+        self._go_to(state)
         worlds.starts.begin(state.noise, self._models, int(state.episodes.min()), int(state.episodes.max()))
         self._make()
         worlds.state.copy_(torch.from_numpy(state.physics).reshape(worlds.state.shape))
         worlds.sensed.copy_(torch.from_numpy(state.sensors).reshape(worlds.sensed.shape))
         worlds.steps.copy_(torch.from_numpy(state.steps).flatten())
         worlds.episodes.copy_(torch.from_numpy(state.episodes).flatten())
+        self._set_trial()
         worlds.hand_over()
         if worlds.wires is not None and state.memory is not None:
             worlds.wires.put_back(state.memory)

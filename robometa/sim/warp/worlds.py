@@ -78,14 +78,16 @@ class Worlds:
         self.next_obs, self.reward = torch.zeros_like(self.obs), torch.zeros(count, device=device)
         self.flags = torch.zeros(4, count, dtype=torch.bool, device=device)
         """Terminated, truncated, success, diverged. `[4, world]`"""
-        self.steps, self.episodes = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2))
+        self.steps, self.episodes, self.trial = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(3))
+        """Control steps of the episode, episodes begun, and control steps of the trial. `[world]` each"""
         self.ended = torch.zeros(count, dtype=torch.bool, device=device)
         self.counts = torch.zeros(3, dtype=torch.int64, device=device)
         self.memory = torch.zeros(count, 0 if wires is None else wires.memory.shape[1], device=device)
         """Memory of the wires before the step. `[world, number]`"""
-        size = 2 + self.state.shape[1] + self.sensed.shape[1] + model.nu + self.memory.shape[1]
+        size = 3 + self.state.shape[1] + self.sensed.shape[1] + model.nu + self.memory.shape[1]
         self.blown_up = torch.zeros(size, device=device)
-        """First diverged world since the last check: world, steps of its episode, state, readings, action, memory."""
+        """First diverged world since the last check: world, steps of its episode and trial, state, readings, action,
+        memory."""
         self.parameter: dict[str, Tensor] = {}
         self.weight: Mapping[str, float] = {}
         drawn = (0, 0) if wires is None else (wires.episode.size, wires.step.size)
@@ -95,7 +97,7 @@ class Worlds:
 
     def kept(self) -> list[Tensor]:
         """Everything that lasts from step to step."""
-        kept = [self.state, self.sensed, self.steps, self.episodes, self.ended, self.counts, self.blown_up]
+        kept = [self.state, self.sensed, self.steps, self.episodes, self.trial, self.ended, self.counts, self.blown_up]
         return kept if self.wires is None else [*kept, self.wires.memory]
 
     def tell(self) -> None:
@@ -128,6 +130,7 @@ class Worlds:
         self._count(diverged)
         self.reward.copy_(reward.masked_fill(diverged, 0.0))
         self.steps += 1
+        self.trial += 1
         ended = self._reader.ended(after, sensed, glance=False)
         terminated = diverged if ended is None else ended | diverged
         truncated = (self.steps >= self._horizon) & ~terminated
@@ -190,7 +193,15 @@ class Worlds:
         full = ((self._overflow & FULL) != 0) & ~diverged
         self._overflow.zero_()
         row = diverged.int().argmax().reshape(1)
-        parts = (row, self.steps[row], self.state[row], self.sensed[row], self.action[row], self.memory[row])
+        parts = (
+            row,
+            self.steps[row],
+            self.trial[row],
+            self.state[row],
+            self.sensed[row],
+            self.action[row],
+            self.memory[row],
+        )
         first = diverged.any() & (self.counts[DIVERGED_LATELY] == 0)
         numbers = torch.cat([part.reshape(-1).float() for part in parts])
         self.blown_up.copy_(torch.where(first, numbers, self.blown_up))

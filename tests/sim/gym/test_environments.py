@@ -307,3 +307,33 @@ def test_torchrl_wraps_them():
     rollout = env.rollout(5)
     assert rollout["observation"].shape == (5, 18)
     env.close()
+
+
+def test_a_picture_shows_the_target_as_it_is(tmp_path, monkeypatch):
+    file = tmp_path / "turning.toml"
+    turn = "direction = { values = [1, -1] }\n"
+    file.write_text(
+        f'robot = "half-cheetah"\nobjective = "direction"\nfinite = true\n[train]\n{turn}[test]\n{turn}'
+        "[change]\nat = [2]\nbefore = { direction = -1 }\n"
+    )
+    drawn = []
+
+    class Fake(gym_env.Drawer):
+        def __init__(self, suite, task, size):
+            self._subject = gym_env.storyboard.subject(suite, task)
+
+        def draw(self, physics, sensors):
+            drawn.append((id(self), self._subject.target.values))
+
+        def close(self):
+            drawn.append("closed")
+
+    monkeypatch.setattr(gym_env, "Drawer", Fake)
+    env = gymnasium.make("robometa/suite-v0", suite=str(file), render_mode="rgb_array").unwrapped
+    env.reset(seed=0)
+    for _ in range(3):
+        env.render()
+        env.step(np.zeros(6))
+    assert [one if one == "closed" else one[1] for one in drawn] == [(-1.0,), (-1.0,), "closed", (1.0,)]
+    assert drawn[0] == drawn[1]
+    env.close()

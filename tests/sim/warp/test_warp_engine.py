@@ -12,11 +12,13 @@ pytest.importorskip("mujoco_warp", reason="needs the gpu extra: make test-gpu")
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
+from robometa.sim.engine import TrialPlace
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.locomotion.resets import BLOCK
 from robometa.sim.oracle import HiddenNumbers, RevealingEngine
 from robometa.sim.warp import engine as warp_engine
+from robometa.sim.warp import usable
 from robometa.sim.warp.engine import WarpEngine
 from robometa.sim.warp.resets import BLOCKS
 
@@ -24,9 +26,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:humanoid. MuJoCo Warp has no PGS
 TASKS, WORLDS = 2, 3
 FAMILIES = (
     "half-cheetah-velocity",
+    "half-cheetah-velocity-switch",
     "half-cheetah-direction",
     "half-cheetah-params",
     "half-cheetah-crippled",
+    "half-cheetah-crippled-live",
     "half-cheetah-terrain",
     "ant-direction",
     "ant-direction-2d",
@@ -35,6 +39,7 @@ FAMILIES = (
     "ant-params",
     "ant-crippled",
     "ant-worn",
+    "ant-worn-drift",
     "walker2d-params",
     "hopper-params",
     "humanoid-direction-2d",
@@ -311,13 +316,13 @@ def test_an_oracle_is_told_the_same():
 
 
 def test_a_driver_that_is_too_old_for_warp_is_told(monkeypatch):
-    monkeypatch.setattr(warp_engine, "sees_gpu", lambda: False)
+    monkeypatch.setattr(usable, "sees_gpu", lambda: False)
     with pytest.raises(UserError, match=r"finds no GPU: it may need a later driver .*--engine cpu"):
         warp_engine.WarpEngine(suites.load("point-robot"), 1, 1, device="cuda")
 
 
 def test_warp_without_its_compiler_for_processors_is_told(monkeypatch):
-    monkeypatch.setattr(warp_engine.warp, "is_cpu_available", lambda: False)
+    monkeypatch.setattr(usable.warp, "is_cpu_available", lambda: False)
     with pytest.raises(UserError, match=r"without its compiler for processors.*--device cuda, or --engine cpu"):
         warp("point-robot")
 
@@ -402,3 +407,46 @@ def test_capturing_the_parts_of_a_step_changes_nothing(name, monkeypatch):
         for one, other in zip(plain.step(action), captured.step(action), strict=True):
             assert torch.equal(one, other)
     assert plain._worlds.counts.tolist() == captured._worlds.counts.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ('objective = "velocity"\nvelocity = { uniform = [0, 3] }\n[change]\nredraw = ["velocity"]\n', 1),
+        ('objective = "forward"\n[change]\nredraw = ["motor_strength", "slope"]\n', 2),
+    ],
+)
+def test_a_task_changes_before_the_step_at_which_the_cpu_engine_s_does(tmp_path, text, size):
+    """The second kind changes fields of the model that are equal to the robot's own until then."""
+    objective, change = text.split("[change]\n")
+    objective, *spread = objective.split("\n", 1)
+    parameters = (
+        spread[0] if size == 1 else "motor_strength = { uniform = [0, 1] }\nslope = { uniform = [-0.3, 0.3] }\n"
+    )
+    before = "" if size == 1 else "before = { motor_strength = 1, slope = 0 }\n"
+    splits = "".join(f"[{split}]\ntasks = 2\n{parameters}" for split in ("train", "test"))
+    file = tmp_path / "changing.toml"
+    file.write_text(f'robot = "half-cheetah"\n{objective}\nhorizon = 6\n{splits}[change]\nevery = 2\n{before}{change}')
+    suite = suites.load(str(file))
+    exact, ours = CpuEngine(suite, TASKS, WORLDS, threads=1), WarpEngine(suite, TASKS, WORLDS, device="cpu")
+    source, place = noise(), TrialPlace(noise().fork("change"), 1)
+    assert apart(exact.reset(source, place), ours.reset(source, place)) < 1e-6
+    parts = ours._parts
+    for action in actions(ours, 5):
+        expected, found = exact.step(action), ours.step(action)
+        assert apart(expected.reward, found.reward) < 2e-3
+        assert apart(expected.next_obs, found.next_obs) < 2e-3
+        assert exact.in_force == ours.in_force
+    assert exact.in_force != suite.train
+    assert ours._parts is parts  # nothing was captured anew
+    state = ours.state()
+    other = WarpEngine(suite, TASKS, WORLDS, device="cpu")
+    other.reset(noise(seed=3))
+    other.restore(state)
+    assert torch.equal(other.step(action).reward, ours.step(action).reward)
+    told = []
+    ours.on_divergence = told.append
+    ours.step(torch.full_like(action, float("nan")))
+    now = ours._changes.task_at(0, 6 + 6)
+    ours.check()
+    assert told[0].in_force == now
