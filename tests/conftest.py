@@ -115,7 +115,7 @@ SMALL_OPTIONS = {
         "decay_end": 4,
     },
     "random": {"iterations": 2, "tasks": 2, "worlds": 2},
-    "rma": HISTORY | {"policy_share": 0.5, "bottleneck": 2, "encoder_hidden": (4,)},
+    "rma": HISTORY | {"policy_end": 2, "bottleneck": 2, "encoder_hidden": (4,)},
     "rma-concurrent": HISTORY,
     "varibad": {
         "iterations": 4,

@@ -29,6 +29,8 @@ class Config(history_learner.Options):
 
     policy_share: Annotated[float, "(0, 1)", Search(0.4, 0.9)] = 0.7
     """Share of the iterations that train the policy, in the beginning; the others train the adaptation module."""
+    policy_end: Annotated[int, "[0, inf)"] = 0
+    """Iteration at which phase one ends; 0 is by `policy_share`, so a longer run has a longer phase one."""
     bottleneck: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 8
     """Numbers that stand for what a task hides."""
     encoder_hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (64, 64)
@@ -36,7 +38,7 @@ class Config(history_learner.Options):
 
     def policy_iterations(self) -> int:
         """Iterations of phase one."""
-        return max(round(self.policy_share * self.iterations), 1)
+        return self.policy_end or max(round(self.policy_share * self.iterations), 1)
 
 
 PRESETS = {

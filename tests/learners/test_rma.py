@@ -92,7 +92,7 @@ def test_the_policy_is_given_the_bottleneck_in_phase_one_and_its_estimate_in_pha
 
 
 def test_phase_two_follows_mean_actions_and_evaluation_may_explore():
-    made, whole = learner("rma", policy_share=0.2), trial()
+    made, whole = learner("rma", policy_end=1), trial()
     made.update(whole)
     step = Step(*(part[:, :, 0] for part in vars(whole.joined().seen()).values()))
     plain = dataclasses.replace(step, obs=step.obs[..., :3])
@@ -111,7 +111,7 @@ def test_in_one_phase_the_old_probabilities_are_those_of_the_estimates_that_acte
 
 @pytest.mark.parametrize("name", BOTH)
 def test_the_estimate_is_learned_and_a_constant_is_what_it_is_measured_by(name):
-    options = {"policy_share": 0.02, "iterations": 50} if name == "rma" else {}
+    options = {"policy_end": 1} if name == "rma" else {}
     made = learner(name, module_steps=40, module_batch=64, module_learning_rate=3e-3, **options)
     if name == "rma":
         made.network.encoder = Perceptron((2, 2), torch.Generator().manual_seed(3))
