@@ -41,7 +41,6 @@ def suite_of(folder, xml, robot="", task="", objective="forward", tasks=1):
     text += "".join(f"[{split}]\ntasks = {tasks}\n{task}\n" for split in ("train", "test"))
     path = folder / "suite.toml"
     path.write_text(text, encoding="utf-8")
-    suites.parse.read_suite.cache_clear()
     return suites.load(path)
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from robometa.suites.numbers import number
 from robometa.suites.objective_file import WEIGHTED, named, own_hash, read_objective, weighted
 from robometa.suites.objectives import Objective
 from robometa.suites.own_model import sizes_of
-from robometa.suites.robot_file import read_robot
+from robometa.suites.robot_file import is_unchanged, read_robot
 from robometa.suites.robots import Robot
 from robometa.suites.seen import with_senses
 from robometa.suites.sim_to_real import read_sim_to_real
@@ -40,9 +39,25 @@ MAX_TASKS = 100_000
 """Limit on the tasks of a split."""
 
 
-@cache
+_KNOWN: dict[tuple[Path, Path], tuple[tuple[int, int, int], Suite]] = {}
+"""Suites that were read, each with its file's stamp then."""
+
+
 def read_suite(path: Path, shown: Path) -> Suite:
-    """Reads and checks a suite's file; the error names every mistake."""
+    """Reads and checks a suite's file, unless it and its robot's model are as before; the error names every mistake."""
+    try:
+        state = path.stat()
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError:
+        return _read_anew(path, shown)  # which says what is wrong
+    before, suite = _KNOWN.get((path, shown), (None, None))
+    if suite is None or stamp != before or not is_unchanged(suite.robot):
+        suite = _read_anew(path, shown)
+        _KNOWN[path, shown] = stamp, suite
+    return suite
+
+
+def _read_anew(path: Path, shown: Path) -> Suite:
     table = read_toml(path, shown)
     if table.get("robot") == metaworld.ROBOT:
         return metaworld.suite_of(path.stem, path, table, None, None)
@@ -227,7 +242,7 @@ def _impossible(variation: str, drawn: list[Parameters], where: str) -> str:
     return ""
 
 
-UNSEEN = ("about", "sizes", "root", "package")
+UNSEEN = ("about", "sizes", "root", "package", "digest")
 """Fields of a robot that no result depends on."""
 FIRST = frozenset(
     (

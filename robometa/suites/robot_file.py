@@ -84,8 +84,17 @@ def _own(table: Mapping[str, Any], path: Path, where: str, mistakes: list[str]) 
     mistakes += [f"{fault}, in {where}" for fault in faults]
     if faults:
         return None
-    careful = digest(mjcf, folder) not in _shipped_models()
-    return Robot(name=mjcf.stem, about="", mjcf=mjcf, frame_skip=5, root=folder, careful=careful, package=package)
+    sha256 = digest(mjcf, folder)
+    careful = sha256 not in _shipped_models()
+    return Robot(mjcf.stem, "", mjcf, frame_skip=5, root=folder, careful=careful, package=package, digest=sha256)
+
+
+def is_unchanged(robot: Robot) -> bool:
+    """True if a robot's model is as it was when the robot was read."""
+    try:
+        return robot.digest is None or robot.digest == digest(robot.mjcf, robot.root)
+    except UserError:
+        return False
 
 
 @cache

@@ -112,6 +112,8 @@ class Robot:
     """Noise at the beginning of an episode puts no joint outside its range and nothing into the ground."""
     package: str | None = None
     """Installed package that the model file is part of."""
+    digest: str | None = None
+    """SHA-256 of the model's files, where they may change: with another model it is another robot."""
 
 
 def gymnasium_asset(name: str) -> Path:

@@ -8,7 +8,6 @@ import pytest
 
 from robometa import suites
 from robometa.errors import UserError
-from robometa.suites import parse
 from robometa.suites.portable import portable_files
 from tests.own_robots import compile_here
 
@@ -57,7 +56,6 @@ def folder(tmp_path):
 def write(folder, mjcf):
     path = folder / "suite.toml"
     path.write_text(f'objective = "forward"\nrobot = "{mjcf}"\n{TASKS}', encoding="utf-8")
-    parse.read_suite.cache_clear()
     return suites.load(path)
 
 
@@ -67,7 +65,6 @@ def copied(suite, folder):
     for place, content in portable_files(suite).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_bytes(content)
-    parse.read_suite.cache_clear()
     return suites.load(folder / suite.path.name)
 
 

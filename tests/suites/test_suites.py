@@ -445,6 +445,28 @@ def test_a_robot_of_ones_own_by_relative_path(write, tmp_path, monkeypatch):
     assert torch.allclose(outcome.reward, -distance, atol=1e-5)
 
 
+def test_what_was_edited_in_the_same_process_is_read_again(write, tmp_path):
+    goals = "{ tasks = 2, goal = { disc = 1 } }"
+    parts = {
+        "robot": SWING + "}",
+        "objective": '"goal"',
+        "train": goals,
+        "test": goals.replace("{ t", "{ seed = 1, t", 1),
+    }
+    (tmp_path / "arm.xml").write_text(ARM)
+    path = write(**parts)
+    first = suites.load(path)
+    assert suites.load(path) is first
+    path.write_text(path.read_text().replace("horizon = 10", "horizon = 20"))
+    longer = suites.load(path)
+    assert (first.horizon, longer.horizon) == (10, 20)
+    before = CpuEngine(longer, 2, 1, threads=1).model.body_mass[1]
+    (tmp_path / "arm.xml").write_text(ARM.replace('mass="1"', 'mass="2"', 1))
+    other = suites.load(path)
+    assert other.content_hash != longer.content_hash
+    assert (before, CpuEngine(other, 2, 1, threads=1).model.body_mass[1]) == (1, 2)
+
+
 BROKEN = "<mujoco><worldbody><geom type='heart'/></worldbody></mujoco>"
 """Well-formed, and no model."""
 

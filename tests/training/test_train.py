@@ -12,7 +12,6 @@ from robometa import registry
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
-from robometa.suites import parse
 from robometa.training.loggers.terminal import Terminal
 from robometa.training.loop import task_batch
 from robometa.training.run_folder import RunFolder
@@ -210,7 +209,6 @@ def test_a_changed_suite_is_not_gone_on_with(tiny_file, tmp_path, monkeypatch):
     with pytest.raises(TrainingError):
         trained(tiny_file, "random", tmp_path / "run", options={"iterations": 3})
     tiny_file.write_text(tiny_file.read_text().replace("tasks = 6", "tasks = 7"))
-    parse.read_suite.cache_clear()
     with pytest.raises(UserError, match="no longer the one"):
         resume(tmp_path / "run")
 
