@@ -13,7 +13,6 @@ from robometa.errors import UserError
 from robometa.policies import policy_folder
 from robometa.registry.options import read_config, resolve
 from robometa.storage import sealed_folder
-from robometa.suites import parse
 from robometa.suites.distributions import KINDS
 from robometa.suites.objectives import OBJECTIVES
 from robometa.suites.robot_keys import ROBOT_KEYS
@@ -102,7 +101,6 @@ def load_suite(folder, content):
     """A suite from a file's content, read anew; None if it was refused in a typed error."""
     path = folder / "suite.toml"
     path.write_bytes(content)
-    parse.read_suite.cache_clear()
     try:
         return suites.load(path)
     except UserError as error:

@@ -16,7 +16,6 @@ from robometa.policies import policy_folder
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
-from robometa.suites import parse
 from robometa.training import divergence_dumps
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import rebuilt
@@ -43,16 +42,14 @@ class Loader(Protocol):
 class _Bytes:
     """The content of one file, as it is."""
 
-    def __init__(self, path: Path, load: Callable[[], object], seeds: list[bytes], before: Any = None) -> None:
-        self.path, self._load, self._seeds, self._before = path, load, seeds, before
+    def __init__(self, path: Path, load: Callable[[], object], seeds: list[bytes]) -> None:
+        self.path, self._load, self._seeds = path, load, seeds
 
     def seeds(self) -> list[bytes]:
         return self._seeds
 
     def load(self, content: bytes) -> None:
         self.path.write_bytes(content)
-        if self._before is not None:
-            self._before()
         with suppress(UserError):
             self._load()
 
@@ -131,7 +128,7 @@ def change(table: Any, choices: Choices) -> None:
 def _suite(run: Path) -> Loader:
     path = run.parent / "fuzzed.toml"
     shipped = [file.read_bytes() for file in sorted(suites.folder().glob("*.toml"))[:6]]
-    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped], parse.read_suite.cache_clear)
+    return _Bytes(path, lambda: suites.load(path), [SUITE.encode(), *shipped])
 
 
 def _manifest(run: Path) -> Loader:

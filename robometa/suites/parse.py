@@ -26,7 +26,7 @@ from robometa.suites.seen import with_senses
 from robometa.suites.sim_to_real import read_sim_to_real
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
-from robometa.suites.toml_file import learner_options, read_toml
+from robometa.suites.toml_file import learner_options, read_content, read_table
 from robometa.suites.variations import VARIATIONS
 
 KEYS = (
@@ -39,26 +39,21 @@ MAX_TASKS = 100_000
 """Limit on the tasks of a split."""
 
 
-_KNOWN: dict[tuple[Path, Path], tuple[tuple[int, int, int], Suite]] = {}
-"""Suites that were read, each with its file's stamp then."""
+_KNOWN: dict[tuple[Path, Path], tuple[bytes, Suite]] = {}
+"""Suites that were read, each with its file's content."""
 
 
 def read_suite(path: Path, shown: Path) -> Suite:
     """Reads and checks a suite's file, unless it and its robot's model are as before; the error names every mistake."""
-    try:
-        state = path.stat()
-        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-    except OSError:
-        return _read_anew(path, shown)  # which says what is wrong
+    content = read_content(path, shown)
     before, suite = _KNOWN.get((path, shown), (None, None))
-    if suite is None or stamp != before or not is_unchanged(suite.robot):
-        suite = _read_anew(path, shown)
-        _KNOWN[path, shown] = stamp, suite
+    if suite is None or content != before or not is_unchanged(suite.robot):
+        suite = _suite_of(read_table(content, shown), path, shown)
+        _KNOWN[path, shown] = content, suite
     return suite
 
 
-def _read_anew(path: Path, shown: Path) -> Suite:
-    table = read_toml(path, shown)
+def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     if table.get("robot") == metaworld.ROBOT:
         return metaworld.suite_of(path.stem, path, table, None, None)
     mistakes: list[str] = []

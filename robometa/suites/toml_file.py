@@ -23,6 +23,15 @@ def read_toml(path: Path, shown: Path) -> dict[str, Any]:
     Raises:
         UserError: If it cannot be read, is no TOML, or is larger or deeper than any suite.
     """
+    return read_table(read_content(path, shown), shown)
+
+
+def read_content(path: Path, shown: Path) -> bytes:
+    """Bytes of a suite's file.
+
+    Raises:
+        UserError: If it cannot be read, or is larger than any suite.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -30,6 +39,15 @@ def read_toml(path: Path, shown: Path) -> dict[str, Any]:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
         raise UserError(f"{shown} is not a suite: it has more than {MAX_BYTES} bytes")
+    return content
+
+
+def read_table(content: bytes, shown: Path) -> dict[str, Any]:
+    """The table in a TOML file's content.
+
+    Raises:
+        UserError: If it is no TOML, or deeper than any suite.
+    """
     try:
         text = content.decode()
         if text.startswith("\ufeff"):

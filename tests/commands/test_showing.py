@@ -7,7 +7,6 @@ import pytest
 
 from robometa.commands.main import GROUPS, main
 from robometa.storage import sealed_folder
-from robometa.suites import parse
 from torture.markup import CODES, HOSTILE, commands, faults_of_card, faults_of_page, faults_of_terminal, plant
 from torture.trainings import train
 
@@ -25,7 +24,6 @@ def files(tmp_path_factory):
     suite = (files / "tiny.toml").read_text(encoding="utf-8").splitlines()
     suite[:2] = [f"about = {json.dumps(about)}", f"source = {json.dumps(about)}"]
     (files / "tiny.toml").write_text("\n".join(suite), encoding="utf-8")
-    parse.read_suite.cache_clear()
     manifest = sealed_folder.read_manifest(files / "run" / "policy")
     manifest["training"] |= {"versions": everything | texts, "merged_options": everything}
     described = json.loads((files / "run" / "run.json").read_text(encoding="utf-8"))

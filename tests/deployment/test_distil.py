@@ -100,8 +100,8 @@ def test_an_action_beyond_the_limit_is_as_good_as_any_other_beyond_it():
     assert distil._target(mean, wanted).tolist() == [2.0, 1.5, -9.0, 0.5, 1.5]
 
 
-def test_memories_at_the_beginnings_of_pieces_are_the_students_own(tiny_suite, monkeypatch):
-    monkeypatch.setattr(distil, "PIECE", 5)
+def test_memories_at_the_beginnings_of_segments_are_the_students_own(tiny_suite, monkeypatch):
+    monkeypatch.setattr(distil, "SEGMENT", 5)
     student = distil._untrained(teacher_of("rl2", tiny_suite), tiny_suite, Settings(size=3))
     seen = torch.randn(4, 10, tiny_suite_inputs(student))
     pieces, goals, starts = distil._cut(student, seen, seen[..., :1])

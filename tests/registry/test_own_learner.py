@@ -15,7 +15,6 @@ from robometa.errors import UserError
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage import sealed_folder
-from robometa.suites import parse
 from robometa.training import loop
 from robometa.training.evaluate import evaluate
 from robometa.training.train import resume, train
@@ -163,7 +162,6 @@ def test_its_options_are_read_and_its_presets_known(place, capsys):
     Path("mine.py").write_text(MINE + presets, encoding="utf-8")
     own_options = '\n[learner."mine.py:MyLearner"]\ntasks = 1\n'
     Path("tiny.toml").write_text(TINY_SUITE + own_options, encoding="utf-8")
-    parse.read_suite.cache_clear()
     assert main(["train", "tiny.toml", NAME, "--preset", "large", "--worlds", "3", "--folder", "large"]) == 0
     assert main(["train", "tiny.toml", NAME, "--folder", "usual"]) == 0
     large, usual = (json.loads(Path(name, "run.json").read_text())["config"] for name in ("large", "usual"))

@@ -8,7 +8,6 @@ from robometa.commands.main import main
 from robometa.noise import Noise
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.signals import robot_spaces
-from robometa.suites import parse
 from tests.own_robots import HOME, compile_here, quadruped, suite_of
 
 POSE = np.array([float(number) for number in HOME.split()])
@@ -86,7 +85,6 @@ def test_the_feet_of_a_robot_that_stands_touch(load):
 def test_it_is_trained_and_evaluated(load, tmp_path):
     path = load(ERRORS).path
     path.write_text(path.read_text(encoding="utf-8").replace("horizon = 200", "horizon = 10"), encoding="utf-8")
-    parse.read_suite.cache_clear()
     line = ["train", str(path), "maml-trpo", "--iterations", "2", "--tasks", "2", "--worlds", "2"]
     line += ["--hidden", "8", "--log", "none", "--folder", str(tmp_path / "run")]
     assert main(line) == 0
