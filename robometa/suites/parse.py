@@ -83,7 +83,7 @@ def read_suite(path: Path, shown: Path) -> Suite:
         repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
             mistakes.append(
-                f"{repeated} tasks are both in [train] and in [test] of {where}: change a seed, "
+                f"{repeated} {'task is' if repeated == 1 else 'tasks are'} both in [train] and in [test] of {where}: change a seed, "
                 "or say finite = true where the task set is finite"
             )
     if mistakes:
