@@ -162,7 +162,7 @@ def _moments(value: Any, shared: Spread) -> tuple[int, ...]:
 def _every(value: Any, shared: Spread) -> tuple[int, int]:
     """Least and most steps, from one number or a range."""
     ends = value if isinstance(value, list) else [value, value]
-    if len(ends) != 2 or isinstance(value, dict | str) or not whole(ends[0], 1, MAX_STEP) <= whole(ends[1], 1, MAX_STEP):
+    if isinstance(value, dict) or len(ends) != 2 or not whole(ends[0], 1, MAX_STEP) <= whole(ends[1], 1, MAX_STEP):
         raise ValueError("must be a number of steps, or a range [least, most]")
     return ends[0], ends[1]
 
