@@ -15,6 +15,7 @@ from robometa.deployment.exported_learner import ExportedLearner
 from robometa.evaluation.by_shot import random_actions
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
+from robometa.progress import progress
 from robometa.reports import reference_returns
 from robometa.reports.gap import Sample
 from robometa.reports.scores import scores_of
@@ -116,7 +117,8 @@ class Exam:
         tasks, rollouts = self._tasks, list[Rollout]()
         noise = Noise(0, ("compression", "returns"), len(tasks), self._worlds)
         engine = engine_for(learner, self._suite, len(tasks), self._worlds, Hardware(threads=1))
-        with torch_on(1), closing(engine):
+        with progress() as bar, torch_on(1), closing(engine):
+            measured = bar.add_task("measuring returns", total=2 * shots + 1 - first)
             engine.assign(tasks)
             for shot in trial_loop(learner, noise, shots):
                 given = engine, learner, shot.adaptation
@@ -125,8 +127,10 @@ class Exam:
                     rollouts.append(
                         collect(*given, source, explore=explore, previous=shot.previous, place=shot.place)[0]
                     )
+                    bar.advance(measured)
                 if shot.number < shots:
                     shot.complete(*collect(*given, shot.noise, previous=shot.previous, place=shot.place))
+                    bar.advance(measured)
         returns = scores_of(rollouts).returns  # [shot, task, world]
         return Sample([np.concatenate(list(rows)) for rows in returns.swapaxes(0, 1)])
 

@@ -134,7 +134,7 @@ def _faults(values: Mapping[str, Any], spreads: Mapping[str, Spread]) -> list[st
     faults += [
         f"gives {name} in before, and lets it drift or wander: one of the two" for name in before if name in moved
     ]
-    faults += [f"needs limits = {{ {name} = [low, high] }}" for name in moved if name not in limited]
+    faults += [f"needs limits = {{ {name} = [low, high] }}" for name in dict.fromkeys(moved) if name not in limited]
     faults += [f"limits {name}, which neither drifts nor wanders" for name in limited if name not in moved]
     faults += [
         f"draws {name} anew, and [{split}] has one number for it"
@@ -162,15 +162,17 @@ def _moments(value: Any, shared: Spread) -> tuple[int, ...]:
 def _every(value: Any, shared: Spread) -> tuple[int, int]:
     """Least and most steps, from one number or a range."""
     ends = value if isinstance(value, list) else [value, value]
-    if len(ends) != 2 or not whole(ends[0], 1, MAX_STEP) <= whole(ends[1], 1, MAX_STEP):
+    if isinstance(value, dict) or len(ends) != 2 or not whole(ends[0], 1, MAX_STEP) <= whole(ends[1], 1, MAX_STEP):
         raise ValueError("must be a number of steps, or a range [least, most]")
     return ends[0], ends[1]
 
 
 def _names(value: Any, shared: Spread) -> tuple[str, ...]:
     """Parameters, each once."""
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value) or _repeated(value):
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError("must be a list of parameters")
+    if _repeated(value):
+        raise ValueError(f"has {', '.join(_repeated(value))} more than once")
     for name in value:
         _known(name, shared)
     return tuple(value)

@@ -52,7 +52,7 @@ class Locomotion(Family):
         lines = [f"{index:3d}  {task.describe()}" for index, task in enumerate(tasks[:MAX_TASKS_LISTED])]
         if len(tasks) > MAX_TASKS_LISTED:
             lines.append(f"... and {len(tasks) - MAX_TASKS_LISTED} more")
-        return f"{len(tasks)} tasks", lines
+        return f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}", lines
 
 
 LOCOMOTION = Locomotion()

@@ -147,7 +147,8 @@ def read(
         sides[split] = _side(table, split, frozen[held_out], task, where, mistakes)
     shared = set(sides["train"]) & set(sides["test"])
     if shared and finite is not True:
-        mistakes.append(f"{len(shared)} tasks are both in [train] and in [test] of {where}")
+        are = "task is" if len(shared) == 1 else "tasks are"
+        mistakes.append(f"{len(shared)} {are} both in [train] and in [test] of {where}")
     if mistakes:
         raise UserError("\n".join(mistakes))
     return MetaWorld(str(frozen["benchmark"]), int(frozen["seed"]), version, visible), sides["train"], sides["test"]

@@ -92,8 +92,9 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     if finite is False:  # splits that could not be read are empty, and repeat nothing
         repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
+            are = "task is" if repeated == 1 else "tasks are"
             mistakes.append(
-                f"{repeated} tasks are both in [train] and in [test] of {where}: change a seed, "
+                f"{repeated} {are} both in [train] and in [test] of {where}: change a seed, "
                 "or say finite = true where the task set is finite"
             )
     if mistakes:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from conftest import SMALL_OPTIONS
+from rich.progress import Progress
 
 from robometa.deployment import kept as module
 from robometa.deployment.forms import acting_parameters, require_enough, words_of
@@ -65,6 +66,21 @@ def test_the_baseline_is_the_published_one_where_there_is_one(tiny_suite, monkey
     monkeypatch.setattr(module.reference_returns, "find", lambda content_hash: known)
     assert Exam(learner, tiny_suite).over == NO_ADAPTATION
     assert Exam(learner, tiny_suite, [2]).baseline == -2
+
+
+@pytest.mark.parametrize("name", ["rl2", "pearl"])
+def test_a_bar_counts_the_rollouts(tiny_suite, monkeypatch, name):
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=0)
+    exam, bars = Exam(learner, tiny_suite, [0]), list[Progress]()
+
+    def silent():
+        bars.append(Progress(disable=True))
+        return bars[0]
+
+    monkeypatch.setattr(module, "progress", silent)
+    exam.returns_of(learner)
+    (bar,) = bars[0].tasks
+    assert bar.completed == bar.total == (3 if learner.adapts_within_episode else 2)
 
 
 def test_weights_that_do_not_act_are_not_counted(tiny_suite):

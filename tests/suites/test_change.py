@@ -60,13 +60,14 @@ def test_a_change_is_read_with_the_distributions_of_its_split(load):
         ("every = 5", "does nothing: it needs one of redraw, before, drift, wander"),
         ("every = 0", "every = 0 in [change] of"),
         ("every = [4, 2]", "must be a number of steps, or a range [least, most]"),
+        ("every = { uniform = [4, 8] }", "must be a number of steps, or a range [least, most]"),
         ("every = 2.5", "must be a whole number from 1"),
         ("at = []", "must be a list of 1 to 1000 steps"),
         ("at = [4, 4]", "must rise from step to step"),
         ("at = [0]", "must be a whole number from 1"),
         ("between_episodes = 1", "must be true or false"),
         ('redraw = "velocity"', "must be a list of parameters"),
-        ('redraw = ["velocity", "velocity"]', "must be a list of parameters"),
+        ('redraw = ["velocity", "velocity"]', "has velocity more than once"),
         ('redraw = ["velocty"]', "did you mean 'velocity'"),
         ('every = 5\nredraw = ["gravity"]', "draws gravity anew, and [train] has one number for it"),
         ('redraw = ["joint_offset"]', "joint_offset cannot change within a trial"),
@@ -89,6 +90,12 @@ def test_each_mistake_is_told_in_a_line(load, change, told):
         load(change)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_is_told_once(load):
+    with pytest.raises(UserError) as caught:
+        load("every = 5\ndrift = { payload = 0.1 }\nwander = { payload = 0.1 }")
+    assert str(caught.value).count("needs limits") == 1
 
 
 def test_what_no_model_can_have_is_refused(tmp_path):

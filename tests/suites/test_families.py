@@ -57,6 +57,12 @@ def test_the_first_tasks_of_locomotion_are_the_first_of_the_list():
             suite.family.first(suite.test, count)
 
 
+def test_one_task_is_counted_as_one():
+    suite = suites.load("ant-goal")
+    assert suite.family.listing(suite.test[:1])[0] == "1 task"
+    assert suite.family.listing(suite.test[:2])[0] == "2 tasks"
+
+
 def test_the_first_tasks_of_meta_world_are_goals_of_each_name():
     suite = suites.load("mt10")
     first = suite.family.first(suite.train, 2)
