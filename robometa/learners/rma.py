@@ -85,19 +85,19 @@ class Network(nn.Module):
 
 
 class Count:
-    """Updates so far, which say in what phase a learner is."""
+    """Updates so far of either phase, which say in what phase a learner is."""
 
     def __init__(self) -> None:
         """Begins at 0."""
-        self.updates = 0
+        self.updates, self.of_module = 0, 0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The count."""
-        return {"updates": torch.tensor(self.updates)}
+        """The counts."""
+        return {"updates": torch.tensor(self.updates), "of_module": torch.tensor(self.of_module)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores the count."""
-        self.updates = int(state["updates"])
+        """Restores the counts."""
+        self.updates, self.of_module = int(state["updates"]), int(state["of_module"])
 
 
 class Rma(HistoryLearner[Network]):
@@ -118,8 +118,8 @@ class Rma(HistoryLearner[Network]):
 
     @property
     def trains_policy(self) -> bool:
-        """True in phase one."""
-        return self.count.updates < self.config.policy_iterations()
+        """True in phase one, to which a run that is given a later end does not go back."""
+        return not self.count.of_module and self.count.updates < self.config.policy_iterations()
 
     def estimate(self, history: Tensor) -> Tensor:
         """Estimates of the bottleneck. `[n, step, input] -> [n, bottleneck]`."""
@@ -147,6 +147,8 @@ class Rma(HistoryLearner[Network]):
             metrics = ppo.update(self.network, self.optimizer, learned, self.options, generator, self.captured)
             self._include(rollout)
             steps = 0
+        else:
+            self.count.of_module += 1
         with torch.no_grad():
             wanted = self.network.bottleneck(self.parameters(rollout.obs[..., self.spaces.observation :]))
         metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)

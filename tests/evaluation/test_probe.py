@@ -44,7 +44,7 @@ class Told:
     """Walks to the right, then up, and keeps the rewards: on the point robot they tell where the goal is."""
 
     configuration = registry.find("rl2").load().configuration
-    pools_worlds, sees_parameters, adapts_within_episode = False, False, True
+    pools_worlds, sees_parameters, trains_on_parameters, adapts_within_episode = False, False, False, True
 
     def __init__(self, config, spaces, seed, device="cpu"):
         self.config, self.device, self.keeps, self.time = config, torch.device("cpu"), False, 0

@@ -87,8 +87,20 @@ def test_the_policy_is_given_the_bottleneck_in_phase_one_and_its_estimate_in_pha
     before = {name: value.clone() for name, value in made.state_dict().items()}
     metrics = made.update(whole)
     changed = {name for name, value in made.state_dict().items() if not torch.equal(value, before.get(name, value))}
-    assert {name.split("/")[0] for name in changed - {"progress/updates"}} == {"module"}
+    assert {name.split("/")[0] for name in changed - {"progress/updates", "progress/of_module"}} == {"module"}
     assert metrics.keys() == {"estimate_error", "constant_error"}
+
+
+def test_phase_two_goes_on_where_a_run_is_given_a_later_end():
+    made, whole = learner("rma", policy_end=0, iterations=2, policy_share=0.5), trial()
+    assert [made.update(whole)["policy_loss"] != 0, made.trains_policy] == [True, False]
+    early = learner("rma", policy_end=0, iterations=8, policy_share=0.5)
+    early.load_state_dict(made.state_dict())
+    assert early.trains_policy  # phase two has not begun
+    made.update(whole)
+    later = learner("rma", policy_end=0, iterations=8, policy_share=0.5)
+    later.load_state_dict(made.state_dict())
+    assert not later.trains_policy
 
 
 def test_phase_two_follows_mean_actions_and_evaluation_may_explore():

@@ -110,6 +110,7 @@ class CountsRows:
 
     device = torch.device("cpu")
     sees_parameters = False
+    trains_on_parameters = False
 
     def begin(self, tasks, worlds, noise):
         """Counts the rows."""
