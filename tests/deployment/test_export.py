@@ -101,6 +101,10 @@ def test_a_transformer_is_exported_with_its_cache(suite, tmp_path):
     assert part["size"] == 6 + 1 + 2 * 2 * 8 * 2
 
 
+def test_a_memory_with_an_encoder_is_exported(suite, tmp_path):
+    assert export(made("rl2", suite, encoder=(5, 3), hidden=()), tmp_path / "encoded", license_text="MIT").gap <= 1e-5
+
+
 @pytest.mark.parametrize(
     "name", ["rl2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("maml-trpo", "pearl", *SLOW))]
 )

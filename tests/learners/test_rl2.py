@@ -8,6 +8,7 @@ import torch
 from conftest import copied, credit, fake_rollout, same_tensors
 from torch.distributions import Independent, Normal
 
+from robometa import registry
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import UserError
 from robometa.learners.rl2 import Config, Rl2
@@ -63,9 +64,11 @@ def learned_from(made, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("backpropagation", [100, 2])
-@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
-def test_what_the_update_recomputes_is_what_acted(monkeypatch, kind, backpropagation):
-    made, whole = learner(memory=kind, backpropagation=backpropagation), trial()
+@pytest.mark.parametrize(
+    "memory", [{"memory": "gru"}, {"memory": "lstm"}, {"memory": "transformer"}, {"encoder": (5, 3), "hidden": ()}]
+)
+def test_what_the_update_recomputes_is_what_acted(monkeypatch, memory, backpropagation):
+    made, whole = learner(**memory, backpropagation=backpropagation), trial()
     means = acted(made, whole)
     policy = Independent(Normal(means, made.network.log_std.detach().exp().expand_as(means)), 1)
     expected = policy.log_prob(whole.joined().action)
@@ -180,6 +183,22 @@ def test_statistics_are_part_of_the_policy():
     other.load_state_dict(copied(policy))
     assert torch.equal(acted(other, whole), acted(made, whole))
     assert made.observations.count == 50 + TASKS * WORLDS * 2 * HORIZON
+
+
+def test_an_encoder_stands_before_the_memory():
+    made = learner(encoder=(5, 3))
+    assert [layer.out_features for layer in [*made.network.memory.encoder][::2]] == [5, 3]
+    assert made.network.memory.memory.cell.input_size == 3
+    before = [weight.clone() for weight in made.network.memory.encoder.parameters()]
+    made.update(trial())
+    assert not any(map(torch.equal, before, made.network.memory.encoder.parameters()))
+
+
+def test_upstreams_iterations_are_its_steps():
+    """Episodes of 500 steps: ML10's 20 million."""
+    maml = registry.find("maml-trpo").presets()["upstream"]
+    for config in (registry.find("rl2").presets()["upstream"], maml):
+        assert config.iterations * config.tasks * config.worlds * (config.shots + 1) * 500 == 20_000_000
 
 
 def test_an_unknown_memory_is_refused():

@@ -356,6 +356,24 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert len(drawn) == 2
 
 
+def test_one_run_is_published_once_it_is_measured(small, monkeypatch):
+    cell = cell_of(small, "rl2-0")
+    filling.fill(cell, small.shots, small.worlds)
+    drawn = []
+    monkeypatch.setattr(publish, "record", lambda policy, **options: drawn.append(options["out"]))
+    report = cell.run / "policy" / "report.json"
+    measured = report.read_bytes()
+    report.unlink()
+    with pytest.raises(SystemExit, match="has no report: robometa evaluate"):
+        publish.main(["--run", str(cell.run)])
+    report.write_bytes(measured)
+    publish.main(["--run", str(cell.run)])
+    assert drawn == [publish.VIDEOS / "point-robot-rl2.mp4"]
+    assert load_policy(publish.POLICIES / "point-robot-rl2")[2].training.chosen_from == 0
+    with pytest.raises(SystemExit, match="stands there already"):
+        publish.main(["--run", str(cell.run)])
+
+
 @pytest.mark.slow
 def test_a_long_run_has_a_policy_of_its_own_and_a_worse_one_replaces_none(small, monkeypatch, capsys):
     curve = {"steps": [1], "return_0": [-1.0]}
