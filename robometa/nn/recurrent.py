@@ -31,8 +31,9 @@ class Memory(nn.Module):
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """State after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
-        weights = list(self.cell.parameters())
-        if isinstance(self.cell, nn.GRU):
+        cell = self.cell
+        weights = cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0, cell.bias_hh_l0
+        if isinstance(cell, nn.GRU):
             return torch.gru_cell(inputs, state, *weights)
         return torch.cat(torch.lstm_cell(inputs, state.split(self.size, dim=-1), *weights), dim=-1)
 
