@@ -150,9 +150,9 @@ def kept_of(smaller: Sample, whole: Sample, baseline: Sample, over: str) -> Kept
         middle = np.where(gain > 0, (smaller.both_means() - base) / gain, np.nan)
     ends = np.full((2, 2), np.nan)
     if bool((gain > 0).all()) and min(len(row) for row in whole.strata) > 1:
-        base_again = baseline.resampled(1)
+        base_again = baseline.resampled(1)[0]
         # The same seed draws the same episodes of both, whose resets are equal.
-        both = [sample.resampled(0) for sample in (smaller, whole)]
+        both = [sample.resampled(0)[0] for sample in (smaller, whole)]
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = (both[0] - base_again) / (both[1] - base_again)
         edge = (1 - CONFIDENCE) / 2

@@ -71,7 +71,7 @@ Success of mean actions by the end of an episode, and at any step of it (Meta-Wo
 
 {{ successes }}
 {% endif %}\
-{{ missing }}{{ gap }}{{ change }}\
+{{ missing }}{{ control }}{{ gap }}{{ change }}\
 {% for sentence in report.warnings %}
 **Warning:** {{ sentence }}
 {% endfor %}
@@ -170,6 +170,7 @@ def text(
         successes=Markdown("" if report is None else card_tables.successes(report)),
         missing=Markdown("" if report is None else card_tables.missing(report)),
         change=Markdown("" if report is None else card_tables.since_change(report)),
+        control=Markdown("" if report is None else card_tables.control(report)),
         gap=Markdown("" if report is None else card_tables.gap(report)),
         code=code,
         word=word,

@@ -54,6 +54,8 @@ class Report:
     """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
     adapts_within_episode: bool = False
     """The learner adapts within an episode: its first episode is not before adaptation."""
+    control: Scores | None = None
+    """Scores of acting without noise from the beginning of the trial, with nothing adapted to; None if not measured."""
     measured_reference: Reference | None = None
     """Reference that was measured beside it; that of the suite if None."""
 
@@ -92,11 +94,20 @@ class Report:
             row |= {"episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
                 row[name] = self.measures(scores, shot)
+            if self.control is not None:
+                row |= {"control": self.measures(self.control, shot), "after_minus_control": self.gain(shot)}
             if known is not None:
                 is_reported = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
                 row |= known.gap_closed(self.sample(shot)) if is_reported else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
+
+    def gain(self, shot: int) -> dict[str, float | None] | None:
+        """Mean return with mean actions after a shot minus the control's, in the same resets; None without one."""
+        if self.control is None or not shot:
+            return None
+        triple = mean(self._strata(self.mean_action.returns[shot] - self.control.returns[shot]))
+        return dict(zip(("mean", "low", "high"), map(_or_none, triple), strict=True))
 
     def label(self, shot: int) -> str:
         """Name of a shot in a table: shot 0 is "before", unless the learner adapts within an episode."""
@@ -243,7 +254,8 @@ class Report:
 
     def kinds(self) -> tuple[tuple[str, Scores], ...]:
         """Scores by the way of acting."""
-        return (("mean_action", self.mean_action), ("exploring", self.exploring))
+        kinds = (("mean_action", self.mean_action), ("exploring", self.exploring))
+        return kinds if self.control is None else (*kinds, ("control", self.control))
 
     def goals_of(self, name: str) -> list[int]:
         """Numbers of the tasks that are goals of a named task."""
