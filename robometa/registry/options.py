@@ -20,6 +20,8 @@ SuiteOptions = Mapping[str, Mapping[str, Any]]
 """Options in a suite's file, by learner."""
 SCHEDULES = ("decay_begin", "decay_end")
 """Options that are iterations of the run, and shares of it where `--iterations` or `--steps` changes its length."""
+MAX_NAMED = 3
+"""Most options in the name of a configuration."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,22 @@ def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         return dict(changes)
     moved = {name: -(-usual[name] * iterations // before) for name in SCHEDULES if isinstance(usual.get(name), int)}
     return moved | dict(changes)
+
+
+def departures(preset: Mapping[str, Any], of_suite: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists the options that are neither their preset's, nor the suite file's, nor brought along by the iterations."""
+    usual = {**preset, **scheduled(preset, _tuples(of_suite))}
+    moved = usual | scheduled(usual, {"iterations": options["iterations"]})
+    return {key: value for key, value in options.items() if not value == usual[key] == moved[key]}
+
+
+def configuration_words(preset: str, changed: Mapping[str, Any]) -> str:
+    """Names a configuration: its preset, and the first options that differ from it, but for the iterations."""
+    words = [f"{name} {value}" for name, value in changed.items() if name != "iterations"]
+    if not words:
+        return f"{preset} configuration"
+    more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
+    return f"{preset} configuration with {', '.join(words[:MAX_NAMED])}{more}"
 
 
 def _unknown_learners(suite_options: SuiteOptions, where: str) -> list[str]:
