@@ -14,7 +14,7 @@ from robometa.commands.report_output import keeps_report, publish, require_writa
 from robometa.compute.hardware import EVALUATORS, forms_of
 from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
-from robometa.storage.paths import checked, is_run
+from robometa.storage.paths import RUNS, beside, checked, is_run
 
 if TYPE_CHECKING:
     from robometa.training.load import Source
@@ -136,4 +136,4 @@ def _folder_beside(asked: argparse.Namespace, checkpoint: Source | None) -> Path
         parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
         parts += [f"seed-{asked.seed}"] if asked.seed else []
         parts += [asked.protocol] if asked.protocol else []
-    return Path("runs") / "evaluations" / "-".join(parts)
+    return beside(RUNS, "evaluations", "-".join(parts))

@@ -27,7 +27,7 @@ from robometa.trials.trial import collect, torch_on, trial_loop
 TASKS, WORLDS = 30, 4
 """Held-out tasks, and episodes of each after every shot, at most."""
 LEAST = 0.98
-"""Part of the gain that a smaller form has to keep."""
+"""Part of the gain that a smaller form has to keep, by the middle of its interval."""
 NO_ADAPTATION, RANDOM = "no adaptation", "random actions"
 """Baselines of a gain: the published returns of the suite, or those of random actions where none are published."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.evaluation import by_protocol, by_shot, protocols
 from robometa.evaluation.measurement import Measurement, by_processes
 from robometa.evaluation.protocols import Protocol
@@ -146,6 +147,8 @@ def measure(
         if not low <= value <= high:
             raise UserError(f"{label} must be from {low} to {high}, not {value}")
     chosen = _chosen(suite, split, tasks, protocol)
+    if protocol is None and (late := suite.unreached(shots)) is not None:
+        say(f"warning: {late}; --shots sets the number of rollouts", error=True)
     piece = max(1, (SIMULATIONS_AT_ONCE if suite.family.one_simulation_per_world else WORLDS_AT_ONCE) // worlds)
     pieces = list(enumerate(chosen[start : start + piece] for start in range(0, len(chosen), piece)))
     measurement = Measurement(suite, split, shots, worlds, seed, protocol, hardware, control)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
-from robometa.escape import Markdown, code, markdown, word
+from robometa.escape import Markdown, code, counted, markdown, word
 from robometa.policies import card_tables
 from robometa.registry import user_file
 from robometa.registry.options import configuration_words, departures
@@ -67,8 +67,8 @@ worse. The results page has all seeds.
 {% if report %}\
 Measured \
 {% if report.protocol %}by protocol {{ code(report.protocol) }} {% endif %}\
-on {{ report.tasks }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
-{{ report.worlds }} episodes each, seed {{ report.seed }} \
+on {{ counted(report.tasks, "task" if suite.finite else "held-out task") }}, \
+{{ counted(report.worlds, "episode") }} each, seed {{ report.seed }} \
 ({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval] and mean.
 
 {{ returns }}
@@ -177,6 +177,7 @@ def text(
         control=Markdown("" if report is None else card_tables.control(report)),
         gap=Markdown("" if report is None else card_tables.gap(report)),
         code=code,
+        counted=counted,
         word=word,
     )
 

@@ -92,11 +92,15 @@ def _resolved(
         *_mistakes(from_suite, usual, f"[learner.{short}] of {where}"),
         *_mistakes(options, usual, f"learner {short}"),
     ]
+    base = scheduled(usual, _sound(from_suite, usual))
+    changes = base | scheduled(usual | base, _sound(options, usual))
+    try:
+        made = _made(learner, lambda: replace(start, **changes))
+    except UserError as error:  # ranges too, of the options that have a right name and kind
+        mistakes += str(error).splitlines()
     if mistakes:
         raise UserError("\n".join(mistakes))
-    base = scheduled(usual, _tuples(from_suite))
-    changes = base | scheduled(usual | base, _tuples(options))
-    return _made(learner, lambda: replace(start, **changes))
+    return made
 
 
 def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +142,11 @@ def _unknown_learners(suite_options: SuiteOptions, where: str) -> list[str]:
         for name in suite_options
         if name not in learners.LEARNERS and not user_file.is_reference(name)
     ]
+
+
+def _sound(options: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that have a known name and the right kind of value."""
+    return {name: one for name, one in _tuples(options).items() if name in usual and of_kind(one, usual[name])}
 
 
 def _mistakes(options: Mapping[str, Any], usual: dict[str, Any], where: str) -> list[str]:

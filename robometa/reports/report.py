@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.escape import printable
+from robometa.escape import counted, printable
 from robometa.reports import csv_tables, reference_returns
 from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
 from robometa.reports.scores import Scores
@@ -61,7 +61,8 @@ class Report:
 
     def __repr__(self) -> str:
         """Learner, suite and sizes."""
-        sizes = f"{len(self.tasks)} tasks, {self.exploring.returns.shape[2]} episodes each"
+        worlds = self.exploring.returns.shape[2]
+        sizes = f"{counted(len(self.tasks), 'task')}, {counted(worlds, 'episode')} each"
         shots = f"shots: {len(self.episodes_seen) - 1}"
         return f"<report of {printable(self.learner)} on {printable(self.suite)} ({self.split}): {shots}, {sizes}>"
 
@@ -140,7 +141,7 @@ class Report:
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
         counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
         episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
-        sentences = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
+        sentences = [f"{counted(steps, 'simulation step')} diverged."] if steps else []
         if episodes:
             rule = "each is scored as the worst return of random actions on its task, and is no success"
             sentences.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")

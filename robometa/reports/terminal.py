@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robometa.console import PlainConsole, styled
+from robometa.escape import counted
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -124,11 +125,11 @@ def _first_episode(row: Mapping[str, Any]) -> list[str]:
 
 def _extent(report: Report) -> Sequence[Text | str]:
     """Describes the extent of the evaluation, and its protocol."""
-    episodes = f"{report.exploring.returns.shape[2]} episodes"
+    episodes = counted(report.exploring.returns.shape[2], "episode")
     if not report.names:
-        return (f"{len(report.tasks)} tasks, {episodes} each",)
+        return (f"{counted(len(report.tasks), 'task')}, {episodes} each",)
     names = len(set(report.names))
-    extent = f"{names} {'task' if names == 1 else 'tasks'}, goals: {len(report.names)}, {episodes} of each"
+    extent = f"{counted(names, 'task')}, goals: {len(report.names)}, {episodes} of each"
     return (styled(report.protocol), f": {extent}") if report.protocol else (extent,)
 
 

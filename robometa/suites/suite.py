@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
-from robometa.escape import html_table
+from robometa.escape import counted, html_table
 from robometa.suites.change import Change
 from robometa.suites.command import Command
 from robometa.suites.distributions import Distribution, draw
@@ -65,7 +65,9 @@ class Suite:
         return html_table(f"{self.name}: {self.about}", facts)
 
     def _sizes(self) -> str:
-        return f"{len(self.train)} training tasks, {len(self.test)} {'the same' if self.finite else 'held out'}"
+        return (
+            f"{counted(len(self.train), 'training task')}, {len(self.test)} {'the same' if self.finite else 'held out'}"
+        )
 
     @property
     def has_success(self) -> bool:

@@ -191,6 +191,8 @@ class Training:
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))
+        if (late := self.suite.unreached(self.options.shots)) is not None:
+            self._say(f"warning: {late}")
 
     def _configuration(self) -> str:
         """Name of the learner's configuration, with options that differ from its preset."""
