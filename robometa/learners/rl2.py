@@ -58,9 +58,7 @@ class Config(RecurrentOptions):
             raise UserError(f"{heads}, not {self.memory_heads}")
 
 
-OF_TRANSFORMER = {
-    name: Config.__dataclass_fields__[name].default for name in ("memory_layers", "memory_heads", "context")
-}
+OF_TRANSFORMER = {name: getattr(Config, name) for name in ("memory_layers", "memory_heads", "context")}
 """Options of the transformer alone, and their defaults."""
 PRESETS = {"gru": Config(), "lstm": Config(memory="lstm"), "transformer": Config(memory="transformer", memory_size=64)}
 """Presets with a GRU, with an LSTM (the Meta-LSTM), and with a transformer."""
