@@ -1,7 +1,8 @@
 """Gradient samples of the table's trainings: `python -m study.samples` measures those that no record has.
 
-A training counts them since November 2026. For an earlier one, an update of the same learner with the same options is
-repeated on experience of the same size; every update of it used as many, because no episode of these suites ends early.
+A training counts them since November 2026. For an earlier one, updates of the same learner with the same options are
+repeated on two tasks and on three: what an update uses grows by as much with every further task. Every update of such a
+training used as many, because no episode of these suites ends early.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from study import cell, plan
 
 FILE = "gradient-samples.json"
 """Record of gradient samples an update, by configuration."""
+FEW_TASKS = 2, 3
+"""Tasks of the updates that are repeated."""
 
 
 def of(suite: str, records: list[dict[str, Any]]) -> float | None:
@@ -52,6 +55,18 @@ def _known() -> dict[str, int]:
     return json.loads(path.read_text(encoding="utf-8"))["samples"] if path.is_file() else {}
 
 
+def _of_update(one: plan.Cell, tasks: int) -> int:
+    """Gradient samples of an update of a cell's learner on so many tasks."""
+    options = dict(one.options) | {"iterations": 1, "tasks": tasks}
+    options |= {option: 1 for option in SCHEDULES if option in options}
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place) / "run"
+        train(one.suite, one.learner, preset=one.preset, options=options, folder=run, log=("none",))
+        count = gradient_samples(RunFolder(run).rows(METRICS))
+    assert count is not None  # every learner of the table counts them
+    return count
+
+
 def main() -> None:
     """Repeats one update of every configuration without a record, and writes the record after each."""
     known = _known()
@@ -61,16 +76,12 @@ def main() -> None:
         name = key(one.suite, one.learner, one.result()["configuration"])
         if name in known:
             continue
-        with tempfile.TemporaryDirectory() as place:
-            options = dict(one.options) | {"iterations": 1}
-            options |= {option: 1 for option in SCHEDULES if option in options}
-            train(one.suite, one.learner, preset=one.preset, options=options, folder=Path(place) / "run", log=("none",))
-            count = gradient_samples(RunFolder(Path(place) / "run").rows(METRICS))
-        assert count is not None  # every learner of the table counts them
-        known[name] = count
+        few, more = (_of_update(one, tasks) for tasks in FEW_TASKS)
+        tasks = one.result()["configuration"]["tasks"]
+        known[name] = few + (more - few) * (tasks - FEW_TASKS[0])
         text = {"revision": cell.revision(), "samples": dict(sorted(known.items()))}
         (plan.RESULTS / FILE).write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-        print(name.partition(":")[0], count, flush=True)
+        print(name.partition(":")[0], known[name], flush=True)
 
 
 if __name__ == "__main__":
