@@ -97,7 +97,7 @@ def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
         gap=_gaps(records, acting, tasks),
         **_gain(cells[0].suite, records, acting, tasks),
         environment_steps=mean("environment_steps"),
-        gradient_samples=samples.of(cells[0].suite, records),
+        gradient_samples=samples.of(records),
         tried=tried.configurations(cells[0].suite, records[0]["learner"]),
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,

@@ -44,8 +44,8 @@ it pools the worlds of a task, one at a time where every world is a trial of its
 return after one shot minus that of the same policy with its adaptation forgotten before the episode: the part that
 comes from adapting to earlier episodes. Learners that adapt within an episode do that in both, so theirs is near 0.
 *One policy*: measured for the published policy, not for every seed. *Gradient samples* are the transitions that the
-gradient steps of a training used, each as often as a step used it; those of trainings from before they were counted are
-an update's, repeated, times the iterations. *Configurations tried* counts those with a record in `ablation/`; what was
+gradient steps of a training used, each as often as a step used it; those of trainings from before they were counted
+follow from their options. *Configurations tried* counts those with a record in `ablation/`; what was
 tried before there were records is not known. The machine, versions and date
 of every cell are in its record; the machine did other work too, which wall times show. Published policies are the
 best of three seeds, by training return.
