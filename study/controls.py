@@ -1,4 +1,4 @@
-"""What published policies gain by adapting: `python -m study.controls SUITE` measures each beside its control.
+"""Controls of published policies: `python -m study.controls SUITE` measures what each gains by adapting.
 
 The control is the same policy with its adaptation forgotten before every rollout, in the same resets
 (`robometa evaluate --control`). A policy that has been measured is not measured again.

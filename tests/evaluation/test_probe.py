@@ -159,7 +159,7 @@ def test_tasks_alike_are_one_task_which_no_fold_splits(tiny_suite, monkeypatch):
     few = tuple(tiny_suite.drawn(0, index) for index in range(10))
     monkeypatch.setattr("robometa.evaluation.probe.drawn_tasks", lambda suite, count, seed: few * 2)
     found = measure_probe(untrained("rl2", tiny_suite), tiny_suite, name="rl2", tasks=20, worlds=2, shots=0)
-    _, targets, groups = seen[0]
+    *_, groups = seen[0]
     assert found.tasks == 10
     assert len(groups) == 40
     assert groups.tolist() == [index for index in range(10) for _ in range(2)] * 2

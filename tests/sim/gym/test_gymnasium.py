@@ -279,7 +279,7 @@ def test_a_task_that_changes_tells_the_numbers_in_force(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(
         'robot = "point"\nobjective = "goal"\nhorizon = 6\n'
-        "[train]\ntasks = 2\ngoal = { uniform = [0, 1], size = 2 }\n[test]\ntasks = 1\ngoal = [0, 1]\n"
+        "[train]\ntasks = 2\ngoal = { uniform = [0, 1] }\n[test]\ntasks = 1\ngoal = { uniform = [0, 1] }\n"
         '[change]\nat = [2]\nredraw = ["goal"]\n'
     )
     env = SuiteEnv(str(file))
