@@ -142,5 +142,5 @@ def test_ranges_are_told_along_with_names_and_kinds(tiny_suite):
 def test_a_configuration_s_name_tells_what_differs_from_its_preset():
     assert configuration_words("gru", {}) == configuration_words("gru", {"iterations": 3}) == "gru configuration"
     assert configuration_words("gru", {"memory": "transformer"}) == "gru configuration with memory transformer"
-    many = configuration_words("gru", {name: 1 for name in "abcde"})
+    many = configuration_words("gru", dict.fromkeys("abcde", 1))
     assert many == "gru configuration with a 1, b 1, c 1 and 2 more"

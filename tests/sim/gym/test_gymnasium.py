@@ -285,13 +285,13 @@ def test_a_task_that_changes_tells_the_numbers_in_force(tmp_path):
     env = SuiteEnv(str(file))
     begun = env.task
     env.reset(seed=0)
-    assert env.task == begun
+    assert env.task.parameters == begun.parameters
     for _ in range(3):
         env.step(np.zeros(env.action_space.shape, np.float32))
-    assert env.task != begun
+    assert env.task.parameters != begun.parameters
     again = SuiteEnv(str(file))
     again.reset(seed=0)
-    assert again.task == begun
+    assert again.task.parameters == begun.parameters
 
 
 @pytest.mark.parametrize("make", [gymnasium.make, lambda name: gymnasium.make_vec(name, num_envs=2)])
