@@ -17,6 +17,7 @@ from torch import Tensor
 from robometa.data import Spaces, Trial
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import TaskBatches, trial_batches
@@ -84,7 +85,7 @@ class MamlTrpo(GradientLearner):
         # Line search: the longest step that improves the surrogate within the bound.
         self.parameters, refused = begun.searched(self.parameters, self.config)
         self._include(trial)
-        return begun.metrics(refused, self._std())
+        return with_samples(begun.metrics(refused, self._std()), trial.steps())
 
     def _trust_region(self, gradient: Tensor, adapted: list[Tensor], tasks: list[TaskBatches]) -> Begun:
         """The trust-region step along an outer gradient, before its line search.

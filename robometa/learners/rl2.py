@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
-from robometa.errors import Search
+from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic
@@ -45,7 +45,23 @@ class Config(RecurrentOptions):
     their goals lets a memory overfit to them."""
     epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 4
 
+    def __post_init__(self) -> None:
+        """Checks the options.
 
+        Raises:
+            UserError: If one is outside its range, is of a transformer where there is none, or heads do not fit.
+        """
+        super().__post_init__()
+        for name, usual in OF_TRANSFORMER.items():
+            if self.memory != "transformer" and getattr(self, name) != usual:
+                raise UserError(f"option {name} is of memory transformer, not of {self.memory}: leave it out")
+        if self.memory == "transformer" and self.memory_size % self.memory_heads:
+            heads = f"option memory_heads must divide memory_size {self.memory_size}"
+            raise UserError(f"{heads}, not {self.memory_heads}")
+
+
+OF_TRANSFORMER = {name: getattr(Config, name) for name in ("memory_layers", "memory_heads", "context")}
+"""Options of the transformer alone, and their defaults."""
 PRESETS = {
     "gru": Config(),
     "lstm": Config(memory="lstm"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.escape import printable
+from robometa.escape import counted, printable
 from robometa.reports import csv_tables, reference_returns
 from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
 from robometa.reports.scores import Scores
@@ -54,12 +54,15 @@ class Report:
     """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
     adapts_within_episode: bool = False
     """The learner adapts within an episode: its first episode is not before adaptation."""
+    control: Scores | None = None
+    """Scores of acting without noise from the beginning of the trial, with nothing adapted to; None if not measured."""
     measured_reference: Reference | None = None
     """Reference that was measured beside it; that of the suite if None."""
 
     def __repr__(self) -> str:
         """Learner, suite and sizes."""
-        sizes = f"{len(self.tasks)} tasks, {self.exploring.returns.shape[2]} episodes each"
+        worlds = self.exploring.returns.shape[2]
+        sizes = f"{counted(len(self.tasks), 'task')}, {counted(worlds, 'episode')} each"
         shots = f"shots: {len(self.episodes_seen) - 1}"
         return f"<report of {printable(self.learner)} on {printable(self.suite)} ({self.split}): {shots}, {sizes}>"
 
@@ -92,11 +95,20 @@ class Report:
             row |= {"episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
                 row[name] = self.measures(scores, shot)
+            if self.control is not None:
+                row |= {"control": self.measures(self.control, shot), "after_minus_control": self.gain(shot)}
             if known is not None:
                 is_reported = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
                 row |= known.gap_closed(self.sample(shot)) if is_reported else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
+
+    def gain(self, shot: int) -> dict[str, float | None] | None:
+        """Mean return with mean actions after a shot minus the control's, in the same resets; None without one."""
+        if self.control is None or not shot:
+            return None
+        triple = mean(self._strata(self.mean_action.returns[shot] - self.control.returns[shot]))
+        return dict(zip(("mean", "low", "high"), map(_or_none, triple), strict=True))
 
     def label(self, shot: int) -> str:
         """Name of a shot in a table: shot 0 is "before", unless the learner adapts within an episode."""
@@ -129,7 +141,7 @@ class Report:
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
         counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
         episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
-        sentences = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
+        sentences = [f"{counted(steps, 'simulation step')} diverged."] if steps else []
         if episodes:
             rule = "each is scored as the worst return of random actions on its task, and is no success"
             sentences.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
@@ -243,7 +255,8 @@ class Report:
 
     def kinds(self) -> tuple[tuple[str, Scores], ...]:
         """Scores by the way of acting."""
-        return (("mean_action", self.mean_action), ("exploring", self.exploring))
+        kinds = (("mean_action", self.mean_action), ("exploring", self.exploring))
+        return kinds if self.control is None else (*kinds, ("control", self.control))
 
     def goals_of(self, name: str) -> list[int]:
         """Numbers of the tasks that are goals of a named task."""

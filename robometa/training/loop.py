@@ -17,7 +17,8 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.policies.policy import Policy
-from robometa.registry.user_file import is_reference
+from robometa.registry.options import configuration_words, departures
+from robometa.registry.user_file import is_reference, short
 from robometa.suites.suite import Suite
 from robometa.training.best import Best
 from robometa.training.callback import Callback, Iteration
@@ -177,7 +178,7 @@ class Training:
     def _open_loggers(self, stack: ExitStack) -> None:
         """Makes the loggers and opens them for as long as the stack."""
         label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
-        title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
+        title = f"{label} ({self._configuration()}) on {suite}, seed {seed}: {self.run.path}"
         described = {
             "suite": suite,
             "learner": label,
@@ -190,6 +191,15 @@ class Training:
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))
+        if (late := self.suite.unreached(self.options.shots)) is not None:
+            self._say(f"warning: {late}")
+
+    def _configuration(self) -> str:
+        """Name of the learner's configuration, with options that differ from its preset."""
+        name = self.config.learner
+        preset = asdict(registry.of(name, self.learner).presets()[self.config.preset])
+        of_suite = self.suite.learner.get(short(name), {})
+        return configuration_words(self.config.preset, departures(preset, of_suite, asdict(self.options)))
 
     def _say(self, text: str) -> None:
         """Passes a message to every logger."""

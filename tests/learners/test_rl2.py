@@ -225,3 +225,17 @@ def test_what_it_is_blind_to_changes_nothing():
         learner(blind=(0, 3))
     with pytest.raises(UserError, match="blind must be at least 0"):
         Config(blind=(-1,))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"context": 50}, "option context is of memory transformer, not of gru"),
+        ({"memory": "lstm", "memory_heads": 2}, "option memory_heads is of memory transformer, not of lstm"),
+        ({"memory": "transformer", "memory_size": 10, "memory_heads": 4}, "must divide memory_size 10, not 4"),
+    ],
+)
+def test_options_of_a_transformer_are_refused_without_one_and_where_heads_do_not_fit(options, words):
+    with pytest.raises(UserError, match=words):
+        Config(**options)
+    Config(memory="transformer", memory_size=8, memory_heads=2, context=50)

@@ -11,7 +11,7 @@ import pytest
 from robometa import registry
 from robometa.errors import Options, Range, UserError
 from robometa.nn.recurrent import KINDS
-from robometa.registry.options import Option, described, read_config, resolve
+from robometa.registry.options import Option, configuration_words, described, read_config, resolve
 
 
 @dataclass(frozen=True)
@@ -128,3 +128,19 @@ def test_a_file_that_holds_no_configuration_is_refused(saved, message):
     with pytest.raises(UserError) as told:
         read_config("rl2", saved)
     assert message in str(told.value)
+
+
+def test_ranges_are_told_along_with_names_and_kinds(tiny_suite):
+    with pytest.raises(UserError) as raised:
+        resolve(tiny_suite, "rl2", {"memry": 3, "epochs": 0, "hidden": "wide"})
+    told = str(raised.value)
+    assert "memry" in told
+    assert "hidden" in told
+    assert "epochs must be at least 1" in told
+
+
+def test_a_configuration_s_name_tells_what_differs_from_its_preset():
+    assert configuration_words("gru", {}) == configuration_words("gru", {"iterations": 3}) == "gru configuration"
+    assert configuration_words("gru", {"memory": "transformer"}) == "gru configuration with memory transformer"
+    many = configuration_words("gru", dict.fromkeys("abcde", 1))
+    assert many == "gru configuration with a 1, b 1, c 1 and 2 more"
