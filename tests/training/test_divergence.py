@@ -89,7 +89,7 @@ def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(name)
     assert same_tensors(updated(name), updated(name, "next_obs"))
 
 
-CHARGED = [name for name in LEARNERS if name not in PLANNERS]
+CHARGED = [name for name in LEARNERS if name not in (*PLANNERS, *OFFLINE)]
 """Learners that learn from rewards: others model them, and their plans ignore the ends of episodes."""
 
 

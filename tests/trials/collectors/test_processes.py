@@ -53,7 +53,7 @@ def test_two_processes_train_to_the_same_bytes(tiny_suite, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random"}))
+@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random", *OFFLINE}))
 def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(name, tmp_path):
     here = trained(tmp_path / "here", name)
     for count in (1, 2, 3):
