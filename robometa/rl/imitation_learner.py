@@ -1,4 +1,4 @@
-"""Learners that imitate the trials of a dataset: a memory of the trial, and a Gaussian over actions. No reward is maximised."""
+"""Learners that imitate the trials of a dataset: a memory of the trial, and a Gaussian over actions."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ImitationLearner:
     def __init__(
         self, config: Options, spaces: Spaces, inputs: int, query: int, seed: int, device: torch.device | str
     ) -> None:
-        """An untrained network for inputs of the memory and queries of so many numbers, its weights drawn from `seed`."""
+        """An untrained network, for inputs of the memory and queries of so many numbers."""
         self.config, self.spaces, self.device = config, spaces, torch.device(device)
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(config, inputs, query, spaces.action, generator).to(self.device)
@@ -111,7 +111,7 @@ class ImitationLearner:
         return adaptation
 
     def update(self, trial: Trial) -> dict[str, float]:
-        """Gradient steps towards the actions of trials; those of the trial itself where there is no expert beside it."""
+        """Gradient steps towards the actions of trials; a trial without an expert is its own."""
         rollout = trial.joined()
         experts = rollout.action if trial.experts is None else torch.cat(trial.experts, dim=2)
         self.observations.include(rollout.obs)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from conftest import OFFLINE
+
 from robometa import registry
 from robometa.learners.protocol import completed, sees_parameters
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, TINY_SUITE, copied, fake_rollout, same_tensors, training_spaces
+from conftest import OFFLINE, SMALL_OPTIONS, TINY_SUITE, copied, fake_rollout, same_tensors, training_spaces
 from test_train import assert_same_run, at_iteration, trained
 
 from robometa import registry, suites

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS
 from test_train import trained
 
 from robometa import registry

@@ -31,7 +31,9 @@ class FromDataset:
         if about.suite_hash != suite.content_hash:
             raise UserError(f"{dataset.folder} is of suite {about.suite}, not of {suite.name} as it is now")
         if shots + 1 > about.episodes:
-            raise UserError(f"shots must be at most {about.episodes - 1}, one less than the episodes of {dataset.folder}")
+            raise UserError(
+                f"shots must be at most {about.episodes - 1}: {dataset.folder} has {about.episodes} episodes"
+            )
         self._learner, self._trials = learner, dataset.load()
         self.on_divergence: Callable[[Divergence], None] | None = None
         """Never called."""

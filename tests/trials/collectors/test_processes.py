@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS
 
 import robometa
 from robometa import registry
