@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 
 from robometa import registry
 from robometa.data import Trial
-from robometa.errors import Stopped, TrainingError
+from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
@@ -32,7 +33,9 @@ from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
 from robometa.training.stop_signals import stop_on_signals
 from robometa.trials.collectors.choose import collector_for
-from robometa.trials.collectors.collector import Job
+from robometa.trials.collectors.collector import Collector, Job
+from robometa.trials.collectors.from_dataset import FromDataset
+from robometa.trials.dataset import Dataset
 from robometa.trials.pieces import Batch
 from robometa.trials.trial import torch_on
 
@@ -77,7 +80,7 @@ class Training:
         self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self._callback = callback
         self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
-        self.collector = collector_for(self._job(), learner, config.hardware.collect)
+        self.collector = self._collector()
         self._clock = IterationClock(self.collector.processor_seconds)
         self.collector.on_divergence = Dumps(
             run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
@@ -117,6 +120,20 @@ class Training:
                     self._leave_at_once()
                 self._save_if_due(bool(stop) or not wants_more)
                 self._stop_if_asked(stop)
+
+    def _collector(self) -> Collector:
+        """Makes what collects the trials: a simulator, or the dataset that the run learns from.
+
+        Raises:
+            UserError: If the dataset has changed since the run began, or does not fit.
+        """
+        config = self.config
+        if config.dataset is None:
+            return collector_for(self._job(), self.learner, config.hardware.collect)
+        dataset = Dataset(Path(config.dataset))
+        if dataset.sha256 != config.dataset_sha256:
+            raise UserError(f"{config.dataset} is no longer the dataset that the run began with")
+        return FromDataset(dataset, self.suite, self.learner)
 
     def _batch(self) -> Batch:
         """The trials of the iteration to come: their tasks and their noise."""

@@ -29,7 +29,18 @@ runtime = pytest.importorskip("robometa_runtime", reason="the extra onnx is not 
 ROOT = Path(__file__).parents[2]
 QUICK = ("rl2", "maml-trpo", "pearl")
 BY_GRADIENT = ("anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
-SLOW = ("no-adaptation", "oracle", "fine-tune", "varibad", "hypernetwork", "rma", "rma-concurrent", *BY_GRADIENT)
+SLOW = (
+    "no-adaptation",
+    "oracle",
+    "fine-tune",
+    "varibad",
+    "hypernetwork",
+    "rma",
+    "rma-concurrent",
+    "dpt",
+    "ad",
+    *BY_GRADIENT,
+)
 BY_GRAPH = {"maml-trpo", "pearl", *BY_GRADIENT}
 
 

@@ -144,8 +144,9 @@ BETTER_ONLINE = 1.0
 KNOWS_AT_ONCE = {"rma"}
 """Learners that know the task after a few steps: their later episodes need only be as good as the first, within 0.5."""
 
-BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets"}
-"""Learners that do not learn to adapt: what they must do stands in test_baselines.py and test_planning_learners.py."""
+BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets", "dpt", "ad"}
+"""Learners that do not learn to adapt, or learn from a dataset: what they must do stands in test_baselines.py,
+test_planning_learners.py and test_imitation.py."""
 
 
 def trained(learner, suite, seed):

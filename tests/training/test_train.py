@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, same_tensors
+from conftest import OFFLINE, SMALL_OPTIONS, same_tensors
 
 from robometa import registry
 from robometa.errors import Stopped, TrainingError, UserError
@@ -17,7 +17,7 @@ from robometa.training.loop import task_batch
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
-LEARNERS = [name for name in registry.LEARNERS if name != "random"]
+LEARNERS = [name for name in registry.LEARNERS if name not in ("random", *OFFLINE)]
 TRANSFORMER = {"memory": "transformer", "context": 8}
 VARIANTS = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"}), ("rl2", TRANSFORMER)]
 NEVER = 1e9

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS
 
 import robometa
 from robometa import registry
@@ -59,7 +59,7 @@ def test_two_processes_train_to_the_same_bytes(name, tiny_suite, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random"}))
+@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random", *OFFLINE}))
 def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(name, tmp_path):
     here = trained(tmp_path / "here", name)
     for count in (1, 2, 3):
