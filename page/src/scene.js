@@ -21,6 +21,8 @@ function shape(kind, [a, b, c]) {
   return null;
 }
 
+const unit = (x, y) => [x, y].map(one => one / (Math.hypot(x, y) || 1));
+
 function lines() {
   const ends = [], reach = FAR;
   for (let x = -reach; x <= reach; x++) ends.push(x, -reach, 0, x, reach, 0, -reach, x, 0, reach, x, 0);
@@ -92,7 +94,8 @@ class Lane {
       const kind = model.geom_type[geom], size = Array.from(model.geom_size.slice(3 * geom, 3 * geom + 3));
       if (kind === KINDS.plane) this.level = model.geom_pos[3 * geom + 2];
       const geometry = shape(kind, size);
-      if (!geometry || model.geom_bodyid[geom] === 0) continue;
+      const stands = model.geom_rgba[4 * geom + 3] === 0; // for a mesh that the page does not carry
+      if (!geometry || stands || model.geom_bodyid[geom] === 0) continue;
       const mesh = new Mesh(geometry, new MeshLambertMaterial());
       mesh.matrixAutoUpdate = false;
       mesh.castShadow = true;
@@ -150,8 +153,9 @@ class Lane {
       mesh.matrixWorldNeedsUpdate = true;
     }
     const root = Array.from(data.xpos.slice(3 * body, 3 * body + 3));
-    this.carry(root, data.xmat.slice(9 * body, 9 * body + 9));
-    this.point(root, seconds);
+    const pose = data.xmat.slice(9 * body, 9 * body + 9);
+    this.carry(root, pose);
+    this.point(root, pose, seconds);
     this.follow(root);
   }
 
@@ -166,15 +170,16 @@ class Lane {
   }
 
   // The flag runs ahead as fast as is asked for, or marks the goal; the arrow points where it shall go.
-  point(root, seconds) {
-    const { hidden } = this.session, { velocity, goal, direction, angle } = hidden;
+  point(root, turn, seconds) {
+    const { velocity, goal, direction, angle } = this.session.asking;
     this.flag.visible = Boolean(velocity ?? goal);
     this.arrow.visible = Boolean(direction ?? angle);
     if (goal) this.flag.position.set(goal[0], goal[1], this.level);
     if (velocity) {
       const gap = velocity[0] - this.runner.speed;
       this.ahead = Math.min(Math.max(this.ahead + gap * seconds, -1.6), 1.6);
-      this.flag.position.set(root[0] + this.ahead, 0.55, this.level);
+      const [x, y] = this.session.policy.task.objective === 'terms' ? unit(turn[0], turn[3]) : [1, 0]; // the body's, or the world's
+      this.flag.position.set(root[0] + this.ahead * x - 0.55 * y, (y ? root[1] : 0) + this.ahead * y + 0.55 * x, this.level);
     }
     const heading = angle ? angle[0] : direction?.[0] < 0 ? Math.PI : 0;
     this.arrow.position.set(root[0] + 0.9 * Math.cos(heading), root[1] + 0.9 * Math.sin(heading), this.level + 0.06);
