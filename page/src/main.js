@@ -227,6 +227,7 @@ function listen() {
 window.robometa = {
   get session() { return session; },
   get policies() { return policies; },
+  get picture() { return picture; },
   state,
   open,
   pause,
@@ -284,6 +285,7 @@ async function start() {
   state.ready = performance.now() - began;
   last = performance.now();
   requestAnimationFrame(frame);
+  performance.mark('robots-run');
   window.robometa.ready = true;
 }
 

@@ -10,6 +10,7 @@ const KINDS = { plane: 0, sphere: 2, capsule: 3, ellipsoid: 4, cylinder: 5, box:
 const FIELD = 26; // of view, degrees
 const FAR = 26; // m to which the floor is drawn
 const SOFTWARE = /swiftshader|llvmpipe|software/i;
+const COARSEST = 0.6; // pixels of the picture by the screen's
 const SLOW = 26; // ms of a frame above which the picture is made coarser
 
 function shape(kind, [a, b, c]) {
@@ -280,6 +281,12 @@ export class Picture {
     if (this.renderer.shadowMap.enabled) {
       this.renderer.shadowMap.enabled = false;
       this.lanes.forEach(lane => { lane.sun.castShadow = false; });
-    } else this.ratio = Math.max(0.6, this.ratio * 0.8);
+    } else this.ratio = Math.max(COARSEST, this.ratio * 0.8);
+  }
+
+  // The level at which a slow machine ends.
+  coarsest() {
+    this.coarser();
+    while (this.ratio > COARSEST) this.coarser();
   }
 }
