@@ -106,6 +106,10 @@ class Lane {
       reach = Math.max(reach, Math.hypot(...place.map((one, axis) => one - root[axis])) + (size[1] || size[0]) * 0.6);
     }
     this.reach = Math.max(reach, 0.3);
+    this.small = Math.min(1, this.reach / 0.8); // size of signs and grid by that of the robot
+    this.cell = this.small < 0.8 ? 0.25 : 1;
+    this.grid.scale.setScalar(this.cell);
+    this.posts.forEach(post => post.scale.setScalar(this.small));
     this.load = new Mesh(new BoxGeometry(1, 1, 1), new MeshLambertMaterial());
     this.load.castShadow = true;
     this.scene.add(this.load);
@@ -123,6 +127,8 @@ class Lane {
     this.arrow = new Mesh(new ConeGeometry(0.1, 0.34, 20).rotateZ(-Math.PI / 2), new MeshLambertMaterial());
     this.scene.add(this.flag, this.arrow);
     this.ahead = 0;
+    this.flag.scale.setScalar(this.small);
+    this.arrow.scale.setScalar(this.small);
   }
 
   paint(colors) {
@@ -180,10 +186,11 @@ class Lane {
       const gap = velocity[0] - this.runner.speed;
       this.ahead = Math.min(Math.max(this.ahead + gap * seconds, -1.6), 1.6);
       const [x, y] = this.session.policy.task.objective === 'terms' ? unit(turn[0], turn[3]) : [1, 0]; // the body's, or the world's
-      this.flag.position.set(root[0] + this.ahead * x - 0.55 * y, (y ? root[1] : 0) + this.ahead * y + 0.55 * x, this.level);
+      const aside = 0.55 * this.small;
+      this.flag.position.set(root[0] + this.ahead * x - aside * y, (y ? root[1] : 0) + this.ahead * y + aside * x, this.level);
     }
     const heading = angle ? angle[0] : direction?.[0] < 0 ? Math.PI : 0;
-    this.arrow.position.set(root[0] + 0.9 * Math.cos(heading), root[1] + 0.9 * Math.sin(heading), this.level + 0.06);
+    this.arrow.position.set(root[0] + 0.9 * this.small * Math.cos(heading), root[1] + 0.9 * this.small * Math.sin(heading), this.level + 0.06);
     this.arrow.rotation.z = heading;
   }
 

@@ -168,7 +168,12 @@ action_delay = [{action_delay}, {action_delay}]
 
 def walking(folder, robot, delay, action_delay):
     """A suite with all that a policy may see, be asked for and be paid."""
-    text = "horizon = 200\nfinite = true\n" + WALK.format(action_delay=action_delay) + f"[robot]\n{robot}" + TERMS.format(delay=delay)
+    text = (
+        "horizon = 200\nfinite = true\n"
+        + WALK.format(action_delay=action_delay)
+        + f"[robot]\n{robot}"
+        + TERMS.format(delay=delay)
+    )
     text += "".join(f"[{split}]\ntasks = 1\nslope = 0.1\n" for split in ("train", "test"))
     path = folder / "walk.toml"
     path.write_text(text, encoding="utf-8")
