@@ -145,17 +145,50 @@ def without_looks(model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]) -> 
         model: The compiled model.
         again: Reads anew what it was compiled from.
     """
-    if _bytes_of_looks(model) < SMALLEST_SAVING or _sees(model):
+    if _bytes_of_looks(model) < SMALLEST_SAVING:
         return model
+    lean = leave_out_looks(model, again)
+    return model if lean is None else lean[1]
+
+
+def leave_out_looks(
+    model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]
+) -> tuple[mujoco.MjSpec, mujoco.MjModel] | None:
+    """Leaves out what only shows, however little it is; None if the physics would change.
+
+    Args:
+        model: The compiled model.
+        again: Reads anew what it was compiled from.
+
+    Returns:
+        The model before and after it is compiled.
+    """
+    if _sees(model):
+        return None
     bare = again()
     try:
         _leave_out(bare, model)
         lean = bare.compile()
     except (ValueError, RuntimeError):
-        return model
+        return None
     same = lean.ngeom == model.ngeom and lean.nq == model.nq and lean.nv == model.nv
     same = same and all(np.allclose(getattr(lean, name), getattr(model, name), rtol=1e-9, atol=1e-12) for name in EQUAL)
-    return lean if same else model
+    return (bare, lean) if same else None
+
+
+def text_of(model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]) -> str:
+    """Writes a model without its looks as one MJCF text, which names the files that its physics depend on.
+
+    Args:
+        model: The compiled model.
+        again: Reads anew what it was compiled from.
+    """
+    lean = leave_out_looks(model, again)
+    if lean is not None:
+        return str(lean[0].to_xml())
+    spec = again()
+    spec.compile()
+    return str(spec.to_xml())
 
 
 def _bytes_of_looks(model: mujoco.MjModel) -> int:
@@ -215,6 +248,7 @@ def _used_geoms(model: mujoco.MjModel) -> set[int]:
 
 
 def _make_sphere(geom: Any, model: mujoco.MjModel, index: int) -> None:
+    geom.rgba = [0, 0, 0, 0]  # nothing that stands in for a mesh is drawn
     geom.type, geom.meshname, geom.size = SPHERE, "", [max(float(model.geom_rbound[index]), 1e-3), 0, 0]
     geom.pos, geom.quat, geom.mass, geom.density = model.geom_pos[index], model.geom_quat[index], 0.0, 0.0
 

@@ -44,6 +44,8 @@ class Compiled:
     """Names of its bodies without the world; the process names those that have none."""
     main: str
     """The body that can only be meant as the robot's; empty if there are several, or none."""
+    text: str = ""
+    """The model as MJCF, if it was asked for."""
 
 
 _kept: dict[str, Compiled] = {}
@@ -58,6 +60,7 @@ def compile_apart(
     root: Path | None = None,
     servos: bool = False,
     floor: bool = False,
+    text: bool = False,
 ) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
@@ -68,6 +71,7 @@ def compile_apart(
         root: Folder that the model's files may lie in; its own if None.
         servos: Give a model without actuators one for each hinge and slide that is not its base's.
         floor: Add a flat floor.
+        text: Write the model as MJCF too.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
@@ -75,7 +79,8 @@ def compile_apart(
     model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos, "floor": floor})
+    asked = {"sensors": sensors, "servos": servos, "floor": floor, "text": text}
+    request = json.dumps({"model": model.place, **asked})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -96,10 +101,12 @@ def sizes_of(robot: Robot) -> Sizes:
     return robot.sizes or compile_robot(robot).sizes
 
 
-def compile_robot(robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
+def compile_robot(
+    robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE, *, text: bool = False
+) -> Compiled:
     """Compiles a robot's model in a process of its own, as `compile_apart` does."""
     servos = robot.gains is not None
-    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor)
+    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor, text=text)
 
 
 def main_body(robot: Robot) -> str:
@@ -138,7 +145,8 @@ def _run(model: Model, request: str, module: str) -> Compiled:
             raise UserError(f"{model.path.name} is not a model that MuJoCo can load: {fault}")
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         binary, sizes = (folder / "model.mjb").read_bytes(), Sizes(**result["sizes"])
-        return Compiled(binary, sizes, tuple(result["bodies"]), result["main"])
+        text = (folder / "model.xml").read_text(encoding="utf-8") if json.loads(request)["text"] else ""
+        return Compiled(binary, sizes, tuple(result["bodies"]), result["main"], text)
 
 
 def _exit_code(words: list[str], said: Path) -> int:
