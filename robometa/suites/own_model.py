@@ -12,13 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
-from robometa.suites.robots import Robot, Sizes
+from robometa.suites.robots import Physics, Robot, Sizes
+from robometa.suites.terrain import Terrain
 
 COMPILE = "robometa.suites.model_process"
 """The module that compiles a model as it is."""
@@ -58,6 +59,8 @@ def compile_apart(
     root: Path | None = None,
     servos: bool = False,
     floor: bool = False,
+    physics: Physics | None = None,
+    terrain: Terrain | None = None,
 ) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
@@ -68,6 +71,8 @@ def compile_apart(
         root: Folder that the model's files may lie in; its own if None.
         servos: Give a model without actuators one for each hinge and slide that is not its base's.
         floor: Add a flat floor.
+        physics: Numbers of the simulation in place of the model's own.
+        terrain: Uneven ground to lay, flat as yet.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
@@ -75,7 +80,9 @@ def compile_apart(
     model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos, "floor": floor})
+    numbers, ground = ({} if one is None else asdict(one) for one in (physics, terrain))
+    wanted = {"model": model.place, "sensors": sensors, "servos": servos, "floor": floor}
+    request = json.dumps({**wanted, "physics": numbers, "terrain": ground})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -99,7 +106,17 @@ def sizes_of(robot: Robot) -> Sizes:
 def compile_robot(robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
     """Compiles a robot's model in a process of its own, as `compile_apart` does."""
     servos = robot.gains is not None
-    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor)
+    terrain = None if robot.real is None else robot.real.terrain
+    return compile_apart(
+        robot.mjcf,
+        sensors,
+        module,
+        root=robot.root,
+        servos=servos,
+        floor=robot.floor,
+        physics=robot.physics,
+        terrain=terrain,
+    )
 
 
 def main_body(robot: Robot) -> str:
