@@ -90,9 +90,8 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     learner = learner_options(table, where, mistakes)
     spreads = {name: spread for name, (tasks, spread) in read.items() if tasks}
     change = read_change(table.get("change"), spreads, where, mistakes) if len(spreads) == 2 else {}
-    if finite is False and (
-        real is None or real.terrain is None
-    ):  # grounds differ;  splits that could not be read are empty, and repeat nothing
+    # Splits that could not be read are empty, and repeat nothing; no two tasks have the same uneven ground.
+    if finite is False and (real is None or real.terrain is None):
         repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
             are = "task is" if repeated == 1 else "tasks are"
