@@ -74,7 +74,7 @@ def test_robots_stand_on_it(tmp_path, robot, terrain):
         with closing(engine_of(suite, tasks=2, worlds=2, threads=1)) as engine:
             engine.assign(suite.train)
             engine.reset(Noise(0, ("test",), 2, 2))
-            for _ in range(suite.horizon):
+            for _ in range(suite.horizon - 1):  # the last one would begin anew
                 outcome = engine.step(torch.zeros(2, 2, engine.spaces.action))
             assert not outcome.diverged.any()
             state = engine.state().physics
