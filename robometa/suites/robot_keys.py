@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from robometa.errors import unknown
@@ -115,7 +116,7 @@ def _iterations(value: Any) -> int:
     return whole(value, 1, MAX_ITERATIONS)
 
 
-PHYSICS = {
+PHYSICS: dict[str, Callable[[Any], Any]] = {
     "timestep": _timestep,
     "cone": _cone,
     "impratio": positive,
@@ -126,7 +127,8 @@ PHYSICS = {
 
 
 def _physics(value: Any) -> Physics:
-    return Physics(**{key: PHYSICS[key](entry) for key, entry in _table(value, tuple(PHYSICS)).items()})
+    numbers: dict[str, Any] = {key: PHYSICS[key](entry) for key, entry in _table(value, tuple(PHYSICS)).items()}
+    return Physics(**numbers)
 
 
 ROBOT_KEYS = {

@@ -54,7 +54,8 @@ def read_terrain(value: Any) -> Terrain:
             raise ValueError(unknown("key", key, keys))
         if key == "kind" and entry not in (BUMPS, STEPS):
             raise ValueError(f"kind must be one of {BUMPS}, {STEPS}")
-    terrain = Terrain(**{key: entry if key == "kind" else positive(entry) for key, entry in value.items()})
+    values: dict[str, Any] = {key: entry if key == "kind" else positive(entry) for key, entry in value.items()}
+    terrain = Terrain(**values)
     if number(terrain.height) > MAX_HEIGHT or terrain.reach > MAX_REACH:
         raise ValueError(f"height must be at most {MAX_HEIGHT:g} m and reach at most {MAX_REACH:g} m")
     rows, columns = terrain.size() if terrain.reach / terrain.cell <= MAX_SAMPLES else (MAX_SAMPLES, 2)

@@ -11,8 +11,8 @@ from robometa.errors import UserError
 from robometa.registry.options import check_options
 from robometa.sim.locomotion.models import compiled
 from robometa.suites import shipped
-from robometa.suites.observation import KINDS, read_term
 from robometa.suites.objective_file import read_objective
+from robometa.suites.observation import KINDS, read_term
 from robometa.suites.robots import package_folder
 
 NAMES = ["go1-payload", "go2-payload", "go2-worn"]
@@ -95,9 +95,7 @@ def rover(folder, physics):
 
 def test_numbers_of_the_simulation_reach_the_model_and_the_hash(tmp_path):
     plain = rover(tmp_path, "{}")
-    changed = rover(
-        tmp_path, '{ timestep = 0.003, cone = "elliptic", impratio = 5, iterations = 7, line_search = 9 }'
-    )
+    changed = rover(tmp_path, '{ timestep = 0.003, cone = "elliptic", impratio = 5, iterations = 7, line_search = 9 }')
     option = compiled(changed.robot)[0].opt
     assert (option.timestep, option.cone, option.impratio) == (0.003, 1, 5)
     assert (option.iterations, option.ls_iterations) == (7, 9)
