@@ -165,10 +165,20 @@ class Report:
         row: dict[str, Any] = self.interval(scores, shot)
         row |= dict(zip(("mean", "mean_low", "mean_high"), map(_or_none, spread), strict=True))
         row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
+        row |= self._course(scores, shot)
         if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
             row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
         if shot == 0 and self.adapts_within_episode and scores.pace is not None:
             row |= {"pace": _pace(scores.pace[0]), "steps": scores.steps}
+        return row
+
+    def _course(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Share of episodes that lasted to the time limit, and of steps at the target, each with its interval."""
+        row: dict[str, float | None] = {}
+        for key, values in (("lasted", scores.lasted), ("on_target", scores.on_target if self.has_success else None)):
+            if values is not None:
+                triple = mean(self._strata(values[shot]))
+                row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_or_none, triple), strict=True))
         return row
 
     def pace(self) -> tuple[list[float], list[float | None]] | None:

@@ -55,6 +55,8 @@ def print_report(report: Report) -> None:
             f"\nsuccess of episodes, by their end [95 % stratified bootstrap over {resampled}] and at any step"
         )
         console.print(_successes(report, summary))
+        for sentence in _course(summary[-1]["mean_action"]):
+            console.print(sentence)
         console.print("\nreturn")
     console.print(_returns(report, summary, gap))
     for sentence in (*_first_episode(summary[0]), *([] if report.control is None else [CONTROL])):
@@ -120,6 +122,16 @@ def _first_episode(row: Mapping[str, Any]) -> list[str]:
     return [
         f"within the first episode, mean action: return {acting['first_quarter']:.1f} in its first quarter, "
         f"{acting['last_quarter']:.1f} in its last"
+    ]
+
+
+def _course(acting: Mapping[str, Any]) -> list[str]:
+    """Describes the course of the last shot's episodes, if it was measured."""
+    if acting.get("lasted") is None or acting.get("on_target") is None:
+        return []
+    return [
+        f"mean action, last shot: {acting['lasted']:.1%} [{acting['lasted_low']:.1%}, {acting['lasted_high']:.1%}] of "
+        f"the episodes lasted to the time limit, {acting['on_target']:.1%} of all steps met the condition of success"
     ]
 
 

@@ -20,6 +20,7 @@ import mujoco
 from robometa.compute import limits
 from robometa.suites import model_edits
 from robometa.suites.robots import Sizes
+from robometa.suites.terrain import Terrain
 from robometa.suites.variations import driven_joints
 
 MEMORY = 4 << 30
@@ -65,6 +66,9 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
             model_edits.add_servos(spec)
         if request["floor"]:
             model_edits.add_floor(spec)
+        if request["terrain"]:
+            model_edits.add_terrain(spec, Terrain(**request["terrain"]))
+        model_edits.set_physics(spec, request["physics"])
         model_edits.add_sensors(spec, request["sensors"])
         if edit is not None:
             edit(spec)

@@ -12,13 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
-from robometa.suites.robots import Robot, Sizes
+from robometa.suites.robots import Physics, Robot, Sizes
+from robometa.suites.terrain import Terrain
 
 COMPILE = "robometa.suites.model_process"
 """The module that compiles a model as it is."""
@@ -61,6 +62,8 @@ def compile_apart(
     servos: bool = False,
     floor: bool = False,
     text: bool = False,
+    physics: Physics | None = None,
+    terrain: Terrain | None = None,
 ) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
@@ -72,6 +75,8 @@ def compile_apart(
         servos: Give a model without actuators one for each hinge and slide that is not its base's.
         floor: Add a flat floor.
         text: Write the model as MJCF too.
+        physics: Numbers of the simulation in place of the model's own.
+        terrain: Uneven ground to lay, flat as yet.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
@@ -79,8 +84,9 @@ def compile_apart(
     model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    asked = {"sensors": sensors, "servos": servos, "floor": floor, "text": text}
-    request = json.dumps({"model": model.place, **asked})
+    numbers, ground = ({} if one is None else asdict(one) for one in (physics, terrain))
+    wanted = {"model": model.place, "sensors": sensors, "servos": servos, "floor": floor, "text": text}
+    request = json.dumps({**wanted, "physics": numbers, "terrain": ground})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -106,7 +112,18 @@ def compile_robot(
 ) -> Compiled:
     """Compiles a robot's model in a process of its own, as `compile_apart` does."""
     servos = robot.gains is not None
-    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor, text=text)
+    terrain = None if robot.real is None else robot.real.terrain
+    return compile_apart(
+        robot.mjcf,
+        sensors,
+        module,
+        root=robot.root,
+        servos=servos,
+        floor=robot.floor,
+        physics=robot.physics,
+        terrain=terrain,
+        text=text,
+    )
 
 
 def main_body(robot: Robot) -> str:

@@ -13,6 +13,7 @@ from robometa.suites.change import Change
 from robometa.suites.command import Command
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
+from robometa.suites.grounds import ground_of
 from robometa.suites.robots import Robot
 from robometa.suites.task import Task
 
@@ -87,7 +88,7 @@ class Suite:
         """Draws a further task from the training tasks' distributions. Only for an endless suite."""
         key = f"drawn/{seed}/{index}"
         parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
-        return replace(self.train[0], parameters=parameters)
+        return replace(self.train[0], parameters=parameters, ground=ground_of(self.robot, key))
 
     def tasks(self, split: str) -> tuple[Task, ...]:
         """The tasks of a split, `train` or `test`."""

@@ -16,8 +16,9 @@ from robometa.sim.locomotion.gains import servo
 from robometa.sim.locomotion.ground import falls_for_ever
 from robometa.sim.locomotion.keyframes import keyframe_of
 from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, BodyMap, Layout, body_map, layout_of
+from robometa.sim.locomotion.terrain import has_terrain, lay
 from robometa.sim.quiet import quieten
-from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors, name_bodies
+from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors, add_terrain, name_bodies
 from robometa.suites.model_edits import text_of as model_text
 from robometa.suites.numbers import MAX_SEEN
 from robometa.suites.own_model import Sensor, compile_robot
@@ -177,6 +178,8 @@ def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
         return from_binary(compile_robot(robot, sensors).binary)
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        if robot.real is not None and robot.real.terrain is not None:
+            add_terrain(spec, robot.real.terrain)
         add_sensors(spec, sensors)
         with warnings.catch_warnings():  # of newer MuJoCo, on attributes in old files
             warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
@@ -200,7 +203,7 @@ def varied(task: Task) -> mujoco.MjModel:
     Copies of recent tasks are kept, as many as `MOST_KEPT` bytes hold.
     """
     model, _ = compiled(task.robot)
-    if not any(name in VARIATIONS for name, _ in task.parameters):
+    if not has_terrain(task) and not any(name in VARIATIONS for name, _ in task.parameters):
         return model
     if task in _kept:
         return _kept[task]
@@ -224,4 +227,5 @@ def vary(model: mujoco.MjModel, task: Task, only_looks: bool = False) -> None:
     for name, value in task.parameters:
         if name in VARIATIONS and (VARIATIONS[name].shows or not only_looks):
             VARIATIONS[name].apply(model, np.array(value), task.robot)
+    lay(model, task)
     mujoco.mj_setConst(model, mujoco.MjData(model))
