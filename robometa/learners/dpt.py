@@ -43,7 +43,8 @@ class Dpt(ImitationLearner):
         super().__init__(config, spaces, self.row + spaces.observation, spaces.observation, seed, device)
         if isinstance(self.network.memory, Transformer):
             for block in self.network.memory.blocks:
-                block.log_slope.requires_grad_(False).fill_(NO_SLOPE)
+                slope = block.get_parameter("log_slope")
+                slope.requires_grad_(False).fill_(NO_SLOPE)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Tensor:
         """No observation and no transition yet. `[task, world, 1 + obs + state]`."""

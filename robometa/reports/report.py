@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 from robometa.escape import counted, printable
 from robometa.reports import csv_tables, reference_returns
 from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
-from robometa.reports.scores import Scores
+from robometa.reports.scores import Scores, or_none, pace_of, quarters_of
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
 
@@ -108,7 +107,7 @@ class Report:
         if self.control is None or not shot:
             return None
         triple = mean(self._strata(self.mean_action.returns[shot] - self.control.returns[shot]))
-        return dict(zip(("mean", "low", "high"), map(_or_none, triple), strict=True))
+        return dict(zip(("mean", "low", "high"), map(or_none, triple), strict=True))
 
     def label(self, shot: int) -> str:
         """Name of a shot in a table: shot 0 is "before", unless the learner adapts within an episode."""
@@ -156,37 +155,33 @@ class Report:
     def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Interquartile mean of the returns after a shot, and its interval; None for no interval, as JSON needs."""
         triple = interquartile_mean(self._strata(scores.returns[shot]))
-        return dict(zip(("interquartile_mean", "low", "high"), map(_or_none, triple), strict=True))
+        return dict(zip(("interquartile_mean", "low", "high"), map(or_none, triple), strict=True))
 
     def measures(self, scores: Scores, shot: int) -> dict[str, Any]:
         """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its course."""
         returns = scores.returns[shot]
         spread = mean(self._strata(returns))
         row: dict[str, Any] = self.interval(scores, shot)
-        row |= dict(zip(("mean", "mean_low", "mean_high"), map(_or_none, spread), strict=True))
+        row |= dict(zip(("mean", "mean_low", "mean_high"), map(or_none, spread), strict=True))
         row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
         row |= self._course(scores, shot)
         if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
-            row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
+            row |= dict(zip(("first_quarter", "last_quarter"), quarters_of(scores.quarters[0]), strict=True))
         if shot == 0 and self.adapts_within_episode and scores.pace is not None:
-            row |= {"pace": _pace(scores.pace[0]), "steps": scores.steps}
+            row |= {"pace": pace_of(scores.pace[0]), "steps": scores.steps}
         return row
 
     def _course(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Share of episodes that lasted to the time limit, and of steps at the target, each with its interval."""
-        row: dict[str, float | None] = {}
-        for key, values in (("lasted", scores.lasted), ("on_target", scores.on_target if self.has_success else None)):
-            if values is not None:
-                triple = mean(self._strata(values[shot]))
-                row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_or_none, triple), strict=True))
-        return row
+        shares = (("lasted", scores.lasted), ("on_target", scores.on_target if self.has_success else None))
+        return self._shares([(key, values[shot]) for key, values in shares if values is not None])
 
     def pace(self) -> tuple[list[float], list[float | None]] | None:
         """Middle step and mean reward of each stretch of the first episode, with mean actions; None if not measured."""
         stretches = self.mean_action.pace
         if stretches is None:
             return None
-        rewards = _pace(stretches[0])
+        rewards = pace_of(stretches[0])
         long = self.mean_action.steps / len(rewards)
         return [long * (place + 0.5) for place in range(len(rewards))], rewards
 
@@ -281,29 +276,20 @@ class Report:
 
     def successes(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Share of episodes that succeeded by their end, and at any step, each with its interval."""
+        shares = (("success", scores.success[shot]), ("success_any_step", scores.success_any_step[shot]))
+        return self._shares(
+            [(key, values if self.has_success else np.full_like(values, np.nan)) for key, values in shares]
+        )
+
+    def _shares(self, shares: list[tuple[str, Array]]) -> dict[str, float | None]:
+        """Means and intervals of shares of episodes, by name; None where they are not numbers. `[task, world]` each."""
         row: dict[str, float | None] = {}
-        for key, values in (("success", scores.success), ("success_any_step", scores.success_any_step)):
-            triple = mean(self._strata(values[shot])) if self.has_success else (math.nan,) * 3
-            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_or_none, triple), strict=True))
+        for key, values in shares:
+            triple = mean(self._strata(values.astype(float)))
+            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(or_none, triple), strict=True))
         return row
-
-
-def _quarters(quarters: Array) -> tuple[float | None, float | None]:
-    """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
-    sound = quarters[~np.isnan(quarters).any(axis=-1)]
-    return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
-
-
-def _pace(pace: Array) -> list[float | None]:
-    """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
-    rows = pace.reshape(-1, pace.shape[-1])
-    return [_or_none(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
 
 
 def without_root(policy: str) -> str:
     """A policy's path as others may see it: the last two parts of an absolute one."""
     return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -144,3 +145,20 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
         on_target=measured("on_target"),
         since_change=since_change.joined([part.since_change for part in parts]) if axis == 1 else None,
     )
+
+
+def quarters_of(quarters: Array) -> tuple[float | None, float | None]:
+    """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
+    sound = quarters[~np.isnan(quarters).any(axis=-1)]
+    return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
+
+
+def pace_of(pace: Array) -> list[float | None]:
+    """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
+    rows = pace.reshape(-1, pace.shape[-1])
+    return [or_none(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
+
+
+def or_none(value: float) -> float | None:
+    """The number, or None if it is not one: JSON has no NaN."""
+    return None if math.isnan(value) else value

@@ -26,6 +26,7 @@ from robometa.training.callback import Callback, Iteration
 from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
+from robometa.training.iteration import task_batch, trial_metrics
 from robometa.training.iteration_clock import IterationClock
 from robometa.training.loggers.logger import LoggedRun, Logger, LoggerFactory
 from robometa.training.loggers.shipped import chosen
@@ -290,28 +291,3 @@ class Training:
                 f"learning rate or the step size and start again. {self.run.path} has the {self.checkpoints.newest} "
                 f"iterations until here ({self.checkpoints.described(progress.iterations)}); {go_on} tries the next one"
             )
-
-
-def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
-    """Indices of the tasks of an iteration: consecutive pieces of one shuffled deck after another.
-
-    Every task comes up equally often, and twice in an iteration only where it reaches from one deck into the next.
-    """
-    indices: list[int] = []
-    place = iteration * tasks
-    while len(indices) < tasks:
-        deck, start = divmod(place + len(indices), count)
-        shuffled = Noise(seed, ("tasks", deck), 1, 1).generator().permutation(count).tolist()
-        indices += shuffled[start : start + tasks - len(indices)]
-    return indices
-
-
-def trial_metrics(trial: Trial) -> dict[str, float]:
-    """Mean return and success of a trial after each shot, and the number of steps that diverged."""
-    row: dict[str, float] = {}
-    for shot, rollout in enumerate(trial.rollouts):
-        row[f"return_{shot}"] = float(rollout.episode_return().mean())
-    for shot, rollout in enumerate(trial.rollouts):
-        row[f"success_{shot}"] = float(rollout.episode_success().float().mean())
-    row["diverged"] = float(sum(int(rollout.diverged.sum()) for rollout in trial.rollouts))
-    return row

@@ -159,11 +159,9 @@ def _description(table: Table) -> Description:
     drawn = table.content.get("drawn")
     if not isinstance(drawn, bool):
         raise UserError(f"{table.where} is damaged: drawn must be true or false")
-    return Description(
-        *(table.text(name) for name in ("suite", "suite_hash", "policy", "policy_sha256")),
-        table.whole("seed"),
-        drawn,
-        *(table.whole(name, 1) for name in ("tasks", "worlds", "episodes", "horizon", "observation", "action")),
-        table.text("schedule"),
-        tuple(noise),
-    )
+    content: dict[str, Any] = {
+        name: table.text(name) for name in ("suite", "suite_hash", "policy", "policy_sha256", "schedule")
+    }
+    counts = ("tasks", "worlds", "episodes", "horizon", "observation", "action")
+    content |= {"seed": table.whole("seed"), **{name: table.whole(name, 1) for name in counts}}
+    return Description(**content, drawn=drawn, noise=tuple(noise))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -77,10 +77,11 @@ def demonstrate(
         Tensors of a shard. `[trial, episode, time, ...]`
     """
     engine.assign(tasks)
-    actor, rollouts, experts = Demonstrator(learner), list[Rollout](), list[Tensor]()
+    demonstrator, rollouts, experts = Demonstrator(learner), list[Rollout](), list[Tensor]()
+    actor = cast(Learner, demonstrator)  # all else than its acting is the learner's
     with torch_on(1):
         for shot in trial_loop(actor, noise, len(shares) - 1):
-            actor.prepare(shares[shot.number], engine.horizon, engine.spaces.action, shot.noise)
+            demonstrator.prepare(shares[shot.number], engine.horizon, engine.spaces.action, shot.noise)
             rollout, adaptation = collect(
                 engine,
                 actor,
@@ -92,7 +93,7 @@ def demonstrate(
             )
             shot.complete(rollout, adaptation)
             rollouts.append(rollout)
-            experts.append(torch.stack(actor.experts, dim=2))
+            experts.append(torch.stack(demonstrator.experts, dim=2))
 
     def of_trials(episodes: list[Tensor]) -> Tensor:
         return torch.stack([one.cpu().flatten(0, 1) for one in episodes], dim=1).contiguous()

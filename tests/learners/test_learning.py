@@ -8,7 +8,7 @@ from robometa import registry, suites
 from robometa.evaluation.evaluate import measure
 from robometa.noise import Noise
 from robometa.registry.options import resolve
-from robometa.training.loop import task_batch
+from robometa.training.iteration import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 

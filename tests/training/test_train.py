@@ -12,8 +12,8 @@ from robometa import registry
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
+from robometa.training.iteration import task_batch
 from robometa.training.loggers.terminal import Terminal
-from robometa.training.loop import task_batch
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
