@@ -10,7 +10,7 @@ from robometa.commands.arguments import Commands, Parser, add_learner_option, co
 from robometa.escape import say, word
 from robometa.storage.paths import checked
 
-ABOUT = "roll a policy out on training tasks, as a dataset for dpt and ad"
+ABOUT = "write a policy's trials on training tasks as a dataset"
 EXAMPLE = "robometa collect half-cheetah-velocity policies/half-cheetah-velocity-oracle --out runs/data"
 MORE = "\n".join(
     (

@@ -20,7 +20,13 @@ def processors() -> int:
 
 @cache
 def _pool(threads: int | None = None) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads or processors(), initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(threads or processors(), initializer=_compute_on_one)
+
+
+def _compute_on_one() -> None:
+    """Makes torch compute on one thread in a thread of its own, whatever the process sets later."""
+    torch.get_num_threads()  # at its first look a thread takes the process's number, even if its own was set before
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,6 +16,8 @@ SUITE = "suite"
 """Folder of a user's own suite, with its robot's model, inside a policy's."""
 MAX_SPACE = 10**6
 """Most numbers of an observation or an action."""
+MAX_HIDDEN = 10_000
+"""Most hidden numbers that an oracle is told."""
 MAX_COUNT = 10**17
 """Most iterations, environment steps and seconds; a merged policy may have twice as many, and be merged again."""
 
@@ -221,4 +223,4 @@ def _listed(table: Table, key: str) -> tuple[str, ...]:
     """Reads a list of texts; an empty one if it is absent."""
     entries = table.content.get(key, [])
     names = {str(index): name for index, name in enumerate(entries)} if isinstance(entries, list) else entries
-    return tuple(Table({key: names}, table.where).texts(key).values())
+    return tuple(Table({key: names}, table.where).texts(key, MAX_HIDDEN).values())

@@ -129,8 +129,9 @@ def _course(acting: Mapping[str, Any]) -> list[str]:
     """Describes the course of the last shot's episodes, if it was measured."""
     if acting.get("lasted") is None or acting.get("on_target") is None:
         return []
+    ends = "" if acting["lasted_low"] is None else f" [{acting['lasted_low']:.1%}, {acting['lasted_high']:.1%}]"
     return [
-        f"mean action, last shot: {acting['lasted']:.1%} [{acting['lasted_low']:.1%}, {acting['lasted_high']:.1%}] of "
+        f"mean action, last shot: {acting['lasted']:.1%}{ends} of "
         f"the episodes lasted to the time limit, {acting['on_target']:.1%} of all steps met the condition of success"
     ]
 

@@ -20,7 +20,7 @@ from robometa.nn.recurrent import Memory
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
-from robometa.rl.learning_rate import adam, decayed, set_learning_rate, steps_taken
+from robometa.rl.learning_rate import adam, decayed, set_learning_rate
 
 CHUNK = 8
 """Trials that one thread computes together; the pieces are the same on every machine."""
@@ -51,7 +51,7 @@ class Options(errors.Options):
     """Learning rate of Adam, which falls to a tenth over the run."""
     gradient_norm: Annotated[float, "(0, inf)"] = 1.0
     """Norm to which a larger gradient is cut."""
-    memory: Annotated[str, "{transformer, gru}", Search()] = "transformer"
+    memory: Annotated[str, "{gru, transformer}", Search()] = "transformer"
     """The memory: transformer (causal, on the last `context` steps) or gru."""
     memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Width of the transformer, or hidden units of the GRU."""
@@ -86,6 +86,17 @@ class Network(nn.Module):
         return mean, MIDDLE + REACH * torch.tanh(width)
 
 
+class Steps(nn.Module):
+    """Number of gradient steps so far. The optimizer's state has none before the first."""
+
+    taken: Tensor
+
+    def __init__(self) -> None:
+        """Counts from 0."""
+        super().__init__()
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+
 class ImitationLearner:
     """A network, its optimizer and statistics; a subclass defines `begin`, `act`, `_sequences` and `_outputs`."""
 
@@ -103,6 +114,7 @@ class ImitationLearner:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(config, inputs, query, spaces.action, generator).to(self.device)
         self.optimizer = adam(self.network, config.learning_rate, self.device)
+        self.steps = Steps()
         self.observations = Normalizer(spaces.observation, device=self.device)
         self.rewards = Normalizer(1, device=self.device)
 
@@ -140,6 +152,7 @@ class ImitationLearner:
             "observations": self.observations,
             "rewards": self.rewards,
             "training/optimiser": self.optimizer,
+            "training/steps": self.steps,
         }
 
     def _sequences(self, rollout: Rollout, experts: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -172,7 +185,7 @@ class ImitationLearner:
     def _decay(self) -> None:
         """Sets the learning rate by the gradient steps taken so far."""
         rate, all_steps = self.config.learning_rate, self.config.iterations * self.config.gradient_steps
-        set_learning_rate(self.optimizer, decayed(rate, rate / 10, steps_taken(self.optimizer) / all_steps))
+        set_learning_rate(self.optimizer, decayed(rate, rate / 10, int(self.steps.taken) / all_steps))
 
     def _step(self, sequences: Sequence[Tensor]) -> Tensor:
         """Takes a gradient step on some trials, and returns the loss. `[trial, step, ...]`."""
@@ -188,6 +201,7 @@ class ImitationLearner:
         loss = descend(of_piece, parameters, *(shares_of(part, CHUNK) for part in sequences))
         nn.utils.clip_grad_norm_(parameters, self.config.gradient_norm)
         self.optimizer.step()
+        self.steps.taken += 1
         return loss
 
     def _errors(self, sequences: Sequence[Tensor]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What an iteration trains on, and what is measured in it."""
+"""Tasks that an iteration trains on, and numbers of its trial."""
 
 from __future__ import annotations
 

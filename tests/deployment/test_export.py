@@ -104,7 +104,7 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
 
 
 def test_a_transformer_is_exported_with_its_cache(suite, tmp_path):
-    policy = made("rl2", suite, memory="transformer", context=8)
+    policy = made("rl2", suite, memory="transformer", memory_heads=3, context=8)
     written = export(policy, tmp_path / "transformer", license_text="MIT")
     assert written.gap <= 1e-5
     (part,) = json.loads((written.folder / "contract.json").read_text())["adaptation"]

@@ -65,7 +65,13 @@ def learned_from(made, whole, monkeypatch):
 
 @pytest.mark.parametrize("backpropagation", [100, 2])
 @pytest.mark.parametrize(
-    "memory", [{"memory": "gru"}, {"memory": "lstm"}, {"memory": "transformer"}, {"encoder": (5, 3), "hidden": ()}]
+    "memory",
+    [
+        {"memory": "gru"},
+        {"memory": "lstm"},
+        {"memory": "transformer", "memory_heads": 1},
+        {"encoder": (5, 3), "hidden": ()},
+    ],
 )
 def test_what_the_update_recomputes_is_what_acted(monkeypatch, memory, backpropagation):
     made, whole = learner(**memory, backpropagation=backpropagation), trial()
@@ -81,7 +87,8 @@ def test_what_the_update_recomputes_is_what_acted(monkeypatch, memory, backpropa
 @pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
 def test_at_the_parameters_that_acted_the_ratio_is_1(monkeypatch, kind):
     """In pieces too: each begins with the memory that it began with."""
-    made, whole = learner(memory=kind, backpropagation=2, epochs=1), trial()
+    heads = {"memory_heads": 1} if kind == "transformer" else {}
+    made, whole = learner(memory=kind, backpropagation=2, epochs=1, **heads), trial()
     metrics = made.update(whole)
     assert metrics["kl"] == pytest.approx(0.0, abs=1e-6)
     assert metrics["clipped"] == 0.0

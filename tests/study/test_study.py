@@ -150,7 +150,7 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
     # (-8 - -16) / (-6 - -16) = 80 %
     returns, gaps = "-11.0 first episode | -8.0 | -11.0, -8.0 | 0, 1 | \N{EN DASH}", " | ".join(["80%; 80%"] * 3)
-    assert f"| 1/2 | {returns} | {gaps} | 2.00M | not recorded | 1.0 | 1.5 | not recorded |" in rl2
+    assert f"| 1/2 | {returns} | {gaps} | 2.00M | 8.0M | 1.0 | 1.5 | not recorded |" in rl2
     for name in ("oracle", "no-adaptation"):
         assert "| reference | reference | reference |" in next(
             x for x in page.splitlines() if x.startswith(f"| `{name}`")

@@ -18,7 +18,7 @@ from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
 LEARNERS = [name for name in registry.LEARNERS if name not in ("random", *OFFLINE)]
-TRANSFORMER = {"memory": "transformer", "context": 8}
+TRANSFORMER = {"memory": "transformer", "memory_heads": 1, "context": 8}
 VARIANTS = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"}), ("rl2", TRANSFORMER)]
 NEVER = 1e9
 """Minutes between checkpoints: none but when it stops."""
