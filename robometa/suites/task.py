@@ -32,6 +32,9 @@ class Task:
         """The hidden numbers in a few words, such as `velocity 1.25`."""
         words = []
         for name, value in self.parameters:
+            if len(value) > 1 and len(set(value)) == 1:
+                words.append(f"{name} {value[0]:.3g} (all {len(value)})")
+                continue
             shown = " ".join(f"{number:.3g}" for number in value[:6])
             words.append(f"{name} {shown}" + (f" ... ({len(value)} numbers)" if len(value) > 6 else ""))
         return ", ".join(words) or "no hidden parameters"

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import mujoco
 import pytest
@@ -57,6 +58,11 @@ def test_a_good_file_is_loaded(write):
     assert suite.learner == {"pearl": {"reward_scale": 5}}
     assert dict(suite.train[0].coefficients) == {"control_cost": 0.0, "alive_bonus": 0.0, "tolerance": 0.2}
     assert suite.train[0].describe().startswith("velocity 0.")
+
+
+def test_a_parameter_with_one_value_for_all_of_its_parts_is_told_once():
+    task = replace(suites.load("half-cheetah-velocity").train[0], parameters=(("geom_friction", (0.51,) * 9),))
+    assert task.describe() == "geom_friction 0.51 (all 9)"
 
 
 def test_all_mistakes_are_told_at_once_with_the_nearest_name(write):

@@ -10,7 +10,7 @@ from robometa.errors import UserError
 from robometa.suites.robots import Robot
 from robometa.suites.variations import JOINT_IN_PARENT
 
-HINGE, SLIDE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE
+HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 
 
 def each(numbers: tuple[float, ...], count: int, key: str, robot: Robot) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 STEEP = 0.1
 """Least part of a contact's direction that is up or down, for the ground below a robot."""
-FREE, SLIDE = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_SLIDE
+FREE, SLIDE = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 ON_JOINT, ON_TENDON = int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_TENDON)
 
 

@@ -10,7 +10,7 @@ from robometa.sim.locomotion.actions import controls_of
 from robometa.sim.locomotion.beginnings import Beginnings
 from robometa.suites.suite import Suite
 
-POSITION_SERVO = mujoco.mjtBias.mjBIAS_AFFINE
+POSITION_SERVO = int(mujoco.mjtBias.mjBIAS_AFFINE)
 
 
 def joints(suite: Suite) -> Joints:

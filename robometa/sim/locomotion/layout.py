@@ -18,7 +18,9 @@ BODY_SENSOR = OURS + "body"
 """Name of the readings of the body's place, where no column of the state holds it."""
 SAMPLES, EXACT = 8, 1e-9
 """Random poses that a rule for the body's place is tried on, and the error that it may have, m."""
-FREE, BALL, SLIDE, HINGE = (getattr(mujoco.mjtJoint, f"mjJNT_{kind}") for kind in ("FREE", "BALL", "SLIDE", "HINGE"))
+FREE, BALL, SLIDE, HINGE = (
+    int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE", "HINGE")
+)
 Array = NDArray[np.float64]
 
 

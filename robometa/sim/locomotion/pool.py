@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from mujoco import rollout
 
-PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
+PHYSICS = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 
 
