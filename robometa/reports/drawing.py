@@ -67,9 +67,16 @@ def plain(panel: Axes) -> None:
 
 def add_legend(panel: Axes) -> None:
     """Adds a legend above a lone panel."""
-    columns = 1 if max(map(len, panel.get_legend_handles_labels()[1]), default=0) > 40 else 3
-    where = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "columnspacing": 1.0, "handletextpad": 0.4}
-    panel.legend(frameon=False, fontsize=8, ncols=columns, labelcolor=INK, **where)
+    panel.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=1 if max(map(len, panel.get_legend_handles_labels()[1]), default=0) > 40 else 3,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.98),
+        labelcolor=INK,
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
 
 
 def text(words: str) -> str:
