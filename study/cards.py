@@ -21,17 +21,24 @@ import numpy as np
 from robometa import registry
 from robometa.errors import UserError
 from robometa.policies import card
+from robometa.policies.manifest import PolicyManifest, TrainingRecord
 from robometa.policies.policy_folder import load_policy
 from robometa.reports import reference_returns
+from robometa.reports.curve import read_times
 from robometa.reports.gap import KEYS, Sample, obstacle_for
 from robometa.storage import sealed_folder
+from robometa.storage.json_lines import Lines
 from robometa.storage.table import Table
-from robometa.training.run_folder import CONFIGURATION
+from robometa.training.records import gradient_samples
+from robometa.training.run_folder import CONFIGURATION, METRICS
 from study import plan
+from study.samples import by_options
 
 POLICIES = Path("policies")
 TABLES = ("tasks.csv", "goals.csv", "names.csv")
 """Tables of a report that have columns of success."""
+WHOLE_EPISODES = ("half-cheetah-velocity", "half-cheetah-params", "half-cheetah-direction")
+"""Suites on which no episode ends early, so that gradient samples follow from the options."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -71,6 +78,7 @@ def rewrite(folder: Path, seeds: int) -> None:
     """
     learner, suite, manifest = load_policy(folder)
     training = replace(manifest.training, chosen_from=seeds if seeds > 1 else 0)
+    training = with_costs(training, manifest, folder / "training")
     log = folder / "training" / CONFIGURATION
     if training.torch_threads is None and log.is_file():
         run = Table(json.loads(log.read_text(encoding="utf-8")), str(log))
@@ -86,6 +94,28 @@ def rewrite(folder: Path, seeds: int) -> None:
         texts["report.json"] = json.dumps(report, indent=2) + "\n"
     texts["README.md"] = card.text(manifest.learner, learner, suite, training, report)
     sealed_folder.put(folder, texts)
+
+
+def with_costs(training: TrainingRecord, manifest: PolicyManifest, log: Path) -> TrainingRecord:
+    """The record of a training with the costs that its log has, or that follow from its options.
+
+    The processor time beside a GPU is not the training's, and stays out.
+    """
+    if training.teacher is not None or not (log / CONFIGURATION).is_file():
+        return training
+    run = json.loads((log / CONFIGURATION).read_text(encoding="utf-8"))
+    times, core_minutes, samples = read_times(log), training.core_minutes, training.gradient_samples
+    is_whole = len(times.core_minutes) == training.iterations and run.get("device") == "cpu"
+    if core_minutes is None and is_whole and times.all_core_minutes is not None:
+        core_minutes = round(times.all_core_minutes, 1)
+    if samples is None:
+        samples = gradient_samples(list(Lines(log / METRICS).rows()))
+    if samples is None and manifest.suite in WHOLE_EPISODES:
+        steps = training.environment_steps
+        record = {"learner": manifest.learner, "environment_steps": steps, "configuration": run["config"]}
+        counted = by_options(record)
+        samples = None if counted is None else round(counted)
+    return replace(training, core_minutes=core_minutes, gradient_samples=samples)
 
 
 def upgraded(report: dict[str, Any], learner: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robometa.reports.drawing import add_legends, centred, in_plain_style, name_axes, panels
+from robometa.reports.curve import Curve
+from robometa.reports.curve_figures import Trained, curves_of
 from robometa.reports.families import looks
 from robometa.reports.figures import Points, adaptation_points, paces
 from study import plan
@@ -33,20 +34,17 @@ def adaptation(suite: str, rows: list[Row], picture: Path) -> None:
     save(adaptation_points(points, looks([row.learner for row in moving]), lines), picture)
 
 
-@in_plain_style
 def curves(cells: list[plan.Cell], picture: Path) -> None:
-    """Return of each training's last rollout, exploring, against environment steps, with centred means."""
-    styles = looks([cell.learner for cell in cells])
-    figure, parts = panels(styles)
-    for panel, members in parts:
-        for index in members:
-            steps, returns = (np.array(values, dtype=float) for values in cells[index].curve())
-            panel.plot(steps, returns, color=styles[index].colour, linewidth=0.7, alpha=0.35)
-            panel.plot(steps, centred(returns), **styles[index].line, label=cells[index].learner)
-        panel.set_xscale("log")  # one that plans takes hundreds of times fewer steps than one that does not
-    name_axes(figure, "environment steps", "return after adaptation, exploring\n(sum of an episode's rewards)")
-    add_legends(figure)
-    save(figure, picture)
+    """Return of the last rollout of trainings, exploring, against environment steps, over the seeds of each learner."""
+    learners = list(dict.fromkeys(cell.learner for cell in cells))
+    rows = [Trained(name, [_curve(cell) for cell in cells if cell.learner == name]) for name in learners]
+    save(curves_of(rows, looks(learners)), picture)
+
+
+def _curve(cell: plan.Cell) -> Curve:
+    """The learning curve in a cell's record, which has no processor time along the way."""
+    steps, returns = cell.curve()
+    return Curve(np.array(steps, dtype=float), np.array(returns, dtype=float))
 
 
 def first_episode(learners: dict[str, list[tuple[float, float]]], picture: Path) -> None:

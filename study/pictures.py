@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robometa import compare, evaluate
-from robometa.reports.figures import learning_curves
+from robometa.reports.curve_figures import learning_curves
 from study import figure, plan
 
 DOCS, POLICIES = Path("docs"), Path("policies")

@@ -55,6 +55,16 @@ FIGURE = """\
 Points stand where something was measured, with the interval of the table. A hollow point is the first episode of a
 learner that adapts within it; points at one number of episodes stand side by side."""
 """Explanation of a suite's figure."""
+CURVES = """\
+Return of the training tasks after the last shot, with the noise of training. A thin line is a seed; a thick one the
+mean over seeds, of nine recorded points around each; the band its 95 % bootstrap interval over seeds. Records keep the
+processor time of a whole training only: [the published policies' curves](../docs/curves.png) are against core-minutes,
+too."""
+"""Explanation of the learning curves."""
+LONG_CURVES = (
+    "Their learning curves, with every iteration, are in [the published policies' figure](../docs/curves.png)."
+)
+"""Place of the learning curves of long runs."""
 
 
 def write(chosen: plan.Plan) -> None:
@@ -143,6 +153,10 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
             text += f"\nNo gap is reported: {obstacle}.\n"
         text += unadapted_success(suite, known, cells)
     text += missing(cells) + untraced(cells)
+    trained = [cell for cell in cells if not cell.long and cell.learner not in plan.UNTRAINED and cell.done()]
+    if trained:
+        figure.curves(trained, plan.RESULTS / f"{suite}-curves.png")
+        text += f"\n### Learning curves\n\n![return against environment steps]({suite}-curves.png)\n\n{CURVES}\n"
     some = min((row.tasks for row in rows), default=0)
     if not all(on_all(row, suite) for row in rows):
         same = [row_of([cell for cell in cells if cell.learner == row.learner and not cell.long], some) for row in rows]
@@ -150,8 +164,7 @@ def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
         text += markdown(suite, [row for row in same if row is not None])
     long = [cell for cell in cells if cell.long and cell.done()]
     if long:
-        figure.curves(long, plan.RESULTS / f"{suite}-long.png")
-        text += f"\n### One long run each\n\n![learning curves]({suite}-long.png)\n\n"
+        text += f"\n### One long run each\n\n{LONG_CURVES}\n\n"
         text += markdown(suite, [row for cell in long if (row := row_of([cell])) is not None])
     return text
 

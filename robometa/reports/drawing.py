@@ -1,4 +1,4 @@
-"""Parts that figures share: panels, axes, smoothing, and SVG that takes its text and background from its page."""
+"""Style that figures share, smoothing, and SVG that takes its text and background from its page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from robometa.compute.matplotlib_import import import_matplotlib
 from robometa.escape import printable
-from robometa.reports.families import FAMILIES, Look
 from robometa.reports.statistics import Array
 
 if TYPE_CHECKING:
@@ -24,18 +23,10 @@ Drawn = TypeVar("Drawn")
 
 INK = "#010203"
 """Colour of text and axes while drawing; `currentColor` in the SVG."""
-TICKS = (0, 1, 2, 3, 10, 20, 60, 200, 600, 2000)
-"""Episodes of a task that an axis may name."""
 MAX_POINTS = 400
 """Most points of a curve; neighbours are averaged."""
 TOGETHER = 9
 """Points of a learning curve in one centred mean."""
-MAX_NAMED_TASKS = 40
-"""Most tasks that an axis names one by one."""
-MAX_TOGETHER = 4
-"""Most rows in one panel; more of them get a panel for each family."""
-WIDTH = 8.6
-"""Width of a figure, inches."""
 
 
 def in_plain_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
@@ -52,47 +43,18 @@ def in_plain_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
     return drawn
 
 
-def panels(looks: Sequence[Look]) -> tuple[Figure, list[tuple[Axes, list[int]]]]:
-    """One panel for a few rows, else one for each family; all share their axes.
-
-    Args:
-        looks: Look of each row.
-
-    Returns:
-        The figure, and each panel with the indices of its rows.
-    """
-    from matplotlib.figure import Figure
-
-    families = [family for family in FAMILIES if any(look.family is family for look in looks)]
-    parts = [[index for index, look in enumerate(looks) if look.family is family] for family in families]
-    if len(looks) <= MAX_TOGETHER or len(parts) == 1:
-        families, parts = [], [list(range(len(looks)))]
-    across = 1 if len(parts) == 1 else len(parts) if len(parts) == 3 else 2
-    down = -(-len(parts) // across)
-    figure = Figure(figsize=(WIDTH, 4.0 if down == across == 1 else 3.6 * down))
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for unused in grid.flat[len(parts) :]:
-        unused.set_visible(False)
-    used = list(grid.flat[: len(parts)])
-    for number, panel in enumerate(used):
-        _plain(panel)
-        if families:
-            panel.set_title(families[number].name, loc="left", fontsize=9, color=INK)
-            panel.tick_params(labelbottom=True)
-    return figure, list(zip(used, parts, strict=True))
-
-
 def panel_of(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty panel; sizes in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
     panel = figure.subplots()
-    _plain(panel)
+    plain(panel)
     return figure, panel
 
 
-def _plain(panel: Axes) -> None:
+def plain(panel: Axes) -> None:
+    """Gives a panel its grid and colours."""
     panel.grid(alpha=0.2, color=INK)
     panel.spines[["top", "right"]].set_visible(False)
     for spine in panel.spines.values():
@@ -103,76 +65,18 @@ def _plain(panel: Axes) -> None:
         axis.offsetText.set_color(INK)
 
 
-def name_axes(figure: Figure, across: str, up: str) -> None:
-    """Names the horizontal axis of every panel, and the vertical one of the first in a row."""
-    for panel in figure.axes:
-        panel.set_xlabel(across)
-        if panel.get_subplotspec() is None or panel.get_subplotspec().is_first_col():  # type: ignore[union-attr]
-            panel.set_ylabel(up)
-
-
-def add_legends(figure: Figure) -> None:
-    """Adds a legend above every panel, below its title."""
-    visible = [panel for panel in figure.axes if panel.get_visible()]
-    several = len(visible) > 1
-    labels = [panel.get_legend_handles_labels()[1] for panel in visible]
-    longest = max((len(label) for some in labels for label in some), default=0)
-    columns = (2 if longest < 30 else 1) if several else 1 if longest > 40 else 3
-    lines = max(-(-len(some) // columns) for some in labels)
-    for panel in (panel for panel, some in zip(visible, labels, strict=True) if some):
-        panel.legend(
-            frameon=False,
-            fontsize=7.5 if several else 8,
-            ncols=columns,
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 0.98),
-            labelcolor=INK,
-            columnspacing=1.0,
-            handletextpad=0.4,
-        )
-        title = panel.get_title("left")
-        panel.set_title(title, loc="left", fontsize=9, color=INK, pad=6 + 12.5 * lines if title else 0)
-    if several:
-        figure.set_layout_engine("constrained", h_pad=0.1)
-
-
-def episodes_axis(figure: Figure) -> None:
-    """Makes the horizontal axes of all panels one of episodes of the task seen: linear to 1, then logarithmic."""
-    from matplotlib.ticker import NullLocator
-
-    for panel in figure.axes:
-        panel.set_xscale("symlog", linthresh=1)
-    for panel in figure.axes:
-        panel.set_xlim(
-            left=-0.45, right=1.3 * max(panel.get_xlim()[1], 1.2)
-        )  # this scale would go on to negative numbers
-        ticks = [count for count in TICKS if count <= panel.get_xlim()[1]]
-        panel.set_xticks(ticks, [str(count) for count in ticks])
-        panel.xaxis.set_minor_locator(NullLocator())
-
-
-def lines_across(figure: Figure, lines: dict[str, float]) -> None:
-    """Draws horizontal lines through all panels, with their names beside the last of each row."""
-    ordered = sorted(lines, key=lambda name: -lines[name])
-    visible = [panel for panel in figure.axes if panel.get_visible()]
-    for number, panel in enumerate(visible):
-        place = panel.get_subplotspec()
-        is_last = place is None or place.is_last_col() or number == len(visible) - 1
-        for name in ordered:
-            panel.axhline(lines[name], color=INK, linestyle=(0, (4, 3)), linewidth=0.8, alpha=0.7)
-            if is_last:
-                side = "bottom" if name == ordered[0] else "top"  # two that stand close must not overlap
-                where = (1.005, lines[name])
-                panel.annotate(name, where, xycoords=("axes fraction", "data"), va=side, fontsize=8, color=INK)
-
-
-def task_axis(panel: Axes, names: Sequence[str]) -> None:
-    """Names the tasks, or counts them where there are many."""
-    if len(names) <= MAX_NAMED_TASKS:
-        short = [text(name if len(name) <= 24 else name[:21] + "...") for name in names]
-        panel.set_xticks(range(len(names)), short, rotation=90, fontsize=7)
-    else:
-        panel.set_xlabel("held-out tasks, by the return of the first row")
+def add_legend(panel: Axes) -> None:
+    """Adds a legend above a lone panel."""
+    panel.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=1 if max(map(len, panel.get_legend_handles_labels()[1]), default=0) > 40 else 3,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.98),
+        labelcolor=INK,
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
 
 
 def text(words: str) -> str:

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robometa.errors import UserError
 from robometa.reports import measured, probed, videos
-from robometa.reports.measured import MAX_RETURN, Measured
+from robometa.reports.curve import HELD_OUT, RETURN, Curve, Times, curve_of, read_times
+from robometa.reports.measured import Measured
 from robometa.reports.probed import Probed
-from robometa.reports.statistics import Array
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.paths import own_folder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.storage.table import Table
 
-RUN, METRICS, TIMINGS = "run.json", "metrics.jsonl", "timings.jsonl"
+RUN, METRICS = "run.json", "metrics.jsonl"
 MAX_RUN_BYTES = 1 << 24
 """Largest run.json, bytes."""
-RETURN = re.compile(r"return_(\d{1,4})")
-"""Name of the mean return of a shot in the metrics."""
-HELD_OUT = re.compile(r"held_out_return_(\d{1,4})")
-"""Name of the mean return of a shot on held-out tasks, in the metrics of some iterations."""
 HARDWARE = ("device", "engine", "threads", "torch_threads", "collect")
 """Entries of run.json that say what computed it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Return of the last shot against environment steps."""
-
-    steps: Array
-    """Environment steps so far. `[iteration]`"""
-    returns: Array
-    """`[iteration]`"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +43,9 @@ class Entry:
     minutes: float | None
     """Wall time of the training."""
     core_minutes: float | None
-    """Processor time of the training."""
+    """Processor time of the training; None if it was not recorded."""
+    gradient_samples: int | None
+    """Transitions that its gradient steps used, each as often as a step used it; None if not recorded."""
     hardware: dict[str, str]
     """Device, engine, threads and versions."""
     curve: Curve | None
@@ -102,6 +87,7 @@ def read(path: Path) -> Entry | None:
         steps=None,
         minutes=None,
         core_minutes=None,
+        gradient_samples=None,
         hardware={},
         curve=None,
         held_out=None,
@@ -121,9 +107,14 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
     assert table is not None  # there is a policy or a run
     training = None if manifest is None else manifest.table("training")
     rows = [] if run is None else list(Lines(run / METRICS).rows())
-    seconds, processor = (None, None) if run is None else _seconds(run)
+    times = Times(None, {}) if run is None else read_times(run)
+    minutes, core_minutes, gradient_samples = times.wall_minutes, times.all_core_minutes, None
     if training is not None:
-        seconds = training.number("wall_time_seconds", 0)
+        minutes = training.number("wall_time_seconds", 0) / 60
+        core_minutes = core_minutes or training.optional("core_minutes", lambda key: training.number(key, 0))
+        gradient_samples = training.optional("gradient_samples", lambda key: training.whole(key, 0))
+    hardware = _hardware(configuration, training)
+    axis = times.core_minutes if hardware.get("device", "cpu") == "cpu" else {}  # else a GPU's time is missing in it
     steps = int(rows[-1]["steps"]) if rows and "steps" in rows[-1] else None
     return Entry(
         path=path,
@@ -133,11 +124,12 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
         seed=(training or table).whole("seed"),
         options=table.table("config").content,
         steps=steps if training is None else training.whole("environment_steps"),
-        minutes=None if seconds is None else seconds / 60,
-        core_minutes=None if processor is None else processor / 60,
-        hardware=_hardware(configuration, training),
-        curve=_curve(rows, RETURN),
-        held_out=_curve(rows, HELD_OUT),
+        minutes=minutes,
+        core_minutes=core_minutes,
+        gradient_samples=gradient_samples,
+        hardware=hardware,
+        curve=curve_of(rows, RETURN, axis),
+        held_out=curve_of(rows, HELD_OUT, axis),
         measured=None if policy is None else measured.read(policy),
         policy=policy,
         tensors=None if manifest is None else manifest.table("files").text(TENSORS),
@@ -163,13 +155,6 @@ def _configuration(run: Path) -> Table:
         raise UserError(f"{run / RUN} is damaged: {str(error)[:200]}") from None
 
 
-def _seconds(run: Path) -> tuple[float | None, float | None]:
-    """Wall time and processor time of all iterations, s."""
-    rows = list(Lines(run / TIMINGS).rows())
-    wall = sum(row.get("sampling", 0.0) + row.get("update", 0.0) for row in rows)
-    return (wall, sum(row.get("processor", 0.0) for row in rows) or None) if rows else (None, None)
-
-
 def _hardware(configuration: Table | None, training: Table | None) -> dict[str, str]:
     """Device, engine, threads and versions, as far as they are known."""
     hardware = {}
@@ -179,18 +164,6 @@ def _hardware(configuration: Table | None, training: Table | None) -> dict[str, 
     table = training or configuration
     assert table is not None  # there is a policy or a run
     return hardware | (table.optional("versions", table.texts) or {})
-
-
-def _curve(rows: list[dict[str, float]], named: re.Pattern[str]) -> Curve | None:
-    """Returns of the last shot in a run's metrics; None if they have none of this name."""
-    matches = [match for name in {name for row in rows for name in row} if (match := named.fullmatch(name))]
-    if not matches:
-        return None
-    key = max(matches, key=lambda match: int(match[1])).string
-    whole = [row for row in rows if all(abs(row.get(name, np.inf)) <= MAX_RETURN for name in (key, "steps"))]
-    if not whole:
-        return None
-    return Curve(np.array([row["steps"] for row in whole]), np.array([row[key] for row in whole]))
 
 
 def _suite_name(suite: str) -> str:

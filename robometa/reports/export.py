@@ -26,6 +26,8 @@ NUMBERS = (
     "tasks",
     "environment_steps",
     "wall_minutes",
+    "core_minutes",
+    "gradient_samples",
     "shot",
     "episodes_seen",
     "return",
@@ -38,7 +40,7 @@ NUMBERS = (
     "after_minus_control_high",
 )
 """Columns of the CSV, which has a row for every learner and shot."""
-WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success by the end")
+WORDS = ("learner", "seeds", "steps", "core-min", "before", "after", "episodes", "success by the end")
 """Columns of the tables for reading, which have a row for every learner."""
 GAPS = {
     "gap closed": BY_INTERQUARTILE_MEANS,
@@ -110,7 +112,9 @@ def cells(group: Group) -> list[str]:
     success = "" if group.success is None else percent(group.success)
     adapted = measured[-1] if len(measured) > 1 else ""
     before = measured[0] if measured else "not measured"
-    return [group.label, _seeds(group), count(group.mean("steps")), before, adapted, seen, success]
+    minutes = group.mean("core_minutes")
+    costs = [count(group.mean("steps")), "" if minutes is None else f"{minutes:.1f}"]
+    return [group.label, _seeds(group), *costs, before, adapted, seen, success]
 
 
 def percent(share: Interval) -> str:
@@ -144,9 +148,9 @@ def _csv(comparison: Comparison) -> str:
     for section in comparison.sections:
         for group in section.groups:
             names = (_cell(section.suite), _cell(group.label), " ".join(map(str, group.seeds)))
-            costs = (group.mean("steps"), group.mean("minutes"))
+            costs = tuple(map(group.mean, ("steps", "minutes", "core_minutes", "gradient_samples")))
             if not group.measured:
-                writer.writerow((*names, "", "", *costs, *[""] * (len(NUMBERS) - 7)))
+                writer.writerow((*names, "", "", *costs, *[""] * (len(NUMBERS) - 5 - len(costs))))
             gaps = group.gaps(section.suite_hash)
             for shot, interval in enumerate(group.intervals):
                 first = group.measured[0]

@@ -8,32 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.reports import pooled, reference_returns
-from robometa.reports.drawing import (
-    INK,
+from robometa.reports import reference_returns
+from robometa.reports.drawing import INK, in_plain_style, svg, text
+from robometa.reports.families import Look, looks
+from robometa.reports.groups import Group, Section, looks_of, shared_tasks
+from robometa.reports.panels import (
+    BESIDE,
     add_legends,
-    aligned,
     episodes_axis,
-    in_plain_style,
     lines_across,
     name_axes,
     panels,
-    svg,
     task_axis,
-    text,
-    thinned,
 )
-from robometa.reports.entries import Curve
-from robometa.reports.families import Look, looks
-from robometa.reports.groups import Group, Section, shared_tasks
 from robometa.reports.pooled import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPREAD_OF_STEPS = 20
-"""Ratio of the longest training to the shortest from which the axis is logarithmic."""
-SPREAD = 12.0
+SPREAD = 18.0
 """Greatest distance between the points of rows that were measured at the same place, points of a typographer."""
 
 
@@ -49,62 +42,6 @@ class Points:
     """Return and the ends of its interval. `[shot]`"""
     adapts_within_episode: bool
     """Its first episode is not before adaptation: drawn hollow."""
-
-
-def curves(section: Section) -> str | None:
-    """Learning curves: return against environment steps, a thin line a seed."""
-    figure = learning_curves(section.groups)
-    return None if figure is None else svg(figure, f"curves-{section.suite_hash}")
-
-
-@in_plain_style
-def learning_curves(groups: Sequence[Group]) -> Figure | None:
-    """Figure of the returns of trainings, with smoothed means over seeds."""
-    drawn = [group for group in groups if any(one.curve for one in group.entries)]
-    if not drawn:
-        return None
-    styles = _looks(groups, drawn)
-    figure, parts = panels(styles)
-    for panel, rows in parts:
-        for group, look in ((drawn[row], styles[row]) for row in rows):
-            known = [one.curve for one in group.entries if one.curve is not None]
-            for curve in known:
-                steps, returns = thinned(curve.steps, curve.returns)
-                panel.plot(steps, returns, color=look.colour, linewidth=0.6, alpha=0.4)
-            steps, seeds = aligned([(curve.steps, curve.returns) for curve in known])
-            middle, low, high = pooled.band(seeds)
-            panel.plot(steps, middle, **look.line, linewidth=1.8, label=_legend(group, len(known)))
-            if len(known) > 1:
-                panel.fill_between(steps, low, high, color=look.colour, alpha=0.18, linewidth=0)
-    _steps_axis(figure, [one.curve for group in drawn for one in group.entries if one.curve is not None])
-    name_axes(figure, "environment steps", "return of the last shot, exploring\n(sum of an episode's rewards)")
-    add_legends(figure)
-    return figure
-
-
-@in_plain_style
-def held_out(section: Section) -> str | None:
-    """Held-out returns during the training: points where they were measured, small ones for the seeds."""
-    drawn = [group for group in section.groups if any(one.held_out for one in group.entries)]
-    if not drawn:
-        return None
-    styles = _looks(section.groups, drawn)
-    figure, parts = panels(styles)
-    for panel, rows in parts:
-        for group, look in ((drawn[row], styles[row]) for row in rows):
-            known = [one.held_out for one in group.entries if one.held_out is not None]
-            shared = sorted(set.intersection(*(set(curve.steps.tolist()) for curve in known)))
-            seeds = [one.returns[np.searchsorted(one.steps, shared)] for one in known]
-            for curve in known if len(known) > 1 else ():
-                panel.plot(curve.steps, curve.returns, **look.points, markersize=2.5, alpha=0.5, zorder=1)
-            if shared:
-                panel.plot(
-                    shared, np.mean(seeds, axis=0), **look.points, markersize=5.5, label=_legend(group, len(known))
-                )
-    _steps_axis(figure, [one.held_out for group in drawn for one in group.entries if one.held_out is not None])
-    name_axes(figure, "environment steps", "held-out return of the last shot, mean actions")
-    add_legends(figure)
-    return svg(figure, f"heldout-{section.suite_hash}")
 
 
 def adaptation(section: Section) -> str | None:
@@ -126,7 +63,7 @@ def adaptation(section: Section) -> str | None:
     if known is not None and any(group.measured[0].split == "test" for group in section.measured):
         for name, sample in (("oracle", known.oracle), ("no adaptation", known.unadapted)):
             lines[name] = float(sample.both_means()[0])
-    styles = _looks(section.groups, section.measured)
+    styles = looks_of(section.groups, section.measured)
     figure = adaptation_points(rows, styles, {name: value for name, value in lines.items() if value is not None})
     return svg(figure, f"adaptation-{section.suite_hash}")
 
@@ -142,10 +79,10 @@ def adaptation_points(rows: Sequence[Points], styles: Sequence[Look], lines: dic
     """
     from matplotlib.transforms import ScaledTranslation
 
-    figure, parts = panels(styles)
-    for panel, members in parts:
+    figure, parts = panels(styles, alike=False)
+    for (panel,), members in ((part.panels, part.rows) for part in parts):
         for number, (row, look) in enumerate((rows[index], styles[index]) for index in members):
-            across = min(5.0, SPREAD / max(len(members) - 1, 1)) * (number - (len(members) - 1) / 2) / 72
+            across = min(6.0, SPREAD / max(len(members) - 1, 1)) * (number - (len(members) - 1) / 2) / 72
             place = panel.transData + ScaledTranslation(across, 0, figure.dpi_scale_trans)
             middle, low, high = (np.array(values) for values in zip(*row.intervals, strict=True))
             style = look.points | {"markersize": 5, "transform": place}
@@ -158,10 +95,10 @@ def adaptation_points(rows: Sequence[Points], styles: Sequence[Look], lines: dic
             pairs = zip(row.seen, row.intervals, strict=True)
             panel.update_datalim([(seen, value) for seen, ends in pairs for value in ends])
         panel.autoscale_view()
-    lines_across(figure, lines)
-    episodes_axis(figure)
-    name_axes(figure, "episodes of the task seen", "return of an episode, mean actions")
-    add_legends(figure)
+    episodes_axis(parts, [[seen for index in part.rows for seen in rows[index].seen] for part in parts])
+    lines_across(parts, lines)
+    name_axes(parts, ["episodes of the task seen"], "return of an episode, mean actions")
+    add_legends(parts, BESIDE if lines else 0.0)
     return figure
 
 
@@ -171,32 +108,26 @@ def within_episode(section: Section) -> str | None:
     drawn = [group for group in section.measured if group.pace is not None]
     if not drawn:
         return None
-    figure = paces([(group.label, group.pace) for group in drawn if group.pace], _looks(section.groups, drawn))
+    figure = paces([(group.label, group.pace) for group in drawn if group.pace], looks_of(section.groups, drawn))
     return svg(figure, f"within-{section.suite_hash}")
 
 
 @in_plain_style
 def paces(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], styles: Sequence[Look]) -> Figure:
-    """Figure of the reward along the first episode: a point for each stretch of it.
+    """Figure of the reward along the first episode: a tread for each stretch of it, over which it is a mean.
 
     Args:
         rows: Label, and middle step and mean reward of each stretch, of each row.
         styles: Look of each row.
     """
     figure, parts = panels(styles)
-    for panel, members in parts:
+    for (panel,), members in ((part.panels, part.rows) for part in parts):
         for index in members:
-            steps, rewards = zip(*rows[index][1], strict=True)
-            panel.plot(
-                steps,
-                rewards,
-                **(styles[index].points | {"linestyle": "-"}),
-                markersize=3.5,
-                linewidth=0.8,
-                label=text(rows[index][0]),
-            )
-    name_axes(figure, "control steps of the first episode", "mean reward of a step")
-    add_legends(figure)
+            steps, rewards = (np.array(values) for values in zip(*rows[index][1], strict=True))
+            edges = np.append(0.0, steps + steps[0])  # a stretch begins where the one before it ends
+            panel.stairs(rewards, edges, baseline=None, **styles[index].line, linewidth=1.4, label=text(rows[index][0]))
+    name_axes(parts, ["control steps of the first episode"], "mean reward of a step")
+    add_legends(parts)
     return figure
 
 
@@ -209,7 +140,7 @@ def since_change(section: Section) -> str | None:
     known = {group.label: group.entries[0].learner for group in section.groups}
     styles = looks([known[label.rpartition(", seed ")[0] if label not in known else label] for label in labels])
     figure, parts = panels(styles)
-    for panel, members in parts:
+    for (panel,), members in ((part.panels, part.rows) for part in parts):
         for index in members:
             label, change = section.changes[index]
             seconds, look = change["stretch_seconds"], styles[index]
@@ -221,8 +152,8 @@ def since_change(section: Section) -> str | None:
             if change["level"] is not None:
                 panel.axhline(change["level"], color=look.colour, linewidth=0.8, linestyle=":")
         panel.axvline(0, color=INK, linewidth=0.8, alpha=0.6)
-    name_axes(figure, "seconds since the task changed", "mean reward of a step")
-    add_legends(figure)
+    name_axes(parts, ["seconds since the task changed"], "mean reward of a step")
+    add_legends(parts)
     return svg(figure, f"change-{section.suite_hash}")
 
 
@@ -236,17 +167,16 @@ def differences(section: Section) -> str | None:
     if not alike:
         return None
     order = np.argsort(first.by_task(-1))
-    styles = _looks(section.groups, alike)
+    styles = looks_of(section.groups, alike)
     figure, parts = panels(styles)
-    for panel, rows in parts:
+    for (panel,), rows in ((part.panels, part.rows) for part in parts):
         for row in rows:
             difference = (alike[row].by_task(-1) - first.by_task(-1))[order]
             panel.plot(range(len(order)), difference, **styles[row].points, markersize=4, label=text(alike[row].label))
         panel.axhline(0, color=INK, linewidth=0.8, alpha=0.6)
-    name_axes(figure, "", text(f"return minus that of {first.label}"))
-    for panel, _ in parts:
-        task_axis(panel, [first.tasks[index] for index in order])
-    add_legends(figure)
+    name_axes(parts, [""], text(f"return minus that of {first.label}"))
+    task_axis(parts, [first.tasks[index] for index in order])
+    add_legends(parts)
     return svg(figure, f"differences-{section.suite_hash}")
 
 
@@ -256,9 +186,10 @@ def tasks(section: Section) -> str | None:
     if len(section.measured) != 1:
         return None
     group = section.measured[0]
-    (look,) = _looks(section.groups, [group])
+    (look,) = looks_of(section.groups, [group])
     order = np.argsort(group.by_task(-1))
-    figure, ((panel, _),) = panels([look])
+    figure, parts = panels([look])
+    (panel,) = parts[0].panels
     before, after = group.by_task(0)[order], group.by_task(-1)[order]
     places = np.arange(len(order))
     panel.vlines(places, before, after, color=look.colour, alpha=0.4, linewidth=1)
@@ -266,21 +197,10 @@ def tasks(section: Section) -> str | None:
     first = "first episode" if group.measured[0].adapts_within_episode else "before"
     panel.plot(places, before, fillstyle="none", **style, label=first)
     panel.plot(places, after, **style, label="after the last shot")
-    name_axes(figure, "", "mean return of an episode")
-    task_axis(panel, [group.tasks[index] for index in order])
-    add_legends(figure)
+    name_axes(parts, [""], "mean return of an episode")
+    task_axis(parts, [group.tasks[index] for index in order])
+    add_legends(parts)
     return svg(figure, f"tasks-{section.suite_hash}")
-
-
-def _steps_axis(figure: Figure, drawn: Sequence[Curve]) -> None:
-    """Makes the horizontal axes one of environment steps; logarithmic where trainings differ much in length."""
-    from matplotlib.ticker import EngFormatter
-
-    ends = [float(curve.steps[-1]) for curve in drawn]
-    for panel in figure.axes:
-        if max(ends) / max(min(ends), 1) > SPREAD_OF_STEPS:
-            panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _ends(interval: Interval) -> tuple[float, float, float]:
@@ -289,12 +209,5 @@ def _ends(interval: Interval) -> tuple[float, float, float]:
     return middle, middle if low is None else low, middle if high is None else high
 
 
-def _looks(groups: Sequence[Group], some: Sequence[Group]) -> list[Look]:
-    """Looks of some of a comparison's rows, the same in all its figures."""
-    learners = [group.entries[0].learner for group in groups]
-    by_group = dict(zip(map(id, groups), looks(learners), strict=True))
-    return [by_group[id(group)] for group in some]
-
-
 def _legend(group: Group, seeds: int) -> str:
-    return text(f"{group.label}, {seeds} {'seed' if seeds == 1 else 'seeds'}")
+    return text(group.label if seeds == 1 else f"{group.label}, {seeds} seeds")

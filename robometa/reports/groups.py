@@ -13,6 +13,7 @@ import numpy as np
 from robometa.escape import printable
 from robometa.reports import pooled, reference_returns
 from robometa.reports.entries import Entry
+from robometa.reports.families import Look, looks
 from robometa.reports.gap import Sample, obstacle_for
 from robometa.reports.measured import Measured
 from robometa.reports.pooled import Interval
@@ -208,6 +209,12 @@ def shown(value: Any) -> str:
     """A value of an option in a few words."""
     text = " ".join(map(str, value)) if isinstance(value, list) else json.dumps(value).strip('"')
     return printable(text if len(text) <= 100 else text[:97] + "...")
+
+
+def looks_of(groups: Sequence[Group], some: Sequence[Group]) -> list[Look]:
+    """Looks of some of a comparison's rows, the same in all its figures."""
+    by_group = dict(zip(map(id, groups), looks([group.entries[0].learner for group in groups]), strict=True))
+    return [by_group[id(group)] for group in some]
 
 
 def grouped(some: Sequence[Entry]) -> tuple[Group, ...]:

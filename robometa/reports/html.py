@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robometa import escape
 from robometa.errors import UserError
-from robometa.reports import export, figures, probe_figure, videos
+from robometa.reports import curve_figures, export, figures, probe_figure, videos
 from robometa.reports.compare import Comparison
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, shown
@@ -41,7 +41,7 @@ def page(comparison: Comparison) -> str:
     from markupsafe import Markup
 
     draw = (
-        *(figures.curves, figures.held_out, figures.adaptation, figures.within_episode),
+        *(curve_figures.curves, curve_figures.held_out, figures.adaptation, figures.within_episode),
         *(figures.since_change, figures.differences, figures.tasks, probe_figure.probes),
     )
     left = videos.MAX_VIDEOS_BYTES

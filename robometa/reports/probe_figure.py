@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from robometa.reports.drawing import INK, add_legends, in_plain_style, name_axes, panels, svg, text
+from robometa.reports.drawing import INK, in_plain_style, svg, text
 from robometa.reports.families import Look, looks
 from robometa.reports.groups import Section
+from robometa.reports.panels import add_legends, name_axes, panels
 from robometa.reports.probed import NETWORK, RIDGE, Probed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def drawn(rows: Sequence[tuple[str, Probed, Look]]) -> Figure:
         rows: Label, probe and look of each row.
     """
     figure, parts = panels([look for _, _, look in rows])
-    for panel, members in parts:
+    for (panel,), members in ((part.panels, part.rows) for part in parts):
         for label, probed, look in (rows[index] for index in members):
             style = {"color": look.colour, "marker": look.points["marker"], "markersize": 3.5}
             for reader, line in ((NETWORK, "-"), (RIDGE, ":")):
@@ -57,6 +58,7 @@ def drawn(rows: Sequence[tuple[str, Probed, Look]]) -> Figure:
         panel.set_xscale("symlog", linthresh=1)
         panel.set_xlim(left=-0.2)
         panel.set_ylim(LOWEST, 1.03)
-    name_axes(figure, "environment steps of the task that the adaptation has seen", "R2, mean over hidden parameters")
-    add_legends(figure)
+    across = "environment steps of the task that the adaptation has seen"
+    name_axes(parts, [across], "R2, mean over hidden parameters")
+    add_legends(parts)
     return figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.reports.drawing import INK, add_legends, in_plain_style, panel_of, svg, text
+from robometa.reports.drawing import INK, add_legend, in_plain_style, panel_of, svg, text
 from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
@@ -60,7 +60,7 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
         return None
     panel.set_xlabel("environment steps" if settings.budget.unit == "steps" else "processor time, s")
     panel.set_ylabel(f"{name}, validation tasks")
-    add_legends(figure)
+    add_legend(panel)
     return svg(figure, "search-history")
 
 
@@ -80,7 +80,7 @@ def pareto(trials: Sequence[Trial], settings: Settings) -> str | None:
     panel.plot(*zip(*line, strict=True), color=INK, linewidth=0.8, label="Pareto front")
     panel.set_xlabel(second)
     panel.set_ylabel(f"{first}, validation tasks")
-    add_legends(figure)
+    add_legend(panel)
     return svg(figure, "search-front")
 
 

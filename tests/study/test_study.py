@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from study import cards, front_page, learner_pages, plan, publish, rows, table
 from study import cell as filling
 from study.__main__ import main
 
+ROOT = Path(__file__).parents[2]
 PLAN = """\
 core_minutes = 1
 shots = 1
@@ -492,3 +494,19 @@ def test_the_published_cards_are_those_of_their_reports(tmp_path, capsys):
     cards.rewrite(tmp_path / name, 3)
     for file in ("README.md", "report.json", "tasks.csv", "manifest.json"):
         assert (tmp_path / name / file).read_bytes() == (cards.POLICIES / name / file).read_bytes(), file
+
+
+def test_a_card_has_the_costs_that_the_log_has_and_no_others(tmp_path):
+    _, _, manifest = load_policy(ROOT / "policies/half-cheetah-velocity-rl2")
+    training = dataclasses.replace(manifest.training, core_minutes=None, gradient_samples=None)
+    log = tmp_path / "training"
+    shutil.copytree(ROOT / "policies/half-cheetah-velocity-rl2/training", log)
+    known = cards.with_costs(training, manifest, log)
+    assert known.core_minutes == pytest.approx(20.1, abs=0.05)
+    assert known.gradient_samples == 4 * training.environment_steps  # epochs
+    run = json.loads((log / "run.json").read_text(encoding="utf-8"))
+    (log / "run.json").write_text(json.dumps(run | {"device": "cuda"}), encoding="utf-8")
+    assert cards.with_costs(training, manifest, log).core_minutes is None
+    other = dataclasses.replace(manifest, suite="hopper-params")  # episodes may end early there
+    assert cards.with_costs(training, other, log).gradient_samples is None
+    assert cards.with_costs(training, manifest, tmp_path) == training

@@ -86,7 +86,7 @@ class Session:
             }
         try:
             self.ray.init(log_to_driver=False, logging_level="ERROR", runtime_env=runtime, **settings)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a node that takes too long to start is a plain one
             self.ray.shutdown()
             what = "Ray cannot be started" if address is None else f"no connection to the cluster {address}"
             first = (str(error).strip() or type(error).__name__).splitlines()[0]

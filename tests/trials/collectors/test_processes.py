@@ -48,6 +48,8 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="co
 
 
 ONE_OF_EACH_KIND = ("rl2", "maml-trpo", "pearl", "grbal")
+COLLECTING = sorted({*registry.LEARNERS} - {"random", *OFFLINE})
+"""Learners that learn from what they collect."""
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_two_processes_train_to_the_same_bytes(name, tiny_suite, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random", *OFFLINE}))
+@pytest.mark.parametrize("name", COLLECTING)
 def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(name, tmp_path):
     here = trained(tmp_path / "here", name)
     for count in (1, 2, 3):
@@ -67,7 +69,7 @@ def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+@pytest.mark.parametrize("name", COLLECTING)
 def test_a_run_goes_on_with_another_number_of_processes_to_the_same_bytes(name, tiny_suite, tmp_path):
     whole = trained(tmp_path / "whole", name, tiny_suite, iterations=3)
     train(

@@ -215,6 +215,20 @@ def test_a_missing_ray_is_named_with_the_command_that_brings_it(monkeypatch):
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ  # and the environment is as it was
 
 
+def test_a_cluster_that_does_not_start_ends_in_a_sentence_and_is_shut_down(monkeypatch):
+    ended = []
+
+    def fails(**_):
+        raise Exception("The current node timed out during startup. This could happen")  # as Ray does
+
+    broken = SimpleNamespace(is_initialized=lambda: False, init=fails, shutdown=lambda: ended.append(1))
+    monkeypatch.setattr(ray_session, "_imported", lambda: broken)
+    monkeypatch.setattr(ray_session, "_read_again", lambda: None)
+    with pytest.raises(UserError, match="Ray cannot be started: The current node timed out during startup"):
+        ray_session.Session(None, 1)
+    assert ended == [1]
+
+
 def test_a_run_never_connects_to_the_cluster_that_its_file_names():
     assert as_before("ray") == "ray"
     with pytest.raises(UserError, match=r"give --collect ray://10\.0\.0\.1:10001, or --collect here"):
