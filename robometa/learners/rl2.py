@@ -16,8 +16,7 @@ from robometa.data import Spaces, Step
 from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.recurrent import Memory, RecurrentActorCritic
-from robometa.nn.transformer import Transformer
+from robometa.nn.recurrent import RecurrentActorCritic, memory_of
 from robometa.noise import Noise
 from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 
@@ -48,21 +47,14 @@ PRESETS = {"gru": Config(), "lstm": Config(memory="lstm"), "transformer": Config
 """Presets with a GRU, with an LSTM (the Meta-LSTM), and with a transformer."""
 
 
-def memory_of(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer:
-    """Builds the memory that the options name, for inputs of so many numbers."""
-    if config.memory != "transformer":
-        return Memory(config.memory, inputs, config.memory_size, generator)
-    sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
-    return Transformer(inputs, *sizes, generator)
-
-
 class Network(RecurrentActorCritic):
     """Policy and value on the output of the memory alone."""
 
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
         inputs = spaces.observation + spaces.action + 2
-        super().__init__(memory_of(config, inputs, generator), spaces.action, config.initial_std)
+        sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
+        super().__init__(memory_of(config.memory, inputs, *sizes, generator), spaces.action, config.initial_std)
         widths = (config.memory_size, *config.hidden)
         self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)

@@ -57,6 +57,15 @@ class Memory(nn.Module):
         return outputs.transpose(0, 1), end[0]
 
 
+def memory_of(
+    kind: str, inputs: int, size: int, layers: int, heads: int, context: int, generator: torch.Generator
+) -> Memory | Transformer:
+    """Builds a memory by its name; layers, heads and context are a transformer's."""
+    if kind == "transformer":
+        return Transformer(inputs, size, layers, heads, context, generator)
+    return Memory(kind, inputs, size, generator)
+
+
 class RecurrentActorCritic(nn.Module):
     """A memory of the trial, and the actions' standard deviation; a subclass adds action and value heads."""
 

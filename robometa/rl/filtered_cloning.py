@@ -1,0 +1,231 @@
+"""Gradient steps of AMAGO-2 on replayed sequences: critics that classify returns, actors that clone what is better.
+
+Source: Grigsby et al. 2024, https://arxiv.org/abs/2411.11188; the filter is Wang et al. 2020's
+(https://arxiv.org/abs/2006.15134).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robometa.compute.parallel import descend, shares_of
+from robometa.data import Spaces, Step
+from robometa.nn.discounted import DiscountedActorCritic, log_density
+from robometa.nn.state import Parts
+from robometa.rl.learning_rate import adam, captured_steps, set_learning_rate, steps_taken
+from robometa.rl.trial_crops import Sequences, TrialCrops, prefetched
+
+CHUNK = 8
+"""Sequences that one thread computes together; the chunks are the same on every machine."""
+STEPS_PREFETCHED = 20
+"""Gradient steps on sequences that are prefetched to a GPU."""
+METRICS = ("actor_loss", "filter_share", "value", "action_std")
+
+
+class Options(Protocol):
+    """Options of the gradient steps."""
+
+    @property
+    def discounts(self) -> tuple[float, ...]:
+        """Discounts to learn for at once."""
+
+    @property
+    def critics(self) -> int:
+        """Critics of the ensemble."""
+
+    @property
+    def subset(self) -> int:
+        """Target critics that a step asks."""
+
+    @property
+    def pessimism(self) -> str:
+        """`minimum` or `mean` of these critics."""
+
+    @property
+    def value_samples(self) -> int:
+        """Actions that stand for the policy's value."""
+
+    @property
+    def sequence(self) -> int:
+        """Most steps of a sequence."""
+
+    @property
+    def batch(self) -> int:
+        """Sequences of a step."""
+
+    @property
+    def gradient_steps(self) -> int:
+        """Steps of an iteration."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate after the warm-up."""
+
+    @property
+    def warm_up(self) -> int:
+        """Steps over which the learning rate rises."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Weight decay."""
+
+    @property
+    def gradient_norm(self) -> float:
+        """Maximum norm of a gradient."""
+
+    @property
+    def critic_weight(self) -> float:
+        """Weight of the critics' loss."""
+
+    @property
+    def target_rate(self) -> float:
+        """Interpolation rate of the targets."""
+
+
+class FilteredCloning:
+    """Optimizer, and target actors and critics, of a network that learns from replayed trials."""
+
+    def __init__(
+        self,
+        network: DiscountedActorCritic,
+        options: Options,
+        spaces: Spaces,
+        replay: TrialCrops,
+        inputs: Callable[[Step], Tensor],
+        device: torch.device,
+    ) -> None:
+        """Makes targets that equal the network's actors and critics.
+
+        Args:
+            network: Learns.
+            options: Options of the learner.
+            spaces: Sizes of observations and actions.
+            replay: Trials to learn from.
+            inputs: Makes the network's inputs of steps.
+            device: Device of the network.
+        """
+        self.network, self.options, self.spaces = network, options, spaces
+        self.replay, self.inputs, self.device = replay, inputs, device
+        self.heads = nn.ModuleList((network.actors, network.critics))
+        self.targets = copy.deepcopy(self.heads).requires_grad_(False)
+        self.target_actors, self.target_critics = self.targets
+        self.optimizer = adam(network, options.learning_rate, device, weight_decay=options.weight_decay)
+        self.metrics = (*METRICS, *(f"critic_loss_{discount:g}" for discount in options.discounts))
+        both = nn.ModuleList((network, self.targets))
+        self.captured = captured_steps(self._step, both, self.optimizer, len(self.metrics), device)
+
+    def run(self, generator: torch.Generator) -> dict[str, float]:
+        """Takes the gradient steps of an iteration and returns metrics, means over the steps."""
+        steps = self.options.gradient_steps
+        drawn = (self._drawn(rate, generator) for rate in self._rates(steps))
+        if self.captured is not None:
+            logged = self.captured.run(prefetched(drawn, self.device, STEPS_PREFETCHED), steps)
+        else:
+            logged = torch.stack([self._step(*(part.to(self.device) for part in row)) for row in drawn])
+        return dict(zip(self.metrics, logged.mean(dim=0).tolist(), strict=True))
+
+    def parts(self) -> Parts:
+        """Targets and optimizer by the names of their states."""
+        return {"training/targets": self.targets, "training/optimiser": self.optimizer}
+
+    def forget(self) -> None:
+        """Discards the captured graph, because the network's tensors were replaced."""
+        if self.captured is not None:
+            self.captured.forget()
+
+    def _rates(self, steps: int) -> Iterator[float]:
+        """Learning rates of the next steps: a linear warm-up, then a constant."""
+        options, taken = self.options, steps_taken(self.optimizer)
+        for step in range(taken + 1, taken + steps + 1):
+            yield options.learning_rate * min(step / max(options.warm_up, 1), 1.0)
+
+    def _drawn(self, rate: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Arguments of `_step`, on the CPU except the sequences."""
+        options = self.options
+        columns = self.replay.crops(options.batch, options.sequence, generator)
+        # One action for the target, the others for the policy's value.
+        shape = (*columns.shape[:2], 1 + options.value_samples, len(options.discounts), self.spaces.action)
+        members = torch.randperm(options.critics, generator=generator)[: options.subset]
+        return columns, torch.randn(shape, generator=generator), members, torch.tensor(rate)
+
+    def _step(self, columns: Tensor, draws: Tensor, members: Tensor, rate: Tensor) -> Tensor:
+        """Takes one step of all networks, in place, without waiting for the device. `[metric]`.
+
+        Args:
+            columns: Sequences of the replay. `[n, time + 1, width]`
+            draws: Standard normal numbers. `[n, time + 1, sample, discount, action]`
+            members: Target critics to ask. `[subset]`
+            rate: Learning rate. `[]`
+        """
+        sound = Sequences.of_columns(columns, self.spaces).sound()
+        weight = sound / sound.sum().clamp(min=1)  # the masked mean of the whole batch
+
+        def of_chunk(*chunk: Tensor) -> tuple[Tensor, Tensor]:
+            return self._loss(*chunk, members)
+
+        parameters = list(self.network.parameters())
+        chunks = (shares_of(part, CHUNK) for part in (columns, draws, weight))
+        logged = descend(of_chunk, parameters, *chunks)
+        nn.utils.clip_grad_norm_(parameters, self.options.gradient_norm)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        with torch.no_grad():
+            pair = (list(part.parameters()) for part in (self.targets, self.heads))
+            torch._foreach_lerp_(*pair, self.options.target_rate)
+        return logged
+
+    def _loss(self, columns: Tensor, draws: Tensor, weight: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of actors and critics on a chunk of sequences, and its part of the metrics.
+
+        Args:
+            columns: `[n, time + 1, width]`
+            draws: `[n, time + 1, sample, discount, action]`
+            weight: Weight of each step, which sum to 1 over the batch. `[n, time]`
+            members: Target critics to ask.
+        """
+        sequences, network = Sequences.of_columns(columns, self.spaces), self.network
+        features = network.features(self.inputs(sequences.seen))  # [n, time + 1, features]
+        target = self._target(sequences, features.detach(), draws[:, :, 0], members).flatten(0, 1)
+        # From here on every step is for itself. [step, ...]
+        weight, known = weight.flatten(), features[:, :-1].flatten(0, 1)
+        action = sequences.action().flatten(0, 1).unsqueeze(1)  # [step, 1, action]
+        samples = draws[:, :-1, 1:].flatten(0, 1).transpose(0, 1)  # [sample, step, discount, action]
+
+        # Critics: cross-entropy to the two bins around the target.
+        logits = network.critics(known, action)  # [critic, step, discount, bin]
+        critic_loss = weight @ network.critics.two_hot.loss(logits, target).mean(dim=0)  # [discount]
+
+        # Actors: clone the actions that are worth more than the policy's own, A > 0.
+        mean, log_std = network.actors.distribution(known)  # [step, discount, action]
+        with torch.no_grad():
+            value = self._value(known, mean, log_std, samples)
+            passes = network.critics.two_hot.value(logits).mean(dim=0) > value  # [step, discount]
+        clone_loss = weight @ -(passes * log_density(action, mean, log_std))  # [discount]
+
+        loss = clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
+        spread = weight @ log_std[:, -1].exp().mean(dim=-1)
+        shares = weight @ passes.float()
+        logged = torch.stack((clone_loss.mean(), shares.mean(), weight @ value[:, -1], spread))
+        return loss, torch.cat((logged, critic_loss))
+
+    @torch.no_grad()
+    def _target(self, sequences: Sequences, features: Tensor, draws: Tensor, members: Tensor) -> Tensor:
+        """Returns that the critics are to predict, by target actors and some target critics. `[n, time, discount]`."""
+        flat = features.flatten(0, 1)
+        mean, log_std = self.target_actors.distribution(flat)
+        action = torch.tanh(mean + log_std.exp() * draws.flatten(0, 1))  # [step, discount, action]
+        values = self.target_critics.value(flat, action, members)  # [critic, step, discount]
+        value = values.amin(dim=0) if self.options.pessimism == "minimum" else values.mean(dim=0)
+        return sequences.targets(value.unflatten(0, features.shape[:2]), self.network.discounts)
+
+    def _value(self, known: Tensor, mean: Tensor, log_std: Tensor, draws: Tensor) -> Tensor:
+        """Value of the policy, mean over samples and critics. `[step, discount]`."""
+        values = [
+            self.network.critics.value(known, torch.tanh(mean + log_std.exp() * draw)).mean(dim=0) for draw in draws
+        ]
+        return torch.stack(values).mean(dim=0)
