@@ -169,10 +169,11 @@ class Amago:
         """Actions of the last discount's policy, with noise that falls along the trial. `[task, world, action]`."""
         memory, time, draw = adaptation
         state = self.network.remember(self._inputs(step).flatten(0, 1), memory.flatten(0, 1))
-        mean, log_std = self.network.policy(state)  # [task * world, action] each
-        action = torch.tanh(mean + log_std.exp() * noise.flatten(0, 1)).unflatten(0, time.shape[:2])
-        action = (action + self.exploration.scale(time, draw) * noise).clamp(-1, 1)
-        return action, Remembered(state.unflatten(0, time.shape[:2]), time + 1, draw)
+        state = state.unflatten(0, time.shape[:2])
+        mean, log_std = self.network.policy(state)
+        # The sum of the policy's noise and that of exploration: its variance is the sum of theirs.
+        std = (log_std.exp().square() + self.exploration.scale(time, draw).square()).sqrt()
+        return torch.tanh(mean + std * noise), Remembered(state, time + 1, draw)
 
     def adapt(self, adaptation: Remembered, rollout: Rollout, noise: Noise) -> Remembered:
         """Returns the memory unchanged, since `act` has updated it."""

@@ -20,7 +20,7 @@ from robometa.nn.transformer import Transformer
 
 LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 """Bounds of an actor's log standard deviation."""
-LARGEST_ACTION = 0.99
+LARGEST_ACTION = 0.9999
 """Largest absolute action whose density is computed; tanh reaches 1 nowhere."""
 
 
@@ -218,6 +218,6 @@ class DiscountedActorCritic(nn.Module):
         return self.memory(self.step(inputs).relu())
 
     def policy(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of the last discount's policy. `[n, state] -> [n, action]` each."""
-        mean, log_std = self.actors.distribution(state[:, : self.memory.size])
-        return mean[:, -1], log_std[:, -1]
+        """Mean and log standard deviation of the last discount's policy. `[..., state] -> [..., action]` each."""
+        mean, log_std = self.actors.distribution(state[..., : self.memory.size])
+        return mean[..., -1, :], log_std[..., -1, :]

@@ -137,7 +137,7 @@ BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
 
-ONLINE = {"cadm", "grbal", "hypernetwork", "rl2", "rma", "rma-concurrent", "varibad"}
+ONLINE = {"amago", "cadm", "grbal", "hypernetwork", "rl2", "rma", "rma-concurrent", "varibad"}
 """Learners that adapt at every step: most of what adapting is worth shows in the first episode already."""
 BETTER_ONLINE = 1.0
 """By how much their return must still grow; they must also beat their untrained selves by the other margin."""
