@@ -52,23 +52,23 @@ class Config(Options):
     """Widths of the layers from a step to the trial's encoder, ReLU."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (64, 64)
     """Widths of the hidden layers of actors and critics, ReLU."""
-    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.9, 0.97, 0.99)
+    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.9, 0.99)
     """Discounts to learn for at once; it acts by the last."""
     critics: Annotated[int, "[1, 100]"] = 4
     """Critics of the ensemble."""
     subset: Annotated[int, "[1, 100]"] = 2
     """Target critics that a gradient step asks, drawn at random."""
-    pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
+    pessimism: Annotated[str, "{minimum, mean}", Search()] = "minimum"
     """What a target takes of these critics' values."""
-    bins: Annotated[int, "[2, 10000]", Search(32, 128, log=True)] = 64
+    bins: Annotated[int, "[2, 10000]", Search(32, 128, log=True)] = 40
     """Bins of returns."""
     return_limit: Annotated[float, "(0, inf)"] = 2000.0
     """Largest absolute return that the bins reach."""
-    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 3
+    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 1
     """Actions of the policy that stand for its value in the filter."""
     sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
     """Most steps of a replayed sequence."""
-    batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 32
+    batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
     """Sequences of a gradient step."""
     gradient_steps: Annotated[int, "[1, inf)", Search(20, 400, log=True)] = 100
     """Gradient steps of an iteration."""
@@ -84,6 +84,10 @@ class Config(Options):
     """Maximum norm of a gradient; longer ones are scaled down."""
     critic_weight: Annotated[float, "(0, inf)", Search(1.0, 30.0, log=True)] = 10.0
     """Weight of the critics' loss beside the actors'."""
+    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 0.1
+    """Weight of cloning the replayed actions that are worth more than the policy's."""
+    ascent_weight: Annotated[float, "[0, inf)"] = 1.0
+    """Weight of climbing the critics' value, on the bins' logarithm; 0 leaves the cloning alone, as AMAGO-2 does."""
     target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.02, log=True)] = 0.005
     """Interpolation rate of target actors and critics at every step."""
     epsilon: Annotated[float, "[0, inf)", Search(0.3, 1.0)] = 1.0
@@ -118,6 +122,10 @@ PRESETS = {
         gradient_steps=1000,
         capacity=25_000,
         learning_rate=5e-4,
+        pessimism="mean",
+        value_samples=3,
+        clone_weight=1.0,
+        ascent_weight=0.0,
         target_rate=0.003,
         gradient_norm=1.0,
         anneal=500,

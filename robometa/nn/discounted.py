@@ -71,9 +71,13 @@ class TwoHot(nn.Module):
         self.register_buffer("places", torch.linspace(-end, end, bins), persistent=False)
         self.low, self.width, self.last = -end, 2 * end / (bins - 1), bins - 1
 
+    def place(self, logits: Tensor) -> Tensor:
+        """Mean of a distribution over bins, on the symmetric logarithm. `[..., bin] -> [...]`."""
+        return logits.softmax(dim=-1) @ self.places
+
     def value(self, logits: Tensor) -> Tensor:
         """Return that a distribution over bins stands for. `[..., bin] -> [...]`."""
-        return symexp(logits.softmax(dim=-1) @ self.places)
+        return symexp(self.place(logits))
 
     def loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy to returns that are split between the two nearest bins. `[..., bin], [...] -> [...]`."""
@@ -123,18 +127,23 @@ class Critics(nn.Module):
         horizon = symlog(1 / (1 - torch.tensor(discounts))).unsqueeze(-1)  # [discount, 1]
         self.register_buffer("horizon", horizon, persistent=False)
 
-    def forward(self, features: Tensor, action: Tensor, members: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, action: Tensor, members: Tensor | None = None, *, frozen: bool = False
+    ) -> Tensor:
         """Logits of the return of actions.
 
         Args:
             features: `[n, features]`
             action: For each discount, or one for all of them. `[n, discount or 1, action]`
             members: Indices of the critics to ask; all if None.
+            frozen: Keep gradients from the weights.
 
         Returns:
             `[critic, n, discount, bin]`
         """
-        weights, biases = ([part if members is None else part[members] for part in of] for of in self._layers())
+        layers = [part.detach() if frozen else part for part in (*self.weights, *self.biases)]
+        chosen = layers if members is None else [part[members] for part in layers]
+        weights, biases = chosen[: len(self.weights)], chosen[len(self.weights) :]
         # The first layer: the features' part is the same for every discount and action.
         of_features, of_action, of_discount = weights[0].split(self.split, dim=1)
         count, discounts = len(features), len(self.horizon)
@@ -149,10 +158,6 @@ class Critics(nn.Module):
     def value(self, features: Tensor, action: Tensor, members: Tensor | None = None) -> Tensor:
         """Values of actions. `[critic, n, discount]`."""
         return self.two_hot.value(self(features, action, members))
-
-    def _layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights and biases of the layers. `[critic, in, out]` and `[critic, 1, out]` each."""
-        return list(self.weights), list(self.biases)
 
 
 class Sizes(Protocol):

@@ -83,6 +83,14 @@ class Options(Protocol):
         """Weight of the critics' loss."""
 
     @property
+    def clone_weight(self) -> float:
+        """Weight of the cloning of better actions."""
+
+    @property
+    def ascent_weight(self) -> float:
+        """Weight of the policy's own value in the actors' loss."""
+
+    @property
     def target_rate(self) -> float:
         """Interpolation rate of the targets."""
 
@@ -207,7 +215,11 @@ class FilteredCloning:
             passes = network.critics.two_hot.value(logits).mean(dim=0) > value  # [step, discount]
         clone_loss = weight @ -(passes * log_density(action, mean, log_std))  # [discount]
 
-        loss = clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
+        loss = self.options.clone_weight * clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
+        if self.options.ascent_weight:  # and climb the critics, if asked
+            acted = torch.tanh(mean + log_std.exp() * samples[0])
+            climbed = network.critics.two_hot.place(network.critics(known.detach(), acted, members, frozen=True))
+            loss = loss - self.options.ascent_weight * (weight @ climbed.amin(dim=0)).mean()
         spread = weight @ log_std[:, -1].exp().mean(dim=-1)
         shares = weight @ passes.float()
         logged = torch.stack((clone_loss.mean(), shares.mean(), weight @ value[:, -1], spread))
