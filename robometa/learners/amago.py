@@ -60,8 +60,8 @@ class Config(Options):
     """Target critics that a gradient step asks, drawn at random."""
     pessimism: Annotated[str, "{minimum, mean}", Search()] = "minimum"
     """What a target takes of these critics' values."""
-    bins: Annotated[int, "[2, 10000]", Search(32, 128, log=True)] = 40
-    """Bins of returns."""
+    bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
+    """Bins of returns; where they are coarse, the difference between two actions is lost."""
     return_limit: Annotated[float, "(0, inf)"] = 2000.0
     """Largest absolute return that the bins reach."""
     value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 1

@@ -120,8 +120,9 @@ class FilteredCloning:
         self.network, self.options, self.spaces = network, options, spaces
         self.replay, self.inputs, self.device = replay, inputs, device
         self.heads = nn.ModuleList((network.actors, network.critics))
-        self.targets = copy.deepcopy(self.heads).requires_grad_(False)
-        self.target_actors, self.target_critics = self.targets
+        self.target_actors = copy.deepcopy(network.actors).requires_grad_(False)
+        self.target_critics = copy.deepcopy(network.critics).requires_grad_(False)
+        self.targets = nn.ModuleList((self.target_actors, self.target_critics))
         self.optimizer = adam(network, options.learning_rate, device, weight_decay=options.weight_decay)
         self.metrics = (*METRICS, *(f"critic_loss_{discount:g}" for discount in options.discounts))
         both = nn.ModuleList((network, self.targets))
@@ -173,8 +174,8 @@ class FilteredCloning:
         sound = Sequences.of_columns(columns, self.spaces).sound()
         weight = sound / sound.sum().clamp(min=1)  # the masked mean of the whole batch
 
-        def of_chunk(*chunk: Tensor) -> tuple[Tensor, Tensor]:
-            return self._loss(*chunk, members)
+        def of_chunk(columns: Tensor, draws: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+            return self._loss(columns, draws, weight, members)
 
         parameters = list(self.network.parameters())
         chunks = (shares_of(part, CHUNK) for part in (columns, draws, weight))
@@ -183,8 +184,8 @@ class FilteredCloning:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         with torch.no_grad():
-            pair = (list(part.parameters()) for part in (self.targets, self.heads))
-            torch._foreach_lerp_(*pair, self.options.target_rate)
+            targets, heads = tuple(self.targets.parameters()), tuple(self.heads.parameters())
+            torch._foreach_lerp_(targets, heads, self.options.target_rate)
         return logged
 
     def _loss(self, columns: Tensor, draws: Tensor, weight: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:

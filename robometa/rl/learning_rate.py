@@ -16,8 +16,15 @@ def adam(
     """Adam for a network, AdamW with a weight decay; its learning rate is a tensor where steps are captured."""
     captured = captures(device)
     read = torch.tensor(rate, device=device) if captured else rate
-    decays = {"weight_decay": weight_decay, "decoupled_weight_decay": True} if weight_decay else {}
-    return torch.optim.Adam(network.parameters(), lr=read, eps=eps, fused=True, capturable=captured, **decays)
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=read,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=weight_decay > 0,
+        fused=True,
+        capturable=captured,
+    )
 
 
 def captured_steps(
