@@ -59,7 +59,7 @@ class Config(Options):
     subset: Annotated[int, "[1, 100]"] = 2
     """Target critics that a gradient step asks, drawn at random."""
     pessimism: Annotated[str, "{minimum, mean}", Search()] = "minimum"
-    """What a target takes of these critics' values."""
+    """Reduction of these critics' values to a target."""
     bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
     """Bins of returns; where they are coarse, the difference between two actions is lost."""
     return_limit: Annotated[float, "(0, inf)"] = 2000.0
@@ -94,11 +94,11 @@ class Config(Options):
     """Standard deviation of the exploration's noise in the beginning, at a trial's start; a factor from 0 to 1 is drawn
     for every trial."""
     epsilon_at_end: Annotated[float, "[0, inf)"] = 0.8
-    """The same at a trial's end."""
+    """Standard deviation at a trial's end, on the same schedule."""
     final_epsilon: Annotated[float, "[0, inf)"] = 0.05
     """Standard deviation of the noise after `anneal` iterations, at a trial's start."""
     final_epsilon_at_end: Annotated[float, "[0, inf)"] = 0.01
-    """The same at a trial's end."""
+    """Standard deviation at a trial's end, on the same schedule."""
     anneal: Annotated[int, "[1, inf)", Search(20, 200, log=True)] = 75
     """Iterations over which the noise falls."""
 

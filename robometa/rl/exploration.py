@@ -25,7 +25,7 @@ class Options(Protocol):
 
     @property
     def epsilon_at_end(self) -> float:
-        """The same at the end of a trial."""
+        """Standard deviation at the end of a trial, on the same schedule."""
 
     @property
     def final_epsilon(self) -> float:
@@ -33,7 +33,7 @@ class Options(Protocol):
 
     @property
     def final_epsilon_at_end(self) -> float:
-        """The same at the end of a trial."""
+        """Standard deviation at the end of a trial, on the same schedule."""
 
     @property
     def anneal(self) -> int:
