@@ -58,13 +58,13 @@ class Config(Options):
     """Critics of the ensemble."""
     subset: Annotated[int, "[1, 100]"] = 2
     """Target critics that a gradient step asks, drawn at random."""
-    pessimism: Annotated[str, "{minimum, mean}", Search()] = "minimum"
+    pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
     """Reduction of these critics' values to a target."""
     bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
     """Bins of returns; where they are coarse, the difference between two actions is lost."""
     return_limit: Annotated[float, "(0, inf)"] = 2000.0
     """Largest absolute return that the bins reach."""
-    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 1
+    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 3
     """Actions of the policy that stand for its value in the filter."""
     sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
     """Most steps of a replayed sequence."""
@@ -84,9 +84,9 @@ class Config(Options):
     """Maximum norm of a gradient; longer ones are scaled down."""
     critic_weight: Annotated[float, "(0, inf)", Search(1.0, 30.0, log=True)] = 10.0
     """Weight of the critics' loss beside the actors'."""
-    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 0.1
+    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 1.0
     """Weight of cloning the replayed actions that are worth more than the policy's."""
-    ascent_weight: Annotated[float, "[0, inf)"] = 1.0
+    ascent_weight: Annotated[float, "[0, inf)"] = 0.0
     """Weight of climbing the critics' value, on the bins' logarithm; 0 leaves the cloning alone, as AMAGO-2 does."""
     target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.02, log=True)] = 0.005
     """Interpolation rate of target actors and critics at every step."""
@@ -122,10 +122,6 @@ PRESETS = {
         gradient_steps=1000,
         capacity=25_000,
         learning_rate=5e-4,
-        pessimism="mean",
-        value_samples=3,
-        clone_weight=1.0,
-        ascent_weight=0.0,
         target_rate=0.003,
         gradient_norm=1.0,
         anneal=500,

@@ -210,6 +210,7 @@ def one_step(tasks=8, worlds=8, seed=0):
     return Trial(torch.arange(tasks), (Rollout(**fields),), Noise(0, ("update", seed), tasks, worlds))
 
 
+@pytest.mark.slow
 def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones():
     options = {"memory_size": 8, "hidden": (16,), "bins": 16, "return_limit": 10.0, "batch": 32, "capacity": 1000}
     made = learner(**options, gradient_steps=150, learning_rate=1e-2, warm_up=10, critics=2)
