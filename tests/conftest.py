@@ -121,6 +121,7 @@ SMALL_OPTIONS = {
         "capacity": 10,
         "anneal": 2,
         "warm_up": 2,
+        "lead": 2,
     },
     "rl2": {
         "iterations": 4,

@@ -60,10 +60,14 @@ class Config(Options):
     """Target critics that a gradient step asks, drawn at random."""
     pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
     """Reduction of these critics' values to a target."""
+    trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.9
+    """Weight of the replayed later rewards beside the critics' values in a target, as lambda in TD(lambda)."""
     bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
     """Bins of returns; where they are coarse, the difference between two actions is lost."""
-    return_limit: Annotated[float, "(0, inf)"] = 2000.0
-    """Largest absolute return that the bins reach."""
+    lowest_return: Annotated[float, "(-inf, inf)"] = -2000.0
+    """Discounted return of the lowest bin; lower ones are clipped."""
+    highest_return: Annotated[float, "(-inf, inf)"] = 2000.0
+    """Discounted return of the highest bin; higher ones are clipped."""
     value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 3
     """Actions of the policy that stand for its value in the filter."""
     sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
@@ -78,6 +82,8 @@ class Config(Options):
     """Learning rate of AdamW."""
     warm_up: Annotated[int, "[0, inf)"] = 500
     """Gradient steps over which the learning rate rises from 0."""
+    lead: Annotated[int, "[0, inf)"] = 500
+    """Gradient steps of the critics before the actors' first."""
     weight_decay: Annotated[float, "[0, inf)"] = 1e-3
     """Weight decay of AdamW."""
     gradient_norm: Annotated[float, "(0, inf)"] = 2.0
@@ -116,7 +122,8 @@ PRESETS = {
         hidden=(256, 256),
         discounts=(0.1, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999),
         bins=128,
-        return_limit=100_000.0,
+        lowest_return=-100_000.0,
+        highest_return=100_000.0,
         sequence=256,
         batch=24,
         gradient_steps=1000,
@@ -175,9 +182,13 @@ class Amago:
         state = self.network.remember(self._inputs(step).flatten(0, 1), memory.flatten(0, 1))
         state = state.unflatten(0, time.shape[:2])
         mean, log_std = self.network.policy(state)
+        scale = self.exploration.scale(time, draw)
         # The sum of the policy's noise and that of exploration: its variance is the sum of theirs.
-        std = (log_std.exp().square() + self.exploration.scale(time, draw).square()).sqrt()
-        return torch.tanh(mean + std * noise), Remembered(state, time + 1, draw)
+        std = (log_std.exp().square() + scale.square()).sqrt()
+        # Exploration also shrinks the mean, else noise where tanh is saturated would change nothing. Mean actions have
+        # no noise at all, and are not shrunk.
+        shrunk = mean * (1 - scale.clamp(max=1) * (noise != 0))
+        return torch.tanh(shrunk + std * noise), Remembered(state, time + 1, draw)
 
     def adapt(self, adaptation: Remembered, rollout: Rollout, noise: Noise) -> Remembered:
         """Returns the memory unchanged, since `act` has updated it."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from robometa.errors import UserError
 from robometa.nn.networks import Perceptron, check_size, normal_log_density
 from robometa.nn.recurrent import Memory
 from robometa.nn.transformer import Transformer
@@ -64,12 +65,14 @@ class TwoHot(nn.Module):
 
     places: Tensor
 
-    def __init__(self, bins: int, limit: float) -> None:
-        """Places `bins` bins from `-limit` to `limit`; returns beyond are clipped."""
+    def __init__(self, bins: int, lowest: float, highest: float) -> None:
+        """Places `bins` bins from the lowest to the highest return; returns beyond are clipped."""
         super().__init__()
-        end = math.log1p(limit)
-        self.register_buffer("places", torch.linspace(-end, end, bins), persistent=False)
-        self.low, self.width, self.last = -end, 2 * end / (bins - 1), bins - 1
+        if not lowest < highest:
+            raise UserError(f"lowest_return {lowest:g} must be below highest_return {highest:g}")
+        low, high = (math.copysign(math.log1p(abs(end)), end) for end in (lowest, highest))
+        self.register_buffer("places", torch.linspace(low, high, bins), persistent=False)
+        self.low, self.width, self.last = low, (high - low) / (bins - 1), bins - 1
 
     def place(self, logits: Tensor) -> Tensor:
         """Mean of a distribution over bins, on the symmetric logarithm. `[..., bin] -> [...]`."""
@@ -184,8 +187,12 @@ class Sizes(Protocol):
         """Bins of returns."""
 
     @property
-    def return_limit(self) -> float:
-        """Largest absolute return that the bins reach."""
+    def lowest_return(self) -> float:
+        """Return of the lowest bin."""
+
+    @property
+    def highest_return(self) -> float:
+        """Return of the highest bin."""
 
 
 class DiscountedActorCritic(nn.Module):
@@ -210,7 +217,7 @@ class DiscountedActorCritic(nn.Module):
         self.step = Perceptron((inputs, *sizes.step_hidden, width), generator)
         self.memory = memory
         self.actors = Actors(width, action, count, sizes.hidden, generator)
-        two_hot = TwoHot(sizes.bins, sizes.return_limit)
+        two_hot = TwoHot(sizes.bins, sizes.lowest_return, sizes.highest_return)
         self.critics = Critics(width, action, sizes.discounts, sizes.hidden, sizes.critics, two_hot, generator)
         self.register_buffer("discounts", torch.tensor(sizes.discounts), persistent=False)
 

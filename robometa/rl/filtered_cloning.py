@@ -71,12 +71,20 @@ class Options(Protocol):
         """Steps over which the learning rate rises."""
 
     @property
+    def lead(self) -> int:
+        """Gradient steps of the critics before the actors' first."""
+
+    @property
     def weight_decay(self) -> float:
         """Weight decay."""
 
     @property
     def gradient_norm(self) -> float:
         """Maximum norm of a gradient."""
+
+    @property
+    def trace(self) -> float:
+        """Weight of later rewards beside the critics' values in a target."""
 
     @property
     def critic_weight(self) -> float:
@@ -131,7 +139,7 @@ class FilteredCloning:
     def run(self, generator: torch.Generator) -> dict[str, float]:
         """Takes the gradient steps of an iteration and returns metrics, means over the steps."""
         steps = self.options.gradient_steps
-        drawn = (self._drawn(rate, generator) for rate in self._rates(steps))
+        drawn = (self._drawn(*pace, generator) for pace in zip(self._rates(steps), self._begun(steps), strict=True))
         if self.captured is not None:
             logged = self.captured.run(prefetched(drawn, self.device, STEPS_PREFETCHED), steps)
         else:
@@ -153,16 +161,22 @@ class FilteredCloning:
         for step in range(taken + 1, taken + steps + 1):
             yield options.learning_rate * min(step / max(options.warm_up, 1), 1.0)
 
-    def _drawn(self, rate: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def _begun(self, steps: int) -> Iterator[float]:
+        """1 for each of the next steps in which the actors learn, 0 for those in which only the critics do."""
+        taken = steps_taken(self.optimizer)
+        for step in range(taken, taken + steps):
+            yield float(step >= self.options.lead)
+
+    def _drawn(self, rate: float, begun: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Arguments of `_step`, on the CPU except the sequences."""
         options = self.options
         columns = self.replay.crops(options.batch, options.sequence, generator)
         # One action for the target, the others for the policy's value.
         shape = (*columns.shape[:2], 1 + options.value_samples, len(options.discounts), self.spaces.action)
         members = torch.randperm(options.critics, generator=generator)[: options.subset]
-        return columns, torch.randn(shape, generator=generator), members, torch.tensor(rate)
+        return columns, torch.randn(shape, generator=generator), members, torch.tensor(rate), torch.tensor(begun)
 
-    def _step(self, columns: Tensor, draws: Tensor, members: Tensor, rate: Tensor) -> Tensor:
+    def _step(self, columns: Tensor, draws: Tensor, members: Tensor, rate: Tensor, begun: Tensor) -> Tensor:
         """Takes one step of all networks, in place, without waiting for the device. `[metric]`.
 
         Args:
@@ -170,12 +184,13 @@ class FilteredCloning:
             draws: Standard normal numbers. `[n, time + 1, sample, discount, action]`
             members: Target critics to ask. `[subset]`
             rate: Learning rate. `[]`
+            begun: 1 where the actors learn, 0 where only the critics do. `[]`
         """
         sound = Sequences.of_columns(columns, self.spaces).sound()
         weight = sound / sound.sum().clamp(min=1)  # the masked mean of the whole batch
 
         def of_chunk(columns: Tensor, draws: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-            return self._loss(columns, draws, weight, members)
+            return self._loss(columns, draws, weight, members, begun)
 
         parameters = list(self.network.parameters())
         chunks = (shares_of(part, CHUNK) for part in (columns, draws, weight))
@@ -188,7 +203,9 @@ class FilteredCloning:
             torch._foreach_lerp_(targets, heads, self.options.target_rate)
         return logged
 
-    def _loss(self, columns: Tensor, draws: Tensor, weight: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss(
+        self, columns: Tensor, draws: Tensor, weight: Tensor, members: Tensor, begun: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Loss of actors and critics on a chunk of sequences, and its part of the metrics.
 
         Args:
@@ -196,6 +213,7 @@ class FilteredCloning:
             draws: `[n, time + 1, sample, discount, action]`
             weight: Weight of each step, which sum to 1 over the batch. `[n, time]`
             members: Target critics to ask.
+            begun: Factor on the actors' loss. `[]`
         """
         sequences, network = Sequences.of_columns(columns, self.spaces), self.network
         features = network.features(self.inputs(sequences.seen))  # [n, time + 1, features]
@@ -216,11 +234,11 @@ class FilteredCloning:
             passes = network.critics.two_hot.value(logits).mean(dim=0) > value  # [step, discount]
         clone_loss = weight @ -(passes * log_density(action, mean, log_std))  # [discount]
 
-        loss = self.options.clone_weight * clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
+        loss = begun * self.options.clone_weight * clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
         if self.options.ascent_weight:  # and climb the critics, if asked
             acted = torch.tanh(mean + log_std.exp() * samples[0])
             climbed = network.critics.two_hot.place(network.critics(known.detach(), acted, members, frozen=True))
-            loss = loss - self.options.ascent_weight * (weight @ climbed.amin(dim=0)).mean()
+            loss = loss - begun * self.options.ascent_weight * (weight @ climbed.amin(dim=0)).mean()
         spread = weight @ log_std[:, -1].exp().mean(dim=-1)
         shares = weight @ passes.float()
         logged = torch.stack((clone_loss.mean(), shares.mean(), weight @ value[:, -1], spread))
@@ -234,7 +252,7 @@ class FilteredCloning:
         action = torch.tanh(mean + log_std.exp() * draws.flatten(0, 1))  # [step, discount, action]
         values = self.target_critics.value(flat, action, members)  # [critic, step, discount]
         value = values.amin(dim=0) if self.options.pessimism == "minimum" else values.mean(dim=0)
-        return sequences.targets(value.unflatten(0, features.shape[:2]), self.network.discounts)
+        return sequences.targets(value.unflatten(0, features.shape[:2]), self.network.discounts, self.options.trace)
 
     def _value(self, known: Tensor, mean: Tensor, log_std: Tensor, draws: Tensor) -> Tensor:
         """Value of the policy, mean over samples and critics. `[step, discount]`."""

@@ -51,8 +51,10 @@ class Sequences(NamedTuple):
         follows = (self.counted + self.last).flip(1).cumsum(dim=1).flip(1)[:, 1:] > 0
         return self.learned[:, :-1] * follows
 
-    def targets(self, value: Tensor, discounts: Tensor) -> Tensor:
-        """One-step targets r_t + discount^n * V_s, where s is the next row that counts, n rows later.
+    def targets(self, value: Tensor, discounts: Tensor, trace: float = 0.0) -> Tensor:
+        """Targets r_t + discount^n * V_s, where s is the next row that counts, n rows later.
+
+        With a trace, V_s is a mix of that value and the target of row s, if the sequence holds what follows it.
 
         As for the other learners with a memory, a value counts across the ends of episodes, and steps between a fall
         and the end of its rollout do not count.
@@ -60,16 +62,19 @@ class Sequences(NamedTuple):
         Args:
             value: Value of each row, by discount. `[n, time + 1, discount]`
             discounts: `[discount]`
+            trace: Weight of the next row's target beside its value, 0 to 1.
 
         Returns:
             `[n, time, discount]`
         """
         counted, reward = self.counted.unsqueeze(-1) > 0, self.reward.unsqueeze(-1)
+        mixed = trace * self.sound().unsqueeze(-1)
         ahead, result = torch.where(counted[:, -1], value[:, -1], 0.0), []
         for time in reversed(range(value.shape[1] - 1)):
             ahead = discounts * ahead
             result.append(reward[:, time] + ahead)
-            ahead = torch.where(counted[:, time], value[:, time], ahead)
+            kept = torch.lerp(value[:, time], result[-1], mixed[:, time])
+            ahead = torch.where(counted[:, time], kept, ahead)
         return torch.stack(result[::-1], dim=1)
 
 
@@ -102,9 +107,9 @@ class TrialCrops(TrialReplay):
     def crops(self, count: int, length: int, generator: torch.Generator) -> Tensor:
         """Cuts sequences of at most `length` steps and one row out of trials, drawn with replacement.
 
-        Each begins at a place drawn uniformly from those where a sequence can begin, and from as many before the trial.
-        From there it keeps what is of the trial: many sequences begin with the trial, as a memory in acting does. Rows
-        after the end of a sequence are marked as not to learn from.
+        Each begins at a place drawn uniformly from before the trial to its end, and is moved into the trial. So many
+        sequences begin with the trial, as a memory in acting does, and as many end with it; one as long as a trial is
+        all of it.
 
         Returns:
             `[count, time + 1, width]`
@@ -114,12 +119,9 @@ class TrialCrops(TrialReplay):
         steps = trials.shape[1] - 1
         length = min(length, steps)
         row = torch.randint(min(len(self), self.capacity), (count, 1), generator=generator)
-        start = torch.randint(1 - length, steps - length + 1, (count, 1), generator=generator)
-        place = start.clamp(min=0) + torch.arange(length + 1)  # [count, time + 1]
-        inside = uploaded((place <= start + length).float(), self.device)
-        taken = trials[uploaded(row, self.device), uploaded(place.clamp(max=steps), self.device)]
-        marked = taken[..., -MARKS + 1 :] * inside.unsqueeze(-1)
-        return torch.cat((taken[..., : -MARKS + 1], marked), dim=-1)
+        start = torch.randint(1 - length, steps, (count, 1), generator=generator)
+        place = start.clamp(0, steps - length) + torch.arange(length + 1)  # [count, time + 1]
+        return trials[uploaded(row, self.device), uploaded(place, self.device)]
 
 
 def prefetched(drawn: Iterator[tuple[Tensor, ...]], device: torch.device, many: int) -> Iterator[list[Tensor]]:

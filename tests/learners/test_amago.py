@@ -6,10 +6,11 @@ from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
 from torch.nn import functional
 
 from robometa.data import Rollout, Spaces, Step, Trial
+from robometa.errors import UserError
 from robometa.learners.amago import Amago, Config
 from robometa.nn.discounted import TwoHot, log_density, symexp, symlog
 from robometa.noise import Noise
-from robometa.rl.trial_crops import MARKS, Sequences, TrialCrops, rows_of
+from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 
 SPACES, TASKS, WORLDS, HORIZON = Spaces(3, 2), 2, 2, 5
 TIME = 2 * HORIZON
@@ -33,7 +34,7 @@ def trial(seed=0, **changes):
 
 
 def test_bins_stand_for_the_returns_between_them():
-    two_hot = TwoHot(7, 50.0)
+    two_hot = TwoHot(7, -50.0, 50.0)
     wanted = torch.tensor([-50.0, -7.3, 0.0, 0.4, 20.0, 50.0])
     place = (symlog(wanted) - two_hot.low) / two_hot.width
     target = torch.relu(1 - (place.unsqueeze(-1) - torch.arange(7.0)).abs())
@@ -69,60 +70,55 @@ def test_rows_hold_what_the_memory_sees_and_the_outcome():
     assert (found.last[:, -1] == 1).all()
 
 
-def expected_targets(found, value, discount):
+def expected_targets(found, value, discount, trace):
     """Targets by their definition; NaN where the sequence does not hold what follows. `[n, time]`."""
     n, rows = found.reward.shape
-    result = torch.full((n, rows - 1), torch.nan)
+    result = torch.full((n, rows), torch.nan)
     for row in range(n):
-        for time in range(rows - 1):
+        for time in reversed(range(rows - 1)):
             for later in range(time + 1, rows):
                 if found.counted[row, later]:
-                    result[row, time] = found.reward[row, time] + discount ** (later - time) * value[row, later]
+                    ahead, known = value[row, later], found.learned[row, later] and not result[row, later].isnan()
+                    ahead = (1 - trace) * ahead + trace * result[row, later] if known else ahead
+                    result[row, time] = found.reward[row, time] + discount ** (later - time) * ahead
                     break
                 if found.last[row, later]:
                     result[row, time] = found.reward[row, time]
                     break
-    return result
+    return result[:, :-1]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_target_is_the_reward_and_the_value_of_the_next_step_that_counts(seed):
+@pytest.mark.parametrize(("seed", "trace"), [(0, 0.0), (1, 0.0), (2, 0.7), (3, 1.0)])
+def test_a_target_is_the_reward_and_what_follows_from_the_next_step_that_counts(seed, trace):
     replay = TrialCrops(20, Sequences.width(SPACES))
     replay.add(rows_of(trial(seed)))
     columns = replay.crops(40, 6, generator(seed))
     found = Sequences.of_columns(columns, SPACES)
     discounts = torch.tensor([0.5, 0.9])
     value = torch.randn(40, 7, 2, generator=generator())
-    targets, sound = found.targets(value, discounts), found.sound() > 0
+    targets, sound = found.targets(value, discounts, trace), found.sound() > 0
     for place, discount in enumerate(discounts):
-        expected = expected_targets(found, value[..., place], discount)
+        expected = expected_targets(found, value[..., place], discount, trace)
         torch.testing.assert_close(targets[..., place][sound], expected[sound])
         assert torch.equal(sound, (found.learned[:, :-1] > 0) & ~expected.isnan())
     assert sound.any()
-    assert not sound.all()
 
 
-def test_crops_are_of_one_trial_and_begin_with_it_or_within():
-    width = 1 + MARKS
-    replay = TrialCrops(3, width)
+def test_crops_are_of_one_trial_and_every_step_is_in_some():
+    replay = TrialCrops(3, 1)
     trials = torch.arange(5 * 11).reshape(5, 11, 1).float()
     for first in (0, 3):  # the last three stay
-        part = trials[first : first + 3]
-        replay.add(torch.cat((part, torch.ones(*part.shape[:2], MARKS)), dim=-1))
-    columns = replay.crops(500, 4, generator())
-    place, marks = columns[..., 0], columns[..., 2:]
-    assert columns.shape == (500, 5, width)
+        replay.add(trials[first : first + 3])
+    place = replay.crops(2000, 4, generator())[..., 0]
+    assert place.shape == (2000, 5)
     assert (place // 11 >= 2).all()
-    kept = marks[..., 0] > 0
-    assert (kept.int().diff(dim=1) <= 0).all()  # padding is at the end
-    assert (kept.sum(dim=1) >= 2).all()
+    assert (place.diff(dim=1) == 1).all()
     starts = place[:, 0] % 11
     assert set(starts.tolist()) == set(map(float, range(7)))
-    assert kept[starts > 0].all()
-    assert (place.diff(dim=1)[kept[:, 1:]] == 1).all()
-    # 4 of 10 places lie at the trial's start or before it
-    assert float((starts == 0).float().mean()) == pytest.approx(0.4, abs=0.08)
-    assert replay.crops(2, 99, generator()).shape == (2, 11, width)
+    for end in (0, 6):  # 4 of 13 places lie at the trial's start or before it, as many where it ends
+        assert float((starts == end).float().mean()) == pytest.approx(4 / 13, abs=0.04)
+    whole = replay.crops(20, 99, generator())[..., 0]
+    assert (whole % 11 == torch.arange(11)).all()
 
 
 def test_a_sequence_gives_what_acting_gave():
@@ -144,7 +140,7 @@ def loss_of(made, columns, weight, generator_seed=0):
     """Metrics of a loss by name, and the gradients of the actors."""
     shape = (*columns.shape[:2], 1 + made.config.value_samples, len(made.config.discounts), SPACES.action)
     draws, members = torch.randn(shape, generator=generator(generator_seed)), torch.tensor([0, 2])
-    loss, logged = made.cloning._loss(columns, draws, weight, members)
+    loss, logged = made.cloning._loss(columns, draws, weight, members, torch.tensor(1.0))
     actors = list(made.network.actors.parameters())
     gradients = torch.autograd.grad(loss, actors)
     return dict(zip(made.cloning.metrics, logged.tolist(), strict=True)), gradients
@@ -181,7 +177,7 @@ def test_the_targets_ask_some_critics_and_follow_slowly():
         before, made.cloning.targets.parameters(), made.cloning.heads.parameters(), strict=True
     ):
         torch.testing.assert_close(target, 0.75 * old + 0.25 * new.detach())
-    members = {tuple(made.cloning._drawn(1e-3, generator(seed))[2].tolist()) for seed in range(30)}
+    members = {tuple(made.cloning._drawn(1e-3, 1.0, generator(seed))[2].tolist()) for seed in range(30)}
     assert len(members) == 6  # pairs of three critics, in either order
     features, action = torch.randn(4, 6, generator=generator()), torch.zeros(4, 1, 2)
     every = made.network.critics.value(features, action)
@@ -198,7 +194,7 @@ def test_a_target_takes_the_minimum_or_the_mean(monkeypatch, pessimism):
     features, draws = torch.zeros(4, TIME + 1, 6), torch.zeros(4, TIME + 1, 2, 2)
     found = made.cloning._target(sequences, features, draws, torch.tensor([0, 1]))
     wanted = torch.full((4, TIME + 1, 2), 1.0 if pessimism == "minimum" else 2.0)
-    torch.testing.assert_close(found, sequences.targets(wanted, torch.tensor([0.5, 0.9])))
+    torch.testing.assert_close(found, sequences.targets(wanted, torch.tensor([0.5, 0.9]), made.config.trace))
 
 
 def one_step(tasks=8, worlds=8, seed=0):
@@ -212,7 +208,8 @@ def one_step(tasks=8, worlds=8, seed=0):
 
 @pytest.mark.slow
 def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones():
-    options = {"memory_size": 8, "hidden": (16,), "bins": 16, "return_limit": 10.0, "batch": 32, "capacity": 1000}
+    options = {"memory_size": 8, "hidden": (16,), "bins": 16, "batch": 32, "capacity": 1000, "lead": 0}
+    options |= {"lowest_return": -10.0, "highest_return": 10.0}
     made = learner(**options, gradient_steps=150, learning_rate=1e-2, warm_up=10, critics=2)
     for seed in range(2):
         logged = made.update(one_step(seed=seed))
@@ -266,6 +263,23 @@ def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped(encoder):
         assert made.update(trial(seed)) == other.update(trial(seed))
     assert same_tensors(made.state_dict(), other.state_dict())
     assert all(name.startswith("training/") for name in made.state_dict() if "replay" in name or "targets" in name)
+
+
+def test_the_critics_learn_before_the_actors():
+    made = learner(lead=4, gradient_steps=3, weight_decay=0.0)
+    before = copied(made.network.actors.state_dict())
+    assert list(made.cloning._begun(6)) == [0.0] * 4 + [1.0] * 2
+    made.update(trial())
+    assert same_tensors(before, made.network.actors.state_dict())
+    made.update(trial(1))
+    assert not same_tensors(before, made.network.actors.state_dict())
+
+
+def test_the_lowest_return_must_be_below_the_highest():
+    with pytest.raises(UserError, match="lowest_return 5 must be below highest_return 5"):
+        TwoHot(7, 5.0, 5.0)
+    two_hot = TwoHot(7, -40.0, 5.0)
+    torch.testing.assert_close(symexp(two_hot.places[[0, -1]]), torch.tensor([-40.0, 5.0]))
 
 
 def test_the_learning_rate_warms_up_by_gradient_step():
