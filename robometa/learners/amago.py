@@ -1,8 +1,7 @@
 """AMAGO-2: Grigsby et al. 2024, https://arxiv.org/abs/2411.11188.
 
-Read `act`: a policy on the output of a memory. Critics and actors learn from crops of replayed trials, for several
-discounts at once, in `rl/filtered_cloning.py`; the crops and their targets are in `rl/trial_crops.py`, and critics that
-classify returns in `nn/discounted.py`.
+Read `act`: a policy on the output of a memory. Critics and actors learn from crops of replayed trials in
+`rl/filtered_cloning.py`. Crops and targets are in `rl/trial_crops.py`, classifying critics in `nn/discounted.py`.
 """
 
 from __future__ import annotations
@@ -61,9 +60,9 @@ class Config(Options):
     pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
     """Reduction of these critics' values to a target."""
     trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.9
-    """Weight of the replayed later rewards beside the critics' values in a target, as lambda in TD(lambda)."""
+    """Weight of replayed later rewards beside the critics' values in a target: lambda."""
     bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
-    """Bins of returns; where they are coarse, the difference between two actions is lost."""
+    """Bins of returns; coarse ones lose the difference between two actions."""
     lowest_return: Annotated[float, "(-inf, inf)"] = -2000.0
     """Discounted return of the lowest bin; lower ones are clipped."""
     highest_return: Annotated[float, "(-inf, inf)"] = 2000.0
@@ -97,8 +96,7 @@ class Config(Options):
     target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.02, log=True)] = 0.005
     """Interpolation rate of target actors and critics at every step."""
     epsilon: Annotated[float, "[0, inf)", Search(0.3, 1.0)] = 1.0
-    """Standard deviation of the exploration's noise in the beginning, at a trial's start; a factor from 0 to 1 is drawn
-    for every trial."""
+    """Standard deviation of exploration in the beginning, at a trial's start; each trial draws a factor, 0 to 1."""
     epsilon_at_end: Annotated[float, "[0, inf)"] = 0.8
     """Standard deviation at a trial's end, on the same schedule."""
     final_epsilon: Annotated[float, "[0, inf)"] = 0.05
@@ -128,6 +126,8 @@ PRESETS = {
         batch=24,
         gradient_steps=1000,
         capacity=25_000,
+        trace=0.0,
+        lead=0,
         learning_rate=5e-4,
         target_rate=0.003,
         gradient_norm=1.0,
@@ -165,15 +165,14 @@ class Amago:
         network = DiscountedActorCritic(config, seen, spaces.action, memory, generator).to(self.device)
         self.observations, self.rewards = (Normalizer(n, device=self.device) for n in (spaces.observation, 1))
         self.replay = TrialCrops(config.capacity, Sequences.width(spaces), self.device)
-        self.exploration = Exploration(config)
-        self.network = network
+        self.exploration, self.network = Exploration(config), network
         self.cloning = FilteredCloning(network, config, spaces, self.replay, self._inputs, self.device)
 
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Remembered:
         """An empty memory for each world, and the draw of its trial."""
         draw = noise.normal(1).to(self.device)
-        state = self.network.memory.state_size
-        return Remembered(torch.zeros(tasks, worlds, state, device=self.device), torch.zeros_like(draw), draw)
+        empty = torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+        return Remembered(empty, torch.zeros_like(draw), draw)
 
     @torch.no_grad()
     def act(self, adaptation: Remembered, step: Step, noise: Tensor) -> tuple[Tensor, Remembered]:
@@ -181,14 +180,8 @@ class Amago:
         memory, time, draw = adaptation
         state = self.network.remember(self._inputs(step).flatten(0, 1), memory.flatten(0, 1))
         state = state.unflatten(0, time.shape[:2])
-        mean, log_std = self.network.policy(state)
-        scale = self.exploration.scale(time, draw)
-        # The sum of the policy's noise and that of exploration: its variance is the sum of theirs.
-        std = (log_std.exp().square() + scale.square()).sqrt()
-        # Exploration also shrinks the mean, else noise where tanh is saturated would change nothing. Mean actions have
-        # no noise at all, and are not shrunk.
-        shrunk = mean * (1 - scale.clamp(max=1) * (noise != 0))
-        return torch.tanh(shrunk + std * noise), Remembered(state, time + 1, draw)
+        action = self.exploration.action(*self.network.policy(state), noise, self.exploration.scale(time, draw))
+        return action, Remembered(state, time + 1, draw)
 
     def adapt(self, adaptation: Remembered, rollout: Rollout, noise: Noise) -> Remembered:
         """Returns the memory unchanged, since `act` has updated it."""

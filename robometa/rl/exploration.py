@@ -61,6 +61,23 @@ class Exploration:
         factor = torch.sigmoid(LOGISTIC * draw)
         return factor * (first + passed * (last - first))
 
+    @staticmethod
+    def action(mean: Tensor, log_std: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
+        """Actions of a squashed Gaussian policy that explores; those without noise are its mean actions.
+
+        The policy's mean shrinks as exploration grows: noise on a saturated tanh would change nothing, so that critics
+        would see no other actions than the policy's.
+
+        Args:
+            mean: Before the squashing. `[..., action]`
+            log_std: `[..., action]`
+            noise: Standard normal numbers, or 0. `[..., action]`
+            scale: Standard deviation of exploration. `[..., 1]`
+        """
+        std = (log_std.exp().square() + scale.square()).sqrt()  # of the sum of two independent noises
+        shrunk = mean * (1 - scale.clamp(max=1) * (noise != 0))
+        return torch.tanh(shrunk + std * noise)
+
     def count(self, trial: Trial) -> None:
         """Counts an iteration."""
         self.updates += 1

@@ -20,7 +20,7 @@ from robometa.nn.state import Parts
 from robometa.rl.learning_rate import adam, captured_steps, set_learning_rate, steps_taken
 from robometa.rl.trial_crops import Sequences, TrialCrops, prefetched
 
-CHUNK = 8
+CHUNK = 16
 """Sequences that one thread computes together; the chunks are the same on every machine."""
 STEPS_PREFETCHED = 20
 """Gradient steps on sequences that are prefetched to a GPU."""

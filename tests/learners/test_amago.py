@@ -10,6 +10,7 @@ from robometa.errors import UserError
 from robometa.learners.amago import Amago, Config
 from robometa.nn.discounted import TwoHot, log_density, symexp, symlog
 from robometa.noise import Noise
+from robometa.rl.exploration import Exploration
 from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 
 SPACES, TASKS, WORLDS, HORIZON = Spaces(3, 2), 2, 2, 5
@@ -159,7 +160,7 @@ def test_only_actions_above_the_policys_value_are_cloned(monkeypatch, better):
 
 
 def test_a_step_without_weight_is_not_learned_from():
-    made = learner()
+    made = learner(trace=0.0)
     columns = rows_of(trial())
     weight = torch.zeros(len(columns), TIME)
     weight[0, :4] = 0.25
@@ -238,6 +239,21 @@ def test_noise_falls_along_a_trial_and_over_the_training():
     factors = made.exploration.scale(torch.zeros(10_000), torch.randn(10_000, generator=generator())) / 0.05
     quantiles = torch.tensor([0.1, 0.5, 0.9])
     torch.testing.assert_close(factors.quantile(quantiles), quantiles, rtol=0, atol=0.03)
+
+
+def test_exploration_leaves_the_edge_and_mean_actions_do_not_explore():
+    mean, log_std, noise = (
+        torch.full((5000, 1), 4.0),
+        torch.full((5000, 1), -3.0),
+        torch.randn(5000, 1, generator=generator()),
+    )
+    without, half, full = (
+        Exploration.action(mean, log_std, noise, torch.full((5000, 1), scale)) for scale in (0.0, 0.5, 1.0)
+    )
+    assert (without > 0.99).all()
+    assert float((half < 0.9).float().mean()) > 0.1
+    assert abs(float(full.mean())) < 0.05
+    assert torch.equal(Exploration.action(mean, log_std, noise * 0, torch.ones(5000, 1)), torch.tanh(mean))
 
 
 def test_a_factor_is_drawn_for_each_trial():

