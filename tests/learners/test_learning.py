@@ -181,6 +181,8 @@ def trained(learner, suite, seed):
     return learner
 
 
+NOT_YET = {"amago": pytest.mark.xfail(reason="ends at -7.0, but its second episode gains 0.6 only", strict=True)}
+"""Learners that do not pass yet; docs/learners has what was seen."""
 QUICK = ("maml-trpo", "fomaml")
 """Learners whose training here is no longer than a default run may be."""
 
