@@ -1,4 +1,4 @@
-# make demo | test | test-all | test-robots | test-gpu | bench-gpu | check | docs | page | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
+# make demo | test | test-all | test-robots | test-gpu | bench-gpu | check | docs | page | bench-page | torture | bench | results | ablation | pictures | tour | build | clean. Needs Python 3.11 or newer, pip and make; makes .venv itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := runs/demo
 GPU := .venv-gpu
 GPU_PIP := $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-gpu.txt
 
-.PHONY: demo test test-all test-robots test-gpu bench-gpu check docs page torture bench results ablation pictures tour build clean
+.PHONY: demo test test-all test-robots test-gpu bench-gpu check docs page bench-page torture bench results ablation pictures tour build clean
 
 # One stamp per set of packages: reinstalled when what they are made from changes.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -81,6 +81,12 @@ LIVE := half-cheetah-velocity-rl2-long half-cheetah-velocity-varibad-long half-c
 page: $(VENV)/dev
 	@cd page && npm ci --silent --no-audit --no-fund && npm run --silent build
 	@$(BIN)/robometa page $(addprefix policies/,$(LIVE)) --license MIT --out docs/live/half-cheetah.html
+
+# Measures a page in headless Chromium on a quiet machine, a minute: first paint, control steps a second. PAGE=page.html measures another.
+PAGE := docs/live/half-cheetah.html
+bench-page:
+	@test -d page/node_modules || (cd page && npm ci --silent --no-audit --no-fund)
+	@node page/test/paint.mjs $(PAGE)
 
 # Kills, crashes, full disks, flipped bits, hostile files, an hour's soak: two hours; WHAT="--only kills" does a part.
 torture: $(VENV)/dev

@@ -169,6 +169,9 @@ class Trial:
     """The rollout before any adaptation, and one after each."""
     noise: Noise
     """Source of random numbers for the update."""
+    experts: tuple[Tensor, ...] | None = None
+    """Action of the policy that a dataset's trial was collected with, beside the action that was taken, in each
+    rollout; None for a trial of the learner itself. `[task, world, time, action]`"""
 
     def joined(self) -> Rollout:
         """Concatenates all rollouts along time."""

@@ -34,6 +34,11 @@ class Markdown(str):
     __slots__ = ()
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as `1 task` and `2 tasks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: object) -> str:
     """One line for a terminal: control characters, overrides of direction and broken bytes are written out."""
     text = str(text)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from robometa import registry
+from robometa.errors import UserError
 from robometa.policies import card
 from robometa.policies.policy_folder import load_policy
 from robometa.reports import reference_returns
@@ -40,8 +41,12 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in names:
         alike = [cell for cell in chosen.cells if cell.learner not in plan.UNTRAINED and policy_name(cell) == name]
         seeds = len(alike) if any(of_table(cell, POLICIES / name) for cell in alike) else 0
-        rewrite(POLICIES / name, seeds)
-        print(name)
+        try:
+            rewrite(POLICIES / name, seeds)
+        except UserError as error:  # a robot of a package that is not installed
+            print(f"{name}: left as it is: {error}")
+        else:
+            print(name)
 
 
 def policy_name(cell: plan.Cell) -> str:

@@ -21,6 +21,7 @@ from robometa.registry.options import read_config
 from robometa.reports.report import Report
 from robometa.reports.scores import Scores
 from robometa.storage.versions import processor, versions
+from robometa.training.records import gradient_samples
 from robometa.training.run_folder import METRICS, TIMINGS, RunFolder
 from robometa.trials.make import build
 from study import plan
@@ -37,7 +38,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
     training: dict[str, Any] = {"environment_steps": 0, "wall_seconds": 0.0, "processor_seconds": 0.0, "curve": {}}
     if cell.learner == "random":
         learner = build("random", read_config("random", {}), suite, cell.seed)
-        report = measure(learner, suite, shots=shots, worlds=worlds, seed=cell.seed, name="random")
+        report = measure(learner, suite, shots=shots, worlds=worlds, seed=cell.seed, name="random", control=True)
     elif cell.learner in ALGORITHMS:
         started, worked = time.perf_counter(), time.process_time()
         report = evaluate_from_scratch(cell.learner, suite, worlds=worlds, seed=cell.seed, **dict(cell.options))
@@ -62,7 +63,7 @@ def fill(cell: plan.Cell, shots: int, worlds: int) -> None:
                 folder=cell.run,
             )
         pooled = registry.find(cell.learner).load().pools_worlds
-        report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed)
+        report = evaluate(policy, shots=shots, worlds=None if pooled else worlds, seed=cell.seed, control=True)
         save_with_card(policy, *load_policy(policy), report)
         training = trained(RunFolder(cell.run))
     record = {
@@ -89,6 +90,7 @@ def trained(run: RunFolder) -> dict[str, Any]:
     return {
         "configuration": run.configuration().options,
         "environment_steps": rows[-1]["steps"],
+        "gradient_samples": gradient_samples(rows),
         "wall_seconds": round(sum(row["sampling"] + row["update"] for row in timings), 1),
         "processor_seconds": round(sum(row["processor"] for row in timings), 1),
         "sampling_share": round(
@@ -120,6 +122,7 @@ def scores_of(report: Report) -> dict[str, Any]:
         "diverged_share": max(report.diverged_share(shot) for shot in range(len(report.steps_seen))),
         "mean_action": by_task(report.mean_action),
         "exploring": by_task(report.exploring),
+        "control": None if report.control is None else by_task(report.control),
         "random": by_task(report.random)[0],
         "success": successes(report.mean_action) if report.has_success else None,
         "success_before": successes(report.mean_action, 0) if report.has_success else None,

@@ -3,6 +3,7 @@
 The best is the one whose training ended with the highest return, exploring, after adaptation: held-out scores choose
 nothing. A long run is no seed of the table: its policy is called `-long`. A policy that stands there already is
 replaced only with `--replace`, and never by a worse one because the best was trained on another machine.
+`--run FOLDER` publishes one run that is no cell of the table, once `robometa evaluate` has measured its policy.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from robometa import record
 from robometa.errors import UserError
+from robometa.policies.policy_folder import load_policy
 from robometa.storage import sealed_folder
 from robometa.training.run_folder import CONFIGURATION, METRICS, TIMINGS
 from study import cards, plan
@@ -30,8 +32,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--suite", default="half-cheetah-velocity", help="of this suite (half-cheetah-velocity)")
     parser.add_argument("--only", nargs="+", metavar="LEARNER", help="of these learners only")
     parser.add_argument("--replace", action="store_true", help="replace policies that stand there already")
+    parser.add_argument("--run", type=Path, help="publish this run instead, under its suite's and learner's names")
     parser.add_argument("--task", type=int, default=0, help="held-out task that the videos show (0)")
     asked = parser.parse_args(words)
+    if asked.run is not None:
+        one_run(asked.run, asked.task)
+        return
     try:
         cells = plan.read().of(asked.suite, asked.only)
     except UserError as error:
@@ -48,9 +54,22 @@ def main(words: Sequence[str] | None = None) -> None:
         if not (best.run / "policy").is_dir():
             print(f"{name}: the best is {best.name}, whose run folder is not here")
             continue
-        publish(best, POLICIES / name, len(alike))
+        publish(best.run, POLICIES / name, len(alike))
         record(POLICIES / name, task=asked.task, shots=2, out=VIDEOS / f"{name}.mp4", gif=False)
         print(f"{name}: {best.name}")
+
+
+def one_run(run: Path, task: int) -> None:
+    """Publishes a run that was compared with no other, and its video."""
+    _, suite, manifest = load_policy(run / "policy")
+    name = f"{suite.name}-{manifest.learner}"
+    if not (run / "policy" / "report.json").is_file():
+        raise SystemExit(f"{run / 'policy'} has no report: robometa evaluate {run / 'policy'}")
+    if (POLICIES / name).exists():
+        raise SystemExit(f"{POLICIES / name} stands there already")
+    publish(run, POLICIES / name, 0)
+    record(POLICIES / name, task=task, shots=2, out=VIDEOS / f"{name}.mp4", gif=False)
+    print(name)
 
 
 def ended(cell: plan.Cell) -> float:
@@ -59,14 +78,14 @@ def ended(cell: plan.Cell) -> float:
     return sum(values) / len(values)
 
 
-def publish(cell: plan.Cell, folder: Path, seeds: int) -> None:
-    """Copies a cell's policy and the log of its training, and says in its card what it was chosen from."""
+def publish(run: Path, folder: Path, seeds: int) -> None:
+    """Copies a run's policy and the log of its training, and says in its card how many seeds it was chosen from."""
     aside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(cell.run / "policy", aside)
+    shutil.copytree(run / "policy", aside)
     (aside / "training").mkdir()
     logs = (CONFIGURATION, METRICS, TIMINGS)
-    sealed_folder.put(aside, {f"training/{name}": (cell.run / name).read_text(encoding="utf-8") for name in logs})
+    sealed_folder.put(aside, {f"training/{name}": (run / name).read_text(encoding="utf-8") for name in logs})
     cards.rewrite(aside, seeds)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from robometa import registry, suites
-from robometa.reports import reference_returns
-from robometa.reports.gap import KEYS, REFERENCES, Sample, words_of_gap
+from robometa.reports import reference_returns, statistics
+from robometa.reports.gap import BY_INTERQUARTILE_MEANS, REFERENCES, Sample, words_of_gap
 from robometa.reports.report import MAX_DIVERGED
-from robometa.reports.statistics import interquartile_mean
-from study import plan
+from robometa.reports.statistics import interquartile_mean, words_of_gain
+from study import controls, plan, samples, tried
 
 Interval = tuple[float, float, float]
 
@@ -43,8 +43,16 @@ class Row:
     """Success of mean actions after the last shot, by the end of an episode and at any step; None if not recorded."""
     gap: tuple[dict[str, float | None], ...]
     """Gap closed by mean actions, as `Reference.gap_closed` describes it; empty if none is reported. `[shot]`"""
+    gain: dict[str, float | None] | None
+    """Mean return after one shot minus the control's, with its interval; None if it was not measured."""
+    gain_of_policy: bool
+    """It was measured for the published policy, not for every seed."""
     environment_steps: float
     """Of a training, mean over seeds."""
+    gradient_samples: float | None
+    """Transitions that the gradient steps of a training used, mean over seeds; None if not recorded."""
+    tried: int | None
+    """Configurations of the learner on the suite of which there are records; None if there are none."""
     wall_minutes: float
     core_minutes: float
     random: Interval
@@ -87,7 +95,10 @@ def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
         quarters=_pair(records, "first_episode_quarters"),
         success=_pair(records, "success"),
         gap=_gaps(records, acting, tasks),
+        **_gain(cells[0].suite, records, acting, tasks),
         environment_steps=mean("environment_steps"),
+        gradient_samples=samples.of(records),
+        tried=tried.configurations(cells[0].suite, records[0]["learner"]),
         wall_minutes=mean("wall_seconds") / 60,
         core_minutes=mean("processor_seconds") / 60,
         random=interquartile_mean(np.array([record["random"][:tasks] for record in records]).T, together=True),
@@ -111,16 +122,20 @@ def on_how_many(row: Row, suite: str) -> str:
     return "" if on_all(row, suite) else f" ({row.tasks} of {len(suites.load(suite).test)} tasks)"
 
 
-def gap_closed(row: Row, by_means: bool = False) -> str:
+def gap_closed(row: Row, way: str = BY_INTERQUARTILE_MEANS) -> str:
     """Formats the gap closed after the first shot and the last, each with its interval; empty if none is reported.
 
     A dash where too many episodes diverged.
+
+    Args:
+        row: The row.
+        way: Key of the gap, such as `gap.BY_TASK`.
     """
     if not row.gap or len(row.gap) < 2:
         return ""
     if row.diverged > MAX_DIVERGED:
         return "\N{EN DASH}"
-    return "; ".join(words_of_gap(row.gap[shot], KEYS[3] if by_means else KEYS[0]) for shot in (1, -1))
+    return "; ".join(words_of_gap(row.gap[shot], way) for shot in (1, -1))
 
 
 def _gaps(records: list[dict[str, Any]], acting: str, tasks: int | None) -> tuple[dict[str, float | None], ...]:
@@ -132,6 +147,25 @@ def _gaps(records: list[dict[str, Any]], acting: str, tasks: int | None) -> tupl
     values = np.array([record[acting] for record in records])  # [seed, shot, task]
     shots = range(values.shape[1])
     return tuple(known.gap_closed(Sample(list(values[:, shot].T), together=True)) for shot in shots)
+
+
+def gain(row: Row) -> str:
+    """Formats what one shot adds to the control's return; a dash where that was not measured."""
+    if row.gain is None:
+        return "\N{EN DASH}"
+    return words_of_gain(row.gain) + (" (one policy)" if row.gain_of_policy else "")
+
+
+def _gain(suite: str, records: list[dict[str, Any]], acting: str, tasks: int | None) -> dict[str, Any]:
+    """Return after one shot minus the control's, of all seeds or of the published policy, as entries of a row."""
+    if all(record.get("control") for record in records) and len(records[0]["control"]) > 1:
+        after, control = (np.array([record[key] for record in records])[:, 1, :tasks] for key in (acting, "control"))
+        seeds = (after - control).mean(axis=1)  # [seed]
+        ends = [None if np.isnan(end) else end for end in statistics.mean([seeds])]
+        return {"gain": dict(zip(("mean", "low", "high"), ends, strict=True)), "gain_of_policy": False}
+    known = controls.read(suite).get(records[0]["learner"])
+    whole = known is not None and known["tasks"] == len(records[0]["random"][:tasks])
+    return {"gain": known["after_minus_control"] if known and whole else None, "gain_of_policy": bool(known and whole)}
 
 
 def _pair(records: list[dict[str, Any]], key: str) -> tuple[float, float] | None:

@@ -12,13 +12,15 @@ import numpy as np
 
 from robometa import suites
 from robometa.reports import gap, reference_returns
+from robometa.reports.export import count
 from robometa.reports.gap import Reference
 from study import figure, front_page, learner_pages, plan
 from study.cell import git
-from study.rows import Row, gap_closed, on_all, on_how_many, row_of, words
+from study.rows import Row, gain, gap_closed, on_all, on_how_many, row_of, words
 
 REFERENCES = {"oracle", "no-adaptation", "random"}
 """Learners that a suite's reference is made of."""
+UNRECORDED = "not recorded"
 
 HEAD = """\
 # Results
@@ -30,14 +32,21 @@ held to numbers of steps instead). It was evaluated on the suite's held-out task
 shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random actions are
 shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
 together; none with one seed, coarse with three]. *Means* are plain means over tasks and seeds, shot by shot. *Gap
-closed*, after the first shot and after the last, by interquartile means and by means, is how far that is from a
+closed*, after the first shot and after the last, by interquartile means, by means, and as the mean of the tasks' own
+gaps (over seeds, on the tasks where the oracle leads by three standard errors), is how far that is from a
 policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained within the same
 budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a ceiling. Its
 interval resamples the row's seeds and those of both references; the references themselves have no gap. None is
 reported where the oracle's lead over not adapting is less than {telling:.0%} of its lead over random actions, or than
 {errors:g} of its standard errors. Learners that adapt within an episode have no *before*: their first column is the
 *first episode*. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at once where
-it pools the worlds of a task, one at a time where every world is a trial of its own. The machine, versions and date
+it pools the worlds of a task, one at a time where every world is a trial of its own. *After minus control* is the mean
+return after one shot minus that of the same policy with its adaptation forgotten before the episode: the part that
+comes from adapting to earlier episodes. Learners that adapt within an episode do that in both, so theirs is near 0.
+*One policy*: measured for the published policy, not for every seed. *Gradient samples* are the transitions that the
+gradient steps of a training used, each as often as a step used it; those of trainings from before they were counted
+follow from their options. *Configurations tried* counts those with a record in `ablation/`; what was
+tried before there were records is not known. The machine, versions and date
 of every cell are in its record; the machine did other work too, which wall times show. Published policies are the
 best of three seeds, by training return.
 """
@@ -208,10 +217,11 @@ def markdown(suite: str, rows: list[Row]) -> str:
     head = ["learner", "seeds", "before or first episode", *(f"shot {shot}" for shot in range(1, shots)), "means"]
     head += [
         "episodes seen",
-        *(["gap closed", "gap closed by means"] if gaps else []),
+        "after minus control",
+        *(["gap closed", "gap closed by means", "gap closed by task"] if gaps else []),
         *(["success"] if success else []),
     ]
-    head += ["environment steps", "wall, min", "core-min"]
+    head += ["environment steps", "gradient samples", "wall, min", "core-min", "configurations tried"]
     lines = [head, ["---"] * len(head)]
     for row in sorted(rows, key=lambda row: (-row.tasks, -row.mean_action[-1][0])):
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
@@ -219,11 +229,14 @@ def markdown(suite: str, rows: list[Row]) -> str:
         means = ", ".join(f"{mean:.1f}" for mean in row.mean)
         seen = ", ".join(f"{episodes:g}" for episodes in row.episodes_seen)
         reference = row.learner in gap.REFERENCES
-        closed = ["reference"] * 2 if reference else [gap_closed(row), gap_closed(row, by_means=True)]
+        ways = gap.BY_INTERQUARTILE_MEANS, gap.BY_MEANS, gap.BY_TASK
+        closed = ["reference" if reference else gap_closed(row, way) for way in ways]
         won = "\N{EN DASH}" if row.success is None else f"{row.success[0]:.0%}, any step {row.success[1]:.0%}"
-        cost = [f"{row.environment_steps / 1e6:.2f}M", f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
+        samples = UNRECORDED if row.gradient_samples is None else count(row.gradient_samples)
+        cost = [f"{row.environment_steps / 1e6:.2f}M", samples, f"{row.wall_minutes:.1f}", f"{row.core_minutes:.1f}"]
+        cost.append(UNRECORDED if row.tried is None else f"{row.tried} recorded")
         name = f"`{row.learner}`{on_how_many(row, suite)}"
-        line = [name, f"{len(row.seeds)}/{row.wanted}", *returns, means, seen]
+        line = [name, f"{len(row.seeds)}/{row.wanted}", *returns, means, seen, gain(row)]
         lines.append([*line, *(closed if gaps else []), *([won] if success else []), *cost])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

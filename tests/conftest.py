@@ -49,7 +49,24 @@ HISTORY = {
     "module_batch": 8,
 }
 """Options of a learner with an adaptation module."""
+IMITATING = {
+    "iterations": 4,
+    "tasks": 3,
+    "worlds": 2,
+    "shots": 1,
+    "batch": 4,
+    "gradient_steps": 2,
+    "memory_size": 6,
+    "memory_heads": 2,
+    "context": 8,
+    "hidden": (5,),
+}
+"""Options of a learner that learns from a dataset."""
+OFFLINE = ("dpt", "ad")
+"""Learners that learn from a dataset; test_imitation.py trains them."""
 SMALL_OPTIONS = {
+    "ad": IMITATING,
+    "dpt": IMITATING,
     "fine-tune": {
         "iterations": 4,
         "tasks": 3,

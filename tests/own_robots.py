@@ -57,6 +57,7 @@ def compile_here(monkeypatch):
             change.setattr(model_process.limits, "limit_seconds", lambda seconds: None)
             result = model_process._compile(folder, json.loads(request), None)
             binary, sizes = (folder / "model.mjb").read_bytes(), Sizes(**result["sizes"])
-            return Compiled(binary, sizes, tuple(result["bodies"]), result["main"])
+            text = (folder / "model.xml").read_text(encoding="utf-8") if json.loads(request)["text"] else ""
+            return Compiled(binary, sizes, tuple(result["bodies"]), result["main"], text)
 
     monkeypatch.setattr(own_model, "_run", run)

@@ -1,4 +1,4 @@
-// The handles on what is hidden, as ordinary form elements.
+// The handles on what is commanded and what is hidden, as ordinary form elements.
 
 import { inWords } from './words.js';
 
@@ -40,15 +40,25 @@ function choice(handle, change) {
   return { row, show: value => buttons.forEach(one => { one.input.checked = one.value === value; }) };
 }
 
-// Fills a place with handles; returns a function that shows their values.
+const row = (handle, change) => (handle.choices ? choice : slider)(handle, change);
+
+// Fills a place with the commands; returns a function that shows their values.
+export function commands(place, policy, change) {
+  const asked = policy.handles.filter(one => one.kind === 'command'), rows = asked.map(one => row(one, change));
+  place.replaceChildren(...rows.map(one => one.row));
+  return values => asked.forEach(({ id }, n) => rows[n].show(values[id]));
+}
+
+// Fills a place with the handles on what is hidden; returns a function that shows their values.
 export function handles(place, policy, change) {
+  const hidden = policy.handles.filter(one => one.kind !== 'command');
   const groups = [
-    ['Its training varied', policy.handles.filter(one => one.trained)],
-    ['It has never met', policy.handles.filter(one => !one.trained)],
+    ['Its training varied', hidden.filter(one => one.trained)],
+    ['It has never met', hidden.filter(one => !one.trained)],
   ];
   const rows = {};
   place.replaceChildren(...groups.filter(([, members]) => members.length).map(([title, members]) => {
-    for (const handle of members) rows[handle.id] = (handle.choices ? choice : slider)(handle, change);
+    for (const handle of members) rows[handle.id] = row(handle, change);
     return element('section', { class: 'group' }, element('h3', {}, title), ...members.map(one => rows[one.id].row));
   }));
   return values => Object.entries(rows).forEach(([id, { show }]) => show(values[id]));

@@ -372,7 +372,7 @@ function evaluate(graph, inputs, outer) {
   return graph.outputs.map(name => known[name]);
 }
 
-const bytesOf = text => Uint8Array.from(atob(text), sign => sign.charCodeAt(0)).buffer;
+export const bytesOf = text => Uint8Array.from(atob(text), sign => sign.charCodeAt(0)).buffer;
 
 export function tensor({ type, dims, data }) {
   return value(type, dims, typeof data === 'string' ? new ARRAYS[type](bytesOf(data)) : ARRAYS[type].from(data));

@@ -2,7 +2,7 @@
 
 import loadMujoco from '@mujoco/mujoco';
 import { drawLines, drawStrip } from './charts.js';
-import { element, handles } from './controls.js';
+import { commands, element, handles } from './controls.js';
 import { Picture } from './scene.js';
 import { Session } from './session.js';
 import { unpacked, unpackedText } from './unpack.js';
@@ -38,8 +38,12 @@ function paint() {
   drawCharts();
 }
 
-const measured = () => ({ goal: ['Distance to the goal', 'm'], 'sparse-goal': ['Distance to the goal', 'm'] })[
-  session.policy.task.objective] ?? ['Speed', 'm/s'];
+const measured = () => {
+  const { objective, coefficients } = session.policy.task;
+  const goal = ['goal', 'sparse-goal'].includes(objective) || (objective === 'terms' && 'goal_distance' in coefficients
+    && !('track_velocity' in coefficients));
+  return goal ? ['Distance to the goal', 'm'] : ['Speed', 'm/s'];
+};
 
 function open(place) {
   session?.delete();
@@ -47,11 +51,14 @@ function open(place) {
   session = new Session(mujoco, policy);
   session.addEventListener('episode', onEpisode);
   session.addEventListener('change', () => { refresh(); announce(); });
-  show = handles($('handles'), policy, (id, value) => {
+  const change = (id, value) => {
     session.set(id, value);
     picture?.paint(colors);
     said.timer = 3;
-  });
+  };
+  const places = [commands($('commands'), policy, change), handles($('handles'), policy, change)];
+  show = values => places.forEach(one => one(values));
+  $('asking').hidden = !policy.handles.some(one => one.kind === 'command');
   $('task').replaceChildren(element('option', { value: '' }, 'as set below'),
     ...policy.tasks.map((task, n) => element('option', { value: String(n) }, task.label)));
   const method = METHODS[policy.learner] ?? policy.learner;
@@ -220,6 +227,7 @@ function listen() {
 window.robometa = {
   get session() { return session; },
   get policies() { return policies; },
+  get picture() { return picture; },
   state,
   open,
   pause,
@@ -239,9 +247,10 @@ window.robometa = {
     session.variable.apply(numbers);
     world.put(qpos, qvel);
     world.sensed = new Array(session.model.nsensordata).fill(0);
+    world.start();
     world.begin(Float32Array.from(action));
     while (!world.advance());
-    const outcome = world.finish(session.hidden);
+    const outcome = world.finish(session.asking);
     return { qpos: Array.from(world.data.qpos), qvel: Array.from(world.data.qvel), obs: Array.from(outcome.obs), reward: outcome.reward };
   },
 };
@@ -276,6 +285,7 @@ async function start() {
   state.ready = performance.now() - began;
   last = performance.now();
   requestAnimationFrame(frame);
+  performance.mark('robots-run');
   window.robometa.ready = true;
 }
 

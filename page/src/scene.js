@@ -10,6 +10,7 @@ const KINDS = { plane: 0, sphere: 2, capsule: 3, ellipsoid: 4, cylinder: 5, box:
 const FIELD = 26; // of view, degrees
 const FAR = 26; // m to which the floor is drawn
 const SOFTWARE = /swiftshader|llvmpipe|software/i;
+const COARSEST = 0.6; // pixels of the picture by the screen's
 const SLOW = 26; // ms of a frame above which the picture is made coarser
 
 function shape(kind, [a, b, c]) {
@@ -20,6 +21,8 @@ function shape(kind, [a, b, c]) {
   if (kind === KINDS.capsule) return new CapsuleGeometry(a, 2 * b, 6, 20).rotateX(Math.PI / 2); // three's lie along y
   return null;
 }
+
+const unit = (x, y) => [x, y].map(one => one / (Math.hypot(x, y) || 1));
 
 function lines() {
   const ends = [], reach = FAR;
@@ -92,7 +95,8 @@ class Lane {
       const kind = model.geom_type[geom], size = Array.from(model.geom_size.slice(3 * geom, 3 * geom + 3));
       if (kind === KINDS.plane) this.level = model.geom_pos[3 * geom + 2];
       const geometry = shape(kind, size);
-      if (!geometry || model.geom_bodyid[geom] === 0) continue;
+      const stands = model.geom_rgba[4 * geom + 3] === 0; // for a mesh that the page does not carry
+      if (!geometry || stands || model.geom_bodyid[geom] === 0) continue;
       const mesh = new Mesh(geometry, new MeshLambertMaterial());
       mesh.matrixAutoUpdate = false;
       mesh.castShadow = true;
@@ -102,6 +106,10 @@ class Lane {
       reach = Math.max(reach, Math.hypot(...place.map((one, axis) => one - root[axis])) + (size[1] || size[0]) * 0.6);
     }
     this.reach = Math.max(reach, 0.3);
+    this.small = Math.min(1, this.reach / 0.8); // size of signs and grid by that of the robot
+    this.cell = this.small < 0.8 ? 0.25 : 1;
+    this.grid.scale.setScalar(this.cell);
+    this.posts.forEach(post => post.scale.setScalar(this.small));
     this.load = new Mesh(new BoxGeometry(1, 1, 1), new MeshLambertMaterial());
     this.load.castShadow = true;
     this.scene.add(this.load);
@@ -119,6 +127,8 @@ class Lane {
     this.arrow = new Mesh(new ConeGeometry(0.1, 0.34, 20).rotateZ(-Math.PI / 2), new MeshLambertMaterial());
     this.scene.add(this.flag, this.arrow);
     this.ahead = 0;
+    this.flag.scale.setScalar(this.small);
+    this.arrow.scale.setScalar(this.small);
   }
 
   paint(colors) {
@@ -150,8 +160,9 @@ class Lane {
       mesh.matrixWorldNeedsUpdate = true;
     }
     const root = Array.from(data.xpos.slice(3 * body, 3 * body + 3));
-    this.carry(root, data.xmat.slice(9 * body, 9 * body + 9));
-    this.point(root, seconds);
+    const pose = data.xmat.slice(9 * body, 9 * body + 9);
+    this.carry(root, pose);
+    this.point(root, pose, seconds);
     this.follow(root);
   }
 
@@ -166,18 +177,20 @@ class Lane {
   }
 
   // The flag runs ahead as fast as is asked for, or marks the goal; the arrow points where it shall go.
-  point(root, seconds) {
-    const { hidden } = this.session, { velocity, goal, direction, angle } = hidden;
+  point(root, turn, seconds) {
+    const { velocity, goal, direction, angle } = this.session.asking;
     this.flag.visible = Boolean(velocity ?? goal);
     this.arrow.visible = Boolean(direction ?? angle);
     if (goal) this.flag.position.set(goal[0], goal[1], this.level);
     if (velocity) {
       const gap = velocity[0] - this.runner.speed;
       this.ahead = Math.min(Math.max(this.ahead + gap * seconds, -1.6), 1.6);
-      this.flag.position.set(root[0] + this.ahead, 0.55, this.level);
+      const [x, y] = this.session.policy.task.objective === 'terms' ? unit(turn[0], turn[3]) : [1, 0]; // the body's, or the world's
+      const aside = 0.55 * this.small;
+      this.flag.position.set(root[0] + this.ahead * x - aside * y, (y ? root[1] : 0) + this.ahead * y + aside * x, this.level);
     }
     const heading = angle ? angle[0] : direction?.[0] < 0 ? Math.PI : 0;
-    this.arrow.position.set(root[0] + 0.9 * Math.cos(heading), root[1] + 0.9 * Math.sin(heading), this.level + 0.06);
+    this.arrow.position.set(root[0] + 0.9 * this.small * Math.cos(heading), root[1] + 0.9 * this.small * Math.sin(heading), this.level + 0.06);
     this.arrow.rotation.z = heading;
   }
 
@@ -275,6 +288,12 @@ export class Picture {
     if (this.renderer.shadowMap.enabled) {
       this.renderer.shadowMap.enabled = false;
       this.lanes.forEach(lane => { lane.sun.castShadow = false; });
-    } else this.ratio = Math.max(0.6, this.ratio * 0.8);
+    } else this.ratio = Math.max(COARSEST, this.ratio * 0.8);
+  }
+
+  // The level at which a slow machine ends.
+  coarsest() {
+    this.coarser();
+    while (this.ratio > COARSEST) this.coarser();
   }
 }

@@ -1,6 +1,7 @@
 // A policy at work: one robot that adapts and a twin that cannot, in worlds with the same hidden numbers.
 
 import { Agent, Brain } from './agent.js';
+import { loaded } from './model.js';
 import { OBJECTIVES } from './objectives.js';
 import { Random } from './random.js';
 import { Variable } from './variations.js';
@@ -16,7 +17,8 @@ class Runner {
   constructor(session, seed, forgets) {
     const { mujoco, model, policy, brain } = session;
     this.random = new Random(seed); // equal for both robots, so that their episodes begin alike
-    this.world = new World(mujoco, model, policy.robot, policy.task);
+    this.world = new World(mujoco, model, policy);
+    this.world.command = session.command;
     this.agent = new Agent(brain, new Random(seed + 1), { forgets });
     this.speed = 0; // smoothed, also over the ends of episodes
     this.reset();
@@ -29,7 +31,7 @@ class Runner {
   }
 
   // One physics step; the outcome, if it ends a control step.
-  advance(hidden, explore) {
+  advance(asked, explore) {
     if (!this.acting) {
       this.action = this.agent.act(this.obs, explore);
       this.world.begin(this.action);
@@ -37,7 +39,7 @@ class Runner {
     }
     if (!this.world.advance()) return null;
     this.acting = false;
-    const seen = this.obs, outcome = this.world.finish(hidden);
+    const seen = this.obs, outcome = this.world.finish(asked);
     this.agent.outcome(outcome);
     this.obs = outcome.obs;
     this.total += outcome.reward;
@@ -56,11 +58,12 @@ export class Session extends EventTarget {
   constructor(mujoco, policy, seed = 1) {
     super();
     Object.assign(this, { mujoco, policy });
-    this.model = mujoco.MjModel.from_xml_string(policy.robot.xml);
+    this.model = loaded(mujoco, policy.robot);
     this.variable = new Variable(mujoco, this.model, policy.robot);
     this.brain = new Brain(policy);
     this.values = Object.fromEntries(policy.handles.map(handle => [handle.id, handle.value]));
     this.base = {};
+    this.command = [];
     this.apply();
     this.robots = [new Runner(this, seed, false), new Runner(this, seed, true)];
     this.parts = this.brain.initial.map(part => ({ ...part, rows: part.size > MAX_ROWS ? BLOCKS : part.size }));
@@ -105,7 +108,7 @@ export class Session extends EventTarget {
     this.base = {};
     const drawn = task ? task.parameters : {};
     for (const handle of this.policy.handles) {
-      if (handle.kind === 'joint') continue;
+      if (handle.kind === 'joint' || handle.kind === 'command') continue;
       const numbers = drawn[handle.name];
       this.values[handle.id] = numbers && (handle.kind === 'objective' || numbers.length === 1)
         ? numbers[handle.index] / handle.factor : handle.value;
@@ -120,11 +123,13 @@ export class Session extends EventTarget {
   }
 
   apply() {
-    this.hidden = {};
+    this.asking = {}; // what the task hides and what it commands
+    this.command.length = 0;
     const numbers = {};
     for (const { id, kind, name, index, factor } of this.policy.handles) {
       const value = this.values[id] * (factor ?? 1);
-      if (kind === 'objective') (this.hidden[name] ??= [])[index] = value;
+      if (kind === 'objective' || kind === 'command') (this.asking[name] ??= [])[index] = value;
+      if (kind === 'command') this.command.push(value); // in the order in which the policy sees them
       if (kind === 'variation') numbers[name] = this.combined(name, value);
     }
     const { broken } = this.values;
@@ -140,12 +145,12 @@ export class Session extends EventTarget {
   }
 
   get wanted() {
-    return OBJECTIVES[this.policy.task.objective].wanted?.(this.hidden) ?? null;
+    return OBJECTIVES[this.policy.task.objective].wanted?.(this.asking, this.policy.task.coefficients) ?? null;
   }
 
-  // What the task asks for, in words; nothing if the tasks differ in dynamics only.
+  // What the robot is asked for, in words; nothing if its tasks differ in dynamics only.
   get asked() {
-    const handles = this.policy.handles.filter(one => one.kind === 'objective');
+    const handles = this.policy.handles.filter(one => one.kind === 'objective' || one.kind === 'command');
     return handles.map(one => inWords(one, this.values[one.id])).join(', ');
   }
 
@@ -176,8 +181,8 @@ export class Session extends EventTarget {
   // One physics step of all robots; true if a control step ended.
   advance() {
     const { exploring } = this;
-    const outcome = this.adaptive.advance(this.hidden, Boolean(exploring));
-    const other = exploring ? null : this.twin.advance(this.hidden, false);
+    const outcome = this.adaptive.advance(this.asking, Boolean(exploring));
+    const other = exploring ? null : this.twin.advance(this.asking, false);
     if (exploring && outcome) this.explored(outcome);
     else if (outcome) this.record(outcome, other);
     return Boolean(outcome);

@@ -4,7 +4,10 @@ export const EPISODE = 'episode'; // mark of a step that begins one
 
 const digits = step => Math.max(0, Math.min(3, -Math.floor(Math.log10(step) + 1e-9)));
 
-export const number = (value, places = 2) => value.toFixed(places).replace('-', '−');
+export function number(value, places = 2) {
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? text.replace('-', '') : text.replace('-', '−');
+}
 
 // The value of a handle as the page shows it.
 export function inWords(handle, value) {

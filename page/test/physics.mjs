@@ -1,20 +1,24 @@
-// One control step from each of many states: { robot, task, cases } in, the states after them out.
+// Control steps from given states: { robot, task, contract, cases } in, the states after them out.
+import { loaded } from '../src/model.js';
 import { Variable } from '../src/variations.js';
 import { World } from '../src/world.js';
 import { answer, given, simulator } from './page.mjs';
 
-const { robot, task, cases } = given(), mujoco = await simulator();
-const model = mujoco.MjModel.from_xml_string(robot.xml), variable = new Variable(mujoco, model, robot);
-const world = new World(mujoco, model, robot, task);
-answer(cases.map(({ numbers, hidden, steps }) => {
+const { cases, ...policy } = given(), mujoco = await simulator();
+const model = loaded(mujoco, policy.robot), variable = new Variable(mujoco, model, policy.robot);
+const world = new World(mujoco, model, policy);
+answer(cases.map(({ numbers, asked, command, steps }) => {
   variable.apply(numbers);
-  return steps.map(({ qpos, qvel, sensed, action }) => {
-    world.put(qpos, qvel);
+  world.command = command;
+  return steps.map(({ qpos, qvel, act, sensed, action }, n) => {
+    world.put(qpos, qvel, act);
     world.sensed = sensed;
+    if (n === 0) world.start(); // of an episode: what is kept lasts from step to step
+    const first = Array.from(world.observation.seen());
     world.begin(action);
     while (!world.advance());
-    const outcome = world.finish(hidden);
+    const outcome = world.finish(asked);
     const { data } = world;
-    return { ...outcome, obs: Array.from(outcome.obs), qpos: Array.from(data.qpos), qvel: Array.from(data.qvel) };
+    return { ...outcome, first, obs: Array.from(outcome.obs), qpos: Array.from(data.qpos), qvel: Array.from(data.qvel) };
   });
 }));

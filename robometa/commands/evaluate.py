@@ -14,7 +14,7 @@ from robometa.commands.report_output import keeps_report, publish, require_writa
 from robometa.compute.hardware import EVALUATORS, forms_of
 from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
-from robometa.storage.paths import checked, is_run
+from robometa.storage.paths import RUNS, beside, checked, is_run
 
 if TYPE_CHECKING:
     from robometa.training.load import Source
@@ -45,6 +45,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
     about = "policies to measure the gap between, for suites without (default: the suite's)"
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
+    about = "measure after each shot also with the adaptation forgotten"
+    parser.add_argument("--control", action="store_true", help=about)
     parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
     about = f"simulators, with the same report: {', '.join(forms_of(EVALUATORS))} (default: here)"
@@ -89,6 +91,7 @@ def _run(asked: argparse.Namespace) -> None:
         protocol=protocol,
         hardware=hardware,
         reference=manifest.learner,
+        control=asked.control,
     )
     if references:
         same = {
@@ -133,4 +136,4 @@ def _folder_beside(asked: argparse.Namespace, checkpoint: Source | None) -> Path
         parts += [f"{count}-{name}" for name, count in counts.items() if count is not None]
         parts += [f"seed-{asked.seed}"] if asked.seed else []
         parts += [asked.protocol] if asked.protocol else []
-    return Path("runs") / "evaluations" / "-".join(parts)
+    return beside(RUNS, "evaluations", "-".join(parts))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, whole
 from robometa.deployment.places import require_place
 from robometa.escape import say
-from robometa.storage.paths import checked
+from robometa.storage.paths import beside, checked
 
 ABOUT = "export a policy to ONNX, to run without torch"
 EXAMPLE = "robometa export policies/half-cheetah-velocity-rl2 --out exports/velocity-rl2"
@@ -33,7 +32,7 @@ def add_to(commands: Commands) -> Parser:
 
 def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
-    out = asked.out or Path("exports") / asked.policy.resolve().name
+    out = asked.out or beside("exports", asked.policy.resolve().name)
     require_place(out)
     from robometa.deployment.export import export
     from robometa.deployment.same_returns import lines

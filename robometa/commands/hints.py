@@ -11,7 +11,7 @@ from robometa import registry, suites
 from robometa.errors import UserError, unknown
 from robometa.registry import user_file
 from robometa.storage.paths import folder_named
-from robometa.suites.shipped import benchmark_names
+from robometa.suites.shipped import benchmark_names, legged_names
 
 FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
 """Stable-Baselines3's algorithms, by their names on the command line."""
@@ -141,7 +141,7 @@ def numbers_apart(option: str, given: str) -> str | None:
 
 def is_suite(name: str) -> bool:
     """True for the name of a shipped suite."""
-    return name in suites.names() or name.partition("/")[0] in benchmark_names()
+    return name in (*suites.names(), *legged_names()) or name.partition("/")[0] in benchmark_names()
 
 
 def policy(text: str) -> Path:

@@ -88,7 +88,7 @@ def print_learners() -> None:
 
 
 def print_learner(name: str) -> None:
-    """Prints a learner: what it does, its paper, its options in every preset with their ranges."""
+    """Prints a learner: what it does, its paper, its options with their ranges, and what each preset changes."""
     from rich.text import Text
 
     from robometa.console import PlainConsole, styled
@@ -101,8 +101,22 @@ def print_learner(name: str) -> None:
     console.print(
         Text.assemble(styled(registry.label(name)), f": {printable(entry.about)}\npaper: {printable(entry.paper)}")
     )
-    table = plain_table("option", *presets, "range", "meaning")
-    for option in described(type(next(iter(presets.values())))):
-        values = [str(getattr(preset, option.name)) for preset in presets.values()]
-        table.add_row(f"--{option.name.replace('_', '-')}", *values, str(option.range or ""), option.meaning)
+    (first, usual), *others = presets.items()
+    table = plain_table("option", first, "range", "meaning")
+    for option in described(type(usual)):
+        value = str(getattr(usual, option.name))
+        table.add_row(_flag(option.name), value, str(option.range or ""), option.meaning)
     console.print(table)
+    for other, preset in others:
+        values = vars(preset).items()
+        words = [f"{_flag(key)} {_typed(value)}" for key, value in values if value != getattr(usual, key)]
+        console.print(Text.assemble("--preset ", styled(other), f" is {' '.join(words) or 'the same'}"))
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _typed(value: object) -> str:
+    """A value as the command line takes it."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -14,6 +14,7 @@ from pathlib import Path
 from robometa.commands import (
     baseline,
     check_export,
+    collect,
     compare,
     distil,
     doctor,
@@ -46,7 +47,7 @@ from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
 GROUPS = {
-    "train": (train, resume, search),
+    "train": (train, resume, search, collect),
     "measure": (evaluate, baseline, compare, report, export_table, probe),
     "deploy": (export, check_export, distil, page),
     "look": (suites, learners, runs, record, play, replay),
@@ -56,7 +57,7 @@ GROUPS = {
 
 WRITING = (
     *("train", "resume", "search", "evaluate", "baseline", "compare", "report", "probe"),
-    *("record", "merge", "export", "distil", "page"),
+    *("collect", "record", "merge", "export", "distil", "page"),
 )
 """Commands that write files: they have done their work even if nobody can read what they print."""
 WRITES, ONLY_PRINTS = "--out", "--dry-run"

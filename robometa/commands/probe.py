@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from robometa import registry
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_learner_option, count, whole
 from robometa.commands.report_output import require_writable
 from robometa.escape import say
-from robometa.storage.paths import checked, is_run
+from robometa.storage.paths import RUNS, beside, checked, is_run
 
 ABOUT = "measure how well a policy's adaptation tells the hidden parameters"
 EXAMPLE = "robometa probe policies/half-cheetah-params-rl2 --tasks 200"
@@ -68,7 +67,7 @@ def _run(asked: argparse.Namespace) -> None:
         hardware=Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads),
     )
     in_place = asked.out is None and not source.is_checkpoint
-    folder = source.folder if in_place else asked.out or Path("runs") / "probes" / asked.policy.resolve().name
+    folder = source.folder if in_place else asked.out or beside(RUNS, "probes", asked.policy.resolve().name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sealed_folder.put(folder, {probed.file: probed.text()}, tensors=manifest.tensors_sha256 if in_place else None)

@@ -35,7 +35,7 @@ def require_writable(folder: Path) -> None:
 def keeps_report(folder: Path, report: Report) -> bool:
     """Returns True if a folder has a report of the same suite that a new one is not to replace unasked.
 
-    That is one of another seed or protocol, or of more shots or episodes.
+    That is one of another seed or protocol, of more shots or episodes, or with a control that the new one lacks.
     """
     path = folder / "report.json"
     if not is_own_file(folder, path.name):
@@ -49,9 +49,10 @@ def keeps_report(folder: Path, report: Report) -> bool:
         same = table.whole("seed") == report.seed
         same = same and (table.optional("protocol", table.text) or "") == report.protocol
         worlds, shots = table.whole("worlds"), len(table.content["shots"])
+        loses = report.control is None and any(shot.content.get("control") for shot in table.tables("shots"))
     except (OSError, ValueError, RecursionError, TypeError, KeyError, UserError):
         return False
-    return not same or worlds > report.exploring.returns.shape[2] or shots > len(report.episodes_seen)
+    return not same or loses or worlds > report.exploring.returns.shape[2] or shots > len(report.episodes_seen)
 
 
 def publish(report: Report, save: Callable[[], list[Path]]) -> None:

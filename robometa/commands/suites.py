@@ -13,7 +13,7 @@ from robometa.errors import UserError
 from robometa.escape import printable
 from robometa.evaluation import protocols
 from robometa.storage.paths import is_plain_file
-from robometa.suites.shipped import benchmark_names
+from robometa.suites.shipped import INSTALL, benchmark_names, legged_names
 from robometa.suites.suite import Suite
 from robometa.suites.toml_file import learner_options, read_toml
 
@@ -91,6 +91,9 @@ def print_suites() -> None:
         parameterised = name == "ml1"
         _suite_row(table, "ml1/TASK" if parameterised else name, suites.load("ml1/reach-v3" if parameterised else name))
     PlainConsole().print(table)
+    absent = [name for name in legged_names() if name not in suites.names()]
+    if absent:
+        print(f"\n{', '.join(absent)}: once the models are here ({INSTALL})")
     print("\nshow one: robometa suites NAME; show a file of your own: robometa suites ./mine.toml")
     print("ml1, ml10, ... are Meta-World's (pip install 'robometa[metaworld]'); ml10/v1, ... have its first rewards")
 

@@ -46,6 +46,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--jobs", metavar="N", type=count, help=at_a_time)
     budget = "environment steps to train for, such as 5e6; iterations follow (default: by --iterations)"
     parser.add_argument("--steps", type=number(1), help=budget)
+    source = "dataset to learn from, for dpt and ad (default: none)"
+    parser.add_argument("--dataset", metavar="FOLDER", type=checked, help=source)
     named = "named set of options; `robometa learners NAME` lists them (default: its first)"
     parser.add_argument("--preset", help=named)
     chosen = "TOML file of options, such as best.toml; the line's win (default: none)"
@@ -121,6 +123,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         collect=asked.collect,
         log=asked.log,
         checkpoint_minutes=asked.checkpoint_minutes,
+        dataset=asked.dataset,
         evaluate_every=asked.evaluate_every,
         overwrite=asked.overwrite,
     )

@@ -20,7 +20,13 @@ def processors() -> int:
 
 @cache
 def _pool(threads: int | None = None) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads or processors(), initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(threads or processors(), initializer=_compute_on_one)
+
+
+def _compute_on_one() -> None:
+    """Makes torch compute on one thread in a thread of its own, whatever the process sets later."""
+    torch.get_num_threads()  # at its first look a thread takes the process's number, even if its own was set before
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -42,11 +48,12 @@ def use_threads(count: int) -> None:
 def for_each_task(function: Callable[..., Any], *batches: Iterable[Any]) -> list[Any]:
     """Maps a function over tasks, on threads; returns the results in the tasks' order.
 
-    Torch computes each task on one thread, so results do not depend on the number of threads. A single task on a GPU
-    runs on the calling thread: another one would first have to create handles of cuBLAS and cuDNN.
+    Torch computes each task on one thread, so results do not depend on the number of threads. A single task runs on the
+    calling thread where torch computes on one there too, and on a GPU, where another thread would first have to create
+    handles of cuBLAS and cuDNN.
     """
     rows = [list(batch) for batch in batches]
-    if all(len(row) == 1 for row in rows) and _any_on_gpu(rows):
+    if all(len(row) == 1 for row in rows) and (torch.get_num_threads() == 1 or _any_on_gpu(rows)):
         with torch.enable_grad():  # as a new thread has it
             return [function(*(row[0] for row in rows))]
     return list(_pool(_Limit.threads).map(function, *rows))

@@ -21,9 +21,10 @@ from robometa.nn.normalizer import Normalizer
 from robometa.policies.policy import Policy
 from robometa.policies.policy_folder import state_of
 from robometa.sim.oracle import HiddenNumbers
-from robometa.sim.signal import Signal
+from robometa.sim.signal import RobotSpaces, Signal
 from robometa.sim.signals import joints
 from robometa.storage.versions import installed
+from robometa.suites.suite import Suite
 
 FORMAT = 1
 """Version of the contract's format."""
@@ -57,9 +58,11 @@ def contract_of(
     learner, suite, spaces = policy.learner, policy.suite, policy.spaces
     revealed = HiddenNumbers(suite).names if learner.sees_parameters else ()
     numbers = [Signal(f"task/{name}", "1") for name in revealed]
-    middle, half = spaces.middle_and_half
+    plugs = plugs_of(suite, spaces)
+    plugs["observation"] = _normalized([*plugs["observation"], *map(_observed, numbers)], learner)
     rest = [*joints(suite).rest] or [0.0] * len(spaces.action)
-    safe = [min(max(value, one.low), one.high) for value, one in zip(rest, spaces.action, strict=True)]
+    for value, one in zip(rest, plugs["action"], strict=True):
+        one["safe"] = float(min(max(value, one["low"]), one["high"]))
     return {
         "format": FORMAT,
         "robometa": installed("robometa"),
@@ -69,17 +72,10 @@ def contract_of(
         "suite": suite.name,
         "suite_hash": suite.content_hash,
         "policy_sha256": hashlib.sha256(_tensors(learner)).hexdigest(),
-        "control_hz": spaces.control_hz,
         "control_dt": 1 / spaces.control_hz,
         "horizon": suite.horizon,
-        "observation": _observation([*spaces.observation, *numbers], learner),
         "told": list(revealed),
-        "commands": [] if suite.command is None else list(suite.command.names),
-        "action_delay": list(suite.robot.real.action_delay) if suite.robot.real else [0.0, 0.0],
-        "action": [
-            _signal(one) | {"offset": float(m), "scale": float(h), "safe": float(s)}
-            for one, m, h, s in zip(spaces.action, middle, half, safe, strict=True)
-        ],
+        **plugs,
         "inputs": {
             "last_action": LAST_ACTION,
             "last_reward": LAST_REWARD,
@@ -103,6 +99,21 @@ def contract_of(
             "baked_task": task,
         },
         "robot": _robot(policy),
+    }
+
+
+def plugs_of(suite: Suite, spaces: RobotSpaces) -> dict[str, Any]:
+    """Describes what goes between a policy of a suite and its robot, whatever the policy."""
+    middle, half = spaces.middle_and_half
+    return {
+        "control_hz": spaces.control_hz,
+        "observation": [_observed(one) for one in spaces.observation],
+        "commands": [] if suite.command is None else list(suite.command.names),
+        "action_delay": list(suite.robot.real.action_delay) if suite.robot.real else [0.0, 0.0],
+        "action": [
+            _signal(one) | {"offset": float(m), "scale": float(h)}
+            for one, m, h in zip(spaces.action, middle, half, strict=True)
+        ],
     }
 
 
@@ -141,9 +152,9 @@ class NormalizesObservations(Protocol):
     observations: Normalizer | None
 
 
-def _observation(signals: Sequence[Signal], learner: Learner) -> list[dict[str, Any]]:
-    """Signals with mean and standard deviation in training, by which the graph normalizes them, if it does."""
-    described = [_observed(one) | {"mean": None, "std": None} for one in signals]
+def _normalized(observed: Sequence[dict[str, Any]], learner: Learner) -> list[dict[str, Any]]:
+    """Adds mean and standard deviation in training, by which the graph normalizes an observation, if it does."""
+    described = [one | {"mean": None, "std": None} for one in observed]
     normalizer = learner.observations if isinstance(learner, NormalizesObservations) else None
     if normalizer is not None:
         spread = normalizer.variance.sqrt().tolist()

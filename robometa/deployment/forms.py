@@ -79,8 +79,8 @@ def require_enough(kept: Kept, what: str) -> None:
         raise UserError(f"the policy gains nothing over {kept.over}, so {what} keeps no part of it; --force exports it")
     if not kept.enough:
         raise UserError(
-            f"{what} keeps {100 * kept.share:.1f} % of the gain over {kept.over}, below {100 * LEAST:g} %; "
-            "--force exports it all the same"
+            f"{what} keeps {100 * kept.share:.1f} % [{100 * kept.low:.1f}, {100 * kept.high:.1f}] of the gain over "
+            f"{kept.over}, by the middle of the interval below {100 * LEAST:g} %; --force exports it all the same"
         )
 
 

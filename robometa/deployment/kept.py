@@ -27,7 +27,7 @@ from robometa.trials.trial import collect, torch_on, trial_loop
 TASKS, WORLDS = 30, 4
 """Held-out tasks, and episodes of each after every shot, at most."""
 LEAST = 0.98
-"""Part of the gain that a smaller form has to keep."""
+"""Part of the gain that a smaller form has to keep, by the middle of its interval."""
 NO_ADAPTATION, RANDOM = "no adaptation", "random actions"
 """Baselines of a gain: the published returns of the suite, or those of random actions where none are published."""
 
@@ -150,9 +150,9 @@ def kept_of(smaller: Sample, whole: Sample, baseline: Sample, over: str) -> Kept
         middle = np.where(gain > 0, (smaller.both_means() - base) / gain, np.nan)
     ends = np.full((2, 2), np.nan)
     if bool((gain > 0).all()) and min(len(row) for row in whole.strata) > 1:
-        base_again = baseline.resampled(1)
+        base_again = baseline.resampled(1)[0]
         # The same seed draws the same episodes of both, whose resets are equal.
-        both = [sample.resampled(0) for sample in (smaller, whole)]
+        both = [sample.resampled(0)[0] for sample in (smaller, whole)]
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = (both[0] - base_again) / (both[1] - base_again)
         edge = (1 - CONFIDENCE) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from robometa.data import Rollout
 from robometa.evaluation.by_shot import random_actions
@@ -27,12 +28,14 @@ def follow(
     tasks: tuple[Task, ...],
     noise: Noise,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[Scores, Scores]:
+    *,
+    control: bool = False,
+) -> tuple[Scores, ...]:
     """Scores a learner before and after the protocol's adaptation, acting without noise and exploring.
 
     A learner that adapts to each world by itself has one world, and sees the episodes of the adaptation one after the
     other; one that pools the worlds of a task sees them side by side. Every scored episode starts from the same
-    adaptation, and none is adapted to.
+    adaptation, and none is adapted to. The control begins the last episodes as the trial began, in their resets.
 
     Args:
         protocol: Fixes the numbers of episodes.
@@ -41,9 +44,10 @@ def follow(
         tasks: The tasks to adapt to.
         noise: Source of all random numbers, for the worlds of the adaptation.
         advance: Called after each rollout, for a progress bar.
+        control: Score the control too.
 
     Returns:
-        The scores without noise, and those exploring. `[2, task, episode]`
+        The scores without noise, those exploring, and the control's. `[2, task, episode]`
     """
     adaptations = protocol.adaptation // noise.worlds
     diverged = 0
@@ -62,15 +66,20 @@ def follow(
     starts = ((noise.fork("before"), before, None), (noise.fork("after"), shot.adaptation, shot.previous))
     with closing(make(protocol.evaluation if learner.pools_worlds else 1)) as engine:
         engine.assign(tasks)
-        scores = []
-        for explore in (False, True):
-            parts = [
-                episodes(engine, learner, adaptation, protocol.evaluation, source, previous, explore, advance)
+        of = partial(episodes, engine, learner, count=protocol.evaluation, advance=advance)
+        (first, last), exploring = (
+            [
+                of(adaptation, noise=source, previous=previous, explore=explore)
                 for source, adaptation, previous in starts
             ]
-            scores.append(joined(parts, axis=0))
-    quiet, exploring = scores
-    return quiet, replace(exploring, diverged=exploring.diverged + diverged)
+            for explore in (False, True)
+        )
+        scores = [joined((first, last), axis=0), joined(exploring, axis=0)]
+        if control:
+            begun = learner.begin(noise.tasks, noise.worlds, noise.fork("control"))
+            scores.append(joined((first, of(begun, noise=noise.fork("after"), explore=False)), axis=0))
+    scores[1] = replace(scores[1], diverged=scores[1].diverged + diverged)
+    return tuple(scores)
 
 
 def follow_beside_chance(
@@ -80,15 +89,16 @@ def follow_beside_chance(
     tasks: tuple[Task, ...],
     noise: Noise,
     advance: Callable[[], None],
-) -> tuple[Scores, Scores, Scores]:
+    control: bool,
+) -> tuple[Scores, ...]:
     """Scores a learner by `follow`, and random actions in as many episodes."""
-    quiet, exploring = follow(protocol, learner, make, tasks, noise, advance)
+    scores = follow(protocol, learner, make, tasks, noise, advance, control=control)
     with closing(make(1)) as engine:
         engine.assign(tasks)
         chance = episodes(
             engine, random_actions(noise.seed), None, protocol.evaluation, noise.fork("random"), advance=advance
         )
-    return quiet, exploring, chance
+    return (*scores, chance)
 
 
 def episodes(
@@ -129,10 +139,10 @@ def episodes(
     return joined(parts, axis=2)
 
 
-def rollouts(protocol: Protocol, learner: Learner) -> int:
+def rollouts(protocol: Protocol, learner: Learner, control: bool) -> int:
     """Counts the rollouts of a batch of tasks, random actions included, for a progress bar."""
     scored = 1 if learner.pools_worlds else protocol.evaluation
-    return protocol.adaptation // worlds(protocol, learner) + 4 * scored + protocol.evaluation
+    return protocol.adaptation // worlds(protocol, learner) + (4 + control) * scored + protocol.evaluation
 
 
 def worlds(protocol: Protocol, learner: Learner) -> int:

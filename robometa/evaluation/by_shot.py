@@ -27,10 +27,13 @@ def score(
     shots: int,
     noise: Noise,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[Scores, Scores]:
-    """Scores every shot of a trial, acting without noise and exploring.
+    *,
+    control: bool = False,
+) -> tuple[Scores, ...]:
+    """Scores every shot of a trial, acting without noise and exploring, and a control if asked.
 
-    Both start from the same adaptation. Only the exploring rollout is adapted to.
+    Both start from the same adaptation. Only the exploring rollout is adapted to. The control begins every rollout as
+    the trial began, with nothing adapted to, in the resets of the rollout without noise.
 
     Args:
         engine: Steps the worlds.
@@ -39,13 +42,15 @@ def score(
         shots: Adaptations; one more shot than these is scored.
         noise: Source of all random numbers.
         advance: Called after each rollout, for a progress bar.
+        control: Score the control too.
 
     Returns:
-        The scores without noise, and those exploring. `[shot, task, world]`
+        The scores without noise, those exploring, and the control's. `[shot, task, world]`
     """
     engine.assign(tasks)
     quiet: list[Rollout] = []
     exploring: list[Rollout] = []
+    forgetful: list[Rollout] = []
     places: list[TrialPlace] = []
     for shot in trial_loop(learner, noise, shots):
         source = noise.fork("quiet", shot.number)
@@ -55,13 +60,20 @@ def score(
         quiet.append(rollout)
         places.append(shot.place)
         advance()
+        if control and not shot.number:
+            forgetful.append(rollout)  # nothing is adapted to yet
+        elif control:
+            begun = learner.begin(noise.tasks, noise.worlds, noise.fork("control", shot.number))
+            forgetful.append(collect(engine, learner, begun, source, explore=False, place=shot.place)[0])
+            advance()
         rollout, adaptation = collect(
             engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place
         )
         shot.complete(rollout, adaptation)
         exploring.append(rollout)
         advance()
-    return replace(scores_of(quiet), since_change=since_change_of(tasks, quiet, places)), scores_of(exploring)
+    scores = replace(scores_of(quiet), since_change=since_change_of(tasks, quiet, places)), scores_of(exploring)
+    return (*scores, scores_of(forgetful)) if control else scores
 
 
 def score_beside_chance(
@@ -71,11 +83,12 @@ def score_beside_chance(
     shots: int,
     noise: Noise,
     advance: Callable[[], None],
-) -> tuple[Scores, Scores, Scores]:
+    control: bool,
+) -> tuple[Scores, ...]:
     """Scores a learner by `score`, and random actions in one rollout."""
-    quiet, exploring = score(engine, learner, tasks, shots, noise, advance)
+    scores = score(engine, learner, tasks, shots, noise, advance, control=control)
     _, chance = score(engine, random_actions(noise.seed), tasks, 0, noise, advance)
-    return quiet, exploring, chance
+    return (*scores, chance)
 
 
 def random_actions(seed: int) -> Random:

@@ -8,6 +8,7 @@ from typing import Any
 
 from robometa.compute.hardware import ALL_PROCESSORS, Hardware
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.evaluation import by_protocol, by_shot, protocols
 from robometa.evaluation.measurement import Measurement, by_processes
 from robometa.evaluation.protocols import Protocol
@@ -112,6 +113,7 @@ def measure(
     for_tasks: Callable[[tuple[Task, ...]], Learner] | None = None,
     hardware: Hardware = ALL_PROCESSORS,
     reference: str | None = None,
+    control: bool = False,
 ) -> Report:
     """Evaluates a learner that is already loaded, without modifying it.
 
@@ -130,6 +132,7 @@ def measure(
         hardware: The engine, its threads and its contact capacity, and who collects: `here` or processes.
         reference: The learner's name, or the file and class of one of the user's own, by which processes build it;
             `name` if None.
+        control: As `evaluate`'s.
 
     Returns:
         The report.
@@ -144,13 +147,16 @@ def measure(
         if not low <= value <= high:
             raise UserError(f"{label} must be from {low} to {high}, not {value}")
     chosen = _chosen(suite, split, tasks, protocol)
+    if protocol is None and (late := suite.unreached(shots)) is not None:
+        say(f"warning: {late}; --shots sets the number of rollouts", error=True)
     piece = max(1, (SIMULATIONS_AT_ONCE if suite.family.one_simulation_per_world else WORLDS_AT_ONCE) // worlds)
     pieces = list(enumerate(chosen[start : start + piece] for start in range(0, len(chosen), piece)))
-    measurement = Measurement(suite, split, shots, worlds, seed, protocol, hardware)
+    measurement = Measurement(suite, split, shots, worlds, seed, protocol, hardware, control)
     processes = processes_of(hardware.collect)
     parts: list[tuple[Scores, ...]] = [()] * len(pieces)
     with progress() as bar:
-        rollouts = 2 * shots + 3 if protocol is None else by_protocol.rollouts(protocol, learner)
+        by_shots = 2 * shots + 3 + control * shots
+        rollouts = by_shots if protocol is None else by_protocol.rollouts(protocol, learner, control)
         counter = bar.add_task("evaluating", total=len(pieces) * rollouts)
         advance = lambda: bar.advance(counter)  # noqa: E731
         if processes and for_tasks is None:
@@ -162,7 +168,7 @@ def measure(
                 acting = for_tasks(some) if for_tasks else learner
                 parts[place] = measurement.scores(learner, (place, some), acting, advance)
     *measured, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
-    mean_action, exploring, random = (judged(scores, chance) for scores in (*measured, chance))
+    mean_action, exploring, *forgetful, random = (judged(scores, chance) for scores in (*measured, chance))
     words = [task.describe() for task in chosen]
     names = tuple(task.objective for task in chosen) if suite.family.has_goals else ()
     return Report(
@@ -181,6 +187,7 @@ def measure(
         names=names,
         protocol="" if protocol is None else protocol.label(tasks),
         adapts_within_episode=learner.adapts_within_episode,
+        control=forgetful[0] if forgetful else None,
     )
 
 

@@ -43,11 +43,12 @@ class Measurement:
     seed: int
     protocol: Protocol | None
     hardware: Hardware
+    control: bool = False
 
     def scores(
         self, learner: Learner, piece: Piece, acting: Learner, advance: Callable[[], None] = lambda: None
     ) -> tuple[Scores, ...]:
-        """Scores a piece: without noise, exploring, and random actions.
+        """Scores a piece: without noise, exploring, the control if asked, and random actions.
 
         Args:
             learner: The learner that the engine is for.
@@ -61,9 +62,11 @@ class Measurement:
             if self.protocol is None:
                 noise = Noise(self.seed, ("evaluate", self.split, index), len(tasks), self.worlds)
                 with closing(make(self.worlds)) as simulator:
-                    return by_shot.score_beside_chance(simulator, acting, tasks, self.shots, noise, advance)
+                    return by_shot.score_beside_chance(
+                        simulator, acting, tasks, self.shots, noise, advance, self.control
+                    )
             noise = Noise(self.seed, ("evaluate", self.protocol.name, self.split, index), len(tasks), self.worlds)
-            return by_protocol.follow_beside_chance(self.protocol, acting, make, tasks, noise, advance)
+            return by_protocol.follow_beside_chance(self.protocol, acting, make, tasks, noise, advance, self.control)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,12 @@ def measure_probe(
     trials = _Trials(suite, chosen, worlds, shots, seed, hardware)
     fresh = type(learner)(learner.config, make.spaces_of(suite, learner), seed, learner.device)
     rows = 1 if learner.pools_worlds else worlds
-    numbers = np.repeat(np.arange(len(chosen)), rows)
+    # Tasks with the same hidden numbers are one task: no fold may be fitted on what another one reads.
+    _, first, same = np.unique(targets, axis=0, return_index=True, return_inverse=True)
+    same = np.unique(first[same.reshape(-1)], return_inverse=True)[1]  # by first appearance
+    if (distinct := int(same.max()) + 1) < LEAST_TASKS:
+        raise UserError(f"the tasks drawn from {suite.name} are {distinct} different ones; a probe needs {LEAST_TASKS}")
+    numbers, groups = np.repeat(np.arange(len(chosen)), rows), np.repeat(same, rows)
     readings: list[dict[str, Array]] = []
     steps: tuple[int, ...] = ()
     with progress() as bar:
@@ -99,7 +104,7 @@ def measure_probe(
             counter = bar.add_task(f"{label}: reading", total=len(seen))
             scores = []
             for features in seen.values():
-                scores.append(readable(features, targets[numbers], numbers))
+                scores.append(readable(features, targets[numbers], groups))
                 bar.advance(counter)
             readings.append({reader: np.stack([point[reader] for point in scores]) for reader in scores[0]})
             steps = tuple(seen)
@@ -108,7 +113,7 @@ def measure_probe(
         suite_hash=suite.content_hash,
         learner=name,
         seed=seed,
-        tasks=len(chosen),
+        tasks=distinct,
         worlds=rows,
         names=hidden.names,
         steps=steps,

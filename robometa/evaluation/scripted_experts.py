@@ -33,6 +33,7 @@ class Scripted:
     pools_worlds: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
     trains_on_parameters: ClassVar[bool] = False
+    learns_offline: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = False
 
     def __init__(self, tasks: Sequence[Task] = (), acts_on: Callable[[Task], bool] | None = None) -> None:

@@ -119,6 +119,7 @@ class FromScratch:
     pools_worlds: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
     trains_on_parameters: ClassVar[bool] = False
+    learns_offline: ClassVar[bool] = False
     adapts_within_episode: ClassVar[bool] = False
 
     def __init__(self, algorithm: str, policies: Sequence[Sequence[Any]] = ()) -> None:

@@ -20,6 +20,7 @@ from robometa.errors import Search
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import TaskBatches, advantage_spread, likelihood_ratio, trial_batches
@@ -73,7 +74,8 @@ class EMaml(GradientLearner):
         begun = begun or self._one_by_one(seen, credits)
         self.parameters, refused = begun.searched(self.parameters, self.config)
         self._include(trial)
-        return begun.metrics(refused, self._std()) | {"credit_spread": float(credits.std(correction=0))}
+        metrics = begun.metrics(refused, self._std()) | {"credit_spread": float(credits.std(correction=0))}
+        return with_samples(metrics, trial.steps())
 
     def state_dict(self) -> dict[str, Tensor]:
         """Initial parameters, statistics, and the tasks' running returns."""

@@ -18,6 +18,7 @@ from robometa.errors import Search
 from robometa.nn.state import load_optimizer, optimizer_state
 from robometa.rl import gradient_learner, trust_region
 from robometa.rl.gradient_learner import GradientLearner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.meta_gradient import fisher_product, outer_gradient, surrogate_change
 from robometa.rl.meta_update import MetaUpdate
 from robometa.rl.policy_gradient import Batch, TaskBatches, trial_batches
@@ -96,7 +97,7 @@ class MetaSgd(GradientLearner):
             self.rate.std(),
             self._std(),
         )
-        return {
+        metrics = {
             "expected_improvement": expected,
             "line_search_refusals": float(refused),
             "gradient_norm": norm,
@@ -105,6 +106,7 @@ class MetaSgd(GradientLearner):
             "step_size_spread": self.config.inner_step_size * spread,
             "policy_std": deviation,
         }
+        return with_samples(metrics, trial.steps())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The start, the factors on the step size, and the moments of their optimizer."""

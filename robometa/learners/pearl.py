@@ -18,6 +18,7 @@ from robometa.nn.networks import Perceptron
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.task_belief import SampledBelief, product_of_gaussians
 from robometa.noise import Noise
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.learning_rate import adam
 from robometa.rl.replay import TaskReplay, Transitions, columns_without
 from robometa.rl.replay_steps import ReplaySteps
@@ -156,9 +157,11 @@ class Pearl:
         self.steps.set_learning_rate(self.sac.learning_rate())
         known = torch.tensor(self.recent.tasks())
         if not len(known):
-            return dict.fromkeys(METRICS, 0.0)
-        logged = self.steps.run(known, self.config.gradient_steps, trial.noise.torch_generator())
-        return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
+            return with_samples(dict.fromkeys(METRICS, 0.0), 0)
+        config = self.config
+        logged = self.steps.run(known, config.gradient_steps, trial.noise.torch_generator())
+        metrics = dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
+        return with_samples(metrics, config.gradient_steps * config.meta_batch * (config.context + config.batch))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Encoder and actor; for training also critics, optimizers and replay."""

@@ -20,6 +20,7 @@ from robometa.nn.networks import normal_kl
 from robometa.noise import Noise
 from robometa.rl import gradient_learner
 from robometa.rl.gradient_learner import AdamLearner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.learning_rate import decayed, set_learning_rate, steps_taken
 from robometa.rl.policy_gradient import Batch, TaskBatches, likelihood_ratio, trial_batches
 
@@ -99,7 +100,7 @@ class ProMp(AdamLearner):
             "policy_std": float(self._std()),
         }
         self._include(trial)
-        return logged
+        return with_samples(logged, self.config.epochs * trial.steps())
 
     def _moved(self, task: TaskBatches, before: tuple[Tensor, Tensor]) -> Tensor:
         """KL divergence of the start from the policy that acted before the adaptations. `[]`."""

@@ -47,8 +47,8 @@ class Learner(Protocol):
     The adaptation is passed in and returned, never hidden in the learner: evaluating in the middle of training disturbs
     nothing. Only `update` changes the learner. Noise is passed in too.
 
-    A learner may leave out `sees_parameters`, `trains_on_parameters` and `adapts_within_episode`, and its options
-    `drawn_tasks`: `completed` adds the defaults.
+    A learner may leave out `sees_parameters`, `trains_on_parameters`, `adapts_within_episode` and `learns_offline`, and
+    its options `drawn_tasks`: `completed` adds the defaults.
     """
 
     configuration: ClassVar[type]
@@ -63,6 +63,8 @@ class Learner(Protocol):
     counted in `spaces.observation`. It must act on observations with and without them. May be left out."""
     adapts_within_episode: ClassVar[bool]
     """True if acting changes the adaptation, so that the first episode already holds some. May be left out."""
+    learns_offline: ClassVar[bool]
+    """True if its trials are those of a dataset, with `Trial.experts`, and not its own. May be left out."""
     device: torch.device
     """Device of its tensors. Its inputs are there already, but for the numbers that a `Noise` draws."""
 
@@ -107,6 +109,7 @@ def completed(kind: Any) -> type[Learner]:
         (kind, "sees_parameters", False),
         (kind, "trains_on_parameters", False),
         (kind, "adapts_within_episode", False),
+        (kind, "learns_offline", False),
         (kind.configuration, "drawn_tasks", 0),
     )
     for owner, name, default in defaults:

@@ -40,6 +40,7 @@ class Random:
     adapts_within_episode: ClassVar[bool] = False
     sees_parameters: ClassVar[bool] = False
     trains_on_parameters: ClassVar[bool] = False
+    learns_offline: ClassVar[bool] = False
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Stores options and device."""

@@ -16,6 +16,7 @@ from robometa.data import Spaces, Trial
 from robometa.errors import Search
 from robometa.rl import gradient_learner
 from robometa.rl.gradient_learner import AdamLearner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.policy_gradient import trial_batches
 
 
@@ -51,7 +52,4 @@ class Reptile(AdamLearner):
         self.parameters.grad = -way
         self.optimizer.step()
         self._include(trial)
-        return {
-            "way": float(way.norm()),
-            "policy_std": float(self._std()),
-        }
+        return with_samples({"way": float(way.norm()), "policy_std": float(self._std())}, trial.steps())

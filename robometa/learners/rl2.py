@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
-from robometa.errors import Search
+from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.recurrent import RecurrentActorCritic, memory_of
+from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic, memory_of
+from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
 
@@ -29,6 +30,8 @@ class Config(RecurrentOptions):
     """The memory: gru, lstm (the Meta-LSTM), or transformer (causal, on the last `context` steps)."""
     memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 128
     """Hidden units of the GRU or LSTM, or width of the transformer."""
+    encoder: Annotated[tuple[int, ...], "[1, inf)"] = ()
+    """Widths of layers before the memory, tanh; none by default."""
     memory_layers: Annotated[int, "[1, 100]"] = 2
     """Layers of the transformer."""
     memory_heads: Annotated[int, "[1, 100]"] = 4
@@ -42,9 +45,55 @@ class Config(RecurrentOptions):
     their goals lets a memory overfit to them."""
     epochs: Annotated[int, "[1, inf)", Search(1, 10)] = 4
 
+    def __post_init__(self) -> None:
+        """Checks the options.
 
-PRESETS = {"gru": Config(), "lstm": Config(memory="lstm"), "transformer": Config(memory="transformer", memory_size=64)}
-"""Presets with a GRU, with an LSTM (the Meta-LSTM), and with a transformer."""
+        Raises:
+            UserError: If one is outside its range, is of a transformer where there is none, or heads do not fit.
+        """
+        super().__post_init__()
+        for name, usual in OF_TRANSFORMER.items():
+            if self.memory != "transformer" and getattr(self, name) != usual:
+                raise UserError(f"option {name} is of memory transformer, not of {self.memory}: leave it out")
+        if self.memory == "transformer" and self.memory_size % self.memory_heads:
+            heads = f"option memory_heads must divide memory_size {self.memory_size}"
+            raise UserError(f"{heads}, not {self.memory_heads}")
+
+
+OF_TRANSFORMER = {name: getattr(Config, name) for name in ("memory_layers", "memory_heads", "context")}
+"""Options of the transformer alone, and their defaults."""
+PRESETS = {
+    "gru": Config(),
+    "lstm": Config(memory="lstm"),
+    "transformer": Config(memory="transformer", memory_size=64),
+    "upstream": Config(
+        iterations=200,
+        tasks=20,
+        worlds=1,
+        shots=9,
+        encoder=(256, 256),
+        memory_size=256,
+        hidden=(),
+        backpropagation=250,
+        epochs=10,
+        learning_rate=5e-4,
+        final_learning_rate=5e-4,
+        entropy_weight=5e-3,
+        gradient_norm=1.0,
+        initial_std=1.0,
+    ),
+}
+"""Presets with a GRU, with an LSTM (the Meta-LSTM), with a transformer, and with the sizes of Meta-World's own
+implementation: ML10 in 20 million steps."""
+
+
+def encoded_memory(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer | EncodedMemory:
+    """Builds the memory that the options name, for inputs of so many numbers."""
+    sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
+    if not config.encoder:
+        return memory_of(config.memory, inputs, *sizes, generator)
+    encoder = Perceptron((inputs, *config.encoder), generator, nn.Tanh)
+    return EncodedMemory(encoder, memory_of(config.memory, config.encoder[-1], *sizes, generator))
 
 
 class Network(RecurrentActorCritic):
@@ -53,8 +102,7 @@ class Network(RecurrentActorCritic):
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
         inputs = spaces.observation + spaces.action + 2
-        sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
-        super().__init__(memory_of(config.memory, inputs, *sizes, generator), spaces.action, config.initial_std)
+        super().__init__(encoded_memory(config, inputs, generator), spaces.action, config.initial_std)
         widths = (config.memory_size, *config.hidden)
         self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)

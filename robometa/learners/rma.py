@@ -19,6 +19,7 @@ from robometa.nn.networks import Perceptron
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import history_learner, ppo
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.history_learner import HistoryLearner, require_privileged
 from robometa.rl.ppo_on_episodes import experience
 
@@ -153,7 +154,7 @@ class Rma(HistoryLearner[Network]):
             wanted = self.network.bottleneck(self.parameters(rollout.obs[..., self.spaces.observation :]))
         metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)
         self.count.updates += 1
-        return metrics
+        return with_samples(metrics, self._module_samples(rollout, steps))
 
     def _parts(self) -> Parts:
         return {**super()._parts(), "progress": self.count}

@@ -17,6 +17,7 @@ from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.noise import Noise
 from robometa.rl import history_learner
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.history_learner import HistoryLearner, require_privileged
 from robometa.rl.ppo_on_episodes import experience
 
@@ -99,7 +100,9 @@ class RmaConcurrent(HistoryLearner[Network]):
         metrics = self._trained_on(learned, trial.noise)
         self._include(rollout)
         wanted = self.parameters(rollout.obs[..., self.spaces.observation :])
-        return metrics | self._fit(rollout, wanted, trial.noise.fork("module"), steps=self.config.module_steps)
+        steps = self.config.module_steps
+        metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)
+        return with_samples(metrics, self._module_samples(rollout, steps))
 
     def _known(self, known: Tensor) -> Tensor:
         """Input of the network: normalised observation and truth, and the estimate. `[..., obs + 2 * hidden]`."""

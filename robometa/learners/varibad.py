@@ -20,7 +20,7 @@ from robometa.nn.actor_critic import PerceptronActorCritic
 from robometa.nn.state import Parts
 from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
 from robometa.noise import Noise
-from robometa.rl import ppo, ppo_on_trials
+from robometa.rl import gradient_samples, ppo, ppo_on_trials
 from robometa.rl.learning_rate import adam, captured_steps
 from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.rl.replay import TrialReplay
@@ -136,7 +136,9 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         # The policy has no memory: short segments mix well.
         metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)
-        return metrics | self._predict(rollout, trial.noise.fork("predict").torch_generator())
+        predicted = self._predict(rollout, trial.noise.fork("predict").torch_generator())
+        encoded = self.config.gradient_steps * self.config.batch * rollout.reward.shape[-1]  # whole trials
+        return gradient_samples.with_samples(metrics | predicted, encoded)
 
     def _parts(self) -> Parts:
         return {
@@ -160,8 +162,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
     def _predict(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """Stores the trials, takes gradient steps on stored ones and returns metrics."""
         trials = KeptTrials.of_rollout(rollout).columns()  # [trial, time, column]
-        sound = ~rollout.diverged.flatten(0, 1).any(dim=1)  # a trial with a step that no task explains is left out
-        self.replay.add(trials[sound])
+        self.replay.add(trials[~rollout.diverged.flatten(0, 1).any(dim=1)])  # no task explains a step that diverged
         if not len(self.replay):
             return dict.fromkeys(METRICS, 0.0)
         drawn = [self._drawn(trials.shape[1:], generator) for _ in range(self.config.gradient_steps)]
@@ -189,9 +190,8 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
             # Negative ELBO: the evidence of a whole trial, of which the drawn steps are a sample, and the divergence.
             return time * terms[:2].sum() + self.config.kl_weight * terms[2], terms
 
-        chunks = (shares_of(part, CHUNK) for part in (batch, moments, targets, draws))
         parameters = list(self.predicting.parameters())
-        logged = descend(of_chunk, parameters, *chunks)
+        logged = descend(of_chunk, parameters, *(shares_of(part, CHUNK) for part in (batch, moments, targets, draws)))
         if self.config.decoder_gradient_norm:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.decoder_gradient_norm)
         self.predicting_optimizer.step()

@@ -156,3 +156,9 @@ class Perceptron(torch.nn.Sequential):
                 layer.bias.uniform_(-limit, limit, generator=generator)
             layers += [layer] if last else [layer, activation()]
         super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the layers, without the calls around a module's own. `[..., in] -> [..., out]`."""
+        for layer in self._modules.values():
+            x = layer.forward(x)
+        return x

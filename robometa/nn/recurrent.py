@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.nn.actor_critic import Output
-from robometa.nn.networks import check_size
+from robometa.nn.networks import Perceptron, check_size
 from robometa.nn.transformer import Transformer
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -31,8 +31,9 @@ class Memory(nn.Module):
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """State after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
-        weights = list(self.cell.parameters())
-        if isinstance(self.cell, nn.GRU):
+        cell = self.cell
+        weights = cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0, cell.bias_hh_l0
+        if isinstance(cell, nn.GRU):
             return torch.gru_cell(inputs, state, *weights)
         return torch.cat(torch.lstm_cell(inputs, state.split(self.size, dim=-1), *weights), dim=-1)
 
@@ -66,10 +67,28 @@ def memory_of(
     return Memory(kind, inputs, size, generator)
 
 
+class EncodedMemory(nn.Module):
+    """A memory that reads its inputs through layers of their own, each followed by tanh."""
+
+    def __init__(self, encoder: Perceptron, memory: Memory | Transformer) -> None:
+        """Puts an encoder, whose last layer is linear, before a memory of that width."""
+        super().__init__()
+        self.encoder, self.memory = encoder, memory
+        self.size, self.state_size = memory.size, memory.state_size
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """State after one more input; its first `size` numbers are the output. `[n, inputs], [n, state]`."""
+        return self.memory.step(torch.tanh(self.encoder(inputs)), state)
+
+    def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs along sequences that begin with given states, and the final states. `[n, time, inputs]`."""
+        return self.memory.read(torch.tanh(self.encoder(inputs)), start)
+
+
 class RecurrentActorCritic(nn.Module):
     """A memory of the trial, and the actions' standard deviation; a subclass adds action and value heads."""
 
-    def __init__(self, memory: Memory | Transformer, action: int, initial_std: float) -> None:
+    def __init__(self, memory: Memory | Transformer | EncodedMemory, action: int, initial_std: float) -> None:
         """Builds the part that all subclasses share."""
         super().__init__()
         self.memory = memory

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
-from robometa.escape import Markdown, code, markdown, word
+from robometa.escape import Markdown, code, counted, markdown, word
 from robometa.policies import card_tables
 from robometa.registry import user_file
-from robometa.registry.options import scheduled
+from robometa.registry.options import configuration_words, departures
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
 
@@ -30,7 +30,7 @@ TEMPLATE = """\
 | --- | --- |
 | suite | {{ code(suite.name) }}, horizon {{ suite.horizon }}, hash {{ code(suite.content_hash[:16]) }} |
 | source | {{ suite.source }} |
-| learner | {{ code(learner) }} ({{ paper }}), {{ training.preset }} configuration |
+| learner | {{ code(learner) }} ({{ paper }}), {{ configuration }} |
 {% if fingerprint %}\
 | its file | {{ code(reference) }}, SHA-256 {{ code(fingerprint) }} |
 {% endif %}\
@@ -50,6 +50,12 @@ steps |
 {{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} \
 core{{ "s" if training.processors != 1 }}\
 {{ ", seed %s" % training.seed if not merged }} |
+{% if not merged and not teacher %}\
+| cost | gradient samples {{ "{:,}".format(training.gradient_samples) if training.gradient_samples is not none \
+else "not recorded" }}; core-minutes {{ training.core_minutes if training.core_minutes is not none \
+else "not recorded" }}; configurations tried {{ training.configurations if training.configurations is not none \
+else "not recorded" }} |
+{% endif %}\
 | versions | {% for name, value in training.versions.items() %}{{ name }} {{ value }}{{ ", " if not loop.last }}\
 {% endfor %} |
 
@@ -61,8 +67,8 @@ worse. The results page has all seeds.
 {% if report %}\
 Measured \
 {% if report.protocol %}by protocol {{ code(report.protocol) }} {% endif %}\
-on {{ report.tasks }} {{ "tasks" if suite.finite else "held-out tasks" }}, \
-{{ report.worlds }} episodes each, seed {{ report.seed }} \
+on {{ counted(report.tasks, "task" if suite.finite else "held-out task") }}, \
+{{ counted(report.worlds, "episode") }} each, seed {{ report.seed }} \
 ({{ code("robometa evaluate" ~ measured) }}). Return: interquartile mean [95 % stratified bootstrap interval] and mean.
 
 {{ returns }}
@@ -71,7 +77,7 @@ Success of mean actions by the end of an episode, and at any step of it (Meta-Wo
 
 {{ successes }}
 {% endif %}\
-{{ missing }}{{ gap }}{{ change }}\
+{{ missing }}{{ control }}{{ gap }}{{ change }}\
 {% for sentence in report.warnings %}
 **Warning:** {{ sentence }}
 {% endfor %}
@@ -141,12 +147,9 @@ def text(
 ) -> str:
     """The card of a trained policy, with the content of its `report.json` if it was evaluated."""
     entry = registry.of(name, learner)
-    presets = entry.presets()
+    presets, options = entry.presets(), asdict(learner.config)
     preset = presets[training.preset]
-    plain, options = asdict(preset), asdict(learner.config)
-    usual = plain | scheduled(plain, suite.learner.get(user_file.short(name), {}))
-    moved = usual | scheduled(usual, {"iterations": options["iterations"]})  # brought along
-    changed = {key: value for key, value in options.items() if not value == usual[key] == moved[key]}
+    changed = departures(asdict(preset), suite.learner.get(user_file.short(name), {}), options)
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
@@ -159,6 +162,7 @@ def text(
         paper=entry.paper,
         suite=suite,
         suite_file=suite.name if suite.name in suites.names() or _is_benchmark(suite) else suite.path.name,
+        configuration=configuration_words(training.preset, changed),
         training=training,
         merged=training.merged,
         teacher=training.teacher,
@@ -170,8 +174,10 @@ def text(
         successes=Markdown("" if report is None else card_tables.successes(report)),
         missing=Markdown("" if report is None else card_tables.missing(report)),
         change=Markdown("" if report is None else card_tables.since_change(report)),
+        control=Markdown("" if report is None else card_tables.control(report)),
         gap=Markdown("" if report is None else card_tables.gap(report)),
         code=code,
+        counted=counted,
         word=word,
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from robometa.escape import markdown
 from robometa.reports import since_change as since
-from robometa.reports.gap import KEYS, words_of_gap
-from robometa.reports.statistics import words_of
+from robometa.reports.gap import BY_MEANS, BY_TASK, KEYS, words_of_gap
+from robometa.reports.statistics import words_of, words_of_gain
 from robometa.reports.terminal import shares_of
 
 DASH = "\N{EN DASH}"
@@ -19,12 +19,18 @@ def returns(report: Row) -> str:
     """Returns of each shot, of random actions, and of no adaptation and the oracle if there is a reference."""
     has_gap = any(row.get(KEYS[0]) is not None for row in report["shots"])
     columns = ["shot", "episodes of the task seen", "mean action", "mean", "exploring"]
-    rows = [[*columns, *(["gap closed", "gap closed by means"] if has_gap else [])]]
+    controlled = any(row.get("control") for row in report["shots"])
+    columns += ["control, mean", "after minus control"] if controlled else []
+    rows = [[*columns, *(["gap closed", "gap closed by means", "gap closed by task"] if has_gap else [])]]
     for row in report["shots"]:
-        gaps = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if has_gap else []
+        gaps = [words_of_gap(row), words_of_gap(row, BY_MEANS), words_of_gap(row, BY_TASK)] if has_gap else []
         acting = row["mean_action"]
         seen = f"{row['episodes_seen']:g}"
-        rows.append([_label(row), seen, words_of(acting), _number(acting), words_of(row["exploring"]), *gaps])
+        rows.append([_label(row), seen, words_of(acting), _number(acting), words_of(row["exploring"])])
+        rows[-1] += (
+            [_number(row.get("control") or {}), words_of_gain(row.get("after_minus_control"))] if controlled else []
+        )
+        rows[-1] += gaps
     chance = report["random"]
     rows.append(["random", "", "", _number(chance), words_of(chance)])
     known = report.get("references")
@@ -39,6 +45,18 @@ def returns(report: Row) -> str:
             f"{first['last_quarter']:.1f} in its last.\n"
         )
     return text
+
+
+def control(report: Row) -> str:
+    """Explains the control, if the report has one."""
+    if not any(row.get("control") for row in report["shots"]):
+        return ""
+    return (
+        "\nControl: the same policy with its adaptation forgotten before every rollout, in the same resets. After "
+        "minus control is the mean of the differences of returns: the part of the return that comes from adapting to "
+        "earlier episodes"
+        + ("; what the policy adapts within an episode is in both.\n" if report["adapts_within_episode"] else ".\n")
+    )
 
 
 def successes(report: Row) -> str:
@@ -79,9 +97,12 @@ def gap(report: Row) -> str:
     known = report.get("references")
     if known is None or not any(row.get(KEYS[0]) is not None for row in report["shots"]):
         return ""
+    leading = known.get("tasks_with_gap", report["tasks"])
+    some = "" if leading == report["tasks"] else f", here of {leading} of {report['tasks']} tasks"
     return (
-        "\nGap closed: 0 % is no adaptation, 100 % the oracle, by interquartile means and by means; the interval "
-        f"resamples this policy's episodes and both references ({markdown(known['source'])}).\n"
+        "\nGap closed: 0 % is no adaptation, 100 % the oracle, by interquartile means, by means, and as the mean of "
+        f"the gaps of the tasks on which the oracle leads by three standard errors{some}; the "
+        f"interval resamples this policy's episodes and both references ({markdown(known['source'])}).\n"
     )
 
 

@@ -16,6 +16,8 @@ SUITE = "suite"
 """Folder of a user's own suite, with its robot's model, inside a policy's."""
 MAX_SPACE = 10**6
 """Most numbers of an observation or an action."""
+MAX_HIDDEN = 10_000
+"""Most hidden numbers that an oracle is told."""
 MAX_COUNT = 10**17
 """Most iterations, environment steps and seconds; a merged policy may have twice as many, and be merged again."""
 
@@ -99,6 +101,12 @@ class TrainingRecord:
     """Threads of torch in an update, of which the last bits depend; None if not recorded."""
     piece: int | None = None
     """Tasks of a piece, on which the last bits depend, too; None if not recorded, or from before there were pieces."""
+    core_minutes: float | None = None
+    """Processor time of the training; None if not recorded."""
+    gradient_samples: int | None = None
+    """Transitions that its gradient steps used, each as often as a step used it; None if not recorded."""
+    configurations: int | None = None
+    """Configurations of the learner that were tried on the suite before this one was chosen; None if not recorded."""
     chosen_from: int = 0
     """Number of seeds compared: this policy's training ended with the highest return of them; 0 if none were."""
     merged: tuple[MergedPart, ...] = ()
@@ -130,6 +138,9 @@ class TrainingRecord:
             best_every=table.optional("best_every", table.whole),
             torch_threads=table.optional("torch_threads", table.whole),
             piece=table.optional("piece", table.whole),
+            core_minutes=table.optional("core_minutes", lambda key: table.number(key, 0, MAX_COUNT)),
+            gradient_samples=table.optional("gradient_samples", lambda key: table.whole(key, 0, MAX_COUNT)),
+            configurations=table.optional("configurations", lambda key: table.whole(key, 0, MAX_COUNT)),
             chosen_from=table.optional("chosen_from", table.whole) or 0,
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
@@ -138,7 +149,7 @@ class TrainingRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-8:]}
+        optional = {entry.name for entry in fields(self)[-11:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 
@@ -212,4 +223,4 @@ def _listed(table: Table, key: str) -> tuple[str, ...]:
     """Reads a list of texts; an empty one if it is absent."""
     entries = table.content.get(key, [])
     names = {str(index): name for index, name in enumerate(entries)} if isinstance(entries, list) else entries
-    return tuple(Table({key: names}, table.where).texts(key).values())
+    return tuple(Table({key: names}, table.where).texts(key, MAX_HIDDEN).values())

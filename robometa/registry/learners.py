@@ -97,6 +97,18 @@ LEARNERS = {
         "Learns a policy on an estimate of what tasks hide, and the estimate from the last steps, at the same time.",
         "Margolis and Agrawal 2022, https://arxiv.org/abs/2212.03238",
     ),
+    "dpt": Entry(
+        "robometa.learners.dpt",
+        "Dpt",
+        "Learns from a dataset to predict an oracle's action from any set of transitions of the task.",
+        "Lee et al. 2023, https://arxiv.org/abs/2306.14892",
+    ),
+    "ad": Entry(
+        "robometa.learners.ad",
+        "Ad",
+        "Learns from a dataset to continue learning histories, and so improves from episode to episode.",
+        "Laskin et al. 2022, https://arxiv.org/abs/2210.14215",
+    ),
     "grbal": Entry(
         "robometa.learners.grbal",
         "Grbal",

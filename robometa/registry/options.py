@@ -20,6 +20,8 @@ SuiteOptions = Mapping[str, Mapping[str, Any]]
 """Options in a suite's file, by learner."""
 SCHEDULES = ("decay_begin", "decay_end")
 """Options that are iterations of the run, and shares of it where `--iterations` or `--steps` changes its length."""
+MAX_NAMED = 3
+"""Most options in the name of a configuration."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,15 @@ def _resolved(
         *_mistakes(from_suite, usual, f"[learner.{short}] of {where}"),
         *_mistakes(options, usual, f"learner {short}"),
     ]
+    base = scheduled(usual, _sound(from_suite, usual))
+    changes = base | scheduled(usual | base, _sound(options, usual))
+    try:
+        made = _made(learner, lambda: replace(start, **changes))
+    except UserError as error:  # ranges too, of the options that have a right name and kind
+        mistakes += str(error).splitlines()
     if mistakes:
         raise UserError("\n".join(mistakes))
-    base = scheduled(usual, _tuples(from_suite))
-    changes = base | scheduled(usual | base, _tuples(options))
-    return _made(learner, lambda: replace(start, **changes))
+    return made
 
 
 def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,6 +119,22 @@ def scheduled(usual: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return moved | dict(changes)
 
 
+def departures(preset: Mapping[str, Any], of_suite: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists the options that are neither their preset's, nor the suite file's, nor brought along by the iterations."""
+    usual = {**preset, **scheduled(preset, _tuples(of_suite))}
+    moved = usual | scheduled(usual, {"iterations": options["iterations"]})
+    return {key: value for key, value in options.items() if not value == usual[key] == moved[key]}
+
+
+def configuration_words(preset: str, changed: Mapping[str, Any]) -> str:
+    """Names a configuration: its preset, and the first options that differ from it, but for the iterations."""
+    words = [f"{name} {value}" for name, value in changed.items() if name != "iterations"]
+    if not words:
+        return f"{preset} configuration"
+    more = f" and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
+    return f"{preset} configuration with {', '.join(words[:MAX_NAMED])}{more}"
+
+
 def _unknown_learners(suite_options: SuiteOptions, where: str) -> list[str]:
     """Lists the unknown learners that a suite's file has options for."""
     return [
@@ -120,6 +142,11 @@ def _unknown_learners(suite_options: SuiteOptions, where: str) -> list[str]:
         for name in suite_options
         if name not in learners.LEARNERS and not user_file.is_reference(name)
     ]
+
+
+def _sound(options: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that have a known name and the right kind of value."""
+    return {name: one for name, one in _tuples(options).items() if name in usual and of_kind(one, usual[name])}
 
 
 def _mistakes(options: Mapping[str, Any], usual: dict[str, Any], where: str) -> list[str]:

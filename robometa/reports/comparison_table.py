@@ -18,7 +18,7 @@ def print_comparison(comparison: Comparison) -> None:
     console = PlainConsole()
     for section in comparison.sections:
         columns = export.columns(section)
-        scale = "; gap closed: 0 % no adaptation, 100 % oracle" if export.GAP in columns else ""
+        scale = "; gap closed: 0 % no adaptation, 100 % oracle" if set(export.GAPS) & set(columns) else ""
         title = (
             styled(section.suite),
             f": return with mean actions, interquartile mean [95 % bootstrap interval]{scale}",

@@ -11,9 +11,10 @@ from typing import Literal, get_args
 from robometa import escape
 from robometa.errors import UserError, unknown
 from robometa.reports.compare import Comparison
-from robometa.reports.gap import KEYS, REFERENCES, words_of_gap
+from robometa.reports.gap import BY_INTERQUARTILE_MEANS, BY_MEANS, BY_TASK, KEYS, REFERENCES, words_of_gap
 from robometa.reports.groups import Group, Section
 from robometa.reports.pooled import Interval
+from robometa.reports.statistics import words_of_gain
 
 Format = Literal["csv", "latex", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -31,15 +32,22 @@ NUMBERS = (
     "return_low",
     "return_high",
     "success",
-    "gap_closed",
-    "gap_closed_low",
-    "gap_closed_high",
+    *KEYS,
+    "after_minus_control",
+    "after_minus_control_low",
+    "after_minus_control_high",
 )
 """Columns of the CSV, which has a row for every learner and shot."""
 WORDS = ("learner", "seeds", "steps", "before", "after", "episodes", "success by the end")
 """Columns of the tables for reading, which have a row for every learner."""
-GAP = "gap closed"
-"""Further column of a suite with references: 0 % is no adaptation, 100 % the oracle."""
+GAPS = {
+    "gap closed": BY_INTERQUARTILE_MEANS,
+    "gap closed by means": BY_MEANS,
+    "gap closed by task": BY_TASK,
+}
+"""Further columns of a suite with references, 0 % no adaptation and 100 % the oracle, and their keys in a report."""
+GAIN = "after minus control"
+"""Further column where a control was measured."""
 FORMULA = ("=", "+", "-", "@")
 """Signs with which a text would be a formula in a spreadsheet."""
 
@@ -64,23 +72,35 @@ def table(comparison: Comparison, format: Format) -> str:
 
 def columns(section: Section) -> list[str]:
     """Columns of a suite's table for reading."""
-    return [*WORDS, *([GAP] if any(group.gaps(section.suite_hash) for group in section.groups) else [])]
+    gain = any(_gain(group) for group in section.groups)
+    return [
+        *WORDS,
+        *([GAIN] if gain else []),
+        *(GAPS if any(group.gaps(section.suite_hash) for group in section.groups) else []),
+    ]
 
 
 def rows(section: Section) -> list[tuple[Group, list[str]]]:
     """Rows of a suite's table, with their cells in the order of `columns`."""
-    rows = [(group, cells(group)) for group in section.groups]
-    if GAP not in columns(section):
-        return rows
-    return [(group, [*shown, _gap(group, section)]) for group, shown in rows]
+    head, rows = columns(section), []
+    for group in section.groups:
+        gain = [_gain(group)] if GAIN in head else []
+        rows.append((group, [*cells(group), *gain, *(_gaps(group, section) if set(GAPS) & set(head) else [])]))
+    return rows
 
 
-def _gap(group: Group, section: Section) -> str:
-    """Gap closed after the last shot; for one of the two references, that it is one."""
+def _gain(group: Group) -> str:
+    """Mean return after the last shot minus the control's; empty if that was not measured."""
+    gain = group.gain(group.shots - 1) if group.shots else None
+    return "" if gain is None else words_of_gain(vars(gain) | {"mean": gain.middle})
+
+
+def _gaps(group: Group, section: Section) -> list[str]:
+    """Gap closed after the last shot, in each way; for one of the two references, that it is one."""
     if group.entries[0].learner in REFERENCES:
-        return "reference"
+        return ["reference"] * len(GAPS)
     gaps = group.gaps(section.suite_hash)
-    return words_of_gap(gaps[-1]) if gaps else ""
+    return [words_of_gap(gaps[-1], key) if gaps else "" for key in GAPS.values()]
 
 
 def cells(group: Group) -> list[str]:
@@ -126,13 +146,15 @@ def _csv(comparison: Comparison) -> str:
             names = (_cell(section.suite), _cell(group.label), " ".join(map(str, group.seeds)))
             costs = (group.mean("steps"), group.mean("minutes"))
             if not group.measured:
-                writer.writerow((*names, "", "", *costs, *[""] * 9))
+                writer.writerow((*names, "", "", *costs, *[""] * (len(NUMBERS) - 7)))
             gaps = group.gaps(section.suite_hash)
             for shot, interval in enumerate(group.intervals):
                 first = group.measured[0]
                 success = group.success.middle if group.success is not None and shot == group.shots - 1 else ""
-                closed = [gaps[shot][key] for key in KEYS[:3]] if gaps else [""] * 3
-                ends = (interval.middle, interval.low, interval.high, success, *closed)
+                closed = [gaps[shot][key] for key in KEYS] if gaps else [""] * len(KEYS)
+                gain = group.gain(shot)
+                added = [""] * 3 if gain is None else [gain.middle, gain.low, gain.high]
+                ends = (interval.middle, interval.low, interval.high, success, *closed, *added)
                 where = (_cell(first.split), len(first.tasks))
                 writer.writerow((*names, *where, *costs, shot, first.episodes_seen[shot], *ends))
     return text.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,17 +44,28 @@ class Sample:
         total = sum(len(row) for row in self.strata)
         return float(np.sqrt(sum(len(row) * np.var(row, ddof=1) for row in self.strata)) / total)
 
-    def resampled(self, seed: int) -> Array:
-        """Interquartile mean and mean of bootstrap resamples. `[2, resample]`."""
+    def task_means(self) -> Array:
+        """Mean of each task. `[task]`."""
+        return np.array([np.mean(row) for row in self.strata])
+
+    def task_errors(self) -> Array:
+        """Standard error of each task's mean; NaN if a single draw does not say it. `[task]`."""
+        return np.array(
+            [np.std(row, ddof=1) / np.sqrt(len(row)) if len(row) > 1 else float("nan") for row in self.strata]
+        )
+
+    def resampled(self, seed: int) -> tuple[Array, Array]:
+        """Bootstrap resamples: interquartile mean and mean, `[2, resample]`, and means of tasks, `[resample, task]`."""
         source = np.random.default_rng(seed)
-        means = []
+        means, of_tasks = [], []
         for _ in range(RESAMPLES // BATCH):
             sizes = [len(row) for row in self.strata]
             picks = [source.integers(size, size=(BATCH, size)) for size in (sizes[:1] if self.together else sizes)]
             picks = picks * len(sizes) if self.together else picks
             rows = [np.asarray(row)[pick] for row, pick in zip(self.strata, picks, strict=True)]
             means.append(_both_means(np.concatenate(rows, axis=1)))
-        return np.concatenate(means, axis=1)
+            of_tasks.append(np.stack([row.mean(axis=1) for row in rows], axis=1))
+        return np.concatenate(means, axis=1), np.concatenate(of_tasks)
 
 
 @dataclass(frozen=True)
@@ -101,23 +112,46 @@ class Reference:
             for one in (self.unadapted, self.oracle)
         )
         unadapted |= dict(zip(("success", "success_any_step"), self.success, strict=True))
-        return {"source": self.source, "no_adaptation": unadapted, "oracle": oracle, "obstacle": obstacle}
+        return {
+            "source": self.source,
+            "no_adaptation": unadapted,
+            "oracle": oracle,
+            "obstacle": obstacle,
+            "tasks_with_gap": len(self.leading_tasks()),
+        }
+
+    def leading_tasks(self) -> list[int]:
+        """Places of the tasks on which the oracle leads by at least three standard errors of that lead."""
+        lead = self.oracle.task_means() - self.unadapted.task_means()
+        error = np.hypot(self.oracle.task_errors(), self.unadapted.task_errors())
+        return [
+            place for place in range(len(lead)) if lead[place] > 0 and lead[place] >= STANDARD_ERRORS * error[place]
+        ]
 
     def gap_closed(self, sample: Sample) -> dict[str, float | None]:
-        """The part of the gap that returns close, by interquartile means and by means, each with its interval.
+        """The part of the gap that returns close, in three ways, each with its interval; None where there is none.
 
-        The interval resamples the returns and those of both references.
+        By interquartile means, by means, and as the mean of the tasks' own gaps, over the tasks on which the oracle
+        leads. The interval resamples the returns and those of both references.
         """
         low, high = self.unadapted.both_means(), self.oracle.both_means()
-        middle = (sample.both_means() - low) / (high - low)
-        ends = np.full((2, 2), np.nan)
+        middle = (*(sample.both_means() - low) / (high - low), float("nan"))
+        ends = np.full((2, 3), np.nan)
+        places = self.leading_tasks() if len(sample.strata) == len(self.oracle.strata) else []
+        references = self.unadapted, self.oracle
+        if len(places):
+            middle = (*middle[:2], float(_mean_gap([one.task_means() for one in (sample, *references)], places)))
         if min(len(row) for row in sample.strata) > 1:
-            unadapted, oracle = self.unadapted.resampled(1), self.oracle.resampled(2)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gaps = (sample.resampled(0) - unadapted) / (oracle - unadapted)
+            drawn = [one.resampled(seed) for seed, one in enumerate((sample, *references))]
+            returns, unadapted, oracle = (one[0] for one in drawn)
             edge = (1 - CONFIDENCE) / 2
-            ends = np.nanquantile(gaps, [edge, 1 - edge], axis=1)  # [end, statistic]
-        values = (middle[0], *ends[:, 0], middle[1], *ends[:, 1])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gaps = (returns - unadapted) / (oracle - unadapted)
+                ends[:, :2] = np.nanquantile(gaps, [edge, 1 - edge], axis=1)  # [end, statistic]
+                if len(places):
+                    of_tasks = _mean_gap([one[1] for one in drawn], places)
+                    ends[:, 2] = np.nanquantile(of_tasks, [edge, 1 - edge])
+        values = [value for way in range(3) for value in (middle[way], *ends[:, way])]
         return {key: None if np.isnan(value) else float(value) for key, value in zip(KEYS, values, strict=True)}
 
 
@@ -135,17 +169,28 @@ KEYS = (
     "gap_closed_by_means",
     "gap_closed_by_means_low",
     "gap_closed_by_means_high",
+    "gap_closed_by_task",
+    "gap_closed_by_task_low",
+    "gap_closed_by_task_high",
 )
-"""Entries of a gap in a report."""
+"""Entries of a gap in a report: by interquartile means, by means, and the mean of the tasks' own gaps."""
+BY_INTERQUARTILE_MEANS, BY_MEANS, BY_TASK = KEYS[::3]
 
 
-def words_of_gap(row: dict[str, Any], key: str = KEYS[0]) -> str:
+def words_of_gap(row: Mapping[str, Any], key: str = BY_INTERQUARTILE_MEANS) -> str:
     """Formats a gap and its interval, such as `51% [48, 54]`; a dash where none is reported."""
     if row.get(key) is None:
         return "\N{EN DASH}"
     text = f"{round(row[key], 2) + 0.0:.0%}"  # and no -0%
     low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
     return text if low is None or high is None else f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _mean_gap(means: Sequence[Array], places: list[int]) -> Array:
+    """Mean over some tasks of each one's gap, from means of a policy and both references. `[..., task]` to `[...]`."""
+    returns, unadapted, oracle = means
+    gaps: Array = ((returns - unadapted) / (oracle - unadapted))[..., places].mean(axis=-1)
+    return gaps
 
 
 def _both_means(values: Array) -> Array:

@@ -79,6 +79,16 @@ class Group:
         successes = [one.success[-1] for one in self.measured if one.success is not None]
         return pooled.mean(np.stack(successes)) if successes and len(successes) == len(self.measured) else None
 
+    def gain(self, shot: int) -> Interval | None:
+        """Mean return after a shot minus that of the control in the same resets; None where that is not known."""
+        controls = [one.control[shot] for one in self.measured if one.control is not None]
+        if not shot or not controls or len(controls) != len(self.measured):
+            return None
+        if any(one.shape != self.measured[0].returns[shot].shape for one in controls):
+            return None
+        difference = self.returns(shot) - np.stack(controls)
+        return pooled.mean(pooled.goals_joined(difference, self.measured[0].names))
+
     @property
     def pace(self) -> list[tuple[float, float]] | None:
         """Middle step and mean reward of each stretch of the first episode, mean over seeds; None if not recorded."""

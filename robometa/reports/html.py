@@ -64,7 +64,14 @@ def page(comparison: Comparison) -> str:
     return (
         environment()
         .get_template("page.html")
-        .render(title=title, comparison=comparison, parts=parts, gap=export.GAP, max_rows=MAX_TASK_ROWS)
+        .render(
+            title=title,
+            comparison=comparison,
+            parts=parts,
+            gaps=tuple(export.GAPS),
+            gain=export.GAIN,
+            max_rows=MAX_TASK_ROWS,
+        )
     )
 
 

@@ -27,8 +27,8 @@ MAX_CELLS = 10**7
 """Most episodes of a report."""
 MAX_RETURN = 1e15
 """Largest return that a figure can show."""
-MEAN_ACTION = "mean action"
-"""Word in the first column of the episodes that are compared."""
+MEAN_ACTION, CONTROL = "mean action", "control"
+"""Words in the first column of the episodes that are compared, and of those with the adaptation forgotten."""
 SUCCESS, ANY_STEP, FORMER_SUCCESS = "success", "success_any_step", "success_at_end"
 """Columns of the successes by the end of an episode and at any step; in early reports the former name, or none."""
 
@@ -54,6 +54,8 @@ class Measured:
     """Return of every episode. `[shot, task, world]`"""
     success: Array | None
     """1 for every episode that ended in success; None where the suite has no such condition. `[shot, task, world]`"""
+    control: Array | None
+    """Return of every episode of the control; None if it was not measured. `[shot, task, world]`"""
     random: float | None
     """Interquartile mean of random actions on the same tasks."""
     random_mean: float | None
@@ -79,14 +81,15 @@ def read(folder: Path) -> Measured | None:
     """
     if not (folder / REPORT).is_file():
         return None
-    text = content(folder, REPORT, MAX_REPORT_BYTES)
+    described_text = content(folder, REPORT, MAX_REPORT_BYTES)
     try:
-        described = json.loads(text, parse_constant=lambda _: None)
+        described = json.loads(described_text, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{folder / REPORT} is damaged: {str(error)[:200]}") from None
     table = Table(described, str(folder / REPORT))
     shots, random = table.tables("shots"), table.table("random")
-    rows = _episodes(folder)
+    text = content(folder, EPISODES, MAX_EPISODES_BYTES)
+    rows, forgetful = _episodes(text, folder), _rows(text, CONTROL, folder)
     returns = _filled(rows, "return", len(shots), folder)
     texts = {int(row["task"]): row["parameters"] for row in rows}
     tasks = tuple(texts[index] for index in range(returns.shape[1]))
@@ -104,6 +107,7 @@ def read(folder: Path) -> Measured | None:
         episodes_seen=tuple(shot.number("episodes_seen", 0) for shot in shots),
         returns=returns,
         success=_filled(rows, success, len(shots), folder) if rows[0].get(success) else None,
+        control=_filled(forgetful, "return", len(shots), folder) if forgetful else None,
         random=random.optional("interquartile_mean", random.number),
         random_mean=random.optional("mean", random.number),
         adapts_within_episode=described.get("adapts_within_episode") is True,
@@ -143,13 +147,17 @@ def content(folder: Path, name: str, most: int) -> str:
         raise UserError(f"{path} is damaged: it is not UTF-8") from None
 
 
-def _episodes(folder: Path) -> list[dict[str, Any]]:
-    """Reads the rows of the episodes with mean actions."""
-    text = content(folder, EPISODES, MAX_EPISODES_BYTES)
+def _rows(text: str, acting: str, folder: Path) -> list[dict[str, Any]]:
+    """The rows of one way of acting."""
     try:
-        rows = [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("acting") == MEAN_ACTION]
+        return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("acting") == acting]
     except csv.Error as error:
         raise UserError(f"{folder / EPISODES} is damaged: {error}") from None
+
+
+def _episodes(text: str, folder: Path) -> list[dict[str, Any]]:
+    """The rows of the episodes with mean actions."""
+    rows = _rows(text, MEAN_ACTION, folder)
     needed = ("shot", "task", "world", "parameters", "return")
     if not rows or any(row.get(name) is None for row in rows for name in needed):
         raise UserError(f"{folder / EPISODES} is damaged: a row lacks one of {', '.join(needed)}")

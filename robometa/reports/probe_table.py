@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robometa.console import PlainConsole, styled
+from robometa.escape import counted
 from robometa.reports.probed import TRAINED, Probed
 from robometa.reports.statistics import Array
 
@@ -19,7 +20,7 @@ MAX_ROWS = 12
 def print_probe(probed: Probed) -> None:
     """Prints the R2 of the parameters along a trial, of a trained and of an untrained learner."""
     console = PlainConsole()
-    extent = f"{probed.tasks} tasks" + (f", {probed.worlds} trials each" if probed.worlds > 1 else "")
+    extent = counted(probed.tasks, "task") + (f", {probed.worlds} trials each" if probed.worlds > 1 else "")
     console.print(
         Text.assemble(
             *(styled(probed.learner), " on ", styled(probed.suite), f", {extent}: R2 of the hidden parameters, "),

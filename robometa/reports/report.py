@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robometa.escape import printable
+from robometa.escape import counted, printable
 from robometa.reports import csv_tables, reference_returns
 from robometa.reports.gap import KEYS, Reference, Sample, obstacle_for
-from robometa.reports.scores import Scores
+from robometa.reports.scores import Scores, or_none, pace_of, quarters_of
 from robometa.reports.statistics import CONFIDENCE, Array, interquartile_mean, mean
 from robometa.storage import sealed_folder
 
@@ -54,12 +53,15 @@ class Report:
     """Versioned name of the protocol; empty if shots and worlds were chosen freely."""
     adapts_within_episode: bool = False
     """The learner adapts within an episode: its first episode is not before adaptation."""
+    control: Scores | None = None
+    """Scores of acting without noise from the beginning of the trial, with nothing adapted to; None if not measured."""
     measured_reference: Reference | None = None
     """Reference that was measured beside it; that of the suite if None."""
 
     def __repr__(self) -> str:
         """Learner, suite and sizes."""
-        sizes = f"{len(self.tasks)} tasks, {self.exploring.returns.shape[2]} episodes each"
+        worlds = self.exploring.returns.shape[2]
+        sizes = f"{counted(len(self.tasks), 'task')}, {counted(worlds, 'episode')} each"
         shots = f"shots: {len(self.episodes_seen) - 1}"
         return f"<report of {printable(self.learner)} on {printable(self.suite)} ({self.split}): {shots}, {sizes}>"
 
@@ -92,11 +94,20 @@ class Report:
             row |= {"episodes_seen": episodes, "steps_seen": steps}
             for name, scores in (("mean_action", self.mean_action), ("exploring", self.exploring)):
                 row[name] = self.measures(scores, shot)
+            if self.control is not None:
+                row |= {"control": self.measures(self.control, shot), "after_minus_control": self.gain(shot)}
             if known is not None:
                 is_reported = self.gap_obstacle() is None and self.diverged_share(shot) <= MAX_DIVERGED
                 row |= known.gap_closed(self.sample(shot)) if is_reported else dict.fromkeys(KEYS)
             rows.append(row)
         return rows
+
+    def gain(self, shot: int) -> dict[str, float | None] | None:
+        """Mean return with mean actions after a shot minus the control's, in the same resets; None without one."""
+        if self.control is None or not shot:
+            return None
+        triple = mean(self._strata(self.mean_action.returns[shot] - self.control.returns[shot]))
+        return dict(zip(("mean", "low", "high"), map(or_none, triple), strict=True))
 
     def label(self, shot: int) -> str:
         """Name of a shot in a table: shot 0 is "before", unless the learner adapts within an episode."""
@@ -129,7 +140,7 @@ class Report:
         kinds = (("with mean actions", self.mean_action), ("exploring", self.exploring), ("of random", self.random))
         counts = [(kind, int(scores.spoilt.sum()), scores.spoilt.size) for kind, scores in kinds]
         episodes = [f"{count} of {all_} {kind}" for kind, count, all_ in counts if count]
-        sentences = [f"{steps} simulation {'step' if steps == 1 else 'steps'} diverged."] if steps else []
+        sentences = [f"{counted(steps, 'simulation step')} diverged."] if steps else []
         if episodes:
             rule = "each is scored as the worst return of random actions on its task, and is no success"
             sentences.append(f"Diverged episodes, {', '.join(episodes)}: {rule}.")
@@ -144,27 +155,33 @@ class Report:
     def interval(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Interquartile mean of the returns after a shot, and its interval; None for no interval, as JSON needs."""
         triple = interquartile_mean(self._strata(scores.returns[shot]))
-        return dict(zip(("interquartile_mean", "low", "high"), map(_or_none, triple), strict=True))
+        return dict(zip(("interquartile_mean", "low", "high"), map(or_none, triple), strict=True))
 
     def measures(self, scores: Scores, shot: int) -> dict[str, Any]:
         """All numbers of a shot: returns, successes, diverged episodes and, of the first episode, its course."""
         returns = scores.returns[shot]
         spread = mean(self._strata(returns))
         row: dict[str, Any] = self.interval(scores, shot)
-        row |= dict(zip(("mean", "mean_low", "mean_high"), map(_or_none, spread), strict=True))
+        row |= dict(zip(("mean", "mean_low", "mean_high"), map(or_none, spread), strict=True))
         row |= self.successes(scores, shot) | {"diverged_episodes": int(scores.spoilt[shot].sum())}
+        row |= self._course(scores, shot)
         if shot == 0 and self.adapts_within_episode and scores.quarters is not None:
-            row |= dict(zip(("first_quarter", "last_quarter"), _quarters(scores.quarters[0]), strict=True))
+            row |= dict(zip(("first_quarter", "last_quarter"), quarters_of(scores.quarters[0]), strict=True))
         if shot == 0 and self.adapts_within_episode and scores.pace is not None:
-            row |= {"pace": _pace(scores.pace[0]), "steps": scores.steps}
+            row |= {"pace": pace_of(scores.pace[0]), "steps": scores.steps}
         return row
+
+    def _course(self, scores: Scores, shot: int) -> dict[str, float | None]:
+        """Share of episodes that lasted to the time limit, and of steps at the target, each with its interval."""
+        shares = (("lasted", scores.lasted), ("on_target", scores.on_target if self.has_success else None))
+        return self._shares([(key, values[shot]) for key, values in shares if values is not None])
 
     def pace(self) -> tuple[list[float], list[float | None]] | None:
         """Middle step and mean reward of each stretch of the first episode, with mean actions; None if not measured."""
         stretches = self.mean_action.pace
         if stretches is None:
             return None
-        rewards = _pace(stretches[0])
+        rewards = pace_of(stretches[0])
         long = self.mean_action.steps / len(rewards)
         return [long * (place + 0.5) for place in range(len(rewards))], rewards
 
@@ -243,7 +260,8 @@ class Report:
 
     def kinds(self) -> tuple[tuple[str, Scores], ...]:
         """Scores by the way of acting."""
-        return (("mean_action", self.mean_action), ("exploring", self.exploring))
+        kinds = (("mean_action", self.mean_action), ("exploring", self.exploring))
+        return kinds if self.control is None else (*kinds, ("control", self.control))
 
     def goals_of(self, name: str) -> list[int]:
         """Numbers of the tasks that are goals of a named task."""
@@ -258,29 +276,20 @@ class Report:
 
     def successes(self, scores: Scores, shot: int) -> dict[str, float | None]:
         """Share of episodes that succeeded by their end, and at any step, each with its interval."""
+        shares = (("success", scores.success[shot]), ("success_any_step", scores.success_any_step[shot]))
+        return self._shares(
+            [(key, values if self.has_success else np.full_like(values, np.nan)) for key, values in shares]
+        )
+
+    def _shares(self, shares: list[tuple[str, Array]]) -> dict[str, float | None]:
+        """Means and intervals of shares of episodes, by name; None where they are not numbers. `[task, world]` each."""
         row: dict[str, float | None] = {}
-        for key, values in (("success", scores.success), ("success_any_step", scores.success_any_step)):
-            triple = mean(self._strata(values[shot])) if self.has_success else (math.nan,) * 3
-            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(_or_none, triple), strict=True))
+        for key, values in shares:
+            triple = mean(self._strata(values.astype(float)))
+            row |= dict(zip((key, f"{key}_low", f"{key}_high"), map(or_none, triple), strict=True))
         return row
-
-
-def _quarters(quarters: Array) -> tuple[float | None, float | None]:
-    """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
-    sound = quarters[~np.isnan(quarters).any(axis=-1)]
-    return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
-
-
-def _pace(pace: Array) -> list[float | None]:
-    """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
-    rows = pace.reshape(-1, pace.shape[-1])
-    return [_or_none(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
 
 
 def without_root(policy: str) -> str:
     """A policy's path as others may see it: the last two parts of an absolute one."""
     return "/".join(Path(policy).parts[-2:]) if Path(policy).is_absolute() else policy
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +44,12 @@ class Scores:
     stretch]`; None if not measured"""
     steps: int = 0
     """Steps of a rollout."""
+    lasted: Array | None = None
+    """1 where the episode lasted to the time limit: the robot did not fall, say. `[shot, task, world]`; None if not
+    measured"""
+    on_target: Array | None = None
+    """Share of a rollout's steps at which the first episode met the success condition; none count after its end.
+    `[shot, task, world]`; None if not measured"""
     since_change: SinceChange | None = None
     """Rewards around the changes of tasks; None if they do not change, or it was not measured."""
 
@@ -73,6 +80,8 @@ def scores_of(rollouts: Sequence[Rollout]) -> Scores:
         quarters=stacked(_quarters),
         pace=stacked(_pace),
         steps=rollouts[0].reward.shape[-1],
+        lasted=stacked(lambda rollout: ~(rollout.terminated & rollout.first_episode()).any(dim=-1)),
+        on_target=stacked(lambda rollout: (rollout.success & rollout.first_episode()).double().mean(dim=-1)),
     )
 
 
@@ -119,6 +128,9 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
     def along(name: str) -> Array:
         return np.concatenate([vars(part)[name] for part in parts], axis=axis)
 
+    def measured(name: str) -> Array | None:
+        return None if any(vars(part)[name] is None for part in parts) else along(name)
+
     return Scores(
         returns=along("returns"),
         success=along("success"),
@@ -126,8 +138,27 @@ def joined(parts: Sequence[Scores], axis: int) -> Scores:
         episodes=along("episodes"),
         spoilt=along("spoilt"),
         diverged=sum(part.diverged for part in parts),
-        quarters=None if any(part.quarters is None for part in parts) else along("quarters"),
-        pace=None if any(part.pace is None for part in parts) else along("pace"),
+        quarters=measured("quarters"),
+        pace=measured("pace"),
         steps=parts[0].steps,
+        lasted=measured("lasted"),
+        on_target=measured("on_target"),
         since_change=since_change.joined([part.since_change for part in parts]) if axis == 1 else None,
     )
+
+
+def quarters_of(quarters: Array) -> tuple[float | None, float | None]:
+    """Mean returns of the first and the last quarter over the episodes that did not diverge. `[task, world, 2]`."""
+    sound = quarters[~np.isnan(quarters).any(axis=-1)]
+    return (float(sound[:, 0].mean()), float(sound[:, 1].mean())) if len(sound) else (None, None)
+
+
+def pace_of(pace: Array) -> list[float | None]:
+    """Mean reward of a step in each stretch, over the episodes that lasted so long. `[task, world, stretch]`."""
+    rows = pace.reshape(-1, pace.shape[-1])
+    return [or_none(float(np.nanmean(one))) if not np.isnan(one).all() else None for one in rows.T]
+
+
+def or_none(value: float) -> float | None:
+    """The number, or None if it is not one: JSON has no NaN."""
+    return None if math.isnan(value) else value

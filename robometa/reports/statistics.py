@@ -16,6 +16,19 @@ def words_of(interval: dict[str, Any]) -> str:
     return f"{interval['interquartile_mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
 
 
+def words_of_gain(gain: dict[str, Any] | None) -> str:
+    """Formats a mean return after adapting minus the control's, such as `+12.3 [10.1, 14.5]`; empty if there is none.
+
+    Args:
+        gain: An entry `after_minus_control` of a report.
+    """
+    if gain is None or gain.get("mean") is None:
+        return ""
+    if gain.get("low") is None or gain.get("high") is None:
+        return f"{gain['mean']:+.1f}"
+    return f"{gain['mean']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
+
+
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 Array = NDArray[np.float64]

@@ -9,12 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from robometa.console import PlainConsole, styled
+from robometa.escape import counted
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
 
 PROSE = ("recovered", "learner", "about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns with text that may wrap."""
+
+CONTROL = (
+    "control: the same policy with its adaptation forgotten before every rollout, in the same resets; what is adapted "
+    "within an episode stays; after - control: mean of the differences"
+)
+"""Explanation of the control's columns."""
 
 
 def plain_table(*columns: str) -> Table:
@@ -48,9 +55,11 @@ def print_report(report: Report) -> None:
             f"\nsuccess of episodes, by their end [95 % stratified bootstrap over {resampled}] and at any step"
         )
         console.print(_successes(report, summary))
+        for sentence in _course(summary[-1]["mean_action"]):
+            console.print(sentence)
         console.print("\nreturn")
     console.print(_returns(report, summary, gap))
-    for sentence in _first_episode(summary[0]):
+    for sentence in (*_first_episode(summary[0]), *([] if report.control is None else [CONTROL])):
         console.print(sentence)
     change = report.since_change()
     if change is not None:
@@ -70,13 +79,14 @@ def print_report(report: Report) -> None:
 
 def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) -> Table:
     """Returns of each shot, and those of random actions, no adaptation and the oracle."""
-    from robometa.reports.gap import KEYS, words_of_gap
+    from robometa.reports.gap import BY_MEANS, BY_TASK, words_of_gap
     from robometa.reports.statistics import words_of
 
     columns = ["shot", "seen", "steps", "mean action", "mean", "exploring"]
-    table = plain_table(*columns, *(["gap", "by means"] if gap else []))
+    columns += [] if report.control is None else ["control", "after - control"]
+    table = plain_table(*columns, *(["gap", "by means", "by task"] if gap else []))
     for row in summary:
-        further = [words_of_gap(dict(row)), words_of_gap(dict(row), KEYS[3])] if gap else []
+        further = [words_of_gap(row), words_of_gap(row, BY_MEANS), words_of_gap(row, BY_TASK)] if gap else []
         table.add_row(
             row["label"],
             f"{row['episodes_seen']:g}",
@@ -84,6 +94,7 @@ def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) ->
             words_of(row["mean_action"]),
             f"{row['mean_action']['mean']:.1f}",
             words_of(row["exploring"]),
+            *_control(row),
             *further,
         )
     chance = report.measures(report.random, 0)
@@ -94,6 +105,13 @@ def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) ->
             middle, mean = sample.both_means()
             table.add_row(name, "", "", f"{middle:.1f}", f"{mean:.1f}")
     return table
+
+
+def _control(row: Mapping[str, Any]) -> list[str]:
+    """Mean return of the control at a shot, and what adapting adds to it; nothing if it was not measured."""
+    from robometa.reports.statistics import words_of_gain
+
+    return [f"{row['control']['mean']:.1f}", words_of_gain(row["after_minus_control"])] if "control" in row else []
 
 
 def _first_episode(row: Mapping[str, Any]) -> list[str]:
@@ -107,13 +125,24 @@ def _first_episode(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _course(acting: Mapping[str, Any]) -> list[str]:
+    """Describes the course of the last shot's episodes, if it was measured."""
+    if acting.get("lasted") is None or acting.get("on_target") is None:
+        return []
+    ends = "" if acting["lasted_low"] is None else f" [{acting['lasted_low']:.1%}, {acting['lasted_high']:.1%}]"
+    return [
+        f"mean action, last shot: {acting['lasted']:.1%}{ends} of "
+        f"the episodes lasted to the time limit, {acting['on_target']:.1%} of all steps met the condition of success"
+    ]
+
+
 def _extent(report: Report) -> Sequence[Text | str]:
     """Describes the extent of the evaluation, and its protocol."""
-    episodes = f"{report.exploring.returns.shape[2]} episodes"
+    episodes = counted(report.exploring.returns.shape[2], "episode")
     if not report.names:
-        return (f"{len(report.tasks)} tasks, {episodes} each",)
+        return (f"{counted(len(report.tasks), 'task')}, {episodes} each",)
     names = len(set(report.names))
-    extent = f"{names} {'task' if names == 1 else 'tasks'}, goals: {len(report.names)}, {episodes} of each"
+    extent = f"{counted(names, 'task')}, goals: {len(report.names)}, {episodes} of each"
     return (styled(report.protocol), f": {extent}") if report.protocol else (extent,)
 
 

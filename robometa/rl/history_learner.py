@@ -176,6 +176,10 @@ class HistoryLearner(PpoLearner[Net]):
         measured = torch.stack((error, constant)).tolist()
         return dict(zip(("estimate_error", "constant_error"), measured, strict=True))
 
+    def _module_samples(self, rollout: Rollout, steps: int) -> int:
+        """Gradient samples of `_fit`."""
+        return 0 if bool(rollout.diverged.flatten(0, 1).any(dim=1).all()) else steps * self.config.module_batch
+
     def _estimates(self, history: Tensor) -> Tensor:
         """Estimates without gradients, computed in chunks. `[n, step, input] -> [n, estimate]`."""
 

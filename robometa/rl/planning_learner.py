@@ -15,6 +15,7 @@ from robometa.nn.imagination import imagined
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.transitions import LastTransitions, transitions_of
 from robometa.noise import Noise
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.icem import Plan, colouring, icem
 from robometa.rl.planning import Score, planned, shifted
 from robometa.rl.planning_options import PlanningOptions
@@ -121,7 +122,7 @@ class PlanningLearner:
             self.replay.add(steps, done)
         self.updates = self.updates + 1
         if not len(self.replay.steps):
-            return logged
+            return with_samples(logged, 0)
         generator, rows = trial.noise.torch_generator(), []
         for _ in range(config.gradient_steps):
             losses = self._losses(self._sampled(self.replay, config.windows * self.model.members, generator))
@@ -130,7 +131,9 @@ class PlanningLearner:
             norm = nn.utils.clip_grad_norm_(self.trained, config.gradient_norm)
             self.optimizer.step()
             rows.append(torch.stack((*losses, norm)).detach())
-        return logged | dict(zip(self.logged, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+        logged |= dict(zip(self.logged, torch.stack(rows).mean(dim=0).tolist(), strict=True))
+        windows = config.gradient_steps * config.windows * self.model.members
+        return with_samples(logged, windows * (self.past + self.future))
 
     def model_error(self, trial: Trial) -> float:
         """Share of the outcomes' variance that the model does not explain, one step ahead, in a trial."""

@@ -16,6 +16,7 @@ from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.errors import Search
 from robometa.nn.actor_critic import ActorCritic, Output
 from robometa.nn.networks import normal_log_density
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.learning_rate import captured_steps, decayed, set_learning_rate, steps_taken
 
 CHUNK = 64
@@ -143,7 +144,8 @@ def update(
                 for members in minibatches
             ]
         )
-    return dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True))
+    used = experience.advantage.numel() if experience.weight is None else int((experience.weight > 0).sum())
+    return with_samples(dict(zip(METRICS, logged.mean(dim=0).tolist(), strict=True)), options.epochs * used)
 
 
 def captured_update(

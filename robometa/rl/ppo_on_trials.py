@@ -116,7 +116,7 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
     def remember(self, adaptation: Tensor, step: Step) -> Tensor:
         """Memory after one more step; its first numbers are its output. `[task, world, state]`."""
         seen = self._inputs(step).flatten(0, 1)  # [task * world, inputs]
-        return self.network.memory.step(seen, adaptation.flatten(0, 1)).unflatten(0, adaptation.shape[:2])
+        return self.network.memory.step(seen, adaptation.flatten(0, 1)).reshape(adaptation.shape)
 
     def update(self, trial: Trial) -> dict[str, float]:
         """PPO on whole trials: later episodes credit an earlier one with what it finds out."""

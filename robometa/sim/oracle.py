@@ -22,8 +22,9 @@ ANGLE = "angle"
 class HiddenNumbers:
     """The hidden parameters of a suite's tasks as numbers, in the units of its file.
 
-    A number that is the same in all training tasks is left out, unless it changes along a trial. An angle becomes its
-    cosine and sine, because the angles of two neighbouring directions may differ by a whole turn.
+    A number that is the same in all training tasks is left out, unless it changes along a trial. A parameter with one
+    value for all of its parts, such as the friction of every geom, is one number. An angle becomes its cosine and sine,
+    because the angles of two neighbouring directions may differ by a whole turn.
     """
 
     def __init__(self, suite: Suite) -> None:
@@ -38,13 +39,14 @@ class HiddenNumbers:
             )
         self.suite = suite
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
+        changing = () if suite.change is None else suite.change.names
+        self._shared = frozenset(name for name, size in self._sizes if size > 1 and name not in changing)
+        self._shared = self._shared.intersection(*map(_shared, suite.train))
         numbers = torch.stack([self._numbers(task) for task in suite.train])
         self._varies = (numbers != numbers[0]).any(dim=0)
-        changing = () if suite.change is None else suite.change.names
-        if changing:
-            parts = [[name in changing] * (2 if name == ANGLE else size) for name, size in self._sizes]
-            self._varies |= torch.tensor([moves for part in parts for moves in part])
-        every = [words for name, size in self._sizes for words in _names(name, size)]
+        words = [(name, part) for name, size in self._sizes for part in _names(name, self._told(name, size))]
+        self._varies |= torch.tensor([name in changing for name, _ in words], dtype=torch.bool)
+        every = [part for _, part in words]
         self.names = tuple(name for name, varies in zip(every, self._varies.tolist(), strict=True) if varies)
         """Name of each number."""
 
@@ -52,7 +54,8 @@ class HiddenNumbers:
         """Returns a task's numbers. `[name]`, float32.
 
         Raises:
-            UserError: If the task hides other parameters than the suite's training tasks.
+            UserError: If the task hides other parameters than the suite's training tasks, or several values of one
+                that has a single value in each of them.
         """
         return self._numbers(task)[self._varies].float()
 
@@ -63,9 +66,25 @@ class HiddenNumbers:
                 f"a task with {task.describe()} cannot be shown to an oracle: the training tasks hide {known}"
             )
         numbers: list[float] = []
+        several = sorted(self._shared - _shared(task))
+        if several:
+            raise UserError(
+                f"a task with several values of {several[0]} cannot be shown to an oracle: every training task has one"
+            )
         for name, value in task.parameters:
-            numbers += [turn(value[0]) for turn in (math.cos, math.sin)] if name == ANGLE else value
+            if name == ANGLE:
+                numbers += [math.cos(value[0]), math.sin(value[0])]
+            else:
+                numbers += value[:1] if name in self._shared else value
         return torch.tensor(numbers, dtype=torch.float64)
+
+    def _told(self, name: str, size: int) -> int:
+        return 1 if name in self._shared else size
+
+
+def _shared(task: Task) -> frozenset[str]:
+    """Names of the parameters whose parts all have the same value."""
+    return frozenset(name for name, value in task.parameters if len(set(value)) == 1)
 
 
 def _names(name: str, size: int) -> list[str]:

@@ -86,6 +86,19 @@ def own_folder(folder: Path, name: str) -> Path:
     return path
 
 
+def beside(*parts: str) -> Path:
+    """The default path of something that a command writes, such as `runs/probes/NAME`.
+
+    Raises:
+        UserError: If a folder of it is a link, but for `runs`, which may lie on another disk.
+    """
+    path = Path(*parts)
+    for one in (path, *path.parents):
+        if one.is_symlink() and one != Path(RUNS):
+            raise UserError(f"{one} is a link: name the folder to write by --out")
+    return path
+
+
 def matching(patterns: list[str]) -> list[Path]:
     """Folders that are meant by paths and glob patterns, in their order, each once.
 

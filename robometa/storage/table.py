@@ -69,9 +69,9 @@ class Table:
             raise self._fault(key, f"must be a list of at most {most} tables", value)
         return [Table(entry, f"{self.where}, {key} {index},") for index, entry in enumerate(value)]
 
-    def texts(self, key: str) -> dict[str, str]:
-        """Reads a table of texts."""
-        table = self._short_table(key)
+    def texts(self, key: str, most: int = MAX_ENTRIES) -> dict[str, str]:
+        """Reads a table of at most `most` texts."""
+        table = self._short_table(key, most)
         return {name: table.text(name) for name in table.content}
 
     def numbers(self, key: str) -> dict[str, float]:
@@ -91,10 +91,10 @@ class Table:
         """Reads an entry with one of the other methods; None if it is missing or null."""
         return None if self.content.get(key) is None else read(key)
 
-    def _short_table(self, key: str) -> Table:
+    def _short_table(self, key: str, most: int = MAX_ENTRIES) -> Table:
         table = self.table(key)
-        if len(table.content) > MAX_ENTRIES or any(len(name) > MAX_TEXT for name in table.content):
-            raise UserError(f"{self.where} is damaged: {key} must have at most {MAX_ENTRIES} entries")
+        if len(table.content) > most or any(len(name) > MAX_TEXT for name in table.content):
+            raise UserError(f"{self.where} is damaged: {key} must have at most {most} entries")
         return table
 
     def _entry(self, key: str) -> Any:

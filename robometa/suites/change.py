@@ -62,6 +62,14 @@ class Change:
         """Only the first change of a trial does anything."""
         return not (self.redraw or self.drift or self.wander)
 
+    def unreached(self, steps: int) -> str | None:
+        """Says which changes a trial of so many steps does not reach; None if it reaches all that are fixed."""
+        late = [moment for moment in self.at if moment >= steps]
+        late += [self.every[0]] if self.every is not None and self.every[0] >= steps else []
+        if not late:
+            return None
+        return f"a trial has {steps} steps, so the task does not change at step {', '.join(map(str, late))}"
+
     def described(self) -> str:
         """Describes the changes in words."""
         moments = [f"at {'step' if len(self.at) == 1 else 'steps'} {', '.join(map(str, self.at))}"] if self.at else []

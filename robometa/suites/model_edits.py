@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from robometa.suites.own_model import Sensor
+from robometa.suites.terrain import Terrain
 from robometa.suites.variations import driven_joints
 
 HINGE, SLIDE, FREE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_FREE
@@ -35,12 +36,21 @@ EQUAL = (
 KIND = mujoco.mjtObj
 FLOOR = "robometa/floor"
 """Name of a floor that is added, and of its material in a video."""
+TERRAIN = "robometa/terrain"
+"""Name of uneven ground that is added, and of its field of heights."""
 EVERYTHING = (1 << 31) - 1
 """Mask of a geom that collides with every other that collides at all."""
 FOOT, ACTUATOR = "FOOT", "ACTUATOR"
 """Words for what a sensor looks at: a foot, which MuJoCo has none for, and an actuator, which goes by its index."""
 FOOT_ZONE, EVERYWHERE = 1.5, 100.0
 """Radius of a foot's touch zone in sizes of its geom, and for a whole body, m."""
+OPTIONS = {
+    "timestep": "timestep",
+    "impratio": "impratio",
+    "iterations": "iterations",
+    "line_search": "ls_iterations",
+}
+"""MuJoCo's words for numbers of the simulation."""
 TORSO = "torso"
 """Name of the body that is a robot's own, if it has one of this name."""
 
@@ -112,6 +122,33 @@ def add_servos(spec: mujoco.MjSpec) -> None:
                 spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
 
 
+def set_physics(spec: mujoco.MjSpec, physics: Mapping[str, Any]) -> None:
+    """Changes numbers of the simulation; those that are None stay the model's own."""
+    if physics.get("cone") is not None:
+        spec.option.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics['cone'].upper()}")
+    for key, option in OPTIONS.items():
+        if physics.get(key) is not None:
+            setattr(spec.option, option, physics[key])
+
+
+def add_terrain(spec: mujoco.MjSpec, terrain: Terrain) -> None:
+    """Lays a height field, flat as yet, on the floor; it has the friction of the first plane, if there is one."""
+    rows, columns = terrain.size()
+    # MuJoCo stretches heights to 0..1 when it compiles, and leaves equal ones as they are.
+    spec.add_hfield(
+        name=TERRAIN,
+        nrow=rows,
+        ncol=columns,
+        size=[terrain.reach, terrain.reach, terrain.height, 0.1],
+        userdata=[0.0] * (rows * columns),
+    )
+    planes = [geom for geom in spec.worldbody.geoms if geom.type == mujoco.mjtGeom.mjGEOM_PLANE]
+    ground = spec.worldbody.add_geom(name=TERRAIN, type=mujoco.mjtGeom.mjGEOM_HFIELD, hfieldname=TERRAIN)
+    ground.contype = ground.conaffinity = EVERYTHING
+    if planes:
+        ground.friction, ground.condim, ground.margin = planes[0].friction, planes[0].condim, planes[0].margin
+
+
 def add_floor(spec: mujoco.MjSpec) -> None:
     """Adds a flat floor that everything that can be touched collides with."""
     plane = spec.worldbody.add_geom(name=FLOOR, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
@@ -145,17 +182,50 @@ def without_looks(model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]) -> 
         model: The compiled model.
         again: Reads anew what it was compiled from.
     """
-    if _bytes_of_looks(model) < SMALLEST_SAVING or _sees(model):
+    if _bytes_of_looks(model) < SMALLEST_SAVING:
         return model
+    lean = leave_out_looks(model, again)
+    return model if lean is None else lean[1]
+
+
+def leave_out_looks(
+    model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]
+) -> tuple[mujoco.MjSpec, mujoco.MjModel] | None:
+    """Leaves out what only shows, however little it is; None if the physics would change.
+
+    Args:
+        model: The compiled model.
+        again: Reads anew what it was compiled from.
+
+    Returns:
+        The model before and after it is compiled.
+    """
+    if _sees(model):
+        return None
     bare = again()
     try:
         _leave_out(bare, model)
         lean = bare.compile()
     except (ValueError, RuntimeError):
-        return model
+        return None
     same = lean.ngeom == model.ngeom and lean.nq == model.nq and lean.nv == model.nv
     same = same and all(np.allclose(getattr(lean, name), getattr(model, name), rtol=1e-9, atol=1e-12) for name in EQUAL)
-    return lean if same else model
+    return (bare, lean) if same else None
+
+
+def text_of(model: mujoco.MjModel, again: Callable[[], mujoco.MjSpec]) -> str:
+    """Writes a model without its looks as one MJCF text, which names the files that its physics depend on.
+
+    Args:
+        model: The compiled model.
+        again: Reads anew what it was compiled from.
+    """
+    lean = leave_out_looks(model, again)
+    if lean is not None:
+        return str(lean[0].to_xml())
+    spec = again()
+    spec.compile()
+    return str(spec.to_xml())
 
 
 def _bytes_of_looks(model: mujoco.MjModel) -> int:
@@ -215,6 +285,7 @@ def _used_geoms(model: mujoco.MjModel) -> set[int]:
 
 
 def _make_sphere(geom: Any, model: mujoco.MjModel, index: int) -> None:
+    geom.rgba = [0, 0, 0, 0]  # nothing that stands in for a mesh is drawn
     geom.type, geom.meshname, geom.size = SPHERE, "", [max(float(model.geom_rbound[index]), 1e-3), 0, 0]
     geom.pos, geom.quat, geom.mass, geom.density = model.geom_pos[index], model.geom_quat[index], 0.0, 0.0
 

@@ -1,6 +1,7 @@
 """Compiles a model that lies in a folder: `python -P -m robometa.suites.model_process FOLDER`, a process of its own.
 
-Input: `request.json` and the folder `model`. Output: `result.json`, with the model's sizes or its fault; `model.mjb`.
+Input: `request.json` and the folder `model`. Output: `result.json`, with the model's sizes or its fault; `model.mjb`;
+and `model.xml`, if the request asks for the text.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import mujoco
 from robometa.compute import limits
 from robometa.suites import model_edits
 from robometa.suites.robots import Sizes
+from robometa.suites.terrain import Terrain
 from robometa.suites.variations import driven_joints
 
 MEMORY = 4 << 30
@@ -64,14 +66,16 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
             model_edits.add_servos(spec)
         if request["floor"]:
             model_edits.add_floor(spec)
+        if request["terrain"]:
+            model_edits.add_terrain(spec, Terrain(**request["terrain"]))
+        model_edits.set_physics(spec, request["physics"])
         model_edits.add_sensors(spec, request["sensors"])
         if edit is not None:
             edit(spec)
         return spec
 
-    model = edited().compile()
-    if edit is None:
-        model = model_edits.without_looks(model, edited)
+    whole = edited().compile()
+    model = model_edits.without_looks(whole, edited) if edit is None else whole
     if mujoco.mj_sizeModel(model) > MAX_BINARY:
         raise MemoryError
     Path("stepping").touch()
@@ -80,6 +84,8 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
     for _ in range(STEPS):
         mujoco.mj_step(model, data)
     mujoco.mj_saveModel(model, "model.mjb")
+    if request["text"]:
+        Path("model.xml").write_text(model_edits.text_of(whole, edited), encoding="utf-8")
     bodies = [model.body(index).name for index in range(1, model.nbody)]
     return {"sizes": asdict(_sizes(model)), "bodies": bodies, "main": model_edits.main_body(model)}
 

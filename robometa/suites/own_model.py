@@ -12,13 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
-from robometa.suites.robots import Robot, Sizes
+from robometa.suites.robots import Physics, Robot, Sizes
+from robometa.suites.terrain import Terrain
 
 COMPILE = "robometa.suites.model_process"
 """The module that compiles a model as it is."""
@@ -44,6 +45,8 @@ class Compiled:
     """Names of its bodies without the world; the process names those that have none."""
     main: str
     """The body that can only be meant as the robot's; empty if there are several, or none."""
+    text: str = ""
+    """The model as MJCF, if it was asked for."""
 
 
 _kept: dict[str, Compiled] = {}
@@ -58,6 +61,9 @@ def compile_apart(
     root: Path | None = None,
     servos: bool = False,
     floor: bool = False,
+    text: bool = False,
+    physics: Physics | None = None,
+    terrain: Terrain | None = None,
 ) -> Compiled:
     """Compiles a model and takes its first steps in a process of its own.
 
@@ -68,6 +74,9 @@ def compile_apart(
         root: Folder that the model's files may lie in; its own if None.
         servos: Give a model without actuators one for each hinge and slide that is not its base's.
         floor: Add a flat floor.
+        text: Write the model as MJCF too.
+        physics: Numbers of the simulation in place of the model's own.
+        terrain: Uneven ground to lay, flat as yet.
 
     Raises:
         UserError: If the check finds a fault, or MuJoCo cannot load the model within the limits.
@@ -75,7 +84,9 @@ def compile_apart(
     model = read_model(path, root)
     if model.faults:
         raise UserError("\n".join(model.faults))
-    request = json.dumps({"model": model.place, "sensors": sensors, "servos": servos, "floor": floor})
+    numbers, ground = ({} if one is None else asdict(one) for one in (physics, terrain))
+    wanted = {"model": model.place, "sensors": sensors, "servos": servos, "floor": floor, "text": text}
+    request = json.dumps({**wanted, "physics": numbers, "terrain": ground})
     key = _key(model, request + module)
     if key not in _kept:
         compiled = _run(model, request, module)
@@ -96,10 +107,23 @@ def sizes_of(robot: Robot) -> Sizes:
     return robot.sizes or compile_robot(robot).sizes
 
 
-def compile_robot(robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE) -> Compiled:
+def compile_robot(
+    robot: Robot, sensors: tuple[Sensor, ...] = (), module: str = COMPILE, *, text: bool = False
+) -> Compiled:
     """Compiles a robot's model in a process of its own, as `compile_apart` does."""
     servos = robot.gains is not None
-    return compile_apart(robot.mjcf, sensors, module, root=robot.root, servos=servos, floor=robot.floor)
+    terrain = None if robot.real is None else robot.real.terrain
+    return compile_apart(
+        robot.mjcf,
+        sensors,
+        module,
+        root=robot.root,
+        servos=servos,
+        floor=robot.floor,
+        physics=robot.physics,
+        terrain=terrain,
+        text=text,
+    )
 
 
 def main_body(robot: Robot) -> str:
@@ -138,7 +162,8 @@ def _run(model: Model, request: str, module: str) -> Compiled:
             raise UserError(f"{model.path.name} is not a model that MuJoCo can load: {fault}")
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         binary, sizes = (folder / "model.mjb").read_bytes(), Sizes(**result["sizes"])
-        return Compiled(binary, sizes, tuple(result["bodies"]), result["main"])
+        text = (folder / "model.xml").read_text(encoding="utf-8") if json.loads(request)["text"] else ""
+        return Compiled(binary, sizes, tuple(result["bodies"]), result["main"], text)
 
 
 def _exit_code(words: list[str], said: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from robometa.suites import metaworld, mjcf_check
 from robometa.suites.change import Change, read_change
 from robometa.suites.command import Command, read_command
 from robometa.suites.distributions import Distribution, check_form, draw, read_distribution
+from robometa.suites.grounds import grounds_of, on_ground
 from robometa.suites.held_out import Parameters, count_repeated
 from robometa.suites.locomotion import LOCOMOTION
 from robometa.suites.numbers import number
@@ -75,7 +76,7 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     command = read_command(table.get("command"), where, mistakes)
     real = read_sim_to_real(table.get("sim_to_real"), where, mistakes)
     if robot is not None:
-        robot = with_senses(replace(robot, real=real), paid, command, where, mistakes)
+        robot = with_senses(on_ground(robot, real), paid, command, where, mistakes)
     finite = table.get("finite", False)
     if not isinstance(finite, bool):
         mistakes.append(f"finite must be true or false, not {finite!r}, in {where}")
@@ -89,7 +90,8 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     learner = learner_options(table, where, mistakes)
     spreads = {name: spread for name, (tasks, spread) in read.items() if tasks}
     change = read_change(table.get("change"), spreads, where, mistakes) if len(spreads) == 2 else {}
-    if finite is False:  # splits that could not be read are empty, and repeat nothing
+    # Splits that could not be read are empty, and repeat nothing; no two tasks have the same uneven ground.
+    if finite is False and (real is None or real.terrain is None):
         repeated = count_repeated(*(read.get(name, ([], {})) for name in ("train", "test")))
         if repeated:
             are = "task is" if repeated == 1 else "tasks are"
@@ -102,7 +104,10 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
     assert robot is not None
     assert objective is not None
     train, test = (
-        tuple(Task(robot, objective, coefficients, parameters, horizon, change.get(name)) for parameters in split[name])
+        tuple(
+            Task(robot, objective, coefficients, parameters, horizon, change.get(name), ground)
+            for parameters, ground in zip(split[name], grounds_of(robot, table[name], seeds[name]), strict=False)
+        )
         for name in ("train", "test")
     )
     return Suite(
@@ -118,7 +123,7 @@ def _suite_of(table: dict[str, Any], path: Path, shown: Path) -> Suite:
         finite=finite,
         learner=learner,
         path=path,
-        content_hash=_hash(robot, objective, coefficients, horizon, split, command, change),
+        content_hash=_hash(robot, objective, coefficients, horizon, split, command, change, train + test),
         command=command,
         change=change.get("train"),
         spread=read["train"][1],
@@ -259,6 +264,7 @@ def _hash(
     split: Mapping[str, Any],
     command: Command | None,
     change: Mapping[str, Change],
+    tasks: tuple[Task, ...],
 ) -> str:
     described = {name: value for name, value in asdict(robot).items() if name not in UNSEEN}
     for field in fields(Robot):
@@ -267,8 +273,11 @@ def _hash(
     described |= {"mjcf": mjcf_check.digest(robot.mjcf, robot.root), "about": "", "sizes": None}
     if described.pop("careful", False):
         described["reading"] = READING
+    if described.get("real") and robot.real is not None and robot.real.terrain is None:
+        described["real"].pop("terrain")  # as before there were any
     content = [described, objective, coefficients, horizon, split["train"], split["test"]]
     content += [] if command is None else [asdict(command)]
     content += [{"change": {name: asdict(rule) for name, rule in change.items()}}] if change else []
+    content += [{"ground": [task.ground for task in tasks]}] if any(task.ground for task in tasks) else []
     content += [sha256] if (sha256 := own_hash(objective)) else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

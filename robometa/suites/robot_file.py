@@ -52,6 +52,8 @@ def read_robot(value: Any, path: Path, where: str, mistakes: list[str]) -> Robot
             changes[key] = ROBOT_KEYS[key](entry)
         except (TypeError, ValueError, OverflowError) as error:
             mistakes.append(f"{key} = {entry!r} in [robot] of {where}: {error}")
+    if "name" in table and "physics" in changes:
+        mistakes.append(f"physics in [robot] of {where} is for a model of your own; {table['name']} keeps its numbers")
     hz = changes.pop("control_hz", None)
     terms = tuple(term for term in changes.get("observe", ()) if isinstance(term, Term))
     if terms:

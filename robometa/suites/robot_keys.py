@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from robometa.errors import unknown
-from robometa.suites.numbers import error_size, flag, not_negative, positive, text, whole
+from robometa.suites.numbers import error_size, flag, not_negative, number, positive, text, whole
 from robometa.suites.objectives import QUANTITIES
 from robometa.suites.observation import NAMES, Term, read_term
-from robometa.suites.robots import PARTS, ActionMap, Gains
+from robometa.suites.robots import PARTS, ActionMap, Gains, Physics
 
 CENTRES = ("keyframe", "range")
 """Controls that an action of 0 may stand for."""
+CONES = ("pyramidal", "elliptic")
+"""MuJoCo's friction cones."""
+MAX_TIMESTEP = 0.1
+"""Longest physics step, s."""
+MAX_ITERATIONS = 1000
+"""Most steps of the solver, and of its line search."""
 MAX_TERMS = 100
 """Most terms of an observation, and most feet."""
 MAX_SKIP = 1000
@@ -93,6 +100,37 @@ def _gains(value: Any) -> Gains:
     return Gains(_each(table["stiffness"]), _each(table.get("damping", 0.0)), effort)
 
 
+def _cone(value: Any) -> str:
+    if value not in CONES:
+        raise ValueError(f"cone must be one of {', '.join(CONES)}")
+    return str(value)
+
+
+def _timestep(value: Any) -> float:
+    if not 0 < number(value) <= MAX_TIMESTEP:
+        raise ValueError(f"timestep must be above 0 and at most {MAX_TIMESTEP:g}")
+    return float(value)
+
+
+def _iterations(value: Any) -> int:
+    return whole(value, 1, MAX_ITERATIONS)
+
+
+PHYSICS: dict[str, Callable[[Any], Any]] = {
+    "timestep": _timestep,
+    "cone": _cone,
+    "impratio": positive,
+    "iterations": _iterations,
+    "line_search": _iterations,
+}
+"""Keys of the simulation's numbers, and the function that reads each."""
+
+
+def _physics(value: Any) -> Physics:
+    numbers: dict[str, Any] = {key: PHYSICS[key](entry) for key, entry in _table(value, tuple(PHYSICS)).items()}
+    return Physics(**numbers)
+
+
 ROBOT_KEYS = {
     "about": text,
     "frame_skip": _count,
@@ -109,6 +147,7 @@ ROBOT_KEYS = {
     "action": _action,
     "gains": _gains,
     "floor": flag,
+    "physics": _physics,
     "height": _range,
     "pitch": not_negative,
     "state_limit": not_negative,

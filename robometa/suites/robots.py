@@ -52,6 +52,22 @@ class ActionMap:
 
 
 @dataclass(frozen=True)
+class Physics:
+    """Numbers of the simulation in place of the model's own; None keeps the model's."""
+
+    timestep: float | None = None
+    """Duration of a physics step, s."""
+    cone: str | None = None
+    """Friction cone: `pyramidal`, which is faster, or `elliptic`, which slips less."""
+    impratio: float | None = None
+    """Stiffness of friction relative to that of contacts."""
+    iterations: int | None = None
+    """Most steps of the solver."""
+    line_search: int | None = None
+    """Most steps of the solver's line search."""
+
+
+@dataclass(frozen=True)
 class Robot:
     """A MuJoCo model and how it is observed, reset and ended."""
 
@@ -104,6 +120,8 @@ class Robot:
     """Controls that actions stand for."""
     gains: Gains | None = None
     """Position servos in the place of the model's own actuators."""
+    physics: Physics | None = None
+    """Numbers of the simulation in place of the model's own."""
     floor: bool = False
     """Add a flat floor to the model."""
     root: Path | None = None

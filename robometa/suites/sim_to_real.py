@@ -8,6 +8,7 @@ from typing import Any
 
 from robometa.errors import unknown
 from robometa.suites.numbers import not_negative, span
+from robometa.suites.terrain import Terrain, read_terrain
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class SimToReal:
     """Change of the base's horizontal velocity by a push, m/s."""
     push_turn: float = 0.0
     """Half width of the change of the base's turning rates by a push, rad/s."""
+    terrain: Terrain | None = None
+    """Uneven ground, of every task its own; None for the model's floor alone."""
 
     def words(self) -> str:
         """Describes the differences."""
@@ -39,6 +42,7 @@ class SimToReal:
             parts.append(
                 f"pushes of {self.push_speed:g} m/s{turn} every {self.push_every[0]:g} to {self.push_every[1]:g} s"
             )
+        parts += [self.terrain.words()] if self.terrain else []
         return ", ".join(parts)
 
 
@@ -63,6 +67,7 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "motor_offset": not_negative,
     "gain_error": _gain_error,
     "pushes": _pushes,
+    "terrain": read_terrain,
 }
 """Keys of `[sim_to_real]` in a suite's file, and the function that reads each value."""
 

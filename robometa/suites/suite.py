@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from robometa.errors import UserError, unknown
-from robometa.escape import html_table
+from robometa.escape import counted, html_table
 from robometa.suites.change import Change
 from robometa.suites.command import Command
 from robometa.suites.distributions import Distribution, draw
 from robometa.suites.family import Family
+from robometa.suites.grounds import ground_of
 from robometa.suites.robots import Robot
 from robometa.suites.task import Task
 
@@ -65,7 +66,8 @@ class Suite:
         return html_table(f"{self.name}: {self.about}", facts)
 
     def _sizes(self) -> str:
-        return f"{len(self.train)} training tasks, {len(self.test)} {'the same' if self.finite else 'held out'}"
+        test = f"{len(self.test)} {'the same' if self.finite else 'held out'}"
+        return f"{counted(len(self.train), 'training task')}, {test}"
 
     @property
     def has_success(self) -> bool:
@@ -78,11 +80,15 @@ class Suite:
         listed = any("values" in one for one in self.spread.values())
         return not self.finite and not listed and any("constant" not in one for one in self.spread.values())
 
+    def unreached(self, shots: int) -> str | None:
+        """Says which changes of its tasks a trial with so many adaptations does not reach; None if there are none."""
+        return None if self.change is None else self.change.unreached(self.horizon * (shots + 1))
+
     def drawn(self, seed: int, index: int) -> Task:
         """Draws a further task from the training tasks' distributions. Only for an endless suite."""
         key = f"drawn/{seed}/{index}"
         parameters = tuple((name, draw(self.spread[name], f"{key}/{name}", 0)) for name in sorted(self.spread))
-        return replace(self.train[0], parameters=parameters)
+        return replace(self.train[0], parameters=parameters, ground=ground_of(self.robot, key))
 
     def tasks(self, split: str) -> tuple[Task, ...]:
         """The tasks of a split, `train` or `test`."""

@@ -21,6 +21,8 @@ class Task:
     """Control steps per episode."""
     change: Change | None = None
     """Rule by which it changes along a trial; None if it stays."""
+    ground: int = 0
+    """Seed of its uneven ground; 0 if its ground is even."""
 
     def __repr__(self) -> str:
         """The hidden numbers in a few words."""

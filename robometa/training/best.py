@@ -12,7 +12,7 @@ from robometa.training import records
 from robometa.training.held_out import HeldOut
 from robometa.training.loggers.logger import EVALUATION, HELD_OUT_RETURN
 from robometa.training.run_config import RunConfig
-from robometa.training.run_folder import TIMINGS, Progress, RunFolder
+from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
 
 BEST = "best"
 """Folder below a run's that holds the best policy."""
@@ -70,7 +70,8 @@ class Best:
         """Writes the policy, unless the disk refuses it."""
         learner, suite, config = self._learner, self._suite, self._config()
         timings = [*self._run.rows(TIMINGS), times]
-        about = records.record_of(config, progress, row, timings, best_every=config.evaluate_every)
+        rows = [*self._run.rows(METRICS), row]
+        about = records.record_of(config, progress, rows, timings, best_every=config.evaluate_every)
         try:
             text = card.text(config.learner, learner, suite, about)
             with self._run.opened() as folder:

@@ -28,6 +28,7 @@ def evaluate(
     engine: str = "cpu",
     contact_capacity: float = 1.0,
     collect: str = "here",
+    control: bool = False,
 ) -> Report:
     """Evaluates a trained policy's adaptation to the held-out tasks of a suite.
 
@@ -49,6 +50,7 @@ def evaluate(
         contact_capacity: Multiplier on MuJoCo Warp's contact buffer; 1 is almost always enough.
         collect: Who computes the tasks: `here`, `processes` (one for each processor) or `processes:N`. Reports do not
             depend on it.
+        control: Measure after each shot also what the policy does with its adaptation forgotten.
 
     Returns:
         The report.
@@ -72,4 +74,5 @@ def evaluate(
         protocol=chosen_protocol(suite, protocol, shots, worlds),
         hardware=hardware,
         reference=manifest.learner,
+        control=control,
     )

@@ -14,6 +14,9 @@ from robometa.storage import sealed_folder
 from robometa.training import records
 from robometa.training.loop import Training
 
+COSTS = {"core_minutes", "gradient_samples"}
+"""Entries of a manifest that policies from before they were counted do not have."""
+
 
 def finish(training: Training) -> Path:
     """Writes the policy and its card, unless they were written before.
@@ -41,10 +44,7 @@ def finish(training: Training) -> Path:
 
 def _record(training: Training) -> TrainingRecord:
     """Description of a training for its policy, from its configuration and its tables."""
-    last = dict[str, float]()
-    for last in training.metrics.rows():  # noqa: B007
-        pass
-    return records.record_of(training.config, training.progress, last, training.timings.rows())
+    return records.record_of(training.config, training.progress, list(training.metrics.rows()), training.timings.rows())
 
 
 def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bool:
@@ -54,4 +54,6 @@ def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bo
     except UserError:
         return False
     wanted = json.loads(json.dumps({"training": about.to_json(), "config": options}))
+    for name in COSTS - manifest["training"].keys():  # written before these were counted
+        wanted["training"].pop(name, None)
     return all(manifest.get(key) == value for key, value in wanted.items())

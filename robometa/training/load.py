@@ -109,7 +109,7 @@ class Source:
         trained = policy_folder.restored(name, config.options, own, state, self.folder, device)
         before = [row for row in run.rows(METRICS) if row["iteration"] < saved.progress.iterations]
         times = [row for row in run.rows(TIMINGS) if row["iteration"] < saved.progress.iterations]
-        about = records.record_of(config, saved.progress, before[-1] if before else {}, times)
+        about = records.record_of(config, saved.progress, before, times)
         manifest = PolicyManifest(
             learner=name,
             learner_sha256=config.learner_sha256,

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 
 from robometa import registry
 from robometa.data import Trial
-from robometa.errors import Stopped, TrainingError
+from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.policies.policy import Policy
-from robometa.registry.user_file import is_reference
+from robometa.registry.options import configuration_words, departures
+from robometa.registry.user_file import is_reference, short
 from robometa.suites.suite import Suite
 from robometa.training.best import Best
 from robometa.training.callback import Callback, Iteration
 from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
+from robometa.training.iteration import task_batch, trial_metrics
 from robometa.training.iteration_clock import IterationClock
 from robometa.training.loggers.logger import LoggedRun, Logger, LoggerFactory
 from robometa.training.loggers.shipped import chosen
@@ -31,7 +34,9 @@ from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import METRICS, TIMINGS, Progress, RunFolder
 from robometa.training.stop_signals import stop_on_signals
 from robometa.trials.collectors.choose import collector_for
-from robometa.trials.collectors.collector import Job
+from robometa.trials.collectors.collector import Collector, Job
+from robometa.trials.collectors.from_dataset import FromDataset
+from robometa.trials.dataset import Dataset
 from robometa.trials.pieces import Batch
 from robometa.trials.trial import torch_on
 
@@ -76,7 +81,7 @@ class Training:
         self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self._callback = callback
         self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
-        self.collector = collector_for(self._job(), learner, config.hardware.collect)
+        self.collector = self._collector()
         self._clock = IterationClock(self.collector.processor_seconds)
         self.collector.on_divergence = Dumps(
             run, suite, self.tasks, self.drawn_from, lambda: self.progress.iterations, self._say
@@ -116,6 +121,20 @@ class Training:
                     self._leave_at_once()
                 self._save_if_due(bool(stop) or not wants_more)
                 self._stop_if_asked(stop)
+
+    def _collector(self) -> Collector:
+        """Makes what collects the trials: a simulator, or the dataset that the run learns from.
+
+        Raises:
+            UserError: If the dataset has changed since the run began, or does not fit.
+        """
+        config = self.config
+        if config.dataset is None:
+            return collector_for(self._job(), self.learner, config.hardware.collect)
+        dataset = Dataset(Path(config.dataset))
+        if dataset.sha256 != config.dataset_sha256:
+            raise UserError(f"{config.dataset} is no longer the dataset that the run began with")
+        return FromDataset(dataset, self.suite, self.learner)
 
     def _batch(self) -> Batch:
         """The trials of the iteration to come: their tasks and their noise."""
@@ -177,7 +196,7 @@ class Training:
     def _open_loggers(self, stack: ExitStack) -> None:
         """Makes the loggers and opens them for as long as the stack."""
         label, suite, seed = registry.label(self.config.learner), self.suite.name, self.config.seed
-        title = f"{label} ({self.config.preset} configuration) on {suite}, seed {seed}: {self.run.path}"
+        title = f"{label} ({self._configuration()}) on {suite}, seed {seed}: {self.run.path}"
         described = {
             "suite": suite,
             "learner": label,
@@ -190,6 +209,15 @@ class Training:
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))
+        if (late := self.suite.unreached(self.options.shots)) is not None:
+            self._say(f"warning: {late}")
+
+    def _configuration(self) -> str:
+        """Name of the learner's configuration, with options that differ from its preset."""
+        name = self.config.learner
+        preset = asdict(registry.of(name, self.learner).presets()[self.config.preset])
+        of_suite = self.suite.learner.get(short(name), {})
+        return configuration_words(self.config.preset, departures(preset, of_suite, asdict(self.options)))
 
     def _say(self, text: str) -> None:
         """Passes a message to every logger."""
@@ -263,28 +291,3 @@ class Training:
                 f"learning rate or the step size and start again. {self.run.path} has the {self.checkpoints.newest} "
                 f"iterations until here ({self.checkpoints.described(progress.iterations)}); {go_on} tries the next one"
             )
-
-
-def task_batch(count: int, tasks: int, seed: int, iteration: int) -> list[int]:
-    """Indices of the tasks of an iteration: consecutive pieces of one shuffled deck after another.
-
-    Every task comes up equally often, and twice in an iteration only where it reaches from one deck into the next.
-    """
-    indices: list[int] = []
-    place = iteration * tasks
-    while len(indices) < tasks:
-        deck, start = divmod(place + len(indices), count)
-        shuffled = Noise(seed, ("tasks", deck), 1, 1).generator().permutation(count).tolist()
-        indices += shuffled[start : start + tasks - len(indices)]
-    return indices
-
-
-def trial_metrics(trial: Trial) -> dict[str, float]:
-    """Mean return and success of a trial after each shot, and the number of steps that diverged."""
-    row: dict[str, float] = {}
-    for shot, rollout in enumerate(trial.rollouts):
-        row[f"return_{shot}"] = float(rollout.episode_return().mean())
-    for shot, rollout in enumerate(trial.rollouts):
-        row[f"success_{shot}"] = float(rollout.episode_success().float().mean())
-    row["diverged"] = float(sum(int(rollout.diverged.sum()) for rollout in trial.rollouts))
-    return row

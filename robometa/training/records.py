@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from robometa.compute.parallel import processors
 from robometa.policies.manifest import TrainingRecord
-from robometa.training.loggers.logger import SAMPLING, UPDATE
+from robometa.rl import gradient_samples as counted
+from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import Progress
 
@@ -14,7 +15,7 @@ from robometa.training.run_folder import Progress
 def record_of(
     config: RunConfig,
     progress: Progress,
-    last: Mapping[str, float],
+    rows: Sequence[Mapping[str, float]],
     timings: Iterable[Mapping[str, float]],
     best_every: int | None = None,
 ) -> TrainingRecord:
@@ -23,17 +24,19 @@ def record_of(
     Args:
         config: Configuration of the run.
         progress: Its counts.
-        last: Last line of its metrics.
+        rows: Its metrics.
         timings: Times of its iterations.
         best_every: Iterations between the scores that the policy is the best by; None for another policy.
     """
-    end = config.options["iterations"]
+    end, times = config.options["iterations"], list(timings)
+    last = rows[-1] if rows else {}
+    processor = sum(row.get(PROCESSOR, 0.0) for row in times)
     return TrainingRecord(
         seed=config.seed,
         preset=config.preset,
         iterations=progress.iterations,
         environment_steps=progress.steps,
-        wall_time_seconds=round(sum((row[SAMPLING] + row[UPDATE] for row in timings), 0.0), 1),
+        wall_time_seconds=round(sum((row[SAMPLING] + row[UPDATE] for row in times), 0.0), 1),
         versions=config.versions,
         processors=config.hardware.threads or processors(),
         last_returns={name: value for name, value in last.items() if name.startswith("return_")},
@@ -41,4 +44,17 @@ def record_of(
         best_every=best_every,
         torch_threads=config.hardware.torch_threads,
         piece=config.piece,
+        core_minutes=round(processor / 60, 1) or None,
+        gradient_samples=gradient_samples(rows),
     )
+
+
+def gradient_samples(rows: Sequence[Mapping[str, float]]) -> int | None:
+    """Gradient samples of a training, by its metrics; None if they were not recorded.
+
+    An update that was skipped has no metrics of its own, and used nothing.
+    """
+    skipped = [0.0, *(row.get("skipped", 0.0) for row in rows)]
+    learned = [row for row, before, after in zip(rows, skipped, skipped[1:], strict=False) if after == before]
+    known = [row[counted.NAME] for row in learned if counted.NAME in row]
+    return int(sum(known)) if known and len(known) == len(learned) else None

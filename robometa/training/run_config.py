@@ -48,6 +48,10 @@ class RunConfig:
     """Command line that began the run."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the packages when the run began."""
+    dataset: str | None = None
+    """Folder of the dataset that it learns from, absolute; None for its own trials."""
+    dataset_sha256: str | None = None
+    """Digest of the dataset, which names the SHA-256 of every shard."""
     begun_for: int | None = None
     """Iterations that the run began with, if it was given another end since."""
 
@@ -86,6 +90,8 @@ class RunConfig:
             described |= {"piece": self.piece, "collect": hardware.collect}
         if self.evaluate_every:
             described |= {"evaluate_every": self.evaluate_every}
+        if self.dataset is not None:
+            described |= {"dataset": self.dataset, "dataset_sha256": self.dataset_sha256}
         if self.log != LOGGED:
             described |= {"log": list(self.log)}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
@@ -123,6 +129,8 @@ class RunConfig:
                 piece=table.optional("piece", table.whole),
                 evaluate_every=table.optional("evaluate_every", table.whole) or 0,
                 log=_loggers(table),
+                dataset=table.optional("dataset", table.text),
+                dataset_sha256=table.optional("dataset_sha256", table.text),
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:

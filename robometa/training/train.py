@@ -16,6 +16,7 @@ from robometa.compute.hardware import Hardware
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
 from robometa.escape import say
+from robometa.learners.protocol import Learner
 from robometa.nn.state import TRAINING
 from robometa.policies import policy_folder
 from robometa.registry import user_file
@@ -35,6 +36,7 @@ from robometa.training.run_config import LOGGED, RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
 from robometa.trials.collectors.choose import as_before
+from robometa.trials.dataset import Dataset
 
 CHECKPOINT_MINUTES = 5.0
 """Wall time between checkpoints by default, min."""
@@ -57,6 +59,7 @@ def train(
     piece: int | None = None,
     collect: str = "here",
     steps: float | None = None,
+    dataset: str | Path | None = None,
     evaluate_every: int = 0,
     callback: Callback | None = None,
     overwrite: bool = False,
@@ -87,6 +90,7 @@ def train(
             by processes, as is faster), `ray` (a cluster of this machine), `ray:HOST:PORT` or `ray://HOST:PORT` (a
             running one). Results do not depend on it.
         steps: Environment steps to train for, instead of the option `iterations`: as many iterations as it takes.
+        dataset: Folder of a dataset to learn from, as `robometa collect` writes it; for `dpt` and `ad`, which need one.
         evaluate_every: Iterations between few-shot scores on held-out tasks, `held_out_return_K` and
             `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
             change nothing else. 0 for none.
@@ -112,6 +116,7 @@ def train(
             "iterations": iterations_for(steps, options, asdict(resolve(suite, learner, options, preset)), suite)
         }
     trained = make.build(learner, resolve(suite, learner, options, preset), suite, seed, device)
+    source = _dataset(learner, trained, suite, dataset)
     run = RunFolder(checked(default_folder(suite, learner, seed) if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     hardware = replace(
@@ -132,6 +137,8 @@ def train(
         piece=piece,
         evaluate_every=evaluate_every,
         log=tuple(log),
+        dataset=None if source is None else str(source.folder.absolute()),
+        dataset_sha256=None if source is None else source.sha256,
     )
     with (
         closing(Training(run, suite, trained, config, loggers, callback)) as training,
@@ -139,6 +146,23 @@ def train(
     ):
         training.go_on()
         return finish(training)
+
+
+def _dataset(name: str, learner: Learner, suite: Suite, folder: str | Path | None) -> Dataset | None:
+    """Opens the dataset of a learner that needs one.
+
+    Raises:
+        UserError: If it needs one and none is given, or the other way round.
+    """
+    label = registry.label(name)
+    if folder is None:
+        if learner.learns_offline:
+            collect = f"`robometa collect {suite.name} POLICY --out FOLDER` writes one of an oracle's policy"
+            raise UserError(f"{label} learns from a dataset: give --dataset FOLDER; {collect}")
+        return None
+    if not learner.learns_offline:
+        raise UserError(f"{label} learns from its own trials: leave out --dataset")
+    return Dataset(checked(folder))
 
 
 def _piece(options: Any, hardware: Hardware) -> int:

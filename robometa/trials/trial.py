@@ -163,18 +163,15 @@ def collect(
         else:
             ready = action_noise(noise, horizon, size) if drawn is None else drawn.result()
             draws = uploaded(ready, learner.device)
-        step = _first_step(obs, size, previous)
-        recording = _Recording(obs, horizon, size)
-        for time in range(horizon):
+        step, recording = _first_step(obs, size, previous), _Recording()
+        for time, draw in enumerate(draws.unbind(2)):
             if watch is not None:
                 watch(time)
-            action, adaptation = learner.act(adaptation, step.to(learner.device), draws[:, :, time])
-            action = action.to(obs.device)
+            emitted, adaptation = learner.act(adaptation, step.to(learner.device), draw)
+            action = emitted.to(obs.device).clone()  # the learner may write into its own again
             outcome = engine.step(action)
-            # Where a world blew up by what was no action, nobody shall see it or learn from it.
-            unfit = ~(action.abs() < MAXIMUM).all(dim=-1, keepdim=True)
-            action = action.masked_fill(outcome.diverged.unsqueeze(-1) & unfit, 0.0)
-            recording.write(time, step.obs, action, outcome)
+            action = _learned_from(action, outcome.diverged)
+            recording.add(step.obs, action, outcome)
             step = Step(outcome.obs, action, outcome.reward, outcome.terminated | outcome.truncated)
         if watch is not None:
             watch(horizon)
@@ -182,23 +179,28 @@ def collect(
     return rollout, adaptation
 
 
+def _learned_from(action: Tensor, diverged: Tensor) -> Tensor:
+    """Actions with zeros where a world blew up by what was no action: nobody shall see it or learn from it."""
+    if action.device.type == "cpu" and not diverged.numpy().any():  # on a GPU, asking would wait
+        return action
+    unfit = ~(action.abs() < MAXIMUM).all(dim=-1, keepdim=True)
+    return action.masked_fill(diverged.unsqueeze(-1) & unfit, 0.0)
+
+
 class _Recording:
-    """A rollout in the order of collection, written step by step. `[time, task, world, ...]`."""
+    """The steps of a rollout, put together at its end. An engine's outcomes are tensors of their own."""
 
-    def __init__(self, obs: Tensor, horizon: int, size: int) -> None:
-        """Allocates the whole rollout, for observations like `obs` and actions of `size` numbers."""
-        shape = (horizon, *obs.shape[:2])
-        self._obs, self._next_obs = (obs.new_empty(*shape, obs.shape[-1]) for _ in range(2))
-        self._action, self._reward = obs.new_empty(*shape, size), obs.new_empty(shape)
-        self._flags = obs.new_zeros(4, *shape, dtype=torch.bool)
+    def __init__(self) -> None:
+        """Keeps nothing yet."""
+        self._obs: list[Tensor] = []
+        self._action: list[Tensor] = []
+        self._outcomes: list[Outcome] = []
 
-    def write(self, time: int, obs: Tensor, action: Tensor, outcome: Outcome) -> None:
-        """Writes one step of every world."""
-        self._obs[time], self._next_obs[time] = obs, outcome.next_obs
-        self._action[time], self._reward[time] = action, outcome.reward
-        flags = (outcome.terminated, outcome.truncated, outcome.success, outcome.diverged)
-        for row, flag in enumerate(flags):
-            self._flags[row, time] = flag
+    def add(self, obs: Tensor, action: Tensor, outcome: Outcome) -> None:
+        """Adds one step of every world."""
+        self._obs.append(obs)
+        self._action.append(action)
+        self._outcomes.append(outcome)
 
     def rollout(self, worst_reward: Tensor) -> Rollout:
         """Returns the finished rollout, whose end cuts every episode that has not ended by itself.
@@ -206,13 +208,13 @@ class _Recording:
         Args:
             worst_reward: The engine's lower bound on an honest step's reward. `[task]`
         """
-        self._flags[1, -1] = ~self._flags[0, -1]
-        terminated, truncated, success, diverged = (_time_last(flag) for flag in self._flags)
+        _, next_obs, reward, terminated, truncated, success, diverged = map(_in_time, zip(*self._outcomes, strict=True))
+        truncated[:, :, -1] = ~terminated[:, :, -1]
         return Rollout(
-            obs=_time_last(self._obs),
-            action=_time_last(self._action),
-            reward=charged(_time_last(self._reward), diverged, worst_reward),
-            next_obs=_time_last(self._next_obs),
+            obs=_in_time(self._obs),
+            action=_in_time(self._action),
+            reward=charged(reward, diverged, worst_reward),
+            next_obs=next_obs,
             terminated=terminated,
             truncated=truncated,
             success=success,
@@ -261,6 +263,6 @@ def _first_step(obs: Tensor, size: int, previous: Rollout | None) -> Step:
     return Step(obs, obs.new_zeros(*worlds, size), obs.new_zeros(worlds), obs.new_zeros(worlds, dtype=torch.bool))
 
 
-def _time_last(recorded: Tensor) -> Tensor:
-    """Converts the order of collection, `[time, task, world, ...]`, to `[task, world, time, ...]`."""
-    return recorded.movedim(0, 2).contiguous()
+def _in_time(steps: Sequence[Tensor]) -> Tensor:
+    """Puts the values of steps in a row. `[task, world, ...]` each, to `[task, world, time, ...]`."""
+    return torch.stack(tuple(steps), dim=2)

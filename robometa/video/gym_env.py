@@ -35,7 +35,7 @@ class FilmedEnv(SuiteEnv):
 
     def __init__(
         self,
-        suite: str | Path,
+        suite: str | Path | None = None,
         split: str = "train",
         task: int = 0,
         render_mode: str | None = None,
@@ -75,9 +75,9 @@ class FilmedEnv(SuiteEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode. `[obs]`, and nothing else."""
-        before = self.task
+        before = self._task
         result = super().reset(seed=seed, options=options)
-        if self._drawer is not None and self.task != before:
+        if self._drawer is not None and self._task != before:
             self._put_down()  # another task may have another model and another target
         if self.render_mode == "human":
             self.render()

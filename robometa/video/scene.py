@@ -9,7 +9,7 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.models import from_binary, vary
-from robometa.suites.model_edits import FLOOR
+from robometa.suites.model_edits import FLOOR, TERRAIN, add_terrain
 from robometa.suites.own_model import compile_robot
 from robometa.suites.robots import Robot, is_shipped
 from robometa.suites.task import Task
@@ -49,6 +49,8 @@ def _repainted(robot: Robot) -> mujoco.MjModel:
     """Compiles a robot of this package with the house's look."""
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        if robot.real is not None and robot.real.terrain is not None:
+            add_terrain(spec, robot.real.terrain)
         _repaint(spec)
         furnish(spec)
         return spec.compile()
@@ -63,7 +65,7 @@ def furnish(spec: mujoco.MjSpec) -> None:
     """
     spec.compiler.discardvisual = False
     for geom in spec.worldbody.geoms:
-        if geom.name == FLOOR:
+        if geom.name in (FLOOR, TERRAIN):
             geom.material = FLOOR
     _add_floor_material(spec)
     if not skies(spec):

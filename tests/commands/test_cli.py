@@ -202,11 +202,11 @@ def test_looking_at_a_suite_tells_every_mistake_of_its_options(place, capsys):
     more = "\n[learner.pearl]\nlatentt = 3\n[learner.rl2]\nshots = -1\n[learner.maml-trop]\nworlds = 3\n"
     Path("own.toml").write_text(TINY_SUITE + more, encoding="utf-8")
     told = "\n".join(refused(place, capsys, "suites", "./own.toml"))
-    for mistake in ("latentt", "shots", "did you mean 'maml-trpo'"):
+    for mistake in ("latentt", "option shots", "did you mean 'maml-trpo'"):
         assert told.count(mistake) == 1, told
     Path("more.toml").write_text(f"colour = 1\n{TINY_SUITE}{more}", encoding="utf-8")
     told = "\n".join(refused(place, capsys, "suites", "./more.toml"))
-    for mistake in ("unknown key 'colour'", "latentt", "shots", "did you mean 'maml-trpo'"):
+    for mistake in ("unknown key 'colour'", "latentt", "option shots", "did you mean 'maml-trpo'"):
         assert told.count(mistake) == 1, told
 
 
@@ -379,6 +379,13 @@ def test_a_learner_is_shown_with_every_option(capsys, name):
         assert f"--{option.replace('_', '-')}" in printed
     assert "range" in printed
     assert "[1, inf)" in printed
+
+
+def test_a_learner_is_shown_with_what_each_preset_changes(capsys):
+    assert main(["learners", "rl2"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--preset lstm is --memory lstm --preset transformer is --memory transformer --memory-size 64 " in printed
+    assert "--encoder 256 256" in printed
 
 
 def test_every_suite_is_listed(capsys):

@@ -62,6 +62,8 @@ REFUSED = [
     ["search", "point-robot", "rl2", "--folder", "file/search"],
     *(["search", mode, name] for mode in ("--resume", "--show") for name in NO_POLICY),
     ["learners", "none.py:Mine"],
+    ["collect", "none.toml", "policy", "--out", "data"],
+    ["collect", "point-robot", "nowhere", "--out", "data"],
     ["baseline", "scripted", "none.toml"],
     ["baseline", "sb3-ppo", "point-robot", "--out", "file/report"],
 ]

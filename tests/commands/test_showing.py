@@ -46,6 +46,7 @@ def all_commands(files):
         ["distil", str(files / "run" / "policy"), "--out", str(files / "student")],
         ["page", str(files / "run" / "policy"), "--out", str(files / "gone" / "page.html")],
         ["runs", str(files)],
+        ["collect", "point-robot", str(files / "run" / "policy"), "--out", str(files / "gone" / "data")],
     ]
     return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]
 

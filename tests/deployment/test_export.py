@@ -29,8 +29,19 @@ runtime = pytest.importorskip("robometa_runtime", reason="the extra onnx is not 
 ROOT = Path(__file__).parents[2]
 QUICK = ("rl2", "maml-trpo", "pearl")
 BY_GRADIENT = ("anil", "fomaml", "meta-sgd", "e-maml", "promp", "reptile")
-MEMORIES = ("varibad", "hypernetwork", "rma", "rma-concurrent", "amago")
-SLOW = ("no-adaptation", "oracle", "fine-tune", *MEMORIES, *BY_GRADIENT)
+SLOW = (
+    "no-adaptation",
+    "oracle",
+    "fine-tune",
+    "varibad",
+    "hypernetwork",
+    "rma",
+    "rma-concurrent",
+    "amago",
+    "dpt",
+    "ad",
+    *BY_GRADIENT,
+)
 BY_GRAPH = {"maml-trpo", "pearl", *BY_GRADIENT}
 
 
@@ -97,12 +108,16 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     ("name", "option"), [("rl2", "memory"), pytest.param("amago", "encoder", marks=pytest.mark.slow)]
 )
 def test_a_transformer_is_exported_with_its_cache(suite, tmp_path, name, option):
-    policy = made(name, suite, **{option: "transformer"}, context=8)
+    policy = made(name, suite, **{option: "transformer"}, memory_heads=3, context=8)
     written = export(policy, tmp_path / "transformer", license_text="MIT")
     assert written.gap <= 1e-5
     part, *_ = json.loads((written.folder / "contract.json").read_text())["adaptation"]
     assert (part["name"], part["size"]) == ("memory", policy.learner.network.memory.state_size)
     assert part["size"] == 6 + 1 + 2 * 2 * 8 * 2
+
+
+def test_a_memory_with_an_encoder_is_exported(suite, tmp_path):
+    assert export(made("rl2", suite, encoder=(5, 3), hidden=()), tmp_path / "encoded", license_text="MIT").gap <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_ten_episodes_are_learned_from_and_every_scored_one_goes_out_from_there(
     scores = by_protocol.follow(OFFICIAL, learner, make, tiny_suite.test[:2], noise, lambda: advanced.append(1))
     assert [part.returns.shape for part in scores] == [(2, 2, 3)] * 2  # before and after, task, episode
     assert [rollout.reward.shape for rollout in learner.taught] == ([(2, 10, 5)] if worlds == 10 else [(2, 1, 5)] * 10)
-    assert len(advanced) == by_protocol.rollouts(OFFICIAL, learner) - OFFICIAL.evaluation
+    assert len(advanced) == by_protocol.rollouts(OFFICIAL, learner, False) - OFFICIAL.evaluation
     # The first act of each rollout: those of the adaptation, then those scored, quiet ones first.
     firsts = learner.starts[:: tiny_suite.horizon]
     scored = firsts[OFFICIAL.adaptation // worlds :]

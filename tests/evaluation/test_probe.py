@@ -151,3 +151,18 @@ def test_a_damaged_file_is_refused(tmp_path, change, words):
     (tmp_path / probed.FILE).write_text(json.dumps(whole | change), encoding="utf-8")
     with pytest.raises(UserError, match=words):
         probed.read(tmp_path)
+
+
+def test_tasks_alike_are_one_task_which_no_fold_splits(tiny_suite, monkeypatch):
+    seen = []
+    monkeypatch.setattr("robometa.evaluation.probe.readable", lambda *given: seen.append(given) or {})
+    few = tuple(tiny_suite.drawn(0, index) for index in range(10))
+    monkeypatch.setattr("robometa.evaluation.probe.drawn_tasks", lambda suite, count, seed: few * 2)
+    found = measure_probe(untrained("rl2", tiny_suite), tiny_suite, name="rl2", tasks=20, worlds=2, shots=0)
+    *_, groups = seen[0]
+    assert found.tasks == 10
+    assert len(groups) == 40
+    assert groups.tolist() == [index for index in range(10) for _ in range(2)] * 2
+    monkeypatch.setattr("robometa.evaluation.probe.drawn_tasks", lambda suite, count, seed: few[:5] * 4)
+    with pytest.raises(UserError, match="are 5 different ones"):
+        measure_probe(untrained("rl2", tiny_suite), tiny_suite, name="rl2", tasks=20, worlds=2, shots=0)

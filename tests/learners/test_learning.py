@@ -8,7 +8,7 @@ from robometa import registry, suites
 from robometa.evaluation.evaluate import measure
 from robometa.noise import Noise
 from robometa.registry.options import resolve
-from robometa.training.loop import task_batch
+from robometa.training.iteration import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 
@@ -166,8 +166,9 @@ BETTER_ONLINE = 1.0
 KNOWS_AT_ONCE = {"rma"}
 """Learners that know the task after a few steps: their later episodes need only be as good as the first, within 0.5."""
 
-BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets"}
-"""Learners that do not learn to adapt: what they must do stands in test_baselines.py and test_planning_learners.py."""
+BASELINES = {"random", "no-adaptation", "fine-tune", "oracle", "pets", "dpt", "ad"}
+"""Learners that do not learn to adapt, or learn from a dataset: what they must do stands in test_baselines.py,
+test_planning_learners.py and test_imitation.py."""
 
 
 def trained(learner, suite, seed):

@@ -15,7 +15,7 @@ from robometa.learners.pets import Config as PetsConfig
 from robometa.learners.pets import Pets
 from robometa.noise import Noise
 from robometa.registry.options import resolve
-from robometa.training.loop import task_batch
+from robometa.training.iteration import task_batch
 from robometa.trials.make import build, engine_for
 from robometa.trials.trial import run_trial
 

@@ -8,6 +8,7 @@ import torch
 from conftest import copied, credit, fake_rollout, same_tensors
 from torch.distributions import Independent, Normal
 
+from robometa import registry
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import UserError
 from robometa.learners.rl2 import Config, Rl2
@@ -63,9 +64,17 @@ def learned_from(made, whole, monkeypatch):
 
 
 @pytest.mark.parametrize("backpropagation", [100, 2])
-@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
-def test_what_the_update_recomputes_is_what_acted(monkeypatch, kind, backpropagation):
-    made, whole = learner(memory=kind, backpropagation=backpropagation), trial()
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {"memory": "gru"},
+        {"memory": "lstm"},
+        {"memory": "transformer", "memory_heads": 1},
+        {"encoder": (5, 3), "hidden": ()},
+    ],
+)
+def test_what_the_update_recomputes_is_what_acted(monkeypatch, memory, backpropagation):
+    made, whole = learner(**memory, backpropagation=backpropagation), trial()
     means = acted(made, whole)
     policy = Independent(Normal(means, made.network.log_std.detach().exp().expand_as(means)), 1)
     expected = policy.log_prob(whole.joined().action)
@@ -78,7 +87,8 @@ def test_what_the_update_recomputes_is_what_acted(monkeypatch, kind, backpropaga
 @pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
 def test_at_the_parameters_that_acted_the_ratio_is_1(monkeypatch, kind):
     """In pieces too: each begins with the memory that it began with."""
-    made, whole = learner(memory=kind, backpropagation=2, epochs=1), trial()
+    heads = {"memory_heads": 1} if kind == "transformer" else {}
+    made, whole = learner(memory=kind, backpropagation=2, epochs=1, **heads), trial()
     metrics = made.update(whole)
     assert metrics["kl"] == pytest.approx(0.0, abs=1e-6)
     assert metrics["clipped"] == 0.0
@@ -182,6 +192,22 @@ def test_statistics_are_part_of_the_policy():
     assert made.observations.count == 50 + TASKS * WORLDS * 2 * HORIZON
 
 
+def test_an_encoder_stands_before_the_memory():
+    made = learner(encoder=(5, 3))
+    assert [layer.out_features for layer in [*made.network.memory.encoder][::2]] == [5, 3]
+    assert made.network.memory.memory.cell.input_size == 3
+    before = [weight.clone() for weight in made.network.memory.encoder.parameters()]
+    made.update(trial())
+    assert not any(map(torch.equal, before, made.network.memory.encoder.parameters()))
+
+
+def test_upstreams_iterations_are_its_steps():
+    """Episodes of 500 steps: ML10's 20 million."""
+    maml = registry.find("maml-trpo").presets()["upstream"]
+    for config in (registry.find("rl2").presets()["upstream"], maml):
+        assert config.iterations * config.tasks * config.worlds * (config.shots + 1) * 500 == 20_000_000
+
+
 def test_an_unknown_memory_is_refused():
     with pytest.raises(UserError, match=r"unknown memory 'gur' \(did you mean 'gru'\?\)"):
         Config(memory="gur")
@@ -206,3 +232,17 @@ def test_what_it_is_blind_to_changes_nothing():
         learner(blind=(0, 3))
     with pytest.raises(UserError, match="blind must be at least 0"):
         Config(blind=(-1,))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"context": 50}, "option context is of memory transformer, not of gru"),
+        ({"memory": "lstm", "memory_heads": 2}, "option memory_heads is of memory transformer, not of lstm"),
+        ({"memory": "transformer", "memory_size": 10, "memory_heads": 4}, "must divide memory_size 10, not 4"),
+    ],
+)
+def test_options_of_a_transformer_are_refused_without_one_and_where_heads_do_not_fit(options, words):
+    with pytest.raises(UserError, match=words):
+        Config(**options)
+    Config(memory="transformer", memory_size=8, memory_heads=2, context=50)

@@ -88,7 +88,7 @@ def test_the_policy_is_given_the_bottleneck_in_phase_one_and_its_estimate_in_pha
     metrics = made.update(whole)
     changed = {name for name, value in made.state_dict().items() if not torch.equal(value, before.get(name, value))}
     assert {name.split("/")[0] for name in changed - {"progress/updates", "progress/of_module"}} == {"module"}
-    assert metrics.keys() == {"estimate_error", "constant_error"}
+    assert metrics.keys() == {"estimate_error", "constant_error", "gradient_samples"}
 
 
 def test_phase_two_goes_on_where_a_run_is_given_a_later_end():

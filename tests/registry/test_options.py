@@ -11,7 +11,7 @@ import pytest
 from robometa import registry
 from robometa.errors import Options, Range, UserError
 from robometa.nn.recurrent import KINDS
-from robometa.registry.options import Option, described, read_config, resolve
+from robometa.registry.options import Option, configuration_words, described, read_config, resolve
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def test_every_option_of_a_shipped_learner_has_a_range_and_a_meaning(name):
         assert option.meaning, option.name
         assert option.range is not None or option.kind is bool, option.name
         if option.name == "memory":
-            assert option.range.choices[:2] == tuple(KINDS)  # a transformer is RL2's alone
+            assert option.range.choices[0] == next(iter(KINDS))
+            assert {*option.range.choices} <= {*KINDS, "transformer"}
     for preset in registry.find(name).presets().values():
         for option in described(configuration):
             value = getattr(preset, option.name)
@@ -128,3 +129,19 @@ def test_a_file_that_holds_no_configuration_is_refused(saved, message):
     with pytest.raises(UserError) as told:
         read_config("rl2", saved)
     assert message in str(told.value)
+
+
+def test_ranges_are_told_along_with_names_and_kinds(tiny_suite):
+    with pytest.raises(UserError) as raised:
+        resolve(tiny_suite, "rl2", {"memry": 3, "epochs": 0, "hidden": "wide"})
+    told = str(raised.value)
+    assert "memry" in told
+    assert "hidden" in told
+    assert "epochs must be at least 1" in told
+
+
+def test_a_configuration_s_name_tells_what_differs_from_its_preset():
+    assert configuration_words("gru", {}) == configuration_words("gru", {"iterations": 3}) == "gru configuration"
+    assert configuration_words("gru", {"memory": "transformer"}) == "gru configuration with memory transformer"
+    many = configuration_words("gru", dict.fromkeys("abcde", 1))
+    assert many == "gru configuration with a 1, b 1, c 1 and 2 more"

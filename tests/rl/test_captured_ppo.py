@@ -23,7 +23,7 @@ VARIANTS = [
     ("rl2", {}),
     ("rl2", {"memory": "lstm", "backpropagation": 3}),
     ("varibad", PREDICTS | {"decode_state": True}),
-    ("rl2", {"memory": "transformer", "backpropagation": 3, "context": 4}),
+    ("rl2", {"memory": "transformer", "memory_heads": 1, "backpropagation": 3, "context": 4}),
     ("hypernetwork", {}),
     ("no-adaptation", {}),
     ("rma-concurrent", {"module_learning_rate": RATE}),

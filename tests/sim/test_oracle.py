@@ -1,5 +1,7 @@
 """The oracle's engine: delegates everything, and appends the hidden parameters to observations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from robometa import suites
 from robometa.errors import UserError
 from robometa.noise import Noise
-from robometa.sim.oracle import RevealingEngine
+from robometa.sim.oracle import HiddenNumbers, RevealingEngine
 from robometa.sim.select import engine_of
 
 SUITE = suites.load("half-cheetah-velocity")
@@ -74,3 +76,30 @@ def test_a_divergence_is_reported_to_who_asked_the_wrapper(engine):
 def test_a_suite_that_hides_no_numbers_has_no_oracle():
     with pytest.raises(UserError, match="which task it is"):
         engine_of(suites.load("mt10"), 1, 1, reveal=True)
+
+
+def one_friction(friction):
+    def with_value(task):
+        return replace(task, parameters=(("geom_friction", friction(task)), *task.parameters))
+
+    return replace(SUITE, train=tuple(map(with_value, SUITE.train)), test=tuple(map(with_value, SUITE.test)))
+
+
+def test_a_parameter_with_one_value_for_all_of_its_parts_is_one_number():
+    suite = one_friction(lambda task: (task.parameters[0][1][0],) * 3)
+    hidden = HiddenNumbers(suite)
+    assert hidden.names == ("geom_friction", "velocity")
+    speed = suite.test[0].parameters[1][1][0]
+    assert hidden(suite.test[0]).tolist() == pytest.approx([speed, speed])
+
+
+def test_parts_with_values_of_their_own_stay_apart():
+    hidden = HiddenNumbers(one_friction(lambda task: (task.parameters[0][1][0], 1.0, 2.0)))
+    assert hidden.names == ("geom_friction 0", "velocity")
+
+
+def test_a_task_with_several_values_where_training_had_one_is_refused():
+    suite = one_friction(lambda task: (task.parameters[0][1][0],) * 3)
+    task = replace(suite.test[0], parameters=(("geom_friction", (1.0, 1.0, 2.0)), ("velocity", (1.0,))))
+    with pytest.raises(UserError, match="several values of geom_friction"):
+        HiddenNumbers(suite)(task)

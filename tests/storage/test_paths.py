@@ -7,7 +7,7 @@ import pytest
 
 from robometa.errors import UserError
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import is_own_file, is_plain_file
+from robometa.storage.paths import beside, is_own_file, is_plain_file
 from robometa.training.run_folder import RunFolder
 
 ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
@@ -53,3 +53,17 @@ def test_only_folders_named_by_a_number_are_checkpoints(tmp_path):
     for name in ("0000002", "0000010", "0x", "12 of mine", "3", "9" * 30):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     assert [path.name for path in RunFolder(tmp_path).checkpoints()] == ["0000002", "0000010"]
+
+
+def test_a_default_place_goes_through_no_link_but_that_of_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs").symlink_to("elsewhere")
+    assert beside("runs", "probes", "mine") == Path("runs/probes/mine")
+    (tmp_path / "elsewhere" / "probes").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="runs/probes is a link: name the folder to write by --out"):
+        beside("runs", "probes", "mine")
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "mine").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="exports/mine is a link"):
+        beside("exports", "mine")

@@ -149,9 +149,12 @@ def test_the_page_says_what_the_records_say_and_what_is_missing(small, own_refer
     page = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
     rl2 = next(line for line in page.splitlines() if line.startswith("| `rl2`"))
     # (-8 - -16) / (-6 - -16) = 80 %
-    assert "| 1/2 | -11.0 first episode | -8.0 | -11.0, -8.0 | 0, 1 | 80%; 80% | 80%; 80% | 2.00M | 1.0 | 1.5 |" in rl2
+    returns, gaps = "-11.0 first episode | -8.0 | -11.0, -8.0 | 0, 1 | \N{EN DASH}", " | ".join(["80%; 80%"] * 3)
+    assert f"| 1/2 | {returns} | {gaps} | 2.00M | 8.0M | 1.0 | 1.5 | not recorded |" in rl2
     for name in ("oracle", "no-adaptation"):
-        assert "| reference | reference |" in next(x for x in page.splitlines() if x.startswith(f"| `{name}`"))
+        assert "| reference | reference | reference |" in next(
+            x for x in page.splitlines() if x.startswith(f"| `{name}`")
+        )
     assert "- seeds 1: `random`, `rl2`\n" in page
     assert "One long run" in page
     assert (plan.RESULTS / "point-robot.png").is_file()
@@ -354,6 +357,24 @@ def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     assert len(drawn) == 1
     publish.main(["--suite", "point-robot", "--only", "rl2", "--replace"])
     assert len(drawn) == 2
+
+
+def test_one_run_is_published_once_it_is_measured(small, monkeypatch):
+    cell = cell_of(small, "rl2-0")
+    filling.fill(cell, small.shots, small.worlds)
+    drawn = []
+    monkeypatch.setattr(publish, "record", lambda policy, **options: drawn.append(options["out"]))
+    report = cell.run / "policy" / "report.json"
+    measured = report.read_bytes()
+    report.unlink()
+    with pytest.raises(SystemExit, match="has no report: robometa evaluate"):
+        publish.main(["--run", str(cell.run)])
+    report.write_bytes(measured)
+    publish.main(["--run", str(cell.run)])
+    assert drawn == [publish.VIDEOS / "point-robot-rl2.mp4"]
+    assert load_policy(publish.POLICIES / "point-robot-rl2")[2].training.chosen_from == 0
+    with pytest.raises(SystemExit, match="stands there already"):
+        publish.main(["--run", str(cell.run)])
 
 
 @pytest.mark.slow

@@ -128,3 +128,10 @@ def test_meta_worlds_tasks_stay(tmp_path):
     file.write_text('robot = "sawyer"\n[change]\nevery = 5')
     with pytest.raises(UserError, match=r"Meta-World's tasks stay as they are: no \[change\]"):
         suites.load(str(file))
+
+
+def test_a_change_that_no_trial_reaches_is_told(load):
+    suite = load('at = [3, 25, 31]\nevery = [30, 40]\nredraw = ["velocity"]')
+    assert suite.unreached(3) is None
+    assert suite.unreached(2) == "a trial has 30 steps, so the task does not change at step 31, 30"
+    assert load("").unreached(0) is None

@@ -6,19 +6,19 @@ import signal
 
 import pytest
 import torch
-from conftest import SMALL_OPTIONS, same_tensors
+from conftest import OFFLINE, SMALL_OPTIONS, same_tensors
 
 from robometa import registry
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
+from robometa.training.iteration import task_batch
 from robometa.training.loggers.terminal import Terminal
-from robometa.training.loop import task_batch
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume, train
 
-LEARNERS = [name for name in registry.LEARNERS if name != "random"]
-TRANSFORMER = {"memory": "transformer", "context": 8}
+LEARNERS = [name for name in registry.LEARNERS if name not in ("random", *OFFLINE)]
+TRANSFORMER = {"memory": "transformer", "memory_heads": 1, "context": 8}
 VARIANTS = [(name, {}) for name in LEARNERS] + [("rl2", {"memory": "lstm"}), ("rl2", TRANSFORMER)]
 NEVER = 1e9
 """Minutes between checkpoints: none but when it stops."""

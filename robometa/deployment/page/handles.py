@@ -1,4 +1,4 @@
-"""Handles: the hidden numbers of a suite that a visitor of the page changes."""
+"""Handles: the commands and the hidden numbers of a suite that a visitor of the page changes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from robometa.deployment.page.robot import actuators_of, drives_joints, sizes_of
+import mujoco
+
+from robometa.sim.locomotion import models
+from robometa.sim.locomotion.actions import actuator_name
+from robometa.suites.command import COMMANDS
+from robometa.suites.own_model import sizes_of
 from robometa.suites.suite import Suite
-from robometa.suites.variations import VARIATIONS
+from robometa.suites.variations import JOINT_IN_PARENT, VARIATIONS
 
 DEGREE = math.pi / 180
 
@@ -40,24 +45,28 @@ CHANGES = {
 """Handles on the variations of a model; one number changes all parts alike."""
 ASKED = {
     "velocity": (Shown("Speed asked for", "m/s", 0, 0, 0.05),),
+    "lateral_velocity": (Shown("Speed to the left asked for", "m/s", 0, 0, 0.05),),
+    "yaw_rate": (Shown("Turning rate asked for", "rad/s", 0, 0, 0.05),),
+    "height": (Shown("Height asked for", "m", 0, 0, 0.01),),
     "direction": (Shown("Direction asked for", "", -1, 1, 2),),
     "angle": (Shown("Heading asked for", "\N{DEGREE SIGN}", -180, 180, 5, DEGREE),),
     "goal": (Shown("Goal, x", "m", 0, 0, 0.05), Shown("Goal, y", "m", 0, 0, 0.05)),
 }
-"""Handles on the parameters of an objective; a range of 0 is that of the suite's tasks."""
+"""Handles on the parameters of an objective and on commands; a range of 0 is that of the suite's tasks."""
+assert set(ASKED) == set(COMMANDS)
 DIRECTIONS = [{"label": "forward", "value": 1}, {"label": "backward", "value": -1}]
 JOINTS = {"b": "hind", "f": "front"}
 """Words for the first letter of the half-cheetah's joints."""
 
 
 def handles_of(suite: Suite) -> list[dict[str, Any]]:
-    """Handles on everything that a locomotion suite hides or could hide, in the order of the page."""
-    return [*_asked(suite), _broken(suite), *_changes(suite)]
+    """Handles on all that a locomotion suite asks, hides or could hide, in the order of the page."""
+    return [*_commands(suite), *_asked(suite), _broken(suite), *_changes(suite)]
 
 
 def variations_of(suite: Suite) -> dict[str, dict[str, float]]:
     """Count of the numbers of every variation on the suite's robot, and the number that changes nothing."""
-    sizes = sizes_of(suite)
+    sizes = sizes_of(suite.robot)
     return {
         name: {"size": VARIATIONS[name].size(sizes), "neutral": VARIATIONS[name].neutral} for name in _possible(suite)
     }
@@ -65,7 +74,31 @@ def variations_of(suite: Suite) -> dict[str, dict[str, float]]:
 
 def _possible(suite: Suite) -> list[str]:
     """Variations that the suite's robot can have."""
-    return [name for name in CHANGES if name != "joint_offset" or drives_joints(suite)]
+    return [name for name in CHANGES if name != "joint_offset" or _drives_joints(suite)]
+
+
+def _drives_joints(suite: Suite) -> bool:
+    """Returns True if every actuator of a suite's robot drives a hinge or a slide."""
+    model, _ = models.compiled(suite.robot)
+    scalar = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
+    moved = zip(model.actuator_trntype.tolist(), model.actuator_trnid[:, 0].tolist(), strict=True)
+    return all(kind <= JOINT_IN_PARENT and model.jnt_type[joint] in scalar for kind, joint in moved)
+
+
+def _commands(suite: Suite) -> Iterator[dict[str, Any]]:
+    """Handles on the visible commands, from the middle of what training asked for."""
+    if suite.command is None:
+        return
+    lowest, highest = suite.command.ends()
+    for name in suite.command.names:
+        for index, shown in enumerate(ASKED[name]):
+            low, high = (ends[name][index] / shown.factor for ends in (lowest, highest))
+            step = (high - low) / 50 if 0 < high - low < 10 * shown.step else shown.step
+            handle = _handle(f"{name}-{index}", "command", name, shown, low, high, (low + high) / 2)
+            handle |= {"index": index, "trained": True, "step": step}
+            if name == "direction":
+                handle |= {"choices": DIRECTIONS, "value": 1}
+            yield handle
 
 
 def _asked(suite: Suite) -> Iterator[dict[str, Any]]:
@@ -93,7 +126,9 @@ def _changes(suite: Suite) -> Iterator[dict[str, Any]]:
 
 def _broken(suite: Suite) -> dict[str, Any]:
     choices = [{"label": "none", "value": -1}]
-    choices += [{"label": _in_words(name), "value": index} for index, name in enumerate(actuators_of(suite))]
+    model, _ = models.compiled(suite.robot)
+    names = [actuator_name(model, index) for index in range(model.nu)]
+    choices += [{"label": _in_words(name), "value": index} for index, name in enumerate(names)]
     varied = {name for task in suite.train for name, _ in task.parameters}
     return {
         "id": "broken",

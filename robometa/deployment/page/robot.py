@@ -1,171 +1,161 @@
-"""A suite's robot as the page simulates it: its model, and the columns that are observed, measured and limited."""
+"""A suite's robot as the page simulates it: its model, and where the numbers of the contract are in its state."""
 
 from __future__ import annotations
 
+import base64
 from math import isfinite
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.etree import ElementTree
 
 import mujoco
+import numpy as np
 import torch
 
+from robometa.deployment.page.numbers import OPTIONS, PHYSICAL
+from robometa.deployment.page.sources import Source, sources_of
 from robometa.errors import UserError
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.actions import actuator_name
-from robometa.sim.locomotion.layout import BODY_SENSOR, Layout
+from robometa.sim.locomotion.base import pushed_columns
+from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.reader import Reader
-from robometa.sim.locomotion.wiring import needed
-from robometa.suites.mjcf_check import read_model
-from robometa.suites.robots import Robot, Sizes
+from robometa.sim.locomotion.terms import scalar_joints
+from robometa.suites.objective_file import is_own
+from robometa.suites.robots import Robot
+from robometa.suites.sim_to_real import SimToReal
 from robometa.suites.suite import Suite
-from robometa.suites.variations import driven_joints
+from robometa.suites.variations import JOINT_IN_PARENT, driven_joints
 
-MAX_MODEL_BYTES = 1 << 20
-"""Largest model file that a page carries, bytes."""
+MAX_TEXT = 1 << 20
+"""Largest model that a page carries, characters."""
 
 
 def robot_of(suite: Suite) -> dict[str, Any]:
-    """Describes the robot of a locomotion suite.
+    """Describes the robot of a locomotion suite, as far as the contract does not.
 
     Raises:
-        UserError: If its model needs other files, or sensors that the page cannot add.
+        UserError: If its model needs other files, or its rewards are a program.
     """
+    if is_own(suite.objective):
+        raise UserError(f"a page runs no programs, and the rewards of {suite.name} are {suite.objective}")
     robot = suite.robot
-    text = model_text(robot)
     model, layout = models.compiled(robot)
     reader = Reader(robot, model, layout, torch.float64, "cpu")
-    _require_plain(suite, reader)
-    ends = (reader.control(torch.full((1, model.nu), end, dtype=torch.float64))[0] for end in (-1.0, 1.0))
-    low, high = (end.tolist() for end in ends)
+    samples, observed = sources_of(suite, model, reader)
+    begin = reader.beginnings
     return {
         "name": robot.name,
-        "xml": text,
+        "xml": model_text(robot),
+        "numbers": _numbers(model),
+        "options": {name: np.array(getattr(model.opt, name)).tolist() for name in OPTIONS},
         "frame_skip": robot.frame_skip,
-        "rest": reader.beginnings.qpos.tolist(),
-        "columns": reader.columns,
-        "readings": reader.readings,
-        "clip": _clip(robot, layout, reader),
-        "position": list(layout.position),
-        "body_sensor": layout.body_sensor,
-        "quantities": {name: list(columns) for name, columns in layout.quantities},
+        "begin": {
+            **{"qpos": begin.qpos.tolist(), "qvel": begin.qvel.tolist(), "act": begin.act.tolist()},
+            **{"noise": begin.noise.tolist(), "velocity_noise": robot.reset_velocity_noise},
+            **{"velocity_normal": robot.reset_velocity_normal, "careful": robot.careful},
+            "limited": [joint for joint in range(model.njnt) if model.jnt_limited[joint]],
+            "control": reader.resting.tolist(),
+        },
+        "samples": [list(one) for one in samples],
+        "observed": observed,
+        "joints": [int(model.jnt_qposadr[joint]) for joint in scalar_joints(model, robot)],
+        "place": _place(layout),
+        "quantities": {name: list(columns) for name, columns in (*layout.quantities, *layout.added)},
         "ends": _ends(robot, layout),
-        "reset_noise": robot.reset_noise,
-        "reset_velocity_noise": robot.reset_velocity_noise,
-        "reset_velocity_normal": robot.reset_velocity_normal,
-        "offset": [(one + other) / 2 for one, other in zip(high, low, strict=True)],
-        "scale": [(one - other) / 2 for one, other in zip(high, low, strict=True)],
+        "errors": _errors(robot, model),
         "body": int(model.body(robot.body).id),
-        "driven": [int(one) for one in model.jnt_qposadr[model.actuator_trnid[:, 0]]] if drives_joints(suite) else [],
+        "driven": [int(model.jnt_qposadr[joint]) for joint in driven_joints(model)],
         "free": bool((model.jnt_type == mujoco.mjtJoint.mjJNT_FREE).any()),
         "moved": [_moved(model, index) for index in range(model.nu)],
     }
 
 
-def _require_plain(suite: Suite, reader: Reader) -> None:
-    """Checks that the page's simulation knows all that a suite asks for.
-
-    Raises:
-        UserError: If it does not.
-    """
-    robot, begin = suite.robot, reader.beginnings
-    unknown = {
-        "observation terms, a command, [sim_to_real] or an objective of its own": needed(suite),
-        "gains": robot.gains is not None,
-        "floor": robot.floor,
-        "an action map beyond the controls' ranges": reader.controls.clips,
-        "reset_base_noise or reset_joint_noise": (robot.reset_base_noise, robot.reset_joint_noise) != (None, None),
-        "a keyframe with velocities": bool(begin.qvel.any() or begin.act.any()),
-    }
-    names = [name for name, there in unknown.items() if there]
-    if names:
-        raise UserError(f"a page cannot show {suite.name} yet: it has {', '.join(names)}")
-
-
 def model_text(robot: Robot) -> str:
-    """The robot's MJCF with the sensors that are added to it.
+    """The robot's model with its sensors as MJCF.
 
     Raises:
-        UserError: If it needs other files, is too large, or a sensor cannot be added.
+        UserError: If it needs other files, or is too large.
     """
-    read = read_model(robot.mjcf)
-    if read.faults:
-        raise UserError("\n".join(read.faults))
-    if len(read.files) > 1:
-        raise UserError(f"a page carries one model file, and {robot.mjcf.name} needs {read.files[1].name} too")
-    content = read.content[read.files[0]]
-    if len(content) > MAX_MODEL_BYTES:
-        raise UserError(f"a page carries models of up to {MAX_MODEL_BYTES:,} bytes, not {len(content):,}")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"a page carries models in UTF-8, and {robot.mjcf.name} is none") from None
-    added = [_sensor(kind, f"{kind}/{body}", "body", body) for kind, body in robot.sensors]
-    if models.compiled(robot)[1].body_sensor is not None:
-        added.append(_sensor("framepos", BODY_SENSOR, "xbody", robot.body))
-    head, end, tail = text.rpartition("</mujoco>")
-    return f"{head}<sensor>{''.join(added)}</sensor>{end}{tail}" if added else text
+    text = models.text_of(robot)
+    if len(text) > MAX_TEXT:
+        raise UserError(f"a page carries models of up to {MAX_TEXT:,} characters, not {len(text):,}")
+    root = ElementTree.fromstring(text)
+    needed = [one.get("file") for one in root.iter() if one.get("file")]
+    if needed:
+        raise UserError(f"a page carries one model file, and the physics of {robot.mjcf.name} need {needed[0]} too")
+    if robot.gains is not None:
+        _limit(root, models.compiled(robot)[0])
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def sizes_of(suite: Suite) -> Sizes:
-    """Counts the parts of a suite's compiled model."""
-    model, _ = models.compiled(suite.robot)
-    counts = {"bodies": model.nbody - 1, "geoms": model.ngeom, "velocities": model.nv, "actuators": model.nu}
-    return Sizes(**counts, timestep=model.opt.timestep, driven=len(driven_joints(model)))
+def _limit(root: ElementTree.Element, model: mujoco.MjModel) -> None:
+    """Says which controls and forces have limits, which a suite's gains change."""
+    actuators = [one for section in root.findall("actuator") for one in section]
+    for index, one in enumerate(actuators):
+        for name in ("ctrl", "force"):
+            limited = bool(getattr(model, f"actuator_{name}limited")[index])
+            one.set(f"{name}limited", "true" if limited else "false")
+            if limited:
+                low, high = getattr(model, f"actuator_{name}range")[index].tolist()
+                one.set(f"{name}range", f"{low!r} {high!r}")
 
 
-def actuators_of(suite: Suite) -> list[str]:
-    """Names of the actuators."""
-    model, _ = models.compiled(suite.robot)
-    return [actuator_name(model, index) for index in range(model.nu)]
+def _numbers(model: mujoco.MjModel) -> dict[str, str | list[int]]:
+    """Numbers of the model that its physics depend on: a text has six digits, and not the suite's gains."""
+    numbers: dict[str, str | list[int]] = {}
+    for name in PHYSICAL:
+        array = getattr(model, name)
+        if array.size and array.dtype == np.float64:
+            numbers[name] = base64.b64encode(array.astype("<f8").tobytes()).decode("ascii")
+        elif array.size:
+            numbers[name] = array.astype(int).flatten().tolist()
+    return numbers
 
 
-def drives_joints(suite: Suite) -> bool:
-    """Returns True if every actuator of a suite's robot drives a joint."""
-    model, _ = models.compiled(suite.robot)
-    return bool((model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT).all())
+def _place(layout: Layout) -> dict[str, Any]:
+    """Sources of the body's x and y; `reading` is where the simulator measures its place, None if the state has it."""
+    reading = layout.body_sensor
+    if reading is not None:
+        return {"reading": reading, "sources": [["reading", reading], ["reading", reading + 1]]}
+    return {"reading": None, "sources": [["state", column] for column in layout.position]}
 
 
-def _clip(robot: Robot, layout: Layout, reader: Reader) -> list[float | None] | None:
-    """Bound of each observed number; None for those without one, or if none has."""
-    if robot.velocity_clip is None:
-        return None
-    columns = [robot.velocity_clip if column in layout.velocities else None for column in reader.columns]
-    return columns + [None] * len(reader.readings)
-
-
-def _moved(model: mujoco.MjModel, actuator: int) -> int:
-    """Body that an actuator's joint moves; -1 for another kind of actuator."""
-    if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT:
-        return -1
-    return int(model.jnt_bodyid[model.actuator_trnid[actuator, 0]])
-
-
-def _sensor(kind: str, name: str, type_of: str, looked_at: str) -> str:
-    """A sensor's element.
-
-    Raises:
-        UserError: If its kind has other attributes.
-    """
-    if kind.startswith("subtree"):
-        return f"<{kind} name={quoteattr(name)} body={quoteattr(looked_at)}/>"
-    if kind.startswith("frame"):
-        return f"<{kind} name={quoteattr(name)} objtype={quoteattr(type_of)} objname={quoteattr(looked_at)}/>"
-    raise UserError(f"a page adds sensors of the kinds subtree... and frame..., not {kind}")
+def _height(layout: Layout) -> Source:
+    if layout.height is not None:
+        return ("state", layout.height)
+    return ("reading", (layout.body_sensor or 0) + 2)
 
 
 def _ends(robot: Robot, layout: Layout) -> dict[str, Any]:
     """Rules that end an episode; None for those that the robot does not have."""
     ends: dict[str, Any] = {"height": None, "pitch": None, "state": None}
-    if robot.height is not None and layout.height is not None:
-        low, high = robot.height
-        ends["height"] = {
-            "column": layout.height,
-            "offset": layout.height_offset,
-            "low": low if isfinite(low) else None,
-            "high": high if isfinite(high) else None,
-        }
+    if robot.height is not None:
+        low, high = (end if isfinite(end) else None for end in robot.height)
+        offset = layout.height_offset if layout.height is not None else 0.0
+        ends["height"] = {"source": list(_height(layout)), "offset": offset, "low": low, "high": high}
     if robot.pitch is not None and layout.pitch is not None:
         ends["pitch"] = {"column": layout.pitch, "limit": robot.pitch}
     if robot.state_limit is not None:
         ends["state"] = {"columns": list(layout.limited), "limit": robot.state_limit}
     return ends
+
+
+def _errors(robot: Robot, model: mujoco.MjModel) -> dict[str, Any]:
+    """Errors of motors, and pushes, besides the delay that the contract has."""
+    real = robot.real or SimToReal()
+    pushed = pushed_columns(model, robot.name, robot.body) if real.push_every else ()
+    first = 1 + model.nq
+    return {
+        "motor_offset": real.motor_offset,
+        "gain_error": real.gain_error,
+        "push_every": None if real.push_every is None else list(real.push_every),
+        "push_speed": real.push_speed,
+        "push_turn": real.push_turn,
+        "pushed": [None if column is None else column - first for column in pushed],
+    }
+
+
+def _moved(model: mujoco.MjModel, actuator: int) -> int:
+    """Body that an actuator's joint moves; -1 for another kind of actuator."""
+    if model.actuator_trntype[actuator] > JOINT_IN_PARENT:
+        return -1
+    return int(model.jnt_bodyid[model.actuator_trnid[actuator, 0]])

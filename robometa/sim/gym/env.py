@@ -31,7 +31,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
-    def __init__(self, suite: str | Path, split: str = "train", task: int = 0) -> None:
+    def __init__(self, suite: str | Path | None = None, split: str = "train", task: int = 0) -> None:
         """Loads the suite and starts an engine of one world.
 
         Args:
@@ -42,15 +42,20 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         Raises:
             UserError: Naming what is allowed, if there is no such suite, split or task.
         """
-        self.suite, self.split = suites.load(suite), split
+        self.suite, self.split = suites.load(named(suite)), split
         self._begin(chosen_task(self.suite, split, task))
 
     def _begin(self, task: Task) -> None:
         """Starts the engine for a task."""
-        self.task, self._spec, self._running, self._place = task, None, False, None
+        self._task, self._spec, self._running, self._place = task, None, False, None
         self._engine = engine_of(self.suite, tasks=1, worlds=1, threads=1)
         self._engine.assign([task])
         self.observation_space, self.action_space = spaces_of(self._engine)
+
+    @property
+    def task(self) -> Task:
+        """The task, with the numbers that are in force now where it changes along a trial."""
+        return self._engine.in_force[0] if self.suite.change is not None and self._running else self._task
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -81,8 +86,8 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         super().reset(seed=seed)
         require_options(options, ("task",))
         if options is not None and "task" in options:
-            self.task = chosen_task(self.suite, self.split, options["task"])
-            self._engine.assign([self.task])
+            self._task = chosen_task(self.suite, self.split, options["task"])
+            self._engine.assign([self._task])
         noise = _noise(self.np_random, tasks=1)
         if self._place is None or seed is not None or options:
             self._place = TrialPlace(noise.fork("change"))
@@ -124,7 +129,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """Starts an engine in the state of the copied one."""
         state, spec, place = kept.pop("state"), kept["_spec"], kept["_place"]
         self.__dict__.update(kept)
-        self._begin(self.task)
+        self._begin(self._task)
         self._spec, self._place, self._running = spec, place, state is not None
         if state is not None:
             self._engine.reset(state.noise)
@@ -136,6 +141,17 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         memo[id(self)] = made
         made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return made
+
+
+def named(suite: str | Path | None) -> str | Path:
+    """The suite that an environment is of.
+
+    Raises:
+        UserError: If none is named.
+    """
+    if suite is None:
+        raise UserError('robometa/suite-v0 needs a suite: gymnasium.make("robometa/suite-v0", suite="mine.toml")')
+    return suite
 
 
 def with_horizon(spec: EnvSpec | None, suite: Suite) -> EnvSpec | None:

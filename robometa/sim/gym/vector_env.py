@@ -21,6 +21,7 @@ from robometa.sim.engine import SimulatorState
 from robometa.sim.gym.env import (
     checked_action,
     chosen_task,
+    named,
     require_options,
     reward_of,
     spaces_of,
@@ -47,7 +48,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
 
     def __init__(
         self,
-        suite: str | Path,
+        suite: str | Path | None = None,
         num_envs: int = 1,
         split: str = "train",
         task: int | Sequence[int] | None = None,
@@ -70,7 +71,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         """
         if num_envs < 1:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
-        self.suite, self.num_envs, self._split = suites.load(suite), num_envs, split
+        self.suite, self.num_envs, self._split = suites.load(named(suite)), num_envs, split
         self._mode = _mode(autoreset_mode)
         self.__dict__["metadata"] = {**type(self).metadata, "autoreset_mode": self._mode}
         if task is None:

@@ -49,8 +49,9 @@ class Beginnings:
         base = robot.reset_base_noise
         if base is None:
             base = min(robot.reset_noise, BASE_NOISE) if robot.careful else robot.reset_noise
-        self._noise = np.full(model.nq, joints)
-        self._noise[base_columns(model, robot.body)] = base
+        self.noise: Array = np.full(model.nq, joints)
+        """Half width of the noise on each position. `[position]`"""
+        self.noise[base_columns(model, robot.body)] = base
         self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
 
     def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
@@ -60,7 +61,7 @@ class Beginnings:
             uniform: Numbers uniform in 0..1. `[world, position]`
             models: Model of each world.
         """
-        qpos = self.qpos + self._noise * (2 * uniform - 1)
+        qpos = self.qpos + self.noise * (2 * uniform - 1)
         if self._careful:
             for world, model in enumerate(models):
                 within_ranges(model, qpos[world])
@@ -74,7 +75,7 @@ class Beginnings:
 
     def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
         """Differences of `positions` from those without noise. `[world, position]`."""
-        return self.positions(uniform, models) - self.qpos if self._careful else self._noise * (2 * uniform - 1)
+        return self.positions(uniform, models) - self.qpos if self._careful else self.noise * (2 * uniform - 1)
 
     def _lift(self, model: mujoco.MjModel, qpos: Array) -> None:
         """Lifts what is in the ground, as far as joints can. `[position]`."""

@@ -16,10 +16,10 @@ from robometa.noise import Noise
 from robometa.sim.changing import Changing
 from robometa.sim.engine import Divergence, Outcome, SimulatorState, TrialPlace
 from robometa.sim.locomotion import models
+from robometa.sim.locomotion.host_reader import Array, HostReader
 from robometa.sim.locomotion.meaning import spaces_with_meaning
 from robometa.sim.locomotion.pool import PHYSICS, Pool
 from robometa.sim.locomotion.quantities import Moment
-from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.resets import Starts
 from robometa.sim.locomotion.wires import CpuWires
 from robometa.sim.locomotion.wiring import needed
@@ -63,7 +63,7 @@ class CpuEngine(Changing):
         self.threads = processors() if threads is None else threads
         self.robot = suite.robot
         self.model, self.layout = models.compiled(self.robot)
-        self._reader = Reader(self.robot, self.model, self.layout, torch.float64, "cpu")
+        self._reader = HostReader(self.robot, self.model, self.layout)
         self._wires = CpuWires(suite, self.model, self._reader, tasks * worlds) if needed(suite) else None
         self._objective, self._weight = objective_of(suite.train[0]), dict(suite.train[0].coefficients)
         self.control_step = self._reader.control_step
@@ -77,21 +77,25 @@ class CpuEngine(Changing):
         self.assign([suite.train[index % len(suite.train)] for index in range(tasks)])
 
     def _allocate(self) -> None:
-        """Makes the arrays that MuJoCo writes into; torch reads the same memory."""
+        """Makes the arrays of a step, each with a tensor on the same memory."""
         count, skip, model = self.tasks * self.worlds, self.robot.frame_skip, self.model
         size = mujoco.mj_stateSize(model, PHYSICS)
-        self._before = np.zeros((count, size))
         self._path = np.zeros((count, skip, size))
         self._control = np.zeros((count, skip, model.nu))
         self._readings = np.zeros((count, skip, model.nsensordata))
-        self._state = torch.from_numpy(self._before)
-        self._sensed_before = torch.zeros(count, model.nsensordata, dtype=torch.float64)
-        self._end_of_path = torch.from_numpy(self._path)[:, -1]
-        self._last_readings = torch.from_numpy(self._readings)[:, -1]
-        self._after, self._sensed = self._state.clone(), self._sensed_before.clone()
-        self._controls = torch.from_numpy(self._control)
-        self._steps, self._episodes = (torch.zeros(count, dtype=torch.int64) for _ in range(2))
-        self._no = torch.zeros(count, dtype=torch.bool)
+        # State, readings and last controls before and after a step.
+        self._before, self._later = np.zeros((2, count, size))
+        self._felt, self._felt_later = np.zeros((2, count, model.nsensordata))
+        self._last_control = np.zeros((count, model.nu))
+        self._state, self._after = torch.from_numpy(self._before), torch.from_numpy(self._later)
+        self._sensed_before, self._sensed = torch.from_numpy(self._felt), torch.from_numpy(self._felt_later)
+        self._quantities = self._reader.quantities(
+            Moment(self._state, self._sensed_before),
+            Moment(self._after, self._sensed),
+            torch.from_numpy(self._last_control),
+        )
+        self._steps, self._episodes = np.zeros((2, count), dtype=np.int64)
+        self._no = torch.zeros(self.tasks, self.worlds, dtype=torch.bool)
 
     def assign(self, tasks: Sequence[Task]) -> None:
         """Gives each task of the batch its parameters and model; the worlds must then be reset."""
@@ -120,79 +124,84 @@ class CpuEngine(Changing):
         """
         self._begin_rollout(noise, place)
         self._begin_from(noise)
-        self._episodes.zero_()
+        self._episodes[:] = 0
         if self._wires is not None:
             self._wires.clock.zero_()
         self._restart(np.arange(self.tasks * self.worlds))
-        return self._by_task(self._observe(self._state, self._sensed_before))
+        return self._observe()
 
     def step(self, action: Tensor) -> Outcome:
         """Steps every world by one action in -1..1, outside of which it is clipped. `[task, world, action]`."""
         action = action.reshape(-1, self.spaces.action)
-        wires = self._wires
+        taken, wires = action.numpy(), self._wires
         memory = None if wires is None else wires.memory.clone()
-        control = self._reader.control(action) if wires is None else wires.act(action)
-        self._advance(control)
-        control = control if wires is None else control[:, -1]
-        diverged = self._reader.diverged(self._state, self._after, action)
+        self._advance(taken)
+        diverged = self._reader.diverged(self._before, self._later, taken)
         if diverged is not None:
             self._tell(diverged, action, memory)
-            control = self._put_back(diverged, control)
-        reward, success = self._objective.reward(
-            self._reader.quantities(
-                Moment(self._state, self._sensed_before),
-                Moment(self._after, self._sensed),
-                control,
-                None if wires is None else wires.quantities(self._after, self._sensed),
-            ),
-            self._parameter,
-            self._weight,
-        )
+            self._put_back(diverged)
+        others = {} if wires is None else wires.quantities(self._after, self._sensed)
+        reward, success = self._objective.reward(self._quantities.anew(others), self._parameter, self._weight)
         self._steps += 1
-        if self._change() and self._wires is not None:
-            self._wires.set_gains(np.arange(self.tasks * self.worlds))
-        terminated = self._terminated()
-        truncated = self._steps >= self.horizon
+        if self._change() and wires is not None:
+            wires.set_gains(np.arange(self.tasks * self.worlds))
+        terminated, truncated = self._terminated(), self._steps >= self.horizon
         if diverged is not None:
             self.divergences += int(diverged.sum())
-            reward = reward.masked_fill(diverged, 0.0)
-            success = None if success is None else success & ~diverged
-            terminated = terminated | diverged
-        truncated &= ~terminated
-        measured = None if wires is None else wires.end(self._after, self._sensed)
-        next_obs, state = measured or (self._observe(self._after, self._sensed), self._after)
-        self._state.copy_(state)
-        self._sensed_before.copy_(self._sensed)
-        ended = terminated | truncated
+            broken = torch.from_numpy(diverged)
+            reward = reward.masked_fill(broken, 0.0)
+            success = None if success is None else success & ~broken
+            terminated = diverged if terminated is None else terminated | diverged
+        ended = truncated
+        if terminated is not None:
+            truncated = truncated & ~terminated
+            ended = terminated | truncated
+        next_obs = self._end_step()
         obs = next_obs
         if ended.any():
-            self._restart(ended.nonzero()[:, 0].numpy())
-            obs = self._observe(self._state, self._sensed_before)
+            self._restart(ended.nonzero()[0])
+            obs = self._observe()
         return Outcome(
-            self._by_task(obs),
-            self._by_task(next_obs),
-            self._by_task(reward.float()),
+            obs,
+            next_obs,
+            reward.float().reshape(self._no.shape),
             self._by_task(terminated),
             self._by_task(truncated),
-            self._by_task(self._no if success is None else success),
-            self._by_task(self._no if diverged is None else diverged),
+            self._no if success is None else success.reshape(self._no.shape),
+            self._by_task(diverged),
         )
 
     def close(self) -> None:
         """Ends the pool's threads; the engine is of no further use."""
         self._pool.close()
 
-    def _by_task(self, values: Tensor) -> Tensor:
-        """Splits the first axis by task. `[task * world, ...]` to `[task, world, ...]`."""
-        return values.reshape(self.tasks, self.worlds, *values.shape[1:])
+    def _by_task(self, marks: Array | None) -> Tensor:
+        """Splits marks by task; no marks are all False. `[task * world]` to `[task, world]`."""
+        return self._no if marks is None else torch.from_numpy(marks.reshape(self.tasks, self.worlds))
 
-    def _advance(self, control: Tensor) -> None:
-        """One control step of every world. `[task * world, actuator]`, or `[task * world, physics step, actuator]`."""
-        self._controls.copy_(control if control.dim() == 3 else control.unsqueeze(1))
+    def _advance(self, action: Array) -> None:
+        """One control step of every world under these actions. `[task * world, action]`."""
+        if self._wires is None:
+            self._reader.write_control(action, self._last_control)
+            self._control[:] = self._last_control[:, np.newaxis]
+        else:
+            self._control[:] = self._wires.act(torch.from_numpy(action)).numpy()
+            self._last_control[:] = self._control[:, -1]
         self._pool.run(self._models, self._before, self._control, self._path, self._readings)
-        self._after.copy_(self._end_of_path)
-        self._sensed.copy_(self._last_readings)
+        self._later[:] = self._path[:, -1]
+        self._felt_later[:] = self._readings[:, -1]
         self._place_body()
+
+    def _end_step(self) -> Tensor:
+        """Makes the state after the step the one to go on from, and returns its observation. `[task, world, obs]`."""
+        if self._wires is None:
+            next_obs = torch.from_numpy(self._reader.observed(self._later, self._felt_later))
+            self._before[:] = self._later
+        else:
+            next_obs, state = self._wires.end(self._after, self._sensed)
+            self._state.copy_(state)
+        self._felt[:] = self._felt_later
+        return next_obs.reshape(self.tasks, self.worlds, -1)
 
     def _place_body(self) -> None:
         """Reads the body's place after the step, where it is a reading: those of a step are of its beginning."""
@@ -201,14 +210,14 @@ class CpuEngine(Changing):
             return
         place = self._reader.place(self._after)
         if place is None:
-            place = self._sense(np.arange(len(self._after)), self._after.numpy())[:, first : first + 3]
+            place = torch.from_numpy(self._sense(np.arange(len(self._later)), self._later)[:, first : first + 3])
         self._sensed[:, first : first + 3] = place
 
-    def _tell(self, diverged: Tensor, action: Tensor, memory: Tensor | None) -> None:
+    def _tell(self, diverged: Array, action: Tensor, memory: Tensor | None) -> None:
         """Calls `on_divergence` with the first world that diverged."""
         if self.on_divergence is None:
             return
-        row = int(diverged.int().argmax())
+        row = int(diverged.argmax())
         task, world = divmod(row, self.worlds)
         physics, sensors, chosen = (part[row].clone() for part in (self._state, self._sensed_before, action))
         step = int(self._steps[row])
@@ -216,38 +225,34 @@ class CpuEngine(Changing):
         kept |= {} if self._changes is None else {"in_force": self.in_force[task]}
         self.on_divergence(Divergence(self.assigned[task], world, step, physics, sensors, chosen, **kept))
 
-    def _put_back(self, diverged: Tensor, control: Tensor) -> Tensor:
-        """Puts diverged worlds back into their last state, so that nothing downstream sees a NaN.
+    def _put_back(self, diverged: Array) -> None:
+        """Puts diverged worlds back into their last state, without control: nothing downstream sees a NaN."""
+        self._later[diverged] = self._reader.put_back(torch.from_numpy(self._before[diverged])).numpy()
+        self._felt_later[diverged] = self._felt[diverged]
+        self._last_control[diverged] = 0.0
 
-        Returns:
-            The controls, zero where a world diverged. `[task * world, actuator]`
-        """
-        self._after[diverged] = self._reader.put_back(self._state[diverged])
-        self._sensed[diverged] = self._sensed_before[diverged]
-        return control.masked_fill(diverged.unsqueeze(-1), 0.0)
+    def _terminated(self) -> Array | None:
+        """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[task * world]`, bool."""
+        return self._reader.ends(self._later, self._felt_later)
 
-    def _terminated(self) -> Tensor:
-        """Marks the worlds whose episode the robot's rule ends. `[task * world]`, bool."""
-        ended = self._reader.ended(self._after, self._sensed, glance=True)
-        return self._no if ended is None else ended
-
-    def _observe(self, state: Tensor, sensed: Tensor) -> Tensor:
-        """Observations. `[task * world, obs]`, float32."""
-        return (self._reader if self._wires is None else self._wires).observe(state, sensed)
+    def _observe(self) -> Tensor:
+        """Observations of the worlds as they are. `[task, world, obs]`, float32."""
+        obs = (self._reader if self._wires is None else self._wires).observe(self._state, self._sensed_before)
+        return obs.reshape(self.tasks, self.worlds, -1)
 
     def _restart(self, worlds: np.ndarray) -> None:
         """Starts the next episode of these worlds. `[world]`."""
-        model, begin, episodes = self.model, self._reader.beginnings, self._episodes.numpy()
+        model, begin, episodes = self.model, self._reader.beginnings, self._episodes
         positions, velocities = self._starts.of(worlds, episodes[worlds], oldest=int(episodes.min()))
         self._before[worlds] = self._reader.rest.numpy()
         self._before[worlds, 1 : 1 + model.nq] = begin.positions(positions, [self._models[world] for world in worlds])
         self._before[worlds, 1 + model.nq : 1 + model.nq + model.nv] = begin.velocities(velocities)
         if model.nsensordata:
-            self._sensed_before[torch.from_numpy(worlds)] = self._sense(worlds, self._before[worlds])
+            self._felt[worlds] = self._sense(worlds, self._before[worlds])
         if self._wires is not None:
             self._wires.restart(worlds, episodes, self._state, self._sensed_before)
         episodes[worlds] += 1
-        self._steps.numpy()[worlds] = 0
+        self._steps[worlds] = 0
 
     def _begin_from(self, noise: Noise) -> None:
         """Lets episodes begin from this noise from now on."""
@@ -255,7 +260,7 @@ class CpuEngine(Changing):
         if self._wires is not None:
             self._wires.begin_from(noise)
 
-    def _sense(self, worlds: np.ndarray, states: np.ndarray) -> Tensor:
+    def _sense(self, worlds: Array, states: Array) -> Array:
         """Reads the sensors of these worlds in some states, with the actuators at rest. `[world, reading]`."""
         return self._pool.sense([self._models[world] for world in worlds], states, self._reader.resting.numpy())
 
@@ -264,10 +269,10 @@ class CpuEngine(Changing):
         shape = (self.tasks, self.worlds)
         return SimulatorState(
             physics=self._before.reshape(*shape, -1).copy(),
-            sensors=self._sensed_before.reshape(*shape, -1).numpy().copy(),
-            steps=self._steps.reshape(shape).numpy().copy(),
-            episodes=self._episodes.reshape(shape).numpy().copy(),
-            obs=self._by_task(self._observe(self._state, self._sensed_before)),
+            sensors=self._felt.reshape(*shape, -1).copy(),
+            steps=self._steps.reshape(shape).copy(),
+            episodes=self._episodes.reshape(shape).copy(),
+            obs=self._observe(),
             noise=self._starts.noise,
             memory=None if self._wires is None else self._wires.memory.reshape(*shape, -1).numpy().copy(),
             **self._place_in_trial(),
@@ -276,9 +281,8 @@ class CpuEngine(Changing):
     def restore(self, state: SimulatorState) -> None:
         """Puts every world into a state that `state` returned."""
         self._before[:] = state.physics.reshape(self._before.shape)
-        self._sensed_before.copy_(torch.from_numpy(state.sensors).reshape(self._sensed_before.shape))
-        self._steps.copy_(torch.from_numpy(state.steps).flatten())
-        self._episodes.copy_(torch.from_numpy(state.episodes).flatten())
+        self._felt[:] = state.sensors.reshape(self._felt.shape)
+        self._steps[:], self._episodes[:] = state.steps.flatten(), state.episodes.flatten()
         self._begin_from(state.noise)
         self._go_to(state)
         if self._wires is not None and state.memory is not None:

@@ -15,9 +15,11 @@ from robometa.sim.locomotion.actions import control_range
 from robometa.sim.locomotion.gains import servo
 from robometa.sim.locomotion.ground import falls_for_ever
 from robometa.sim.locomotion.keyframes import keyframe_of
-from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, Layout, body_map, layout_of
+from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, BodyMap, Layout, body_map, layout_of
+from robometa.sim.locomotion.terrain import has_terrain, lay
 from robometa.sim.quiet import quieten
-from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors
+from robometa.suites.model_edits import ACTUATOR, FOOT, add_sensors, add_terrain, name_bodies
+from robometa.suites.model_edits import text_of as model_text
 from robometa.suites.numbers import MAX_SEEN
 from robometa.suites.own_model import Sensor, compile_robot
 from robometa.suites.robots import Robot, is_shipped
@@ -46,16 +48,41 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     faults = _faults(model, robot)
     if faults:
         raise UserError("\n".join(faults))
-    sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
     rule = body_map(model, robot.body)
-    if rule is None or not rule.is_plain:
-        sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
-    sensors += [sensor for sense in robot.senses for sensor in SENSES[sense](robot, model)]
+    sensors = _added_sensors(robot, model, rule)
     if sensors:
-        model = _load(robot, tuple(sensors))
+        model = _load(robot, sensors)
     servo(model, robot)
     _require_moderate(model, robot)
     return model, layout_of(model, robot, rule)
+
+
+def text_of(robot: Robot) -> str:
+    """The robot's model with its sensors as one MJCF text, without what only shows and without the suite's gains.
+
+    Raises:
+        UserError: If the model cannot be read.
+    """
+    model, _ = compiled(robot)
+    sensors = _added_sensors(robot, model, body_map(model, robot.body))
+    if not is_shipped(robot.mjcf):
+        return compile_robot(robot, sensors, text=True).text
+
+    def again() -> mujoco.MjSpec:
+        spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        name_bodies(spec)
+        add_sensors(spec, sensors)
+        return spec
+
+    return model_text(again().compile(), again)
+
+
+def _added_sensors(robot: Robot, model: mujoco.MjModel, rule: BodyMap | None) -> tuple[Sensor, ...]:
+    """Sensors that are added to a robot's model."""
+    sensors: list[Sensor] = [(f"{kind}/{body}", kind.upper(), "BODY", body) for kind, body in robot.sensors]
+    if rule is None or not rule.is_plain:
+        sensors.append((BODY_SENSOR, "FRAMEPOS", "XBODY", robot.body))
+    return (*sensors, *(sensor for sense in robot.senses for sensor in SENSES[sense](robot, model)))
 
 
 def _require_moderate(model: mujoco.MjModel, robot: Robot) -> None:
@@ -151,6 +178,8 @@ def _load(robot: Robot, sensors: tuple[Sensor, ...] = ()) -> mujoco.MjModel:
         return from_binary(compile_robot(robot, sensors).binary)
     try:
         spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+        if robot.real is not None and robot.real.terrain is not None:
+            add_terrain(spec, robot.real.terrain)
         add_sensors(spec, sensors)
         with warnings.catch_warnings():  # of newer MuJoCo, on attributes in old files
             warnings.filterwarnings("ignore", "compiler attribute", UserWarning)
@@ -174,7 +203,7 @@ def varied(task: Task) -> mujoco.MjModel:
     Copies of recent tasks are kept, as many as `MOST_KEPT` bytes hold.
     """
     model, _ = compiled(task.robot)
-    if not any(name in VARIATIONS for name, _ in task.parameters):
+    if not has_terrain(task) and not any(name in VARIATIONS for name, _ in task.parameters):
         return model
     if task in _kept:
         return _kept[task]
@@ -198,4 +227,5 @@ def vary(model: mujoco.MjModel, task: Task, only_looks: bool = False) -> None:
     for name, value in task.parameters:
         if name in VARIATIONS and (VARIATIONS[name].shows or not only_looks):
             VARIATIONS[name].apply(model, np.array(value), task.robot)
+    lay(model, task)
     mujoco.mj_setConst(model, mujoco.MjData(model))

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
-import torch
 from mujoco import rollout
-from torch import Tensor
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
@@ -57,14 +55,14 @@ class Pool:
             sensordata=readings,
         )
 
-    def sense(self, models: Sequence[mujoco.MjModel], states: np.ndarray, resting: np.ndarray) -> Tensor:
+    def sense(self, models: Sequence[mujoco.MjModel], states: np.ndarray, resting: np.ndarray) -> np.ndarray:
         """Reads the sensors of worlds in some states, with the actuators at rest. `[world, reading]`."""
         # A physics step computes the sensors of the state that it starts from.
         count = len(states)
         readings = np.empty((count, 1, self._model.nsensordata))
         rest = np.ascontiguousarray(np.broadcast_to(resting, (count, 1, self._model.nu)))
         self.run(models, states, rest, np.empty((count, 1, states.shape[1])), readings)
-        return torch.from_numpy(readings[:, 0])
+        return readings[:, 0]
 
     def close(self) -> None:
         """Ends the threads."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,7 @@ Others = Mapping[str, Callable[[], Tensor]]
 """Further quantities by name, each computed when it is asked for."""
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """State and sensor readings of every world at one time."""
 
     state: Tensor
@@ -67,12 +67,26 @@ class Quantities(dict[str, Tensor]):
             duration: Duration of the step, s.
             others: Further quantities.
         """
-        super().__init__(control=control)
+        super().__init__()
         self.others: Others = others or {}
         self.robot, self.layout, self.before, self.after, self.duration = robot, layout, before, after, duration
+        self._given = {"control": control}
         for name, columns in layout.quantities:
             readings = after.sensed[:, columns[0] : columns[-1] + 1]  # a sensor's readings follow each other
-            self[name] = readings[:, 0] if name in ("forward_velocity", "height") else readings[:, :2]
+            self._given[name] = readings[:, 0] if name in ("forward_velocity", "height") else readings[:, :2]
+        self.update(self._given)
+
+    def anew(self, others: Others) -> Quantities:
+        """Forgets what it computed, for the next step, whose numbers are in the same memory; returns itself."""
+        self.clear()
+        self.update(self._given)
+        self.others = others
+        return self
+
+    @cached_property
+    def _along_x(self) -> tuple[Tensor, Tensor]:
+        """The body's x before and after the step, m. `[world]` each."""
+        return self.before.x(self.layout), self.after.x(self.layout)
 
     def __missing__(self, name: str) -> Tensor:
         """Computes a quantity on first use.
@@ -83,8 +97,11 @@ class Quantities(dict[str, Tensor]):
         if name in self.others:
             value = self.others[name]()
         elif name == "forward_velocity":
-            ahead = None if "velocity" in self else self.after.x(self.layout) - self.before.x(self.layout)
-            value = self["velocity"][:, 0] if ahead is None else ahead / self.duration
+            if "velocity" in self:
+                value = self["velocity"][:, 0]
+            else:
+                before, after = self._along_x
+                value = (after - before) / self.duration
         elif name == "velocity":
             value = (self.after.place(self.layout) - self.before.place(self.layout)) / self.duration
         elif name == "position":

@@ -117,14 +117,12 @@ class Reader:
         """The named quantities of a control step between two moments, and others by name."""
         return Quantities(self.robot.name, self.layout, before, after, control, self.control_step, others)
 
-    def ended(self, after: Tensor, sensed: Tensor, glance: bool) -> Tensor | None:
+    def ended(self, after: Tensor, sensed: Tensor) -> Tensor | None:
         """Marks the worlds whose episode the robot's rule ends; None if it has no rule. `[world]`, bool.
 
         Args:
             after: State after the step. `[world, state]`
             sensed: Sensor readings after the step. `[world, reading]`
-            glance: Check all numbers at once first, which usually shows that none is beyond the limit; on a GPU this
-                would wait for the device.
         """
         robot, layout = self.robot, self.layout
         rules: list[Tensor] = []
@@ -133,25 +131,9 @@ class Reader:
             rules += [height < robot.height[0], height > robot.height[1]]
         if robot.pitch is not None and layout.pitch is not None:
             rules.append(after[:, layout.pitch].abs() > robot.pitch)
-        if robot.state_limit is not None and not (glance and within(after[:, 1:], robot.state_limit)):
+        if robot.state_limit is not None:
             rules.append((after[:, self._limited].abs() > robot.state_limit).any(dim=-1))
         return torch.stack(rules).any(dim=0) if rules else None
-
-    def diverged(self, before: Tensor, after: Tensor, action: Tensor) -> Tensor | None:
-        """Marks the worlds that diverged in a step; None if none did. `[world]`, bool.
-
-        Args:
-            before: State before the step. `[world, state]`
-            after: State after it. `[world, state]`
-            action: Action of the step. `[world, action]`
-        """
-        # Six numbers tell that no world did, which is nearly always.
-        elapsed = after[:, 0] - before[:, 0] - self.control_step
-        limits = ((after, MAXIMUM), (action, MAXIMUM), (elapsed, self._tolerance))
-        if all(within(values, limit) for values, limit in limits):
-            return None
-        fine = (after.abs() < MAXIMUM).all(dim=-1) & (action.abs() < MAXIMUM).all(dim=-1)
-        return torch.logical_or(~fine, elapsed.abs() > self._tolerance)
 
     def place(self, state: Tensor) -> Tensor | None:
         """The body's place in the world, where a rule computes it from the state; None otherwise. `[world, 3]`."""
@@ -195,12 +177,6 @@ class Reader:
             asked = {name: control.new_tensor(numbers).expand(tasks, -1) for name, numbers in end.items()}
             bounds.append(worst_reward(objective, {**each, **asked}, weight, control).float())
         return torch.stack(bounds).amin(dim=0)
-
-
-def within(values: Tensor, limit: float) -> bool:
-    """Returns True if all magnitudes are below the limit; False for NaN."""
-    low, high = torch.aminmax(values)
-    return low.item() > -limit and high.item() < limit
 
 
 def _runs(columns: Sequence[int]) -> list[slice]:

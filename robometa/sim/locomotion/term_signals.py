@@ -56,7 +56,7 @@ def term_signals(suite: Suite, model: mujoco.MjModel, reader: Reader, parts: Par
             replace(
                 signal,
                 name=signal.name + (f"@-{number.lag - newest}" if number.lag > newest else ""),
-                clip=term.clip,
+                clip=term.clip or signal.clip,
                 scale=term.scale,
                 delay=age,
                 frame=term.frame if KINDS[term.kind].framed else "",

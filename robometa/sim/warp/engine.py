@@ -68,6 +68,8 @@ class WarpEngine(Changing):
         self.suite, self.tasks, self.worlds, self.horizon = suite, tasks, worlds, suite.horizon
         self.threads, self.contact_capacity = 1, contact_capacity
         self.robot = suite.robot
+        if self.robot.real is not None and self.robot.real.terrain is not None:
+            raise UserError("terrain needs --engine cpu: MuJoCo Warp has one field of heights for all worlds")
         require_usable(device)
         self.device = torch.empty(0, device=device).device  # with its index
         self._warp_device = warp.device_from_torch(self.device)

@@ -131,7 +131,7 @@ class Worlds:
         self.reward.copy_(reward.masked_fill(diverged, 0.0))
         self.steps += 1
         self.trial += 1
-        ended = self._reader.ended(after, sensed, glance=False)
+        ended = self._reader.ended(after, sensed)
         terminated = diverged if ended is None else ended | diverged
         truncated = (self.steps >= self._horizon) & ~terminated
         succeeded = torch.zeros_like(fine) if success is None else success & fine

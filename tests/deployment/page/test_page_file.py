@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import own_robots
 import pytest
 from node_tools import LIVE, ROOT
 
@@ -76,14 +77,61 @@ def test_every_locomotion_suite_has_a_robot_and_handles_for_the_page(name):
     assert asked == {key for key, _ in suite.train[0].parameters if key not in described["variations"]}
 
 
-def test_a_model_that_needs_other_files_is_refused(tmp_path):
-    robot = suites.load("half-cheetah-velocity").robot
-    text = robot.mjcf.read_text(encoding="utf-8")
-    (tmp_path / "part.xml").write_text("<mujocoinclude/>", encoding="utf-8")
-    own = tmp_path / "own.xml"
-    own.write_text(text.replace("<worldbody>", '<include file="part.xml"/><worldbody>'), encoding="utf-8")
-    with pytest.raises(UserError, match=r"one model file, and own\.xml needs part\.xml too"):
-        model_text(replace(robot, mjcf=own))
+TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
+MESH = '<asset><mesh name="shell" file="shell.obj"/></asset>'
+SHOWN = '<geom type="mesh" mesh="shell" contype="0" conaffinity="0" mass="0"/>'
+
+
+def of_mesh(folder, geom):
+    """The text on the page of a robot that has a mesh."""
+    (folder / "shell.obj").write_text(TETRAHEDRON, encoding="utf-8")
+    xml = own_robots.quadruped().replace("<default>", f"{MESH}<default>").replace("<freejoint/>", f"<freejoint/>{geom}")
+    return own_robots.suite_of(folder, xml)
+
+
+def test_a_mesh_that_only_shows_is_left_out_and_another_refused(tmp_path, monkeypatch):
+    own_robots.compile_here(monkeypatch)
+    text = model_text(of_mesh(tmp_path, SHOWN).robot)
+    assert "shell" not in text
+    assert 'rgba="0 0 0 0"' in text
+    colliding = of_mesh(tmp_path, '<geom type="mesh" mesh="shell"/>')
+    with pytest.raises(UserError, match=r"one model file, and the physics of robot\.xml need shell\.obj too"):
+        robot_of(colliding)
+
+
+def test_a_model_of_several_files_becomes_one(tmp_path, monkeypatch):
+    own_robots.compile_here(monkeypatch)
+    (tmp_path / "floor.xml").write_text(f"<mujocoinclude>{own_robots.FLOOR}</mujocoinclude>", encoding="utf-8")
+    suite = own_robots.suite_of(tmp_path, own_robots.quadruped(floor='<include file="floor.xml"/>'))
+    assert "include" not in model_text(suite.robot)
+
+
+def test_gains_change_limits_in_the_text(tmp_path, monkeypatch):
+    own_robots.compile_here(monkeypatch)
+    suite = own_robots.suite_of(tmp_path, own_robots.quadruped(), "gains = { stiffness = 30, effort = 12 }")
+    text = model_text(suite.robot)
+    for limit in ('forcelimited="true"', 'forcerange="-12.0 12.0"', 'ctrllimited="true"'):
+        assert text.count(limit) == 8
+
+
+def test_rewards_of_a_program_are_refused():
+    suite = replace(suites.load("half-cheetah-velocity"), objective="mine.py:Mine")
+    with pytest.raises(UserError, match=r"runs no programs, and the rewards of .* are mine\.py:Mine"):
+        robot_of(suite)
+
+
+def test_commands_are_handles_of_their_own(tmp_path):
+    path = tmp_path / "walk.toml"
+    command = "[command]\nvelocity = { uniform = [0.5, 1.0] }\nyaw_rate = 0.0\n"
+    task = "".join(f"[{split}]\ntasks = 1\n" for split in ("train", "test"))
+    text = f'objective = "velocity"\nfinite = true\nrobot = "ant"\n{command}{task}'
+    path.write_text(text, encoding="utf-8")
+    asked = [one for one in handles_of(suites.load(path)) if one["kind"] == "command"]
+    assert [(one["name"], one["min"], one["value"], one["max"]) for one in asked] == [
+        ("velocity", 0.5, 0.75, 1.0),
+        ("yaw_rate", 0.0, 0.0, 0.0),
+    ]
+    assert not [one for one in handles_of(suites.load(path)) if one["kind"] == "objective"]
 
 
 @pytest.mark.parametrize(

@@ -273,3 +273,28 @@ def test_ppo_of_stable_baselines_learns():
     after = mean_return(model)
     assert before < -15
     assert after > -8
+
+
+def test_a_task_that_changes_tells_the_numbers_in_force(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'robot = "point"\nobjective = "goal"\nhorizon = 6\n'
+        "[train]\ntasks = 2\ngoal = { uniform = [0, 1] }\n[test]\ntasks = 1\ngoal = { uniform = [0, 1] }\n"
+        '[change]\nat = [2]\nredraw = ["goal"]\n'
+    )
+    env = SuiteEnv(str(file))
+    begun = env.task
+    env.reset(seed=0)
+    assert env.task.parameters == begun.parameters
+    for _ in range(3):
+        env.step(np.zeros(env.action_space.shape, np.float32))
+    assert env.task.parameters != begun.parameters
+    again = SuiteEnv(str(file))
+    again.reset(seed=0)
+    assert again.task.parameters == begun.parameters
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, lambda name: gymnasium.make_vec(name, num_envs=2)])
+def test_a_suite_that_is_not_named_is_told(make):
+    with pytest.raises(UserError, match="needs a suite"):
+        make("robometa/suite-v0")

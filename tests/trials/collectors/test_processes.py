@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS
 
 import robometa
 from robometa import registry
@@ -47,13 +47,19 @@ def children(parent):
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
 
 
-def test_two_processes_train_to_the_same_bytes(tiny_suite, tmp_path):
-    here = trained(tmp_path / "here", "rl2", tiny_suite)
-    assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
+ONE_OF_EACH_KIND = ("rl2", "maml-trpo", "pearl", "grbal")
+
+
+@pytest.mark.parametrize(
+    "name", ["rl2", *(pytest.param(name, marks=pytest.mark.slow) for name in ONE_OF_EACH_KIND[1:])]
+)
+def test_two_processes_train_to_the_same_bytes(name, tiny_suite, tmp_path):
+    here = trained(tmp_path / "here", name, tiny_suite)
+    assert trained(tmp_path / "two", name, tiny_suite, collect="processes:2") == here
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random"}))
+@pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random", *OFFLINE}))
 def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(name, tmp_path):
     here = trained(tmp_path / "here", name)
     for count in (1, 2, 3):
@@ -61,11 +67,11 @@ def test_every_learner_trains_to_the_same_bytes_over_one_two_or_three_processes(
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_processes_to_the_same_bytes(tiny_suite, tmp_path):
-    whole = trained(tmp_path / "whole", "maml-trpo", tiny_suite, iterations=3)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_a_run_goes_on_with_another_number_of_processes_to_the_same_bytes(name, tiny_suite, tmp_path):
+    whole = trained(tmp_path / "whole", name, tiny_suite, iterations=3)
     train(
-        tiny_suite, "maml-trpo", options=options("maml-trpo", iterations=1), folder=tmp_path / "part", piece=2,
-        collect="processes:2",
+        tiny_suite, name, options=options(name, iterations=1), folder=tmp_path / "part", piece=2, collect="processes:2",
     )  # fmt: skip
     resume(tmp_path / "part", iterations=3, collect="processes:3")
     assert content(tmp_path / "part") == whole
