@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from robometa.data import Rollout, Spaces, Step, Trial
-from robometa.errors import Options, Search
+from robometa.errors import Search, UserError
 from robometa.nn.discounted import DiscountedActorCritic
 from robometa.nn.normalizer import Normalizer
-from robometa.nn.recurrent import memory_of
+from robometa.nn.recurrent import check_transformer, memory_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl.exploration import Exploration
-from robometa.rl.filtered_cloning import FilteredCloning
+from robometa.rl.filtered_cloning import FilteredCloning, Options
 from robometa.rl.ppo_on_trials import inputs
 from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 
@@ -29,72 +29,28 @@ from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 class Config(Options):
     """Options of AMAGO-2; the defaults are sized for a CPU."""
 
-    iterations: Annotated[int, "[1, inf)"] = 150
-    """Training iterations."""
-    tasks: Annotated[int, "[1, inf)"] = 20
-    """Tasks of an iteration."""
-    worlds: Annotated[int, "[1, inf)"] = 1
-    """Worlds of each task; each is a separate trial."""
-    shots: Annotated[int, "[0, inf)"] = 1
-    """Episodes of a training trial after its first; the memory persists between them."""
-    encoder: Annotated[str, "{gru, transformer}", Search()] = "gru"
+    encoder: Annotated[str, "{gru, transformer}"] = "gru"
     """Encoder of the trial: gru, or transformer (causal, on the last `context` steps)."""
     memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Hidden units of the GRU, or width of the transformer."""
-    memory_layers: Annotated[int, "[1, 100]"] = 2
+    memory_layers: Annotated[int, "[1, 100]"] = 3
     """Layers of the transformer."""
-    memory_heads: Annotated[int, "[1, 100]"] = 4
+    memory_heads: Annotated[int, "[1, 100]"] = 8
     """Heads of each layer of the transformer, which share keys and values."""
-    context: Annotated[int, "[1, 100000]"] = 100
+    context: Annotated[int, "[1, 100000]"] = 256
     """Earlier steps that a layer of the transformer sees, across the ends of episodes."""
     step_hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 2))] = (64,)
     """Widths of the layers from a step to the trial's encoder, ReLU."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (64, 64)
     """Widths of the hidden layers of actors and critics, ReLU."""
-    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.9, 0.99)
-    """Discounts to learn for at once; it acts by the last."""
-    critics: Annotated[int, "[1, 100]"] = 4
-    """Critics of the ensemble."""
-    subset: Annotated[int, "[1, 100]"] = 2
-    """Target critics that a gradient step asks, drawn at random."""
-    pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
-    """Reduction of these critics' values to a target."""
-    trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.9
-    """Weight of replayed later rewards beside the critics' values in a target: lambda."""
     bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
     """Bins of returns; coarse ones lose the difference between two actions."""
     lowest_return: Annotated[float, "(-inf, inf)"] = -2000.0
     """Discounted return of the lowest bin; lower ones are clipped."""
     highest_return: Annotated[float, "(-inf, inf)"] = 2000.0
     """Discounted return of the highest bin; higher ones are clipped."""
-    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 3
-    """Actions of the policy that stand for its value in the filter."""
-    sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
-    """Most steps of a replayed sequence."""
-    batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
-    """Sequences of a gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)", Search(20, 400, log=True)] = 100
-    """Gradient steps of an iteration."""
     capacity: Annotated[int, "[1, inf)"] = 2000
     """Trials that the replay keeps."""
-    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
-    """Learning rate of AdamW."""
-    warm_up: Annotated[int, "[0, inf)"] = 500
-    """Gradient steps over which the learning rate rises from 0."""
-    lead: Annotated[int, "[0, inf)"] = 500
-    """Gradient steps of the critics before the actors' first."""
-    weight_decay: Annotated[float, "[0, inf)"] = 1e-3
-    """Weight decay of AdamW."""
-    gradient_norm: Annotated[float, "(0, inf)"] = 2.0
-    """Maximum norm of a gradient; longer ones are scaled down."""
-    critic_weight: Annotated[float, "(0, inf)", Search(1.0, 30.0, log=True)] = 10.0
-    """Weight of the critics' loss beside the actors'."""
-    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 1.0
-    """Weight of cloning the replayed actions that are worth more than the policy's."""
-    ascent_weight: Annotated[float, "[0, inf)"] = 0.0
-    """Weight of climbing the critics' value, on the bins' logarithm; 0 leaves the cloning alone, as AMAGO-2 does."""
-    target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.02, log=True)] = 0.005
-    """Interpolation rate of target actors and critics at every step."""
     epsilon: Annotated[float, "[0, inf)", Search(0.3, 1.0)] = 1.0
     """Standard deviation of exploration in the beginning, at a trial's start; each trial draws a factor, 0 to 1."""
     epsilon_at_end: Annotated[float, "[0, inf)"] = 0.8
@@ -103,22 +59,34 @@ class Config(Options):
     """Standard deviation of the noise after `anneal` iterations, at a trial's start."""
     final_epsilon_at_end: Annotated[float, "[0, inf)"] = 0.01
     """Standard deviation at a trial's end, on the same schedule."""
-    anneal: Annotated[int, "[1, inf)", Search(20, 200, log=True)] = 75
+    anneal: Annotated[int, "[1, inf)", Search(20, 200, log=True)] = 50
     """Iterations over which the noise falls."""
+
+    def __post_init__(self) -> None:
+        """Checks the options.
+
+        Raises:
+            UserError: If one is outside its range, is of a transformer where there is none, or does not fit another.
+        """
+        super().__post_init__()
+        if self.subset > self.critics:
+            raise UserError(f"option subset must be at most critics, {self.critics}, not {self.subset}")
+        check_transformer(self, "encoder", self.encoder)
 
 
 PRESETS = {
     "cpu": Config(),
+    "transformer": Config(encoder="transformer", memory_layers=2, memory_heads=4, context=100),
     "paper": Config(
+        encoder="transformer",
         iterations=1000,
         tasks=24,
         memory_size=256,
-        memory_layers=3,
-        memory_heads=8,
-        context=256,
         step_hidden=(512, 512),
         hidden=(256, 256),
         discounts=(0.1, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999),
+        critics=4,
+        value_samples=3,
         bins=128,
         lowest_return=-100_000.0,
         highest_return=100_000.0,
@@ -128,13 +96,14 @@ PRESETS = {
         capacity=25_000,
         trace=0.0,
         lead=0,
+        warm_up=500,
         learning_rate=5e-4,
         target_rate=0.003,
         gradient_norm=1.0,
         anneal=500,
     ),
 }
-"""Sizes for a CPU, and those of the paper on Meta-World."""
+"""Sizes for a CPU with either encoder, and those of the paper on Meta-World."""
 
 
 class Remembered(NamedTuple):

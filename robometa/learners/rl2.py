@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
-from robometa.errors import Search, UserError
+from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic, memory_of
+from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic, check_transformer, memory_of
 from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
@@ -52,16 +52,9 @@ class Config(RecurrentOptions):
             UserError: If one is outside its range, is of a transformer where there is none, or heads do not fit.
         """
         super().__post_init__()
-        for name, usual in OF_TRANSFORMER.items():
-            if self.memory != "transformer" and getattr(self, name) != usual:
-                raise UserError(f"option {name} is of memory transformer, not of {self.memory}: leave it out")
-        if self.memory == "transformer" and self.memory_size % self.memory_heads:
-            heads = f"option memory_heads must divide memory_size {self.memory_size}"
-            raise UserError(f"{heads}, not {self.memory_heads}")
+        check_transformer(self, "memory", self.memory)
 
 
-OF_TRANSFORMER = {name: getattr(Config, name) for name in ("memory_layers", "memory_heads", "context")}
-"""Options of the transformer alone, and their defaults."""
 PRESETS = {
     "gru": Config(),
     "lstm": Config(memory="lstm"),

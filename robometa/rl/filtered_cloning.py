@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from robometa import errors
 from robometa.compute.parallel import descend, shares_of
 from robometa.data import Spaces, Step
+from robometa.errors import Search
 from robometa.nn.discounted import DiscountedActorCritic, log_density
 from robometa.nn.state import Parts
 from robometa.rl.learning_rate import adam, captured_steps, set_learning_rate, steps_taken
@@ -27,80 +30,54 @@ STEPS_PREFETCHED = 20
 METRICS = ("actor_loss", "filter_share", "value", "action_std")
 
 
-class Options(Protocol):
-    """Options of the gradient steps."""
+@dataclass(frozen=True)
+class Options(errors.Options):
+    """Options of the gradient steps, and of the trials; the defaults are sized for a CPU."""
 
-    @property
-    def discounts(self) -> tuple[float, ...]:
-        """Discounts to learn for at once."""
-
-    @property
-    def critics(self) -> int:
-        """Critics of the ensemble."""
-
-    @property
-    def subset(self) -> int:
-        """Target critics that a step asks."""
-
-    @property
-    def pessimism(self) -> str:
-        """`minimum` or `mean` of these critics."""
-
-    @property
-    def value_samples(self) -> int:
-        """Actions that stand for the policy's value."""
-
-    @property
-    def sequence(self) -> int:
-        """Most steps of a sequence."""
-
-    @property
-    def batch(self) -> int:
-        """Sequences of a step."""
-
-    @property
-    def gradient_steps(self) -> int:
-        """Steps of an iteration."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate after the warm-up."""
-
-    @property
-    def warm_up(self) -> int:
-        """Steps over which the learning rate rises."""
-
-    @property
-    def lead(self) -> int:
-        """Gradient steps of the critics before the actors' first."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Weight decay."""
-
-    @property
-    def gradient_norm(self) -> float:
-        """Maximum norm of a gradient."""
-
-    @property
-    def trace(self) -> float:
-        """Weight of later rewards beside the critics' values in a target."""
-
-    @property
-    def critic_weight(self) -> float:
-        """Weight of the critics' loss."""
-
-    @property
-    def clone_weight(self) -> float:
-        """Weight of the cloning of better actions."""
-
-    @property
-    def ascent_weight(self) -> float:
-        """Weight of the policy's own value in the actors' loss."""
-
-    @property
-    def target_rate(self) -> float:
-        """Interpolation rate of the targets."""
+    iterations: Annotated[int, "[1, inf)"] = 150
+    """Training iterations."""
+    tasks: Annotated[int, "[1, inf)"] = 20
+    """Tasks of an iteration."""
+    worlds: Annotated[int, "[1, inf)"] = 1
+    """Worlds of each task; each is a separate trial."""
+    shots: Annotated[int, "[0, inf)"] = 1
+    """Episodes of a training trial after its first; the memory persists between them."""
+    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.9, 0.99)
+    """Discounts to learn for at once; it acts by the last."""
+    critics: Annotated[int, "[1, 100]"] = 2
+    """Critics of the ensemble."""
+    subset: Annotated[int, "[1, 100]"] = 2
+    """Target critics that a gradient step asks, drawn at random."""
+    pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
+    """Reduction of these critics' values to a target."""
+    trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.9
+    """Weight of replayed later rewards beside the critics' values in a target: lambda."""
+    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 2
+    """Actions of the policy that stand for its value in the filter."""
+    sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
+    """Most steps of a replayed sequence."""
+    batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
+    """Sequences of a gradient step."""
+    gradient_steps: Annotated[int, "[1, inf)", Search(20, 400, log=True)] = 100
+    """Gradient steps of an iteration."""
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 1e-2, log=True)] = 3e-3
+    """Learning rate of AdamW."""
+    warm_up: Annotated[int, "[0, inf)"] = 50
+    """Gradient steps over which the learning rate rises from 0."""
+    lead: Annotated[int, "[0, inf)"] = 240
+    """Gradient steps of the critics before the actors' first."""
+    weight_decay: Annotated[float, "[0, inf)"] = 1e-3
+    """Weight decay of AdamW."""
+    gradient_norm: Annotated[float, "(0, inf)"] = 2.0
+    """Maximum norm of a gradient; longer ones are scaled down."""
+    critic_weight: Annotated[float, "(0, inf)", Search(1.0, 30.0, log=True)] = 10.0
+    """Weight of the critics' loss beside the actors'."""
+    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 1.0
+    """Weight of cloning the replayed actions that are worth more than the policy's."""
+    ascent_weight: Annotated[float, "[0, inf)"] = 0.0
+    """Weight of climbing the critics' value, on the bins' logarithm; 0 leaves the cloning alone, as AMAGO-2 does."""
+    target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.1, log=True)] = 0.05
+    """Interpolation rate of target actors and critics at every step."""
 
 
 class FilteredCloning:

@@ -108,7 +108,7 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     ("name", "option"), [("rl2", "memory"), pytest.param("amago", "encoder", marks=pytest.mark.slow)]
 )
 def test_a_transformer_is_exported_with_its_cache(suite, tmp_path, name, option):
-    policy = made(name, suite, **{option: "transformer"}, memory_heads=3, context=8)
+    policy = made(name, suite, **{option: "transformer"}, memory_layers=2, memory_heads=3, context=8)
     written = export(policy, tmp_path / "transformer", license_text="MIT")
     assert written.gap <= 1e-5
     part, *_ = json.loads((written.folder / "contract.json").read_text())["adaptation"]

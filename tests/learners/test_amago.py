@@ -268,9 +268,9 @@ def test_a_factor_is_drawn_for_each_trial():
     assert moved[1] > moved[0] + 0.1
 
 
-@pytest.mark.parametrize("encoder", ["gru", "transformer"])
-def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped(encoder):
-    made = learner(encoder=encoder, context=4)
+@pytest.mark.parametrize("options", [{}, {"encoder": "transformer", "memory_heads": 3, "context": 4}])
+def test_a_learner_goes_on_from_its_state_as_if_it_had_never_stopped(options):
+    made = learner(**options)
     for seed in range(3):
         made.update(trial(seed))
     other = Amago(made.config, SPACES, seed=5)
@@ -289,6 +289,19 @@ def test_the_critics_learn_before_the_actors():
     assert same_tensors(before, made.network.actors.state_dict())
     made.update(trial(1))
     assert not same_tensors(before, made.network.actors.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"subset": 4}, "option subset must be at most critics, 3, not 4"),
+        ({"context": 4}, "option context is of encoder transformer, not of gru: leave it out"),
+        ({"encoder": "transformer"}, "option memory_heads must divide memory_size 6, not 8"),
+    ],
+)
+def test_options_that_do_not_fit_each_other_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        learner(**options)
 
 
 def test_the_lowest_return_must_be_below_the_highest():
