@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step
-from robometa.errors import Search, UserError
+from robometa.errors import Search
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
-from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic
+from robometa.nn.recurrent import EncodedMemory, Memory, RecurrentActorCritic, check_transformer, memory_of
 from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.ppo_on_trials import RecurrentLearner, RecurrentOptions
@@ -52,16 +52,9 @@ class Config(RecurrentOptions):
             UserError: If one is outside its range, is of a transformer where there is none, or heads do not fit.
         """
         super().__post_init__()
-        for name, usual in OF_TRANSFORMER.items():
-            if self.memory != "transformer" and getattr(self, name) != usual:
-                raise UserError(f"option {name} is of memory transformer, not of {self.memory}: leave it out")
-        if self.memory == "transformer" and self.memory_size % self.memory_heads:
-            heads = f"option memory_heads must divide memory_size {self.memory_size}"
-            raise UserError(f"{heads}, not {self.memory_heads}")
+        check_transformer(self, "memory", self.memory)
 
 
-OF_TRANSFORMER = {name: getattr(Config, name) for name in ("memory_layers", "memory_heads", "context")}
-"""Options of the transformer alone, and their defaults."""
 PRESETS = {
     "gru": Config(),
     "lstm": Config(memory="lstm"),
@@ -87,19 +80,13 @@ PRESETS = {
 implementation: ML10 in 20 million steps."""
 
 
-def memory_of(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer | EncodedMemory:
+def encoded_memory(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer | EncodedMemory:
     """Builds the memory that the options name, for inputs of so many numbers."""
-    if config.encoder:
-        encoder = Perceptron((inputs, *config.encoder), generator, nn.Tanh)
-        return EncodedMemory(encoder, _bare_memory(config, config.encoder[-1], generator))
-    return _bare_memory(config, inputs, generator)
-
-
-def _bare_memory(config: Config, inputs: int, generator: torch.Generator) -> Memory | Transformer:
-    if config.memory != "transformer":
-        return Memory(config.memory, inputs, config.memory_size, generator)
     sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
-    return Transformer(inputs, *sizes, generator)
+    if not config.encoder:
+        return memory_of(config.memory, inputs, *sizes, generator)
+    encoder = Perceptron((inputs, *config.encoder), generator, nn.Tanh)
+    return EncodedMemory(encoder, memory_of(config.memory, config.encoder[-1], *sizes, generator))
 
 
 class Network(RecurrentActorCritic):
@@ -108,7 +95,7 @@ class Network(RecurrentActorCritic):
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
         inputs = spaces.observation + spaces.action + 2
-        super().__init__(memory_of(config, inputs, generator), spaces.action, config.initial_std)
+        super().__init__(encoded_memory(config, inputs, generator), spaces.action, config.initial_std)
         widths = (config.memory_size, *config.hidden)
         self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from robometa.errors import UserError
 from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron, check_size
 from robometa.nn.transformer import Transformer
@@ -56,6 +58,61 @@ class Memory(nn.Module):
         outputs, end = self.cell(inputs.transpose(0, 1), parts if len(parts) > 1 else parts[0])
         end = torch.cat(end, dim=-1) if isinstance(end, tuple) else end
         return outputs.transpose(0, 1), end[0]
+
+
+class Sizes(Protocol):
+    """Options of a memory."""
+
+    @property
+    def memory_size(self) -> int:
+        """Numbers of its output."""
+
+    @property
+    def memory_layers(self) -> int:
+        """Layers of a transformer."""
+
+    @property
+    def memory_heads(self) -> int:
+        """Heads of each of its layers."""
+
+    @property
+    def context(self) -> int:
+        """Earlier steps that a layer of it sees."""
+
+
+OF_TRANSFORMER = ("memory_layers", "memory_heads", "context")
+"""Options of a transformer alone."""
+
+
+def check_transformer(options: Sizes, name: str, kind: str) -> None:
+    """Checks that options of a transformer are given to one only, and that its heads fit its width.
+
+    Args:
+        options: Those of the learner; one at its default counts as left out.
+        name: Name of the option that names the memory.
+        kind: The memory that it names.
+
+    Raises:
+        UserError: If one is of a transformer where there is none, or heads do not fit.
+    """
+    if kind == "transformer":
+        if options.memory_size % options.memory_heads:
+            raise UserError(
+                f"option memory_heads must divide memory_size {options.memory_size}, not {options.memory_heads}"
+            )
+        return
+    for part in OF_TRANSFORMER:
+        if getattr(options, part) != getattr(type(options), part):
+            raise UserError(f"option {part} is of {name} transformer, not of {kind}: leave it out")
+
+
+def memory_of(
+    kind: str, inputs: int, size: int, layers: int, heads: int, context: int, generator: torch.Generator
+) -> Memory | Transformer:
+    """Builds a memory by its name; layers, heads and context are a transformer's."""
+    if kind == "transformer":
+        return Transformer(inputs, size, layers, heads, context, generator)
+    return Memory(kind, inputs, size, generator)
 
 
 class EncodedMemory(nn.Module):

@@ -79,6 +79,12 @@ LEARNERS = {
         "RL^2 whose memory generates the weights of a small policy at every step.",
         "Beck et al. 2023, https://arxiv.org/abs/2309.14970",
     ),
+    "amago": Entry(
+        "robometa.learners.amago",
+        "Amago",
+        "Learns a policy with a memory off-policy: clones replayed actions that classifying critics find better.",
+        "Grigsby et al. 2024, https://arxiv.org/abs/2411.11188",
+    ),
     "rma": Entry(
         "robometa.learners.rma",
         "Rma",

@@ -29,8 +29,8 @@ GRADIENT = Family(
 )
 MEMORY = Family(
     "memory or belief",
-    ("rl2", "pearl", "varibad", "hypernetwork", "rma", "rma-concurrent", "dpt", "ad"),
-    ("#2a7fb8", "#35a3a0", "#6a6fd1", "#7da7d9", "#1f5f8b", "#5fb8c9", "#4a4fa3", "#93c1b7"),
+    ("rl2", "pearl", "varibad", "hypernetwork", "rma", "rma-concurrent", "dpt", "ad", "amago"),
+    ("#2a7fb8", "#35a3a0", "#6a6fd1", "#7da7d9", "#1f5f8b", "#5fb8c9", "#4a4fa3", "#93c1b7", "#4b5fa8"),
 )
 MODEL = Family("dynamics model", ("grbal", "cadm", "pets"), ("#3f9142", "#8fae2e", "#2f7d5b"))
 BASELINES = Family(

@@ -16,9 +16,8 @@ from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Search
 from robometa.nn.networks import Perceptron
 from robometa.nn.normalizer import Normalizer
-from robometa.nn.recurrent import Memory
+from robometa.nn.recurrent import memory_of
 from robometa.nn.state import Parts, load_state, state_of
-from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.learning_rate import adam, decayed, set_learning_rate
 
@@ -72,11 +71,7 @@ class Network(nn.Module):
         """Untrained, for inputs of the memory and queries of so many numbers."""
         super().__init__()
         sizes = config.memory_size, config.memory_layers, config.memory_heads, config.context
-        self.memory = (
-            Memory("gru", inputs, config.memory_size, generator)
-            if config.memory == "gru"
-            else Transformer(inputs, *sizes, generator)
-        )
+        self.memory = memory_of(config.memory, inputs, *sizes, generator)
         widths = (config.memory_size + query, *config.hidden, 2 * action)
         self.head = Perceptron(widths, generator, nn.Tanh, last_limit=1e-2)
 

@@ -10,11 +10,21 @@ from torch import Tensor, nn
 from robometa.compute.cuda_graphs import CapturedSteps, captures
 
 
-def adam(network: nn.Module, rate: float, device: torch.device, eps: float = 1e-8) -> torch.optim.Optimizer:
-    """Adam for a network; the learning rate is a tensor where a CUDA graph captures the steps."""
+def adam(
+    network: nn.Module, rate: float, device: torch.device, eps: float = 1e-8, weight_decay: float = 0.0
+) -> torch.optim.Optimizer:
+    """Adam for a network, AdamW with a weight decay; its learning rate is a tensor where steps are captured."""
     captured = captures(device)
     read = torch.tensor(rate, device=device) if captured else rate
-    return torch.optim.Adam(network.parameters(), lr=read, eps=eps, fused=True, capturable=captured)
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=read,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=weight_decay > 0,
+        fused=True,
+        capturable=captured,
+    )
 
 
 def captured_steps(
@@ -48,10 +58,10 @@ def decayed(first: float, last: float, share: float) -> float:
     return first + min(max(share, 0.0), 1.0) * (last - first)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
     """Sets the learning rate, in place where a CUDA graph reads it."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:
-            group["lr"] = rate
+            group["lr"] = float(rate)

@@ -37,6 +37,7 @@ SLOW = (
     "hypernetwork",
     "rma",
     "rma-concurrent",
+    "amago",
     "dpt",
     "ad",
     *BY_GRADIENT,
@@ -103,11 +104,14 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 
-def test_a_transformer_is_exported_with_its_cache(suite, tmp_path):
-    policy = made("rl2", suite, memory="transformer", memory_heads=3, context=8)
+@pytest.mark.parametrize(
+    ("name", "option"), [("rl2", "memory"), pytest.param("amago", "encoder", marks=pytest.mark.slow)]
+)
+def test_a_transformer_is_exported_with_its_cache(suite, tmp_path, name, option):
+    policy = made(name, suite, **{option: "transformer"}, memory_layers=2, memory_heads=3, context=8)
     written = export(policy, tmp_path / "transformer", license_text="MIT")
     assert written.gap <= 1e-5
-    (part,) = json.loads((written.folder / "contract.json").read_text())["adaptation"]
+    part, *_ = json.loads((written.folder / "contract.json").read_text())["adaptation"]
     assert (part["name"], part["size"]) == ("memory", policy.learner.network.memory.state_size)
     assert part["size"] == 6 + 1 + 2 * 2 * 8 * 2
 

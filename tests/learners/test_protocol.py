@@ -48,4 +48,4 @@ def test_some_learners_see_parameters_in_training_only():
 
 def test_learners_that_remember_or_refit_adapt_within_an_episode():
     within = {name for name, entry in registry.LEARNERS.items() if entry.load().adapts_within_episode}
-    assert within == {"rl2", "varibad", "hypernetwork", "grbal", "cadm", "rma", "rma-concurrent", *OFFLINE}
+    assert within == {"rl2", "varibad", "hypernetwork", "grbal", "cadm", "rma", "rma-concurrent", "amago", *OFFLINE}

@@ -28,7 +28,7 @@ from robometa.trials.trial import collect
 
 ROOT = Path(__file__).parents[2]
 PLANNERS = {"grbal", "cadm", "pets"}
-NEED_TO_ACT = {"rl2", "varibad", "hypernetwork", "grbal", "cadm", "dpt", "ad"}
+NEED_TO_ACT = {"rl2", "varibad", "hypernetwork", "grbal", "cadm", "amago", "dpt", "ad"}
 NEED_NOTHING = {"no-adaptation", "oracle", "random", "pets", "rma", "rma-concurrent"}
 
 

@@ -43,6 +43,8 @@ def tiny():
         return suites.load(path)
 
 
+FROM_ALL = {"amago": {"capacity": 12, "batch": 40, "sequence": 10}}
+"""Further options with which a learner keeps all of the trial here, and draws from all of it."""
 BLOWN_UP = (0, 1, 2)
 """Task, world and time of the step that diverges."""
 CHARGE = -60.0
@@ -70,7 +72,7 @@ def trial(spaces, spoil=None, action=0.0):
 def updated(name, spoil=None, action=0.0):
     """A learner's state after it has adapted to a trial on the tiny suite and learned from it."""
     suite = tiny()
-    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name] | FROM_ALL.get(name, {})), suite, seed=3)
     made = trial(training_spaces(suite, learner), spoil, action)
     adaptation = learner.begin(3, 4, made.noise)
     if name not in PLANNERS:
@@ -115,7 +117,7 @@ def test_a_world_that_diverged_is_no_part_of_a_dynamics_model(name):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_step_that_did_not_diverge_is_learned_from(tiny_suite, name):
     """Or the test above could not fail."""
-    learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
+    learner = make.build(name, read_config(name, SMALL_OPTIONS[name] | FROM_ALL.get(name, {})), tiny_suite, seed=3)
     made = trial(training_spaces(tiny_suite, learner), "action")
     sound = replace(made.rollouts[0], diverged=torch.zeros_like(made.rollouts[0].diverged))
     guarded_update(learner, Trial(made.tasks, (sound, made.rollouts[1]), made.noise))

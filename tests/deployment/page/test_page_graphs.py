@@ -22,6 +22,7 @@ LEARNERS = (
     "pearl",
     "varibad",
     "hypernetwork",
+    "amago",
     "anil",
     "fomaml",
     "meta-sgd",
