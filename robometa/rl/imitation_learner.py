@@ -34,7 +34,7 @@ PARTS = 4
 class Options(errors.Options):
     """Options of the learners that imitate; the defaults are sized for a CPU."""
 
-    iterations: Annotated[int, "[1, inf)"] = 300
+    iterations: Annotated[int, "[1, inf)"] = 60
     """Training iterations."""
     tasks: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Trials that an iteration draws from the dataset."""
@@ -45,15 +45,15 @@ class Options(errors.Options):
     drawn_tasks: ClassVar[int] = 0
     batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
     """Trials of a gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 4
+    gradient_steps: Annotated[int, "[1, inf)", Search(4, 64, log=True)] = 20
     """Gradient steps of an iteration."""
-    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 1e-2, log=True)] = 3e-3
     """Learning rate of Adam, which falls to a tenth over the run."""
     gradient_norm: Annotated[float, "(0, inf)"] = 1.0
     """Norm to which a larger gradient is cut."""
     memory: Annotated[str, "{gru, transformer}", Search()] = "transformer"
     """The memory: transformer (causal, on the last `context` steps) or gru."""
-    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 32
     """Width of the transformer, or hidden units of the GRU."""
     memory_layers: Annotated[int, "[1, 100]"] = 2
     """Layers of the transformer."""
