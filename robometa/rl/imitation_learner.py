@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -21,6 +21,7 @@ from robometa.nn.state import Parts, load_state, state_of
 from robometa.nn.transformer import Transformer
 from robometa.noise import Noise
 from robometa.rl.learning_rate import adam, decayed, set_learning_rate
+from robometa.rl.memory_input import memory_input
 
 CHUNK = 8
 """Trials that one thread computes together; the pieces are the same on every machine."""
@@ -173,10 +174,9 @@ class ImitationLearner:
         raise NotImplementedError
 
     def _row(self, step: Step) -> Tensor:
-        """Observation, previous action, reward and end. `[..., obs + action + 2]`."""
-        reward = self.rewards(step.last_reward.unsqueeze(-1))
-        done = step.last_done.unsqueeze(-1).float()
-        return torch.cat((self.observations(step.obs), step.last_action.clamp(-1.0, 1.0), reward, done), dim=-1)
+        """Observation, previous action within -1..1, reward and end. `[..., obs + action + 2]`."""
+        applied = replace(step, last_action=step.last_action.clamp(-1.0, 1.0))
+        return memory_input(applied, self.observations, self.rewards)
 
     def _rows(self, rollout: Rollout) -> Tensor:
         """Row before each action of a trial, as when acting. `[trial, time, obs + action + 2]`."""

@@ -118,7 +118,9 @@ def collect_dataset(
         raise UserError(f"suite {suite.name} has no distributions to draw {tasks} tasks from: leave out tasks")
     acting, _, manifest = newest(policy).load(suite, "cpu", learner, "collect")
     if noise == OTHER_TASKS and not acting.sees_parameters:
-        raise UserError(f"noise {OTHER_TASKS} needs an oracle's policy: {policy} is {registry.label(manifest.learner)}'s")
+        raise UserError(
+            f"noise {OTHER_TASKS} needs an oracle's policy: {policy} is {registry.label(manifest.learner)}'s"
+        )
     spaces = make.spaces_of(suite)
     about = Description(
         suite=suite_reference(suite),
