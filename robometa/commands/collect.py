@@ -14,9 +14,10 @@ ABOUT = "write a policy's trials on training tasks as a dataset"
 EXAMPLE = "robometa collect half-cheetah-velocity policies/half-cheetah-velocity-oracle --out runs/data"
 MORE = "\n".join(
     (
-        "A trial is some episodes on one training task. Random actions take the policy's place in all",
-        "of the first episode, and in fewer and fewer of the later ones: a learning history without",
-        "any learning. The policy's own action is kept for every step. Held-out tasks are never used.",
+        "A trial is some episodes on one training task. Noise takes the policy's place in all of the",
+        "first episode, and in fewer and fewer steps of the later ones: a learning history without any",
+        "learning. It is uniform at random, or what an oracle does on other tasks. The policy's own",
+        "action is kept for every step. Held-out tasks are never used.",
     )
 )
 
@@ -32,8 +33,10 @@ def add_to(commands: Commands) -> Parser:
     about = "training tasks to draw (default: the suite's listed ones)"
     parser.add_argument("--tasks", metavar="K", type=count, help=about)
     parser.add_argument("--worlds", type=count, default=1, help="trials of each task (default: 1)")
-    about = "share of random actions over episodes: linear, cosine or none (default: linear)"
+    about = "share of noise over episodes: linear, cosine, none or full (default: linear)"
     parser.add_argument("--noise-schedule", metavar="NAME", default="linear", help=about)
+    about = "uniform or other-tasks (default: uniform)"
+    parser.add_argument("--noise", metavar="KIND", default="uniform", help=about)
     parser.add_argument("--seed", type=whole, default=0, help="seed of tasks, resets and noise (default: 0)")
     about = "processes that compute, with the same bytes (default: 1)"
     parser.add_argument("--processes", metavar="N", type=count, default=1, help=about)
@@ -54,6 +57,7 @@ def _run(asked: argparse.Namespace) -> None:
         tasks=asked.tasks,
         worlds=asked.worlds,
         noise_schedule=asked.noise_schedule,
+        noise=asked.noise,
         seed=asked.seed,
         learner=asked.learner,
         processes=asked.processes,

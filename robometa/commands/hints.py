@@ -188,6 +188,16 @@ def require_policy(folder: Path) -> None:
         raise UserError(f"{folder} is not a policy: it needs manifest.json and tensors.safetensors")
 
 
+def require_dataset(folder: Path) -> None:
+    """Checks that there is a dataset, before torch is loaded.
+
+    Raises:
+        UserError: If the folder is not there, or has no dataset.json.
+    """
+    if not os.path.lexists(folder / "dataset.json"):
+        raise UserError(f"{folder} is no dataset: it has no dataset.json; `robometa collect` makes one")
+
+
 def require_run(folder: Path) -> None:
     """Checks that there is a run, before torch is loaded.
 

@@ -20,6 +20,7 @@ from robometa.commands import (
     doctor,
     evaluate,
     export,
+    export_dataset,
     export_table,
     learners,
     merge,
@@ -47,7 +48,7 @@ from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
 GROUPS = {
-    "train": (train, resume, search, collect),
+    "train": (train, resume, search, collect, export_dataset),
     "measure": (evaluate, baseline, compare, report, export_table, probe),
     "deploy": (export, check_export, distil, page),
     "look": (suites, learners, runs, record, play, replay),
@@ -57,7 +58,7 @@ GROUPS = {
 
 WRITING = (
     *("train", "resume", "search", "evaluate", "baseline", "compare", "report", "probe"),
-    *("collect", "record", "merge", "export", "distil", "page"),
+    *("collect", "export-dataset", "record", "merge", "export", "distil", "page"),
 )
 """Commands that write files: they have done their work even if nobody can read what they print."""
 WRITES, ONLY_PRINTS = "--out", "--dry-run"

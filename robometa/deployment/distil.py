@@ -27,7 +27,8 @@ from robometa.nn.recurrent import segments_of
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.rl.learning_rate import adam, decayed
-from robometa.rl.ppo_on_trials import TrialLearner, inputs
+from robometa.rl.memory_input import memory_input
+from robometa.rl.ppo_on_trials import TrialLearner
 from robometa.sim.engine import Engine
 from robometa.suites.suite import Suite
 from robometa.trials.make import build, engine_for
@@ -238,7 +239,7 @@ class _School:
         for moment in range(length):
             step = Step(*(part[:, :, moment] for part in vars(seen).values()))
             wanted[:, :, moment], adaptation = self.teacher.act(adaptation, step, quiet)
-        known = inputs(seen, self.teacher.observations, self.teacher.rewards)[:, :, :-1]
+        known = memory_input(seen, self.teacher.observations, self.teacher.rewards)[:, :, :-1]
         return known.flatten(0, 1), wanted.flatten(0, 1)
 
 

@@ -62,7 +62,9 @@ class Transformer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs along sequences that begin with an empty memory. `[n, time, inputs] -> [n, time, size]`."""
-        return self.read(inputs, inputs.new_zeros(len(inputs), self.state_size))[0]
+        layers, parts, _, width = self.cache_shape
+        cache = inputs.new_zeros(len(inputs), layers, parts, 0, width)
+        return self._read(inputs, cache, inputs.new_zeros(len(inputs)))[0]
 
     def read(self, inputs: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs along sequences that begin with given states, and the final states.
@@ -74,31 +76,42 @@ class Transformer(nn.Module):
         Returns:
             `[n, time, size]` and `[n, state]`
         """
-        time, count = inputs.shape[1], start[:, self.size]
-        cache = start[:, self.size + 1 :].unflatten(1, self.cache_shape)
-        distance, hidden = self._distances(time, count)
+        count = start[:, self.size]
+        output, kept = self._read(inputs, start[:, self.size + 1 :].unflatten(1, self.cache_shape), count)
+        filled = (count + inputs.shape[1]).clamp(max=self.context).unsqueeze(1)
+        recent = [entries[:, :, -self.context :].flatten(1) for entries in kept]
+        return output, torch.cat((output[:, -1], filled, *recent), dim=1)
+
+    def _read(self, inputs: Tensor, cache: Tensor, count: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Outputs along sequences, and the keys and values of the cache and of these steps in each layer.
+
+        Args:
+            inputs: `[n, time, inputs]`
+            cache: Keys and values of the steps before. `[n, layer, 2, cached, width]`
+            count: Steps in the cache, at its end. `[n]`
+        """
+        distance, hidden = self._distances(inputs.shape[1], cache.shape[3], count)
         x, kept = self.embed(inputs), []
         for block, past in zip(self.blocks, cache.unbind(1), strict=True):
             x, entries = block(x, past, distance, hidden)
-            kept.append(entries[:, :, -self.context :].flatten(1))
-        output = self.norm(x)
-        filled = (count + time).clamp(max=self.context).unsqueeze(1)
-        return output, torch.cat((output[:, -1], filled, *kept), dim=1)
+            kept.append(entries)
+        return self.norm(x), kept
 
-    def _distances(self, time: int, count: Tensor) -> tuple[Tensor, Tensor]:
+    def _distances(self, time: int, cached: int, count: Tensor) -> tuple[Tensor, Tensor]:
         """Steps from each key to each query, and a mask of the pairs that do not see each other.
 
         Args:
             time: Steps of the sequence, which follow the cache.
+            cached: Places of the cache.
             count: Steps in the cache, at its end. `[n]`
 
         Returns:
-            `[time, context + time]`, and `[n, time, context + time]`, bool
+            `[time, cached + time]`, and `[n, time, cached + time]`, bool
         """
-        place = torch.arange(self.context + time, device=count.device)
-        distance = place[self.context :].unsqueeze(1) - place
+        place = torch.arange(cached + time, device=count.device)
+        distance = place[cached:].unsqueeze(1) - place
         beyond = (distance < 0) | (distance > self.context)
-        empty = place < (self.context - count).unsqueeze(1)  # [n, context + time]
+        empty = place < (cached - count).unsqueeze(1)  # [n, cached + time]
         return distance.to(count.dtype), beyond | empty.unsqueeze(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -20,6 +20,7 @@ from robometa.nn.recurrent import memory_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl.learning_rate import adam, decayed, set_learning_rate
+from robometa.rl.memory_input import memory_input
 
 CHUNK = 8
 """Trials that one thread computes together; the pieces are the same on every machine."""
@@ -33,7 +34,7 @@ PARTS = 4
 class Options(errors.Options):
     """Options of the learners that imitate; the defaults are sized for a CPU."""
 
-    iterations: Annotated[int, "[1, inf)"] = 300
+    iterations: Annotated[int, "[1, inf)"] = 60
     """Training iterations."""
     tasks: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
     """Trials that an iteration draws from the dataset."""
@@ -44,15 +45,15 @@ class Options(errors.Options):
     drawn_tasks: ClassVar[int] = 0
     batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
     """Trials of a gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)", Search(2, 16, log=True)] = 4
+    gradient_steps: Annotated[int, "[1, inf)", Search(4, 64, log=True)] = 20
     """Gradient steps of an iteration."""
-    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(3e-4, 1e-2, log=True)] = 3e-3
     """Learning rate of Adam, which falls to a tenth over the run."""
     gradient_norm: Annotated[float, "(0, inf)"] = 1.0
     """Norm to which a larger gradient is cut."""
     memory: Annotated[str, "{gru, transformer}", Search()] = "transformer"
     """The memory: transformer (causal, on the last `context` steps) or gru."""
-    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 64
+    memory_size: Annotated[int, "[1, inf)", Search(32, 256, log=True)] = 32
     """Width of the transformer, or hidden units of the GRU."""
     memory_layers: Annotated[int, "[1, 100]"] = 2
     """Layers of the transformer."""
@@ -168,10 +169,9 @@ class ImitationLearner:
         raise NotImplementedError
 
     def _row(self, step: Step) -> Tensor:
-        """Observation, previous action, reward and end. `[..., obs + action + 2]`."""
-        reward = self.rewards(step.last_reward.unsqueeze(-1))
-        done = step.last_done.unsqueeze(-1).float()
-        return torch.cat((self.observations(step.obs), step.last_action.clamp(-1.0, 1.0), reward, done), dim=-1)
+        """Observation, previous action within -1..1, reward and end. `[..., obs + action + 2]`."""
+        applied = replace(step, last_action=step.last_action.clamp(-1.0, 1.0))
+        return memory_input(applied, self.observations, self.rewards)
 
     def _rows(self, rollout: Rollout) -> Tensor:
         """Row before each action of a trial, as when acting. `[trial, time, obs + action + 2]`."""

@@ -20,6 +20,7 @@ from robometa.nn.recurrent import RecurrentActorCritic, segments_of
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import ppo
+from robometa.rl.memory_input import memory_input
 from robometa.rl.ppo_learner import Net, PpoLearner
 
 Adaptation = TypeVar("Adaptation")
@@ -90,7 +91,7 @@ class TrialLearner(PpoLearner[Net]):
 
     def _inputs(self, step: Step) -> Tensor:
         """Input of the memory at a step. `[..., obs + action + 2]`."""
-        return inputs(step, self.observations, self.rewards)
+        return memory_input(step, self.observations, self.rewards)
 
 
 class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
@@ -158,12 +159,6 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
             torch.cat(parts) for parts in zip(*for_each_task(of_chunk, shares_of(inputs, ppo.CHUNK)), strict=True)
         )
         return Output(mean, self.network.log_std.detach(), value), starts
-
-
-def inputs(step: Step, observations: Normalizer, rewards: Normalizer) -> Tensor:
-    """Input of a memory: observation, and the previous action, reward and end. `[..., obs + action + 2]`."""
-    obs, reward = observations(step.obs), rewards(step.last_reward.unsqueeze(-1))
-    return torch.cat((obs, step.last_action, reward, step.last_done.unsqueeze(-1).float()), dim=-1)
 
 
 def experience(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from safetensors import torch as safetensors
 
 from robometa import registry, suites
@@ -17,6 +18,7 @@ from robometa.errors import UserError, unknown
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.progress import progress
+from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
 from robometa.storage.paths import checked
@@ -26,7 +28,7 @@ from robometa.suites.task import Task
 from robometa.training.load import newest
 from robometa.trials import make
 from robometa.trials.dataset import DATASET, SHARD_NAME, Dataset, Description
-from robometa.trials.demonstrations import SCHEDULES, demonstrate, shares_of_noise
+from robometa.trials.demonstrations import NOISES, OTHER_TASKS, SCHEDULES, UNIFORM, demonstrate, shares_of_noise
 from robometa.trials.pieces import Piece, cut
 from robometa.trials.workers.pool import Pool
 
@@ -54,11 +56,17 @@ class _Shards:
     def computed(self, learner: Learner, piece: Piece) -> bytes:
         """Computes a shard."""
         about = self.about
-        tasks = _tasks(self.suite, about.drawn, about.seed, about.tasks)[piece.first : piece.first + piece.tasks]
+        all_tasks = about.tasks_of(self.suite)
+        tasks = all_tasks[piece.first : piece.first + piece.tasks]
+        others = None
+        if about.noise_kind == OTHER_TASKS:
+            hidden = HiddenNumbers(self.suite)
+            others = torch.stack([hidden(task) for task in all_tasks])
         noise = Noise(about.seed, ("dataset",), piece.tasks, about.worlds, piece.first)
         engine = make.engine_for(learner, self.suite, piece.tasks, about.worlds, Hardware(threads=1))
         with closing(engine):
-            return safetensors.save(demonstrate(engine, learner, tasks, about.noise, noise, about.observation))
+            shard = demonstrate(engine, learner, tasks, about.noise, noise, about.observation, others)
+            return safetensors.save(shard)
 
 
 def collect_dataset(
@@ -70,6 +78,7 @@ def collect_dataset(
     tasks: int | None = None,
     worlds: int = 1,
     noise_schedule: str = "linear",
+    noise: str = UNIFORM,
     seed: int = 0,
     learner: str | None = None,
     processes: int = 1,
@@ -83,7 +92,9 @@ def collect_dataset(
         episodes: Episodes of a trial.
         tasks: Training tasks: drawn from the suite's distributions, which must have some; the listed ones if None.
         worlds: Trials of each task.
-        noise_schedule: Share of random actions over the episodes: `linear` or `cosine`, from 1 to 0, or `none`.
+        noise_schedule: Share of noise over the episodes: `linear` or `cosine`, from 1 to 0, `none`, or `full`.
+        noise: `uniform` for random actions, or `other-tasks` for the policy's actions on other tasks of the dataset;
+            the policy must be an oracle's, which observes them.
         seed: Seed of tasks, resets and noise.
         learner: `FILE.py:CLASS`, for a policy of your own learner.
         processes: Processes that compute; the bytes do not depend on it.
@@ -97,6 +108,8 @@ def collect_dataset(
     suite, folder = suite if isinstance(suite, Suite) else suites.load(suite), checked(out)
     if noise_schedule not in SCHEDULES:
         raise UserError(unknown("noise schedule", noise_schedule, SCHEDULES))
+    if noise not in NOISES:
+        raise UserError(unknown("noise", noise, NOISES))
     if min(episodes, worlds, processes, 1 if tasks is None else tasks) < 1:
         raise UserError("episodes, tasks, worlds and processes must be at least 1")
     if os.path.lexists(folder):
@@ -104,6 +117,10 @@ def collect_dataset(
     if tasks is not None and not suite.endless:
         raise UserError(f"suite {suite.name} has no distributions to draw {tasks} tasks from: leave out tasks")
     acting, _, manifest = newest(policy).load(suite, "cpu", learner, "collect")
+    if noise == OTHER_TASKS and not acting.sees_parameters:
+        raise UserError(
+            f"noise {OTHER_TASKS} needs an oracle's policy: {policy} is {registry.label(manifest.learner)}'s"
+        )
     spaces = make.spaces_of(suite)
     about = Description(
         suite=suite_reference(suite),
@@ -120,17 +137,13 @@ def collect_dataset(
         action=spaces.action,
         schedule=noise_schedule,
         noise=shares_of_noise(noise_schedule, episodes),
+        noise_kind=noise,
     )
-    _require_no_held_out(suite, _tasks(suite, about.drawn, seed, about.tasks))
+    _require_no_held_out(suite, about.tasks_of(suite))
     work = _Shards(str(policy), learner, suite, about)
     pieces = cut(about.tasks, min(SHARD_TASKS, about.tasks))
     _write(folder, about, len(pieces), lambda: _computed(work, acting, pieces, processes))
     return Dataset(folder)
-
-
-def _tasks(suite: Suite, drawn: bool, seed: int, count: int) -> list[Task]:
-    """Tasks of a dataset."""
-    return [suite.drawn(seed, index) for index in range(count)] if drawn else list(suite.train)
 
 
 def _require_no_held_out(suite: Suite, tasks: list[Task]) -> None:

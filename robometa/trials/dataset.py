@@ -16,6 +16,8 @@ from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.storage.paths import is_own_file
 from robometa.storage.table import Table
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
 
 DATASET = "dataset.json"
 FORMAT = 1
@@ -57,7 +59,13 @@ class Description:
     schedule: str
     """Name of the noise schedule."""
     noise: tuple[float, ...]
-    """Share of random actions in each episode."""
+    """Share of noise in each episode."""
+    noise_kind: str = "uniform"
+    """Kind of noise."""
+
+    def tasks_of(self, suite: Suite) -> list[Task]:
+        """The tasks, in the order of their numbers."""
+        return [suite.drawn(self.seed, index) for index in range(self.tasks)] if self.drawn else list(suite.train)
 
     def text(self, shards: dict[str, str]) -> bytes:
         """Text of `dataset.json`, with the SHA-256 of every shard."""
@@ -91,6 +99,15 @@ class Dataset:
             raise UserError(f"{self.path} is damaged: shards must be from 1 to {MAX_SHARDS}")
         self.shards = {name: shards.text(name) for name in shards.content}
 
+    def require_suite(self, suite: Suite) -> None:
+        """Checks that a suite is the dataset's.
+
+        Raises:
+            UserError: If it is another, or was changed.
+        """
+        if self.about.suite_hash != suite.content_hash:
+            raise UserError(f"{self.folder} is of suite {self.about.suite}, not of {suite.name} as it is now")
+
     def verify(self) -> None:
         """Checks every shard.
 
@@ -98,7 +115,7 @@ class Dataset:
             UserError: Naming the first that is missing or was changed.
         """
         for number in range(len(self.shards)):
-            self._shard(number)
+            self.shard(number)
 
     def load(self) -> tuple[Rollout, Tensor, Tensor]:
         """Loads all trials, the expert's action at each step, and the task of each trial, and verifies every shard.
@@ -112,20 +129,11 @@ class Dataset:
         """
         import torch
 
-        parts = [self._shard(number) for number in range(len(self.shards))]
+        parts = [self.shard(number) for number in range(len(self.shards))]
         whole = {name: torch.cat([part[name] for part in parts]) for name in (*FIELDS, "expert", "task")}
         return Rollout(**{name: whole[name] for name in FIELDS}), whole["expert"], whole["task"]
 
-    def _content(self) -> dict[str, Any]:
-        try:
-            if self.path.stat().st_size > MAX_BYTES:
-                raise UserError(f"{self.path} is damaged: it has more than {MAX_BYTES} bytes")
-            content = json.loads(self.path.read_bytes().decode())
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{self.path} is damaged: {str(error)[:200]}") from None
-        return dict(Table(content, str(self.path)).content)
-
-    def _shard(self, number: int) -> dict[str, Tensor]:
+    def shard(self, number: int) -> dict[str, Tensor]:
         """Loads one shard.
 
         Raises:
@@ -152,6 +160,15 @@ class Dataset:
             raise UserError(f"{self.folder / name} is damaged: it lacks task")
         return tensors
 
+    def _content(self) -> dict[str, Any]:
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                raise UserError(f"{self.path} is damaged: it has more than {MAX_BYTES} bytes")
+            content = json.loads(self.path.read_bytes().decode())
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.path} is damaged: {str(error)[:200]}") from None
+        return dict(Table(content, str(self.path)).content)
+
 
 def _description(table: Table) -> Description:
     """Reads the entries of `dataset.json`."""
@@ -163,5 +180,6 @@ def _description(table: Table) -> Description:
         name: table.text(name) for name in ("suite", "suite_hash", "policy", "policy_sha256", "schedule")
     }
     counts = ("tasks", "worlds", "episodes", "horizon", "observation", "action")
+    content |= {"noise_kind": table.text("noise_kind")} if "noise_kind" in table.content else {}
     content |= {"seed": table.whole("seed"), **{name: table.whole(name, 1) for name in counts}}
     return Description(**content, drawn=drawn, noise=tuple(noise))

@@ -64,6 +64,7 @@ REFUSED = [
     ["learners", "none.py:Mine"],
     ["collect", "none.toml", "policy", "--out", "data"],
     ["collect", "point-robot", "nowhere", "--out", "data"],
+    *(["export-dataset", name, "--minari", "mine-v0"] for name in ("nowhere", "empty")),
     ["baseline", "scripted", "none.toml"],
     ["baseline", "sb3-ppo", "point-robot", "--out", "file/report"],
 ]

@@ -47,6 +47,7 @@ def all_commands(files):
         ["page", str(files / "run" / "policy"), "--out", str(files / "gone" / "page.html")],
         ["runs", str(files)],
         ["collect", "point-robot", str(files / "run" / "policy"), "--out", str(files / "gone" / "data")],
+        ["export-dataset", str(files / "run"), "--minari", "mine-v0"],
     ]
     return [*commands(files), *further, ["doctor"], ["learners"], ["suites"]]
 

@@ -13,8 +13,10 @@ from robometa.data import Spaces, Step
 from robometa.errors import UserError
 from robometa.learners.dpt import Config, Dpt
 from robometa.noise import Noise
+from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.training.collect_dataset import collect_dataset
+from robometa.training.load import newest
 from robometa.training.train import resume, train
 from robometa.trials import demonstrations
 from robometa.trials.collectors.from_dataset import FromDataset
@@ -59,14 +61,35 @@ def test_a_dataset_has_the_policy_s_action_beside_noise_that_shrinks(place):
     assert same[2] == 1
 
 
-@pytest.mark.parametrize(("schedule", "shares"), [("linear", (1, 0.5, 0)), ("cosine", (1, 0.5, 0)), ("none", (0,) * 3)])
-def test_schedules_end_without_noise(schedule, shares):
+def test_noise_of_an_oracle_is_what_it_does_on_other_tasks(place):
+    """Actions change a few times in an episode, and none of them is drawn at random."""
+    collected(place, "others", noise="other-tasks", noise_schedule="full", tasks=16)
+    dataset = Dataset(place / "others")
+    assert (dataset.about.noise_kind, dataset.about.noise) == ("other-tasks", (1.0,) * 3)
+    rollout, expert, _ = dataset.load()
+    assert (
+        0.5 < (rollout.action.clamp(-1, 1) != expert).any(dim=-1).float().mean() < 1
+    )  # at times its own task is drawn
+    learner = newest(place / "oracle").load(suites.load(place / "tiny.toml"), "cpu", None, "collect")[0]
+    hidden = HiddenNumbers(suites.load(place / "tiny.toml"))
+    told = torch.stack([hidden(task) for task in dataset.about.tasks_of(suites.load(place / "tiny.toml"))])
+    obs = torch.cat((rollout.obs[0, 0, 0].expand(16, -1), told), dim=-1).unsqueeze(1)
+    step = Step(obs, torch.zeros(16, 1, 2), torch.zeros(16, 1), torch.zeros(16, 1, dtype=torch.bool))
+    possible = learner.act(learner.begin(16, 1, Noise(0, (), 16, 1)), step, torch.zeros(16, 1, 2))[0].flatten(0, 1)
+    assert torch.isclose(possible, rollout.action[0, 0, 0], atol=1e-6).all(dim=-1).any()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [("linear", (1, 0.5, 0)), ("cosine", (1, 0.5, 0)), ("none", (0,) * 3), ("full", (1,) * 3)],
+)
+def test_schedules_of_noise(schedule, shares):
     assert demonstrations.shares_of_noise(schedule, 3) == shares
 
 
 def test_two_processes_write_the_same_bytes(place):
-    collected(place, "again", processes=2, tasks=16)
-    collected(place, "once", tasks=16)
+    collected(place, "again", noise="other-tasks", processes=2, tasks=16)
+    collected(place, "once", noise="other-tasks", tasks=16)
     assert content(place / "again") == content(place / "once")
 
 
@@ -83,11 +106,15 @@ def test_a_failure_leaves_no_half_dataset(place, monkeypatch):
 def test_mistakes_are_told_in_a_line(place, capsys):
     for options, message in (
         ({"noise_schedule": "square"}, "unknown noise schedule 'square'"),
+        ({"noise": "pink"}, "unknown noise 'pink'"),
         ({"episodes": 0}, "must be at least 1"),
         ({"out": "data"}, "exists already"),
     ):
         with pytest.raises(UserError, match=message):
             collected(place, options.pop("out", "new"), **options)
+    train(place / "tiny.toml", "random", folder=place / "random", options={"iterations": 1}, loggers=())
+    with pytest.raises(UserError, match="noise other-tasks needs an oracle's policy"):
+        collect_dataset(place / "tiny.toml", place / "random", place / "new", noise="other-tasks")
     with pytest.raises(UserError, match="dpt learns from a dataset"):
         train(place / "tiny.toml", "dpt", folder=place / "none")
     with pytest.raises(UserError, match="rl2 learns from its own trials"):

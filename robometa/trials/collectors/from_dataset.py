@@ -28,8 +28,7 @@ class FromDataset:
             UserError: If it is of another suite, has too few episodes, or a shard was changed.
         """
         about, shots = dataset.about, learner.config.shots
-        if about.suite_hash != suite.content_hash:
-            raise UserError(f"{dataset.folder} is of suite {about.suite}, not of {suite.name} as it is now")
+        dataset.require_suite(suite)
         if shots + 1 > about.episodes:
             raise UserError(
                 f"shots must be at most {about.episodes - 1}: {dataset.folder} has {about.episodes} episodes"

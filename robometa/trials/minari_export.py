@@ -1,0 +1,136 @@
+"""A dataset in Minari's format, which other offline libraries read: https://minari.farama.org."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from torch import Tensor
+
+from robometa.errors import UserError
+from robometa.storage import atomic
+from robometa.storage.open_folder import opened
+from robometa.suites.suite import Suite
+from robometa.suites.task import Task
+from robometa.trials.dataset import Dataset
+
+NAME = re.compile(r"(?:([\w-]{2,})/)?([\w-]+-v\d+)", re.ASCII)
+"""Names of datasets: at most one namespace, a name and a version."""
+
+
+def export(dataset: Dataset, suite: Suite, name: str) -> Path:
+    """Writes a dataset among Minari's local ones, whole or not at all.
+
+    Args:
+        dataset: The dataset, which is verified.
+        suite: Its suite, which knows the hidden parameters of its tasks.
+        name: Name there, such as `point-robot/oracle-v0`.
+
+    Returns:
+        The folder that it wrote.
+
+    Raises:
+        UserError: If Minari is not installed, the name is none or is taken, or the dataset is damaged.
+    """
+    found = NAME.fullmatch(name)
+    if found is None:
+        raise UserError(f"--minari must be a name with a version, such as point-robot/oracle-v0, not {name!r}")
+    dataset.require_suite(suite)
+    try:
+        import h5py  # noqa: F401 - Minari itself does not require it
+        import minari  # noqa: F401
+        from minari.namespace import create_namespace, list_local_namespaces
+        from minari.storage import get_dataset_path
+    except ImportError:
+        raise UserError("export-dataset needs Minari: pip install 'robometa[minari]'") from None
+    try:
+        if found[1] and found[1] not in list_local_namespaces():
+            create_namespace(found[1])
+        folder = get_dataset_path(name)
+        with opened(folder.parent) as parent, atomic.aside(parent, folder.name) as aside:
+            _write(aside.path / "data", dataset, suite, name)
+            atomic.publish(parent, aside, folder.name)
+    except FileExistsError:
+        raise UserError(f"{folder} exists already: choose another name or version") from None
+    except OSError as error:
+        raise UserError(f"{name} cannot be written: {error.strerror or error}") from None
+    return folder
+
+
+def _write(folder: Path, dataset: Dataset, suite: Suite, name: str) -> None:
+    """Writes the files of a dataset in Minari's format."""
+    import minari
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_storage import MinariStorage
+
+    about, unlimited = dataset.about, float("inf")
+    storage = MinariStorage.new(
+        folder,
+        observation_space=Box(-unlimited, unlimited, (about.observation,), np.float32),
+        action_space=Box(-1.0, 1.0, (about.action,), np.float32),
+    )
+    storage.update_metadata(
+        {
+            "dataset_id": name,
+            "minari_version": minari.__version__,
+            "algorithm_name": about.policy,
+            "description": f"Trials on training tasks of {suite.name}, {about.episodes} rollouts each, by robometa",
+            "robometa_sha256": dataset.sha256,
+            "suite": about.suite,
+            "suite_hash": about.suite_hash,
+            "noise_schedule": about.schedule,
+            "seed": about.seed,
+        }
+    )
+    tasks, trials, written = about.tasks_of(suite), 0, 0
+    for number in range(len(dataset.shards)):
+        shard = dataset.shard(number)
+        arrays, metadata = zip(*_episodes(shard, about.noise, tasks, trials), strict=True)
+        storage.update_episodes(EpisodeBuffer(**some) for some in arrays)
+        storage.update_episode_metadata(metadata, range(written, written + len(arrays)))
+        trials, written = trials + len(shard["task"]), written + len(arrays)
+
+
+def _episodes(
+    shard: dict[str, Tensor], noise: tuple[float, ...], tasks: list[Task], first: int
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yields the arrays and the metadata of each episode; a rollout has more than one if they end early.
+
+    Args:
+        shard: Tensors of a shard.
+        noise: Share of random actions in each rollout.
+        tasks: All tasks of the dataset.
+        first: Number of the shard's first trial.
+    """
+    for trial, task in enumerate(shard["task"].tolist()):
+        for rollout, share in enumerate(noise):
+            row = {key: value[trial, rollout].numpy() for key, value in shard.items() if value.dim() > 2}
+            time = len(row["reward"])
+            ends = np.flatnonzero(row["terminated"] | row["truncated"]) + 1
+            bounds = sorted({0, *ends.tolist(), time})
+            for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+                context = {"trial": first + trial, "rollout": rollout, "first_step": start, "noise": share}
+                yield _arrays({key: value[start:end] for key, value in row.items()}), context | _described(tasks, task)
+
+
+def _arrays(row: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays of an episode by Minari's names; an observation more than actions, and an entry of `infos` each step."""
+    return {
+        "observations": np.concatenate((row["obs"], row["next_obs"][-1:])),
+        "actions": row["action"].clip(-1.0, 1.0),
+        "rewards": row["reward"],
+        "terminations": row["terminated"],
+        "truncations": row["truncated"],
+        "infos": {"expert_action": row["expert"], "success": row["success"], "diverged": row["diverged"]},
+    }
+
+
+def _described(tasks: list[Task], number: int) -> dict[str, Any]:
+    """Number, objective and hidden parameters of a task, as metadata of an episode."""
+    task = tasks[number]
+    parameters = {f"task/parameters/{name}": np.asarray(value) for name, value in task.parameters}
+    return {"task/number": number, "task/objective": task.objective, **parameters}
