@@ -21,7 +21,7 @@ from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl.exploration import Exploration
 from robometa.rl.filtered_cloning import FilteredCloning, Options
-from robometa.rl.ppo_on_trials import inputs
+from robometa.rl.memory_input import memory_input
 from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 
 
@@ -186,4 +186,4 @@ class Amago:
 
     def _inputs(self, step: Step) -> Tensor:
         """Input of the step's encoder: observation, and previous action, reward and end. `[..., obs + action + 2]`."""
-        return inputs(step, self.observations, self.rewards)
+        return memory_input(step, self.observations, self.rewards)
