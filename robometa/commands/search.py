@@ -173,6 +173,8 @@ def _show(folder: Path, beside: list[Path]) -> None:
 
     result = read(folder)
     others = [read(one) for one in beside]
+    for other in others:
+        page.require_alike(result.settings, other.settings, other.folder)
     _print_result(result)
     replace_file(result.folder / page.PAGE, page.page(result.folder, result.settings, result.state, others).encode())
     say(f"written: {printable(folder / page.PAGE)}")

@@ -27,6 +27,8 @@ class Budget:
         if self.unit == STEPS:
             return f"{value:,.0f} steps"
         minutes = value / 60
+        if minutes < 1:
+            return f"{value:.3g} core-seconds"
         return f"{minutes / 60:.1f} core-hours" if minutes >= 120 else f"{minutes:.1f} core-minutes"
 
 

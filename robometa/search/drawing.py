@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ COLOURS = ("#2a6fbb", "#c2571a", "#2e8b57", "#8a4fbf", "#b8860b", "#c23b6b")
 """Of learners, in their order."""
 COLUMNS = 4
 """Panels in a row of the slices."""
+UNITS = {"latency": ", ms of processor time"}
+"""Units of objectives."""
 LOG_FROM = 20.0
 """Ratio of the largest value to the smallest from which an axis is logarithmic."""
 
@@ -31,6 +33,8 @@ class Line:
 
     label: str
     trials: Sequence[Trial]
+    rungs: int
+    """Rungs of the search."""
 
 
 @in_plain_style
@@ -48,7 +52,7 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
                     continue
                 value, drawn = result.scores[name], True
                 points.setdefault(rung, []).append((spent, value))
-                if rung == settings.rungs - 1 and (not best or _better(value, best[-1][1], name)):
+                if rung == line.rungs - 1 and (not best or _better(value, best[-1][1], name)):
                     best.append((spent, value))
         for rung, some in points.items():
             size = 6 + 14 * rung
@@ -65,23 +69,34 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
 
 
 @in_plain_style
-def pareto(trials: Sequence[Trial], settings: Settings) -> str | None:
-    """Trials by the first two objectives, and the front; None with one objective."""
-    scored = [one for one in trials if one.scores and not one.failure and len(one.results) == settings.rungs]
-    if len(settings.objectives) < 2 or not scored:
+def pareto(lines: Sequence[Line], settings: Settings) -> str | None:
+    """Trials at the last rung by the first two objectives, and the front of each line; None with one objective."""
+    if len(settings.objectives) < 2:
         return None
     first, second = settings.objectives[:2]
     figure, panel = panel_of(8.6, 4.2)
-    for number, label in enumerate(dict.fromkeys(one.learner for one in scored)):
-        some = [(one.scores[second], one.scores[first]) for one in scored if one.learner == label]
-        _dots(panel, some, 22, COLOURS[number % len(COLOURS)], 1.0, label)
-    kept = {*front({one.number: gains(one.scores, (first, second)) for one in scored})}
-    line = sorted((one.scores[second], one.scores[first]) for one in scored if one.number in kept)
-    panel.plot(*zip(*line, strict=True), color=INK, linewidth=0.8, label="Pareto front")
-    panel.set_xlabel(second)
+    drawn = False
+    for number, line in enumerate(lines):
+        scored, colour = at_last_rung(line.trials, line.rungs), COLOURS[number % len(COLOURS)]
+        if not scored:
+            continue
+        _dots(panel, [(one.scores[second], one.scores[first]) for one in scored], 22, colour, 1.0, line.label)
+        kept = {*front({one.number: gains(one.scores, (first, second)) for one in scored})}
+        steps = sorted((one.scores[second], one.scores[first]) for one in scored if one.number in kept)
+        where: Literal["pre", "post"] = "post" if second in MINIMISED else "pre"
+        panel.step(*zip(*steps, strict=True), where=where, color=colour, linewidth=0.8)
+        drawn = True
+    if not drawn:
+        return None
+    panel.set_xlabel(text(f"{second}{UNITS.get(second, '')}"))
     panel.set_ylabel(f"{first}, validation tasks")
     add_legend(panel)
     return svg(figure, "search-front")
+
+
+def at_last_rung(trials: Sequence[Trial], rungs: int) -> list[Trial]:
+    """Trials that reached the last rung and have a score there."""
+    return [one for one in trials if one.scores and not one.failure and len(one.results) == rungs]
 
 
 @in_plain_style

@@ -12,7 +12,7 @@ OBJECTIVES = {
     "return": "mean return of an episode of the validation tasks after the last shot, mean actions",
     "gap": "that return as a share of the gap between the suite's references, no adaptation and oracle",
     "success": "share of those episodes that end in success",
-    "latency": "median time of an action on one processor, ms; its figures depend on the machine",
+    "latency": "median processor time of an action, ms; its figures depend on the machine",
     "parameters": "numbers that the policy consists of",
 }
 """Meaning of each objective."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robometa import escape
+from robometa.errors import UserError
 from robometa.reports import export, figures, html
 from robometa.reports.compare import compare
 from robometa.reports.groups import Group, Section
@@ -18,7 +19,7 @@ from robometa.reports.measured import content
 from robometa.search import drawing, preset_file, summary
 from robometa.search.drawing import Line
 from robometa.search.finals import presets_beside
-from robometa.search.objectives import MINIMISED
+from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import State, Trial
 from robometa.search.settings import Settings
 
@@ -47,12 +48,7 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
     from markupsafe import Markup
 
     rows = summary.rows(state, settings)
-    lines = [Line(_line(row.learner, settings), _of(state, row.learner)) for row in rows]
-    lines += [
-        Line(_line(row.learner, other.settings), _of(other.state, row.learner))
-        for other in beside
-        for row in summary.rows(other.state, other.settings)
-    ]
+    lines = [*_lines(state, settings), *(line for one in beside for line in _lines(one.state, one.settings))]
     groups = [*final_groups(folder, state), *(one for other in beside for one in _others(other))]
     section = Section(groups[0].entries[0].suite, groups[0].entries[0].suite_hash, tuple(groups)) if groups else None
     parts = [
@@ -77,7 +73,9 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
             best=_best(folder),
             parts=parts,
             history=_markup(drawing.history(lines, settings)),
-            pareto=_markup(drawing.pareto(state.trials, settings)),
+            pareto=_markup(drawing.pareto(lines, settings)),
+            front_rows=front_rows(state, settings),
+            objectives=settings.objectives,
             finals=[(group.label, export.cells(group)[1:]) for group in groups],
             columns=export.WORDS[1:],
             adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
@@ -88,6 +86,25 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
             name=settings.objectives[0],
         )
     )
+
+
+def require_alike(settings: Settings, other: Settings, folder: Path) -> None:
+    """Checks that a search can be shown beside another one.
+
+    Args:
+        settings: Settings of the search.
+        other: Settings of the one beside it.
+        folder: Folder of the one beside it, for the message.
+
+    Raises:
+        UserError: If its suite, its objectives or the unit of its budget are others.
+    """
+    mine, theirs = ((one.suite_hash, one.objectives, one.budget.unit) for one in (settings, other))
+    for what, own, others in zip(("suite", "set of objectives", "unit of budget"), mine, theirs, strict=True):
+        if own != others:
+            shown = (own, others) if isinstance(own, str) else (" ".join(own), " ".join(others))
+            words = (Path(settings.suite).stem, Path(other.suite).stem) if what == "suite" else shown
+            raise UserError(f"--beside needs one {what}: {folder} has {words[1]}, not {words[0]}")
 
 
 def final_groups(folder: Path, state: State) -> list[Group]:
@@ -177,6 +194,22 @@ def _others(other: Result) -> list[Group]:
     ]
 
 
+def front_rows(state: State, settings: Settings) -> list[tuple[str, str, list[str], str]]:
+    """Rows of the Pareto front at the last rung: trial, learner, objectives, options; none with one objective."""
+    scored = drawing.at_last_rung(state.trials, settings.rungs) if len(settings.objectives) > 1 else []
+    kept = front({one.number: gains(one.scores, settings.objectives) for one in scored})
+    places = {number: f", finalist {place}" for place, number in enumerate(state.finalists or [], start=1)}
+    return [
+        (
+            f"{state.trials[number].name}{places.get(number, '')}",
+            state.trials[number].learner,
+            [f"{state.trials[number].scores[name]:.4g}" for name in settings.objectives],
+            _options(state.trials[number]),
+        )
+        for number in kept
+    ]
+
+
 def _of(state: State, learner: str) -> list[Trial]:
     return [trial for trial in state.trials if trial.learner == learner]
 
@@ -186,8 +219,10 @@ def _whole(state: State, trial: Trial) -> list[Any]:
     return [one for one in state.finals or [] if one.number == trial.number and not one.result.failure]
 
 
-def _line(learner: str, settings: Settings) -> str:
-    return f"{learner}, {settings.sampler}"
+def _lines(state: State, settings: Settings) -> list[Line]:
+    """Trials of each learner of a search, for the figures."""
+    labels = dict.fromkeys(trial.learner for trial in state.trials)
+    return [Line(f"{label}, {settings.sampler}", _of(state, label), settings.rungs) for label in labels]
 
 
 def _best(folder: Path) -> str:
@@ -203,9 +238,10 @@ def _options(trial: Trial) -> str:
 
 
 def _scores(trial: Trial, settings: Settings) -> list[str]:
-    """Score at each rung, or the failure."""
-    name = settings.objectives[0]
-    cells = [one.failure or f"{one.scores[name]:.4g}" for one in trial.results]
+    """Objectives at each rung, or the failure."""
+    cells = [
+        one.failure or ", ".join(f"{one.scores[name]:.4g}" for name in settings.objectives) for one in trial.results
+    ]
     return [*cells, *[""] * (settings.rungs - len(cells))]
 
 

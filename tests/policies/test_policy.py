@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import itertools
 import shutil
 from pathlib import Path
 
@@ -306,6 +307,12 @@ def test_neither_policy_nor_checkpoint_is_told(tmp_path, suite):
 def test_latency_is_measured(suite):
     found = latency(begun(made("oracle", suite)), steps=20)
     assert 0 < found.median_ms <= found.p99_ms
+
+
+def test_latency_by_another_clock(suite):
+    ticks = itertools.count()
+    found = latency(begun(made("oracle", suite)), steps=5, clock=lambda: next(ticks) / 500)
+    assert found.median_ms == pytest.approx(2.0)
 
 
 def published(task):

@@ -216,7 +216,14 @@ def test_several_learners_share_the_budget_and_several_objectives_make_a_front(c
     assert len(result.state.finalists) == 2
     assert main(["search", "--show", "a"]) == 0
     page = Path("a/report.html").read_text()
-    for words in ("Pareto front", "hand-set preset", "Finals on held-out tasks", "promp", "History"):
+    for words in (
+        "Pareto front",
+        "hand-set preset",
+        "Finals on held-out tasks",
+        "promp",
+        "History",
+        ", finalist 1</td>",
+    ):
         assert words in page
     assert "<script" not in page
     assert "finals on held-out tasks" in capsys.readouterr().out

@@ -1,0 +1,101 @@
+"""The report of a search with several objectives, and of searches side by side; nothing is trained."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import TINY_SUITE
+
+from robometa.errors import UserError
+from robometa.search.budget import Budget
+from robometa.search.drawing import COLOURS, Line, pareto
+from robometa.search.objectives import front
+from robometa.search.page import front_rows, page, require_alike
+from robometa.search.record import Generation, Result, State, Trial
+from robometa.search.result import Result as Search
+from robometa.search.run import planned
+from robometa.search.work import Order, Searching
+
+pytest.importorskip("optuna")
+SCORES = ((-5.0, 30.0), (-6.0, 10.0), (-7.0, 20.0), (-4.0, 40.0))
+"""Returns and parameters of trials; the third is on no front, the last reaches the first rung only."""
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Settings of a search with two objectives."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
+    objectives = ("return", "parameters")
+    _, made, _ = planned("tiny.toml", ("maml-trpo",), budget="3000", training="120", rungs=2, objective=objectives)
+    return made
+
+
+@pytest.fixture
+def state():
+    """A search of one generation."""
+    trials = []
+    for number, (score, parameters) in enumerate(SCORES):
+        result = Result(1, 3, 40.0, {"return": score, "parameters": parameters})
+        results = [result] * (1 if number == len(SCORES) - 1 else 2)
+        trials.append(Trial(number, "maml-trpo", {"discount": 0.9}, {"discount": 0.9}, results=results))
+    return State([Generation("maml-trpo", trials, 2)], finalists=[1])
+
+
+def test_the_front_is_a_table_with_every_objective(settings, state):
+    rows = front_rows(state, settings)
+    assert [row[:3] for row in rows] == [
+        ("0000", "maml-trpo", ["-5", "30"]),
+        ("0001, finalist 1", "maml-trpo", ["-6", "10"]),
+    ]
+    assert rows[0][3] == "discount 0.9"
+    assert front_rows(state, replace(settings, objectives=("return",))) == []
+    text = page(Path("s"), settings, state)
+    assert "<td>0001, finalist 1</td>" in text
+    assert "-6, 10" in text
+
+
+def test_another_search_has_a_front_in_the_figure(settings, state):
+    one = Line("tpe", state.trials, 2)
+    alone, both = pareto([one], settings), pareto([one, Line("random", state.trials, 2)], settings)
+    assert COLOURS[1] not in (alone or COLOURS[1])
+    assert COLOURS[1] in (both or "")
+    assert pareto([Line("tpe", [], 2)], settings) is None
+    other = replace(settings, sampler="random")
+    assert "maml-trpo, random" in page(Path("s"), settings, state, [Search(Path("other"), other, state)])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"objectives": ("latency",)}, "one set of objectives: other has latency, not return parameters"),
+        ({"suite_hash": "5", "suite": "/tmp/wide.toml"}, "one suite: other has wide, not tiny"),
+        ({"budget": Budget(1e9, "seconds")}, "one unit of budget: other has seconds, not steps"),
+    ],
+)
+def test_searches_that_measure_something_else_are_not_shown_beside(settings, change, said):
+    require_alike(settings, settings, Path("other"))
+    with pytest.raises(UserError, match=said):
+        require_alike(settings, replace(settings, **change), Path("other"))
+
+
+def test_latency_counts_this_process_alone(monkeypatch):
+    clocks = []
+
+    class Measured:
+        median_ms = 2.0
+
+    monkeypatch.setattr("robometa.search.work.latency", lambda policy, clock: clocks.append(clock.__name__) or Measured)
+    monkeypatch.setattr("robometa.search.work.load", lambda *given, **named: None)
+    work = Searching(None, Budget(1.0, "steps"), ("return", "latency"))  # type: ignore[arg-type]
+    assert work.latency_ms(Order("a", "tiny", "rl2", "gru", {}, 0, 1.0), None) == 2.0  # type: ignore[arg-type]
+    assert clocks == ["process_time"]
+
+
+def test_small_work_is_in_core_seconds():
+    assert Budget(4.0, "seconds").words() == "4 core-seconds"
+    assert Budget(90.0, "seconds").words() == "1.5 core-minutes"
+
+
+def test_equal_points_are_all_on_the_front():
+    assert front({0: (1.0, 2.0), 1: (1.0, 2.0)}) == [0, 1]
