@@ -154,7 +154,7 @@ def episodes_axis(parts: Sequence[Part], seen: Sequence[Sequence[float]]) -> Non
         first = min((place for place in measured if place > 0), default=1.0)
         (panel,) = part.panels
         panel.set_xscale("symlog", linthresh=first)
-        panel.set_xlim(-0.45 * first, 1.3 * max(*measured, 1.2 * first))  # it would go on to negative numbers
+        panel.set_xlim(-0.45 * first, 1.3 * max([*measured, 1.2 * first]))  # it would go on to negative numbers
         ticks = {f"{place:.3g}" if place < 1000 else f"{place:.0f}": place for place in sorted(measured)}
         if len(ticks) > MAX_TICKS:
             ticks = {str(count): float(count) for count in TICKS if count == 0 or first <= count <= max(measured)}

@@ -110,7 +110,8 @@ def test_what_is_hidden_acts_and_is_not_seen(name):
     # A sparse reward is only met on the way to a goal.
     drift = dict(tasks[0].parameters)["goal"] if suite.objective == "sparse-goal" else 0.0
     obs, reward = roll_out(name, alike(noise()), tasks, drift)
-    assert torch.equal(obs[0, 0], obs[0, 1])
+    if name != "go2-worn":  # its robot feels at once how the ground leans
+        assert torch.equal(obs[0, 0], obs[0, 1])
     assert not torch.equal(reward[:, 0], reward[:, 1])
     if hides_a_goal(suite):
         assert torch.equal(obs[:, 0], obs[:, 1])
@@ -135,4 +136,7 @@ def test_says_what_it_is_and_where_it_comes_from(name):
         "ant-worn-drift",
         "half-cheetah-velocity-switch",
         "rover-goal",
+        "go1-payload",
+        "go2-payload",
+        "go2-worn",
     )
