@@ -425,7 +425,7 @@ def test_a_replay_is_of_the_task_as_it_was_at_the_step(written, tmp_path):
     assert found.finding.again
     assert found.divergence.task.change is None
     assert dict(found.divergence.task.parameters) == {"motor_strength": (1.0,) * 6}
-    assert "motor_strength 1 1 1 1 1 1" in found.lines()[0]
+    assert "motor_strength 1 (all 6)" in found.lines()[0]
     manifest = sealed_folder.read_manifest(folder)
     for spoilt in (None, {"motor_strength": [1.0]}, {"motor_strength": ["a"] * 6}, {"payload": [1.0] * 6}, 3):
         sealed_folder.write_manifest(folder, manifest | {"parameters": spoilt})
