@@ -19,7 +19,7 @@ from robometa.nn.normalizer import Normalizer
 from robometa.nn.recurrent import memory_of
 from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
-from robometa.rl.learning_rate import adam, decayed, set_learning_rate
+from robometa.rl.learning_rate import adam, decayed, set_learning_rate, steps_taken
 from robometa.rl.memory_input import memory_input
 
 CHUNK = 8
@@ -82,17 +82,6 @@ class Network(nn.Module):
         return mean, MIDDLE + REACH * torch.tanh(width)
 
 
-class Steps(nn.Module):
-    """Number of gradient steps so far. The optimizer's state has none before the first."""
-
-    taken: Tensor
-
-    def __init__(self) -> None:
-        """Counts from 0."""
-        super().__init__()
-        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
-
-
 class ImitationLearner:
     """A network, its optimizer and statistics; a subclass defines `begin`, `act`, `_sequences` and `_outputs`."""
 
@@ -110,7 +99,6 @@ class ImitationLearner:
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
         self.network = Network(config, inputs, query, spaces.action, generator).to(self.device)
         self.optimizer = adam(self.network, config.learning_rate, self.device)
-        self.steps = Steps()
         self.observations = Normalizer(spaces.observation, device=self.device)
         self.rewards = Normalizer(1, device=self.device)
 
@@ -148,7 +136,6 @@ class ImitationLearner:
             "observations": self.observations,
             "rewards": self.rewards,
             "training/optimiser": self.optimizer,
-            "training/steps": self.steps,
         }
 
     def _sequences(self, rollout: Rollout, experts: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -180,7 +167,7 @@ class ImitationLearner:
     def _decay(self) -> None:
         """Sets the learning rate by the gradient steps taken so far."""
         rate, all_steps = self.config.learning_rate, self.config.iterations * self.config.gradient_steps
-        set_learning_rate(self.optimizer, decayed(rate, rate / 10, int(self.steps.taken) / all_steps))
+        set_learning_rate(self.optimizer, decayed(rate, rate / 10, steps_taken(self.optimizer) / all_steps))
 
     def _step(self, sequences: Sequence[Tensor]) -> Tensor:
         """Takes a gradient step on some trials, and returns the loss. `[trial, step, ...]`."""
@@ -196,7 +183,6 @@ class ImitationLearner:
         loss = descend(of_piece, parameters, *(shares_of(part, CHUNK) for part in sequences))
         nn.utils.clip_grad_norm_(parameters, self.config.gradient_norm)
         self.optimizer.step()
-        self.steps.taken += 1
         return loss
 
     def _errors(self, sequences: Sequence[Tensor]) -> dict[str, float]:

@@ -40,8 +40,9 @@ class HiddenNumbers:
         self.suite = suite
         self._sizes = [(name, len(value)) for name, value in suite.train[0].parameters]
         changing = () if suite.change is None else suite.change.names
-        self._shared = frozenset(name for name, size in self._sizes if size > 1 and name not in changing)
-        self._shared = self._shared.intersection(*map(_shared, suite.train))
+        several = {name for name, size in self._sizes if size > 1 and name not in changing}
+        differ = {name for task in suite.train for name, value in set(task.parameters) - set(suite.train[0].parameters)}
+        self._shared = frozenset(several & differ).intersection(*map(_shared, suite.train))
         numbers = torch.stack([self._numbers(task) for task in suite.train])
         self._varies = (numbers != numbers[0]).any(dim=0)
         words = [(name, part) for name, size in self._sizes for part in _names(name, self._told(name, size))]

@@ -103,3 +103,11 @@ def test_a_task_with_several_values_where_training_had_one_is_refused():
     task = replace(suite.test[0], parameters=(("geom_friction", (1.0, 1.0, 2.0)), ("velocity", (1.0,))))
     with pytest.raises(UserError, match="several values of geom_friction"):
         HiddenNumbers(suite)(task)
+
+
+def test_parts_that_only_held_out_tasks_change_are_left_out_as_ever():
+    suite = one_friction(lambda task: (1.0,) * 3)
+    held_out = replace(suite.test[0], parameters=(("geom_friction", (1.0, 0.0, 1.0)), ("velocity", (1.5,))))
+    hidden = HiddenNumbers(suite)
+    assert hidden.names == ("velocity",)
+    assert hidden(held_out).tolist() == [1.5]
