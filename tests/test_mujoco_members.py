@@ -3,9 +3,11 @@
 import ast
 from pathlib import Path
 
+import mujoco
 import pytest
 
 import robometa
+from robometa.suites import mujoco_numbers
 
 SIMULATOR = sorted((Path(robometa.__file__).parent / "sim").rglob("*.py"))
 
@@ -37,3 +39,10 @@ def test_constants_are_numbers(path):
 def test_bare_members_are_found():
     found = bare(ast.parse("A, B = mujoco.mjtJoint.mjJNT_FREE, 1\nif kind in (mujoco.mjtJoint.mjJNT_BALL, A): pass"))
     assert list(found) == [1, 2]
+
+
+def test_the_numbers_are_mujoco_s():
+    joints = {name: int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("FREE", "BALL", "SLIDE", "HINGE")}
+    kinds = {"ON_JOINT": "JOINT", "JOINT_IN_PARENT": "JOINTINPARENT", "ON_TENDON": "TENDON"}
+    moved = {name: int(getattr(mujoco.mjtTrn, f"mjTRN_{kind}")) for name, kind in kinds.items()}
+    assert {name: getattr(mujoco_numbers, name) for name in (*joints, *moved)} == joints | moved

@@ -71,7 +71,8 @@ def _parts(model: mujoco.MjModel) -> dict[str, list[str]]:
 
 def _joint(model: mujoco.MjModel, index: int) -> str:
     """A joint's name, kind and range."""
-    from robometa.sim.locomotion.signals import FREE, SLIDE, joint_unit
+    from robometa.sim.locomotion.signals import joint_unit
+    from robometa.suites.mujoco_numbers import FREE, SLIDE
 
     kind, name = model.jnt_type[index], model.joint(index).name or f"joint {index}"
     if kind not in (SLIDE, 3):

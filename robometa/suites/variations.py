@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robometa.errors import Range, UserError
+from robometa.suites.mujoco_numbers import HINGE, JOINT_IN_PARENT, SLIDE
 
 if TYPE_CHECKING:
     import mujoco
@@ -100,12 +101,6 @@ def _strengths(model: mujoco.MjModel, factor: np.ndarray) -> Iterator[tuple[int,
     for actuator in range(model.nu):
         if model.actuator_trntype[actuator] <= JOINT_IN_PARENT:
             yield int(model.actuator_trnid[actuator, 0]), float(factor[actuator])
-
-
-JOINT_IN_PARENT = 1
-"""Largest number of MuJoCo's for a transmission that moves a joint."""
-SLIDE, HINGE = 2, 3
-"""MuJoCo's numbers for the joints that have one position."""
 
 
 def driven_joints(model: mujoco.MjModel) -> list[int]:

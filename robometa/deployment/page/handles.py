@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
-
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.actions import actuator_name
 from robometa.suites.command import COMMANDS
+from robometa.suites.mujoco_numbers import HINGE, JOINT_IN_PARENT, SLIDE
 from robometa.suites.own_model import sizes_of
 from robometa.suites.suite import Suite
-from robometa.suites.variations import JOINT_IN_PARENT, VARIATIONS
+from robometa.suites.variations import VARIATIONS
 
 DEGREE = math.pi / 180
 
@@ -80,7 +79,7 @@ def _possible(suite: Suite) -> list[str]:
 def _drives_joints(suite: Suite) -> bool:
     """Returns True if every actuator of a suite's robot drives a hinge or a slide."""
     model, _ = models.compiled(suite.robot)
-    scalar = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
+    scalar = (SLIDE, HINGE)
     moved = zip(model.actuator_trntype.tolist(), model.actuator_trnid[:, 0].tolist(), strict=True)
     return all(kind <= JOINT_IN_PARENT and model.jnt_type[joint] in scalar for kind, joint in moved)
 

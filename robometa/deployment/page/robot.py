@@ -19,11 +19,12 @@ from robometa.sim.locomotion.base import pushed_columns
 from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.terms import scalar_joints
+from robometa.suites.mujoco_numbers import FREE, JOINT_IN_PARENT
 from robometa.suites.objective_file import is_own
 from robometa.suites.robots import Robot
 from robometa.suites.sim_to_real import SimToReal
 from robometa.suites.suite import Suite
-from robometa.suites.variations import JOINT_IN_PARENT, driven_joints
+from robometa.suites.variations import driven_joints
 
 MAX_TEXT = 1 << 20
 """Largest model that a page carries, characters."""
@@ -64,7 +65,7 @@ def robot_of(suite: Suite) -> dict[str, Any]:
         "errors": _errors(robot, model),
         "body": int(model.body(robot.body).id),
         "driven": [int(model.jnt_qposadr[joint]) for joint in driven_joints(model)],
-        "free": bool((model.jnt_type == mujoco.mjtJoint.mjJNT_FREE).any()),
+        "free": bool((model.jnt_type == FREE).any()),
         "moved": [_moved(model, index) for index in range(model.nu)],
     }
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from robometa.errors import UserError
 from robometa.sim.locomotion.gains import each
 from robometa.sim.locomotion.keyframes import keyframe_of
+from robometa.suites.mujoco_numbers import HINGE, ON_JOINT, ON_TENDON
 from robometa.suites.robots import Robot
 
 Array = NDArray[np.float64]
-ON_JOINT, ON_TENDON = int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_TENDON)
 AFFINE = int(mujoco.mjtBias.mjBIAS_AFFINE)
 FIXED = int(mujoco.mjtGain.mjGAIN_FIXED)
 
@@ -106,7 +106,7 @@ def _reach(model: mujoco.MjModel, index: int) -> tuple[float, float]:
         low, high = model.tendon_range[moved]
     elif kind == ON_JOINT and model.jnt_limited[moved]:
         low, high = model.jnt_range[moved]
-    elif kind == ON_JOINT and model.jnt_type[moved] == mujoco.mjtJoint.mjJNT_HINGE:
+    elif kind == ON_JOINT and model.jnt_type[moved] == HINGE:
         low, high = -math.pi, math.pi
     else:
         return -1.0, 1.0

@@ -11,9 +11,8 @@ from torch import Tensor
 from robometa.errors import UserError
 from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.quantities import Others
+from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
 from robometa.suites.observation import BODY, HEADING, WORLD
-
-FREE, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("FREE", "SLIDE", "HINGE"))
 
 
 class Base:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.keyframes import keyframe_of
+from robometa.suites.mujoco_numbers import BALL, FREE, HINGE, SLIDE
 from robometa.suites.robots import Robot
 from robometa.suites.variations import driven_joints
 
@@ -20,9 +21,6 @@ TOUCHING = 1e-4
 """Depth in the ground at which a foot still rests on it, m."""
 LIFTS = 5
 """Tries to lift a robot out of uneven ground."""
-FREE, BALL, SLIDE, HINGE = (
-    int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE", "HINGE")
-)
 
 
 class Beginnings:

@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa.errors import UserError
+from robometa.suites.mujoco_numbers import HINGE, JOINT_IN_PARENT, SLIDE
 from robometa.suites.robots import Robot
-from robometa.suites.variations import JOINT_IN_PARENT
-
-HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 
 
 def each(numbers: tuple[float, ...], count: int, key: str, robot: Robot) -> NDArray[np.float64]:

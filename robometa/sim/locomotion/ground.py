@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robometa.suites.mujoco_numbers import FREE, ON_JOINT, ON_TENDON, SLIDE
+
 STEEP = 0.1
 """Least part of a contact's direction that is up or down, for the ground below a robot."""
-FREE, SLIDE = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_SLIDE)
-ON_JOINT, ON_TENDON = int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_TENDON)
 
 
 def fixed_geoms(model: mujoco.MjModel) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from robometa.sim.joints import Joints
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.actions import controls_of
 from robometa.sim.locomotion.beginnings import Beginnings
+from robometa.suites.mujoco_numbers import HINGE, ON_JOINT, SLIDE
 from robometa.suites.suite import Suite
 
 POSITION_SERVO = int(mujoco.mjtBias.mjBIAS_AFFINE)
@@ -21,9 +22,9 @@ def joints(suite: Suite) -> Joints:
     """
     model, _ = models.compiled(suite.robot)
     begin, controls = Beginnings(model, suite.robot).qpos, controls_of(model, suite.robot)
-    scalar = [index for index in range(model.njnt) if model.jnt_type[index] in (2, 3)]  # slides and hinges
+    scalar = [index for index in range(model.njnt) if model.jnt_type[index] in (SLIDE, HINGE)]
     moved = [int(model.actuator_trnid[index, 0]) for index in range(model.nu)]
-    on_joint = [model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT for index in range(model.nu)]
+    on_joint = [model.actuator_trntype[index] == ON_JOINT for index in range(model.nu)]
     servos = [model.actuator_biastype[index] == POSITION_SERVO for index in range(model.nu)]
     default = {index: float(begin[model.jnt_qposadr[index]]) for index in scalar}
     return Joints(

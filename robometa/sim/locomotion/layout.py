@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa.errors import UserError
+from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
 from robometa.suites.robots import Robot
 
 OURS = "robometa/"
@@ -18,9 +19,6 @@ BODY_SENSOR = OURS + "body"
 """Name of the readings of the body's place, where no column of the state holds it."""
 SAMPLES, EXACT = 8, 1e-9
 """Random poses that a rule for the body's place is tried on, and the error that it may have, m."""
-FREE, BALL, SLIDE, HINGE = (
-    int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE", "HINGE")
-)
 Array = NDArray[np.float64]
 
 

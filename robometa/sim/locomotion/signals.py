@@ -13,9 +13,9 @@ from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.term_signals import Parts, term_signals
 from robometa.sim.locomotion.terms import scalar_joints
 from robometa.sim.signal import RobotSpaces, Signal
+from robometa.suites.mujoco_numbers import BALL, FREE, ON_JOINT, SLIDE
 from robometa.suites.suite import Suite
 
-FREE, BALL, SLIDE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{kind}")) for kind in ("FREE", "BALL", "SLIDE"))
 PLACE, TURN = ("x", "y", "z"), ("qw", "qx", "qy", "qz")
 SPIN = ("wx", "wy", "wz")
 UNITS = {
@@ -135,7 +135,7 @@ def _actions(model: mujoco.MjModel, reader: Reader) -> list[Signal]:
 
 def _actuator_unit(model: mujoco.MjModel, actuator: int) -> str:
     """Unit of an actuator's control: a servo's target, or a motor's force at a control of 1."""
-    if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT:
+    if model.actuator_trntype[actuator] != ON_JOINT:
         return "1"
     joint, gear = int(model.actuator_trnid[actuator, 0]), float(model.actuator_gear[actuator, 0])
     unit = joint_unit(model, joint)
