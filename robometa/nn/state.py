@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor, optim
 
 TRAINING = "training/"
@@ -23,6 +24,8 @@ class Stateful(Protocol):
         """Restores a state."""
 
 
+UNUSED = "unused"
+"""Entry of an optimizer that has taken no step."""
 Parts = Mapping[str, Stateful | optim.Optimizer]
 """Parts of a learner by name."""
 
@@ -32,7 +35,8 @@ def state_of(parts: Parts) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for name, part in parts.items():
         if isinstance(part, optim.Optimizer):
-            state |= optimizer_state(name, part)
+            # Without any training part it would be a policy's state, which leaves optimizers as they are.
+            state |= optimizer_state(name, part) or {f"{name}/{UNUSED}": torch.tensor(True)}
         else:
             state |= {f"{name}/{key}": value for key, value in part.state_dict().items()}
     return state
@@ -60,6 +64,8 @@ def load_optimizer(name: str, optimizer: optim.Optimizer, state: dict[str, Tenso
     """Loads the moments and step counts under `name/` into an optimizer."""
     per_parameter: dict[int, dict[str, Tensor]] = {}
     for key, value in under(name, state).items():
+        if key == UNUSED:
+            continue
         index, entry = key.split("/")
         per_parameter.setdefault(int(index), {})[entry] = value.clone()  # an optimizer would share it
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
