@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,14 +75,17 @@ def _bootstrapped(
         return float(middle(*values)), float("nan"), float("nan")
     if max(np.ptp(task) for task in values) == 0:  # nothing to resample
         return float(middle(*values)), float(middle(*values)), float(middle(*values))
-    sampled = stats.bootstrap(
-        tuple(values),
-        middle,
-        n_resamples=RESAMPLES,
-        batch=200,
-        confidence_level=CONFIDENCE,
-        paired=together,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
+    with warnings.catch_warnings():
+        # Where every resample gives one number, SciPy's interval is that number, and it warns of a method not used here.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        sampled = stats.bootstrap(
+            tuple(values),
+            middle,
+            n_resamples=RESAMPLES,
+            batch=200,
+            confidence_level=CONFIDENCE,
+            paired=together,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        )
     return float(middle(*values)), float(sampled.confidence_interval.low), float(sampled.confidence_interval.high)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PROSE = ("recovered", "learner", "about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns with text that may wrap."""
+LEAST = 12
+"""Characters that are left to a column with text, which a narrow terminal would take away altogether."""
 
 CONTROL = (
     "control: the same policy with its adaptation forgotten before every rollout, in the same resets; what is adapted "
@@ -28,7 +30,8 @@ def plain_table(*columns: str) -> Table:
     """Makes a table without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in PROSE)
+        prose = column in PROSE
+        table.add_column(column, overflow="fold", no_wrap=not prose, min_width=LEAST if prose else None)
     return table
 
 
@@ -58,7 +61,10 @@ def print_report(report: Report) -> None:
         for sentence in _course(summary[-1]["mean_action"]):
             console.print(sentence)
         console.print("\nreturn")
-    console.print(_returns(report, summary, gap))
+    console.print(_returns(report, summary))
+    if gap:
+        console.print("\ngap closed, mean action")
+        console.print(_gaps(summary))
     for sentence in (*_first_episode(summary[0]), *([] if report.control is None else [CONTROL])):
         console.print(sentence)
     change = report.since_change()
@@ -77,16 +83,24 @@ def print_report(report: Report) -> None:
         console.print(Text.assemble(("warning: ", "bold"), sentence))
 
 
-def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) -> Table:
-    """Returns of each shot, and those of random actions, no adaptation and the oracle."""
+def _gaps(summary: Sequence[Mapping[str, Any]]) -> Table:
+    """Share of the gap between no adaptation and the oracle that each shot closes."""
     from robometa.reports.gap import BY_MEANS, BY_TASK, words_of_gap
+
+    table = plain_table("shot", "gap", "by means", "by task")
+    for row in summary:
+        table.add_row(row["label"], words_of_gap(row), words_of_gap(row, BY_MEANS), words_of_gap(row, BY_TASK))
+    return table
+
+
+def _returns(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
+    """Returns of each shot, and those of random actions, no adaptation and the oracle."""
     from robometa.reports.statistics import words_of
 
     columns = ["shot", "seen", "steps", "mean action", "mean", "exploring"]
     columns += [] if report.control is None else ["control", "after - control"]
-    table = plain_table(*columns, *(["gap", "by means", "by task"] if gap else []))
+    table = plain_table(*columns)
     for row in summary:
-        further = [words_of_gap(row), words_of_gap(row, BY_MEANS), words_of_gap(row, BY_TASK)] if gap else []
         table.add_row(
             row["label"],
             f"{row['episodes_seen']:g}",
@@ -95,7 +109,6 @@ def _returns(report: Report, summary: Sequence[Mapping[str, Any]], gap: bool) ->
             f"{row['mean_action']['mean']:.1f}",
             words_of(row["exploring"]),
             *_control(row),
-            *further,
         )
     chance = report.measures(report.random, 0)
     table.add_row("random", "", "", "", f"{chance['mean']:.1f}", words_of(chance))
