@@ -82,15 +82,20 @@ def quotient(values: Values, over: str, under: str) -> list[float]:
     return [a / b for a, b in zip(values[over], values[under], strict=True)]
 
 
-def maml_iteration(engine: CpuEngine, learner: MamlTrpo, noise: Noise) -> dict[str, float]:
-    """An iteration as training runs it, s."""
+def iteration(engine: CpuEngine, learner: MamlTrpo | Rl2, noise: Noise) -> tuple[float, float, int]:
+    """Seconds of sampling and of the update of an iteration as training runs it, and its environment steps."""
     suite, started = engine.suite, perf_counter()
     indices = task_batch(len(suite.train), engine.tasks, noise.seed, 0)
     trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
     sampled = perf_counter()
     learner.update(trial)
-    ended = perf_counter()
-    return {"sampling and adapting": sampled - started, "update": ended - sampled, "iteration": ended - started}
+    return sampled - started, perf_counter() - sampled, trial.steps()
+
+
+def maml_iteration(engine: CpuEngine, learner: MamlTrpo, noise: Noise) -> dict[str, float]:
+    """An iteration, s."""
+    sampling, update, _ = iteration(engine, learner, noise)
+    return {"sampling and adapting": sampling, "update": update, "iteration": sampling + update}
 
 
 def peak_memory() -> float:
@@ -163,14 +168,9 @@ def rl2(size: Size) -> Iterator[Contest]:
 
 
 def rl2_iteration(engine: CpuEngine, learner: Rl2, noise: Noise) -> dict[str, float]:
-    """An iteration as training runs it."""
-    suite, started = engine.suite, perf_counter()
-    indices = task_batch(len(suite.train), engine.tasks, noise.seed, 0)
-    trial = run_trial(engine, learner, suite.train, indices, learner.config.shots, noise)
-    sampled = perf_counter()
-    learner.update(trial)
-    ended = perf_counter()
-    return {"sampling": sampled - started, "update": ended - sampled, "training": trial.steps() / (ended - started)}
+    """An iteration, s, and its environment steps a second."""
+    sampling, update, steps = iteration(engine, learner, noise)
+    return {"sampling": sampling, "update": update, "training": steps / (sampling + update)}
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.report import Machine, table, write_page
+from bench.recorded import Recorded
+from bench.report import Machine, table
 from robometa.storage.scratch import scratch
 
 RECORD, PAGE = Path("results/runtime.json"), Path("docs/deployment.md")
@@ -171,39 +171,16 @@ def as_text(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _measured(chosen: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    sys.path.append(str(Path(__file__).parents[1] / "runtime"))  # where it is not installed
+    return measured(QUICK if chosen.quick else Extent(), chosen.student, say, quick=chosen.quick)
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Measures, prints and writes.
-
-    Args:
-        words: The command line; this process's if None.
-
-    Returns:
-        0.
-    """
+    """Measures, prints and writes. Returns 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.runtime", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--student", type=Path, metavar="FOLDER", help="a distilled policy, to measure its step too")
-    parser.add_argument("--from", dest="record", type=Path, metavar="FILE", help="tables of these measurements")
-    parser.add_argument("--write", action="store_true", help=f"write {RECORD} and {PAGE}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to a file, too")
-    chosen = parser.parse_args(words)
-    if chosen.write and chosen.quick:
-        parser.error("--write takes whole sizes: leave out --quick")
-    if chosen.record is not None:
-        record = json.loads(chosen.record.read_text(encoding="utf-8"))
-    else:
-        sys.path.append(str(Path(__file__).parents[1] / "runtime"))  # where it is not installed
-        extent = QUICK if chosen.quick else Extent()
-        record = measured(extent, chosen.student, lambda said: print(said, file=sys.stderr), quick=chosen.quick)
-    text = as_text(record)
-    print(text)
-    content = json.dumps(record, indent=2) + "\n"
-    if chosen.json is not None:
-        chosen.json.write_text(content, encoding="utf-8")
-    if chosen.write:
-        RECORD.write_text(content, encoding="utf-8")
-        write_page(PAGE, text)
-    return 0
+    return Recorded(parser, _measured, as_text, RECORD, PAGE).run(words)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ docs/scaling.md. `--from FILE` makes the tables anew of an earlier run's measure
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import scaling_parts as parts
-from bench.report import Machine, table, write_page
+from bench.recorded import Recorded
+from bench.report import Machine, table
 from bench.scaling_model import Constants, check_table, constants_table, far_table
 
 RECORD, PAGE = Path("results/scaling.json"), Path("docs/scaling.md")
@@ -104,42 +104,22 @@ def as_text(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _measured(chosen: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    return measured(parts.QUICK if chosen.quick else parts.Extent(), numbers_of_cores(chosen.cores), say)
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Measures, prints and writes.
-
-    Args:
-        words: The command line; this process's if None.
-
-    Returns:
-        0.
-    """
-    parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
-    parser.add_argument("--cores", type=int, metavar="N", help="cores at the most (default: all of this process)")
-    parser.add_argument("--from", dest="record", type=Path, metavar="FILE", help="tables of these measurements")
-    parser.add_argument("--write", action="store_true", help=f"write {RECORD} and {PAGE}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to a file, too")
-    chosen = parser.parse_args(words)
-    if chosen.write and chosen.quick:
-        parser.error("--write takes whole sizes: leave out --quick")
+    """Measures, prints and writes. Returns 0."""
     here = len(os.sched_getaffinity(0))
-    most = here if chosen.cores is None else chosen.cores
-    if not 1 <= most <= here:
-        parser.error(f"--cores must be from 1 to the {here} of this process, not {most}")
-    if chosen.record is not None:
-        record = json.loads(chosen.record.read_text(encoding="utf-8"))
-    else:
-        extent = parts.QUICK if chosen.quick else parts.Extent()
-        record = measured(extent, numbers_of_cores(most), lambda said: print(said, file=sys.stderr))
-    text = as_text(record)
-    print(text)
-    content = json.dumps(record, indent=2) + "\n"
-    if chosen.json is not None:
-        chosen.json.write_text(content, encoding="utf-8")
-    if chosen.write:
-        RECORD.write_text(content, encoding="utf-8")
-        write_page(PAGE, text)
-    return 0
+
+    def cores(word: str) -> int:
+        if not word.isdecimal() or not 1 <= int(word) <= here:
+            raise argparse.ArgumentTypeError(f"must be from 1 to the {here} of this process, not {word}")
+        return int(word)
+
+    parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--cores", type=cores, default=here, metavar="N", help="cores at the most (default: all)")
+    return Recorded(parser, _measured, as_text, RECORD, PAGE).run(words)
 
 
 if __name__ == "__main__":
