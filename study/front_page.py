@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robometa import suites
 from robometa.reports.gap import REFERENCES
-from robometa.training.run_folder import CONFIGURATION
+from study.plan import trained_so
 from study.rows import Row, gap_closed, on_all, words
 
 PAGE, POLICIES = Path("README.md"), Path("policies")
@@ -66,10 +64,4 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
 def linked(suite: str, learner: str, options: Mapping[str, Any], up: str = "") -> str:
     """Links a learner's name to its policy, if one was trained on this suite with these options."""
     policy = POLICIES / f"{suite}-{learner}"
-    path = policy / "training" / CONFIGURATION
-    if not path.is_file():
-        return learner
-    asked = json.loads(path.read_text(encoding="utf-8"))
-    same = asked["suite_hash"] == suites.load(suite).content_hash
-    same = same and all(asked["config"][name] == value for name, value in options.items())
-    return f"[{learner}]({up}{policy.as_posix()}/README.md)" if same else learner
+    return f"[{learner}]({up}{policy.as_posix()}/README.md)" if trained_so(policy, suite, options) else learner

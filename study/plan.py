@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from robometa import suites
 from robometa.errors import UserError, unknown
 from robometa.evaluation.stable_baselines3 import ALGORITHMS
 from robometa.registry.options import read_config, resolve
+from robometa.training.run_folder import CONFIGURATION
 
 PLAN = Path(__file__).parent / "plan.toml"
 RESULTS = Path("results")
@@ -112,6 +113,22 @@ class Plan:
             for cell in self.cells
             if suite in (None, cell.suite) and (learners is None or cell.learner in learners)
         ]
+
+
+def trained_so(policy: Path, suite: str, options: Mapping[str, Any]) -> bool:
+    """True if a published policy was trained on this suite with these options, by the configuration beside it.
+
+    Args:
+        policy: Its folder.
+        suite: The suite's name.
+        options: What the plan says about its learner, as it comes out of JSON.
+    """
+    path = policy / "training" / CONFIGURATION
+    if not path.is_file():
+        return False
+    asked = json.loads(path.read_text(encoding="utf-8"))
+    same = asked["suite_hash"] == suites.load(suite).content_hash
+    return same and all(asked["config"][name] == value for name, value in options.items())
 
 
 def read(path: Path | None = None) -> Plan:

@@ -95,7 +95,7 @@ def row_of(cells: list[plan.Cell], tasks: int | None = None) -> Row | None:
         quarters=_pair(records, "first_episode_quarters"),
         success=_pair(records, "success"),
         gap=_gaps(records, acting, tasks),
-        **_gain(cells[0].suite, records, acting, tasks),
+        **_gain(cells[0], records, acting, tasks),
         environment_steps=mean("environment_steps"),
         gradient_samples=samples.of(records),
         tried=tried.configurations(cells[0].suite, records[0]["learner"]),
@@ -156,16 +156,24 @@ def gain(row: Row) -> str:
     return words_of_gain(row.gain) + (" (one policy)" if row.gain_of_policy else "")
 
 
-def _gain(suite: str, records: list[dict[str, Any]], acting: str, tasks: int | None) -> dict[str, Any]:
-    """Return after one shot minus the control's, of all seeds or of the published policy, as entries of a row."""
+def _gain(cell: plan.Cell, records: list[dict[str, Any]], acting: str, tasks: int | None) -> dict[str, Any]:
+    """Return after one shot minus the control's, of all seeds or of the published policy, as entries of a row.
+
+    That of a published policy counts if it was trained as the row was: a longer training adapts to more.
+    """
     if all(record.get("control") for record in records) and len(records[0]["control"]) > 1:
         after, control = (np.array([record[key] for record in records])[:, 1, :tasks] for key in (acting, "control"))
         seeds = (after - control).mean(axis=1)  # [seed]
         ends = [None if np.isnan(end) else end for end in statistics.mean([seeds])]
         return {"gain": dict(zip(("mean", "low", "high"), ends, strict=True)), "gain_of_policy": False}
-    known = controls.read(suite).get(records[0]["learner"])
-    whole = known is not None and known["tasks"] == len(records[0]["random"][:tasks])
-    return {"gain": known["after_minus_control"] if known and whole else None, "gain_of_policy": bool(known and whole)}
+    name = f"{cell.learner}-long" if cell.long else cell.learner
+    known = controls.read(cell.suite).get(name)
+    fits = (
+        known is not None
+        and known["tasks"] == len(records[0]["random"][:tasks])
+        and plan.trained_so(controls.POLICIES / f"{cell.suite}-{name}", cell.suite, cell.plain_options())
+    )
+    return {"gain": known["after_minus_control"] if known and fits else None, "gain_of_policy": fits}
 
 
 def _pair(records: list[dict[str, Any]], key: str) -> tuple[float, float] | None:

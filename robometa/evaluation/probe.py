@@ -36,6 +36,9 @@ LOOKS = (1, 2, 5)
 """First digits of the steps of the first episode after which a memory is read."""
 MAX_FEATURES, BUCKETS = 4096, 1024
 """Numbers of an adaptation beyond which they are summed up, with random signs, in so many buckets."""
+PROBED_FROM = -2
+"""Seed that tasks are drawn by for a probe of seed 0, and down from there: no run has a negative one, and -1 draws what
+is scored during a training."""
 ROWS_AT_ONCE = 16
 """Rows that are summed up together: a learned model has hundreds of thousands of parameters."""
 
@@ -123,9 +126,12 @@ def measure_probe(
 
 
 def drawn_tasks(suite: Suite, count: int, seed: int) -> tuple[Task, ...]:
-    """Draws tasks from the suite's distributions; those that it lists, from the first, if it has none to draw from."""
+    """Draws tasks from the suite's distributions; those that it lists, from the first, if it has none to draw from.
+
+    A run, or a dataset, may have drawn its training tasks by the same seed: these are others.
+    """
     if suite.endless:
-        return tuple(suite.drawn(seed, index) for index in range(count))
+        return tuple(suite.drawn(PROBED_FROM - seed, index) for index in range(count))
     listed = tuple(dict.fromkeys((*suite.train, *suite.test)))
     if len(listed) < LEAST_TASKS:
         raise UserError(f"suite {suite.name} has {len(listed)} tasks, and a probe needs {LEAST_TASKS}")

@@ -1,6 +1,6 @@
 """DPT, decision-pretrained transformer: Lee et al. 2023, https://arxiv.org/abs/2306.14892.
 
-Read `_sequences`: transitions of a trial in any order are the context, and the expert's action at another step of it is
+Read `_sequences`: transitions of a trial in any order are the context, and the expert's action at any step of it is
 what the policy has to predict. The training is `rl/imitation_learner.py`, which algorithm distillation shares.
 """
 

@@ -40,11 +40,11 @@ def require_objectives(names: Sequence[str], suite: Suite) -> None:
 
 
 def gap(suite: Suite, value: float) -> float:
-    """A return as a share of the gap between the references of a suite's held-out tasks; 0 without references."""
+    """A mean return as a share of the gap between the references' means on the held-out tasks; 0 without references."""
     known = reference_returns.find(suite.content_hash)
     if known is None:
         return 0.0
-    low, high = (float(sample.both_means()[0]) for sample in (known.unadapted, known.oracle))
+    low, high = (float(sample.both_means()[1]) for sample in (known.unadapted, known.oracle))
     return (value - low) / (high - low)
 
 

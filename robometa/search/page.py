@@ -141,8 +141,9 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
         apart = None not in (one.low, two.high, one.high, two.low)
         clear = apart and (one.low > two.high or two.low > one.high)  # type: ignore[operator]
         words = "by more than both intervals" if clear else "which is within the intervals"
+        counts = f"{len(first.measured)} and {escape.counted(len(other.measured), 'seed')}"
         order = "more" if gain >= 0 else "less"
-        sentences.append(f"{first.label} scores {abs(gain):.4g} {order} than {label}, {words}.")
+        sentences.append(f"{first.label} scores {abs(gain):.4g} {order} than {label}, {words} ({counts}).")
     return sentences
 
 

@@ -223,7 +223,7 @@ def _goes_on(until: int, done: Iteration) -> bool:
 
 
 def _measured(order: Order, suite: Suite) -> dict[str, float]:
-    """Interquartile mean of the return on the held-out tasks after each shot; the report is beside the policy."""
+    """Mean return on the held-out tasks after the last shot; the report is beside the policy."""
     policy = Path(order.folder) / "policy"
     learner, suite, manifest = policy_folder.load_policy(policy, suite, learner=_own(order))
     report = measure(

@@ -21,7 +21,7 @@ DRAWN_FROM = -1
 
 
 def held_out_tasks(suite: Suite) -> tuple[Task, ...]:
-    """Tasks to score: drawn for this purpose where the suite has distributions, else the first of its test split."""
+    """Tasks to score: drawn for this purpose where the suite has distributions, else some of its test split."""
     if suite.endless:
         return tuple(suite.drawn(DRAWN_FROM, index) for index in range(HELD_OUT_TASKS))
     return suite.test[:: max(1, len(suite.test) // HELD_OUT_TASKS)][:HELD_OUT_TASKS]

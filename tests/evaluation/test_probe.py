@@ -9,9 +9,10 @@ import torch
 
 from robometa import UserError, probe, registry, suites
 from robometa.commands.main import main
-from robometa.evaluation.probe import BUCKETS, features_of, looks_of, measure_probe
+from robometa.evaluation.probe import BUCKETS, drawn_tasks, features_of, looks_of, measure_probe
 from robometa.policies.policy_folder import load_policy
 from robometa.reports import probed
+from robometa.training.held_out import held_out_tasks
 from robometa.trials.make import build
 from tests.conftest import SMALL_OPTIONS
 
@@ -74,6 +75,14 @@ def test_what_is_kept_is_read_and_what_is_forgotten_is_not():
     place = found.steps.index(10)
     assert found.trained[probed.NETWORK][place, :, 0].min() > 0.5
     np.testing.assert_allclose(found.untrained[probed.NETWORK][:, :, 0], 0, atol=1e-9)
+
+
+def test_no_task_that_a_policy_may_have_been_trained_on_is_read(tiny_suite):
+    trained = {tiny_suite.drawn(seed, index) for seed in range(4) for index in range(20)}
+    scored = {*held_out_tasks(tiny_suite)}
+    read = [{*drawn_tasks(tiny_suite, 20, seed)} for seed in range(4)]
+    assert not set.union(*read) & {*tiny_suite.train, *tiny_suite.test, *trained, *scored}
+    assert len(set.union(*read)) == 80
 
 
 def test_a_large_adaptation_keeps_its_products():

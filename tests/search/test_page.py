@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from conftest import TINY_SUITE
 
 from robometa.errors import UserError
+from robometa.reports.gap import Reference, Sample
+from robometa.reports.pooled import Interval
 from robometa.search.budget import Budget
 from robometa.search.drawing import COLOURS, Line, pareto
-from robometa.search.objectives import front
-from robometa.search.page import front_rows, page, require_alike
+from robometa.search.objectives import front, gap
+from robometa.search.page import front_rows, page, require_alike, verdicts
 from robometa.search.record import Generation, Result, State, Trial
 from robometa.search.result import Result as Search
 from robometa.search.run import planned
@@ -99,3 +103,20 @@ def test_small_work_is_in_core_seconds():
 
 def test_equal_points_are_all_on_the_front():
     assert front({0: (1.0, 2.0), 1: (1.0, 2.0)}) == [0, 1]
+
+
+def test_a_verdict_says_how_many_seeds_its_intervals_are_of():
+    def finals(label, low, high, seeds):
+        return SimpleNamespace(label=label, intervals=[Interval((low + high) / 2, low, high)], measured=("",) * seeds)
+
+    groups = [finals("rl2: finalist 1", -9.0, -8.0, 2), finals("rl2: hand-set preset", -13.0, -12.0, 3)]
+    said = verdicts(State([Generation("rl2", [Trial(0, "rl2", {}, {})], 1)], finalists=[0]), groups)
+    words = "by more than both intervals (2 and 3 seeds)"
+    assert said == [f"rl2: finalist 1 scores 4 more than rl2: hand-set preset, {words}."]
+
+
+def test_a_gap_is_between_means_as_the_return_that_is_scored_is_one(monkeypatch):
+    unadapted, oracle = (Sample([np.array([low, low]), np.zeros(2), np.zeros(2)]) for low in (-9.0, -3.0))
+    known = Reference(unadapted, oracle, random=None, tasks=3, source="")
+    monkeypatch.setattr("robometa.reports.reference_returns.find", lambda suite_hash: known)
+    assert gap(SimpleNamespace(content_hash=""), -2.0) == pytest.approx(0.5)

@@ -14,7 +14,7 @@ from robometa.errors import UserError
 from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import resolve
 from robometa.reports import gap, reference_returns
-from study import cards, front_page, learner_pages, plan, publish, rows, table
+from study import cards, controls, front_page, learner_pages, plan, publish, rows, table
 from study import cell as filling
 from study.__main__ import main
 
@@ -194,16 +194,22 @@ def test_the_front_page_has_the_table_between_its_marks(small, own_references, t
     assert front_page.PAGE.read_text(encoding="utf-8") == "no marks\n"
 
 
-def test_the_published_front_page_says_what_the_records_say():
-    """Without `make results` having been run, a record that came in would leave the page behind."""
+def test_the_published_front_page_and_results_say_what_the_records_say():
+    """Without `make results` having been run, a record that came in would leave the pages behind."""
     suite = "half-cheetah-velocity"
     text = front_page.PAGE.read_text(encoding="utf-8")
-    cells = [cell for cell in plan.read().cells if cell.suite == suite and not cell.long]
+    both = [cell for cell in plan.read().cells if cell.suite == suite]
+    cells = [cell for cell in both if not cell.long]
     learners = dict.fromkeys(cell.learner for cell in cells)
     known = [rows.row_of([cell for cell in cells if cell.learner == learner]) for learner in learners]
+    done = [row for row in known if row is not None]
     options = {cell.learner: cell.plain_options() for cell in cells}
     shown = text.partition(front_page.BEGIN.format(suite=suite))[2].partition(front_page.END)[0]
-    assert shown == front_page.markdown(suite, [row for row in known if row is not None], options)
+    assert shown == front_page.markdown(suite, done, options)
+    results = (plan.RESULTS / "README.md").read_text(encoding="utf-8")
+    long = [row for cell in both if cell.long and (row := rows.row_of([cell])) is not None]
+    assert table.markdown(suite, done) in results
+    assert table.markdown(suite, long) in results
 
 
 def test_what_was_measured_on_some_of_the_tasks_is_not_on_the_front_page(small, own_references):
@@ -233,6 +239,21 @@ def test_a_learner_page_has_every_suite_and_the_long_runs(small, own_references,
     assert text.endswith(f"{learner_pages.END}after\n")
     assert "| point-robot | 1/2 | -11.0 first episode | -8.0 | -8.0 | 0, 1, 1 |" in text
     assert "| point-robot, one long run | 1/1 | -9.0 first episode |" in text
+
+
+def test_the_control_of_a_published_policy_is_of_rows_that_were_trained_as_it_was(small, own_references, monkeypatch):
+    for name in ("rl2-0", "long-rl2-0"):
+        record(cell_of(small, name), [[-9.0] * TASKS] * SHOTS)
+    known = {"tasks": TASKS, "after_minus_control": {"mean": 1.5, "low": 1.0, "high": 2.0}}
+    monkeypatch.setattr(controls, "read", lambda suite: {"rl2": known, "rl2-long": known})
+    written, trained = {"suite_hash": suites.load("point-robot").content_hash}, configuration(cell_of(small, "rl2-0"))
+    for policy in ("rl2", "rl2-long"):  # both as the short row was
+        folder = controls.POLICIES / f"point-robot-{policy}" / "training"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(written | {"config": trained}), encoding="utf-8")
+    short, long = (rows.row_of([cell_of(small, name)]) for name in ("rl2-0", "long-rl2-0"))
+    assert rows.gain(short) == "+1.5 [+1.0, +2.0] (one policy)"
+    assert rows.gain(long) == "\N{EN DASH}"
 
 
 def test_the_published_results_page_begins_as_it_would_be_written_now():
