@@ -22,6 +22,7 @@ from robometa.storage.table import Table
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.trials.make import spaces_of
+from robometa.trials.trial import MAX_REWARD
 
 DATASET = "dataset.json"
 FORMAT = 1
@@ -32,8 +33,8 @@ FIELDS = ("obs", "action", "reward", "next_obs", *FLAGS)
 MAX_BYTES, MAX_SHARDS = 1 << 26, 100_000
 """Largest `dataset.json`, bytes, and most shards that it lists."""
 SHARD_NAME = "trials-{:05d}.safetensors"
-LARGEST = 1e30
-"""Largest absolute value of a number, of which even the sum over many trials is finite."""
+LARGEST = MAX_REWARD
+"""Largest absolute value of a number."""
 
 
 @dataclass(frozen=True)
