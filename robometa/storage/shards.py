@@ -50,13 +50,19 @@ def read_all(folder: Path, described: Mapping[str, Mapping[str, Any]]) -> dict[s
     Raises:
         UserError: If a shard is missing, altered or truncated, or the tensors need more than the machine's memory.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    size = sum(SHARD_BYTES * len(one["files"]) for one in described.values())
-    if size > memory:  # a shard may be listed any number of times
-        raise UserError(
-            f"{folder} has tensors of {size} bytes in shards, and this machine has {memory} bytes of memory"
-        )
+    require_memory(folder, sum(SHARD_BYTES * len(one["files"]) for one in described.values()))
     return {name: read(folder, one) for name, one in described.items()}
+
+
+def require_memory(path: Path, size: int) -> None:
+    """Checks that tensors fit into the machine's memory: a shard may be listed many times, and a file have holes.
+
+    Raises:
+        UserError: If they do not.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise UserError(f"{path} has tensors of {size} bytes, and this machine has {memory} bytes of memory")
 
 
 def read(folder: Path, described: Mapping[str, Any]) -> Tensor:

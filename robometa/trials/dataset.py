@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -15,18 +17,24 @@ from torch import Tensor
 from robometa.data import Rollout
 from robometa.errors import UserError
 from robometa.storage.paths import is_own_file
+from robometa.storage.shards import require_memory
 from robometa.storage.table import Table
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
+from robometa.trials.make import spaces_of
+from robometa.trials.trial import MAX_REWARD
 
 DATASET = "dataset.json"
 FORMAT = 1
 """Version of the format of `dataset.json`."""
-FIELDS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "success", "diverged")
+FLAGS = ("terminated", "truncated", "success", "diverged")
+FIELDS = ("obs", "action", "reward", "next_obs", *FLAGS)
 """Tensors of a shard that make a rollout, `[trial, episode, time, ...]`; beside them `expert`, `task` and `episode`."""
 MAX_BYTES, MAX_SHARDS = 1 << 26, 100_000
 """Largest `dataset.json`, bytes, and most shards that it lists."""
 SHARD_NAME = "trials-{:05d}.safetensors"
+LARGEST = MAX_REWARD
+"""Largest absolute value of a number."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,11 @@ class Description:
 
     def tasks_of(self, suite: Suite) -> list[Task]:
         """The tasks, in the order of their numbers."""
-        return [suite.drawn(self.seed, index) for index in range(self.tasks)] if self.drawn else list(suite.train)
+        return [self.task_of(suite, index) for index in range(self.tasks)]
+
+    def task_of(self, suite: Suite, index: int) -> Task:
+        """The task of a number."""
+        return suite.drawn(self.seed, index) if self.drawn else suite.train[index]
 
     def text(self, shards: dict[str, str]) -> bytes:
         """Text of `dataset.json`, with the SHA-256 of every shard."""
@@ -100,13 +112,18 @@ class Dataset:
         self.shards = {name: shards.text(name) for name in shards.content}
 
     def require_suite(self, suite: Suite) -> None:
-        """Checks that a suite is the dataset's.
+        """Checks that a suite is the dataset's, and has its tasks and its sizes.
 
         Raises:
-            UserError: If it is another, or was changed.
+            UserError: If it is another, was changed, or does not fit the description.
         """
-        if self.about.suite_hash != suite.content_hash:
-            raise UserError(f"{self.folder} is of suite {self.about.suite}, not of {suite.name} as it is now")
+        about = self.about
+        if about.suite_hash != suite.content_hash:
+            raise UserError(f"{self.folder} is of suite {about.suite}, not of {suite.name} as it is now")
+        spaces, tasks = spaces_of(suite), about.tasks if about.drawn else len(suite.train)
+        sizes = (suite.horizon, spaces.observation, spaces.action, tasks, suite.endless or not about.drawn)
+        if sizes != (about.horizon, about.observation, about.action, about.tasks, True):
+            raise UserError(f"{self.path} is damaged: its horizon, sizes and tasks are not those of suite {suite.name}")
 
     def verify(self) -> None:
         """Checks every shard.
@@ -114,8 +131,8 @@ class Dataset:
         Raises:
             UserError: Naming the first that is missing or was changed.
         """
-        for number in range(len(self.shards)):
-            self.shard(number)
+        for _ in self.read():
+            pass
 
     def load(self) -> tuple[Rollout, Tensor, Tensor]:
         """Loads all trials, the expert's action at each step, and the task of each trial, and verifies every shard.
@@ -127,38 +144,75 @@ class Dataset:
         Raises:
             UserError: Naming the first shard that is missing, was changed or does not fit.
         """
-        import torch
-
-        parts = [self.shard(number) for number in range(len(self.shards))]
+        require_memory(self.folder, sum(self._path(number).stat().st_size for number in range(len(self.shards))))
+        parts = list(self.read())
         whole = {name: torch.cat([part[name] for part in parts]) for name in (*FIELDS, "expert", "task")}
         return Rollout(**{name: whole[name] for name in FIELDS}), whole["expert"], whole["task"]
 
-    def shard(self, number: int) -> dict[str, Tensor]:
-        """Loads one shard.
+    def read(self) -> Iterator[dict[str, Tensor]]:
+        """Reads and verifies one shard after the other.
 
         Raises:
-            UserError: If it is missing, was changed, or does not fit the description.
+            UserError: If one is missing, was changed, or does not fit the description.
+        """
+        trials, wanted = 0, self.about.tasks * self.about.worlds
+        for number in range(len(self.shards)):
+            shard = self._shard(number)
+            trials += len(shard["task"])
+            yield shard
+        if trials != wanted:
+            raise UserError(f"{self.path} is damaged: its shards have {trials} trials, and must have {wanted}")
+
+    def _path(self, number: int) -> Path:
+        """The path of a shard.
+
+        Raises:
+            UserError: If there is none.
         """
         name = SHARD_NAME.format(number)
         if name not in self.shards or not is_own_file(self.folder, name):
             raise UserError(f"{self.folder} lacks the shard {name}")
-        content = (self.folder / name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.shards[name]:
-            raise UserError(f"{self.folder / name} was changed: its SHA-256 is not the one in {DATASET}")
+        return self.folder / name
+
+    def _shard(self, number: int) -> dict[str, Tensor]:
+        """Reads one shard.
+
+        Raises:
+            UserError: If it is missing, was changed, or does not fit the description.
+        """
+        path = self._path(number)
+        require_memory(path, path.stat().st_size)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.shards[path.name]:
+            raise UserError(f"{path} was changed: its SHA-256 is not the one in {DATASET}")
         try:
             tensors = safetensors.load(content)
-        except SafetensorError as error:
-            raise UserError(f"{self.folder / name} is damaged: {error}") from None
-        about = self.about
-        each, numbers = (about.episodes, about.horizon), {"obs": about.observation, "next_obs": about.observation}
-        numbers |= {"action": about.action, "expert": about.action}
-        for key in (*FIELDS, "expert"):
-            wanted = (*each, numbers[key]) if key in numbers else each
-            if key not in tensors or tuple(tensors[key].shape[1:]) != wanted:
-                raise UserError(f"{self.folder / name} is damaged: {key} must be of shape [trial, {str(wanted)[1:-1]}]")
-        if "task" not in tensors:
-            raise UserError(f"{self.folder / name} is damaged: it lacks task")
+        except (SafetensorError, KeyError) as error:  # a KeyError for a dtype that torch lacks
+            raise UserError(f"{path} is damaged: {error}") from None
+        if fault := self._fault(tensors):
+            raise UserError(f"{path} is damaged: {fault}")
         return tensors
+
+    def _fault(self, tensors: dict[str, Tensor]) -> str:
+        """Describes the first fault of a shard's tensors; an empty string if they fit the description."""
+        about, trials = self.about, max(1, max((len(one) for one in tensors.values() if one.dim()), default=0))
+        each, sizes = (trials, about.episodes, about.horizon), {"obs": about.observation, "next_obs": about.observation}
+        sizes |= {"action": about.action, "expert": about.action}
+        names = (*FIELDS, "expert")
+        shapes: dict[str, tuple[int, ...]] = {name: (*each, sizes[name]) if name in sizes else each for name in names}
+        shapes |= {"task": each[:1], "episode": each[:2]}
+        if tensors.keys() != shapes.keys():
+            return f"its tensors must be {', '.join(sorted(shapes))}"
+        for name, tensor in tensors.items():
+            whole = torch.int64 if name in ("task", "episode") else torch.float32
+            dtype = torch.bool if name in FLAGS else whole
+            if tensor.dtype != dtype or tuple(tensor.shape) != shapes[name]:
+                return f"{name} must be {dtype} of shape {shapes[name]}, not {tensor.dtype} of {tuple(tensor.shape)}"
+            if dtype == torch.float32 and not bool((tensor.abs() <= LARGEST).all()):
+                return f"{name} must hold finite numbers of at most {LARGEST:g}"
+        if not 0 <= int(tensors["task"].min()) <= int(tensors["task"].max()) < about.tasks:
+            return f"task must be from 0 to {about.tasks - 1}"
+        return ""
 
     def _content(self) -> dict[str, Any]:
         try:
@@ -172,7 +226,6 @@ class Dataset:
 
 def _description(table: Table) -> Description:
     """Reads the entries of `dataset.json`."""
-    noise = [share for share in table.numbers_or_none("noise", 100_000) if share is not None]
     drawn = table.content.get("drawn")
     if not isinstance(drawn, bool):
         raise UserError(f"{table.where} is damaged: drawn must be true or false")
@@ -182,4 +235,7 @@ def _description(table: Table) -> Description:
     counts = ("tasks", "worlds", "episodes", "horizon", "observation", "action")
     content |= {"noise_kind": table.text("noise_kind")} if "noise_kind" in table.content else {}
     content |= {"seed": table.whole("seed"), **{name: table.whole(name, 1) for name in counts}}
-    return Description(**content, drawn=drawn, noise=tuple(noise))
+    noise = tuple(share for share in table.numbers_or_none("noise", 100_000) if share is not None and 0 <= share <= 1)
+    if len(noise) != content["episodes"]:
+        raise UserError(f"{table.where} is damaged: noise must be a share from 0 to 1 for each of the episodes")
+    return Description(**content, drawn=drawn, noise=noise)

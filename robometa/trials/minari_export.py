@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,27 +87,27 @@ def _write(folder: Path, dataset: Dataset, suite: Suite, name: str) -> None:
             "seed": about.seed,
         }
     )
-    tasks, trials, written = about.tasks_of(suite), 0, 0
-    for number in range(len(dataset.shards)):
-        shard = dataset.shard(number)
-        arrays, metadata = zip(*_episodes(shard, about.noise, tasks, trials), strict=True)
+    trials, written = 0, 0
+    for shard in dataset.read():
+        arrays, metadata = zip(*_episodes(shard, about.noise, partial(about.task_of, suite), trials), strict=True)
         storage.update_episodes(EpisodeBuffer(**some) for some in arrays)
         storage.update_episode_metadata(metadata, range(written, written + len(arrays)))
         trials, written = trials + len(shard["task"]), written + len(arrays)
 
 
 def _episodes(
-    shard: dict[str, Tensor], noise: tuple[float, ...], tasks: list[Task], first: int
+    shard: dict[str, Tensor], noise: tuple[float, ...], task_of: Callable[[int], Task], first: int
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yields the arrays and the metadata of each episode; a rollout has more than one if they end early.
 
     Args:
         shard: Tensors of a shard.
         noise: Share of random actions in each rollout.
-        tasks: All tasks of the dataset.
+        task_of: Returns the task of a number.
         first: Number of the shard's first trial.
     """
-    for trial, task in enumerate(shard["task"].tolist()):
+    for trial, number in enumerate(shard["task"].tolist()):
+        described = _described(task_of(number), number)
         for rollout, share in enumerate(noise):
             row = {key: value[trial, rollout].numpy() for key, value in shard.items() if value.dim() > 2}
             time = len(row["reward"])
@@ -114,7 +115,7 @@ def _episodes(
             bounds = sorted({0, *ends.tolist(), time})
             for start, end in zip(bounds[:-1], bounds[1:], strict=True):
                 context = {"trial": first + trial, "rollout": rollout, "first_step": start, "noise": share}
-                yield _arrays({key: value[start:end] for key, value in row.items()}), context | _described(tasks, task)
+                yield _arrays({key: value[start:end] for key, value in row.items()}), context | described
 
 
 def _arrays(row: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -129,8 +130,7 @@ def _arrays(row: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _described(tasks: list[Task], number: int) -> dict[str, Any]:
+def _described(task: Task, number: int) -> dict[str, Any]:
     """Number, objective and hidden parameters of a task, as metadata of an episode."""
-    task = tasks[number]
     parameters = {f"task/parameters/{name}": np.asarray(value) for name, value in task.parameters}
     return {"task/number": number, "task/objective": task.objective, **parameters}

@@ -15,12 +15,16 @@ from torch import Tensor
 
 from robometa.compute.cuda_graphs import uploaded
 from robometa.data import Rollout, Step, Trial
+from robometa.errors import UserError
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
 from robometa.sim.divergence_charge import charged
 from robometa.sim.engine import Engine, Outcome, TrialPlace
 from robometa.sim.locomotion.reader import MAXIMUM
 from robometa.suites.task import Task
+
+MAX_REWARD = 1e30
+"""Largest absolute reward of a step; the sums of many are finite, too."""
 
 
 @dataclass
@@ -154,6 +158,9 @@ def collect(
 
     Returns:
         The rollout, and the adaptation that acting left: a memory has seen every step.
+
+    Raises:
+        UserError: If the suite pays a reward that is no finite number, or one that is too large to add up.
     """
     with torch_on(1):  # it takes turns with the simulator's threads, and small products gain nothing from more
         horizon, size = engine.horizon, engine.spaces.action
@@ -175,8 +182,19 @@ def collect(
             step = Step(outcome.obs, action, outcome.reward, outcome.terminated | outcome.truncated)
         if watch is not None:
             watch(horizon)
-        rollout = recording.rollout(engine.worst_reward).to(learner.device)
-    return rollout, adaptation
+        rollout = recording.rollout(engine.worst_reward)
+    _require_numbers(rollout.reward)
+    return rollout.to(learner.device), adaptation
+
+
+def _require_numbers(reward: Tensor) -> None:
+    """Checks that rewards have finite sums.
+
+    Raises:
+        UserError: If one is no finite number, or too large.
+    """
+    if not bool((reward.abs() <= MAX_REWARD).all()):
+        raise UserError(f"the suite pays a reward beyond {MAX_REWARD:g} or none: mend its objective or coefficients")
 
 
 def _learned_from(action: Tensor, diverged: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def test_an_episode_that_ends_early_is_one_of_its_own():
     row |= {"reward": time, "terminated": done, "truncated": ~done & (time == 4), "success": done, "diverged": done}
     shard = {key: value[None, None] for key, value in row.items()} | {"task": torch.tensor([0])}
     task = suites.load("point-robot").train[0]
-    (first, about), (second, later) = minari_export._episodes(shard, (0.5,), [task], 7)
+    (first, about), (second, later) = minari_export._episodes(shard, (0.5,), {0: task}.__getitem__, 7)
     assert first["observations"].tolist() == [[0], [1], [2]]
     assert second["observations"].tolist() == [[2], [3], [4], [5]]
     assert second["actions"].tolist() == [[1], [1], [1]]

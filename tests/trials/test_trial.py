@@ -1,12 +1,15 @@
 """The trial loop: the order of events, what each shot holds, and what the next rollout still sees."""
 
+from contextlib import closing
 from itertools import islice
 
 import pytest
 import torch
 from conftest import SMALL_OPTIONS, fake_rollout
 
+from robometa import suites
 from robometa.compute.hardware import Hardware
+from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.registry.options import read_config
 from robometa.trials.make import build, engine_for
@@ -184,3 +187,16 @@ def test_a_rollout_may_be_collected_elsewhere(tiny_suite):
         shot.complete(collected, adaptation)
         assert torch.equal(collected.reward, plain.rollouts[shot.number].reward)
         assert torch.equal(collected.action, plain.rollouts[shot.number].action)
+
+
+@pytest.mark.parametrize("cost", [1e36, 1e60])
+def test_rewards_without_a_finite_sum_are_a_mistake_in_the_suite(tmp_path, cost):
+    shipped = suites.load("half-cheetah-velocity")
+    text = shipped.path.read_text(encoding="utf-8").replace("control_cost = 0.05", f"control_cost = {cost}")
+    (tmp_path / "dear.toml").write_text(text.replace("horizon   = 200", "horizon = 3"), encoding="utf-8")
+    suite = suites.load(tmp_path / "dear.toml")
+    learner = build("random", read_config("random", {}), suite, 0)
+    with closing(engine_for(learner, suite, 2, 3)) as engine:
+        engine.assign(suite.train[:2])
+        with pytest.raises(UserError, match="pays a reward beyond 1e\\+30 or none"):
+            collect(engine, learner, learner.begin(2, 3, NOISE), NOISE)
