@@ -52,7 +52,8 @@ class Stopped(TrainingError):
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "", meant: Sequence[str] = ()) -> str:
     """Message for an unknown name: its place, the likely meant names (else the nearest one), all known names."""
     names = sorted(known)
-    near = meant or difflib.get_close_matches(str(name), names, n=1)
+    by_case = {one.casefold(): one for one in names}
+    near = meant or [by_case[one] for one in difflib.get_close_matches(str(name).casefold(), by_case, n=1)]
     guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     place = f" in {where}" if where else ""
     return f"unknown {kind} {str(name)!r}{place}{guess}; known: {', '.join(names) or 'none'}"

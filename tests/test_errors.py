@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 
-from robometa.errors import Options, Range, UserError, ranges_of, require
+from robometa.errors import Options, Range, UserError, ranges_of, require, unknown
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ def test_ranges_are_read_from_annotations_and_a_subclass_may_replace_them():
     assert ranges["rate"] == Range("(0, 1]")
     assert ranges_of(Narrower) == ranges | {"rate": Range("(0, 0.1)")}
     assert ranges_of(Plain) == {}
+
+
+@pytest.mark.parametrize("name", ["RL2", "Rl-2"])
+def test_the_nearest_name_is_found_in_another_case(name):
+    assert unknown("learner", name, ["rl2", "pearl"]).startswith(f"unknown learner {name!r} (did you mean 'rl2'?)")
 
 
 @pytest.mark.parametrize(

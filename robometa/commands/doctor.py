@@ -17,9 +17,7 @@ from robometa.commands.arguments import Commands, Parser, add_learner_option
 from robometa.suites import metaworld
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from robometa.console import PlainConsole
+    from robometa.console import PlainConsole, WholeTable
 
 ABOUT = "check this machine: versions, GPU, rendering, a policy's speed"
 
@@ -122,12 +120,11 @@ def examine() -> list[Finding]:
     ]
 
 
-def _table(findings: Sequence[Finding]) -> Table:
-    from rich.table import Table
+def _table(findings: Sequence[Finding]) -> WholeTable:
+    from robometa.console import WholeTable, styled
 
-    from robometa.console import styled
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = WholeTable("", " ", "  ", prose=(" ", "  "))
+    table.show_header = False
     for finding in findings:
         bad = styled("missing", "red") if finding.needed else styled("no", "yellow")
         mark = styled("ok", "green") if finding.good else bad

@@ -76,10 +76,9 @@ def write_template(path: Path) -> None:
 
 def print_learners() -> None:
     """Prints a table of the shipped learners."""
-    from robometa.console import PlainConsole
-    from robometa.reports.terminal import plain_table
+    from robometa.console import PlainConsole, WholeTable
 
-    table = plain_table("learner", "paper", "about")
+    table = WholeTable("learner", "paper", "about", prose=("paper", "about"))
     for name, entry in registry.LEARNERS.items():
         table.add_row(name, entry.paper, entry.about)
     PlainConsole().print(table)
@@ -91,9 +90,8 @@ def print_learner(name: str) -> None:
     """Prints a learner: what it does, its paper, its options with their ranges, and what each preset changes."""
     from rich.text import Text
 
-    from robometa.console import PlainConsole, styled
+    from robometa.console import PlainConsole, WholeTable, styled
     from robometa.registry.options import described
-    from robometa.reports.terminal import plain_table
 
     entry = registry.find(name)
     presets = entry.presets()
@@ -102,7 +100,7 @@ def print_learner(name: str) -> None:
         Text.assemble(styled(registry.label(name)), f": {printable(entry.about)}\npaper: {printable(entry.paper)}")
     )
     (first, usual), *others = presets.items()
-    table = plain_table("option", first, "range", "meaning")
+    table = WholeTable("option", first, "range", "meaning", prose=("meaning",))
     for option in described(type(usual)):
         value = str(getattr(usual, option.name))
         table.add_row(_flag(option.name), value, str(option.range or ""), option.meaning)

@@ -41,13 +41,10 @@ def _run(asked: argparse.Namespace) -> None:
 
 def _print(runs: list[Run]) -> None:
     """Prints a table of runs, and a line for each damaged one."""
-    from rich.table import Table
+    from robometa.console import PlainConsole, WholeTable
 
-    from robometa.console import PlainConsole
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("run", "suite", "learner", "seed", "iterations", "steps", "return", "held out", "size", "state"):
-        table.add_column(title, justify="left" if title in ("run", "suite", "learner", "state") else "right")
+    numbers = ("seed", "iterations", "steps", "return", "held out", "size")
+    table = WholeTable("run", "suite", "learner", *numbers, "state", right=numbers)
     for run in runs:
         if run.state != "damaged":
             table.add_row(*_cells(run))

@@ -135,15 +135,12 @@ def _begin(asked: argparse.Namespace) -> None:
 
 def _print_space(settings: Any, spaces: Any) -> None:
     """Prints the space of each learner, and what the budget is for."""
-    from rich.table import Table
-
-    from robometa.console import PlainConsole
+    from robometa.console import PlainConsole, WholeTable
 
     console, budget = PlainConsole(), settings.budget
     for label, space in spaces.items():
-        table = Table(box=None, pad_edge=False, title=f"{label}, preset {space.preset}", title_justify="left")
-        for title in ("parameter", "values", "hand-set"):
-            table.add_column(title)
+        title = f"{label}, preset {space.preset}"
+        table = WholeTable("parameter", "values", "hand-set", prose=("values",), title=title)
         known = space.parameters(space.usual)
         for one in space.dimensions:
             option = one.name.partition(".")[0]
@@ -192,16 +189,13 @@ def _finish(result: Result) -> None:
 
 def _print_result(result: Result) -> None:
     """Prints the trials of each learner, and the finals."""
-    from rich.table import Table
-
-    from robometa.console import PlainConsole
+    from robometa.console import PlainConsole, WholeTable
     from robometa.reports.export import WORDS, cells
     from robometa.search import page, summary
 
     settings, state, console = result.settings, result.state, PlainConsole()
-    table = Table(box=None, pad_edge=False)
-    for title in ("learner", "trials", "failed", "on each rung", "work", "hand-set preset", "best, validation tasks"):
-        table.add_column(title)
+    scores = ("hand-set preset", "best, validation tasks")
+    table = WholeTable("learner", "trials", "failed", "on each rung", "work", *scores, prose=scores)
     for row in summary.rows(state, settings):
         shown = (summary.words(row.preset, settings), summary.words(row.best, settings))
         reached = " / ".join(map(str, row.rungs))
@@ -209,9 +203,7 @@ def _print_result(result: Result) -> None:
     console.print(table)
     groups = page.final_groups(result.folder, state)
     if groups:
-        finals = Table(box=None, pad_edge=False, title="finals on held-out tasks", title_justify="left")
-        for title in ("options", *WORDS[1:]):
-            finals.add_column(title)
+        finals = WholeTable("options", *WORDS[1:], title="finals on held-out tasks")
         for group in groups:
             finals.add_row(*cells(group))
         console.print(finals)

@@ -18,8 +18,7 @@ from robometa.suites.suite import Suite
 from robometa.suites.toml_file import learner_options, read_toml
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from robometa.console import WholeTable
     from robometa.sim.suite_check import Checked
 
 ABOUT = "list the suites, or show one: its tasks and observations"
@@ -81,10 +80,9 @@ def _checked(path: Path) -> tuple[Suite, Checked]:
 
 def print_suites() -> None:
     """Prints a table of the shipped suites."""
-    from robometa.console import PlainConsole
-    from robometa.reports.terminal import plain_table
+    from robometa.console import PlainConsole, WholeTable
 
-    table = plain_table("suite", "train/test", "horizon", "about")
+    table = WholeTable("suite", "train/test", "horizon", "about", prose=("about",))
     for name in suites.names():
         _suite_row(table, name, suites.load(name))
     for name in benchmark_names():
@@ -98,7 +96,7 @@ def print_suites() -> None:
     print("ml1, ml10, ... are Meta-World's (pip install 'robometa[metaworld]'); ml10/v1, ... have its first rewards")
 
 
-def _suite_row(table: Table, name: str, suite: Suite) -> None:
+def _suite_row(table: WholeTable, name: str, suite: Suite) -> None:
     counts = f"{len(suite.train)}/{len(suite.test)}" + (" (same)" if suite.finite else "")
     table.add_row(name, counts, str(suite.horizon), suite.about)
 
@@ -107,13 +105,12 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
     """Prints a suite: robot, objective, observation, hidden parameters and tasks, and what a check of it showed."""
     from rich.text import Text
 
-    from robometa.console import PlainConsole, styled
-    from robometa.reports.terminal import plain_table
+    from robometa.console import PlainConsole, WholeTable, styled
 
     console = PlainConsole()
     about = f": {suite.about}" if suite.about else ""
     console.print(Text.assemble(styled(printable(suite.name)), printable(about)))
-    table = plain_table("", "")
+    table = WholeTable("", " ", prose=(" ",))
     table.show_header = False
     for row in (
         *([("source", suite.source)] if suite.source else []),

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from robometa import suites
 from robometa.deployment import read_export
 from robometa.deployment.exported_learner import ExportedLearner
 from robometa.deployment.places import ADAPT, CONTRACT, STEP, VECTORS
@@ -45,7 +44,7 @@ def check_export(folder: Path, suite: Suite | None = None) -> Checked:
     for name in {**files, **listed}:
         if name not in files or hashlib.sha256(files[name]).hexdigest() != listed.get(name):
             raise UserError(f"{folder / name} is missing or damaged: it is not the file that was exported")
-    chosen = suites.load(contract.text("suite")) if suite is None else suite
+    chosen = read_export.shipped_suite(contract) if suite is None else suite
     read_export.require_suite(contract, chosen)
     vectors = read_export.vectors(folder, files[VECTORS], contract, adapts=ADAPT in files)
     wanted: Returns = contract.content["returns"]

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, float32
 
+from robometa import suites
 from robometa.deployment.contract import FORMAT
 from robometa.deployment.exported_learner import DRAWN
 from robometa.deployment.int8 import WEIGHTS
@@ -22,6 +23,7 @@ from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE
 from robometa.errors import UserError, unknown
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table
+from robometa.suites.shipped import benchmark_names, legged_names
 from robometa.suites.suite import Suite
 
 MAX_BYTES = {CONTRACT: 1 << 26, STEP: 1 << 30, ADAPT: 1 << 30, VECTORS: 1 << 30}
@@ -103,6 +105,18 @@ def tolerance(entries: Table) -> float:
     if weights not in WEIGHTS:
         raise UserError(unknown("weights", weights, WEIGHTS, entries.where))
     return TOLERANCE if weights == WEIGHTS[0] else entries.number("tolerance", TOLERANCE, MAX_TOLERANCE)
+
+
+def shipped_suite(entries: Table) -> Suite:
+    """The shipped suite that a contract names.
+
+    Raises:
+        UserError: If it is not a shipped one, or its robot is not here.
+    """
+    name = entries.text("suite")
+    if name not in suites.names() and name not in legged_names() and name.partition("/")[0] not in benchmark_names():
+        raise UserError(f"{entries.where} is of a suite of your own, {name}: name its file by --suite ./{name}.toml")
+    return suites.load(name)
 
 
 def require_suite(entries: Table, suite: Suite) -> None:

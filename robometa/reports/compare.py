@@ -11,7 +11,9 @@ from robometa.escape import printable, word
 from robometa.reports import entries
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, grouped
+from robometa.reports.measured import REPORT
 from robometa.storage.paths import matching
+from robometa.storage.sealed_folder import MANIFEST
 
 if TYPE_CHECKING:
     import pandas
@@ -107,7 +109,9 @@ def compare(*paths: str | Path) -> Comparison:
         else:
             compared.append(entry)
     if not compared:
-        inside = f"; its runs are {word(paths[0])}/*" if len(paths) == 1 and Path(paths[0]).is_dir() else ""
+        files = (entries.RUN, MANIFEST, REPORT)
+        several = len(paths) == 1 and any(any(Path(paths[0]).glob(f"*/{name}")) for name in files)
+        inside = f"; its runs are {word(paths[0])}/*" if several else ""
         raise UserError(f"no run, policy or report in {', '.join(map(str, paths))}{inside}")
     by_suite: dict[str, list[Entry]] = {}
     for entry in compared:

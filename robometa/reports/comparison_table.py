@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
 from rich.text import Text
 
-from robometa.console import PlainConsole, styled
+from robometa.console import PlainConsole, WholeTable, styled
 from robometa.reports import export
 from robometa.reports.compare import Comparison
 from robometa.reports.groups import Section
@@ -24,7 +23,7 @@ def print_comparison(comparison: Comparison) -> None:
             f": return with mean actions, interquartile mean [95 % bootstrap interval]{scale}",
         )
         console.print(Text.assemble(*title))
-        table = _table(*columns)
+        table = WholeTable(*columns)
         for _, cells in export.rows(section):
             table.add_row(*cells)
         console.print(table)
@@ -40,23 +39,15 @@ def _print_rest(console: PlainConsole, section: Section) -> None:
         console.print(since_change_table(section.changes))
     if section.improvements:
         console.print("\nprobability that the first scores more than the second on a task")
-        table = _table("first", "second", "probability")
+        table = WholeTable("first", "second", "probability")
         for one, other, share in section.improvements:
             table.add_row(one.label, other.label, share.words(2))
         console.print(table)
     rows = section.differing()
     if rows:
         console.print("\ndiffering options")
-        table = _table("option", *(group.label for group in section.groups))
+        table = WholeTable("option", *(group.label for group in section.groups))
         for name, values in rows:
             table.add_row(name, *values)
         console.print(table)
     console.print("")
-
-
-def _table(*columns: str) -> Table:
-    """A table without lines; its cells wrap where the terminal is narrow."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

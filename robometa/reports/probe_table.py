@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from rich.table import Table
 from rich.text import Text
 
-from robometa.console import PlainConsole, styled
+from robometa.console import PlainConsole, WholeTable, styled
 from robometa.escape import counted
 from robometa.reports.probed import TRAINED, Probed
 from robometa.reports.statistics import Array
@@ -33,11 +32,9 @@ def print_probe(probed: Probed) -> None:
         console.print(f"and {left} more, which are read less well: probe.json has all")
 
 
-def _table(probed: Probed) -> Table:
+def _table(probed: Probed) -> WholeTable:
     places = _places(len(probed.steps))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in ("hidden parameter", "read by", *(f"{probed.steps[place]:,}" for place in places)):
-        table.add_column(column, overflow="fold", no_wrap=column != "hidden parameter")
+    table = WholeTable("hidden parameter", "read by", *(f"{probed.steps[place]:,}" for place in places))
     last = np.max([values[-1, :, 0] for values in probed.trained.values()], axis=0)
     shown = np.argsort(-last, kind="stable")[:MAX_ROWS]
     rows: list[tuple[str, list[int]]] = [(probed.names[number], [int(number)]) for number in shown]

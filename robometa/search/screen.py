@@ -10,9 +10,8 @@ from typing import TextIO, cast
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
-from robometa.console import PlainConsole, styled
+from robometa.console import PlainConsole, WholeTable, styled
 from robometa.progress import FailsSilently
 from robometa.search import summary
 from robometa.search.record import Result, State
@@ -96,9 +95,8 @@ class Screen:
 
     def _table(self) -> Group:
         """The live screen."""
-        table = Table(box=None, pad_edge=False)
-        for title in ("learner", "trials", "on each rung", "failed", "work", "hand-set preset", "best so far"):
-            table.add_column(title)
+        scores = ("hand-set preset", "best so far")
+        table = WholeTable("learner", "trials", "on each rung", "failed", "work", *scores, prose=scores)
         for row in summary.rows(self._state, self._settings):
             table.add_row(
                 row.learner,

@@ -19,6 +19,9 @@ from robometa.sim.signals import robot_spaces
 from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
 
+ENDED = "ENDS THE EPISODE AT ITS FIRST STEP, so that no influence can be measured"
+"""Remark on a beginning outside the limits of an episode."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -47,8 +50,10 @@ def check_suite(suite: Suite) -> Checked:
         for task in (*changed, *suite.train, *suite.test):
             engine.assign([task])
         engine.reset(Noise(0, ("check",), 1, 1))
-        engine.step(torch.zeros(1, 1, engine.spaces.action))
+        ended = bool(engine.step(torch.zeros(1, 1, engine.spaces.action)).terminated) and suite.horizon > 1
     beginning = beginning_in_words(suite) if suite.family.name == "locomotion" else ""
+    if ended:
+        return Checked(spaces, "; ".join(filter(None, (beginning, ENDED))), ())
     return Checked(spaces, beginning, tuple(influences(suite)))
 
 

@@ -49,10 +49,12 @@ def _observe(value: Any) -> tuple[str | Term, ...]:
     former = [entry for entry in value if entry in ("velocities", "position")]
     if former:
         raise ValueError(f"{former[0]} goes with the other former parts only: {', '.join(PARTS)}")
-    try:
-        return tuple(read_term(entry) for entry in value)
-    except ValueError as error:
-        raise ValueError(f"must be a list of {names}; {error}") from None
+    return tuple(map(read_term, value))
+
+
+def _keyframe(value: Any) -> str:
+    """A keyframe's name, or its number."""
+    return str(value) if type(value) is int else text(value)
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ ROBOT_KEYS = {
     "observe": _observe,
     "feet": _names,
     "body": text,
-    "keyframe": text,
+    "keyframe": _keyframe,
     "reset_noise": error_size,
     "reset_base_noise": error_size,
     "reset_joint_noise": error_size,

@@ -16,6 +16,8 @@ from robometa.training.loop import Training
 
 COSTS = {"core_minutes", "gradient_samples"}
 """Entries of a manifest that policies from before they were counted do not have."""
+THREADS = "processors"
+"""Entry of a manifest that a resume may change, and that no result depends on."""
 
 
 def finish(training: Training) -> Path:
@@ -53,7 +55,8 @@ def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bo
         manifest = sealed_folder.load(policy, "policy")[1]
     except UserError:
         return False
-    wanted = json.loads(json.dumps({"training": about.to_json(), "config": options}))
+    record = about.to_json() | {THREADS: manifest["training"].get(THREADS)}
+    wanted = json.loads(json.dumps({"training": record, "config": options}))
     for name in COSTS - manifest["training"].keys():  # written before these were counted
         wanted["training"].pop(name, None)
     return all(manifest.get(key) == value for key, value in wanted.items())

@@ -13,6 +13,7 @@ from safetensors import torch as safetensors
 
 from robometa.deployment import export, onnx_files, places, read_export
 from robometa.errors import UserError
+from robometa.storage.table import Table
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -293,3 +294,10 @@ def test_an_export_whose_replacement_was_interrupted_is_found_again(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
         (out / places.CONTRACT).unlink()
         out.rmdir()
+
+
+@pytest.mark.parametrize("name", ["odd", "./odd.toml"])
+def test_a_suite_that_is_not_shipped_is_named_by_its_user(name):
+    with pytest.raises(UserError, match=r"contract\.json is of a suite of your own, .*: name its file by --suite"):
+        read_export.shipped_suite(Table(CONTRACT | {"suite": name}, "contract.json"))
+    assert read_export.shipped_suite(Table(CONTRACT, "contract.json")).name == "point-robot"

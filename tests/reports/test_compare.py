@@ -135,6 +135,10 @@ def test_a_run_without_a_policy_has_a_curve_and_no_returns(place):
 def test_what_is_no_run_is_passed_over_or_refused(place):
     (place / "other").mkdir()
     assert "passed over other" in compare("rl2-0", "other").notes[0]
+    with pytest.raises(UserError, match=r"no run, policy or report in other$"):
+        compare("other")
+    (place / "other" / "mine").mkdir()
+    (place / "other" / "mine" / "run.json").touch()
     with pytest.raises(UserError, match=r"no run, policy or report in other; its runs are other/\*"):
         compare("other")
     with pytest.raises(UserError, match="no run or policy at nowhere"):

@@ -105,7 +105,7 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_name(write):
         ({"robot": '{ name = "ant", height = [1, 0] }'}, "height = [1, 0] in [robot] of"),
         ({"robot": '{ name = "ant", height = [nan, 1] }'}, "must be a range [low, high]"),
         ({"robot": '{ name = "ant", frame_skip = 0.5 }'}, "must be a whole number from 1 to 1000"),
-        ({"robot": '{ name = "ant", observe = ["sight"] }'}, "must be a list of joint_positions"),
+        ({"robot": '{ name = "ant", observe = ["sight"] }'}, "unknown term 'sight'"),
         ({"robot": '{ name = "ant", observe = [["sight"]] }'}, "must be a list of joint_positions"),
         ({"robot": '{ name = "ant", reset_noise = -1 }'}, "must not be negative"),
         ({"robot": '{ name = "ant", reset_noise = "much" }'}, "must be a finite number"),

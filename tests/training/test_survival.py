@@ -244,10 +244,11 @@ def test_two_processes_do_not_train_in_one_folder(tiny_file, tmp_path, monkeypat
     resume(tmp_path / "run")
 
 
-def test_a_report_beside_the_policy_survives_a_resume_of_the_finished_run(tiny_file, tmp_path):
-    policy = trained(tiny_file, "maml-trpo", tmp_path / "run")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_report_beside_the_policy_survives_a_resume_of_the_finished_run(tiny_file, tmp_path, threads):
+    policy = trained(tiny_file, "maml-trpo", tmp_path / "run", threads=1)
     sealed_folder.put(policy, {"report.json": "{}"})
-    resume(tmp_path / "run")
+    resume(tmp_path / "run", threads=threads)
     assert sealed_folder.load(policy, "policy")[1]["files"].keys() >= {"report.json"}
 
 

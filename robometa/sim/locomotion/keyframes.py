@@ -19,7 +19,7 @@ def key_names(model: mujoco.MjModel) -> list[str]:
 
 
 def keyframe_of(model: mujoco.MjModel, robot: Robot) -> int | None:
-    """The number of the keyframe at which a robot begins; None if it begins as drawn.
+    """The number of the keyframe at which a robot begins, a name before a number; None if it begins as drawn.
 
     Raises:
         UserError: If the model has no keyframe of this name.
@@ -29,6 +29,8 @@ def keyframe_of(model: mujoco.MjModel, robot: Robot) -> int | None:
         return names.index(HOME) if HOME in names else None
     if wanted in names:
         return names.index(wanted)
+    if wanted in map(str, range(model.nkey)):
+        return int(wanted)
     if wanted == AS_DRAWN:
         return None
     raise UserError(unknown("keyframe", wanted, [*names, AS_DRAWN], robot.mjcf.name))

@@ -118,7 +118,7 @@ def _faults(model: mujoco.MjModel, robot: Robot) -> list[str]:
             f"{file} has no floor, so that {robot.body} falls for ever: name the scene that includes it, or write "
             "floor = true in [robot]"
         )
-    sensors = [model.sensor(index).name for index in range(model.nsensor)]
+    sensors = [name for index in range(model.nsensor) if (name := model.sensor(index).name)]
     faults += [
         f"sensor {sensor!r} of {file} has a name that begins with {OURS}, as those do that are added: name it otherwise"
         for sensor in sensors

@@ -14,6 +14,7 @@ from robometa.sim.locomotion.beginnings import TOUCHING, notes
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.signals import robot_spaces
+from robometa.sim.suite_check import check_suite
 from tests.own_robots import FLOOR, HOME, compile_here, quadruped, suite_of
 
 POSE = np.array([float(number) for number in HOME.split()])
@@ -87,6 +88,20 @@ def test_a_model_without_its_keyframe_begins_as_drawn_and_its_joints_are_told(tm
     assert any("joint FL_knee outside its range by 0.9" in note for note in notes(engine.model, suite.robot))
     with pytest.raises(UserError, match=r"unknown keyframe 'hom' in robot\.xml .did you mean 'home'"):
         engine_of(suite_of(tmp_path, quadruped(), 'keyframe = "hom"'))
+
+
+def test_a_keyframe_may_be_given_by_its_number(tmp_path):
+    engine = engine_of(suite_of(tmp_path, quadruped(), STILL + "keyframe = 0\n"))
+    assert positions(engine)[0, 7:].tolist() == POSE.tolist()
+    with pytest.raises(UserError, match=r"unknown keyframe '7' in robot\.xml"):
+        engine_of(suite_of(tmp_path, quadruped(), "keyframe = 7\n"))
+
+
+def test_limits_that_end_an_episode_where_it_begins_are_told_in_place_of_influences(tmp_path):
+    keys = STILL + "height = [0.5, 1.0]\n"
+    checked = check_suite(suite_of(tmp_path, quadruped(), keys))
+    assert checked.beginning.startswith("at the keyframe home; ENDS THE EPISODE AT ITS FIRST STEP")
+    assert not checked.influences
 
 
 def test_a_servo_without_a_control_range_has_its_joints(tmp_path):
