@@ -76,7 +76,7 @@ def _bootstrapped(
     if max(np.ptp(task) for task in values) == 0:  # nothing to resample
         return float(middle(*values)), float(middle(*values)), float(middle(*values))
     with warnings.catch_warnings():
-        # Where every resample gives one number, SciPy's interval is that number, and it warns of a method not used here.
+        # Where every resample gives one number, the interval is that number; SciPy warns of a method not used here.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         sampled = stats.bootstrap(
             tuple(values),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from robometa.console import PlainConsole, styled
+from robometa.console import PlainConsole, WholeTable, styled
 from robometa.escape import counted
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 PROSE = ("recovered", "learner", "about", "meaning", "hidden", "paper", "", "mean action", "exploring")
 """Columns with text that may wrap."""
-LEAST = 12
-"""Characters that are left to a column with text, which a narrow terminal would take away altogether."""
 
 CONTROL = (
     "control: the same policy with its adaptation forgotten before every rollout, in the same resets; what is adapted "
@@ -26,13 +23,9 @@ CONTROL = (
 """Explanation of the control's columns."""
 
 
-def plain_table(*columns: str) -> Table:
+def plain_table(*columns: str) -> WholeTable:
     """Makes a table without lines."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in columns:
-        prose = column in PROSE
-        table.add_column(column, overflow="fold", no_wrap=not prose, min_width=LEAST if prose else None)
-    return table
+    return WholeTable(*columns, prose=PROSE)
 
 
 def print_report(report: Report) -> None:
@@ -83,7 +76,7 @@ def print_report(report: Report) -> None:
         console.print(Text.assemble(("warning: ", "bold"), sentence))
 
 
-def _gaps(summary: Sequence[Mapping[str, Any]]) -> Table:
+def _gaps(summary: Sequence[Mapping[str, Any]]) -> WholeTable:
     """Share of the gap between no adaptation and the oracle that each shot closes."""
     from robometa.reports.gap import BY_MEANS, BY_TASK, words_of_gap
 
@@ -93,7 +86,7 @@ def _gaps(summary: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _returns(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
+def _returns(report: Report, summary: Sequence[Mapping[str, Any]]) -> WholeTable:
     """Returns of each shot, and those of random actions, no adaptation and the oracle."""
     from robometa.reports.statistics import words_of
 
@@ -159,7 +152,7 @@ def _extent(report: Report) -> Sequence[Text | str]:
     return (styled(report.protocol), f": {extent}") if report.protocol else (extent,)
 
 
-def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> Table:
+def _successes(report: Report, summary: Sequence[Mapping[str, Any]]) -> WholeTable:
     """Shares of episodes that succeed by their end, with intervals, and at any step; random's and no adaptation's."""
     table = plain_table("shot", "seen", "mean action", "any step", "exploring", "any step")
     for row in summary:
@@ -182,7 +175,7 @@ def shares_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return shares[0], shares[1]
 
 
-def _by_name(report: Report) -> Table:
+def _by_name(report: Report) -> WholeTable:
     """Success and return of each task with several goals."""
     shots = [_column(report, shot) for shot in range(len(report.episodes_seen))]
     table = plain_table("task", "goals", *(what for shot in shots for what in (shot, "any step", "return")))
@@ -197,7 +190,7 @@ def _column(report: Report, shot: int) -> str:
     return f"after {shot}" if shot else report.label(0)
 
 
-def _by_task(report: Report) -> Table:
+def _by_task(report: Report) -> WholeTable:
     """Mean return of each task."""
     shots = range(len(report.episodes_seen))
     table = plain_table("task", "hidden", *(_column(report, shot) for shot in shots))
@@ -207,7 +200,7 @@ def _by_task(report: Report) -> Table:
     return table
 
 
-def since_change_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> Table:
+def since_change_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> WholeTable:
     """Rewards before and since a change, and the time to recover, of labelled rows."""
     from robometa.reports.since_change import columns, row
 

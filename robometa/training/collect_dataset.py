@@ -15,6 +15,7 @@ from safetensors import torch as safetensors
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.errors import UserError, unknown
+from robometa.escape import say
 from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.progress import progress
@@ -147,11 +148,13 @@ def collect_dataset(
 
 
 def _require_no_held_out(suite: Suite, tasks: list[Task]) -> None:
-    """Checks that no task is one of those that learners are measured on.
+    """Checks that no task is one of those that learners are measured on, unless the suite has no others.
 
     Raises:
         UserError: If one is.
     """
+    if suite.finite:
+        return
     held_out = {(task.objective, task.parameters) for task in suite.test}
     for task in tasks:
         if (task.objective, task.parameters) in held_out:
@@ -165,7 +168,10 @@ def _computed(work: _Shards, learner: Learner, pieces: list[Piece], processes: i
             yield number, work.computed(learner, piece)
         return
     with closing(Pool(work, min(processes, len(pieces)))) as pool:
-        yield from pool.run(pieces)
+        for done in pool.run(pieces):
+            yield done
+            for remark in pool.remarks():
+                say(remark, error=True)
 
 
 def _write(folder: Path, about: Description, count: int, shards: Callable[[], Iterator[tuple[int, bytes]]]) -> None:

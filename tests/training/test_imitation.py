@@ -135,6 +135,15 @@ def test_a_held_out_task_is_refused(place, monkeypatch):
         collected(place, "leak")
 
 
+def test_a_suite_that_has_no_other_tasks_is_collected(place):
+    both = "goal = { values = [[1.0, 0.0], [0.0, 1.0]] }"
+    text = (place / "tiny.toml").read_text(encoding="utf-8")
+    head = text[: text.index("[train]")]
+    (place / "two.toml").write_text(f"finite = true\n{head}\n[train]\n{both}\n[test]\n{both}\n", encoding="utf-8")
+    train(place / "two.toml", "oracle", options=SMALL_OPTIONS["oracle"], folder=place / "two", loggers=())
+    assert collect_dataset(place / "two.toml", place / "two" / "policy", place / "both", episodes=1).about.tasks == 2
+
+
 def test_a_changed_shard_is_named(place, tmp_path, capsys):
     collected(place, "damaged")
     shard = place / "damaged" / "trials-00000.safetensors"

@@ -164,7 +164,7 @@ class Pool:
         if losses > patience.MAX_LOSSES:
             raise TrainingError(
                 f"{losses} processes in a row were lost over the same tasks; the last one {why}. Is there memory "
-                "enough? --collect here needs the least"
+                "enough? Fewer processes need less"
             )
         self._remarks.append(f"a process that collects {why}: another does its tasks again")
         self._workers[index] = Worker(self._work, self._shared)
