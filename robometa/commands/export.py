@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, whole
@@ -18,7 +19,7 @@ def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("export", ABOUT, _run, EXAMPLE)
     parser.add_argument("policy", metavar="POLICY", type=hints.policy, help="folder of a policy or a run")
-    parser.add_argument("--out", type=checked, help="folder to write (default: exports/POLICY)")
+    parser.add_argument("--out", type=checked, help="folder to write (default: exports/POLICY, or exports/POLICY-int8)")
     parser.add_argument("--after-shots", type=whole, default=0, help="adaptations to bake in (default: 0)")
     parser.add_argument("--task", type=whole, default=0, help="held-out task that these adapt to (default: 0)")
     parser.add_argument(
@@ -30,9 +31,14 @@ def add_to(commands: Commands) -> Parser:
     return parser
 
 
+def default_folder(policy: Path, int8: bool) -> Path:
+    """Folder of an export that names none: neither form replaces the other."""
+    return beside("exports", policy.resolve().name + ("-int8" if int8 else ""))
+
+
 def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
-    out = asked.out or beside("exports", asked.policy.resolve().name)
+    out = asked.out or default_folder(asked.policy, asked.int8)
     require_place(out)
     from robometa.deployment.export import export
     from robometa.deployment.same_returns import lines

@@ -1,11 +1,13 @@
 """Rounded weights: refused where they keep too little, marked as what they are, checked with their own tolerance."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_export import made
 
+from robometa.commands.export import default_folder
 from robometa.commands.main import main
 from robometa.deployment import forms
 from robometa.deployment import kept as module
@@ -115,3 +117,8 @@ def test_the_help_names_both_options(capsys):
     assert "--int8" in said
     assert "98 % of the gain" in " ".join(said.split())
     assert "--force" in said
+
+
+def test_neither_form_replaces_the_other():
+    names = [default_folder(Path("policies") / "mine", int8) for int8 in (False, True)]
+    assert names == [Path("exports/mine"), Path("exports/mine-int8")]
