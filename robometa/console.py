@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -59,7 +59,7 @@ class WholeTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Renders the table, in parts where it is wider than the console."""
         width = options.max_width
-        natural = [_longest(column, "\n") + 1 for column in self.columns]
+        natural = [_longest(_texts(column), "\n") + 1 for column in self.columns]
         if sum(natural) <= width:
             yield from super().__rich_console__(console, options)
             return
@@ -78,8 +78,9 @@ class WholeTable(Table):
         """Least width of a column, with the space after it, that breaks no word, and no cell that is not prose."""
         header = max(map(cell_len, str(column.header).split()), default=0)
         if column.header in self._prose:
-            return max(header, _longest(column, None), min(PROSE_WIDTH, _longest(column, "\n"))) + 1
-        return max(header, _longest(Column(_cells=[*column.cells]), "\n")) + 1
+            texts = _texts(column)
+            return max(header, _longest(texts, None), min(PROSE_WIDTH, _longest(texts, "\n"))) + 1
+        return max(header, _longest(map(str, column.cells), "\n")) + 1
 
     def _part(self, widths: Mapping[int, int], part: Sequence[int], first: bool) -> Table:
         """The table of some columns."""
@@ -93,9 +94,13 @@ class WholeTable(Table):
         return table
 
 
-def _longest(column: Column, between: str | None) -> int:
-    """Length of the longest piece of a column's texts, which `between` divides; None stands for any space."""
-    texts = (str(column.header), *map(str, column.cells))
+def _texts(column: Column) -> list[str]:
+    """Header and cells of a column."""
+    return [str(column.header), *map(str, column.cells)]
+
+
+def _longest(texts: Iterable[str], between: str | None) -> int:
+    """Length of the longest piece of texts, which `between` divides; None stands for any space."""
     return max((cell_len(piece) for text in texts for piece in text.split(between)), default=0)
 
 

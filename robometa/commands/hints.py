@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from robometa import registry, suites
+from robometa import registry
 from robometa.errors import UserError, unknown
 from robometa.registry import user_file
 from robometa.storage.paths import folder_named
-from robometa.suites.shipped import benchmark_names, legged_names
+from robometa.suites.shipped import is_shipped
 
 FROM_SCRATCH = ("sb3-ppo", "sb3-sac", "sb3-td3")
 """Stable-Baselines3's algorithms, by their names on the command line."""
@@ -98,7 +98,7 @@ ARGUMENTS = _by_word(
 
 def unknown_command(kind: str, word: str, known: Iterable[str]) -> str:
     """The message for a word that is not among the known ones of its kind, a command or a baseline."""
-    if kind == "baseline" and is_suite(word):
+    if kind == "baseline" and is_shipped(word):
         return f"{word} is a suite: robometa baseline {FROM_SCRATCH[0]} {word}"
     return unknown(kind, word, known, meant=COMMANDS.get(word, ()) if kind == "command" else ())
 
@@ -139,11 +139,6 @@ def numbers_apart(option: str, given: str) -> str | None:
     return f"option {option} takes numbers with spaces between them, as in {option} {' '.join(numbers)}, not {given}"
 
 
-def is_suite(name: str) -> bool:
-    """True for the name of a shipped suite."""
-    return name in (*suites.names(), *legged_names()) or name.partition("/")[0] in benchmark_names()
-
-
 def policy(text: str) -> Path:
     """The folder of a policy or a run, as an argument; a run's name will do for one in `runs`.
 
@@ -156,7 +151,7 @@ def policy(text: str) -> Path:
             raise UserError(f"{text} is a baseline: robometa baseline {text} SUITE")
         if text in registry.LEARNERS:
             raise UserError(f"{text} is a learner, not the folder of a policy: robometa train SUITE {text} writes one")
-        if is_suite(text):
+        if is_shipped(text):
             raise UserError(f"{text} is a suite, not the folder of a policy: robometa evaluate POLICY --suite {text}")
     return folder
 

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from robometa import registry
-from robometa.commands import hints
 from robometa.commands.arguments import OWN, Commands, Parser
 from robometa.commands.exit_codes import FAILURE
 from robometa.errors import UserError
@@ -15,6 +14,7 @@ from robometa.escape import printable, say, word
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
 from robometa.storage.paths import checked
+from robometa.suites.shipped import is_shipped
 
 ABOUT = "list the learners, or show one: its paper and options"
 EXAMPLE = "robometa learners pearl"
@@ -41,7 +41,7 @@ def _run(asked: argparse.Namespace) -> int:
             raise UserError("--check needs a learner, as in `robometa learners ./mine.py:MyLearner --check`")
         print_learners()
         return 0
-    if hints.is_suite(asked.learner):
+    if is_shipped(asked.learner):
         raise UserError(f"{asked.learner} is a suite: robometa suites {asked.learner}")
     registry.find(asked.learner)
     if not asked.check:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
-from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
 from robometa.escape import printable, say, word
 from robometa.search.places import require_free, require_search
 from robometa.storage.paths import checked
+from robometa.suites.shipped import is_shipped
 
 if TYPE_CHECKING:
     from robometa.search.result import Result
@@ -106,7 +106,7 @@ def _begin(asked: argparse.Namespace) -> None:
         raise UserError(f"{asked.suite} is a learner: robometa search SUITE {asked.suite}")
     if asked.learner:
         raise UserError(f"--learner is for --resume: robometa search {word(asked.suite)} {word(asked.learner[0])}")
-    wrong = [name for name in asked.learners if hints.is_suite(name)]
+    wrong = [name for name in asked.learners if is_shipped(name)]
     if wrong:
         raise UserError(f"{wrong[0]} is a suite: a search has one, {asked.suite}")
     suites.load(asked.suite)  # a mistake is reported before torch is loaded

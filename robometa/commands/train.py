@@ -23,6 +23,7 @@ from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 from robometa.escape import say
 from robometa.storage.paths import checked
+from robometa.suites.shipped import is_shipped
 from robometa.suites.suite import Suite
 from robometa.training.new_run import default_folder, replaces
 
@@ -77,7 +78,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         return None
     hints.refuse_named_arguments(asked.learner_options)
     if asked.suite in registry.LEARNERS:
-        suite = asked.learner if asked.learner and hints.is_suite(asked.learner) else "SUITE"
+        suite = asked.learner if asked.learner and is_shipped(asked.learner) else "SUITE"
         raise UserError(f"{asked.suite} is a learner: robometa train {suite} {asked.suite}")
     if learner is None or asked.suite is None:
         raise UserError(f"train needs a suite and a learner, as in `{EXAMPLE}`")

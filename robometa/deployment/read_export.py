@@ -23,7 +23,7 @@ from robometa.deployment.same_inputs import MAX_TOLERANCE, TOLERANCE
 from robometa.errors import UserError, unknown
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table
-from robometa.suites.shipped import benchmark_names, legged_names
+from robometa.suites.shipped import is_shipped
 from robometa.suites.suite import Suite
 
 MAX_BYTES = {CONTRACT: 1 << 26, STEP: 1 << 30, ADAPT: 1 << 30, VECTORS: 1 << 30}
@@ -114,7 +114,7 @@ def shipped_suite(entries: Table) -> Suite:
         UserError: If it is not a shipped one, or its robot is not here.
     """
     name = entries.text("suite")
-    if name not in suites.names() and name not in legged_names() and name.partition("/")[0] not in benchmark_names():
+    if not is_shipped(name):
         raise UserError(f"{entries.where} is of a suite of your own, {name}: name its file by --suite ./{name}.toml")
     return suites.load(name)
 

@@ -46,3 +46,8 @@ def benchmark_names() -> list[str]:
 
 def _names_in(place: Path) -> list[str]:
     return sorted(path.stem for path in place.glob("*.toml"))
+
+
+def is_shipped(name: str) -> bool:
+    """True for the name of a shipped suite, whether its robot's package is here or not."""
+    return name in (*names(), *legged_names()) or name.partition("/")[0] in benchmark_names()

