@@ -79,11 +79,11 @@ def as_text(record: dict[str, Any]) -> str:
         for name, by_cores in iterations.items()
     }
     engines = record["engines"]
-    robots = list(next(iter(engines.values())))
+    robots = list(next(iter(engines.values()), ()))
     curve = [["cores", *(f"{robot}, steps/s" for robot in robots)]]
     curve += [[cores, *(f"{row[robot]:,.0f}" for robot in robots)] for cores, row in engines.items()]
     worlds = [["worlds", *(f"{cores} cores, steps/s" for cores in record["worlds"])]]
-    counts = next(iter(record["worlds"].values()))
+    counts = next(iter(record["worlds"].values()), ())
     worlds += [[count, *(f"{row[count]:,.0f}" for row in record["worlds"].values())] for count in counts]
     seconds = [["learner", "cores", "trials, s", "update, s", "iteration, s"]]
     for name, by_cores in iterations.items():
@@ -100,6 +100,8 @@ def as_text(record: dict[str, Any]) -> str:
     )
     lines = [f"{machine['date']}; {machine['processor']}, {machine['cores']} cores{load}."]
     for title, rows in sections:
+        if len(rows) == 1:
+            continue  # a record of a lent machine may hold less
         lines += ["", f"**{title}**", "", *table(rows)]
     return "\n".join(lines)
 

@@ -5,9 +5,9 @@ An iteration's trials are computed by a process on each core, the update by the 
     seconds(N) = share(N) * steps * (physics + policy) + bytes * (share(N) * write + copy) + update(N)
 
 share(N) is the largest part of the pieces that one process has to compute. update(N) = serial + parallel / N, both
-from the update on one core and on the most that were measured; beyond the parts that an update is split into, more
-cores do not help it. What cores take from each other, memory above all, is
-not in it: the check beside measured iterations shows how much that is.
+from the update on one core and on the most that were measured; an update uses no more cores than it has parts.
+What cores take from each other, memory above all, is not in it: the check beside measured iterations shows how much
+that is.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Constants:
     def update_on(self, cores: int) -> float:
         """Seconds of an update: a serial and a parallel part, from the fewest and the most cores that were measured."""
         few, many = min(self.update), max(self.update)
-        cores = max(min(cores, self.parts or cores), few)
-        if few == many:
+        used, cores = (max(min(count, self.parts or count), few) for count in (many, cores))
+        if used == few:
             return self.update[few]
-        parallel = (self.update[few] - self.update[many]) / (1 / few - 1 / many)
+        parallel = (self.update[few] - self.update[many]) / (1 / few - 1 / used)
         parallel = min(max(parallel, 0.0), few * self.update[few])
         return self.update[few] + parallel * (1 / cores - 1 / few)
 

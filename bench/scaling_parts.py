@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from statistics import median, mode
 from time import perf_counter
 from typing import Any
@@ -67,12 +68,10 @@ def engines(extent: Extent) -> dict[str, float]:
     for robot in ("half-cheetah", "ant"):
         suite = plain(adjusted(suites.load(SUITES[robot]), robot, extent.physics_steps))
         speeds[robot] = _engine(suite, *extent.engine, extent.repeats)
-    try:
+    if find_spec("metaworld") is not None:
         with manipulators("ml10", 10, 4) as step:
             step()
             speeds["ml10"] = speed(step, extent.seconds)
-    except ImportError:
-        pass  # Meta-World is an extra
     return speeds
 
 

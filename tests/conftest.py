@@ -9,7 +9,12 @@ from contextlib import closing
 
 import pytest
 import torch
-from processor_time import pytest_runtest_call, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401
+from processor_time import (  # noqa: F401
+    pytest_addoption,
+    pytest_runtest_call,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+)
 
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware

@@ -7,8 +7,8 @@ import resource
 
 import pytest
 
-MAX_SECONDS = 60.0
-"""Processor time that a test of the default run may take without its fixtures, s. A busy machine doubles it."""
+LIMIT = "processor_seconds"
+"""Setting of pytest: processor time that a test may take without its fixtures, s. A busy machine doubles it."""
 SHOWN = 10
 """Tests in the list at the end."""
 PROPERTY = "processor seconds"
@@ -20,11 +20,16 @@ def used():
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def fault(seconds, slow):
+def fault(seconds, limit, slow):
     """Message about a test that takes too long; empty if there is nothing wrong."""
-    if slow or seconds <= MAX_SECONDS:
+    if slow or seconds <= limit:
         return ""
-    return f"{seconds:.0f} s of processor time, more than {MAX_SECONDS:.0f}: shorten the test or mark it as slow"
+    return f"{seconds:.0f} s of processor time, more than {limit:.0f}: shorten the test or mark it as slow"
+
+
+def pytest_addoption(parser):
+    """Makes the limit a setting; where kernels are compiled (make test-gpu) it is higher."""
+    parser.addini(LIMIT, "processor time that a test may take without its fixtures, s", default="60")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,7 +51,7 @@ def pytest_runtest_call(item):
     finally:
         seconds = used() - before
         item.user_properties.append((PROPERTY, seconds))
-    told = fault(seconds, item.get_closest_marker("slow") is not None)
+    told = fault(seconds, float(item.config.getini(LIMIT)), item.get_closest_marker("slow") is not None)
     if told:
         pytest.fail(told, pytrace=False)
     return result

@@ -9,9 +9,9 @@ import pytest
 
 
 def test_a_test_beyond_the_limit_is_told_unless_it_is_slow():
-    assert not processor_time.fault(processor_time.MAX_SECONDS, slow=False)
-    assert "shorten the test" in processor_time.fault(processor_time.MAX_SECONDS + 1, slow=False)
-    assert not processor_time.fault(processor_time.MAX_SECONDS + 1, slow=True)
+    assert not processor_time.fault(60.0, 60.0, slow=False)
+    assert "shorten the test" in processor_time.fault(61.0, 60.0, slow=False)
+    assert not processor_time.fault(61.0, 60.0, slow=True)
 
 
 def test_the_time_of_children_counts():
@@ -23,13 +23,12 @@ def test_the_time_of_children_counts():
 
 def test_a_test_beyond_the_limit_fails():
     """The hook itself, around a call that takes no time, with a limit below it."""
-    item = types.SimpleNamespace(user_properties=[], get_closest_marker=lambda name: None)
+    config = types.SimpleNamespace(getini={processor_time.LIMIT: "-1"}.get)
+    item = types.SimpleNamespace(user_properties=[], get_closest_marker=lambda name: None, config=config)
     around = processor_time.pytest_runtest_call(item)
     next(around)
-    with pytest.MonkeyPatch.context() as patched:  # only for this call: the limit holds for this test, too
-        patched.setattr(processor_time, "MAX_SECONDS", -1.0)
-        with pytest.raises(pytest.fail.Exception, match="shorten the test"):
-            around.send(None)
+    with pytest.raises(pytest.fail.Exception, match="shorten the test"):
+        around.send(None)
     assert item.user_properties[0][0] == processor_time.PROPERTY
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import textwrap
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any, NoReturn
 
 from robometa.commands import hints
@@ -46,6 +48,17 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
 
+class Filled(argparse.HelpFormatter):
+    """Fills the paragraphs of a description to the terminal's width; lines that are indented stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Fills runs of lines that are not indented, as one paragraph each."""
+        filled = []
+        for plain, lines in groupby(text.splitlines(), lambda line: bool(line) and not line[0].isspace()):
+            filled += textwrap.wrap(" ".join(lines), width, break_on_hyphens=False) if plain else list(lines)
+        return "\n".join(indent + line for line in filled)
+
+
 class Commands:
     """The commands of a parser."""
 
@@ -82,7 +95,7 @@ class Commands:
             help=about,
             description=f"{about}\n\n{more}" if more else about,
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Filled,
             allow_abbrev=False,
             **settings,
         )

@@ -9,9 +9,9 @@ exit codes:
   2    a mistake in the command line or in a file of yours; the message explains it
   3    a bug of robometa; a bundle for a bug report is written into the working directory
   75   a training stopped on request, and saved; `robometa resume RUN` continues it bit-identically
-  130  stopped at once by a second Ctrl-C; `robometa resume RUN` continues from the last finished iteration
+  130  stopped at once: a training by a second Ctrl-C (`robometa resume RUN` continues it), others by the first
 
-Ctrl-C, SIGTERM and SIGUSR1 stop a training at the end of its iteration.
+Ctrl-C, SIGTERM and SIGUSR1 stop a training at the end of its iteration; other commands end at Ctrl-C and SIGTERM.
 """
 
 FAILURE, MISTAKE, BUG, STOPPED, AT_ONCE = 1, 2, 3, 75, 130

@@ -180,7 +180,7 @@ def require_policy(folder: Path) -> None:
         unpack = ": unpack it first" if folder.suffix in (".zip", ".gz", ".tar") else ""
         raise UserError(f"{folder} is not a policy: it is a file, not a folder{unpack}")
     elif not any((folder / name).exists() for name in ("manifest.json", "policy/manifest.json", "run.json")):
-        raise UserError(f"{folder} is not a policy: it needs manifest.json and tensors.safetensors")
+        raise UserError(f"{folder} is not a policy: it needs manifest.json and tensors.safetensors{_inside(folder)}")
 
 
 def require_dataset(folder: Path) -> None:
@@ -210,8 +210,16 @@ def _being_replaced(folder: Path) -> bool:
 
 def _in_runs(folder: Path) -> str:
     """A question that names the run that was probably meant; an empty string if there is none."""
-    meant = Path("runs") / folder
-    return f"; did you mean {meant}?" if (meant / "run.json").is_file() else ""
+    meant = (Path("runs") / folder, folder.parent)  # the second for the folder of a run's policy
+    return next((f"; did you mean {run}?" for run in meant if (run / "run.json").is_file()), "")
+
+
+def _inside(folder: Path) -> str:
+    """A question that names runs or policies that a folder holds; an empty string if there is none."""
+    marks = ("run.json", "manifest.json")
+    found = sorted(one for one in folder.iterdir() if any((one / mark).is_file() for mark in marks))
+    others = f" or another of its {len(found)}" if len(found) > 1 else ""
+    return f"; did you mean {found[0]}{others}?" if found else ""
 
 
 def policy_or_scripted(text: str) -> Path:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from robometa.commands import (
     baseline,
@@ -91,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ["PYTHONSAFEPATH"] = "1"  # GLFW's package starts Python, which takes no module from the current folder
-    with failing_silently() as output:
+    with failing_silently() as output, _sigterm_as_ctrl_c():
         code = _guarded(words)
         output.flush()
         if code == 0 and output.failure is not None and not _writes(words):
@@ -99,6 +103,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"error: standard output cannot be written: {output.failure}", error=True)
             code = FAILURE
     return code
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Ends a command at SIGTERM as at Ctrl-C, so that it clears away what it has begun; a training handles it itself."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # whoever called handles signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _writes(words: Sequence[str]) -> bool:

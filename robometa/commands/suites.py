@@ -136,7 +136,7 @@ def _checked_rows(checked: Checked | None) -> Iterator[tuple[str, str]]:
     if checked is not None:
         signals = checked.signals
         for label, numbers in (("observation", signals.observation), ("action", signals.action)):
-            yield label, f"{len(numbers)} numbers: {'; '.join(map(str, numbers))}"
+            yield label, "\n".join((f"{len(numbers)} numbers:", *map(str, numbers)))
         yield "control rate", f"{signals.control_hz:g} actions per second"
         if checked.beginning:
             yield "begins", checked.beginning

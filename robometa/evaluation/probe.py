@@ -126,13 +126,13 @@ def measure_probe(
 
 
 def drawn_tasks(suite: Suite, count: int, seed: int) -> tuple[Task, ...]:
-    """Draws tasks from the suite's distributions; those that it lists, from the first, if it has none to draw from.
+    """Draws tasks from the suite's distributions; takes those that it lists, held-out ones first, if it has none.
 
     A run, or a dataset, may have drawn its training tasks by the same seed: these are others.
     """
     if suite.endless:
         return tuple(suite.drawn(PROBED_FROM - seed, index) for index in range(count))
-    listed = tuple(dict.fromkeys((*suite.train, *suite.test)))
+    listed = tuple(dict.fromkeys((*suite.test, *suite.train)))
     if len(listed) < LEAST_TASKS:
         raise UserError(f"suite {suite.name} has {len(listed)} tasks, and a probe needs {LEAST_TASKS}")
     return listed[:count]

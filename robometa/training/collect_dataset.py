@@ -28,7 +28,7 @@ from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.training.load import newest
 from robometa.trials import make
-from robometa.trials.dataset import DATASET, SHARD_NAME, Dataset, Description
+from robometa.trials.dataset import DATASET, SHARD_NAME, Dataset, Description, too_large
 from robometa.trials.demonstrations import NOISES, OTHER_TASKS, SCHEDULES, UNIFORM, demonstrate, shares_of_noise
 from robometa.trials.pieces import Piece, cut
 from robometa.trials.workers.pool import Pool
@@ -67,7 +67,9 @@ class _Shards:
         engine = make.engine_for(learner, self.suite, piece.tasks, about.worlds, Hardware(threads=1))
         with closing(engine):
             shard = demonstrate(engine, learner, tasks, about.noise, noise, about.observation, others)
-            return safetensors.save(shard)
+        if fault := too_large(shard):
+            raise UserError(f"these trials are no dataset: {fault}; the suite's rewards or observations are beyond it")
+        return safetensors.save(shard)
 
 
 def collect_dataset(

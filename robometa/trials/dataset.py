@@ -208,8 +208,8 @@ class Dataset:
             dtype = torch.bool if name in FLAGS else whole
             if tensor.dtype != dtype or tuple(tensor.shape) != shapes[name]:
                 return f"{name} must be {dtype} of shape {shapes[name]}, not {tensor.dtype} of {tuple(tensor.shape)}"
-            if dtype == torch.float32 and not bool((tensor.abs() <= LARGEST).all()):
-                return f"{name} must hold finite numbers of at most {LARGEST:g}"
+        if fault := too_large(tensors):
+            return fault
         if not 0 <= int(tensors["task"].min()) <= int(tensors["task"].max()) < about.tasks:
             return f"task must be from 0 to {about.tasks - 1}"
         return ""
@@ -239,3 +239,11 @@ def _description(table: Table) -> Description:
     if len(noise) != content["episodes"]:
         raise UserError(f"{table.where} is damaged: noise must be a share from 0 to 1 for each of the episodes")
     return Description(**content, drawn=drawn, noise=noise)
+
+
+def too_large(shard: dict[str, Tensor]) -> str:
+    """Describes the first number of a shard that is too large to learn from, or not finite; empty if there is none."""
+    for name, tensor in shard.items():
+        if tensor.is_floating_point() and not bool((tensor.abs() <= LARGEST).all()):
+            return f"{name} must hold finite numbers of at most {LARGEST:g}"
+    return ""

@@ -45,6 +45,13 @@ def test_an_update_that_more_cores_slow_down_has_no_parallel_part():
     assert slower.update_on(16) == 5.0
 
 
+def test_an_update_uses_no_more_cores_than_it_has_parts():
+    split = Constants(**{**vars(ONE), "parts": 2, "update": {1: 5.0, 16: 3.0}})  # 1 s serial, 4 s parallel on two
+    assert [split.update_on(cores) for cores in (1, 2, 16, 1024)] == pytest.approx([5.0, 3.0, 3.0, 3.0])
+    whole = Constants(**{**vars(ONE), "parts": 1, "update": {1: 5.0, 16: 4.0}})
+    assert whole.update_on(16) == 5.0
+
+
 def test_tables_say_what_was_measured_and_what_follows():
     assert check_table({"it": ONE}, {"it": {1: 15.3, 2: 16.5}})[1:] == [
         ["it", "1", "15.3", "15.3", "1.00"],

@@ -57,6 +57,13 @@ def test_help_is_short_and_names_defaults(name):
 
 
 @pytest.mark.parametrize("name", PARSERS)
+def test_prose_fits_the_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    description = PARSERS[name].format_help().partition("\npositional arguments:")[0].partition("\noptions:")[0]
+    assert not [line for line in description.splitlines() if len(line) > 80 and not line.startswith(" ")]
+
+
+@pytest.mark.parametrize("name", PARSERS)
 def test_the_example_in_the_help_is_understood(name, capsys):
     parser = PARSERS[name]
     line = parser.epilog.removeprefix("example:\n  ")

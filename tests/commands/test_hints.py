@@ -128,6 +128,16 @@ def test_every_option_that_is_meant_is_one_of_ours():
     assert {option for options in hints.OPTIONS.values() for option in options} <= ours | {"--out"}
 
 
+def test_a_folder_of_runs_and_the_policy_of_a_run_are_answered_with_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("two", "one"):
+        (tmp_path / "runs" / name / "policy").mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text("{}")
+    assert told(capsys, "evaluate runs").endswith("; did you mean runs/one or another of its 2?")
+    assert told(capsys, "resume runs/one/policy").endswith("has no run.json; did you mean runs/one?")
+    assert told(capsys, "evaluate runs/one/policy").endswith("it needs manifest.json and tensors.safetensors")
+
+
 @pytest.mark.parametrize("command", ["compare", "report", "export-table", "export", "evaluate", "play", "resume"])
 def test_a_wrong_path_is_refused_before_torch_is_loaded(command, tmp_path):
     program = (

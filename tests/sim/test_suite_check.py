@@ -64,7 +64,7 @@ def test_sizes_rate_and_the_order_of_actuators_are_shown(shown):
     words = " ".join(said.split())
     assert code == 0
     assert "observation 18 numbers:" in words
-    assert "action 6 numbers: bthigh [120 N m], -1 to 1; bshin" in words
+    assert "action 6 numbers: bthigh [120 N m], -1 to 1 bshin" in words
     assert "control rate 20 actions per second" in words
 
 

@@ -1,6 +1,7 @@
 """Datasets, and the learners that learn from them: the same bytes again, and a context that helps."""
 
 import json
+import signal
 from contextlib import closing
 
 import pytest
@@ -101,6 +102,26 @@ def test_a_failure_leaves_no_half_dataset(place, monkeypatch):
     with pytest.raises(UserError, match="half cannot be written: No space left on device"):
         collected(place, "half")
     assert not [path for path in place.iterdir() if "half" in path.name]
+
+
+def test_a_signal_leaves_no_half_dataset(place, monkeypatch, capsys):
+    monkeypatch.setattr(atomic, "write", lambda *_: signal.raise_signal(signal.SIGTERM))
+    words = ["collect", str(place / "tiny.toml"), str(place / "oracle"), "--out", str(place / "ended")]
+    assert main([*words, "--tasks", "2", "--episodes", "1"]) == 130
+    assert "stopped at once" in capsys.readouterr().err
+    assert not [path for path in place.iterdir() if "ended" in path.name]
+
+
+def test_numbers_that_could_not_be_read_again_are_not_written(place, monkeypatch):
+    def too_far(*given):
+        shard = demonstrations.demonstrate(*given)
+        shard["reward"][0, 0, 0] = 2e30
+        return shard
+
+    monkeypatch.setattr("robometa.training.collect_dataset.demonstrate", too_far)
+    with pytest.raises(UserError, match=r"no dataset: reward must hold finite numbers of at most 1e\+30"):
+        collected(place, "huge")
+    assert not [path for path in place.iterdir() if "huge" in path.name]
 
 
 def test_mistakes_are_told_in_a_line(place, capsys):
