@@ -2,9 +2,10 @@
 
 An iteration's trials are computed by a process on each core, the update by the training's own process:
 
-    seconds(N) = share(N) * steps * (physics + policy) + bytes * (share(N) * write + copy) + update(N)
+    seconds(N) = calls + share(N) * steps * (physics + policy) + bytes * (share(N) * write + copy) + update(N)
 
-share(N) is the largest part of the pieces that one process has to compute. update(N) = serial + parallel / N, both
+calls is what a trial takes however few worlds are in it: the calls of Python and torch in every control step. share(N)
+is the largest part of the pieces that one process has to compute. update(N) = serial + parallel / N, both
 from the update on one core and on the most that were measured; an update uses no more cores than it has parts.
 What cores take from each other, memory above all, is not in it: the check beside measured iterations shows how much
 that is.
@@ -35,7 +36,7 @@ class Constants:
     physics: float
     """Seconds of one core for a control step, by MuJoCo alone."""
     policy: float
-    """Seconds of one core for all else of a control step: policy, rewards, observations, adaptation."""
+    """Seconds of one core for all else of a control step that grows with the worlds: policy, rewards, adaptation."""
     write: float
     """Seconds for a byte that a process writes into shared memory."""
     copy: float
@@ -44,6 +45,8 @@ class Constants:
     """Parts that most computations of an update are split into, each for one thread; 0 if none is split."""
     update: Mapping[int, float]
     """Seconds of an update, by cores."""
+    calls: float = 0.0
+    """Seconds of a trial that do not depend on its worlds; 0 in records from before they were measured."""
 
     def share(self, cores: int) -> float:
         """Largest part of an iteration's pieces that one of so many processes computes."""
@@ -51,7 +54,7 @@ class Constants:
 
     def sampling(self, cores: int) -> float:
         """Seconds of an iteration's trials, their transfer left out."""
-        return self.share(cores) * self.steps * (self.physics + self.policy)
+        return self.calls + self.share(cores) * self.steps * (self.physics + self.policy)
 
     def transfer(self, cores: int) -> float:
         """Seconds of writing and copying an iteration's rollouts."""
@@ -88,6 +91,7 @@ def constants_table(constants: Mapping[str, Constants]) -> list[list[str]]:
             "policy, KB",
             "physics, s",
             "policy, s",
+            "calls, s",
             "copies, s",
         ]
     ]
@@ -102,7 +106,8 @@ def constants_table(constants: Mapping[str, Constants]) -> list[list[str]]:
             f"{one.received / 1e6:.3g}",
             f"{one.state / 1e3:.3g}",
         ]
-        row += [f"{one.steps * one.physics:.3g}", f"{one.steps * one.policy:.3g}", f"{one.transfer(1):.3g}", updates]
+        row += [f"{one.steps * one.physics:.3g}", f"{one.steps * one.policy:.3g}", f"{one.calls:.3g}"]
+        row += [f"{one.transfer(1):.3g}", updates]
         rows.append(row)
     return rows
 

@@ -20,6 +20,7 @@ from bench.physics import SUITES, adjusted, engine_speed, plain, random_actions
 from bench.size import with_horizon
 from robometa import suites
 from robometa.compute import parallel
+from robometa.compute.hardware import Hardware
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.suite import Suite
 from robometa.trials.collectors.choose import collector_for
@@ -125,6 +126,12 @@ def constants(extent: Extent, name: str) -> dict[str, Any]:
     with closing(collector_for(job, learner, "here")) as collector:
         trial = collector.collect(batch)
         trial_seconds = _median(lambda: collector.collect(batch), extent.repeats)
+    pieces = job.pieces()
+    with closing(job.runner(learner, Hardware(threads=1))) as runner:
+        runner.run(batch, pieces[:1])
+        alone = _median(lambda: runner.run(batch, pieces[:1]), extent.repeats)
+    # Whole trial and piece alone on a line: what a world adds, and what a trial of no world would take.
+    step = (trial_seconds - alone) / (len(pieces) - 1) * len(pieces) / trial.steps() if len(pieces) > 1 else 0.0
     with closing(CpuEngine(job.suite, config.tasks, config.worlds, threads=1)) as engine:
         start = learner.begin(config.tasks, config.worlds, batch.noise)
         with closing(replayed(engine, learner, start)) as raw:
@@ -136,13 +143,14 @@ def constants(extent: Extent, name: str) -> dict[str, Any]:
         write = _median(lambda: shared.write(whole, trial.rollouts), extent.repeats)
         copy = _median(shared.copied, extent.repeats)
     return {
-        "pieces": len(job.pieces()),
+        "pieces": len(pieces),
         "steps": trial.steps(),
         "received": shape.bytes(),
         "state": len(policy_state(learner)),
         "parts": parts,
         "physics": physics,
-        "policy": trial_seconds / trial.steps() - physics,
+        "policy": (step or trial_seconds / trial.steps()) - physics,
+        "calls": max(0.0, trial_seconds - step * trial.steps()) if step else 0.0,
         "write": write / shape.bytes(),
         "copy": copy / shape.bytes(),
     }

@@ -35,6 +35,11 @@ def test_an_iteration_is_trials_and_transfer_and_update():
     assert ONE.share(1024) == ONE.share(10)  # nor more pieces
 
 
+def test_calls_are_paid_by_every_process():
+    called = Constants(**{**vars(ONE), "calls": 0.5})
+    assert [called.sampling(cores) - ONE.sampling(cores) for cores in (1, 10)] == pytest.approx([0.5, 0.5])
+
+
 def test_the_limit_is_where_the_update_takes_longer_than_the_trials():
     assert ONE.limit() == 10  # a piece is 1 s, the update 2 s; with five to nine cores one has two pieces
     assert Constants(**{**vars(ONE), "update": {1: 0.1}}).limit() == inf
