@@ -27,6 +27,7 @@ from robometa.trials.collectors.choose import collector_for
 from robometa.trials.collectors.collector import Job, checked_shape, policy_state
 from robometa.trials.collectors.shared_rollouts import SharedRollouts
 from robometa.trials.pieces import Piece
+from robometa.trials.trial import torch_on
 
 LEARNERS = {
     "maml-trpo": "half-cheetah-direction",
@@ -171,7 +172,8 @@ def _parts_of(update: Callable[[], object]) -> int:
             counts.append(len(rows[0]))
             return map(function, *rows)
 
-    with patch.object(parallel, "_pool", lambda threads: Counting()):
+    # On one thread of torch a single part goes past the pool, and would not be counted.
+    with torch_on(2), patch.object(parallel, "_pool", lambda threads: Counting()):
         update()
     return mode(counts) if counts else 0
 
