@@ -54,8 +54,9 @@ class Filled(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Fills runs of lines that are not indented, as one paragraph each."""
         filled = []
-        for plain, lines in groupby(text.splitlines(), lambda line: bool(line) and not line[0].isspace()):
-            filled += textwrap.wrap(" ".join(lines), width, break_on_hyphens=False) if plain else list(lines)
+        for plain, group in groupby(text.splitlines(), lambda line: bool(line) and not line[0].isspace()):
+            lines = list(group)
+            filled += textwrap.wrap(" ".join(lines), width, break_on_hyphens=False) if plain else lines
         return "\n".join(indent + line for line in filled)
 
 

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Ends a command at SIGTERM as at Ctrl-C, so that it clears away what it has begun; a training handles it itself."""
+    """Ends a command at SIGTERM as at Ctrl-C, so that it clears away what it began; a training handles it itself."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
