@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Filled(argparse.HelpFormatter):
-    """Fills the paragraphs of a description to the terminal's width; lines that are indented stay as they are."""
+    """Fills paragraphs to the terminal's width, and breaks at spaces only; lines that are indented stay as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Fills runs of lines that are not indented, as one paragraph each."""
@@ -58,6 +58,10 @@ class Filled(argparse.HelpFormatter):
             lines = list(group)
             filled += textwrap.wrap(" ".join(lines), width, break_on_hyphens=False) if plain else lines
         return "\n".join(indent + line for line in filled)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Breaks an argument's help at spaces only, so that no path or name is torn."""
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Commands:

@@ -12,7 +12,7 @@ from robometa.commands.hints import FROM_SCRATCH
 from robometa.commands.report_output import publish, require_writable
 from robometa.storage.paths import checked
 
-ABOUT = "measure Stable-Baselines3 from scratch, or Meta-World's scripted experts"
+ABOUT = "measure Stable-Baselines3 from scratch, or scripted experts"
 EXAMPLE = "robometa baseline sb3-ppo half-cheetah-velocity --tasks 1 --steps 400 40000"
 EXPERTS_EXAMPLE = "robometa baseline scripted ml1/reach-v3 --tasks 5"
 STEPS = "environment steps of each training (default: those of --shots)"

@@ -5,13 +5,14 @@ from __future__ import annotations
 EXIT_CODES = """
 exit codes:
   0    done
-  1    failure, such as a full disk or a training that diverged (NaN or infinity); saved work is kept
-  2    a mistake in the command line or in a file of yours; the message explains it
-  3    a bug of robometa; a bundle for a bug report is written into the working directory
-  75   a training stopped on request, and saved; `robometa resume RUN` continues it bit-identically
-  130  stopped at once: a training by a second Ctrl-C (`robometa resume RUN` continues it), others by the first
+  1    failure, such as a full disk or a diverged training; saved work is kept
+  2    mistake in the command line or a file of yours; the message explains it
+  3    bug of robometa; files for a bug report are in the working directory
+  75   training stopped on request, and saved
+  130  stopped at once: a training by a second Ctrl-C, others by the first
 
 Ctrl-C, SIGTERM and SIGUSR1 stop a training at the end of its iteration; other commands end at Ctrl-C and SIGTERM.
+`robometa resume RUN` continues a training that was stopped; the result is bit-identical.
 """
 
 FAILURE, MISTAKE, BUG, STOPPED, AT_ONCE = 1, 2, 3, 75, 130

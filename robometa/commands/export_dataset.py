@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("export-dataset", ABOUT, _run, EXAMPLE, more=MORE)
     parser.add_argument("dataset", metavar="DATASET", type=folder_named, help="folder that `robometa collect` wrote")
-    about = "name of the new one, with a version (default: none)"
+    about = "name of the new one, with a version (required)"
     parser.add_argument("--minari", metavar="NAME", required=True, help=about)
     about = "file of the dataset's suite, if moved (default: as before)"
     parser.add_argument("--suite", metavar="FILE.toml", help=about)

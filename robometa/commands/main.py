@@ -5,7 +5,6 @@ Heavy packages are imported by the commands that need them, so that help, lists 
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -41,7 +40,7 @@ from robometa.commands import (
     train,
     verify,
 )
-from robometa.commands.arguments import Commands, Parser
+from robometa.commands.arguments import Commands, Filled, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
 from robometa.commands.hints import too_many, unknown_option
 from robometa.commands.standard_streams import failing_silently
@@ -69,8 +68,8 @@ WRITES, ONLY_PRINTS = "--out", "--dry-run"
 """Options with which another command writes a file, and with which one of these does not."""
 
 ABOUT = """\
-Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to
-tasks that it has never seen, and watch it adapt.
+Robots that adapt: meta-train a controller on a suite of tasks, measure how it adapts to tasks that it has never seen,
+and watch it adapt.
 """
 
 EXAMPLES = """\
@@ -190,7 +189,7 @@ def _report_bug(error: Exception, words: list[str]) -> int:
 
 def parser() -> Parser:
     """The parser of every command."""
-    whole = Parser(prog="robometa", usage="robometa COMMAND ...", formatter_class=argparse.RawDescriptionHelpFormatter)
+    whole = Parser(prog="robometa", usage="robometa COMMAND ...", formatter_class=Filled)
     whole.add_argument("--version", action="version", version=f"robometa {installed('robometa')}")
     commands = Commands(whole)
     lines = [ABOUT]
@@ -198,7 +197,7 @@ def parser() -> Parser:
         lines.append(f"{group}:")
         for module in members:
             added = module.add_to(commands)
-            lines.append(f"  {added.prog.removeprefix('robometa '):12} {module.ABOUT}")
+            lines.append(f"  {added.prog.removeprefix('robometa '):14} {module.ABOUT}")
     whole.description = "\n".join(lines)
     whole.epilog = EXAMPLES + EXIT_CODES
     return whole

@@ -11,7 +11,7 @@ from robometa.commands.report_output import require_writable
 from robometa.escape import say
 from robometa.storage.paths import RUNS, beside, checked, is_run
 
-ABOUT = "measure how well a policy's adaptation tells the hidden parameters"
+ABOUT = "measure how well an adaptation tells the hidden parameters"
 EXAMPLE = "robometa probe policies/half-cheetah-params-rl2 --tasks 200"
 MORE = "\n".join(
     (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser
 from robometa.errors import UserError
-from robometa.escape import printable
+from robometa.escape import lines, printable
 from robometa.evaluation import protocols
 from robometa.storage.paths import is_plain_file
 from robometa.suites.shipped import INSTALL, benchmark_names, legged_names
@@ -122,12 +122,12 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
         *_protocol_rows(suite),
         ("hash", suite.content_hash),
     ):
-        table.add_row(*map(printable, row))
+        table.add_row(*map(lines, row))
     console.print(table)
     for split in ("train", "test"):
-        words, lines = suite.family.listing(suite.tasks(split))
+        words, listed = suite.family.listing(suite.tasks(split))
         console.print(Text.assemble("\n", styled(split), f": {words}"))
-        for line in lines:
+        for line in listed:
             console.print(f"  {line}")
 
 

@@ -56,7 +56,7 @@ def add_to(commands: Commands) -> Parser:
     place = "folder of the run; -SEED is added with --seeds (default: runs/SUITE-LEARNER-SEED)"
     parser.add_argument("--folder", type=checked, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds (default: no)")
-    scores = "iterations between held-out scores, 0 for none; the best goes to RUN/best (default: 0)"
+    scores = "iterations between held-out scores, 0 for never; RUN/best has the best (default: 0)"
     parser.add_argument("--evaluate-every", metavar="N", type=count, default=0, help=scores)
     add_hardware_options(parser)
     parser.add_argument("--torch-threads", type=count, help="CPU threads of torch in updates (default: all processors)")

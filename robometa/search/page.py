@@ -141,6 +141,8 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
         apart = None not in (one.low, two.high, one.high, two.low)
         clear = apart and (one.low > two.high or two.low > one.high)  # type: ignore[operator]
         words = "by more than both intervals" if clear else "which is within the intervals"
+        if min(len(first.measured), len(other.measured)) == 1:
+            words = "but one seed does not show which is better"
         counts = f"{len(first.measured)} and {escape.counted(len(other.measured), 'seed')}"
         order = "more" if gain >= 0 else "less"
         sentences.append(f"{first.label} scores {abs(gain):.4g} {order} than {label}, {words} ({counts}).")
@@ -158,6 +160,7 @@ def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = settings.objectives[0]
     values = {key: [(one.parameters or {})[key] for one in scored] for key in scored[0].parameters or {}}
     spreads = {key: _spread(some) for key, some in values.items() if len({*map(str, some)}) > 1}

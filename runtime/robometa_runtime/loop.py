@@ -45,6 +45,8 @@ class Report:
     """Periods without a reading, in which the safe action was sent."""
     refused: int = 0
     """Readings that were not finite or had the wrong size, at which the safe action was sent."""
+    refusal: str = ""
+    """Message of the last refusal; it names the number that was not finite."""
     barked: int = 0
     """Times that the watchdog sent the safe action, because nothing had been sent for too long."""
     times: Times = field(default_factory=Times, repr=False)
@@ -59,6 +61,7 @@ class Report:
         return (
             f"{self.steps} steps, {self.late} late, {self.timeouts} timeouts, {self.refused} refused, "
             f"watchdog {self.barked}; reading to action: median {median:.0f} us, p99.9 {worst:.0f} us"
+            f"{f'; last refusal: {self.refusal}' if self.refusal else ''}"
         )
 
 
@@ -92,22 +95,32 @@ class Loop:
             sample: Explore.
             watch: Called after each step.
             clock: Time and waiting; another one than the machine's lets a simulated hour pass at once.
+
+        Raises:
+            ValueError: If `hz` is not above 0, or `safe` is not a finite number for each action.
         """
         self._clock = clock
         self.policy, self.read, self.sample, self.watch = policy, read, sample, watch
-        self.period = 1 / (policy.contract.control_hz if hz is None else hz)
+        hz = policy.contract.control_hz if hz is None else hz
         self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
+        if not (0 < hz < np.inf and self.safe.shape == policy.contract.safe.shape and np.isfinite(self.safe).all()):
+            raise ValueError(f"hz must be above 0, and safe {len(policy.contract.safe)} finite numbers")
+        self.period = 1 / hz
         self.report = Report()
         self._write, self._lock, self._fed, self._over = write, threading.Lock(), 0.0, threading.Event()
+        self._failure: Exception | None = None
 
     def run(self, *, seconds: float | None = None, steps: int | None = None) -> Report:
         """Runs for so long or so many periods, or until `stop`, and sends the safe action at the end.
+
+        Errors of `read` and `write` end it, too; one of the watchdog's `write` as soon as `read` and `act` return.
 
         Raises:
             RobotError: If there is no sound reading for `MAX_FAULTS` periods in a row.
         """
         periods = steps if seconds is None else round(seconds / self.period)
         self._over.clear()
+        self._failure = None
         self._fed = self._clock.now()
         dog = threading.Thread(target=self._guard, name="robometa-watchdog", daemon=True)
         dog.start()
@@ -129,6 +142,8 @@ class Loop:
             count += 1
             due += self.period
             faults = 0 if self._step(due) else faults + 1
+            if self._failure is not None:
+                raise self._failure
             if self.watch is not None:
                 self.watch(self.report)
             if faults >= MAX_FAULTS:
@@ -150,8 +165,9 @@ class Loop:
             return False
         try:
             action = self.policy.act(reading.obs, reading.reward, reading.done, sample=self.sample)
-        except ObservationError:
+        except ObservationError as error:
             self.report.refused += 1
+            self.report.refusal = str(error)
             self._send(self.safe)
             return False
         ended = self._clock.now()
@@ -175,5 +191,8 @@ class Loop:
             with self._lock:
                 if self._clock.now() - self._fed >= patience:
                     self.report.barked += 1
-                    self._write(self.safe)
+                    try:
+                        self._write(self.safe)
+                    except Exception as error:  # the watchdog goes on: the next one may get through
+                        self._failure = error
                     self._fed = self._clock.now()

@@ -37,7 +37,7 @@ def test_commands_stand_in_groups(capsys):
     for members in GROUPS.values():
         for module in members:
             name = module.__name__.rpartition(".")[2].replace("_", "-")
-            assert f"\n  {name:12} {module.ABOUT}\n" in printed
+            assert f"\n  {name:14} {module.ABOUT}\n" in printed
 
 
 @pytest.mark.parametrize("name", PARSERS)
@@ -47,11 +47,11 @@ def test_help_is_short_and_names_defaults(name):
     for action in parser._actions:
         texts.append(action.help)
         if action.option_strings and action.nargs != 0:
-            assert "(default: " in action.help, action.option_strings
+            assert ("(required)" if action.required else "(default: ") in action.help, action.option_strings
         if action.type is not None and action.default not in (None, argparse.SUPPRESS):
             assert f"(default: {action.default:g})" in action.help, action.option_strings
     for text in texts:
-        words = text.partition(" (default")[0].split()
+        words = text.partition(" (default")[0].removesuffix(" (required)").split()
         assert len(words) <= 12, text
         assert words[0].lower() not in RIDDLES, text
 
@@ -61,6 +61,19 @@ def test_prose_fits_the_terminal(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     description = PARSERS[name].format_help().partition("\npositional arguments:")[0].partition("\noptions:")[0]
     assert not [line for line in description.splitlines() if len(line) > 80 and not line.startswith(" ")]
+
+
+def test_the_whole_help_fits_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli.parser().format_help().splitlines()
+    assert not [line for line in lines if len(line) > 80 and not line.startswith("  robometa ")]
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_no_name_is_torn_at_a_hyphen(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    after = PARSERS[name].format_help().partition("\noptions:")[2]
+    assert not [line for line in after.splitlines() if line.endswith("-")]
 
 
 @pytest.mark.parametrize("name", PARSERS)

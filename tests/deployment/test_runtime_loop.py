@@ -73,6 +73,32 @@ def test_the_watchdog_sends_the_safe_action_while_acting_hangs_and_drops_what_co
     assert sum(np.array_equal(one, ACTION) for one in sent) == 2  # the one that came too late was dropped
 
 
+def test_a_watchdog_that_cannot_write_goes_on_and_its_error_ends_the_loop():
+    sent = []
+
+    def write(action):
+        sent.append(action)
+        if len(sent) == 1:
+            raise OSError("link down")
+
+    loop = Loop(robot(lambda: time.sleep(0.1), hz=200), lambda _: Reading([0.0]), write)
+    with pytest.raises(OSError, match="link down"):
+        loop.run()
+    assert loop.report.barked >= 2
+    assert all(np.array_equal(one, SAFE) for one in sent)
+
+
+def test_the_number_that_is_not_finite_is_named_in_the_end():
+    with pytest.raises(runtime.RobotError, match=r"50 refused.*last refusal: not finite"):
+        Loop(robot(hz=2000), lambda _: Reading([np.nan]), lambda _: None).run()
+
+
+@pytest.mark.parametrize("setting", [{"hz": 0}, {"hz": np.nan}, {"safe": [np.nan]}, {"safe": [0.0, 0.0]}])
+def test_a_rate_or_a_safe_action_that_no_robot_can_have_is_refused(setting):
+    with pytest.raises(ValueError, match="hz must be above 0, and safe 1 finite numbers"):
+        Loop(robot(), lambda _: Reading([0.0]), lambda _: None, **setting)
+
+
 def test_it_gives_up_on_a_robot_that_sends_nothing():
     sent = []
     with pytest.raises(runtime.RobotError, match="no sound reading in 50 periods"):

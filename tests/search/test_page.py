@@ -113,6 +113,9 @@ def test_a_verdict_says_how_many_seeds_its_intervals_are_of():
     said = verdicts(State([Generation("rl2", [Trial(0, "rl2", {}, {})], 1)], finalists=[0]), groups)
     words = "by more than both intervals (2 and 3 seeds)"
     assert said == [f"rl2: finalist 1 scores 4 more than rl2: hand-set preset, {words}."]
+    groups[0] = finals("rl2: finalist 1", -9.0, -8.0, 1)
+    said = verdicts(State([Generation("rl2", [Trial(0, "rl2", {}, {})], 1)], finalists=[0]), groups)
+    assert said[0].endswith("but one seed does not show which is better (1 and 3 seeds).")
 
 
 def test_a_gap_is_between_means_as_the_return_that_is_scored_is_one(monkeypatch):
