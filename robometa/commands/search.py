@@ -183,8 +183,14 @@ def _finish(result: Result) -> None:
     if result.best is not None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite = word(result.settings.suite)
-        say(f"next: robometa train {suite} {word(best.learner)} --config {word(result.best)}")
-    say(f"report: {printable(result.folder / 'report.html')}")
+        say(f"next: robometa train {suite} {word(best.learner)} --config {word(_short(result.best))}")
+    say(f"report: {printable(_short(result.folder / 'report.html'))}")
+
+
+def _short(path: Path) -> Path:
+    """A path from the working directory, if it is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _print_result(result: Result) -> None:

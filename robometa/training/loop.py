@@ -120,7 +120,8 @@ class Training:
                 except KeyboardInterrupt:
                     self._leave_at_once()
                 self._save_if_due(bool(stop) or not wants_more)
-                self._stop_if_asked(stop)
+                finished = self.progress.iterations == end or not wants_more
+                self._stop_if_asked([] if finished else stop)
 
     def _collector(self) -> Collector:
         """Makes what collects the trials: a simulator, or the dataset that the run learns from.
@@ -209,6 +210,8 @@ class Training:
         self._loggers = []
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))
+        if self.config.dataset is not None:
+            self._say("return is that of the dataset's episodes; `robometa evaluate` measures what is learned of them")
         if (late := self.suite.unreached(self.options.shots)) is not None:
             self._say(f"warning: {late}")
 

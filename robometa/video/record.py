@@ -157,7 +157,8 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         advance = lambda: bar.advance(counter)  # noqa: E731
         for shot in trial_loop(learner, noise, shots):
             if shot.number in shown:
-                title = _title(shot.number, episodes_seen) if shots else "an episode"
+                before = "first episode" if learner.adapts_within_episode else "before adaptation"
+                title = _title(shot.number, episodes_seen, before) if shots else "an episode"
                 episodes.append(
                     _filmed(engine, learner, shot, noise.fork("shown"), suite.tasks(split)[task], title, advance)
                 )
@@ -205,9 +206,9 @@ def _filmed(
     )
 
 
-def _title(shot: int, episodes: int) -> str:
+def _title(shot: int, episodes: int, before: str) -> str:
     if shot == 0:
-        return "before adaptation"
+        return before
     return f"after {shot} {_plural('shot', shot)} ({episodes} {_plural('episode', episodes)})"
 
 

@@ -70,6 +70,12 @@ def test_experience_that_is_too_large_to_copy_is_not_and_the_message_says_so(
     assert_same_run(whole, stopped)
 
 
+def test_a_ctrl_c_in_the_last_iteration_lets_the_run_end(tiny_file, tmp_path, monkeypatch):
+    in_call(monkeypatch, Here, "collect", 4, lambda: signal.raise_signal(signal.SIGINT))
+    policy = trained(tiny_file, "maml-trpo", tmp_path / "run", loggers=())
+    assert (policy / "manifest.json").is_file()
+
+
 def test_the_first_ctrl_c_is_answered_within_the_iteration(tiny_file, tmp_path, monkeypatch):
     answered = []
 
