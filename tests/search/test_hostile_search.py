@@ -9,7 +9,7 @@ from conftest import TINY_SUITE
 
 from robometa import suites
 from robometa.compute.hardware import Hardware
-from robometa.errors import UserError
+from robometa.errors import TrainingError, UserError
 from robometa.search import drawing, page, work
 from robometa.search.budget import Budget
 from robometa.search.objectives import order
@@ -220,6 +220,19 @@ def test_a_trial_that_fails_at_once_costs_something_or_a_search_would_never_end(
     refused = working.result(an_order(options={"hidden": "x"}))
     assert refused.failure
     assert refused.cost == pytest.approx(12.0)
+
+
+def test_a_full_disk_names_the_command_that_goes_on_with_the_search(monkeypatch):
+    def full(*_):
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise TrainingError("robometa resume s/trials/0000 would train beyond the rung") from None
+
+    monkeypatch.setattr(work, "_train", full)
+    working = Searching(suites.load("tiny.toml"), Budget(120.0, "steps"), ("return",))
+    with pytest.raises(TrainingError, match=r"No space left.*; then robometa search --resume s goes on"):
+        working.result(an_order())
 
 
 @pytest.mark.parametrize(
