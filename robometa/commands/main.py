@@ -94,8 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     os.environ["PYTHONSAFEPATH"] = "1"  # GLFW's package starts Python, which takes no module from the current folder
-    with failing_silently() as output, _sigterm_as_ctrl_c():
-        code = _guarded(words)
+    with failing_silently() as output, _ended_by_signals() as asked:
+        code = _guarded(words, asked)
         output.flush()
         if code == 0 and output.failure is not None and not _writes(words):
             if not isinstance(output.failure, BrokenPipeError):
@@ -105,20 +105,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Ends a command at SIGTERM as at Ctrl-C, so that it clears away what it began; a training handles it itself."""
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Ends a command at Ctrl-C and SIGTERM, so that it clears away what it has begun; a training handles them itself.
+
+    Yields:
+        A list that receives the signal: code in C may turn the interruption into an error of its own.
+    """
+    asked = list[int]()
 
     def end(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # whoever called handles signals
-        yield
+        yield asked
         return
-    before = signal.signal(signal.SIGTERM, end)
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background of a shell
+    kinds = (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(kind, end) for kind in kinds]
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
 
 def _writes(words: Sequence[str]) -> bool:
@@ -127,29 +136,39 @@ def _writes(words: Sequence[str]) -> bool:
     return ONLY_PRINTS not in options and (WRITES in options or bool({*words[:1]} & {*WRITING}))
 
 
-def _guarded(words: list[str]) -> int:
-    """Runs the command line, and turns errors into exit codes."""
+def _guarded(words: list[str], asked: Sequence[int]) -> int:
+    """Runs the command line, and turns errors into exit codes; whatever follows a signal is its end."""
     try:
         return _run(words)
-    except UserError as error:
-        say(f"error: {error}", error=True)
-        return MISTAKE
-    except TrainingError as error:
+    except KeyboardInterrupt as error:
+        return _at_once(str(error))
+    except Stopped as error:
         say(error, error=True)
-        return STOPPED if isinstance(error, Stopped) else FAILURE
-    except (OSError, MemoryError) as error:
-        blamed = user_file.blame(error)
+        return STOPPED
+    except Exception as error:
+        return _at_once() if asked else _failed(error, words)
+
+
+def _at_once(message: str = "") -> int:
+    """Says that a command was stopped, and returns its exit code."""
+    say(message or "stopped at once; saved work is kept", error=True)
+    return AT_ONCE
+
+
+def _failed(error: Exception, words: list[str]) -> int:
+    """Says what went wrong, and returns the exit code."""
+    if isinstance(error, UserError | TrainingError):
+        own = isinstance(error, UserError)
+        say(f"error: {error}" if own else error, error=True)
+        return MISTAKE if own else FAILURE
+    blamed = user_file.blame(error)
+    if isinstance(error, OSError | MemoryError):
         say(f"error: {blamed or error}", error=True)
         return MISTAKE if blamed else FAILURE
-    except KeyboardInterrupt as error:
-        say(str(error) or "stopped at once; saved work is kept", error=True)
-        return AT_ONCE
-    except Exception as error:
-        blamed = user_file.blame(error)
-        if not blamed:
-            return _report_bug(error, words)
-        say(f"error: {UserError(blamed)}", error=True)
-        return MISTAKE
+    if not blamed:
+        return _report_bug(error, words)
+    say(f"error: {UserError(blamed)}", error=True)
+    return MISTAKE
 
 
 def _run(words: list[str]) -> int:

@@ -97,7 +97,8 @@ class Jobs:
 
     def _ended(self, number: int, job: Job, process: _Process) -> None:
         """Notes how a run ended, and frees its processors."""
-        job.code = process.wait()
+        code = process.wait()
+        job.code = AT_ONCE if code == -signal.SIGINT else code  # so Python ends `-m` that was stopped within an exec
         job.state = STATES.get(job.code, "failed")
         del self._running[number]
         self._free.append(process.share)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from robometa import suites
 from robometa.compute.hardware import Hardware
 from robometa.errors import Stopped, TrainingError, UserError
-from robometa.escape import printable
+from robometa.escape import printable, word
 from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
 from robometa.policies import policy_folder
 from robometa.policies.latency import latency
@@ -111,8 +111,12 @@ class Searching:
         except BROKEN as error:
             failure = f"{type(error).__name__}: {_words(error)}"
         except TrainingError as error:
-            if isinstance(error.__context__, OSError):
-                raise
+            if isinstance(disk := error.__context__, OSError):
+                folder = Path(order.folder)
+                raise TrainingError(
+                    f"{folder} cannot be written ({disk.strerror}). Make room there; then "
+                    f"robometa search --resume {word(folder.parents[1])} goes on"
+                ) from None
             failure = _words(error)
         done, spent = iterations_of(Path(order.folder)), time.process_time() - started
         if self.training.unit == STEPS:

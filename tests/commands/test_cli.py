@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -503,3 +504,19 @@ def test_a_command_that_only_prints_fails_if_nobody_can_read_it(words, code, pla
         monkeypatch.setattr(sys, "stdout", full)
         assert main(words) == code
     assert ("standard output cannot be written" in capsys.readouterr().err) == (code == 1)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_c_turned_into_another_error_is_no_bug(kind, place, monkeypatch, capsys):
+    def importing(words):
+        try:
+            signal.raise_signal(kind)
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    before = signal.getsignal(kind)
+    monkeypatch.setattr("robometa.commands.main._run", importing)
+    assert main(["evaluate", "policy"]) == 130
+    assert capsys.readouterr().err == "stopped at once; saved work is kept\n"
+    assert not [*place.glob("robometa-bug-*")]
+    assert signal.getsignal(kind) is before

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import TINY_SUITE
 
 from robometa.commands.main import main
+from robometa.commands.seeds_jobs import Job, Jobs
+from robometa.commands.seeds_screen import Screen
 from robometa.storage.open_folder import opened
 from robometa.training.run_list import described
 from robometa.training.train import resume, train
@@ -95,6 +98,14 @@ def test_nothing_outlives_a_parent_that_is_killed(suite_file):
             return held.lock_at_once() is not False
 
     wait_for(is_free, 10)
+
+
+def test_a_run_that_ended_by_its_ctrl_c_has_stopped():
+    job = Job(0, Path("mine"))
+    jobs = Jobs([job], [[0]], Screen([job]))
+    jobs._running[1] = job, SimpleNamespace(share=[0], wait=lambda: -signal.SIGINT)
+    jobs._ended(1, *jobs._running[1])
+    assert (job.state, job.code) == ("stopped", 130)
 
 
 @pytest.mark.parametrize(

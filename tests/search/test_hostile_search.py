@@ -2,14 +2,16 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import TINY_SUITE
 
 from robometa import suites
+from robometa.commands.search import _finish
 from robometa.compute.hardware import Hardware
-from robometa.errors import UserError
+from robometa.errors import TrainingError, UserError
 from robometa.search import drawing, page, work
 from robometa.search.budget import Budget
 from robometa.search.objectives import order
@@ -220,6 +222,29 @@ def test_a_trial_that_fails_at_once_costs_something_or_a_search_would_never_end(
     refused = working.result(an_order(options={"hidden": "x"}))
     assert refused.failure
     assert refused.cost == pytest.approx(12.0)
+
+
+def test_the_next_command_names_the_file_of_a_learner_of_one_s_own(search, capsys):
+    write([*lines(), {"kind": "rung", "results": []}, {"kind": "finalists", "numbers": [0]}])
+    (search / "best.toml").touch()
+    found = read("s")
+    for trial in found.state.trials:
+        trial.learner = "Mine"
+    _finish(replace(found, settings=replace(found.settings, learners=("/own/mine.py:Mine",))))
+    assert "train tiny.toml /own/mine.py:Mine --config" in capsys.readouterr().out.replace(str(Path.cwd()) + "/", "")
+
+
+def test_a_full_disk_names_the_command_that_goes_on_with_the_search(monkeypatch):
+    def full(*_):
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise TrainingError("robometa resume s/trials/0000 would train beyond the rung") from None
+
+    monkeypatch.setattr(work, "_train", full)
+    working = Searching(suites.load("tiny.toml"), Budget(120.0, "steps"), ("return",))
+    with pytest.raises(TrainingError, match=r"No space left.*; then robometa search --resume s goes on"):
+        working.result(an_order())
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class Pool:
                 f"{losses} processes in a row were lost over the same tasks; the last one {why}. Is there memory "
                 "enough? Fewer processes need less"
             )
-        self._remarks.append(f"a process that collects {why}: another does its tasks again")
+        self._remarks.append(f"a worker process {why}: another does its tasks again")
         self._workers[index] = Worker(self._work, self._shared)
 
     def _received(self, one: Worker) -> tuple[bool, Answer | None]:

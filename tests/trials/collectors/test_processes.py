@@ -104,7 +104,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_tasks_are_done_again(tiny_
     killed = lost_once(signal.SIGKILL)
     assert trained(tmp_path / "two", "rl2", tiny_suite, collect="processes:2") == here
     assert killed
-    assert "a process that collects ended by signal 9: another does its tasks again" in capfd.readouterr().out
+    assert "a worker process ended by signal 9: another does its tasks again" in capfd.readouterr().out
 
 
 @pytest.mark.slow
