@@ -15,6 +15,7 @@ from processor_time import (  # noqa: F401
     pytest_runtest_setup,
     pytest_terminal_summary,
 )
+from sampled_cases import pytest_collection_modifyitems  # noqa: F401
 
 from robometa import registry, suites
 from robometa.compute.hardware import Hardware

@@ -144,6 +144,7 @@ option_values = st.one_of(anything, st.lists(numbers, max_size=3), st.just(float
 
 
 @pytest.mark.parametrize("name", list(registry.LEARNERS))
+@pytest.mark.sample(8)
 def test_any_options_make_a_learner_or_are_told(tmp_path, tiny_suite, name):
     known = list(registry.find(name).load().configuration.__dataclass_fields__)
 

@@ -433,6 +433,7 @@ print(code, *sorted(heavy), file=sys.stderr)
         (["doctor", "nowhere"], 2),
     ],
 )
+@pytest.mark.sample(8)
 def test_nothing_heavy_is_loaded_for_what_needs_none(place, words, code):
     done = subprocess.run([sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == str(code)

@@ -75,6 +75,7 @@ class Sound:
 @pytest.mark.parametrize(
     ("name", "options"), [(name, {}) for name in registry.LEARNERS] + [("rl2", {"memory": "lstm"})]
 )
+@pytest.mark.sample(12)
 def test_the_shipped_learners_break_nothing(name, options):
     assert check_learner(name, options=SMALL_OPTIONS[name] | options) == []
 

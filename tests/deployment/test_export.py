@@ -286,6 +286,7 @@ print(json.dumps([float(max(gaps)), float(max(ends, default=0))]))
 
 
 @pytest.mark.parametrize("name", QUICK)
+@pytest.mark.sample(2)
 def test_the_runtime_acts_as_recorded_without_torch(exported, name):
     command = [sys.executable, "-P", "-c", REPLAY, str(exported(name).folder), name]
     path = os.pathsep.join([str(ROOT / "runtime"), os.environ.get("PYTHONPATH", "")])

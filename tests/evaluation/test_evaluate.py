@@ -96,6 +96,7 @@ def known(monkeypatch, tiny_suite, changed):
 
 @pytest.mark.parametrize("worlds", [4, 8, 20, 100])
 @pytest.mark.parametrize("rates", [RATES, RATES[::-1], (0.5, 0.0, 1.0, 0.25), RATES * 3])
+@pytest.mark.sample(8)
 def test_known_answers_come_out_whatever_the_width_and_order(known, worlds, rates):
     report = known(rates, worlds=worlds, shots=1)
     for scores in (report.mean_action, report.exploring):
@@ -146,6 +147,7 @@ def test_a_learner_that_pools_is_given_the_worlds_it_was_trained_with(tiny_suite
 
 
 @pytest.mark.parametrize("name", list(registry.LEARNERS))
+@pytest.mark.sample(8)
 def test_evaluating_leaves_the_learner_unchanged(tiny_suite, name):
     learner = built(name, tiny_suite)
     before = copied(learner.state_dict())

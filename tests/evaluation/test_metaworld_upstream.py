@@ -76,6 +76,7 @@ def ours(learner, suite, episodes):
 
 
 @pytest.mark.parametrize(("name", "memory"), [("rl2", True), ("pearl", False), ("maml-trpo", False), ("varibad", True)])
+@pytest.mark.sample(2)
 def test_upstream_shows_and_teaches_a_learner_what_our_evaluation_does(reach, name, memory):
     here, there = Watched(built(name, reach)), Watched(built(name, reach))
     before = copied(there.learner.state_dict())

@@ -27,6 +27,7 @@ def tiny_model(name, steps=200):
 
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))
+@pytest.mark.sample(1)
 def test_it_is_scored_as_learners_are(tiny_suite, name):
     report = evaluate_from_scratch(name, tiny_suite, steps=STEPS[name], tasks=2, worlds=4, seed=3)
     learner = measure(build("random", read_config("random", {}), tiny_suite, 0), tiny_suite, shots=1, worlds=4, seed=3)

@@ -56,6 +56,7 @@ def tensors_of(value):
 
 
 @pytest.mark.parametrize("name", registry.LEARNERS)
+@pytest.mark.sample(7)
 def test_a_learner_acts_and_learns_on_its_device(name, elsewhere):
     learner = learner_of(name, "meta")
     assert learner.device == META

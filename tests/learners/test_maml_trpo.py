@@ -121,6 +121,7 @@ def relative(found, wanted):
 @pytest.mark.parametrize("shots", [1, 3])
 @pytest.mark.parametrize("size", [0.1, 0.7])
 @pytest.mark.parametrize("last", [False, True])
+@pytest.mark.sample(3)
 def test_the_outer_gradient_is_that_of_finite_differences(shots, size, last):
     maml = learner(shots=shots, inner_step_size=size, last_layer_only=last)
     tasks = taught(maml, shots)

@@ -192,6 +192,7 @@ def policy(tmp_path, name, suite, **options):
 @pytest.mark.parametrize(
     ("name", "options"), [(name, {}) for name in registry.LEARNERS] + [("rl2", {"memory": "lstm"})]
 )
+@pytest.mark.sample(8)
 def test_a_policy_that_was_saved_acts_the_same(tmp_path, tiny_suite, name, options):
     folder, learner = policy(tmp_path, name, tiny_suite, **options)
     before = copied(learner.state_dict())
@@ -248,6 +249,7 @@ def test_a_policy_does_not_act_on_a_suite_of_other_sizes(tmp_path, tiny_suite):
         {"config": None},
     ],
 )
+@pytest.mark.sample(44)
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path, tiny_suite, name, change):
     folder, _ = policy(tmp_path, name, tiny_suite)
     manifest = sealed_folder.read_manifest(folder)

@@ -85,6 +85,7 @@ def steps_of(learner):
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
+@pytest.mark.sample(3)
 def test_captured_steps_are_the_plain_ones_to_the_bit_and_are_captured_once(monkeypatch, name, options):
     pair = Pair(monkeypatch, name, **options)
     pair.update(trial(0))

@@ -83,6 +83,7 @@ def compare(one, other, moved, tolerance):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-10), pytest.param(torch.float32, 1e-3, marks=pytest.mark.slow)]
 )
+@pytest.mark.sample(4)
 def test_a_captured_update_is_that_of_tasks_one_by_one(name, options, dtype, tolerance, as_on_a_gpu):
     plain, captured = (learner(name, dtype, **options) for _ in range(2))
     for seed in range(3):  # of which the last two are launches with numbers that no capture saw

@@ -18,6 +18,7 @@ SEARCHED = [name for name in registry.LEARNERS if name != "random"]
 
 
 @pytest.mark.parametrize("learner", SEARCHED)
+@pytest.mark.sample(8)
 def test_every_learner_has_a_space_of_its_own_whose_ends_it_takes(learner):
     space = space_of(SUITE, learner, None, {}, "here")
     architecture = [one.name for one in space.dimensions if one.name.endswith((WIDTH, DEPTH)) or "memory" in one.name]

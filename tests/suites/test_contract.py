@@ -70,6 +70,7 @@ def name(request):
     return request.param
 
 
+@pytest.mark.sample(8)
 def test_finite_and_in_single_precision(name):
     obs, reward = roll_out(name, noise(), spread(suites.load(name)))
     assert obs.isfinite().all()

@@ -87,6 +87,7 @@ MEMORIES = ("rl2", "hypernetwork", "varibad")
 
 
 @pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.sample(8)
 def test_what_a_diverged_simulation_led_to_changes_nothing_that_is_learned(name):
     assert same_tensors(updated(name), updated(name, "next_obs"))
 
@@ -101,6 +102,7 @@ def test_the_steps_before_are_credited_with_the_charge_of_what_was_no_action(nam
 
 
 @pytest.mark.parametrize("name", CHARGED)
+@pytest.mark.sample(6)
 def test_an_action_that_blew_up_is_learned_from_with_its_charge(name):
     found = updated(name, action=0.5)
     assert not same_tensors(found, updated(name, "action", 0.5))

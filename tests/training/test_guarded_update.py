@@ -50,6 +50,7 @@ def poisoned(monkeypatch, learner, when=lambda trial: True):
 
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("updates_before", [0, 2])
+@pytest.mark.sample(11)
 def test_an_update_that_is_not_finite_is_taken_back(tiny_suite, monkeypatch, name, updates_before):
     learner = make.build(name, read_config(name, SMALL_OPTIONS[name]), tiny_suite, seed=3)
     for seed in range(updates_before):
@@ -113,6 +114,7 @@ def in_iterations(*iterations):
 
 
 @pytest.mark.parametrize("name", ["maml-trpo", "pearl", "rl2", "varibad", "grbal", "cadm", "pets"])
+@pytest.mark.sample(3)
 def test_a_run_with_skipped_updates_is_resumed_to_the_same_bytes(tiny_file, tmp_path, monkeypatch, name):
     poisoned(monkeypatch, registry.find(name).load(), in_iterations(1, 2))
 

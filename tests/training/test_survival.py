@@ -179,6 +179,7 @@ def train_until_killed(kind, count, suite_file, folder):
         ("rename", 6),  # of the policy
     ],
 )
+@pytest.mark.sample(4)
 def test_a_run_that_was_killed_is_resumed_to_the_same_bytes(tiny_file, tmp_path, straight, kind, count):
     whole, killed = straight("pearl"), tmp_path / "killed"
     child = Child(lambda: train_until_killed(kind, count, tiny_file, killed), tmp_path / "log")

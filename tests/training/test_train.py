@@ -73,6 +73,7 @@ STOPPED += [(name, {}, stop) for name in ("maml-trpo", "pearl") for stop in (sig
 
 
 @pytest.mark.parametrize(("learner", "options", "stop"), STOPPED)
+@pytest.mark.sample(13)
 def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     tiny_file, tmp_path, monkeypatch, straight, learner, options, stop
 ):
@@ -87,6 +88,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
 
 
 @pytest.mark.parametrize(("learner", "options"), VARIANTS)
+@pytest.mark.sample(7)
 def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(
     tiny_file, tmp_path, monkeypatch, straight, learner, options
 ):
@@ -149,6 +151,7 @@ def test_a_finished_run_can_be_resumed_says_so_and_stays_the_same(tiny_file, tmp
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.sample(6)
 def test_a_seed_gives_the_same_bytes_with_any_number_of_threads_and_another_seed_others(
     tiny_file, tmp_path, straight, learner
 ):
@@ -295,6 +298,7 @@ def test_the_decks_are_shuffled_and_keyed_by_the_seed():
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.sample(6)
 def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, straight, learner):
     whole, longer, shorter = straight(learner), tmp_path / "longer", tmp_path / "shorter"
     trained(tiny_file, learner, longer, options={"iterations": 2})

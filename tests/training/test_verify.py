@@ -20,6 +20,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("name", [name for name in registry.LEARNERS if name not in OFFLINE])
+@pytest.mark.sample(7)
 def test_a_run_comes_out_the_same_again(tiny_file, tmp_path, name):
     trained(tiny_file, name, tmp_path / "run", seed=3)
     before = contents(tmp_path / "run")

@@ -82,6 +82,7 @@ def test_groups_are_neighbours_of_nearly_equal_numbers(groups, sizes):
 
 
 @pytest.mark.parametrize("name", sorted({*registry.LEARNERS} - {"random"}))
+@pytest.mark.sample(8)
 def test_one_two_or_three_groups_give_the_same_bytes_with_every_learner(name):
     learner = made(name)
     wanted = joined([runner(learner).run(batch(), [piece]) for piece in cut(TASKS, 2)])

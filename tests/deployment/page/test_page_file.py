@@ -62,6 +62,7 @@ def test_the_template_is_small_enough_for_a_wheel():
 
 
 @pytest.mark.parametrize("name", [name for name in suites.names() if suites.load(name).family.name == "locomotion"])
+@pytest.mark.sample(8)
 def test_every_locomotion_suite_has_a_robot_and_handles_for_the_page(name):
     suite = suites.load(name)
     described = {"robot": robot_of(suite), "handles": handles_of(suite), "variations": variations_of(suite)}

@@ -46,6 +46,7 @@ def disturb(env, scene, source):
 
 
 @pytest.mark.parametrize("name", TASKS)
+@pytest.mark.sample(10)
 def test_every_branch_of_a_reward_is_upstreams(name, monkeypatch):
     goal = dict(suites.load(f"ml1/{name}").train[0].parameters)["goal"]
     loaded, objective = template(name, "v2"), MANIPULATIONS[name]

@@ -46,6 +46,7 @@ def embrace(env, scene, source):
 
 
 @pytest.mark.parametrize("name", sorted({*PUSHING, *TOOLS, *LIFTING, *FITTING, *COFFEE} - {"coffee-button-v3"}))
+@pytest.mark.sample(6)
 def test_a_held_thing_is_rewarded_as_upstream(name, monkeypatch):
     goal = dict(suites.load(f"ml1/{name}").train[0].parameters)["goal"]
     loaded, objective = template(name, "v2"), MANIPULATIONS[name]

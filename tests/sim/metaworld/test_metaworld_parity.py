@@ -100,6 +100,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TASKS)
+@pytest.mark.sample(16)
 def test_actions_are_rewarded_as_upstream(name, kind):
     goal, steps, policy = KINDS[kind]
     assert compare(name, [goal], steps, lambda: policy(name)).shape == (1,)
