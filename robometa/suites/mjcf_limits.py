@@ -52,8 +52,8 @@ EACH: dict[str, dict[str, int]] = {
     "mesh": {"params": 1000},
 }
 """Limits on each number of a list."""
-LEAST_STEP = 1e-6
-"""Least `timestep`, s: a motion would take for ever by shorter ones."""
+LEAST_STEP, MAX_STEP = 1e-6, 0.1
+"""Limits of `timestep`, s: a motion would take for ever by shorter ones, and blow up by longer ones."""
 COPYING = ("replicate", "composite", "flexcomp")
 """Elements that create several others."""
 MAX_MEMORY = 1 << 30
@@ -136,8 +136,8 @@ def faults(tag: str, attributes: Mapping[str, str]) -> Iterator[str]:
         if limited and product(" ".join(limited.values())) > most:
             shown = " ".join(f"{name}={text[:60]!r}" for name, text in limited.items())
             yield f"<{tag} {shown}>| is too much: at most {most} allowed"
-    if "timestep" in attributes and not _size(attributes["timestep"]) >= LEAST_STEP:
-        yield f"<{tag} timestep={attributes['timestep'][:60]!r}>| is too little: at least {LEAST_STEP:g} s allowed"
+    if "timestep" in attributes and not LEAST_STEP <= _size(attributes["timestep"]) <= MAX_STEP:
+        yield f"<{tag} timestep={attributes['timestep'][:60]!r}>| must be from {LEAST_STEP:g} to {MAX_STEP:g} s"
     if tag == "size" and "memory" in attributes and not _memory_allowed(attributes["memory"]):
         yield f"<size memory={attributes['memory'][:60]!r}>| is too much: at most {MAX_MEMORY >> 30}G allowed"
     for name, most in EACH.get(tag, {}).items():

@@ -223,7 +223,8 @@ def resume(
             raise UserError(f"{folder} is at iteration {first} already, beyond {last}")
         if iterations is None and first == last:
             say(f"all {last} iterations are done: a larger number of iterations trains longer")
-        run.configure(training.config)
+        else:
+            run.configure(training.config)
         lost = first - run.cut(first)
         if lost:
             say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)

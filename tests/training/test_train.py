@@ -317,6 +317,14 @@ def test_a_run_can_be_given_another_end(tiny_file, tmp_path, monkeypatch, straig
     assert "Started with" not in (whole / "policy" / "README.md").read_text()
 
 
+def test_a_resume_that_trains_nothing_keeps_description_and_policy(tiny_file, tmp_path):
+    run = tmp_path / "run"
+    trained(tiny_file, "random", run)
+    before = [(run / name).read_bytes() for name in ("run.json", "policy/manifest.json", "policy/README.md")]
+    resume(run, threads=3)
+    assert [(run / name).read_bytes() for name in ("run.json", "policy/manifest.json", "policy/README.md")] == before
+
+
 def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(tiny_file, tmp_path):
     trained(tiny_file, "rl2", tmp_path / "run")
     told = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
