@@ -55,7 +55,7 @@ $(GPU)/stamp: pyproject.toml constraints-gpu.txt
 
 # The first run compiles the simulator's kernels, which takes minutes: a test may take longer.
 test-gpu: $(GPU)/stamp
-	@$(GPU)/bin/python -m pytest --override-ini processor_seconds=300 --numprocesses auto --dist worksteal tests/sim/test_select.py tests/sim/warp/test_warp_engine.py tests/compute/test_cuda_graphs.py tests/bench/test_gpu_bench.py tests/rl/test_captured_ppo.py tests/learners/test_device.py tests/sim/locomotion/test_engine.py tests/suites/test_contract.py
+	@$(GPU)/bin/python -m pytest --override-ini processor_seconds=300 --override-ini all_cases=true --numprocesses auto --dist worksteal tests/sim/test_select.py tests/sim/warp/test_warp_engine.py tests/compute/test_cuda_graphs.py tests/bench/test_gpu_bench.py tests/rl/test_captured_ppo.py tests/learners/test_device.py tests/sim/locomotion/test_engine.py tests/suites/test_contract.py
 
 # On a machine with a GPU, under eight minutes: writes runs/gpu/gpu.json. WHAT=--rehearse tries it out on processors, WHAT="--only race --add" races.
 bench-gpu: $(GPU)/stamp

@@ -131,12 +131,15 @@ def constants(extent: Extent, name: str) -> dict[str, Any]:
     with closing(job.runner(learner, Hardware(threads=1))) as runner:
         runner.run(batch, pieces[:1])
         alone = _median(lambda: runner.run(batch, pieces[:1]), extent.repeats)
-    # Whole trial and piece alone on a line: what a world adds, and what a trial of no world would take.
-    step = (trial_seconds - alone) / (len(pieces) - 1) * len(pieces) / trial.steps() if len(pieces) > 1 else 0.0
     with closing(CpuEngine(job.suite, config.tasks, config.worlds, threads=1)) as engine:
         start = learner.begin(config.tasks, config.worlds, batch.noise)
         with closing(replayed(engine, learner, start)) as raw:
             physics = 1 / median(raw.speed() for _ in range(extent.repeats))
+    # Whole trial and piece alone on a line: what a step adds, and what a trial of no world would take.
+    others = 1 - pieces[0].tasks / config.tasks
+    step = (trial_seconds - alone) / (others * trial.steps()) if others else 0.0
+    if step < physics:  # a single piece, or noise: all of it grows with the worlds
+        step = trial_seconds / trial.steps()
     parts = _parts_of(lambda: learner.update(trial))
     with closing(SharedRollouts(shape)) as shared:
         whole = Piece(0, config.tasks)
@@ -150,8 +153,8 @@ def constants(extent: Extent, name: str) -> dict[str, Any]:
         "state": len(policy_state(learner)),
         "parts": parts,
         "physics": physics,
-        "policy": (step or trial_seconds / trial.steps()) - physics,
-        "calls": max(0.0, trial_seconds - step * trial.steps()) if step else 0.0,
+        "policy": step - physics,
+        "calls": max(0.0, trial_seconds - step * trial.steps()),
         "write": write / shape.bytes(),
         "copy": copy / shape.bytes(),
     }

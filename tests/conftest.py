@@ -7,10 +7,11 @@ import signal
 import types
 from contextlib import closing
 
+import processor_time
 import pytest
+import sampled_cases
 import torch
 from processor_time import (  # noqa: F401
-    pytest_addoption,
     pytest_runtest_call,
     pytest_runtest_setup,
     pytest_terminal_summary,
@@ -27,6 +28,13 @@ from torture.trainings import SUITE as TINY_SUITE
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job, whose children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # products this small gain nothing from more, and other work on the machine costs them dearly
+
+
+def pytest_addoption(parser):
+    """Adds the settings of the modules that this one takes hooks from."""
+    processor_time.add_setting(parser)
+    sampled_cases.add_setting(parser)
+
 
 PLANNED = {
     "iterations": 4,

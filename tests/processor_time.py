@@ -27,7 +27,7 @@ def fault(seconds, limit, slow):
     return f"{seconds:.0f} s of processor time, more than {limit:.0f}: shorten the test or mark it as slow"
 
 
-def pytest_addoption(parser):
+def add_setting(parser):
     """Makes the limit a setting; where kernels are compiled (make test-gpu) it is higher."""
     parser.addini(LIMIT, "processor time that a test may take without its fixtures, s", default="60")
 

@@ -2,6 +2,14 @@
 
 import pytest
 
+ALL = "all_cases"
+"""Setting of pytest: take all cases."""
+
+
+def add_setting(parser):
+    """Makes it a setting that all cases are taken, for targets that choose their files (make test-gpu)."""
+    parser.addini(ALL, "take all cases of tests with a sample", type="bool", default=False)
+
 
 def chosen(count, most):
     """Numbers of at most `most` of so many cases, spread evenly, the first and the last among them."""
@@ -11,8 +19,10 @@ def chosen(count, most):
 
 
 @pytest.hookimpl(tryfirst=True)  # before slow ones are deselected
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Marks the cases beyond a test's sample as slow."""
+    if config.getini(ALL):
+        return
     cases = {}
     for item in items:
         if item.get_closest_marker("sample") is not None and item.get_closest_marker("slow") is None:

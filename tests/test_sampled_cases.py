@@ -24,6 +24,9 @@ def test_cases_beyond_the_sample_are_slow_ones():
     sample = pytest.mark.sample(2).mark
     items = [Item(path="a.py", originalname="test", marks=[sample]) for _ in range(5)]
     other = Item(path="a.py", originalname="another", marks=[])
-    sampled_cases.pytest_collection_modifyitems([*items, other])
+    for every in (True, False):
+        assert not any(item.get_closest_marker("slow") for item in items)
+        config = types.SimpleNamespace(getini={sampled_cases.ALL: every}.get)
+        sampled_cases.pytest_collection_modifyitems(config, [*items, other])
     assert [item.get_closest_marker("slow") is not None for item in items] == [False, True, True, True, False]
     assert other.get_closest_marker("slow") is None

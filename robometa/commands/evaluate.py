@@ -27,7 +27,7 @@ MORE = "\n".join(
     (
         "The report of another suite or split, of some tasks or of a checkpoint goes to runs/evaluations/POLICY-...;",
         "so does one of another seed, or of fewer shots or episodes than the policy's report has.",
-        *(f"Protocol {protocol.name}: {protocol.words()}." for protocol in PROTOCOLS.values()),
+        *(f"\nProtocol {protocol.name}: {protocol.words()}.\n" for protocol in PROTOCOLS.values()),
         "Meta-World's suites with held-out goals follow it unless --shots or --worlds is given.",
     )
 )

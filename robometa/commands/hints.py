@@ -216,10 +216,17 @@ def _in_runs(folder: Path) -> str:
 
 def _inside(folder: Path) -> str:
     """A question that names runs or policies that a folder holds; an empty string if there is none."""
-    marks = ("run.json", "manifest.json")
-    found = sorted(one for one in folder.iterdir() if any((one / mark).is_file() for mark in marks))
-    others = f" or another of its {len(found)}" if len(found) > 1 else ""
+    try:
+        found = sorted(one for one in folder.iterdir() if not one.name.startswith(".") and _is_run_or_policy(one))
+    except OSError:  # it may not be listed
+        return ""
+    others = f" or another of {len(found)} there" if len(found) > 1 else ""
     return f"; did you mean {found[0]}{others}?" if found else ""
+
+
+def _is_run_or_policy(folder: Path) -> bool:
+    """True if a folder that may be read holds a run or a policy."""
+    return any(os.path.lexists(folder / mark) for mark in ("run.json", "manifest.json"))
 
 
 def policy_or_scripted(text: str) -> Path:

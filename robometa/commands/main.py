@@ -115,6 +115,7 @@ def _ended_by_signals() -> Iterator[list[int]]:
 
     def end(number: int, frame: FrameType | None) -> None:
         asked.append(number)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clearing away
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # whoever called handles signals

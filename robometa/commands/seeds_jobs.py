@@ -98,7 +98,8 @@ class Jobs:
     def _ended(self, number: int, job: Job, process: _Process) -> None:
         """Notes how a run ended, and frees its processors."""
         code = process.wait()
-        job.code = AT_ONCE if code == -signal.SIGINT else code  # so Python ends `-m` that was stopped within an exec
+        # Python ends `python -m` by SIGINT itself if the interruption fell within an exec.
+        job.code = AT_ONCE if code == -signal.SIGINT else code
         job.state = STATES.get(job.code, "failed")
         del self._running[number]
         self._free.append(process.share)

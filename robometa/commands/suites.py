@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser
 from robometa.errors import UserError
-from robometa.escape import lines, printable
+from robometa.escape import printable
 from robometa.evaluation import protocols
 from robometa.storage.paths import is_plain_file
 from robometa.suites.shipped import INSTALL, benchmark_names, legged_names
@@ -122,7 +122,8 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
         *_protocol_rows(suite),
         ("hash", suite.content_hash),
     ):
-        table.add_row(*map(lines, row))
+        label, *parts = map(printable, row)
+        table.add_row(label, "\n".join(parts))
     console.print(table)
     for split in ("train", "test"):
         words, listed = suite.family.listing(suite.tasks(split))
@@ -131,12 +132,12 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
             console.print(f"  {line}")
 
 
-def _checked_rows(checked: Checked | None) -> Iterator[tuple[str, str]]:
+def _checked_rows(checked: Checked | None) -> Iterator[tuple[str, ...]]:
     """Observation and action in their order, the control rate, the beginning, and the variations' influence."""
     if checked is not None:
         signals = checked.signals
         for label, numbers in (("observation", signals.observation), ("action", signals.action)):
-            yield label, "\n".join((f"{len(numbers)} numbers:", *map(str, numbers)))
+            yield label, f"{len(numbers)} numbers:", *map(str, numbers)
         yield "control rate", f"{signals.control_hz:g} actions per second"
         if checked.beginning:
             yield "begins", checked.beginning

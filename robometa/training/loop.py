@@ -211,7 +211,7 @@ class Training:
         for factory in self._factories:
             self._loggers.append(stack.enter_context(factory(logged)))
         if self.config.dataset is not None:
-            self._say("return is that of the dataset's episodes; `robometa evaluate` measures what is learned of them")
+            self._say("return is that of the dataset's episodes; `robometa evaluate` measures what was learned")
         if (late := self.suite.unreached(self.options.shots)) is not None:
             self._say(f"warning: {late}")
 

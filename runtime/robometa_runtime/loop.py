@@ -46,7 +46,7 @@ class Report:
     refused: int = 0
     """Readings that were not finite or had the wrong size, at which the safe action was sent."""
     refusal: str = ""
-    """Message of the last refusal; it names the number that was not finite."""
+    """Message of the last refusal: the number that was not finite, or the size that was wrong."""
     barked: int = 0
     """Times that the watchdog sent the safe action, because nothing had been sent for too long."""
     times: Times = field(default_factory=Times, repr=False)
@@ -104,7 +104,7 @@ class Loop:
         hz = policy.contract.control_hz if hz is None else hz
         self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
         if not (0 < hz < np.inf and self.safe.shape == policy.contract.safe.shape and np.isfinite(self.safe).all()):
-            raise ValueError(f"hz must be above 0, and safe {len(policy.contract.safe)} finite numbers")
+            raise ValueError(f"hz must be finite and above 0, and safe {len(policy.contract.safe)} finite numbers")
         self.period = 1 / hz
         self.report = Report()
         self._write, self._lock, self._fed, self._over = write, threading.Lock(), 0.0, threading.Event()
@@ -130,6 +130,8 @@ class Loop:
             self._over.set()
             dog.join()
             self._send(self.safe)
+        if self._failure is not None:  # of the last period
+            raise self._failure
         return self.report
 
     def stop(self) -> None:

@@ -130,12 +130,20 @@ def test_every_option_that_is_meant_is_one_of_ours():
 
 def test_a_folder_of_runs_and_the_policy_of_a_run_are_answered_with_the_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("two", "one"):
+    for name in ("two", "one", ".one.old"):
         (tmp_path / "runs" / name / "policy").mkdir(parents=True)
         (tmp_path / "runs" / name / "run.json").write_text("{}")
-    assert told(capsys, "evaluate runs").endswith("; did you mean runs/one or another of its 2?")
+    assert told(capsys, "evaluate runs").endswith("; did you mean runs/one or another of 2 there?")
     assert told(capsys, "resume runs/one/policy").endswith("has no run.json; did you mean runs/one?")
     assert told(capsys, "evaluate runs/one/policy").endswith("it needs manifest.json and tensors.safetensors")
+
+
+def test_a_folder_that_cannot_be_listed_is_answered_without_a_hint(tmp_path, monkeypatch, capsys):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert told(capsys, f"evaluate {tmp_path}").endswith("it needs manifest.json and tensors.safetensors")
 
 
 @pytest.mark.parametrize("command", ["compare", "report", "export-table", "export", "evaluate", "play", "resume"])
