@@ -9,6 +9,7 @@ replaced only with `--replace`, and never by a worse one because the best was tr
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from robometa.training.run_folder import CONFIGURATION, METRICS, TIMINGS
 from study import cards, plan
 
 POLICIES, VIDEOS = Path("policies"), Path("videos")
+FOLDER = re.compile(r" --folder ('[^']*'|[^ '\"]+)")
+"""Where a run's command had its folder, which means nothing elsewhere."""
 LAST = 5
 """Points of a learning curve whose mean says how a training ended."""
 
@@ -85,7 +88,9 @@ def publish(run: Path, folder: Path, seeds: int) -> None:
     shutil.copytree(run / "policy", aside)
     (aside / "training").mkdir()
     logs = (CONFIGURATION, METRICS, TIMINGS)
-    sealed_folder.put(aside, {f"training/{name}": (run / name).read_text(encoding="utf-8") for name in logs})
+    texts = {f"training/{name}": (run / name).read_text(encoding="utf-8") for name in logs}
+    texts[f"training/{CONFIGURATION}"] = FOLDER.sub("", texts[f"training/{CONFIGURATION}"])
+    sealed_folder.put(aside, texts)
     cards.rewrite(aside, seeds)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)

@@ -357,6 +357,13 @@ def test_a_learner_or_suite_that_the_plan_lacks_is_told(small, monkeypatch, caps
     assert "unknown learner 'nope'" in capsys.readouterr().err
 
 
+def test_the_folder_of_a_run_is_left_out_of_its_command():
+    words = '"command": "robometa train point-robot rl2{} --seed 1"'
+    for folder in (" --folder /mine/run", " --folder '/my own/run'"):
+        assert publish.FOLDER.sub("", words.format(folder)) == words.format("")
+    assert publish.FOLDER.sub("", words.format("")[:-1] + ' --folder x"') == words.format("")
+
+
 def test_the_best_policy_by_its_training_is_published(small, monkeypatch):
     cells = [cell_of(small, "rl2-0"), cell_of(small, "rl2-1")]
     for cell, last in zip(cells, (-9.0, -4.0), strict=True):
