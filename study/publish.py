@@ -24,7 +24,7 @@ from study import cards, plan
 
 POLICIES, VIDEOS = Path("policies"), Path("videos")
 FOLDER = re.compile(r" --folder ('[^']*'|[^ '\"]+)")
-"""Where a run's command had its folder, which means nothing elsewhere."""
+"""Folder in a run's command: it means nothing elsewhere."""
 LAST = 5
 """Points of a learning curve whose mean says how a training ended."""
 

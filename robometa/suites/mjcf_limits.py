@@ -52,7 +52,7 @@ EACH: dict[str, dict[str, int]] = {
     "mesh": {"params": 1000},
 }
 """Limits on each number of a list."""
-LEAST_STEP, MAX_STEP = 1e-6, 0.1
+LEAST_STEP, MAX_STEP = 1e-6, 1.0
 """Limits of `timestep`, s: a motion would take for ever by shorter ones, and blow up by longer ones."""
 COPYING = ("replicate", "composite", "flexcomp")
 """Elements that create several others."""

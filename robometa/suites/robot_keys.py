@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from robometa.errors import unknown
-from robometa.suites.mjcf_limits import MAX_STEP
 from robometa.suites.numbers import error_size, flag, not_negative, number, positive, text, whole
 from robometa.suites.objectives import QUANTITIES
 from robometa.suites.observation import NAMES, Term, read_term
@@ -16,6 +15,8 @@ CENTRES = ("keyframe", "range")
 """Controls that an action of 0 may stand for."""
 CONES = ("pyramidal", "elliptic")
 """MuJoCo's friction cones."""
+MAX_TIMESTEP = 0.1
+"""Longest physics step, s."""
 MAX_ITERATIONS = 1000
 """Most steps of the solver, and of its line search."""
 MAX_TERMS = 100
@@ -108,8 +109,8 @@ def _cone(value: Any) -> str:
 
 
 def _timestep(value: Any) -> float:
-    if not 0 < number(value) <= MAX_STEP:
-        raise ValueError(f"timestep must be above 0 and at most {MAX_STEP:g}")
+    if not 0 < number(value) <= MAX_TIMESTEP:
+        raise ValueError(f"timestep must be above 0 and at most {MAX_TIMESTEP:g}")
     return float(value)
 
 

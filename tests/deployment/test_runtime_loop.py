@@ -95,7 +95,7 @@ def test_the_number_that_is_not_finite_is_named_in_the_end():
 
 @pytest.mark.parametrize("setting", [{"hz": 0}, {"hz": np.nan}, {"safe": [np.nan]}, {"safe": [0.0, 0.0]}])
 def test_a_rate_or_a_safe_action_that_no_robot_can_have_is_refused(setting):
-    with pytest.raises(ValueError, match="hz must be above 0, and safe 1 finite numbers"):
+    with pytest.raises(ValueError, match="hz must be finite and above 0, and safe 1 finite numbers"):
         Loop(robot(), lambda _: Reading([0.0]), lambda _: None, **setting)
 
 
