@@ -47,7 +47,7 @@ def _run(asked: argparse.Namespace) -> None:
 
     require_onnx()
     policy = load(asked.policy, learner=asked.learner)
-    say("exporting, then comparing every form with the policy: about a minute")
+    say("exporting, then comparing every form with the policy: a minute or two")
     done = export(
         policy,
         out,
