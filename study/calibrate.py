@@ -1,4 +1,7 @@
-"""Says how many iterations of each learner fill the plan's budget on this machine: `python -m study.calibrate`."""
+"""Says how many iterations of each learner fill the plan's budget on this machine.
+
+`python -m study.calibrate [SUITE] [LEARNER ...]`: of one suite, of these learners, or of all.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     chosen = plan.read()
+    suites = {cell.suite for cell in chosen.cells}
+    suite = next((word for word in sys.argv[1:2] if word in suites), None)
+    asked = chosen.of(suite, sys.argv[2 if suite else 1 :] or None)
     seen: set[tuple[str, str]] = set()
-    for cell in chosen.cells:
+    for cell in asked:
         if cell.learner in (*ALGORITHMS, "random") or (cell.suite, cell.learner) in seen or cell.long:
-            continue
-        if sys.argv[1:] and cell.learner not in sys.argv[1:]:
             continue
         seen.add((cell.suite, cell.learner))
         with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +40,7 @@ def main() -> None:
         seconds = sum(row["processor"] for row in rows) / len(rows)
         print(
             f"{cell.suite} {cell.learner}: {seconds:.2f} core-seconds an iteration, "
-            f"{60 * chosen.core_minutes / seconds:.0f} iterations in {chosen.core_minutes:g} core-minutes",
+            f"{60 * chosen.budget(cell.suite) / seconds:.0f} iterations in {chosen.budget(cell.suite):g} core-minutes",
             flush=True,
         )
 

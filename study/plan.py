@@ -91,11 +91,17 @@ class Plan:
 
     core_minutes: float
     """Processor time of a training: ten minutes of two cores are 20."""
+    own_core_minutes: Mapping[str, float]
+    """Processor time of a training on the suites that have a budget of their own."""
     shots: int
     """Shots of every evaluation."""
     worlds: int
     """Episodes of each held-out task at every shot, where an adaptation does not pool them."""
     cells: tuple[Cell, ...]
+
+    def budget(self, suite: str) -> float:
+        """Core-minutes of a training on a suite."""
+        return self.own_core_minutes.get(suite, self.core_minutes)
 
     def of(self, suite: str | None, learners: Sequence[str] | None) -> list[Cell]:
         """The cells of a suite and of some learners, of all where None is given.
@@ -139,11 +145,15 @@ def read(path: Path | None = None) -> Plan:
     """
     path = path or PLAN
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    presets = table.get("presets", {})
+    budgets = table.get("budget", {})
+    if strange := sorted(set(budgets) - set(table["table"])):
+        raise UserError(unknown("suite", strange[0], table["table"], str(path)))
     cells = []
-    for kind, seeds in (("table", table["seeds"]), ("long", table["long_seeds"])):
+    for kind, common in (("table", table["seeds"]), ("long", table["long_seeds"])):
         for name, rows in table.get(kind, {}).items():
             suite = suites.load(name)
+            presets = table.get("presets", {}).get(name, {})
+            seeds = budgets.get(name, {}).get("seeds", common) if kind == "table" else common
             for learner, options in rows.items():
                 if learner not in ALGORITHMS:
                     resolve(suite, learner, frozen_options(options), presets.get(learner))
@@ -154,7 +164,8 @@ def read(path: Path | None = None) -> Plan:
                 cells += [Cell(name, learner, seed, frozen, kind == "long", preset) for seed in seeds]
     # Seed by seed, so that a table that is not finished compares all learners.
     cells.sort(key=lambda cell: (cell.long, cell.seed))
-    return Plan(table["core_minutes"], table["shots"], table["worlds"], tuple(cells))
+    own = {name: budget["core_minutes"] for name, budget in budgets.items() if "core_minutes" in budget}
+    return Plan(table["core_minutes"], own, table["shots"], table["worlds"], tuple(cells))
 
 
 def frozen_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ HEAD = """\
 # Results
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
-about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, held to one core, with the options in
-`study/plan.toml`, whose iterations were chosen to take so long (what each took is in its row; those from scratch are
+about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, or as long as its suite's part says, held to one
+core, with the options in `study/plan.toml`, whose iterations were chosen to take so long (what each took is in its row; those from scratch are
 held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds} episodes of each at every
 shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random actions are
 shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
@@ -85,7 +85,7 @@ def write(chosen: plan.Plan) -> None:
         known = [row for row in rows if row is not None]
         if known:
             figure.adaptation(suite, known, plan.RESULTS / f"{suite}.png")
-        text += section(suite, cells, known)
+        text += section(suite, cells, known, chosen.own_core_minutes.get(suite))
         front_page.write(suite, known, {cell.learner: cell.plain_options() for cell in cells if not cell.long})
         tables[suite] = [asdict(row) for row in known]
     learner_pages.write(chosen)
@@ -142,9 +142,11 @@ def _published(suite: str) -> dict[str, Any] | None:
     return report
 
 
-def section(suite: str, cells: list[plan.Cell], rows: list[Row]) -> str:
-    """A suite's part of the page."""
+def section(suite: str, cells: list[plan.Cell], rows: list[Row], core_minutes: float | None = None) -> str:
+    """A suite's part of the page, with its trainings' budget if it has one of its own."""
     text = f"\n## {suite}\n\n{suites.load(suite).about}\n"
+    if core_minutes is not None:
+        text += f"\nTrained for about {core_minutes:g} core-minutes a seed.\n"
     if rows:
         text += f"\n![return against episodes of the task seen]({suite}.png)\n\n{FIGURE}\n\n" + markdown(suite, rows)
         known = reference_returns.find(suites.load(suite).content_hash)

@@ -98,6 +98,27 @@ def test_the_plan_goes_seed_by_seed_and_ends_with_the_long_runs(small):
     assert names[8:] == ["long-rl2-0"]
 
 
+def test_a_suite_may_have_a_budget_and_seeds_of_its_own(small, own_references):
+    own = "\n[budget.point-robot]\ncore_minutes = 0.5\nseeds = [0, 1, 2]\n"
+    plan.PLAN.write_text(PLAN + own, encoding="utf-8")
+    chosen = plan.read()
+    assert (small.budget("point-robot"), chosen.budget("point-robot")) == (1, 0.5)
+    assert {cell.seed for cell in chosen.cells if not cell.long} == {0, 1, 2}
+    assert {cell.seed for cell in chosen.cells if cell.long} == {0}
+    table.write(chosen)
+    assert "Trained for about 0.5 core-minutes a seed." in Path("results/README.md").read_text(encoding="utf-8")
+    plan.PLAN.write_text(PLAN + own.replace("point-robot", "point-robt"), encoding="utf-8")
+    with pytest.raises(UserError, match="point-robt"):
+        plan.read()
+
+
+def test_presets_are_a_suites_own(small):
+    plan.PLAN.write_text(PLAN + '\n[presets.point-robot]\nrl2 = "lstm"\n', encoding="utf-8")
+    assert {cell.preset for cell in plan.read().cells if cell.learner == "rl2"} == {"lstm"}
+    plan.PLAN.write_text(PLAN + '\n[presets.half-cheetah-params]\nrl2 = "lstm"\n', encoding="utf-8")
+    assert {cell.preset for cell in plan.read().cells if cell.learner == "rl2"} == {None}
+
+
 @pytest.mark.parametrize("wrong", ["r12 = {}", "rl2 = { iteration = 3 }", "sb3-ppo = { stepz = 3 }"])
 def test_a_plan_with_a_mistake_is_refused(tmp_path, wrong):
     path = tmp_path / "plan.toml"
