@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from robometa import registry, suites
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 ABOUT = "list the suites, or show one: its tasks and observations"
 EXAMPLE = "robometa suites half-cheetah-velocity"
-SHOWN = 12
-"""Tasks of a split that are shown one by one."""
 
 
 def add_to(commands: Commands) -> Parser:
@@ -129,7 +128,8 @@ def print_suite(suite: Suite, checked: Checked | None = None) -> None:
         words, listed = suite.family.listing(suite.tasks(split))
         console.print(Text.assemble("\n", styled(split), f": {words}"))
         for line in listed:
-            console.print(f"  {line}")
+            # A task that takes two lines stays one to the eye.
+            console.print(fill(line, console.width, initial_indent="  ", subsequent_indent=" " * 7))
 
 
 def _checked_rows(checked: Checked | None) -> Iterator[tuple[str, ...]]:

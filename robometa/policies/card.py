@@ -29,7 +29,9 @@ TEMPLATE = """\
 | | |
 | --- | --- |
 | suite | {{ code(suite.name) }}, horizon {{ suite.horizon }}, hash {{ code(suite.content_hash[:16]) }} |
+{% if suite.source %}\
 | source | {{ suite.source }} |
+{% endif %}\
 | learner | {{ code(learner) }} ({{ paper }}), {{ configuration }} |
 {% if fingerprint %}\
 | its file | {{ code(reference) }}, SHA-256 {{ code(fingerprint) }} |

@@ -221,10 +221,10 @@ def resume(
         first, last = training.progress.iterations, training.options.iterations
         if first > last:
             raise UserError(f"{folder} is at iteration {first} already, beyond {last}")
-        if iterations is None and first == last:
-            say(f"all {last} iterations are done: a larger number of iterations trains longer")
-        else:
+        if iterations is not None or first != last:
             run.configure(training.config)
+        elif loggers is None or loggers:
+            say(f"all {last} iterations are done: a larger number of iterations trains longer")
         lost = first - run.cut(first)
         if lost:
             say(f"{run.path / METRICS} has lost the lines of {lost} iterations before {first}", error=True)

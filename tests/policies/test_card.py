@@ -47,6 +47,17 @@ def test_options_that_a_name_stands_for_hold_where_nothing_else_is_said():
     assert not build("maml-trpo", read_config("maml-trpo", {}), suite, seed=0).config.first_order
 
 
+@pytest.mark.parametrize("source", ["Rakelly et al. 2019", ""])
+def test_a_suite_has_a_row_for_its_source_if_it_has_one(source):
+    suite = replace(suites.load("point-robot"), source=source)
+    text = card.text(
+        "maml-trpo", build("maml-trpo", read_config("maml-trpo", {}), suite, 0), suite, record_of("maml-trpo")
+    )
+    rows = [line for line in text.splitlines() if line.startswith("| source")]
+    assert rows == ([f"| source | {source} |"] if source else [])
+    assert "\n\n| learner" not in text  # the table is one
+
+
 def test_a_policy_that_was_chosen_among_seeds_says_so():
     suite = suites.load("point-robot")
     learner = build("maml-trpo", read_config("maml-trpo", {}), suite, seed=3)

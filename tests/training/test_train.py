@@ -145,6 +145,8 @@ def test_a_finished_run_can_be_resumed_says_so_and_stays_the_same(tiny_file, tmp
     trained(tiny_file, "maml-trpo", tmp_path / "run")
     assert "are done" not in capsys.readouterr().out
     before = written(tmp_path / "run")
+    resume(tmp_path / "run", loggers=())  # asked to print nothing
+    assert not capsys.readouterr().out
     resume(tmp_path / "run")
     assert "iterations are done: a larger number of iterations trains longer" in capsys.readouterr().out
     assert written(tmp_path / "run") == before
