@@ -7,12 +7,16 @@ where the class says `sees_parameters`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from robometa.data import Spaces
 from robometa.errors import Search
+from robometa.nn.actor_critic import Network
+from robometa.nn.networks import Perceptron
 from robometa.rl import ppo
 from robometa.rl.ppo_on_episodes import OnePolicy
 
@@ -36,6 +40,27 @@ class Config(ppo.Options):
     parameters, a policy overfits to a short list. The oracle is a reference, not a competitor of adaptive learners."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
+    bottleneck: Annotated[int, "[0, inf)"] = 0
+    """Numbers that a network of its own makes of the hidden ones for policy and value, as in RMA; 0 shows these as they
+    are. For tasks that hide dozens."""
+    encoder_hidden: Annotated[tuple[int, ...], "[1, inf)"] = (64, 64)
+    """Widths of the hidden layers from the hidden numbers to the bottleneck, tanh; nothing without one."""
+
+
+class BottleneckNetwork(Network):
+    """Policy and value that read the observation, and a few numbers made of what the task hides."""
+
+    def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
+        """Untrained."""
+        told = len(spaces.revealed)
+        self.seen = spaces.observation - told
+        super().__init__(self.seen + config.bottleneck, spaces.action, config.hidden, config.initial_std, generator)
+        self.encoder = Perceptron((told, *config.encoder_hidden, config.bottleneck), generator, nn.Tanh)
+
+    def known(self, obs: Tensor) -> Tensor:
+        """The observation with the bottleneck, in -1..1, in the hidden numbers' place. `[..., seen + bottleneck]`."""
+        seen, told = obs[..., : self.seen], obs[..., self.seen :]
+        return torch.cat((seen, torch.tanh(self.encoder(told))), dim=-1)
 
 
 class Oracle(OnePolicy):
@@ -46,4 +71,6 @@ class Oracle(OnePolicy):
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
         """Untrained networks, their weights drawn from `seed`."""
-        super().__init__(config, config.hidden, spaces, seed, device)
+        # On all numbers, or on a bottleneck of the hidden ones.
+        networks = partial(BottleneckNetwork, config, spaces) if config.bottleneck and spaces.revealed else None
+        super().__init__(config, config.hidden, spaces, seed, device, networks)

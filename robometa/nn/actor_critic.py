@@ -30,10 +30,15 @@ class Network(nn.Module):
         self.actor = nn.Parameter(start)
         self.critic = Perceptron((observation, *hidden, 1), generator, nn.Tanh)
 
+    def known(self, obs: Tensor) -> Tensor:
+        """What policy and value read of an observation: all of it. `[..., obs]`."""
+        return obs
+
     def forward(self, obs: Tensor) -> Output:
         """Actions and values along episodes. `[n, time, obs]`."""
-        mean, log_std = self.policy.distribution(self.actor, obs)
-        return Output(mean, log_std, self.critic(obs)[..., 0])
+        known = self.known(obs)
+        mean, log_std = self.policy.distribution(self.actor, known)
+        return Output(mean, log_std, self.critic(known)[..., 0])
 
 
 class PerceptronActorCritic(nn.Module):

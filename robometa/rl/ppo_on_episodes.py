@@ -28,10 +28,23 @@ class EpisodeLearner(PpoLearner[Network]):
         spaces: Spaces,
         seed: int,
         device: torch.device | str,
+        networks: Callable[[torch.Generator], Network] | None = None,
     ) -> None:
-        """Draws the networks' weights from `seed`; `hidden` gives the widths of their hidden layers."""
+        """Draws the networks' weights from `seed`.
+
+        Args:
+            config: Options of the learner.
+            hidden: Widths of the hidden layers of policy and value.
+            spaces: Sizes of observations and actions.
+            seed: Seed of the weights.
+            device: Device of the learner.
+            networks: Makes policy and value from a generator, if they are not those on all of an observation.
+        """
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        network = Network(spaces.observation, spaces.action, hidden, config.initial_std, generator)
+        if networks is None:
+            network = Network(spaces.observation, spaces.action, hidden, config.initial_std, generator)
+        else:
+            network = networks(generator)
         super().__init__(config, network, spaces, device)
 
     def _trained(self, rollout: Rollout, noise: Noise) -> dict[str, float]:
@@ -54,7 +67,8 @@ class OnePolicy(EpisodeLearner):
     @torch.no_grad()
     def act(self, adaptation: None, step: Step, noise: Tensor) -> tuple[Tensor, None]:
         """Actions of the one policy. `[task, world, action]`."""
-        mean, log_std = self.network.policy.distribution(self.network.actor, self.observations(step.obs))
+        known = self.network.known(self.observations(step.obs))
+        mean, log_std = self.network.policy.distribution(self.network.actor, known)
         return mean + log_std.exp() * noise, adaptation
 
     def adapt(self, adaptation: None, rollout: Rollout, noise: Noise) -> None:

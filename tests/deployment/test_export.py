@@ -104,6 +104,13 @@ def test_an_adaptation_with_a_value_and_pooled_shots_is_exported(suite, tmp_path
     assert contract["observation"][0]["mean"] == pytest.approx(0.3, abs=1)
 
 
+@pytest.mark.slow
+def test_an_oracle_with_a_bottleneck_is_exported(suite, tmp_path):
+    learner = made("oracle", suite, bottleneck=2, encoder_hidden=(8,))
+    assert learner.learner.network.encoder[-1].weight.shape[0] == 2
+    assert export(learner, tmp_path / "oracle", license_text="MIT").gap <= 1e-5
+
+
 @pytest.mark.parametrize(
     ("name", "option"), [("rl2", "memory"), pytest.param("amago", "encoder", marks=pytest.mark.slow)]
 )

@@ -365,3 +365,25 @@ def test_fine_tuning_trains_on_what_the_policy_itself_did(tiny_suite):
     one.update(Trial(torch.arange(3), (first, second), noise("update")))
     other.update(Trial(torch.arange(3), (first,), noise("update")))
     torch.testing.assert_close(one.network.actor, other.network.actor, rtol=0, atol=0)
+
+
+def test_an_oracle_with_a_bottleneck_reads_hidden_numbers_through_it_alone(tmp_path):
+    suite = suites.load("hopper-params")
+    options = {"bottleneck": 2, "encoder_hidden": (8,), "hidden": (8,), "tasks": 2, "worlds": 1, "drawn_tasks": 4}
+    policy = train(suite, "oracle", options=options | {"iterations": 2}, folder=tmp_path / "run")
+    learner = policy_folder.load_policy(policy)[0]
+    assert learner.network.known(torch.zeros(1, 11 + len(HiddenNumbers(suite).names))).shape == (1, 11 + 2)
+    begun = make.build("oracle", learner.config, suite, seed=0).network.encoder
+    assert not torch.equal(begun[0].weight, learner.network.encoder[0].weight)  # PPO trained it
+
+    generator = torch.Generator().manual_seed(1)
+    seen = torch.randn(1, 1, 11, generator=generator)
+    hidden = torch.stack([HiddenNumbers(suite)(task) for task in suite.train[:2]]).unsqueeze(1)
+    obs = torch.cat((seen.expand(2, 1, 11), hidden), dim=-1)
+    step = Step(obs, torch.zeros(2, 1, 3), torch.zeros(2, 1), torch.zeros(2, 1, dtype=torch.bool))
+    with torch.no_grad():
+        first, second = learner.act(None, step, torch.zeros(2, 1, 3))[0]
+        assert not torch.equal(first, second)
+        learner.network.encoder[-1].weight.zero_()
+        first, second = learner.act(None, step, torch.zeros(2, 1, 3))[0]
+        assert torch.equal(first, second)
