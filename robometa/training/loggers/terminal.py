@@ -27,6 +27,8 @@ from robometa.training.loggers.logger import (
 
 SECONDS_BETWEEN_LINES = 5.0
 """Least time between plain lines, s."""
+UNPAID = 20
+"""Iterations of a training without any reward after which that is said."""
 NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
 """Entries of a row that the live screen shows in separate rows, or not at all."""
 
@@ -45,6 +47,7 @@ class Terminal:
         self._started, self._last_line = time.monotonic(), float("-inf")
         self._held_out: dict[str, float] = {}
         self._evaluation = 0.0
+        self._paid = False
 
     def __enter__(self) -> Terminal:
         """Shows the title, on a live screen where the output is a terminal."""
@@ -63,6 +66,12 @@ class Terminal:
             self._started = now - row[SAMPLING] - row[UPDATE] - row.get(EVALUATION, 0.0)
         done = int(row["iteration"]) + 1
         left = (now - self._started) / (done - self._first) * (self._iterations - done)
+        self._paid = self._paid or any(row[name] for name in row if name.startswith("return_"))
+        if not self._paid and done - self._first == UNPAID:
+            self.say(
+                f"every reward of {UNPAID} iterations was 0, so nothing can be learned yet: explore more widely "
+                "(a larger --initial-std), or let the suite pay on the way"
+            )
         self._held_out = {name: row[name] for name in row if name.startswith(HELD_OUT)} or self._held_out
         if self._live is not None:
             self._live.update(self._table(row, left))
