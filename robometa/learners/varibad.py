@@ -132,7 +132,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         rollout = trial.joined()
         # Beliefs as they were when it acted: the encoder has not changed since. [trial, time + 1, ...]
         known = self._known(rollout.seen())
-        whole = self._experience(trial, (known[:, :-1],), ppo.outputs(self.network, known))
+        whole = self._experience(trial, (known[:, :-1],), ppo.outputs(self.network, known, self.config.chunk))
         # The policy has no memory: short segments mix well.
         metrics = self._trained_on(ppo.shortened(whole), trial.noise)
         self._include(rollout)
@@ -151,7 +151,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
 
     def _known(self, seen: Step) -> Tensor:
         """Inputs of the policy along trials, without gradients into the encoder. `[n, time, obs + 2 * latent]`."""
-        chunks = shares_of(self._inputs(seen).flatten(0, 1), ppo.CHUNK)
+        chunks = shares_of(self._inputs(seen).flatten(0, 1), self.config.chunk)
 
         def of_chunk(inputs: Tensor) -> Tensor:
             with torch.no_grad():

@@ -19,9 +19,6 @@ from robometa.nn.networks import normal_log_density
 from robometa.rl.gradient_samples import with_samples
 from robometa.rl.learning_rate import captured_steps, decayed, set_learning_rate, steps_taken
 
-CHUNK = 64
-"""Sequences that one thread computes together; the chunks are the same on every machine."""
-
 LONGEST = 25
 """Longest segment of an episode in a minibatch, for networks without a memory. Steps."""
 
@@ -56,6 +53,9 @@ class Options(errors.Options):
     """Maximum norm of a gradient; longer ones are scaled down."""
     initial_std: Annotated[float, "(0, inf)", Search(0.3, 1.0, log=True)] = 0.6
     """Initial standard deviation of the actions; it is learned."""
+    chunk: Annotated[int, "[1, inf)"] = 64
+    """Sequences that one thread computes together, the same on every machine. Smaller ones keep more cores busy, and
+    change the last bits of the gradients. A GPU takes all at once."""
 
 
 class Experience(NamedTuple):
@@ -75,14 +75,14 @@ class Experience(NamedTuple):
     """Weight of each step in the loss, 0 for excluded steps; None if all count equally. `[n, time]`"""
 
 
-def outputs(network: ActorCritic, *inputs: Tensor) -> Output:
-    """Network outputs on all sequences, without gradients, computed in chunks."""
+def outputs(network: ActorCritic, inputs: Tensor, chunk: int) -> Output:
+    """Network outputs on all sequences, without gradients, computed in chunks of so many. `[n, time, ...]`."""
 
-    def of_chunk(*chunk: Tensor) -> Output:
+    def of_chunk(sequences: Tensor) -> Output:
         with torch.no_grad():
-            return network(*chunk)
+            return network(sequences)
 
-    of_chunks = for_each_task(of_chunk, *(shares_of(part, CHUNK) for part in inputs))
+    of_chunks = for_each_task(of_chunk, shares_of(inputs, chunk))
     mean, log_std, value = zip(*of_chunks, strict=True)
     return Output(torch.cat(mean), log_std[0].detach(), torch.cat(value))
 
@@ -140,7 +140,7 @@ def update(
         minibatches = [members for order in orders for members in order.tensor_split(parts)]
         logged = torch.stack(
             [
-                _step(network, optimizer, options, pick, shares_of(members, CHUNK), len(members))
+                _step(network, optimizer, options, pick, shares_of(members, options.chunk), len(members))
                 for members in minibatches
             ]
         )

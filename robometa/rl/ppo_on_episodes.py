@@ -100,11 +100,11 @@ def experience(
     """
     obs, action = observations(rollout.obs).flatten(0, 1), rollout.action.flatten(0, 1)  # [task * world, time, ...]
     # The values of the network that acted, in units of returns. [task, world, time]
-    old = ppo.outputs(network, obs)
+    old = ppo.outputs(network, obs, options.chunk)
     value = returns.undo(old.value).unflatten(0, rollout.reward.shape[:2])
     left_out = rollout.left_out()
     # Bootstrap values: of what each action led to, before any reset.
-    following = ppo.outputs(network, observations(rollout.next_obs).flatten(0, 1)).value
+    following = ppo.outputs(network, observations(rollout.next_obs).flatten(0, 1), options.chunk).value
     advantage = generalised_advantages(
         rollout.reward,
         value,

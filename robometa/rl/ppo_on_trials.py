@@ -156,7 +156,8 @@ class RecurrentLearner(TrialLearner[RecurrentActorCritic]):
             return mean, value, torch.stack(starts[:-1], dim=1)
 
         mean, value, starts = (
-            torch.cat(parts) for parts in zip(*for_each_task(of_chunk, shares_of(inputs, ppo.CHUNK)), strict=True)
+            torch.cat(parts)
+            for parts in zip(*for_each_task(of_chunk, shares_of(inputs, self.config.chunk)), strict=True)
         )
         return Output(mean, self.network.log_std.detach(), value), starts
 

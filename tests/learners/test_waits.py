@@ -97,11 +97,10 @@ def test_the_guard_asks_once_before_an_update_and_once_after(name, waits, monkey
 
 
 def test_on_a_gpu_a_batch_is_one_piece_and_learns_the_same(monkeypatch):
-    monkeypatch.setattr(ppo, "CHUNK", 2)
     logged = []
     for gpu in (False, True):
         monkeypatch.setattr(parallel, "on_gpu", lambda tensor, gpu=gpu: gpu)
         assert [len(piece) for piece in shares_of(torch.arange(5), 2)] == ([5] if gpu else [2, 2, 1])
-        learner = learner_of("rl2")
+        learner = learner_of("rl2", chunk=2)
         logged.append([*learner.update(trial(0)).values(), *learner.state_dict()["network/log_std"].tolist()])
     assert logged[0] == pytest.approx(logged[1], rel=1e-3, abs=1e-5)

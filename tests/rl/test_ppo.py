@@ -79,11 +79,10 @@ def test_the_gradient_is_that_of_the_paper():
         torch.testing.assert_close(one, other)
 
 
-def test_pieces_give_the_gradient_of_the_whole(monkeypatch):
+def test_pieces_give_the_gradient_of_the_whole():
     learned = experience(n=11)  # 11 sequences are pieces of 4, 4 and 3
     whole, _ = gradients_of_update(learned)
-    monkeypatch.setattr(ppo, "CHUNK", 4)
-    pieces, _ = gradients_of_update(learned)
+    pieces, _ = gradients_of_update(learned, chunk=4)
     for one, other in zip(pieces, whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
 
@@ -165,10 +164,9 @@ def test_cut_sequences_are_their_pieces_in_order():
     assert torch.equal(found.target, torch.arange(12.0).reshape(4, 3))
 
 
-def test_outputs_are_the_networks_without_gradients(monkeypatch):
-    monkeypatch.setattr(ppo, "CHUNK", 4)
+def test_outputs_are_the_networks_without_gradients():
     network, inputs = Line(), experience(n=11).inputs[0]
-    found, expected = ppo.outputs(network, inputs), network(inputs)
+    found, expected = ppo.outputs(network, inputs, chunk=4), network(inputs)
     for one, other in zip(found, expected, strict=True):
         assert not one.requires_grad
         torch.testing.assert_close(one, other.detach())
