@@ -9,8 +9,9 @@ from test_train import assert_same_run, trained
 
 from robometa import registry
 from robometa.errors import Stopped
+from robometa.policies.policy_folder import load_policy
 from robometa.training import checkpoints
-from robometa.training.run_folder import RunFolder
+from robometa.training.run_folder import METRICS, RunFolder
 from robometa.training.train import resume
 from robometa.trials.collectors.here import Here
 
@@ -74,6 +75,16 @@ def test_a_ctrl_c_in_the_last_iteration_lets_the_run_end(tiny_file, tmp_path, mo
     in_call(monkeypatch, Here, "collect", 4, lambda: signal.raise_signal(signal.SIGINT))
     policy = trained(tiny_file, "maml-trpo", tmp_path / "run", loggers=())
     assert (policy / "manifest.json").is_file()
+
+
+def test_a_ctrl_c_in_the_iteration_after_which_a_callback_ends_the_run_lets_it_end(tiny_file, tmp_path):
+    def enough(done):
+        if done.iteration == 1:
+            signal.raise_signal(signal.SIGINT)
+        return done.iteration < 1
+
+    policy = trained(tiny_file, "maml-trpo", tmp_path / "run", callback=enough, loggers=())
+    assert load_policy(policy)[2].training.iterations == len(RunFolder(tmp_path / "run").rows(METRICS)) < 4
 
 
 def test_the_first_ctrl_c_is_answered_within_the_iteration(tiny_file, tmp_path, monkeypatch):
