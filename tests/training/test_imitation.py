@@ -3,6 +3,7 @@
 import json
 import signal
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from robometa.learners.dpt import Config, Dpt
 from robometa.noise import Noise
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
-from robometa.training.collect_dataset import collect_dataset
+from robometa.training.collect_dataset import _require_no_held_out, collect_dataset
 from robometa.training.load import newest
 from robometa.training.train import resume, train
 from robometa.trials import demonstrations
@@ -128,7 +129,11 @@ def test_mistakes_are_told_in_a_line(place, capsys):
     for options, message in (
         ({"noise_schedule": "square"}, "unknown noise schedule 'square'"),
         ({"noise": "pink"}, "unknown noise 'pink'"),
-        ({"episodes": 0}, "must be at least 1"),
+        ({"episodes": 0}, "episodes must be from 1 to 100000, not 0"),
+        ({"episodes": 100_001}, "episodes must be from 1 to 100000, not 100001"),
+        ({"tasks": 800_001}, "tasks must be from 1 to 800000, not 800001"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": 2**63}, "seed must be from 0"),
         ({"out": "data"}, "exists already"),
     ):
         with pytest.raises(UserError, match=message):
@@ -154,6 +159,15 @@ def test_a_held_out_task_is_refused(place, monkeypatch):
     monkeypatch.setattr(type(suite), "drawn", lambda self, seed, index: self.test[0])
     with pytest.raises(UserError, match="held-out task"):
         collected(place, "leak")
+
+
+def test_another_uneven_ground_is_another_task(place):
+    suite = suites.load(place / "tiny.toml")
+    held_out = replace(suite.test[0], ground=7)
+    suite = replace(suite, test=(held_out,))
+    _require_no_held_out(suite, [replace(held_out, ground=8)])
+    with pytest.raises(UserError, match="held-out task"):
+        _require_no_held_out(suite, [held_out])
 
 
 def test_a_suite_that_has_no_other_tasks_is_collected(place):
