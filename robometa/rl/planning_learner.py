@@ -140,8 +140,8 @@ class PlanningLearner:
         steps, done = sound_steps(trial)
         unseen = WindowReplay(steps.shape[0] * steps.shape[1], self.model.transition, self.device)
         unseen.add(steps, done)
-        windows = self._sampled(unseen, windows, trial.noise.fork("error").torch_generator())
-        return float(self._errors(windows)[windows.future_weight > 0].square().mean())
+        sampled = self._sampled(unseen, windows, trial.noise.fork("error").torch_generator())
+        return float(self._errors(sampled)[sampled.future_weight > 0].square().mean())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The model and its statistics; for training also the optimizer and the replay."""
