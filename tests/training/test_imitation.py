@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import OFFLINE, SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS, fake_rollout
 
 from robometa import suites
 from robometa.commands.main import main
-from robometa.data import Spaces, Step
+from robometa.data import Spaces, Step, Trial
 from robometa.errors import UserError
+from robometa.learners import ad
+from robometa.learners.ad import Ad
 from robometa.learners.dpt import Config, Dpt
 from robometa.noise import Noise
 from robometa.sim.oracle import HiddenNumbers
@@ -247,3 +249,39 @@ def test_dpt_acts_on_what_its_training_reads(memory):
     whole = torch.stack(rows, dim=1)
     mean, _ = learner._outputs(torch.cat((whole[:, :-1, :2], whole[:, 1:]), dim=-1), whole[..., :2])
     assert torch.allclose(mean, torch.stack(acted, dim=1), atol=1e-5)
+
+
+def trial_with_a_fall():
+    """Two episodes of two worlds, one of which ends early."""
+    parts = [fake_rollout(1, 2, 5, 2, 2, seed) for seed in (0, 1)]
+    parts[0].terminated[0, 1, 2] = True
+    return Trial(torch.zeros(1), tuple(parts), Noise(0, ("update",), 1, 2)).joined()
+
+
+@pytest.mark.parametrize("options", [{"memory": "transformer", "context": 3}, {"memory": "gru"}])
+def test_ad_acts_on_what_its_training_reads(options):
+    learner, rollout = Ad(ad.Config(**SMALL_OPTIONS["ad"] | options), Spaces(2, 2), seed=0), trial_with_a_fall()
+    learner.observations.include(3 * rollout.obs + 1)
+    inputs, query, wanted, _, weight = learner._sequences(rollout, rollout.action, torch.Generator())
+    adaptation, seen, acted = learner.begin(1, 2, None), rollout.seen(), []
+    for time in range(10):
+        step = Step(*(part[:, :, time] for part in (seen.obs, seen.last_action, seen.last_reward, seen.last_done)))
+        mean, adaptation = learner.act(adaptation, step, torch.zeros(1, 2, 2))
+        acted.append(mean.flatten(0, 1))
+    assert torch.allclose(learner._outputs(inputs, query)[0], torch.stack(acted, dim=1), atol=1e-5)
+    assert torch.equal(wanted, rollout.action.flatten(0, 1).clamp(-1, 1))
+    assert bool(weight.all())
+
+
+def test_dpt_learns_from_every_transition_of_the_trial_but_the_last():
+    learner, rollout = Dpt(Config(**SMALL_OPTIONS["dpt"]), Spaces(2, 2), seed=0), trial_with_a_fall()
+    experts = rollout.obs / 2  # an expert whose actions say where they were taken
+    inputs, query, wanted, _, _ = learner._sequences(rollout, experts, torch.Generator().manual_seed(0))
+    assert torch.equal(wanted, query / 2)
+    last_done = rollout.done[:, :, :-1].flatten(0, 1).unsqueeze(-1).float()
+    parts = (rollout.obs[:, :, :-1], rollout.obs[:, :, 1:], rollout.action[:, :, :-1].clamp(-1, 1))
+    reward = rollout.reward[:, :, :-1].flatten(0, 1).unsqueeze(-1)
+    expected = torch.cat((*(part.flatten(0, 1) for part in parts), reward, last_done), dim=-1)
+    for one, other in zip(inputs.tolist(), expected.tolist(), strict=True):
+        assert sorted(one) == sorted(other)
+        assert one != other
