@@ -27,28 +27,27 @@ HEAD = """\
 
 Written by `make results` from the records in `cells/`; no number here is typed by hand. Every learner trained for
 about {budget:g} core-minutes ({half:g} minutes of two cores) a seed, or as long as its suite's part says, held to one
-core, with the options in `study/plan.toml`, whose iterations were chosen to take so long (what each took is in its row; those from scratch are
-held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds} episodes of each at every
-shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean actions (random actions are
-shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds resampled for all tasks
-together; none with one seed, coarse with three]. *Means* are plain means over tasks and seeds, shot by shot. *Gap
-closed*, after the first shot and after the last, by interquartile means, by means, and as the mean of the tasks' own
-gaps (over seeds, on the tasks where the oracle leads by three standard errors), is how far that is from a
-policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained within the same
-budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a ceiling. Its
+core, with the options in `study/plan.toml`, whose iterations were chosen to take so long (what each took is in its
+row; those from scratch are held to numbers of steps instead). It was evaluated on the suite's held-out tasks, {worlds}
+episodes of each at every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of mean
+actions (random actions are shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval, seeds
+resampled for all tasks together; none with one seed, coarse with three]. *Means* are plain means over tasks and seeds,
+shot by shot. *Gap closed*, after the first shot and after the last, by interquartile means, by means, and as the mean
+of the tasks' own gaps (over seeds, on the tasks where the oracle leads by three standard errors), is how far that is
+from a policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained within the
+same budget, the oracle on a thousand tasks drawn from the suite's distributions: it is a reference, not a ceiling. Its
 interval resamples the row's seeds and those of both references; the references themselves have no gap. None is
 reported where the oracle's lead over not adapting is less than {telling:.0%} of its lead over random actions, or than
 {errors:g} of its standard errors. Learners that adapt within an episode have no *before*: their first column is the
-*first episode*. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at once where
-it pools the worlds of a task, one at a time where every world is a trial of its own. *After minus control* is the mean
+*first episode*. *Episodes seen* are those of the task that an adaptation has learned from by then: 20 at once where it
+pools the worlds of a task, one at a time where every world is a trial of its own. *After minus control* is the mean
 return after one shot minus that of the same policy with its adaptation forgotten before the episode: the part that
 comes from adapting to earlier episodes. Learners that adapt within an episode do that in both, so theirs is near 0.
 *One policy*: measured for the published policy, not for every seed. *Gradient samples* are the transitions that the
 gradient steps of a training used, each as often as a step used it; those of trainings from before they were counted
-follow from their options. *Configurations tried* counts those with a record in `ablation/`; what was
-tried before there were records is not known. The machine, versions and date
-of every cell are in its record; the machine did other work too, which wall times show. Published policies are the
-best of three seeds, by training return.
+follow from their options. *Configurations tried* counts those with a record in `ablation/`; what was tried before
+there were records is not known. The machine, versions and date of every cell are in its record; the machine did other
+work too, which wall times show. Published policies are the best of three seeds, by training return.
 """
 
 FIGURE = """\
