@@ -26,6 +26,8 @@ from robometa.trials.trial import run_trial
 
 POLICY = "policies/half-cheetah-params-rl2"
 LEARNERS = ("pets", "cadm", "grbal")
+TRANSITIONS = 8192
+"""Transitions on which every model's error is measured, however many a window of its learner has."""
 
 
 def experience(policy: Policy, tasks: Sequence[Task], worlds: int, seed: int) -> Trial:
@@ -53,12 +55,17 @@ def main(words: Sequence[str] | None = None) -> int:
         begun = time.process_time()
         learner.update(seen)
         spent = time.process_time() - begun
-        errors = ", ".join(f"{words} {learner.model_error(trial):.4f}" for words, trial in
-                           (("training robots", seen), ("held-out robots", unseen)))  # fmt: skip
+        trials = (("training robots", seen), ("held-out robots", unseen))
+        errors = ", ".join(f"{words} {error_on(trial, learner):.4f}" for words, trial in trials)
         print(
             f"{name}: {errors}; {learner.config.gradient_steps} gradient steps, {spent:.0f} s of one core", flush=True
         )
     return 0
+
+
+def error_on(trial: Trial, learner: PlanningLearner) -> float:
+    """A model's error on a trial, on as many transitions as every other's."""
+    return learner.model_error(trial, TRANSITIONS // learner.future)
 
 
 def learner_of(name: str, policy: Policy, asked: argparse.Namespace) -> PlanningLearner:

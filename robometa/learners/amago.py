@@ -103,7 +103,7 @@ PRESETS = {
         anneal=500,
     ),
 }
-"""Sizes for a CPU with either encoder, and those of the paper on Meta-World."""
+"""Sizes for a CPU with either encoder, and those of the paper on Meta-World, but for the bins."""
 
 
 class Remembered(NamedTuple):

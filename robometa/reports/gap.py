@@ -181,9 +181,9 @@ def words_of_gap(row: Mapping[str, Any], key: str = BY_INTERQUARTILE_MEANS) -> s
     """Formats a gap and its interval, such as `51% [48, 54]`; a dash where none is reported."""
     if row.get(key) is None:
         return "\N{EN DASH}"
-    text = f"{round(row[key], 2) + 0.0:.0%}"  # and no -0%
-    low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
-    return text if low is None or high is None else f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
+    ends = [row.get(f"{key}{end}") for end in ("", "_low", "_high")]
+    middle, low, high = (None if end is None else f"{round(100 * end) + 0}" for end in ends)  # whole: no -0
+    return f"{middle}%" if low is None or high is None else f"{middle}% [{low}, {high}]"
 
 
 def _mean_gap(means: Sequence[Array], places: list[int]) -> Array:

@@ -135,13 +135,13 @@ class PlanningLearner:
         windows = config.gradient_steps * config.windows * self.model.members
         return with_samples(logged, windows * (self.past + self.future))
 
-    def model_error(self, trial: Trial) -> float:
-        """Share of the outcomes' variance that the model does not explain, one step ahead, in a trial."""
+    def model_error(self, trial: Trial, windows: int = ERROR_WINDOWS) -> float:
+        """Share of the outcomes' variance that the model does not explain, one step ahead, in windows of a trial."""
         steps, done = sound_steps(trial)
         unseen = WindowReplay(steps.shape[0] * steps.shape[1], self.model.transition, self.device)
         unseen.add(steps, done)
-        windows = self._sampled(unseen, ERROR_WINDOWS, trial.noise.fork("error").torch_generator())
-        return float(self._errors(windows)[windows.future_weight > 0].square().mean())
+        sampled = self._sampled(unseen, windows, trial.noise.fork("error").torch_generator())
+        return float(self._errors(sampled)[sampled.future_weight > 0].square().mean())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The model and its statistics; for training also the optimizer and the replay."""

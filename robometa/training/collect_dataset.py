@@ -23,12 +23,21 @@ from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
 from robometa.storage.paths import checked
+from robometa.storage.table import MAX_WHOLE
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.training.load import newest
 from robometa.trials import make
-from robometa.trials.dataset import DATASET, SHARD_NAME, Dataset, Description, too_large
+from robometa.trials.dataset import (
+    DATASET,
+    MAX_EPISODES,
+    MAX_SHARDS,
+    SHARD_NAME,
+    Dataset,
+    Description,
+    too_large,
+)
 from robometa.trials.demonstrations import NOISES, OTHER_TASKS, SCHEDULES, UNIFORM, demonstrate, shares_of_noise
 from robometa.trials.pieces import Piece, cut
 from robometa.trials.workers.pool import Pool
@@ -113,8 +122,7 @@ def collect_dataset(
         raise UserError(unknown("noise schedule", noise_schedule, SCHEDULES))
     if noise not in NOISES:
         raise UserError(unknown("noise", noise, NOISES))
-    if min(episodes, worlds, processes, 1 if tasks is None else tasks) < 1:
-        raise UserError("episodes, tasks, worlds and processes must be at least 1")
+    _require_readable(seed=seed, episodes=episodes, tasks=tasks, worlds=worlds, processes=processes)
     if os.path.lexists(folder):
         raise UserError(f"{folder} exists already: choose another --out")
     if tasks is not None and not suite.endless:
@@ -149,6 +157,19 @@ def collect_dataset(
     return Dataset(folder)
 
 
+def _require_readable(**numbers: int | None) -> None:
+    """Checks that a dataset of such numbers can be read again.
+
+    Raises:
+        UserError: If a number is out of its range.
+    """
+    highest = {"episodes": MAX_EPISODES, "tasks": MAX_SHARDS * SHARD_TASKS}
+    for name, number in numbers.items():
+        low, high = int(name != "seed"), highest.get(name, MAX_WHOLE)
+        if number is not None and not low <= number <= high:
+            raise UserError(f"{name} must be from {low} to {high}, not {number}")
+
+
 def _require_no_held_out(suite: Suite, tasks: list[Task]) -> None:
     """Checks that no task is one of those that learners are measured on, unless the suite has no others.
 
@@ -157,9 +178,9 @@ def _require_no_held_out(suite: Suite, tasks: list[Task]) -> None:
     """
     if suite.finite:
         return
-    held_out = {(task.objective, task.parameters) for task in suite.test}
+    held_out = {(task.objective, task.parameters, task.ground) for task in suite.test}
     for task in tasks:
-        if (task.objective, task.parameters) in held_out:
+        if (task.objective, task.parameters, task.ground) in held_out:
             raise UserError(f"{task.describe()} is a held-out task of suite {suite.name}: a dataset has none")
 
 

@@ -32,6 +32,8 @@ FIELDS = ("obs", "action", "reward", "next_obs", *FLAGS)
 """Tensors of a shard that make a rollout, `[trial, episode, time, ...]`; beside them `expert`, `task` and `episode`."""
 MAX_BYTES, MAX_SHARDS = 1 << 26, 100_000
 """Largest `dataset.json`, bytes, and most shards that it lists."""
+MAX_EPISODES = 100_000
+"""Most episodes of a trial."""
 SHARD_NAME = "trials-{:05d}.safetensors"
 LARGEST = MAX_REWARD
 """Largest absolute value of a number."""
@@ -235,7 +237,9 @@ def _description(table: Table) -> Description:
     counts = ("tasks", "worlds", "episodes", "horizon", "observation", "action")
     content |= {"noise_kind": table.text("noise_kind")} if "noise_kind" in table.content else {}
     content |= {"seed": table.whole("seed"), **{name: table.whole(name, 1) for name in counts}}
-    noise = tuple(share for share in table.numbers_or_none("noise", 100_000) if share is not None and 0 <= share <= 1)
+    noise = tuple(
+        share for share in table.numbers_or_none("noise", MAX_EPISODES) if share is not None and 0 <= share <= 1
+    )
     if len(noise) != content["episodes"]:
         raise UserError(f"{table.where} is damaged: noise must be a share from 0 to 1 for each of the episodes")
     return Description(**content, drawn=drawn, noise=noise)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robometa.reports.gap import BY_MEANS, BY_TASK, Reference, Sample
+from robometa.reports.gap import BY_MEANS, BY_TASK, Reference, Sample, words_of_gap
 
 
 def reference(unadapted, oracle):
@@ -49,3 +49,8 @@ def test_episodes_of_a_task_are_resampled_within_it():
     assert found[1:] == [None, None]  # one episode of a task has no interval
     low, high = ends(known.gap_closed(Sample([np.array([4.0, 6.0]), np.array([5.0, 5.0])])))[1:]
     assert (low, high) == pytest.approx((0.45, 0.55))
+
+
+def test_no_end_is_minus_0():
+    row = {BY_TASK: -0.001, f"{BY_TASK}_low": -0.399, f"{BY_TASK}_high": -0.004}
+    assert words_of_gap(row, BY_TASK) == "0% [-40, 0]"

@@ -1,10 +1,20 @@
 """How much of a step models explain on robots that they have never seen."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
-from study.model_error import main
+from robometa import suites
+from study.model_error import LEARNERS, TRANSITIONS, arguments, error_on, learner_of, main
+
+
+def test_every_model_is_measured_on_equally_many_transitions():
+    policy, asked = SimpleNamespace(suite=suites.load("half-cheetah-params")), arguments([])
+    for name in LEARNERS:
+        learner = learner_of(name, policy, asked)
+        learner.model_error = lambda trial, windows, future=learner.future: windows * future
+        assert error_on(None, learner) == TRANSITIONS
 
 
 @pytest.mark.slow

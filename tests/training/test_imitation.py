@@ -3,20 +3,23 @@
 import json
 import signal
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
-from conftest import OFFLINE, SMALL_OPTIONS
+from conftest import OFFLINE, SMALL_OPTIONS, fake_rollout
 
 from robometa import suites
 from robometa.commands.main import main
-from robometa.data import Spaces, Step
+from robometa.data import Spaces, Step, Trial
 from robometa.errors import UserError
+from robometa.learners import ad
+from robometa.learners.ad import Ad
 from robometa.learners.dpt import Config, Dpt
 from robometa.noise import Noise
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
-from robometa.training.collect_dataset import collect_dataset
+from robometa.training.collect_dataset import _require_no_held_out, collect_dataset
 from robometa.training.load import newest
 from robometa.training.train import resume, train
 from robometa.trials import demonstrations
@@ -128,7 +131,11 @@ def test_mistakes_are_told_in_a_line(place, capsys):
     for options, message in (
         ({"noise_schedule": "square"}, "unknown noise schedule 'square'"),
         ({"noise": "pink"}, "unknown noise 'pink'"),
-        ({"episodes": 0}, "must be at least 1"),
+        ({"episodes": 0}, "episodes must be from 1 to 100000, not 0"),
+        ({"episodes": 100_001}, "episodes must be from 1 to 100000, not 100001"),
+        ({"tasks": 800_001}, "tasks must be from 1 to 800000, not 800001"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": 2**63}, "seed must be from 0"),
         ({"out": "data"}, "exists already"),
     ):
         with pytest.raises(UserError, match=message):
@@ -154,6 +161,15 @@ def test_a_held_out_task_is_refused(place, monkeypatch):
     monkeypatch.setattr(type(suite), "drawn", lambda self, seed, index: self.test[0])
     with pytest.raises(UserError, match="held-out task"):
         collected(place, "leak")
+
+
+def test_another_uneven_ground_is_another_task(place):
+    suite = suites.load(place / "tiny.toml")
+    held_out = replace(suite.test[0], ground=7)
+    suite = replace(suite, test=(held_out,))
+    _require_no_held_out(suite, [replace(held_out, ground=8)])
+    with pytest.raises(UserError, match="held-out task"):
+        _require_no_held_out(suite, [held_out])
 
 
 def test_a_suite_that_has_no_other_tasks_is_collected(place):
@@ -233,3 +249,39 @@ def test_dpt_acts_on_what_its_training_reads(memory):
     whole = torch.stack(rows, dim=1)
     mean, _ = learner._outputs(torch.cat((whole[:, :-1, :2], whole[:, 1:]), dim=-1), whole[..., :2])
     assert torch.allclose(mean, torch.stack(acted, dim=1), atol=1e-5)
+
+
+def trial_with_a_fall():
+    """Two episodes of two worlds, one of which ends early."""
+    parts = [fake_rollout(1, 2, 5, 2, 2, seed) for seed in (0, 1)]
+    parts[0].terminated[0, 1, 2] = True
+    return Trial(torch.zeros(1), tuple(parts), Noise(0, ("update",), 1, 2)).joined()
+
+
+@pytest.mark.parametrize("options", [{"memory": "transformer", "context": 3}, {"memory": "gru"}])
+def test_ad_acts_on_what_its_training_reads(options):
+    learner, rollout = Ad(ad.Config(**SMALL_OPTIONS["ad"] | options), Spaces(2, 2), seed=0), trial_with_a_fall()
+    learner.observations.include(3 * rollout.obs + 1)
+    inputs, query, wanted, _, weight = learner._sequences(rollout, rollout.action, torch.Generator())
+    adaptation, seen, acted = learner.begin(1, 2, None), rollout.seen(), []
+    for time in range(10):
+        step = Step(*(part[:, :, time] for part in (seen.obs, seen.last_action, seen.last_reward, seen.last_done)))
+        mean, adaptation = learner.act(adaptation, step, torch.zeros(1, 2, 2))
+        acted.append(mean.flatten(0, 1))
+    assert torch.allclose(learner._outputs(inputs, query)[0], torch.stack(acted, dim=1), atol=1e-5)
+    assert torch.equal(wanted, rollout.action.flatten(0, 1).clamp(-1, 1))
+    assert bool(weight.all())
+
+
+def test_dpt_learns_from_every_transition_of_the_trial_but_the_last():
+    learner, rollout = Dpt(Config(**SMALL_OPTIONS["dpt"]), Spaces(2, 2), seed=0), trial_with_a_fall()
+    experts = rollout.obs / 2  # an expert whose actions say where they were taken
+    inputs, query, wanted, _, _ = learner._sequences(rollout, experts, torch.Generator().manual_seed(0))
+    assert torch.equal(wanted, query / 2)
+    last_done = rollout.done[:, :, :-1].flatten(0, 1).unsqueeze(-1).float()
+    parts = (rollout.obs[:, :, :-1], rollout.obs[:, :, 1:], rollout.action[:, :, :-1].clamp(-1, 1))
+    reward = rollout.reward[:, :, :-1].flatten(0, 1).unsqueeze(-1)
+    expected = torch.cat((*(part.flatten(0, 1) for part in parts), reward, last_done), dim=-1)
+    for one, other in zip(inputs.tolist(), expected.tolist(), strict=True):
+        assert sorted(one) == sorted(other)
+        assert one != other
