@@ -256,7 +256,8 @@ class _Walk:
         self.copies.append(self.copies[-1] * (1 if fault else mjcf_limits.copies(tag, attributes)))
         self.weight.elements += self.copies[-1] * (BODY_WEIGHT if tag in BODIES else 1)
         if not self.stopped and (len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS):
-            self.model.fault(f"{self.name} has more than {MAX_DEPTH} elements in each other, or {MOST} in all, at <{tag}>")
+            most = f"{MAX_DEPTH} elements in each other, or {MOST} in all"
+            self.model.fault(f"{self.name} has more than {most}, at <{tag}>")
             self.stopped = True
         if not self.stopped:
             self._note(tag, attributes)

@@ -146,14 +146,15 @@ def test_attached_models_are_counted_with_what_they_attach(tmp_path):
         below = f'<asset><model name="m" file="m{level + 1}.xml"/></asset>'
         below += "<worldbody>" + '<attach model="m" body="b"/>' * 10 + "</worldbody>"
         written(tmp_path, f"<mujoco>{below if level < 7 else BODY}</mujoco>", f"m{level}.xml")
-    assert look_through(tmp_path / "m0.xml")[0] == ["m0.xml makes more than 100000 elements or 5000 bodies, copies included"]
+    fault = "m0.xml makes more than 100000 elements or 5000 bodies, copies included"
+    assert look_through(tmp_path / "m0.xml")[0] == [fault]
 
 
 @pytest.mark.parametrize(
     "inner",
     [
         "<worldbody>" + "<body/>" * 5001 + "</worldbody><actuator><motor/></actuator>",
-        "<worldbody><replicate count='800'><body><body/><body/><body/><body/><body/><body/></body></replicate></worldbody>",
+        f"<worldbody><replicate count='800'><body>{'<body/>' * 6}</body></replicate></worldbody>",
         '<worldbody><flexcomp count="16 16 16"/><composite count="1000"/></worldbody>',
     ],
 )
