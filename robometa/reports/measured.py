@@ -26,7 +26,7 @@ MAX_STRETCHES = 1000
 MAX_CELLS = 10**7
 """Most episodes of a report."""
 MAX_RETURN = 1e15
-"""Largest return that a figure can show."""
+"""Largest return, or number of steps or episodes, that a figure can show."""
 MEAN_ACTION, CONTROL = "mean action", "control"
 """Words in the first column of the episodes that are compared, and of those with the adaptation forgotten."""
 SUCCESS, ANY_STEP, FORMER_SUCCESS = "success", "success_any_step", "success_at_end"
@@ -104,7 +104,7 @@ def read(folder: Path) -> Measured | None:
         seed=table.whole("seed"),
         tasks=tasks,
         names=tuple(task.partition(":")[0] for task in tasks) if has_names else (),
-        episodes_seen=tuple(shot.number("episodes_seen", 0) for shot in shots),
+        episodes_seen=tuple(shot.number("episodes_seen", 0, MAX_RETURN) for shot in shots),
         returns=returns,
         success=_filled(rows, success, len(shots), folder) if rows[0].get(success) else None,
         control=_filled(forgetful, "return", len(shots), folder) if forgetful else None,

@@ -13,7 +13,7 @@ import numpy as np
 
 from robometa.errors import UserError
 from robometa.escape import printable
-from robometa.reports.measured import content
+from robometa.reports.measured import MAX_RETURN, content
 from robometa.reports.statistics import Array
 from robometa.storage.table import Table
 
@@ -130,8 +130,8 @@ def read(folder: Path) -> Probed | None:
     names, steps = table.content.get("names"), table.content.get("steps")
     if not isinstance(names, list) or not 0 < len(names) <= MAX_NAMES or any(type(one) is not str for one in names):
         raise UserError(f"{path} is damaged: names must be a list of 1 to {MAX_NAMES} texts")
-    if not isinstance(steps, list) or not 0 < len(steps) <= MAX_POINTS or any(type(one) is not int for one in steps):
-        raise UserError(f"{path} is damaged: steps must be a list of 1 to {MAX_POINTS} whole numbers")
+    if not isinstance(steps, list) or not 0 < len(steps) <= MAX_POINTS or not all(map(_is_count, steps)):
+        raise UserError(f"{path} is damaged: steps must be a list of 1 to {MAX_POINTS} whole numbers from 0")
     shape = (len(steps), len(names), 3)
     return Probed(
         suite=table.text("suite"),
@@ -145,6 +145,11 @@ def read(folder: Path) -> Probed | None:
         trained=_readings(table.table(TRAINED), shape),
         untrained=_readings(table.table(UNTRAINED), shape),
     )
+
+
+def _is_count(value: object) -> bool:
+    """Tests if a value is a number of steps that a figure can show."""
+    return type(value) is int and 0 <= value <= MAX_RETURN
 
 
 def _readings(table: Table, shape: tuple[int, ...]) -> dict[str, Array]:

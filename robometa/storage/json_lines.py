@@ -14,7 +14,7 @@ from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.storage.paths import is_own_file
-from robometa.storage.table import is_finite, shown
+from robometa.storage.table import MAX_WHOLE, is_finite, shown
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line, bytes."""
@@ -141,6 +141,7 @@ def _row(line: bytes, fault: str, needs: Sequence[str]) -> dict[str, float]:
     for name, value in row.items():
         if not is_finite(value):
             raise UserError(f"{fault}: {name[:100]} must be a finite number, not {shown(value)}")
-    if type(row["iteration"]) is not int or row["iteration"] < 0:
-        raise UserError(f"{fault}: iteration must be a whole number from 0, not {shown(row['iteration'])}")
+    iteration = row["iteration"]
+    if type(iteration) is not int or not 0 <= iteration <= MAX_WHOLE:
+        raise UserError(f"{fault}: iteration must be a whole number from 0 to {MAX_WHOLE}, not {shown(iteration)}")
     return row

@@ -19,6 +19,12 @@ from robometa.suites import mjcf_limits
 
 MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 1 << 24, 100, 100_000
 """Limits on the bytes of an XML file, the depth of nested elements, and the elements of a model, copies included."""
+BODY_WEIGHT = 20
+"""Elements that a body counts as: MuJoCo's time to compile a model grows with the square of its bodies."""
+MOST = f"{MAX_ELEMENTS} elements or {MAX_ELEMENTS // BODY_WEIGHT} bodies"
+"""The limit on elements, in words."""
+BODIES = ("body", "link", "composite", "flexcomp")
+"""Elements that make bodies; `link` is URDF's."""
 MAX_TOTAL = 1 << 29
 """Limit on the bytes of all files of a model."""
 MAX_CHAIN = 16
@@ -35,7 +41,10 @@ FOLDERS = ("meshdir", "texturedir", "assetdir")
 
 @dataclass
 class Weight:
-    """Elements of a file: those that it creates, its `<attach>` elements, and the largest model that it can attach."""
+    """Elements of a file: those that it creates, its `<attach>` elements, and the largest model that it can attach.
+
+    A body counts as several.
+    """
 
     elements: float = 0
     attached: float = 0
@@ -106,7 +115,7 @@ def read_model(path: Path, root: Path | None = None) -> Model:
     if model.faults:
         return model
     if not total <= MAX_ELEMENTS:
-        model.fault(f"{path.name} makes more than {MAX_ELEMENTS} elements, copies included")
+        model.fault(f"{path.name} makes more than {MOST}, copies included")
     elif total * model.user_numbers > MAX_USER:
         model.fault(f"<size> of {path.name} asks for more than {MAX_USER} of the user's numbers (nuser_)")
     if len(model.folders) > MAX_FOLDERS:
@@ -245,11 +254,10 @@ class _Walk:
         if fault:
             self.model.fault(fault.replace("|", f" of {self.name}"))
         self.copies.append(self.copies[-1] * (1 if fault else mjcf_limits.copies(tag, attributes)))
-        self.weight.elements += self.copies[-1]
-        if len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS:
-            self.model.fault(
-                f"{self.name} has more than {MAX_DEPTH} elements in each other, or {MAX_ELEMENTS} in all, at <{tag}>"
-            )
+        self.weight.elements += self.copies[-1] * (BODY_WEIGHT if tag in BODIES else 1)
+        if not self.stopped and (len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS):
+            most = f"{MAX_DEPTH} elements in each other, or {MOST} in all"
+            self.model.fault(f"{self.name} has more than {most}, at <{tag}>")
             self.stopped = True
         if not self.stopped:
             self._note(tag, attributes)

@@ -58,7 +58,7 @@ class Contract:
             raise ContractError(f"{self.folder} is no export of robometa: {error}") from None
         version = self.content.get("format") if isinstance(self.content, dict) else None
         if version != FORMAT:
-            raise ContractError(f"{self.folder} is of format {version}, this version reads {FORMAT}")
+            raise ContractError(f"{self.folder} is of format {version!r:.40}, this version reads {FORMAT}")
         try:
             self.observation, self.action = (self._names(name) for name in ("observation", "action"))
             self.low, self.high = self._column("low", -np.inf), self._column("high", np.inf)

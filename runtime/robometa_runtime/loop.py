@@ -97,18 +97,23 @@ class Loop:
             clock: Time and waiting; another one than the machine's lets a simulated hour pass at once.
 
         Raises:
-            ValueError: If `hz` is not above 0, or `safe` is not a finite number for each action.
+            ValueError: If `hz` is not above 0, or `safe` is not a number within its range for each action.
         """
         self._clock = clock
         self.policy, self.read, self.sample, self.watch = policy, read, sample, watch
         hz = policy.contract.control_hz if hz is None else hz
         self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
-        if not (0 < hz < np.inf and self.safe.shape == policy.contract.safe.shape and np.isfinite(self.safe).all()):
-            raise ValueError(f"hz must be finite and above 0, and safe {len(policy.contract.safe)} finite numbers")
+        if not 0 < hz < np.inf:
+            raise ValueError(f"hz must be finite and above 0, not {hz}")
+        low, high = policy.contract.low, policy.contract.high
+        fits = self.safe.shape == low.shape and bool((np.isfinite(self.safe) & (low <= self.safe)).all())
+        if not fits or not (self.safe <= high).all():
+            raise ValueError(f"safe must be {len(low)} finite numbers within the ranges of the actions")
         self.period = 1 / hz
         self.report = Report()
         self._write, self._lock, self._fed, self._over = write, threading.Lock(), 0.0, threading.Event()
         self._failure: Exception | None = None
+        self._running = threading.Lock()
 
     def run(self, *, seconds: float | None = None, steps: int | None = None) -> Report:
         """Runs for so long or so many periods, or until `stop`, and sends the safe action at the end.
@@ -117,8 +122,20 @@ class Loop:
 
         Raises:
             RobotError: If there is no sound reading for `MAX_FAULTS` periods in a row.
+            ValueError: If both are given, or one is below 0 or not finite.
+            RuntimeError: If it runs already, in another thread.
         """
-        periods = steps if seconds is None else round(seconds / self.period)
+        given = [one for one in (seconds, steps) if one is not None]
+        if len(given) > 1 or not all(0 <= one < np.inf for one in given):
+            raise ValueError("run takes seconds or steps, a finite number from 0; without either it runs until stop()")
+        if not self._running.acquire(blocking=False):
+            raise RuntimeError("the loop runs already, in another thread")
+        try:
+            return self._run(steps if seconds is None else round(seconds / self.period))
+        finally:
+            self._running.release()
+
+    def _run(self, periods: int | None) -> Report:
         self._over.clear()
         self._failure = None
         self._fed = self._clock.now()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import onnxruntime
@@ -21,12 +24,32 @@ MAX_REWARD = float(np.finfo(np.float32).max)
 """Largest reward that the graphs can take."""
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+NUMBERS = "fiubO"
+"""Kinds of numpy's dtypes that an observation may have: no complex numbers, dates or texts; an object None is NaN."""
+
+
 class ObservationError(ValueError):
-    """An observation, a reward or an action is not finite, or has the wrong size; nothing was changed."""
+    """An observation, a reward or an action is not finite, or no number or of the wrong size; nothing was changed."""
+
+
+def _alone(method: Method) -> Method:
+    """Refuses a call of a policy's method while another one is running: they would mix their numbers."""
+
+    @wraps(method)
+    def called(self: Policy, *args: Any, **named: Any) -> Any:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("another thread is using the policy: load one for each thread")
+        try:
+            return method(self, *args, **named)
+        finally:
+            self._lock.release()
+
+    return cast(Method, called)
 
 
 class Policy:
-    """Acts and adapts for one robot.
+    """Acts and adapts for one robot, in one thread at a time; a call while another one is running is a `RuntimeError`.
 
     Attributes:
         contract: Names, units and ranges.
@@ -53,9 +76,11 @@ class Policy:
         self._pooled: bool = self.contract.content["adapt"]["pools_worlds"]
         self._sizes = len(self.contract.observation), len(self.contract.action)
         self._shape = (len(self.contract.observation),)
+        self._lock = threading.Lock()
         self._bind()
         self.reset(seed)
 
+    @_alone
     def reset(self, seed: int = 0) -> None:
         """Forgets all about the task. Not for a new episode of the same task: a memory lasts through episodes."""
         self._generator = np.random.default_rng(seed)
@@ -65,6 +90,7 @@ class Policy:
         self._experience = Experience(self.contract.horizon)
         self._acted, self._noisy = False, False
 
+    @_alone
     def act(self, obs: ArrayLike, reward: float | None = None, done: bool = False, *, sample: bool = False) -> Array:
         """Returns the action to take now, in the actuators' units and within their ranges. `[action]`.
 
@@ -78,6 +104,7 @@ class Policy:
             ObservationError: If a number is not finite or an array has the wrong size; the policy is as before then.
         """
         seen, paid = self._checked(obs), math.nan if reward is None else self._paid(reward)
+        done = _truth(done)
         before = (self._obs.copy(), self._last_action.copy()) if self.adapts and self._acted else None
         if self._acted:
             self._last_reward[0], self._last_done[0] = paid, done
@@ -100,6 +127,7 @@ class Policy:
         sent: Array = np.maximum(self._action, self.contract.low)
         return np.minimum(sent, self.contract.high, out=sent)
 
+    @_alone
     def adapt(self, obs: ArrayLike, reward: float, done: bool = True) -> None:
         """Learns from all steps since the last adaptation; where a policy adapts as it acts, only notes the outcome.
 
@@ -111,7 +139,7 @@ class Policy:
         Raises:
             ObservationError: If a number is not finite, or there is nothing to learn from.
         """
-        seen, paid = self._checked(obs), self._paid(reward)
+        seen, paid, done = self._checked(obs), self._paid(reward), _truth(done)
         if self._acted:
             if self.adapts:
                 self._experience.add(self._obs.copy(), self._last_action.copy(), paid, seen.copy(), done)
@@ -206,7 +234,7 @@ class Policy:
             np.copyto(self._known[name], value)
 
     def _checked(self, obs: ArrayLike) -> Array:
-        seen = obs if isinstance(obs, np.ndarray) and obs.dtype == np.float32 else self._numbers(obs)
+        seen = obs if type(obs) is np.ndarray and obs.dtype == np.float32 else self._numbers(obs)
         if seen.shape != self._shape:
             raise ObservationError(f"obs must have the shape ({self._sizes[0]},), not {seen.shape}")
         if not _is_finite(seen):
@@ -215,12 +243,15 @@ class Policy:
         return seen
 
     def _numbers(self, obs: ArrayLike) -> Array:
-        """Observation in float32, where a number that is too large is infinite."""
+        """Observation in float32, where a number that is too large is infinite, and a masked one NaN."""
         try:
-            with np.errstate(over="ignore"):
-                return np.array(obs, np.float32)
+            given = np.ma.filled(obs, np.nan)
+            if given.dtype.kind in NUMBERS:
+                with np.errstate(over="ignore"):
+                    return given.astype(np.float32)
         except (TypeError, ValueError, OverflowError):
-            raise ObservationError(f"obs must be {self._sizes[0]} numbers") from None
+            pass
+        raise ObservationError(f"obs must be {self._sizes[0]} numbers")
 
     def _paid(self, reward: float) -> float:
         try:
@@ -230,6 +261,20 @@ class Policy:
         if not abs(paid) <= MAX_REWARD:
             raise ObservationError(f"reward is {paid}, not finite")
         return paid
+
+
+def _truth(done: Any) -> bool:
+    """`done` as True or False, which numpy and PyTorch have types of their own for.
+
+    Raises:
+        ObservationError: If it is neither.
+    """
+    try:
+        if done in (False, True):
+            return bool(done)
+    except (TypeError, ValueError, RuntimeError):  # an array of several
+        pass
+    raise ObservationError(f"done must be True or False, not {done!r:.40}")
 
 
 def _is_finite(row: Array) -> bool:

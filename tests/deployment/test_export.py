@@ -426,6 +426,45 @@ def test_a_reading_that_is_no_list_of_numbers_is_refused(exported, obs):
         runtime.Policy(exported("rl2").folder).act(obs)
 
 
+@pytest.mark.parametrize(
+    "obs",
+    [["1", "2"], np.zeros(2, complex), np.zeros(2, "datetime64[s]"), np.ma.masked_array([1.0, 2.0], [True, False])],
+    ids=["texts", "complex", "dates", "masked"],
+)
+def test_what_numpy_would_turn_into_a_number_is_refused(exported, obs):
+    with pytest.raises(runtime.ObservationError, match="obs"):
+        runtime.Policy(exported("rl2").folder).act(obs)
+
+
+@pytest.mark.parametrize("done", [None, np.nan, 0.5, "yes", [True, False], np.zeros(2)], ids=str)
+def test_an_end_of_an_episode_that_is_neither_true_nor_false_is_refused(exported, done):
+    robot = runtime.Policy(exported("rl2").folder)
+    robot.act([0.1, 0.2])
+    for call in (robot.act, robot.adapt):
+        with pytest.raises(runtime.ObservationError, match="done must be True or False"):
+            call([0.1, 0.2], 1.0, done)
+    robot.act([0.1, 0.2], 1.0, np.True_)
+
+
+def test_a_policy_is_for_one_thread_at_a_time(exported):
+    robot = runtime.Policy(exported("rl2").folder)
+    robot.act([0.1, 0.2])
+    within = []
+
+    class Nosy(float):
+        """A reward that acts again while it is read."""
+
+        def __float__(self):
+            with pytest.raises(RuntimeError, match="another thread"):
+                robot.act([0.1, 0.2], 1.0)
+            within.append(True)
+            return 1.0
+
+    robot.act([0.1, 0.2], Nosy(1.0))
+    assert within
+    robot.act([0.1, 0.2], 1.0)
+
+
 @pytest.mark.parametrize("reward", ["x", [], 1e300, 10**400], ids=["text", "list", "large", "beyond a float"])
 def test_a_reward_that_the_graph_cannot_take_is_refused(exported, reward):
     robot = runtime.Policy(exported("rl2").folder)

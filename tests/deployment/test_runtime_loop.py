@@ -20,7 +20,7 @@ SAFE, ACTION = np.float32([0.25]), np.float32([1.0])
 
 def robot(act=None, hz=100.0):
     """A policy that does as a test wants."""
-    contract = types.SimpleNamespace(control_hz=hz, safe=SAFE)
+    contract = types.SimpleNamespace(control_hz=hz, safe=SAFE, low=-ACTION, high=ACTION)
 
     def given(obs, reward, done, sample):
         if act is not None:
@@ -93,10 +93,33 @@ def test_the_number_that_is_not_finite_is_named_in_the_end():
         Loop(robot(hz=2000), lambda _: Reading([np.nan]), lambda _: None).run()
 
 
-@pytest.mark.parametrize("setting", [{"hz": 0}, {"hz": np.nan}, {"safe": [np.nan]}, {"safe": [0.0, 0.0]}])
-def test_a_rate_or_a_safe_action_that_no_robot_can_have_is_refused(setting):
-    with pytest.raises(ValueError, match="hz must be finite and above 0, and safe 1 finite numbers"):
+@pytest.mark.parametrize("setting", [{"hz": 0}, {"hz": np.nan}])
+def test_a_rate_that_no_robot_can_have_is_refused(setting):
+    with pytest.raises(ValueError, match="hz must be finite and above 0"):
         Loop(robot(), lambda _: Reading([0.0]), lambda _: None, **setting)
+
+
+@pytest.mark.parametrize("safe", [[np.nan], [0.0, 0.0], [-1.5], [1e9]])
+def test_a_safe_action_that_the_robot_does_not_have_is_refused(safe):
+    with pytest.raises(ValueError, match="safe must be 1 finite numbers within the ranges"):
+        Loop(robot(), lambda _: Reading([0.0]), lambda _: None, safe=safe)
+
+
+@pytest.mark.parametrize(
+    "length", [{"seconds": np.nan}, {"seconds": np.inf}, {"seconds": -1.0}, {"steps": -1}, {"seconds": 1.0, "steps": 1}]
+)
+def test_a_length_that_no_run_can_have_is_refused(length):
+    with pytest.raises(ValueError, match="seconds or steps"):
+        Loop(robot(), lambda _: Reading([0.0]), lambda _: None).run(**length)
+
+
+def test_a_loop_runs_once_at_a_time():
+    def again(_):
+        with pytest.raises(RuntimeError, match="runs already"):
+            loop.run(steps=1)
+
+    loop = Loop(robot(), lambda _: Reading([0.0]), lambda _: None, watch=again)
+    assert loop.run(steps=3).steps == 3
 
 
 def test_it_gives_up_on_a_robot_that_sends_nothing():

@@ -145,6 +145,8 @@ def test_the_command_writes_beside_the_policy_and_the_report_draws_it(policy, ca
     [
         ({"names": []}, "names must be a list"),
         ({"steps": ["0"]}, "steps must be a list"),
+        ({"steps": [10**400]}, "steps must be a list"),
+        ({"steps": [-1]}, "steps must be a list"),
         ({"trained": {"ridge": [[["<b>"]]]}}, "ridge must hold 1 x 1 x 3 numbers"),
         ({"trained": {"ridge": [[[float("nan")] * 3]]}}, "ridge must hold 1 x 1 x 3 numbers"),
         ({"untrained": 3}, "untrained must be a table"),

@@ -188,6 +188,16 @@ def test_a_report_of_other_kinds_of_entries_is_refused(place, changed):
         compare("rl2-0")
 
 
+@pytest.mark.parametrize("seen", [-1, 1e308])
+def test_episodes_that_no_figure_can_show_are_refused(place, seen):
+    path = place / "rl2-0" / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    report["shots"][-1]["episodes_seen"] = seen
+    path.write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(UserError, match="episodes_seen must be a finite number from 0"):
+        compare("rl2-0")
+
+
 def test_a_learner_of_one_s_own_has_no_folder_and_a_suite_keeps_its_benchmark(place):
     write_policy(place / "own", learner="/home/someone/mine.py:Mine", suite="ml1/reach-v3")
     (entry,) = compare("own").groups[0].entries

@@ -71,6 +71,7 @@ def test_cutting_changes_no_byte_of_what_stays(tmp_path):
         b'{"iteration": 2, "loss": "x"}',
         b'{"iteration": 2, "loss": NaN}',
         b'{"iteration": 1}',
+        b'{"iteration": %d}' % 10**30,
         b"\xff",
         b"[" * 100_000,
     ],

@@ -138,7 +138,7 @@ def test_copies_are_counted_across_files(tmp_path):
     geoms = "<mujoco><replicate count='300'><geom size='1'/></replicate></mujoco>"
     written(tmp_path, geoms, "part.xml")
     inner = '<worldbody><replicate count="900"><include file="part.xml"/></replicate></worldbody>'
-    assert faults(tmp_path, inner) == ["robot.xml makes more than 100000 elements, copies included"]
+    assert faults(tmp_path, inner) == ["robot.xml makes more than 100000 elements or 5000 bodies, copies included"]
 
 
 def test_attached_models_are_counted_with_what_they_attach(tmp_path):
@@ -146,7 +146,21 @@ def test_attached_models_are_counted_with_what_they_attach(tmp_path):
         below = f'<asset><model name="m" file="m{level + 1}.xml"/></asset>'
         below += "<worldbody>" + '<attach model="m" body="b"/>' * 10 + "</worldbody>"
         written(tmp_path, f"<mujoco>{below if level < 7 else BODY}</mujoco>", f"m{level}.xml")
-    assert look_through(tmp_path / "m0.xml")[0] == ["m0.xml makes more than 100000 elements, copies included"]
+    fault = "m0.xml makes more than 100000 elements or 5000 bodies, copies included"
+    assert look_through(tmp_path / "m0.xml")[0] == [fault]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<worldbody>" + "<body/>" * 5001 + "</worldbody><actuator><motor/></actuator>",
+        f"<worldbody><replicate count='800'><body>{'<body/>' * 6}</body></replicate></worldbody>",
+        '<worldbody><flexcomp count="16 16 16"/><composite count="1000"/></worldbody>',
+    ],
+)
+def test_bodies_are_limited_more_than_other_elements_because_compiling_takes_their_square(tmp_path, inner):
+    [fault] = faults(tmp_path, inner)
+    assert "5000 bodies" in fault
 
 
 def test_user_numbers_are_counted_times_elements(tmp_path):

@@ -161,6 +161,10 @@ def with_horizon(spec: EnvSpec | None, suite: Suite) -> EnvSpec | None:
     return spec
 
 
+NUMBERS = "fiubO"
+"""Kinds of numpy's dtypes that an action may have: no complex numbers, dates or texts."""
+
+
 def require_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
     """Checks the names of a reset's options.
 
@@ -179,8 +183,12 @@ def checked_action(action: np.ndarray, shape: tuple[int, ...], suite: Suite) -> 
         UserError: If they have another shape, or are no numbers.
     """
     try:
-        numbers = np.array(action, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        given = np.ma.filled(action, np.nan)
+        if given.dtype.kind not in NUMBERS:
+            raise UserError(f"an action must be an array of numbers, not of {given.dtype}")
+        with np.errstate(over="ignore"):
+            numbers = np.array(given, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"an action must be an array of numbers: {error}") from None
     if numbers.shape != shape:
         raise UserError(f"actions of {suite.name} have the shape {shape}, not {numbers.shape}")
@@ -194,7 +202,7 @@ def chosen_task(suite: Suite, split: str, index: int) -> Task:
         UserError: If there is no such split or index, naming the allowed ones.
     """
     tasks = suite.tasks(split)
-    if not isinstance(index, int | np.integer) or not 0 <= index < len(tasks):
+    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < len(tasks):
         raise UserError(f"no task {index!r} among the {split} tasks of {suite.name}: 0 to {len(tasks) - 1}")
     return tasks[index]
 

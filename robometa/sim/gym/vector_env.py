@@ -29,6 +29,9 @@ from robometa.sim.gym.env import (
 )
 from robometa.sim.select import engine_of
 
+MAX_ENVS = 100_000
+"""Most worlds of a vector, as of an evaluation."""
+
 
 @dataclass(frozen=True)
 class WorldsNoise(Noise):
@@ -69,8 +72,8 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         Raises:
             UserError: Naming what is allowed, if there is no such suite, split, task or mode.
         """
-        if num_envs < 1:
-            raise UserError(f"num_envs must be at least 1, not {num_envs}")
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= MAX_ENVS:
+            raise UserError(f"num_envs must be a whole number from 1 to {MAX_ENVS}, not {num_envs!r:.40}")
         self.suite, self.num_envs, self._split = suites.load(named(suite)), num_envs, split
         self._mode = _mode(autoreset_mode)
         self.__dict__["metadata"] = {**type(self).metadata, "autoreset_mode": self._mode}

@@ -11,7 +11,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from robometa import suites
 from robometa.errors import UserError
+from robometa.sim.gym.env import checked_action
+from robometa.sim.gym.vector_env import SuiteVectorEnv
 from robometa.video import gl_backends, gym_env
 
 POINT, CHEETAH = "robometa/point-robot-v0", "robometa/half-cheetah-velocity-v0"
@@ -186,7 +189,7 @@ def test_a_disabled_reset_waits_for_the_user():
     [
         ({"autoreset_mode": "Never"}, "autoreset_mode must be NextStep, SameStep, Disabled, not 'Never'"),
         ({"task": [0]}, "one for each of 2 worlds"),
-        ({"num_envs": 0}, "num_envs must be at least 1"),
+        ({"num_envs": 0}, "num_envs must be a whole number from 1"),
     ],
 )
 def test_a_wrong_vector_is_told(wrong, told):
@@ -337,3 +340,15 @@ def test_a_picture_shows_the_target_as_it_is(tmp_path, monkeypatch):
     assert [one if one == "closed" else one[1] for one in drawn] == [(-1.0,), (-1.0,), "closed", (1.0,)]
     assert drawn[0] == drawn[1]
     env.close()
+
+
+@pytest.mark.parametrize("action", [[1j, 0], ["1", "1"], [10**400, 0]], ids=["complex", "texts", "beyond a float"])
+def test_an_action_that_is_no_number_is_refused(action):
+    with pytest.raises(UserError, match="an action must be an array of numbers"):
+        checked_action(action, (2,), suites.load("point-robot"))
+
+
+@pytest.mark.parametrize("number", [0, 1.5, True, "2", 10**30])
+def test_a_number_of_worlds_that_no_vector_can_have_is_refused(number):
+    with pytest.raises(UserError, match="num_envs must be a whole number from 1"):
+        SuiteVectorEnv("point-robot", num_envs=number)
