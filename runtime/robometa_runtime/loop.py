@@ -182,6 +182,8 @@ class Loop:
             self.report.timeouts += 1
             self._send(self.safe)
             return False
+        if not isinstance(reading, Reading):
+            raise TypeError(f"read must return a Reading or None, not {type(reading).__name__}")
         try:
             action = self.policy.act(reading.obs, reading.reward, reading.done, sample=self.sample)
         except ObservationError as error:

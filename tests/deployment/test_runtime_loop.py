@@ -57,6 +57,14 @@ def test_a_reading_that_is_no_number_is_refused():
     np.testing.assert_array_equal(sent[:2], [SAFE, ACTION])
 
 
+@pytest.mark.parametrize("wrong", [([0.0], 1.0, False), np.zeros(1), 3.0])
+def test_what_is_no_reading_ends_the_loop_with_the_safe_action(wrong):
+    sent = []
+    with pytest.raises(TypeError, match="read must return a Reading or None, not "):
+        Loop(robot(), lambda _: wrong, sent.append).run(steps=2)
+    np.testing.assert_array_equal(sent, [SAFE])
+
+
 def test_a_late_action_is_counted():
     report = Loop(robot(lambda: time.sleep(0.06), hz=20), lambda _: Reading([0.0]), lambda _: None).run(steps=2)
     assert report.late == 2

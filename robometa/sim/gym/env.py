@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,7 +48,7 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
 
     def _begin(self, task: Task) -> None:
         """Starts the engine for a task."""
-        self._task, self._spec, self._running, self._place = task, None, False, None
+        self._task, self._spec, self._running, self._place, self._closed = task, None, False, None, False
         self._engine = engine_of(self.suite, tasks=1, worlds=1, threads=1)
         self._engine.assign([task])
         self.observation_space, self.action_space = spaces_of(self._engine)
@@ -81,8 +82,9 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
             options: `{"task": 5}` changes the task.
 
         Raises:
-            UserError: If there is no such option or task.
+            UserError: If there is no such option or task, or the environment is closed.
         """
+        require_open(self._closed)
         super().reset(seed=seed)
         require_options(options, ("task",))
         if options is not None and "task" in options:
@@ -100,8 +102,9 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """One control step under an action in -1..1. `[action]`.
 
         Raises:
-            UserError: If the action has another shape, or there was no reset.
+            UserError: If the action has another shape, there was no reset, or the environment is closed.
         """
+        require_open(self._closed)
         if not self._running:
             raise UserError("step needs a reset before it")
         outcome = self._engine.step(checked_action(action, self.action_space.shape, self.suite))
@@ -114,7 +117,8 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         )
 
     def close(self) -> None:
-        """Frees the engine."""
+        """Frees the engine; the environment is of no further use."""
+        self._closed, self._running = True, False
         self._engine.close()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -165,12 +169,24 @@ NUMBERS = "fiubO"
 """Kinds of numpy's dtypes that an action may have: no complex numbers, dates or texts."""
 
 
+def require_open(closed: bool) -> None:
+    """Checks that an environment is not closed.
+
+    Raises:
+        UserError: If it is.
+    """
+    if closed:
+        raise UserError("the environment is closed: make another one")
+
+
 def require_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> None:
     """Checks the names of a reset's options.
 
     Raises:
-        UserError: If one is unknown.
+        UserError: If one is unknown, or they are no dictionary.
     """
+    if not isinstance(options, Mapping | None):
+        raise UserError(f"options must be a dictionary, such as {{{known[-1]!r}: 5}}, not {options!r:.40}")
     for name in options or {}:
         if name not in known:
             raise UserError(unknown("option", name, known, "reset"))

@@ -22,6 +22,7 @@ from robometa.sim.gym.env import (
     checked_action,
     chosen_task,
     named,
+    require_open,
     require_options,
     reward_of,
     spaces_of,
@@ -122,8 +123,9 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
                 or one for each world.
 
         Raises:
-            UserError: If there is no such option or task, or a list has another length.
+            UserError: If there is no such option or task, a list has another length, or the environment is closed.
         """
+        require_open(self.closed)
         require_options(options, ("reset_mask", "task"))
         options = options or {}
         mask = self._mask(options.get("reset_mask"))
@@ -178,8 +180,9 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         one's last. With `NextStep` it is the last, and the next step begins the next episode whatever the action.
 
         Raises:
-            UserError: If the actions have another shape, or with `Disabled` an episode is over.
+            UserError: If the actions have another shape, with `Disabled` an episode is over, or all are closed.
         """
+        require_open(self.closed)
         if self._noise is None:
             raise UserError("step needs a reset before it")
         checked = checked_action(actions, self.action_space.shape, self.suite)

@@ -114,6 +114,17 @@ def test_an_unknown_option_is_told():
     for env in (gymnasium.make(POINT), gymnasium.make_vec(POINT, num_envs=2)):
         with pytest.raises(UserError, match=r"unknown option 'tsk'.*did you mean 'task'"):
             env.reset(options={"tsk": 1})
+        with pytest.raises(UserError, match="options must be a dictionary, such as {'task': 5}, not 5"):
+            env.reset(options=5)
+
+
+def test_a_closed_environment_says_so():
+    for env in (gymnasium.make(POINT), gymnasium.make_vec(POINT, num_envs=2)):
+        env.reset(seed=0)
+        env.close()
+        for call in (env.reset, lambda env=env: env.step(env.action_space.sample())):
+            with pytest.raises(UserError, match="the environment is closed"):
+                call()
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
