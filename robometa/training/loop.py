@@ -158,21 +158,28 @@ class Training:
         return wants_more
 
     def _counted(self, trial: Trial, metrics: dict[str, float], why_skipped: str) -> dict[str, float]:
-        """Counts an iteration, passes on remarks about it, and returns its metrics."""
+        """Counts an iteration, passes on remarks about it, and returns its metrics.
+
+        Raises:
+            UserError: If the learner's metrics have a name of the training's own.
+        """
         iteration = self.progress.iterations
         self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
         for remark in self.collector.remarks():
             self._say(f"iteration {iteration + 1}: {remark}")
         if why_skipped:
             self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
-        return {
+        own = {
             "iteration": iteration,
             "steps": self.progress.steps,
             "iteration_steps": trial.steps(),
             **trial_metrics(trial),
             "skipped": float(self.progress.skipped),
-            **metrics,
         }
+        if taken := sorted(own.keys() & metrics.keys()):
+            name = registry.label(self.config.learner)
+            raise UserError(f"update of {name} returns {', '.join(taken)}, which every training logs: rename it")
+        return own | metrics
 
     def _call_back(self, row: dict[str, float]) -> bool:
         """Calls the user's function, if there is one; saves a checkpoint if it raises something."""
