@@ -18,6 +18,7 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.policies.policy import Policy
+from robometa.registry import user_objective
 from robometa.registry.options import configuration_words, departures
 from robometa.registry.user_file import is_reference, short
 from robometa.suites.suite import Suite
@@ -279,9 +280,9 @@ class Training:
         self._say(f"stopping after this iteration{about}; Ctrl-C again stops at once and keeps what is finished")
 
     def resume_command(self) -> str:
-        """The command line that resumes the run; it names a learner's file of the user's own."""
+        """The command line that resumes the run; it names the user's own files of the learner and the rewards."""
         own = f" --learner {word(self.config.learner)}" if is_reference(self.config.learner) else ""
-        return f"robometa resume {word(self.run.path)}{own}"
+        return f"robometa resume {word(self.run.path)}{own}{user_objective.given()}"
 
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW

@@ -158,6 +158,17 @@ def test_no_variable_of_outside_names_it(files, monkeypatch):
     assert user_objective.VARIABLE not in os.environ
 
 
+def test_the_commands_that_follow_name_it(files, tmp_path, monkeypatch, capsys):
+    reference, path = files()
+    monkeypatch.chdir(tmp_path)
+    line = ["train", str(path), "random", "--iterations", "1", "--tasks", "1", "--worlds", "1", "--reward", reference]
+    assert main([*line, "--folder", "run"]) == 0
+    assert f"robometa evaluate run/policy --reward {reference}" in capsys.readouterr().out
+    assert " --reward walk.py:Walk" in (tmp_path / "run" / "policy" / "README.md").read_text()
+    assert main([*line, "--folder", "run"]) == 2
+    assert f"`robometa resume run --reward {reference}`" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_processes_are_handed_it(files, tmp_path):
     reference, path = files()
