@@ -185,7 +185,9 @@ def _finish(result: Result) -> None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite, learners = word(_short(Path(result.settings.suite))), result.settings.learners
         learner = next(name for name in learners if registry.label(name) == best.learner)
-        say(f"next: robometa train {suite} {word(learner)} --config {word(_short(result.best))}{user_objective.given()}")
+        say(
+            f"next: robometa train {suite} {word(learner)} --config {word(_short(result.best))}{user_objective.given()}"
+        )
     say(f"report: {printable(_short(result.folder / 'report.html'))}")
 
 
