@@ -79,7 +79,7 @@ def files(tmp_path):
 
 def test_it_is_not_run_unasked(files):
     reference, suite = files()
-    with pytest.raises(UserError, match=r"Walk of walk\.py, a program that is not run unasked.*--reward PATH/walk\.py"):
+    with pytest.raises(UserError, match=r"Walk of walk\.py, .* not run unasked.*--reward PATH/walk\.py.*give\("):
         suites.load(suite)
     user_objective.give(reference)
     assert suites.load(suite).objective == "walk.py:Walk"
