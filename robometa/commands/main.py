@@ -166,10 +166,30 @@ def _failed(error: Exception, words: list[str]) -> int:
     if isinstance(error, OSError | MemoryError):
         say(f"error: {blamed or error}", error=True)
         return MISTAKE if blamed else FAILURE
+    blamed = blamed or _breach(error, words)
     if not blamed:
         return _report_bug(error, words)
     say(f"error: {UserError(blamed)}", error=True)
     return MISTAKE
+
+
+def _breach(error: Exception, words: Sequence[str]) -> str:
+    """Describes what the user's learner that the words name does against the protocol; an empty string if nothing.
+
+    A training does not check what its methods return, so that a wrong result fails elsewhere in the package.
+    """
+    entry = user_file.loaded_learner(words)
+    if entry is None:
+        return ""
+    say(f"{type(error).__name__}; checking {entry.name} (Ctrl-C leaves it out)", error=True)
+    from robometa.conformance.check_learner import check_learner
+
+    try:
+        breaches = check_learner(f"{entry.path}:{entry.name}")
+    except (Exception, KeyboardInterrupt):  # the first error is the one to report
+        return ""
+    failed = f"{entry.name} of {entry.path} breaks the learners' protocol, and robometa failed ({type(error).__name__})"
+    return f"{failed}: {' '.join(breaches)}" if breaches else ""
 
 
 def _run(words: list[str]) -> int:
@@ -202,8 +222,6 @@ def _report_bug(error: Exception, words: list[str]) -> int:
     except OSError as problem:
         where = f"no bug report could be written: {problem}"
     say(f"bug in robometa ({type(error).__name__}: {str(error).split(chr(10))[0]}); {where}", error=True)
-    if advice := user_file.advice():
-        say(advice, error=True)
     return BUG
 
 

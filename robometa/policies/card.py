@@ -12,6 +12,7 @@ from robometa.escape import Markdown, code, counted, markdown, word
 from robometa.policies import card_tables
 from robometa.registry import user_file
 from robometa.registry.options import configuration_words, departures
+from robometa.suites.objective_file import is_own
 from robometa.suites.shipped import benchmark_names
 from robometa.suites.suite import Suite
 
@@ -154,6 +155,7 @@ def text(
     changed = departures(asdict(preset), suite.learner.get(user_file.short(name), {}), options)
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
+    command += f" --reward {word(suite.objective)}" if is_own(suite.objective) else ""
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
     command += f" --piece {training.piece}" if training.piece else ""
     return _template().render(

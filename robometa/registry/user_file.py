@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.abc import ExecutionLoader
@@ -275,11 +276,10 @@ def blame(error: BaseException) -> str:
     return ""
 
 
-def advice() -> str:
-    """Command that checks the user's learners that have been loaded; an empty string if none has been."""
-    learners = [entry for entry in MADE.values() if entry.kind == "learner"]
-    checks = [f"robometa learners {word(f'{entry.path}:{entry.name}')} --check" for entry in learners]
-    return f"if the learner of your own gave it something wrong, this says what: {checks[-1]}" if checks else ""
+def loaded_learner(words: Sequence[str]) -> OwnEntry | None:
+    """Entry of the user's learner that was loaded last and that one of the words names, if any."""
+    named = {word.rpartition(":")[2] for word in words if is_reference(word)}
+    return next((entry for entry in reversed(MADE.values()) if entry.kind == "learner" and entry.name in named), None)
 
 
 def _named(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError
+from robometa.escape import word
 from robometa.registry import user_file
 from robometa.suites.numbers import number
 from robometa.suites.objective_file import OWN
@@ -48,6 +49,12 @@ def inherit() -> None:
     """Runs the file that the process which started this one was given, if it was given one."""
     if reference := os.environ.get(VARIABLE):
         give(reference)
+
+
+def given() -> str:
+    """The option that gives the file to a command that follows, after a blank; an empty string if none was given."""
+    reference = os.environ.get(VARIABLE)
+    return f" --reward {word(reference)}" if reference else ""
 
 
 def _made(own: Any, about: str, where: str) -> Objective:

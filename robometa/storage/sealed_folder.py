@@ -137,7 +137,9 @@ def _write_inside(folder: OpenFolder, name: str, content: bytes) -> str:
 
 
 def _needs(folder: Path, kind: str) -> str:
-    """Files that a folder lacks, and the folder that was probably meant."""
+    """Files that a folder lacks, if it is there, and the folder that was probably meant."""
+    if not folder.exists():
+        return "there is no such folder"
     inside = folder / kind
     meant = f"; did you mean {inside}?" if is_own_file(inside, MANIFEST) else ""
     return f"it needs {MANIFEST} and {TENSORS}{meant}"

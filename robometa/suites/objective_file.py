@@ -45,7 +45,8 @@ def named(name: str) -> Objective:
         if name not in OWN:
             raise UserError(
                 f"its rewards are {name.rpartition(':')[2]} of {name.rpartition(':')[0]}, a program that is not run "
-                f"unasked: if that file is yours, say where it is with --reward PATH/{name}"
+                f"unasked: if that file is yours, say where it is with --reward PATH/{name}, or in "
+                f'Python with robometa.registry.user_objective.give("PATH/{name}")'
             )
         return OWN[name][0]
     if name not in OBJECTIVES:

@@ -18,6 +18,7 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.policies.policy import Policy
+from robometa.registry import user_objective
 from robometa.registry.options import configuration_words, departures
 from robometa.registry.user_file import is_reference, short
 from robometa.suites.suite import Suite
@@ -158,21 +159,28 @@ class Training:
         return wants_more
 
     def _counted(self, trial: Trial, metrics: dict[str, float], why_skipped: str) -> dict[str, float]:
-        """Counts an iteration, passes on remarks about it, and returns its metrics."""
+        """Counts an iteration, passes on remarks about it, and returns its metrics.
+
+        Raises:
+            UserError: If the learner's metrics have a name of the training's own.
+        """
         iteration = self.progress.iterations
         self.progress = self.progress.after(trial.steps(), skipped=bool(why_skipped))
         for remark in self.collector.remarks():
             self._say(f"iteration {iteration + 1}: {remark}")
         if why_skipped:
             self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
-        return {
+        own = {
             "iteration": iteration,
             "steps": self.progress.steps,
             "iteration_steps": trial.steps(),
             **trial_metrics(trial),
             "skipped": float(self.progress.skipped),
-            **metrics,
         }
+        if taken := sorted(own.keys() & metrics.keys()):
+            name = registry.label(self.config.learner)
+            raise UserError(f"update of {name} returns {', '.join(taken)}, which every training logs: rename it")
+        return own | metrics
 
     def _call_back(self, row: dict[str, float]) -> bool:
         """Calls the user's function, if there is one; saves a checkpoint if it raises something."""
@@ -272,9 +280,9 @@ class Training:
         self._say(f"stopping after this iteration{about}; Ctrl-C again stops at once and keeps what is finished")
 
     def resume_command(self) -> str:
-        """The command line that resumes the run; it names a learner's file of the user's own."""
+        """The command line that resumes the run; it names the user's own files of the learner and the rewards."""
         own = f" --learner {word(self.config.learner)}" if is_reference(self.config.learner) else ""
-        return f"robometa resume {word(self.run.path)}{own}"
+        return f"robometa resume {word(self.run.path)}{own}{user_objective.given()}"
 
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW

@@ -8,6 +8,7 @@ from pathlib import Path
 from robometa import registry
 from robometa.errors import UserError
 from robometa.escape import word
+from robometa.registry import user_objective
 from robometa.storage.paths import RUN, RUNS
 from robometa.suites.suite import Suite
 
@@ -38,6 +39,6 @@ def replaces(folder: Path, overwrite: bool) -> bool:
 def exists_already(folder: Path) -> UserError:
     """The error of a folder that is there, and the commands that go on."""
     is_run = (folder / RUN).is_file()
-    going_on = f"go on with `robometa resume {word(folder)}`, or " if is_run else ""
+    going_on = f"go on with `robometa resume {word(folder)}{user_objective.given()}`, or " if is_run else ""
     other = ", or replace it by --overwrite" if is_run else ""
     return UserError(f"{folder} exists already: {going_on}choose another --folder{other}")

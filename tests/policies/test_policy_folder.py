@@ -118,7 +118,7 @@ def test_what_is_damaged_is_refused_by_name(saved, damage):
 
 
 def test_what_is_not_there_or_of_another_kind_is_refused_by_name(saved):
-    with pytest.raises(UserError, match="nowhere is not a checkpoint"):
+    with pytest.raises(UserError, match="nowhere is not a checkpoint: there is no such folder"):
         sealed_folder.load(saved.parent / "nowhere", "checkpoint")
     with pytest.raises(UserError, match="not the manifest of a policy, but of a checkpoint"):
         sealed_folder.load(saved, "policy")

@@ -249,6 +249,28 @@ def test_a_mistake_in_the_name_is_told_in_a_line(place, capsys, words, message):
     assert message in told(capsys, *words)
 
 
+RESULTS = {
+    "no pair": (
+        'return {"count": float(self.count)}',
+        'return ["count"]',
+        "update must return numbers by name, not list",
+    ),
+    "a tensor": ("float(self.count)", "self.count", "update must return finite floats, and 'count' is tensor"),
+    "one action": ("* noise, None", "* noise[..., :1], None", r"act must return an action of shape .* \[3, 2, 2\]"),
+    "a name taken": ('{"count"', '{"return_1"', "update of MyLearner returns return_1, which every training logs"),
+}
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_wrong_result_is_a_mistake_of_the_file_not_of_the_package(place, capsys, result):
+    old, new, message = RESULTS[result]
+    changed(old, new)()
+    assert main(["train", "tiny.toml", NAME, "--log", "none"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert re.search(message, line)
+    assert not [*place.glob("robometa-bug-*")]
+
+
 @pytest.mark.parametrize("command", ["evaluate", "record"])
 def test_a_policy_never_says_what_is_run(policy, capsys, command):
     """Whatever its manifest says: only the user names a file whose code is run."""

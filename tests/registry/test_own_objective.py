@@ -79,7 +79,7 @@ def files(tmp_path):
 
 def test_it_is_not_run_unasked(files):
     reference, suite = files()
-    with pytest.raises(UserError, match=r"Walk of walk\.py, a program that is not run unasked.*--reward PATH/walk\.py"):
+    with pytest.raises(UserError, match=r"Walk of walk\.py, .* not run unasked.*--reward PATH/walk\.py.*give\("):
         suites.load(suite)
     user_objective.give(reference)
     assert suites.load(suite).objective == "walk.py:Walk"
@@ -156,6 +156,17 @@ def test_no_variable_of_outside_names_it(files, monkeypatch):
     monkeypatch.setenv(user_objective.VARIABLE, reference)
     assert main(["suites", str(path)]) == 2
     assert user_objective.VARIABLE not in os.environ
+
+
+def test_the_commands_that_follow_name_it(files, tmp_path, monkeypatch, capsys):
+    reference, path = files()
+    monkeypatch.chdir(tmp_path)
+    line = ["train", str(path), "random", "--iterations", "1", "--tasks", "1", "--worlds", "1", "--reward", reference]
+    assert main([*line, "--folder", "run"]) == 0
+    assert f"robometa evaluate run/policy --reward {reference}" in capsys.readouterr().out
+    assert " --reward walk.py:Walk" in (tmp_path / "run" / "policy" / "README.md").read_text()
+    assert main([*line, "--folder", "run"]) == 2
+    assert f"`robometa resume run --reward {reference}`" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ def test_an_unknown_option_is_told():
     for env in (gymnasium.make(POINT), gymnasium.make_vec(POINT, num_envs=2)):
         with pytest.raises(UserError, match=r"unknown option 'tsk'.*did you mean 'task'"):
             env.reset(options={"tsk": 1})
-        with pytest.raises(UserError, match="options must be a dictionary, such as {'task': 5}, not 5"):
+        with pytest.raises(UserError, match=r"options must be a dictionary, such as \{'task': 5\}, not 5"):
             env.reset(options=5)
 
 
