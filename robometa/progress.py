@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -21,6 +23,15 @@ def progress() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+@contextmanager
+def phases(count: int) -> Iterator[Callable[[str], None]]:
+    """Shows work of a few long phases; yields a function to call with a phase's words as it begins."""
+    with progress() as bar:
+        shown = bar.add_task("", total=count)
+        begun = itertools.count()
+        yield lambda words: bar.update(shown, description=words, completed=next(begun))
 
 
 class FailsSilently:

@@ -47,7 +47,7 @@ def _run(asked: argparse.Namespace) -> None:
 
     require_onnx()
     policy = load(asked.policy, learner=asked.learner)
-    say("exporting, then comparing every form with the policy: a minute or two")
+    say("exporting, then comparing with the policy: a minute or two, more on a busy machine")
     done = export(
         policy,
         out,

@@ -114,6 +114,8 @@ def unknown_option(option: str, known: Iterable[str], where: str) -> str:
 def too_many(word: str, command: str) -> str:
     """The message for an argument beyond those that a command has."""
     several = "; robometa compare A B shows several side by side" if command in ("evaluate", "report") else ""
+    if command == "train" and word.isdecimal():
+        several = "; several seeds go after --seeds, as in --seeds 0 1 2"
     return f"one argument too many: {word!r} (see `robometa {command} --help`){several}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from robometa import registry
 from robometa.commands.arguments import Parser
-from robometa.commands.hints import numbers_apart, unknown_option
+from robometa.commands.hints import numbers_apart, too_many, unknown_option
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry.options import Option, described, resolve, scheduled
@@ -50,6 +50,8 @@ def read_options(
     flags = [f"--no-{name.replace('_', '-')}" for name, value in asdict(default).items() if isinstance(value, bool)]
     known = [*names, *flags]
     written = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    if words and not words[0].startswith("-"):
+        raise UserError(too_many(words[0], "train"))
     wrong = [unknown_option(name, [*names, *others], f"learner {learner}") for name in written if name not in known]
     if wrong:
         raise UserError("\n".join(wrong))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from robometa.errors import UserError
 from robometa.learners.protocol import Learner
 from robometa.policies.policy import Policy
 from robometa.policies.policy_folder import state_of
+from robometa.progress import phases
 from robometa.rl.planning_learner import PlanningLearner
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
@@ -96,19 +98,21 @@ def export(
     require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
-    words, tasks = "", None
-    if shots:
-        learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
-        policy = copy.copy(policy)
-        policy.learner = cast(Learner, learner)
-        words, tasks = policy.suite.test[task].describe(), [task]
-    weights = "int8" if int8 else "float32"
-    made = converted(policy, shots=shots, task=words, license_text=license_text, weights=weights)
-    contract, whole, adapt, vectors = made.contract, made.step, made.adapt, made.vectors
-    step = quantized(whole) if int8 else whole
-    with closing(ExportedLearner(contract, step, adapt)) as exported:
-        steps = (whole, step) if int8 else None
-        verified = _verify(policy, exported, vectors, tasks, steps, adapts=adapt is not None, force=force)
+    with phases(4) as phase:
+        phase("writing graphs")
+        words, tasks = "", None
+        if shots:
+            learner = baked(policy.learner, policy.suite, policy.suite.test[task], shots)
+            policy = copy.copy(policy)
+            policy.learner = cast(Learner, learner)
+            words, tasks = policy.suite.test[task].describe(), [task]
+        weights = "int8" if int8 else "float32"
+        made = converted(policy, shots=shots, task=words, license_text=license_text, weights=weights)
+        contract, whole, adapt, vectors = made.contract, made.step, made.adapt, made.vectors
+        step = quantized(whole) if int8 else whole
+        with closing(ExportedLearner(contract, step, adapt)) as exported:
+            steps = (whole, step) if int8 else None
+            verified = _verify(policy, exported, vectors, tasks, steps, phase, adapts=adapt is not None, force=force)
     files = {STEP: step, VECTORS: safetensors.save(vectors)} | ({} if adapt is None else {ADAPT: adapt})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     files[CONTRACT] = contracts.text_of(contract | verified.entries | {"sha256": hashes}).encode()
@@ -209,6 +213,7 @@ def _verify(
     vectors: dict[str, Tensor],
     tasks: list[int] | None,
     steps: tuple[bytes, bytes] | None,
+    phase: Callable[[str], None],
     *,
     adapts: bool,
     force: bool,
@@ -221,12 +226,14 @@ def _verify(
         vectors: The policy's outputs on inputs of a simulation.
         tasks: Tasks to simulate; those of a float32 export if None.
         steps: The step's graph with weights of float32 and of int8; None for an export of the former.
+        phase: Called with words for each phase as it begins.
         adapts: There is a graph that adapts.
         force: Take int8 weights that keep too little.
 
     Raises:
         UserError: If the files do not act as the policy does, or int8 weights keep too little.
     """
+    phase("comparing actions")
     gap = largest_gap(exported, vectors)
     entries, forms = dict[str, Any](), tuple[str, ...]()
     if steps is None:
@@ -236,14 +243,14 @@ def _verify(
         if not force:
             require_enough(kept, "int8")
         entries = {"tolerance": min(max(TOLERANCE, 2 * gap), MAX_TOLERANCE), "kept": kept.to_json()}
-    returns, wanted = _compared(policy, exported, tasks, adapts=adapts)
+    returns, wanted = _compared(policy, exported, tasks, phase, adapts=adapts)
     if steps is None:
         require_within(returns, wanted)
     return _Verified(gap, wanted, returns, forms, entries | {"returns": wanted if steps is None else returns})
 
 
 def _compared(
-    policy: Policy, exported: ExportedLearner, tasks: list[int] | None, *, adapts: bool
+    policy: Policy, exported: ExportedLearner, tasks: list[int] | None, phase: Callable[[str], None], *, adapts: bool
 ) -> tuple[Returns, Returns]:
     """Returns of the exported files, and of the policy."""
     learner = policy.learner
@@ -252,7 +259,9 @@ def _compared(
     shots = 1 if tasks is None and (adapts or remembers) else 0
     chosen = tasks or list(range(min(TASKS, len(policy.suite.test))))
     worlds = learner.config.worlds if learner.pools_worlds and shots else WORLDS
+    phase("the policy's return")
     wanted = returns_of(learner, policy.suite, chosen, worlds, shots)
+    phase("the files' return")
     returns = returns_of(exported, policy.suite, chosen, worlds, shots)
     return returns, wanted
 

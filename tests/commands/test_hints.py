@@ -36,6 +36,14 @@ def told(capsys, words):
         ("evaluate a b", "robometa compare A B shows several side by side"),
         ("record x --live", "unknown option '--live' in robometa record: robometa play POLICY"),
         ("train point-robot sb3-ppo", "sb3-ppo is a baseline: robometa baseline sb3-ppo point-robot"),
+        (
+            "train point-robot rl2 --seed 1 2 3",
+            "one argument too many: '2' (see `robometa train --help`); several seeds",
+        ),
+        ("train point-robot rl2 extra", "one argument too many: 'extra' (see `robometa train --help`)"),
+        ("train arm.xml rl2", "arm.xml is a robot's model, not a suite: `robometa suites arm.xml` prints one for it"),
+        ("train ./a/b.XML rl2", "./a/b.XML is a robot's model, not a suite"),
+        ("train mine.py:My point-robot", "mine.py:My is a learner: robometa train point-robot mine.py:My"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_one_that_is_meant(capsys, words, message):
@@ -157,3 +165,10 @@ def test_a_wrong_path_is_refused_before_torch_is_loaded(command, tmp_path):
     )
     assert (run.returncode, run.stdout) == (2, ""), run.stderr
     assert "nowhere" in run.stderr
+
+
+def test_a_suite_s_file_beside_is_meant_by_its_name(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("slope.toml").touch()
+    assert told(capsys, "train slope rl2").endswith("(did you mean ./slope.toml?)")
+    assert told(capsys, "train slop rl2").endswith("(or the path of a .toml file)")
