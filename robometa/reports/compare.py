@@ -103,15 +103,13 @@ def compare(*paths: str | Path) -> Comparison:
     for path in matching([str(path) for path in paths]):
         entry = entries.read(path)
         if entry is None:
-            notes.append(f"passed over {path}: it is neither a run nor a policy nor a report.")
+            notes.append(f"passed over {path}: it is neither a run nor a policy nor a report{_inside(path)}.")
         elif any(_is_same(entry, other) for other in compared):
             notes.append(f"passed over {path}: it is the policy of another one here.")
         else:
             compared.append(entry)
     if not compared:
-        files = (entries.RUN, MANIFEST, REPORT)
-        several = len(paths) == 1 and any(any(Path(paths[0]).glob(f"*/{name}")) for name in files)
-        inside = f"; its runs are {word(paths[0])}/*" if several else ""
+        inside = _inside(paths[0]) if len(paths) == 1 else ""
         raise UserError(f"no run, policy or report in {', '.join(map(str, paths))}{inside}")
     by_suite: dict[str, list[Entry]] = {}
     for entry in compared:
@@ -120,6 +118,12 @@ def compare(*paths: str | Path) -> Comparison:
     for group in (group for section in sections for group in section.groups):
         notes += _notes(group)
     return Comparison(sections, tuple(notes))
+
+
+def _inside(path: str | Path) -> str:
+    """Words that name what a folder holds for a comparison; an empty string if it holds nothing."""
+    files = (entries.RUN, MANIFEST, REPORT)
+    return f"; what it holds is {word(path)}/*" if any(any(Path(path).glob(f"*/{name}")) for name in files) else ""
 
 
 def _is_same(entry: Entry, other: Entry) -> bool:

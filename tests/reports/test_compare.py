@@ -139,8 +139,9 @@ def test_what_is_no_run_is_passed_over_or_refused(place):
         compare("other")
     (place / "other" / "mine").mkdir()
     (place / "other" / "mine" / "run.json").touch()
-    with pytest.raises(UserError, match=r"no run, policy or report in other; its runs are other/\*"):
+    with pytest.raises(UserError, match=r"no run, policy or report in other; what it holds is other/\*"):
         compare("other")
+    assert compare("rl2-0", "other").notes[0].endswith("nor a report; what it holds is other/*.")
     with pytest.raises(UserError, match="no run or policy at nowhere"):
         compare("nowhere")
     with pytest.raises(UserError, match=r"nothing matches nowhere\*"):
