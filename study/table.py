@@ -31,7 +31,7 @@ core, with the options in `study/plan.toml`, whose iterations were chosen to tak
 row; those from scratch are held to numbers of steps instead). It was evaluated on the suite's held-out tasks,
 {worlds} episodes of each at every shot, 20 where an adaptation pools them (`robometa evaluate`). Returns are those of
 mean actions (random actions are shown as they act): interquartile mean over tasks and seeds [95 % bootstrap interval,
-seeds resampled for all tasks together; none with one seed, coarse with three]. *Means* are plain means over tasks and
+seeds resampled for all tasks together; none with one seed, coarse with few]. *Means* are plain means over tasks and
 seeds, shot by shot. *Gap closed*, after the first shot and after the last, by interquartile means, by means, and as
 the mean of the tasks' own gaps (over seeds, on the tasks where the oracle leads by three standard errors), is how far
 that is from a policy that does not adapt (0 %) to an oracle that sees the task's parameters (100 %), both trained
@@ -47,7 +47,7 @@ near 0. *One policy*: measured for the published policy, not for every seed. *Gr
 that the gradient steps of a training used, each as often as a step used it; those of trainings from before they were
 counted follow from their options. *Configurations tried* counts those with a record in `ablation/`; what was tried
 before there were records is not known. The machine, versions and date of every cell are in its record; the machine
-did other work too, which wall times show. Published policies are the best of three seeds, by training return.
+did other work too, which wall times show. Published policies are the best of several seeds, by training return.
 """
 
 FIGURE = """\

@@ -19,7 +19,7 @@ OWN = "./FILE.py:CLASS"
 
 REWARDED = (
     *("train", "resume", "search", "evaluate", "baseline", "export", "check-export"),
-    *("suites", "record", "play", "replay", "verify"),
+    *("suites", "record", "play", "replay", "verify", "collect", "probe", "distil", "page", "doctor"),
 )
 """Commands that load a suite, whose objective may be of a user's own file."""
 

@@ -147,7 +147,12 @@ def _guarded(words: list[str], asked: Sequence[int]) -> int:
         say(error, error=True)
         return STOPPED
     except Exception as error:
-        return _at_once() if asked else _failed(error, words)
+        if asked:
+            return _at_once()
+        try:
+            return _failed(error, words, asked)
+        except KeyboardInterrupt:
+            return _at_once()
 
 
 def _at_once(message: str = "") -> int:
@@ -156,8 +161,12 @@ def _at_once(message: str = "") -> int:
     return AT_ONCE
 
 
-def _failed(error: Exception, words: list[str]) -> int:
-    """Says what went wrong, and returns the exit code."""
+def _failed(error: Exception, words: list[str], asked: Sequence[int]) -> int:
+    """Says what went wrong, and returns the exit code.
+
+    Raises:
+        KeyboardInterrupt: If a signal came meanwhile that is to end the command.
+    """
     if isinstance(error, UserError | TrainingError):
         own = isinstance(error, UserError)
         say(f"error: {error}" if own else error, error=True)
@@ -166,30 +175,39 @@ def _failed(error: Exception, words: list[str]) -> int:
     if isinstance(error, OSError | MemoryError):
         say(f"error: {blamed or error}", error=True)
         return MISTAKE if blamed else FAILURE
-    blamed = blamed or _breach(error, words)
+    blamed = blamed or _breach(error, words, asked)
     if not blamed:
         return _report_bug(error, words)
     say(f"error: {UserError(blamed)}", error=True)
     return MISTAKE
 
 
-def _breach(error: Exception, words: Sequence[str]) -> str:
+def _breach(error: Exception, words: Sequence[str], asked: Sequence[int]) -> str:
     """Describes what the user's learner that the words name does against the protocol; an empty string if nothing.
 
     A training does not check what its methods return, so that a wrong result fails elsewhere in the package.
+
+    Raises:
+        KeyboardInterrupt: If a signal came meanwhile that is to end the command; Ctrl-C ends the check alone.
     """
     entry = user_file.loaded_learner(words)
     if entry is None:
         return ""
-    say(f"{type(error).__name__}; checking {entry.name} (Ctrl-C leaves it out)", error=True)
-    from robometa.conformance.check_learner import check_learner
-
+    failed = f"{type(error).__name__}: {error}"
+    say(f"{failed}; checking {entry.name} (Ctrl-C leaves it out)", error=True)
     try:
-        breaches = check_learner(f"{entry.path}:{entry.name}")
-    except (Exception, KeyboardInterrupt):  # the first error is the one to report
+        from robometa.conformance.check_learner import check_learner
+
+        breaches = check_learner(entry.load())
+    except KeyboardInterrupt:
+        if signal.SIGTERM in asked:
+            raise
         return ""
-    failed = f"{entry.name} of {entry.path} breaks the learners' protocol, and robometa failed ({type(error).__name__})"
-    return f"{failed}: {' '.join(breaches)}" if breaches else ""
+    except Exception:  # the first error is the one to report
+        return ""
+    broken = f"{entry.name} of {entry.path} breaks the learners' protocol: {' '.join(breaches)}"
+    mend = "If robometa still fails once this is mended, it writes a report of the bug"
+    return f"{broken} {mend}: {failed}" if breaches else ""
 
 
 def _run(words: list[str]) -> int:

@@ -39,7 +39,7 @@ def _run(asked: argparse.Namespace) -> None:
         return
     if asked.suite in registry.LEARNERS:
         raise UserError(f"{asked.suite} is a learner: robometa learners {asked.suite}")
-    if asked.suite.endswith(".xml"):
+    if asked.suite.lower().endswith(".xml"):
         from robometa.commands.robot_model import print_model
 
         print_model(Path(asked.suite))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from robometa import registry, suites
 from robometa.conformance.harness import Bench, BrokenError, copied, first_step, leaves, near, same, seeded
 from robometa.data import Rollout, Step
 from robometa.errors import UserError
-from robometa.learners.protocol import Adaptation, Learner, completed
+from robometa.learners.protocol import Adaptation, Learner, completed, names_taken
 from robometa.registry import user_file
 from robometa.suites.suite import Suite
 from robometa.trials.trial import collect, torch_on
@@ -216,7 +216,9 @@ def _update(bench: Bench) -> list[str]:
     """Breaches by an update: it must depend on the trial alone, and leave it unchanged."""
     trial = bench.trial()
     before = copied(trial.rollouts)
-    bench.updated(trial)
+    logged = bench.updated(trial)[1]
+    if isinstance(logged, Mapping) and (taken := names_taken(map(str, logged))):
+        return [f"update returns {', '.join(taken)}, which every training logs: rename it."]
     if not same(leaves(trial.rollouts), before):
         return ["update changes the trial that it is given: copy what is to be changed."]
 

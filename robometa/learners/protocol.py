@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import Field
 from typing import Any, ClassVar, Protocol
 
@@ -121,3 +123,15 @@ def completed(kind: Any) -> type[Learner]:
 def sees_parameters(learner: Learner | type[Learner] | None, *, training: bool = False) -> bool:
     """True if the learner observes what its task hides: always, or at least in training; False for None."""
     return learner is not None and (learner.sees_parameters or (training and learner.trains_on_parameters))
+
+
+TAKEN = re.compile(
+    r"iteration|steps|iteration_steps|diverged|skipped|sampling|update|processor|evaluation"
+    r"|(held_out_)?(return|success)_\d+"
+)
+"""Names that every training logs by itself."""
+
+
+def names_taken(metrics: Iterable[str]) -> list[str]:
+    """Names of an update's metrics that every training logs by itself, in order."""
+    return sorted(name for name in metrics if TAKEN.fullmatch(name))

@@ -182,7 +182,7 @@ def words_of_gap(row: Mapping[str, Any], key: str = BY_INTERQUARTILE_MEANS) -> s
     if row.get(key) is None:
         return "\N{EN DASH}"
     ends = [row.get(f"{key}{end}") for end in ("", "_low", "_high")]
-    middle, low, high = (None if end is None else f"{round(100 * end) + 0}" for end in ends)  # whole: no -0
+    middle, low, high = (None if end is None else str(round(100 * end)) for end in ends)  # whole: no -0
     return f"{middle}%" if low is None or high is None else f"{middle}% [{low}, {high}]"
 
 

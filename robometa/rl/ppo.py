@@ -54,8 +54,8 @@ class Options(errors.Options):
     initial_std: Annotated[float, "(0, inf)", Search(0.3, 1.0, log=True)] = 0.6
     """Initial standard deviation of the actions; it is learned."""
     chunk: Annotated[int, "[1, inf)"] = 64
-    """Sequences that one thread computes together, the same on every machine. Smaller ones keep more cores busy, and
-    change the last bits of the gradients. A GPU takes all at once."""
+    """Sequences of PPO's minibatches that one thread computes together, the same on every machine. Smaller chunks keep
+    more cores busy, and change the last bits of the gradients. A GPU takes all at once."""
 
 
 class Experience(NamedTuple):

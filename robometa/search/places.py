@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.escape import word
+from robometa.registry import user_objective
 from robometa.storage.paths import checked
 
 SETTINGS = "search.json"
@@ -33,7 +34,11 @@ def require_free(folder: str | Path) -> Path:
     """
     path = checked(folder).absolute()
     if os.path.lexists(path):
-        going_on = f"go on with `robometa search --resume {word(folder)}`, or " if (path / SETTINGS).exists() else ""
+        going_on = (
+            f"go on with `robometa search --resume {word(folder)}{user_objective.given()}`, or "
+            if (path / SETTINGS).exists()
+            else ""
+        )
         raise UserError(f"{folder} exists already: {going_on}choose another --folder")
     above = next(one for one in path.parents if os.path.lexists(one))
     if not above.is_dir():

@@ -15,7 +15,7 @@ from robometa import registry, suites
 from robometa.compute.parallel import processors
 from robometa.errors import Stopped, UserError
 from robometa.escape import word
-from robometa.registry import user_file
+from robometa.registry import user_file, user_objective
 from robometa.search import page
 from robometa.search.budget import Budget, read_budget
 from robometa.search.driver import Search, learner_hashes, locked, read_settings, spaces_of
@@ -171,7 +171,7 @@ def _stopping(folder: Path) -> Iterator[None]:
         for kind in STOP_SIGNALS:
             signal.signal(kind, signal.SIG_IGN)  # what follows takes a moment
         name = signal.Signals(number).name
-        raise Stopped(f"stopped by {name}; go on with: robometa search --resume {word(folder)}")
+        raise Stopped(f"stopped by {name}; go on with: robometa search --resume {word(folder)}{user_objective.given()}")
 
     try:
         before = [signal.signal(kind, stop) for kind in STOP_SIGNALS]

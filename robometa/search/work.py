@@ -21,7 +21,7 @@ from robometa.escape import printable, word
 from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
 from robometa.policies import policy_folder
 from robometa.policies.latency import latency
-from robometa.registry import label
+from robometa.registry import label, user_objective
 from robometa.registry.options import resolve
 from robometa.registry.user_file import is_reference
 from robometa.search.budget import STEPS, Budget
@@ -115,7 +115,7 @@ class Searching:
                 folder = Path(order.folder)
                 raise TrainingError(
                     f"{folder} cannot be written ({disk.strerror}). Make room there; then "
-                    f"robometa search --resume {word(folder.parents[1])} goes on"
+                    f"robometa search --resume {word(folder.parents[1])}{user_objective.given()} goes on"
                 ) from None
             failure = _words(error)
         done, spent = iterations_of(Path(order.folder)), time.process_time() - started

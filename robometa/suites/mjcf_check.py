@@ -16,15 +16,10 @@ from xml.parsers import expat
 from robometa.errors import UserError
 from robometa.storage.paths import is_plain_file
 from robometa.suites import mjcf_limits
+from robometa.suites.mjcf_weight import BODIES, MOST, Weight, too_many
 
-MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 1 << 24, 100, 100_000
-"""Limits on the bytes of an XML file, the depth of nested elements, and the elements of a model, copies included."""
-BODY_WEIGHT = 20
-"""Elements that a body counts as: MuJoCo's time to compile a model grows with the square of its bodies."""
-MOST = f"{MAX_ELEMENTS} elements or {MAX_ELEMENTS // BODY_WEIGHT} bodies"
-"""The limit on elements, in words."""
-BODIES = ("body", "link", "composite", "flexcomp")
-"""Elements that make bodies; `link` is URDF's."""
+MAX_BYTES, MAX_DEPTH = 1 << 24, 100
+"""Limits on the bytes of an XML file, and on the depth of nested elements."""
 MAX_TOTAL = 1 << 29
 """Limit on the bytes of all files of a model."""
 MAX_CHAIN = 16
@@ -37,29 +32,6 @@ MAX_FAULTS = 20
 """Faults that are reported."""
 FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback", "filename")
 FOLDERS = ("meshdir", "texturedir", "assetdir")
-
-
-@dataclass
-class Weight:
-    """Elements of a file: those that it creates, its `<attach>` elements, and the largest model that it can attach.
-
-    A body counts as several.
-    """
-
-    elements: float = 0
-    attached: float = 0
-    heaviest: float = 0
-
-    def add(self, other: Weight, copies: float) -> None:
-        """Adds the elements of an included file."""
-        self.elements += other.elements * copies
-        self.attached += other.attached * copies
-        self.heaviest = max(self.heaviest, other.heaviest)
-
-    @property
-    def total(self) -> float:
-        """Upper limit on the elements after everything is attached."""
-        return self.elements + (self.attached * self.heaviest if self.attached else 0)
 
 
 @dataclass
@@ -111,12 +83,12 @@ def read_model(path: Path, root: Path | None = None) -> Model:
     around = folder if root is None else root.resolve()
     model = Model(path, folder, around if folder.is_relative_to(around) else folder)
     model.places[model.place] = path.resolve()
-    total = _read(model, path, path.name, (), (folder,)).total
+    elements, bodies = _read(model, path, path.name, (), (folder,)).total
     if model.faults:
         return model
-    if not total <= MAX_ELEMENTS:
+    if too_many(elements, bodies):
         model.fault(f"{path.name} makes more than {MOST}, copies included")
-    elif total * model.user_numbers > MAX_USER:
+    elif elements * model.user_numbers > MAX_USER:
         model.fault(f"<size> of {path.name} asks for more than {MAX_USER} of the user's numbers (nuser_)")
     if len(model.folders) > MAX_FOLDERS:
         model.fault(f"<compiler> of {path.name} names more than {MAX_FOLDERS} folders")
@@ -254,8 +226,11 @@ class _Walk:
         if fault:
             self.model.fault(fault.replace("|", f" of {self.name}"))
         self.copies.append(self.copies[-1] * (1 if fault else mjcf_limits.copies(tag, attributes)))
-        self.weight.elements += self.copies[-1] * (BODY_WEIGHT if tag in BODIES else 1)
-        if not self.stopped and (len(self.copies) > MAX_DEPTH + 1 or self.weight.elements > MAX_ELEMENTS):
+        self.weight.elements += self.copies[-1]
+        self.weight.bodies += self.copies[-1] if tag in BODIES else 0
+        if not self.stopped and (
+            len(self.copies) > MAX_DEPTH + 1 or too_many(self.weight.elements, self.weight.bodies)
+        ):
             most = f"{MAX_DEPTH} elements in each other, or {MOST} in all"
             self.model.fault(f"{self.name} has more than {most}, at <{tag}>")
             self.stopped = True
@@ -294,4 +269,4 @@ class _Walk:
                 if tag == "include":
                     self.weight.add(weight, self.copies[-1])
                 else:
-                    self.weight.heaviest = max(self.weight.heaviest, weight.total)
+                    self.weight.can_attach(weight.total)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from robometa import registry
 from robometa.data import Trial
+from robometa.errors import UserError
+from robometa.learners.protocol import names_taken
 from robometa.noise import Noise
 
 
@@ -29,3 +32,15 @@ def trial_metrics(trial: Trial) -> dict[str, float]:
         row[f"success_{shot}"] = float(rollout.episode_success().float().mean())
     row["diverged"] = float(sum(int(rollout.diverged.sum()) for rollout in trial.rollouts))
     return row
+
+
+def checked_metrics(metrics: dict[str, float], learner: str) -> dict[str, float]:
+    """An update's metrics, if none has a name of the training's own.
+
+    Raises:
+        UserError: If one has.
+    """
+    if taken := names_taken(metrics):
+        name = registry.label(learner)
+        raise UserError(f"update of {name} returns {', '.join(taken)}, which every training logs: rename it")
+    return metrics

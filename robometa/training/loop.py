@@ -27,7 +27,7 @@ from robometa.training.callback import Callback, Iteration
 from robometa.training.checkpoints import Checkpoints
 from robometa.training.divergence_dumps import Dumps
 from robometa.training.guarded_update import guarded_update
-from robometa.training.iteration import task_batch, trial_metrics
+from robometa.training.iteration import checked_metrics, task_batch, trial_metrics
 from robometa.training.iteration_clock import IterationClock
 from robometa.training.loggers.logger import LoggedRun, Logger, LoggerFactory
 from robometa.training.loggers.shipped import chosen
@@ -177,10 +177,7 @@ class Training:
             **trial_metrics(trial),
             "skipped": float(self.progress.skipped),
         }
-        if taken := sorted(own.keys() & metrics.keys()):
-            name = registry.label(self.config.learner)
-            raise UserError(f"update of {name} returns {', '.join(taken)}, which every training logs: rename it")
-        return own | metrics
+        return own | checked_metrics(metrics, self.config.learner)
 
     def _call_back(self, row: dict[str, float]) -> bool:
         """Calls the user's function, if there is one; saves a checkpoint if it raises something."""

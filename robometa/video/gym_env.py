@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
-from robometa.sim.gym.env import SuiteEnv
+from robometa.sim.gym.env import SuiteEnv, require_open
 from robometa.storage.scratch import scratch
 from robometa.suites.own_model import SAFE_PATH
 from robometa.suites.suite import Suite
@@ -98,6 +98,7 @@ class FilmedEnv(SuiteEnv):
         """
         if self.render_mode is None:
             raise UserError(f"render needs render_mode={' or '.join(MODES)}, as in gymnasium.make(ID, render_mode=...)")
+        require_open(self._closed)
         if not self._running:
             raise UserError("render needs a reset before it")
         now = self._engine.in_force[0]

@@ -123,13 +123,13 @@ class Loop:
         Raises:
             RobotError: If there is no sound reading for `MAX_FAULTS` periods in a row.
             ValueError: If both are given, or one is below 0 or not finite.
-            RuntimeError: If it runs already, in another thread.
+            RuntimeError: If it runs already.
         """
         given = [one for one in (seconds, steps) if one is not None]
         if len(given) > 1 or not all(0 <= one < np.inf for one in given):
             raise ValueError("run takes seconds or steps, a finite number from 0; without either it runs until stop()")
         if not self._running.acquire(blocking=False):
-            raise RuntimeError("the loop runs already, in another thread")
+            raise RuntimeError("the loop runs already")
         try:
             return self._run(steps if seconds is None else round(seconds / self.period))
         finally:

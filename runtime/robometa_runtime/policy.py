@@ -39,7 +39,7 @@ def _alone(method: Method) -> Method:
     @wraps(method)
     def called(self: Policy, *args: Any, **named: Any) -> Any:
         if not self._lock.acquire(blocking=False):
-            raise RuntimeError("another thread is using the policy: load one for each thread")
+            raise RuntimeError("the policy is in use already: load one for each thread")
         try:
             return method(self, *args, **named)
         finally:
@@ -246,7 +246,8 @@ class Policy:
         """Observation in float32, where a number that is too large is infinite, and a masked one NaN."""
         try:
             given = np.ma.filled(obs, np.nan)
-            if given.dtype.kind in NUMBERS:
+            text = given.dtype == object and any(isinstance(one, str | bytes) for one in given.flat)
+            if given.dtype.kind in NUMBERS and not text:
                 with np.errstate(over="ignore"):
                     return given.astype(np.float32)
         except (TypeError, ValueError, OverflowError):

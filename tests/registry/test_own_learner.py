@@ -11,12 +11,15 @@ from conftest import TINY_SUITE
 
 from robometa import registry, suites
 from robometa.commands.main import main
+from robometa.conformance.check_learner import check_learner
 from robometa.errors import UserError
+from robometa.learners.protocol import names_taken
 from robometa.registry import user_file
 from robometa.registry.options import read_config
 from robometa.storage import sealed_folder
 from robometa.training import loop
 from robometa.training.evaluate import evaluate
+from robometa.training.loggers.logger import TIMES
 from robometa.training.train import resume, train
 from robometa.trials import make
 from robometa.video import gl_backends
@@ -258,6 +261,7 @@ RESULTS = {
     "a tensor": ("float(self.count)", "self.count", "update must return finite floats, and 'count' is tensor"),
     "one action": ("* noise, None", "* noise[..., :1], None", r"act must return an action of shape .* \[3, 2, 2\]"),
     "a name taken": ('{"count"', '{"return_1"', "update of MyLearner returns return_1, which every training logs"),
+    "a time's name": ('{"count"', '{"update"', "update of MyLearner returns update, which every training logs"),
 }
 
 
@@ -269,6 +273,20 @@ def test_a_wrong_result_is_a_mistake_of_the_file_not_of_the_package(place, capsy
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert re.search(message, line)
     assert not [*place.glob("robometa-bug-*")]
+
+
+def test_a_name_that_is_taken_is_a_breach(place):
+    changed('{"count"', '{"held_out_return_0"')()
+    assert check_learner(NAME) == ["update returns held_out_return_0, which every training logs: rename it."]
+
+
+def test_all_names_of_a_training_are_taken(place):
+    train("tiny.toml", "maml-trpo", options={"iterations": 2, "tasks": 2, "worlds": 2}, evaluate_every=1, folder="run")
+    rows = [json.loads(Path("run", name).read_text().splitlines()[0]) for name in ("metrics.jsonl", "timings.jsonl")]
+    logged = {*TIMES, *(name for row in rows for name in row)}
+    assert {"return_1", "held_out_return_0", "iteration_steps", "skipped", *TIMES} <= {*names_taken(logged)}
+    # What is left comes from the update.
+    assert not {name for name in logged - {*names_taken(logged)} if re.match("return|success|held_out|iter|step", name)}
 
 
 @pytest.mark.parametrize("command", ["evaluate", "record"])

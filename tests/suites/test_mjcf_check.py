@@ -163,6 +163,18 @@ def test_bodies_are_limited_more_than_other_elements_because_compiling_takes_the
     assert "5000 bodies" in fault
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        f"<worldbody>{'<body/>' * 3500}{'<geom/>' * 30_001}</worldbody>",
+        f"<worldbody>{('<body>' + '<geom/>' * 6 + '</body>') * 4000}</worldbody>",
+        f"<size nuser_body='300'/><worldbody>{'<body/>' * 4000}</worldbody>",
+    ],
+)
+def test_bodies_and_other_elements_have_limits_of_their_own(tmp_path, inner):
+    assert not faults(tmp_path, inner)
+
+
 def test_user_numbers_are_counted_times_elements(tmp_path):
     inner = '<size nuser_geom="1000"/><worldbody>' + "<geom size='1'/>" * 11_000 + "</worldbody>"
     assert faults(tmp_path, inner) == ["<size> of robot.xml asks for more than 10000000 of the user's numbers (nuser_)"]

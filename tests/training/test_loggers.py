@@ -74,7 +74,7 @@ def test_a_training_that_is_never_paid_says_so_once(capsys, paid):
     with Terminal(LoggedRun("a title", Path("run"), 60, 0, 0, {}, print)) as terminal:
         for iteration in range(50):
             terminal.log(ROW | {"iteration": iteration, "return_0": 0.0, "return_1": float(paid and iteration == 7)})
-    assert capsys.readouterr().out.count("every reward of 20 iterations was 0") == (not paid)
+    assert capsys.readouterr().out.count("every return of 20 iterations was 0") == (not paid)
 
 
 def test_the_screen_shows_metrics_and_the_times_of_both_halves(terminal):

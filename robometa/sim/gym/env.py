@@ -133,8 +133,11 @@ class SuiteEnv(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[misc] # G
         """Starts an engine in the state of the copied one."""
         state, spec, place = kept.pop("state"), kept["_spec"], kept["_place"]
         self.__dict__.update(kept)
+        closed = self._closed
         self._begin(self._task)
         self._spec, self._place, self._running = spec, place, state is not None
+        if closed:
+            self.close()
         if state is not None:
             self._engine.reset(state.noise)
             self._engine.restore(state)
@@ -200,7 +203,8 @@ def checked_action(action: np.ndarray, shape: tuple[int, ...], suite: Suite) -> 
     """
     try:
         given = np.ma.filled(action, np.nan)
-        if given.dtype.kind not in NUMBERS:
+        text = given.dtype == object and any(isinstance(one, str | bytes) for one in given.flat)
+        if given.dtype.kind not in NUMBERS or text:
             raise UserError(f"an action must be an array of numbers, not of {given.dtype}")
         with np.errstate(over="ignore"):
             numbers = np.array(given, dtype=np.float32)

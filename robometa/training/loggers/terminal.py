@@ -28,7 +28,9 @@ from robometa.training.loggers.logger import (
 SECONDS_BETWEEN_LINES = 5.0
 """Least time between plain lines, s."""
 UNPAID = 20
-"""Iterations of a training without any reward after which that is said."""
+"""Iterations of a training without any return after which that is said."""
+WIDER = " (a larger --initial-std)"
+"""What does it, for learners that have the option."""
 NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
 """Entries of a row that the live screen shows in separate rows, or not at all."""
 
@@ -42,6 +44,7 @@ class Terminal:
     def __init__(self, run: LoggedRun) -> None:
         """Shows nothing yet."""
         self._title, self._iterations, self._first = printable(run.title), run.iterations, run.first
+        self._options = run.options
         self._console = PlainConsole(file=cast("TextIO", FailsSilently(sys.stdout)))
         self._live: Live | None = None
         self._started, self._last_line = time.monotonic(), float("-inf")
@@ -69,8 +72,8 @@ class Terminal:
         self._paid = self._paid or any(row[name] for name in row if name.startswith("return_"))
         if not self._paid and done - self._first == UNPAID:
             self.say(
-                f"every reward of {UNPAID} iterations was 0, so nothing can be learned yet: explore more widely "
-                "(a larger --initial-std), or let the suite pay on the way"
+                f"every return of {UNPAID} iterations was 0, so nothing can be learned yet: explore more widely"
+                f"{WIDER if 'initial_std' in self._options else ''}, or let the suite pay on the way"
             )
         self._held_out = {name: row[name] for name in row if name.startswith(HELD_OUT)} or self._held_out
         if self._live is not None:
