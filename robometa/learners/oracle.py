@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces
-from robometa.errors import Search
+from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Network
 from robometa.nn.networks import Perceptron
 from robometa.rl import ppo
@@ -52,15 +52,16 @@ class BottleneckNetwork(Network):
 
     def __init__(self, config: Config, spaces: Spaces, generator: torch.Generator) -> None:
         """Untrained."""
-        told = len(spaces.revealed)
-        self.seen = spaces.observation - told
-        super().__init__(self.seen + config.bottleneck, spaces.action, config.hidden, config.initial_std, generator)
-        self.encoder = Perceptron((told, *config.encoder_hidden, config.bottleneck), generator, nn.Tanh)
+        hidden = len(spaces.revealed)
+        self.observation = spaces.observation - hidden
+        inputs = self.observation + config.bottleneck
+        super().__init__(inputs, spaces.action, config.hidden, config.initial_std, generator)
+        self.encoder = Perceptron((hidden, *config.encoder_hidden, config.bottleneck), generator, nn.Tanh)
 
     def known(self, obs: Tensor) -> Tensor:
-        """The observation with the bottleneck, in -1..1, in the hidden numbers' place. `[..., seen + bottleneck]`."""
-        seen, told = obs[..., : self.seen], obs[..., self.seen :]
-        return torch.cat((seen, torch.tanh(self.encoder(told))), dim=-1)
+        """The observation, and the bottleneck in -1..1 in place of the hidden numbers. `[..., obs + bottleneck]`."""
+        hidden = obs[..., self.observation :]
+        return torch.cat((obs[..., : self.observation], torch.tanh(self.encoder(hidden))), dim=-1)
 
 
 class Oracle(OnePolicy):
@@ -70,7 +71,12 @@ class Oracle(OnePolicy):
     sees_parameters: ClassVar[bool] = True
 
     def __init__(self, config: Config, spaces: Spaces, seed: int, device: torch.device | str = "cpu") -> None:
-        """Untrained networks, their weights drawn from `seed`."""
-        # On all numbers, or on a bottleneck of the hidden ones.
-        networks = partial(BottleneckNetwork, config, spaces) if config.bottleneck and spaces.revealed else None
+        """Untrained networks, their weights drawn from `seed`.
+
+        Raises:
+            UserError: If there is to be a bottleneck of hidden numbers, and there are none.
+        """
+        if config.bottleneck and not spaces.revealed:
+            raise UserError("option bottleneck needs a suite that hides numbers")
+        networks = partial(BottleneckNetwork, config, spaces) if config.bottleneck else None
         super().__init__(config, config.hidden, spaces, seed, device, networks)

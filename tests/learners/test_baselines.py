@@ -387,3 +387,9 @@ def test_an_oracle_with_a_bottleneck_reads_hidden_numbers_through_it_alone(tmp_p
         learner.network.encoder[-1].weight.zero_()
         first, second = learner.act(None, step, torch.zeros(2, 1, 3))[0]
         assert torch.equal(first, second)
+
+
+def test_a_bottleneck_of_nothing_is_refused():
+    config = dataclasses.replace(read_config("oracle", {}), bottleneck=2)
+    with pytest.raises(UserError, match="option bottleneck needs a suite that hides numbers"):
+        registry.find("oracle").load()(config, Spaces(3, 2), 0)
