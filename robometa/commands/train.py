@@ -22,7 +22,6 @@ from robometa.commands.arguments import (
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 from robometa.escape import say, word
-from robometa.registry import user_file
 from robometa.storage.paths import checked
 from robometa.suites.shipped import is_shipped
 from robometa.suites.suite import Suite
@@ -78,7 +77,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         print("\noptions of a learner: robometa train SUITE LEARNER --help")
         return None
     hints.refuse_named_arguments(asked.learner_options)
-    if asked.suite in registry.LEARNERS or (asked.suite and user_file.is_class(asked.suite)):
+    if asked.suite in registry.LEARNERS or ".py:" in (asked.suite or ""):
         suite = asked.learner if asked.learner and is_shipped(asked.learner) else "SUITE"
         raise UserError(f"{asked.suite} is a learner: robometa train {suite} {word(asked.suite)}")
     if learner is None or asked.suite is None:

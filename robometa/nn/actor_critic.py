@@ -31,7 +31,7 @@ class Network(nn.Module):
         self.critic = Perceptron((observation, *hidden, 1), generator, nn.Tanh)
 
     def known(self, obs: Tensor) -> Tensor:
-        """What policy and value read of an observation: all of it. `[..., obs]`."""
+        """Part of an observation that policy and value read: all of it. `[..., obs]`."""
         return obs
 
     def forward(self, obs: Tensor) -> Output:

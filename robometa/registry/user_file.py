@@ -125,11 +125,6 @@ def is_reference(name: object) -> bool:
     return isinstance(name, str) and (":" in name or "/" in name or name.endswith(".py"))
 
 
-def is_class(name: str) -> bool:
-    """True if a name is surely of a file and class, where it might be that of a suite."""
-    return ".py:" in name or name.endswith(".py")
-
-
 def fault_of(kind: Any, where: str) -> str:
     """Describes the fault that keeps a class from being a learner; an empty string if there is none."""
     if not isinstance(kind, type):

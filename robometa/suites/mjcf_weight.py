@@ -1,4 +1,4 @@
-"""How many elements and bodies a robot model makes, copies and attached models included. Standard library only."""
+"""Numbers of elements and bodies of a robot model, copies and attached models included. Standard library only."""
 
 from __future__ import annotations
 

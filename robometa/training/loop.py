@@ -170,13 +170,8 @@ class Training:
             self._say(f"iteration {iteration + 1}: {remark}")
         if why_skipped:
             self._say(f"iteration {iteration + 1}: update skipped, nothing was learned from it: {why_skipped}")
-        own = {
-            "iteration": iteration,
-            "steps": self.progress.steps,
-            "iteration_steps": trial.steps(),
-            **trial_metrics(trial),
-            "skipped": float(self.progress.skipped),
-        }
+        counts = {"iteration": iteration, "steps": self.progress.steps, "iteration_steps": trial.steps()}
+        own = {**counts, **trial_metrics(trial), "skipped": float(self.progress.skipped)}
         return own | checked_metrics(metrics, self.config.learner)
 
     def _call_back(self, row: dict[str, float]) -> bool:

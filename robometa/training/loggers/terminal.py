@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 5.0
 UNPAID = 20
 """Iterations of a training without any return after which that is said."""
 WIDER = " (a larger --initial-std)"
-"""What does it, for learners that have the option."""
+"""Advice for learners that have the option."""
 NOT_METRICS = ("iteration", "steps", "iteration_steps", *TIMES)
 """Entries of a row that the live screen shows in separate rows, or not at all."""
 
