@@ -51,7 +51,7 @@ steps |
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
 {{ "{:,}".format(training.environment_steps) }} environment steps, \
 {{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} \
-core{{ "s" if training.processors != 1 }}\
+core{{ "s" if training.processors != 1 }}{{ " and one %s" % training.gpu if training.gpu }}\
 {{ ", seed %s" % training.seed if not merged }} |
 {% if not merged and not teacher %}\
 | cost | gradient samples {{ "{:,}".format(training.gradient_samples) if training.gradient_samples is not none \
@@ -156,6 +156,7 @@ def text(
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     command += f" --reward {word(suite.objective)}" if is_own(suite.objective) else ""
+    command += " --device cuda" if training.gpu else ""
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
     command += f" --piece {training.piece}" if training.piece else ""
     return _template().render(

@@ -91,6 +91,8 @@ class TrainingRecord:
     """Versions of the packages when the run began."""
     processors: int
     """Threads of the simulation."""
+    gpu: str | None = None
+    """Name of the GPU that the learner's networks were on; None if they were not on one, or if it is not recorded."""
     last_returns: Mapping[str, float]
     """Mean returns of the last iteration, by name."""
     begun_for: int | None = None
@@ -133,6 +135,7 @@ class TrainingRecord:
             wall_time_seconds=table.number("wall_time_seconds", 0, MAX_COUNT),
             versions=table.texts("versions"),
             processors=table.whole("processors"),
+            gpu=table.optional("gpu", table.text),
             last_returns=table.numbers("last_returns"),
             begun_for=table.optional("begun_for", table.whole),
             best_every=table.optional("best_every", table.whole),

@@ -14,8 +14,8 @@ from robometa.storage import sealed_folder
 from robometa.training import records
 from robometa.training.loop import Training
 
-COSTS = {"core_minutes", "gradient_samples"}
-"""Entries of a manifest that policies from before they were counted do not have."""
+COUNTED_SINCE = {"core_minutes", "gpu", "gradient_samples"}
+"""Entries of a manifest that policies from before they were recorded do not have."""
 THREADS = "processors"
 """Entry of a manifest that a resume may change, and that no result depends on."""
 
@@ -57,6 +57,6 @@ def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bo
         return False
     record = about.to_json() | {THREADS: manifest["training"].get(THREADS)}
     wanted = json.loads(json.dumps({"training": record, "config": options}))
-    for name in COSTS - manifest["training"].keys():  # written before these were counted
+    for name in COUNTED_SINCE - manifest["training"].keys():
         wanted["training"].pop(name, None)
     return all(manifest.get(key) == value for key, value in wanted.items())

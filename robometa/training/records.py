@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
+
 from robometa.compute.parallel import processors
 from robometa.policies.manifest import TrainingRecord
 from robometa.rl import gradient_samples as counted
@@ -39,6 +41,7 @@ def record_of(
         wall_time_seconds=round(sum((row[SAMPLING] + row[UPDATE] for row in times), 0.0), 1),
         versions=config.versions,
         processors=config.hardware.threads or processors(),
+        gpu=_gpu(config.hardware.device),
         last_returns={name: value for name, value in last.items() if name.startswith("return_")},
         begun_for=config.begun_for or (end if progress.iterations < end else None),
         best_every=best_every,
@@ -58,3 +61,8 @@ def gradient_samples(rows: Sequence[Mapping[str, float]]) -> int | None:
     learned = [row for row, before, after in zip(rows, skipped, skipped[1:], strict=False) if after == before]
     known = [row[counted.NAME] for row in learned if counted.NAME in row]
     return int(sum(known)) if known and len(known) == len(learned) else None
+
+
+def _gpu(device: str) -> str | None:
+    """Name of the GPU that a device is; None for a processor."""
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else None

@@ -78,3 +78,14 @@ def test_a_number_that_a_report_does_not_have_is_a_dash():
     assert "no adaptation" not in card_tables.successes(report)  # nobody measured it on such a suite
     assert "not recorded by the version that measured this" in card_tables.missing(report)
     assert card_tables.gap(report) == ""
+
+
+def test_a_card_names_the_gpu_and_trains_on_one():
+    suite = suites.load("point-robot")
+    learner = build("maml-trpo", read_config("maml-trpo", {}), suite, seed=3)
+    record = replace(record_of("maml-trpo"), gpu="NVIDIA H200")
+    text = card.text("maml-trpo", learner, suite, record)
+    assert "on 2 cores and one NVIDIA H200, seed 3" in text
+    assert "--device cuda" in text
+    assert "--device" not in card.text("maml-trpo", learner, suite, record_of("maml-trpo"))
+    assert TrainingRecord.read(Table(record.to_json(), "a manifest")).gpu == "NVIDIA H200"
