@@ -1,9 +1,9 @@
 """Draws the committed pictures of the documentation from committed records: `make pictures`.
 
-`docs/curves.png` has the learning curves of the published policies, `docs/comparing.png` a page of a comparison as
-Chromium shows it, and `results/half-cheetah-velocity-first-episode.png` the reward along the first episode. The last
-one's numbers are in a record, which `python -m study.pictures --measure` makes anew. The figures of the results come
-with their table: `python -m study --table`.
+`docs/curves.png` has the learning curves of the published policies, `docs/pearl-steps.png` PEARL's beside public ones,
+`docs/comparing.png` a page of a comparison as Chromium shows it, and `results/half-cheetah-velocity-first-episode.png`
+the reward along the first episode. The last one's numbers are in a record, which `python -m study.pictures --measure`
+makes anew. The figures of the results come with their table: `python -m study --table`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from robometa import compare, evaluate
 from robometa.reports.curve_figures import learning_curves
-from study import figure, plan
+from study import figure, plan, public_curves
 
 DOCS, POLICIES = Path("docs"), Path("policies")
 COMPARED = ("half-cheetah-velocity-rl2", "half-cheetah-velocity-pearl", "half-cheetah-velocity-maml-trpo")
@@ -40,6 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         measure()
     draw_curves()
     draw_first_episode()
+    figure.save(public_curves.figure(), DOCS / "pearl-steps.png")
     return 0 if draw_page() else 1
 
 
