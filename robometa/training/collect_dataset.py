@@ -205,8 +205,11 @@ def _write(folder: Path, about: Description, count: int, shards: Callable[[], It
     """
     digests: dict[str, str] = {}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with opened(folder.parent) as parent, atomic.aside(parent, folder.name) as aside, progress() as bar:
+        with (
+            opened(folder.parent, create=True) as parent,
+            atomic.aside(parent, folder.name) as aside,
+            progress() as bar,
+        ):
             task = bar.add_task("collecting shards", total=count)
             for number, content in shards():
                 name = SHARD_NAME.format(number)

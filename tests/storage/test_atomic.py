@@ -153,3 +153,20 @@ def test_a_folder_that_is_being_written_is_no_leftover(folder):
         assert folder.names() == [aside.path.name]
         atomic.publish(folder, aside, "export")
     assert (folder.path / "export" / "text").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("way", "error"),
+    [("file", NotADirectoryError), ("file/below", NotADirectoryError), ("dangling", FileNotFoundError)],
+)
+def test_what_is_in_the_way_of_a_folder_is_not_taken_for_the_folder(tmp_path, way, error):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(error), opened(tmp_path / way, create=True):
+        pass
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path):
+    for _ in range(2):
+        with opened(tmp_path / "above" / "below", create=True) as folder:
+            assert folder.is_at_its_path()
