@@ -9,8 +9,8 @@ from robometa import suites
 from robometa.commands.arguments import Commands, Parser, add_split_option, add_threads_option, count, whole
 from robometa.commands.evaluate import PROTOCOL, TASKS
 from robometa.commands.hints import FROM_SCRATCH
-from robometa.commands.report_output import publish, require_writable
-from robometa.storage.paths import checked
+from robometa.commands.report_output import publish
+from robometa.storage.paths import checked, require_writable
 
 ABOUT = "measure Stable-Baselines3 from scratch, or scripted experts"
 EXAMPLE = "robometa baseline sb3-ppo half-cheetah-velocity --tasks 1 --steps 400 40000"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from robometa import registry, suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_policy_options, count
-from robometa.commands.report_output import keeps_report, publish, require_writable
+from robometa.commands.report_output import keeps_report, publish
 from robometa.compute.hardware import EVALUATORS, forms_of
 from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
-from robometa.storage.paths import RUNS, beside, checked, is_run
+from robometa.storage.paths import RUNS, beside, checked, is_run, require_writable
 
 if TYPE_CHECKING:
     from robometa.training.load import Source

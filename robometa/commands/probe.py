@@ -7,9 +7,8 @@ import argparse
 from robometa import registry
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_learner_option, count, whole
-from robometa.commands.report_output import require_writable
 from robometa.escape import say
-from robometa.storage.paths import RUNS, beside, checked, is_run
+from robometa.storage.paths import RUNS, beside, checked, is_run, require_writable
 
 ABOUT = "measure how well an adaptation tells the hidden parameters"
 EXAMPLE = "robometa probe policies/half-cheetah-params-rl2 --tasks 200"

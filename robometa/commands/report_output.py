@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 MAX_REPORT_BYTES = 1 << 24
 """Largest report that is read, bytes."""
-
-
-def require_writable(folder: Path) -> None:
-    """Checks that a report can be written into a folder, before anything is measured.
-
-    Raises:
-        UserError: If it cannot.
-    """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"cannot write the report into {folder}: {existing} is not a folder that can be written to")
 
 
 def keeps_report(folder: Path, report: Report) -> bool:

@@ -283,8 +283,7 @@ def _rounded(
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
     """Writes a folder aside and puts it into its place."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with opened(out.parent) as parent, atomic.aside(parent, out.name) as folder:
+    with opened(out.parent, create=True) as parent, atomic.aside(parent, out.name) as folder:
         for name, content in files.items():
             atomic.write(folder, name, content)
         require_place(out)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.storage import atomic
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, require_writable
 
 STEP, ADAPT, CONTRACT, VECTORS = "step.onnx", "adapt.onnx", "contract.json", "vectors.safetensors"
 """Files of an export."""
@@ -24,6 +24,7 @@ def require_place(out: Path) -> None:
     if out.name in ("", ".."):
         raise UserError(f"an export needs a folder with a name of its own, not {out}")
     if not os.path.lexists(out):
+        require_writable(out)
         return
     if out.is_symlink() or not out.is_dir():
         raise UserError(f"{out} is no folder: choose another --out")

@@ -21,6 +21,7 @@ from robometa.policies.latency import latency
 from robometa.policies.manifest import PolicyManifest, Teacher, TrainingRecord
 from robometa.policies.merge import path_without_machine
 from robometa.policies.policy import Policy
+from robometa.storage.paths import require_writable
 from robometa.storage.versions import versions
 from robometa.training.load import newest
 
@@ -85,6 +86,7 @@ def distil(
 def _require_free(out: Path) -> None:
     if os.path.lexists(out):
         raise UserError(f"{out} exists already: choose another --out")
+    require_writable(out)
 
 
 def _sizes(learner: Learner) -> tuple[int, int]:

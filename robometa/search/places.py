@@ -8,7 +8,7 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry import user_objective
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, require_writable
 
 SETTINGS = "search.json"
 """File that makes a folder a search's."""
@@ -40,7 +40,5 @@ def require_free(folder: str | Path) -> Path:
             else ""
         )
         raise UserError(f"{folder} exists already: {going_on}choose another --folder")
-    above = next(one for one in path.parents if os.path.lexists(one))
-    if not above.is_dir():
-        raise UserError(f"{folder} cannot be written: {above} is no folder")
+    require_writable(path)
     return path

@@ -95,8 +95,7 @@ def begin(
     require_optuna()
     path = require_free(folder)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with opened(path.parent) as parent, atomic.aside(parent, path.name) as aside:
+        with opened(path.parent, create=True) as parent, atomic.aside(parent, path.name) as aside:
             cut = write_validation_suite(suite, aside.path, [*settings.validation_tasks])
             settings = replace(settings, validation_hash=suites.load(cut).content_hash)
             text = json.dumps(settings.to_json(), indent=2, sort_keys=True) + "\n"

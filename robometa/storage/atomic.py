@@ -60,11 +60,19 @@ def replace(folder: OpenFolder, name: str, content: bytes) -> None:
 
 
 def write(folder: OpenFolder, name: str, content: bytes | memoryview) -> str:
-    """Writes and flushes a file that must not be there yet, and returns its SHA-256."""
-    with folder.file(name, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Writes and flushes a file that must not be there yet, and returns its SHA-256.
+
+    Raises:
+        OSError: Naming the file, if it cannot be written.
+    """
+    try:
+        with folder.file(name, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(folder.path / name)
+        raise
     return hashlib.sha256(content).hexdigest()
 
 

@@ -136,8 +136,16 @@ class OpenFolder:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[OpenFolder]:
-    """Opens the folder at a path; links on the way, which the user has named, are followed."""
+def opened(path: Path, *, create: bool = False) -> Iterator[OpenFolder]:
+    """Opens the folder at a path, made first if asked to; links on the way, which the user has named, are followed.
+
+    Raises:
+        NotADirectoryError: If something else is there.
+        OSError: If it cannot be made or opened.
+    """
+    if create:
+        with contextlib.suppress(FileExistsError):  # opening says what is in the way
+            path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, FLAGS)
     try:
         yield OpenFolder(path, descriptor)

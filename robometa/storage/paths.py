@@ -38,6 +38,17 @@ def checked(path: str | Path) -> Path:
     return Path(name)
 
 
+def require_writable(folder: Path) -> None:
+    """Checks that a folder can be made or written at a path, before anything is computed for it.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")
+
+
 def is_run(folder: Path) -> bool:
     """Tests if a folder is a run's, and not a policy's."""
     return (folder / RUN).is_file() and not (folder / MANIFEST).is_file()

@@ -68,8 +68,7 @@ def save(
     atomic.recover(folder)
     with ExitStack() as stack:
         if within is None:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            within = stack.enter_context(opened(folder.parent))
+            within = stack.enter_context(opened(folder.parent, create=True))
         aside = stack.enter_context(atomic.aside(within, folder.name))
         large = {name for name, tensor in tensors.items() if sharded and tensor.nbytes > shards.SHARD_BYTES}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in large}

@@ -22,7 +22,7 @@ from robometa.progress import progress
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, require_writable
 from robometa.storage.table import MAX_WHOLE
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
@@ -125,6 +125,7 @@ def collect_dataset(
     _require_readable(seed=seed, episodes=episodes, tasks=tasks, worlds=worlds, processes=processes)
     if os.path.lexists(folder):
         raise UserError(f"{folder} exists already: choose another --out")
+    require_writable(folder)
     if tasks is not None and not suite.endless:
         raise UserError(f"suite {suite.name} has no distributions to draw {tasks} tasks from: leave out tasks")
     acting, _, manifest = newest(policy).load(suite, "cpu", learner, "collect")
@@ -205,8 +206,11 @@ def _write(folder: Path, about: Description, count: int, shards: Callable[[], It
     """
     digests: dict[str, str] = {}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with opened(folder.parent) as parent, atomic.aside(parent, folder.name) as aside, progress() as bar:
+        with (
+            opened(folder.parent, create=True) as parent,
+            atomic.aside(parent, folder.name) as aside,
+            progress() as bar,
+        ):
             task = bar.add_task("collecting shards", total=count)
             for number, content in shards():
                 name = SHARD_NAME.format(number)

@@ -9,7 +9,7 @@ from robometa import registry
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry import user_objective
-from robometa.storage.paths import RUN, RUNS
+from robometa.storage.paths import RUN, RUNS, require_writable
 from robometa.suites.suite import Suite
 
 
@@ -25,9 +25,7 @@ def replaces(folder: Path, overwrite: bool) -> bool:
         UserError: If something has the folder's path that must not be replaced, or a file is in its way.
     """
     if not os.path.lexists(folder):
-        above = next(path for path in folder.absolute().parents if os.path.lexists(path))
-        if not above.is_dir():
-            raise UserError(f"{folder} cannot be written: {above} is no folder")
+        require_writable(folder)
         return False
     if not overwrite:
         raise exists_already(folder)

@@ -89,8 +89,7 @@ class RunFolder:
         config = replace(config, command=" ".join((Path(sys.argv[0]).name, *sys.argv[1:])), versions=versions())
         with ExitStack() as stack:
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                parent = stack.enter_context(opened(self.path.parent))
+                parent = stack.enter_context(opened(self.path.parent, create=True))
                 aside = stack.enter_context(atomic.aside(parent, self.path.name))
                 atomic.write(aside, CONFIGURATION, _text(config))
                 (atomic.publish_over if replacing else atomic.publish)(parent, aside, self.path.name)

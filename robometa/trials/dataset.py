@@ -212,6 +212,8 @@ class Dataset:
                 return f"{name} must be {dtype} of shape {shapes[name]}, not {tensor.dtype} of {tuple(tensor.shape)}"
         if fault := too_large(tensors):
             return fault
+        if not bool((tensors["expert"].abs() <= 1).all()):
+            return "expert must be from -1 to 1"
         if not 0 <= int(tensors["task"].min()) <= int(tensors["task"].max()) < about.tasks:
             return f"task must be from 0 to {about.tasks - 1}"
         return ""

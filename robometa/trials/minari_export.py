@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -44,21 +45,21 @@ def export(dataset: Dataset, suite: Suite, name: str) -> Path:
     try:
         import h5py  # noqa: F401 - Minari itself does not require it
         import minari  # noqa: F401
-        from minari.namespace import create_namespace, list_local_namespaces
+        from minari.namespace import NAMESPACE_METADATA_FILENAME
         from minari.storage import get_dataset_path
     except ImportError:
         raise UserError("export-dataset needs Minari: pip install 'robometa[minari]'") from None
     try:
-        if found[1] and found[1] not in list_local_namespaces():
-            create_namespace(found[1])
         folder = get_dataset_path(name)
-        with opened(folder.parent) as parent, atomic.aside(parent, folder.name) as aside:
+        if os.path.lexists(folder):
+            raise UserError(f"{folder} exists already: choose another name or version")
+        with opened(folder.parent, create=True) as parent, atomic.aside(parent, folder.name) as aside:
             _write(aside.path / "data", dataset, suite, name)
+            if found[1] and not parent.has_file(NAMESPACE_METADATA_FILENAME):
+                atomic.replace(parent, NAMESPACE_METADATA_FILENAME, b"{}")
             atomic.publish(parent, aside, folder.name)
-    except FileExistsError:
-        raise UserError(f"{folder} exists already: choose another name or version") from None
     except OSError as error:
-        raise UserError(f"{name} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{name} cannot be written: {error}") from None
     return folder
 
 

@@ -1,7 +1,9 @@
 """Writing aside: no link is followed, no other folder is reached, what is dead is removed and what is alive is not."""
 
+import errno
 import fcntl
 import os
+import re
 from contextlib import ExitStack
 
 import pytest
@@ -153,3 +155,30 @@ def test_a_folder_that_is_being_written_is_no_leftover(folder):
         assert folder.names() == [aside.path.name]
         atomic.publish(folder, aside, "export")
     assert (folder.path / "export" / "text").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("way", "error"),
+    [("file", NotADirectoryError), ("file/below", NotADirectoryError), ("dangling", FileNotFoundError)],
+)
+def test_what_is_in_the_way_of_a_folder_is_not_taken_for_the_folder(tmp_path, way, error):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(error), opened(tmp_path / way, create=True):
+        pass
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path):
+    for _ in range(2):
+        with opened(tmp_path / "above" / "below", create=True) as folder:
+            assert folder.is_at_its_path()
+
+
+def test_a_full_disk_is_told_with_the_file(folder, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=re.escape(str(folder.path))):
+        atomic.replace(folder, "report.json", b"new")
+    assert folder.names() == []

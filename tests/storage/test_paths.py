@@ -7,7 +7,7 @@ import pytest
 
 from robometa.errors import UserError
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import beside, is_own_file, is_plain_file
+from robometa.storage.paths import beside, is_own_file, is_plain_file, require_writable
 from robometa.training.run_folder import RunFolder
 
 ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
@@ -67,3 +67,14 @@ def test_a_default_place_goes_through_no_link_but_that_of_runs(tmp_path, monkeyp
     (tmp_path / "exports" / "mine").symlink_to(tmp_path)
     with pytest.raises(UserError, match="exports/mine is a link"):
         beside("exports", "mine")
+
+
+@pytest.mark.parametrize("way", ["file", "file/below", "loop", "loop/below", "dangling"])
+def test_what_is_in_the_way_is_told_before_anything_is_computed(tmp_path, way):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(UserError, match="is not a folder that can be written to"):
+        require_writable(tmp_path / way)
+    require_writable(tmp_path)
+    require_writable(tmp_path / "new" / "below")

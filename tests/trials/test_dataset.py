@@ -66,6 +66,7 @@ def test_a_dataset_that_fits_is_read(tmp_path):
         ({"more": torch.zeros(1)}, "its tensors must be"),
         ({"reward": torch.full((4, 3, 20), float("nan"))}, "reward must hold finite numbers"),
         ({"action": torch.full((4, 3, 20, 2), 1e38)}, "action must hold finite numbers"),
+        ({"expert": torch.full((4, 3, 20, 2), -1.5)}, "expert must be from -1 to 1"),
         ({name: tensor[:3] for name, tensor in tensors().items()}, "its shards have 3 trials, and must have 4"),
         ({name: tensor[:0] for name, tensor in tensors().items()}, "must be torch"),
     ],

@@ -101,3 +101,20 @@ def test_a_missing_package_or_another_suite_is_told_in_a_line(place, local, caps
     assert main(["export-dataset", str(place / "data"), "--minari", "tiny-v0"]) == 2
     assert capsys.readouterr().err == "error: export-dataset needs Minari: pip install 'robometa[minari]'\n"
     assert not local.exists()
+
+
+def test_what_is_in_the_way_of_a_dataset_is_told_in_a_line(place, local, capsys):
+    pytest.importorskip("minari")
+    command = ["export-dataset", str(place / "data"), "--minari", "space/oracle-v0"]
+    local.touch()
+    assert main(command) == 2
+    local.unlink()
+    local.mkdir()
+    (local / "space").touch()
+    assert main(command) == 2
+    assert capsys.readouterr().err.count("error: space/oracle-v0 cannot be written: ") == 2
+    (local / "space").unlink()
+    assert main(command) == 0
+    assert main(command) == 2
+    assert "oracle-v0 exists already: choose another name or version" in capsys.readouterr().err
+    assert {path.name for path in (local / "space").iterdir()} == {"namespace_metadata.json", "oracle-v0"}
