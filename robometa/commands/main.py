@@ -47,6 +47,7 @@ from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
 from robometa.registry import user_file, user_objective
+from robometa.registry.given import REWARD
 from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
@@ -224,7 +225,7 @@ def _run(words: list[str]) -> int:
             raise UserError(too_many(rest[0], asked.parser.prog.removeprefix("robometa ")))
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
     asked.learner_options = rest
-    os.environ.pop(user_objective.VARIABLE, None)  # the command line alone names the file
+    os.environ.pop(REWARD, None)  # the command line alone names the file
     if asked.reward is not None:
         user_objective.give(asked.reward)
     return asked.work(asked) or 0
