@@ -12,30 +12,18 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from bench import scaling_parts as parts
+from bench.held import held_to
 from bench.recorded import Recorded
 from bench.report import Machine, table
 from bench.scaling_model import Constants, check_table, constants_table, far_table
 
 RECORD, PAGE = Path("results/scaling.json"), Path("docs/scaling.md")
 os.environ["PYTHONSAFEPATH"] = "1"  # no process that this one starts takes a module from the current folder
-
-
-def held_to(cores: int, part: Callable[..., Any], *arguments: Any) -> Any:
-    """Runs a part in a process that may use the first cores only; it inherits this thread's."""
-    all_cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(all_cores)[:cores])
-    try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            return process.submit(part, *arguments).result()
-    finally:
-        os.sched_setaffinity(0, all_cores)
 
 
 def numbers_of_cores(most: int) -> list[int]:

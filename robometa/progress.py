@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def progress() -> Progress:
-    """Makes a progress bar for work of more than a few seconds; silent without a terminal."""
+    """Makes a progress bar for work of more than a few seconds; silent without a terminal, and within another bar."""
     console = Console(stderr=True)
-    return Progress(
+    return _OnlyBar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -23,6 +23,25 @@ def progress() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+class _OnlyBar(Progress):
+    """A progress bar that is not shown while another one is."""
+
+    _shown: ClassVar[_OnlyBar | None] = None
+
+    def start(self) -> None:
+        """Shows it if no other one is shown."""
+        self.disable = self.disable or _OnlyBar._shown is not None
+        if not self.disable:
+            _OnlyBar._shown = self
+        super().start()
+
+    def stop(self) -> None:
+        """Clears it away."""
+        super().stop()
+        if _OnlyBar._shown is self:
+            _OnlyBar._shown = None
 
 
 @contextmanager

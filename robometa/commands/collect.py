@@ -8,7 +8,7 @@ from robometa import suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, count, whole
 from robometa.escape import say, word
-from robometa.registry import user_objective
+from robometa.registry.given import given
 from robometa.storage.paths import checked
 
 ABOUT = "write a policy's trials on training tasks as a dataset"
@@ -69,4 +69,4 @@ def _run(asked: argparse.Namespace) -> None:
         f"{asked.out}: {about.tasks * about.worlds} trials of {about.episodes} episodes by {about.policy} on "
         f"{about.tasks} {kind} training tasks of {suite.name}; none of its {len(suite.test)} held-out tasks"
     )
-    say(f"next: robometa train {word(asked.suite)} dpt --dataset {word(asked.out)}{user_objective.given()}")
+    say(f"next: robometa train {word(asked.suite)} dpt --dataset {word(asked.out)}{given()}")

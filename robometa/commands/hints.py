@@ -119,6 +119,22 @@ def too_many(word: str, command: str) -> str:
     return f"one argument too many: {word!r} (see `robometa {command} --help`){several}"
 
 
+def stray(words: Sequence[str], rest: Sequence[str]) -> str | None:
+    """The first of a learner's options and values that follows none of them on the command line; None if all do.
+
+    Args:
+        words: The command line.
+        rest: Those of its words that are no arguments or options of the command.
+    """
+    place = -1
+    for word in rest:
+        before, place = place, words.index(word, place + 1)
+        is_value = not word.startswith("-") or re.match(r"-[\d.]", word) is not None
+        if is_value and (before < 0 or place != before + 1):
+            return word
+    return None
+
+
 def refuse_named_arguments(words: Iterable[str]) -> None:
     """Checks that neither suite nor learner is given by another program's option.
 

@@ -42,11 +42,12 @@ from robometa.commands import (
 )
 from robometa.commands.arguments import Commands, Filled, Parser
 from robometa.commands.exit_codes import AT_ONCE, BUG, EXIT_CODES, FAILURE, MISTAKE, STOPPED
-from robometa.commands.hints import too_many, unknown_option
+from robometa.commands.hints import stray, too_many, unknown_option
 from robometa.commands.standard_streams import failing_silently
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import say
 from robometa.registry import user_file, user_objective
+from robometa.registry.given import REWARD
 from robometa.storage.paths import is_own_file
 from robometa.storage.versions import installed
 
@@ -223,8 +224,10 @@ def _run(words: list[str]) -> int:
         if not rest[0].startswith("-"):
             raise UserError(too_many(rest[0], asked.parser.prog.removeprefix("robometa ")))
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
+    if (left_over := stray(words, rest)) is not None:
+        raise UserError(too_many(left_over, asked.parser.prog.removeprefix("robometa ")))
     asked.learner_options = rest
-    os.environ.pop(user_objective.VARIABLE, None)  # the command line alone names the file
+    os.environ.pop(REWARD, None)  # the command line alone names the file
     if asked.reward is not None:
         user_objective.give(asked.reward)
     return asked.work(asked) or 0

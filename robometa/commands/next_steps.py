@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from robometa import registry
 from robometa.escape import printable, say, word
-from robometa.registry import user_objective
+from robometa.registry.given import given
 
 
 def print_next_steps(policy: Path, learner: str | None) -> None:
     """Prints a policy's folder, and the commands that measure and record it."""
-    own = f" --learner {word(learner)}" if learner is not None and learner not in registry.LEARNERS else ""
-    own += user_objective.given()
-    folder = word(policy)
+    own, folder = given(learner or ""), word(policy)
     say(f"policy: {printable(policy)}")
     say(f"measure it: robometa evaluate {folder}{own}\nwatch it:   robometa record {folder}{own}")

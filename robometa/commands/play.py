@@ -37,7 +37,7 @@ def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
     from robometa.video import gl_backends
 
-    gl_backends.require_window(asked.policy)
+    gl_backends.require_window(asked.policy, asked.learner)
     from robometa.training.load import newest
     from robometa.video.live import Live
 

@@ -10,7 +10,7 @@ from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
 from robometa.escape import printable, say, word
-from robometa.registry import user_objective
+from robometa.registry.given import given
 from robometa.search.places import require_free, require_search
 from robometa.storage.paths import checked
 from robometa.suites.shipped import is_shipped
@@ -185,9 +185,7 @@ def _finish(result: Result) -> None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite, learners = word(_short(Path(result.settings.suite))), result.settings.learners
         learner = next(name for name in learners if registry.label(name) == best.learner)
-        say(
-            f"next: robometa train {suite} {word(learner)} --config {word(_short(result.best))}{user_objective.given()}"
-        )
+        say(f"next: robometa train {suite} {word(learner)} --config {word(_short(result.best))}{given()}")
     say(f"report: {printable(_short(result.folder / 'report.html'))}")
 
 

@@ -16,7 +16,7 @@ from robometa.commands.seeds_screen import Screen
 from robometa.compute.parallel import processors
 from robometa.errors import UserError
 from robometa.escape import say, word
-from robometa.registry import user_objective
+from robometa.registry.given import given
 from robometa.suites.suite import Suite
 from robometa.training.new_run import default_folder
 from robometa.training.run_folder import CONFIGURATION
@@ -110,8 +110,7 @@ def _summed_up(jobs: Sequence[Job], stops: int) -> int:
         if job.code == 0:
             continue
         if (job.folder / CONFIGURATION).is_file() and job.code in (STOPPED, AT_ONCE):
-            own = f" --learner {word(job.words[2])}" if ":" in job.words[2] else ""
-            say(f"go on with: robometa resume {word(job.folder)}{own}{user_objective.given()}", error=True)
+            say(f"go on with: robometa resume {word(job.folder)}{given(job.words[2])}", error=True)
         elif job.code in (None, AT_ONCE):
             say(f"not begun: robometa {' '.join(map(word, job.words))}", error=True)
         else:

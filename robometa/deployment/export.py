@@ -98,7 +98,7 @@ def export(
     require_network(policy)
     if not 0 <= task < len(policy.suite.test):
         raise UserError(f"task must be from 0 to {len(policy.suite.test) - 1}, not {task}")
-    with phases(4) as phase:
+    with phases(4 + int8) as phase:
         phase("writing graphs")
         words, tasks = "", None
         if shots:
@@ -239,6 +239,7 @@ def _verify(
     if steps is None:
         require_equal(gap)
     else:
+        phase("what int8 weights keep")
         kept, forms = _rounded(policy, exported, steps, tasks)
         if not force:
             require_enough(kept, "int8")

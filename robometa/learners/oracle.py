@@ -11,12 +11,12 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robometa.data import Spaces
 from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Network
-from robometa.nn.networks import Perceptron
+from robometa.nn.bottleneck import Bottleneck
 from robometa.rl import ppo
 from robometa.rl.ppo_on_episodes import OnePolicy
 
@@ -56,12 +56,12 @@ class BottleneckNetwork(Network):
         self.observation = spaces.observation - hidden
         inputs = self.observation + config.bottleneck
         super().__init__(inputs, spaces.action, config.hidden, config.initial_std, generator)
-        self.encoder = Perceptron((hidden, *config.encoder_hidden, config.bottleneck), generator, nn.Tanh)
+        self.encoder = Bottleneck(hidden, config.encoder_hidden, config.bottleneck, generator)
 
     def known(self, obs: Tensor) -> Tensor:
         """The observation, and the bottleneck in -1..1 in place of the hidden numbers. `[..., obs + bottleneck]`."""
         hidden = obs[..., self.observation :]
-        return torch.cat((obs[..., : self.observation], torch.tanh(self.encoder(hidden))), dim=-1)
+        return torch.cat((obs[..., : self.observation], self.encoder(hidden)), dim=-1)
 
 
 class Oracle(OnePolicy):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robometa.data import Spaces, Step, Trial
 from robometa.errors import Search
 from robometa.nn.actor_critic import Output, PerceptronActorCritic
-from robometa.nn.networks import Perceptron
+from robometa.nn.bottleneck import Bottleneck
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import history_learner, ppo
@@ -68,20 +68,14 @@ class Network(nn.Module):
         """Untrained."""
         super().__init__()
         self.observation = spaces.observation
-        self.encoder = Perceptron(
-            (len(spaces.privileged), *config.encoder_hidden, config.bottleneck), generator, nn.Tanh
-        )
+        self.encoder = Bottleneck(len(spaces.privileged), config.encoder_hidden, config.bottleneck, generator)
         inputs = spaces.observation + config.bottleneck
         self.policy = PerceptronActorCritic(inputs, spaces.action, config.hidden, config.initial_std, generator)
-
-    def bottleneck(self, parameters: Tensor) -> Tensor:
-        """Bottleneck of normalised hidden numbers, in -1..1. `[..., hidden] -> [..., bottleneck]`."""
-        return torch.tanh(self.encoder(parameters))
 
     def forward(self, told: Tensor) -> Output:
         """Actions and values along episodes, shown what the task hides. `[n, time, obs + hidden]`."""
         obs, parameters = told[..., : self.observation], told[..., self.observation :]
-        result: Output = self.policy(torch.cat((obs, self.bottleneck(parameters)), dim=-1))
+        result: Output = self.policy(torch.cat((obs, self.encoder(parameters)), dim=-1))
         return result
 
 
@@ -133,7 +127,7 @@ class Rma(HistoryLearner[Network]):
         obs, parameters = step.obs.tensor_split((self.spaces.observation,), dim=-1)
         training = parameters.shape[-1] > 0
         if training and self.trains_policy:
-            bottleneck = self.network.bottleneck(self.parameters(parameters))
+            bottleneck = self.network.encoder(self.parameters(parameters))
         mean = self.network.policy.actor(torch.cat((self.observations(obs), bottleneck), dim=-1))
         if training and not self.trains_policy:
             return mean, history  # phase two follows the mean actions
@@ -151,7 +145,7 @@ class Rma(HistoryLearner[Network]):
         else:
             self.count.of_module += 1
         with torch.no_grad():
-            wanted = self.network.bottleneck(self.parameters(rollout.obs[..., self.spaces.observation :]))
+            wanted = self.network.encoder(self.parameters(rollout.obs[..., self.spaces.observation :]))
         metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)
         self.count.updates += 1
         return with_samples(metrics, self._module_samples(rollout, steps))

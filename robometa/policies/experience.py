@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from robometa.data import Rollout
 
@@ -92,3 +94,13 @@ def _episode_length(done: Tensor) -> int | None:
     length = int(done[0, 0].int().argmax()) + 1
     places = torch.arange(1, time + 1, device=done.device) % length == 0
     return length if time % length == 0 and bool((done == places).all()) else None
+
+
+def has_nan(value: Any) -> bool:
+    """True if any number is NaN in tensors, containers and dataclasses of them."""
+    if isinstance(value, Tensor):
+        return value.is_floating_point() and bool(value.isnan().any())
+    if is_dataclass(value) and not isinstance(value, type):
+        return any(has_nan(part) for part in vars(value).values())
+    leaves = tree_leaves(value)
+    return any(has_nan(leaf) for leaf in leaves if leaf is not value)

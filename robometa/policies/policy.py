@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from robometa.data import Step
 from robometa.errors import UserError, unknown
 from robometa.escape import html_table
 from robometa.learners.protocol import Adaptation, Learner
 from robometa.noise import Noise
-from robometa.policies.experience import Experience, Transition
+from robometa.policies.experience import Experience, Transition, has_nan
+from robometa.policies.one_thread import Turn, alone
 from robometa.sim.oracle import HiddenNumbers
 from robometa.sim.signals import robot_spaces
 from robometa.suites.suite import Suite
@@ -32,7 +32,7 @@ class Policy:
     """Acts and adapts in a loop of the user's own. `robometa.load` makes it.
 
     It begins as if `reset()` had been called. All worlds are of one task: a learner that pools worlds adapts to all of
-    them together, any other to each alone.
+    them together, any other to each alone. A call while another thread's is running is a `RuntimeError`.
 
     Attributes:
         suite: Suite that it acts on.
@@ -59,6 +59,7 @@ class Policy:
         self.learner, self.suite, self.learner_name, self.units = learner, suite, name, units
         self.spaces = robot_spaces(suite)
         self._hidden_numbers = HiddenNumbers(suite) if learner.sees_parameters else None
+        self._turn = Turn()
         self.reset()
 
     def __repr__(self) -> str:
@@ -72,6 +73,7 @@ class Policy:
         rows += [("action", str(signal)) for signal in self.spaces.action]
         return html_table(repr(self).strip("<>"), rows)
 
+    @alone
     def reset(
         self, worlds: int | None = None, seed: int = 0, parameters: Mapping[str, float | Sequence[float]] | None = None
     ) -> None:
@@ -99,6 +101,7 @@ class Policy:
         no_action = torch.zeros(self._worlds, len(self.spaces.action))
         self._last = no_action, no_action.sum(1), torch.zeros(self._worlds, dtype=torch.bool)
 
+    @alone
     def act(
         self,
         obs: ArrayLike,
@@ -132,7 +135,7 @@ class Policy:
         step = Step(seen[None], *(part[None] for part in last)).to(device)
         with torch.no_grad(), torch_on(1):
             emitted, adaptation = self.learner.act(self._adaptation, step, noise.to(device))
-        if bool(last[1].isnan().any()) and _has_nan((emitted, adaptation)):
+        if bool(last[1].isnan().any()) and has_nan((emitted, adaptation)):
             raise UserError(self._needs_rewards("to act: act(obs, reward=...)"))
         action = emitted[0].float().cpu()
         if not bool(action.isfinite().all()):
@@ -144,6 +147,7 @@ class Policy:
         self._acts += 1
         return self._converted(action)
 
+    @alone
     def adapt(
         self, obs: ArrayLike | None = None, reward: ArrayLike | None = None, done: ArrayLike | None = None
     ) -> None:
@@ -185,7 +189,7 @@ class Policy:
             if self._experience.lacks_rewards:
                 raise UserError(self._needs_rewards("to adapt: act(obs, reward=...)")) from None
             raise
-        if self._experience.lacks_rewards and _has_nan(adaptation):
+        if self._experience.lacks_rewards and has_nan(adaptation):
             raise UserError(self._needs_rewards("to adapt: act(obs, reward=...)"))
         self._adaptation = adaptation
         self._adaptations += 1
@@ -285,13 +289,3 @@ class Policy:
         if missing:
             raise UserError(f"missing parameter {missing[0]!r}: {self.learner_name} is shown {', '.join(values)}")
         return self._hidden_numbers(replace(self.suite.train[0], parameters=tuple(values.items())))
-
-
-def _has_nan(value: Any) -> bool:
-    """True if any number is NaN in tensors, containers and dataclasses of them."""
-    if isinstance(value, Tensor):
-        return value.is_floating_point() and bool(value.isnan().any())
-    if is_dataclass(value) and not isinstance(value, type):
-        return any(_has_nan(part) for part in vars(value).values())
-    leaves = tree_leaves(value)
-    return any(_has_nan(leaf) for leaf in leaves if leaf is not value)

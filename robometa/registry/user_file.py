@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from robometa.errors import UserError, unknown
 from robometa.escape import say, word
 from robometa.registry.entry import Entry, label
+from robometa.registry.given import given as own_files
 
 if TYPE_CHECKING:
     from robometa.learners.protocol import Learner, Options
@@ -223,11 +224,7 @@ def of_run(recorded: str, sha256: object, given: str | None, where: Path, comman
         UserError: If the run's learner is a user's and no file is given, or the given one is another learner.
     """
     if given is None and is_reference(recorded):
-        how = (
-            f"learner={recorded!r}"
-            if command is None
-            else f"robometa {command} {word(where)} --learner {word(recorded)}"
-        )
+        how = f"learner={recorded!r}" if command is None else f"robometa {command} {word(where)}{own_files(recorded)}"
         raise UserError(
             f"{where} was started with {label(recorded)} of a user's file, a program that is not run unasked; "
             f"if that file is yours: {how}"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from robometa.errors import UserError
-from robometa.escape import word
 from robometa.registry import user_file
+from robometa.registry.given import REWARD
 from robometa.suites.numbers import number
 from robometa.suites.objective_file import OWN
 from robometa.suites.objectives import WORST_AT_BEST, Display, Objective
@@ -20,8 +20,6 @@ from robometa.suites.objectives import WORST_AT_BEST, Display, Objective
 if TYPE_CHECKING:
     from torch import Tensor
 
-VARIABLE = "ROBOMETA_REWARD"
-"""Environment variable by which a process hands the file to the processes that it starts."""
 SENSES = ("base", "feet", "forces")
 """Groups of sensors that an objective may ask for."""
 
@@ -42,19 +40,13 @@ def give(reference: str) -> None:
         raise UserError(f"{where} must be a class with the method reward(quantity, parameter, weight)")
     user_file.MADE[own_class] = entry
     OWN[user_file.short(reference)] = _made(own_class(), entry.about, where), entry.fingerprint()
-    os.environ[VARIABLE] = f"{entry.path}:{entry.name}"
+    os.environ[REWARD] = f"{entry.path}:{entry.name}"
 
 
 def inherit() -> None:
     """Runs the file that the process which started this one was given, if it was given one."""
-    if reference := os.environ.get(VARIABLE):
+    if reference := os.environ.get(REWARD):
         give(reference)
-
-
-def given() -> str:
-    """The option that gives the file to a command that follows, after a blank; an empty string if none was given."""
-    reference = os.environ.get(VARIABLE)
-    return f" --reward {word(reference)}" if reference else ""
 
 
 def _made(own: Any, about: str, where: str) -> Objective:

@@ -49,7 +49,7 @@ class Times:
 
 def read_times(run: Path) -> Times:
     """Reads the times of a run, as far as there are any."""
-    rows = list(Lines(run / TIMINGS).rows())
+    rows = Lines(run / TIMINGS).listed()
     wall = sum(row.get("sampling", 0.0) + row.get("update", 0.0) for row in rows) / 60 if rows else None
     spent = [row.get("processor", 0.0) for row in rows]
     is_whole = bool(rows) and rows[0].get("iteration") == 0 and min(spent) > 0

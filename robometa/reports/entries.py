@@ -106,7 +106,7 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
     table = manifest or configuration
     assert table is not None  # there is a policy or a run
     training = None if manifest is None else manifest.table("training")
-    rows = [] if run is None else list(Lines(run / METRICS).rows())
+    rows = [] if run is None else Lines(run / METRICS).listed()
     times = Times(None, {}) if run is None else read_times(run)
     minutes, core_minutes, gradient_samples = times.wall_minutes, times.all_core_minutes, None
     if training is not None:

@@ -46,15 +46,20 @@ class Sequences(NamedTuple):
         """Actions of all rows but the last: what each next row has seen. `[n, time, action]`."""
         return self.seen.last_action[:, 1:]
 
+    def unfit(self) -> Tensor:
+        """1 where a step diverged by an unfit action, from which nothing is learned. `[n, time + 1]`."""
+        return self.counted * (1 - self.learned) * (1 - self.last)
+
     def sound(self) -> Tensor:
         """1 where an action can be learned from: the value that follows it is in the sequence, or 0. `[n, time]`."""
-        follows = (self.counted + self.last).flip(1).cumsum(dim=1).flip(1)[:, 1:] > 0
+        follows = (self.counted - self.unfit() + self.last).flip(1).cumsum(dim=1).flip(1)[:, 1:] > 0
         return self.learned[:, :-1] * follows
 
     def targets(self, value: Tensor, discounts: Tensor, trace: float = 0.0) -> Tensor:
         """Targets r_t + discount^n * V_s, where s is the next row that counts, n rows later.
 
-        With a trace, V_s is a mix of that value and the target of row s, if the sequence holds what follows it.
+        With a trace, V_s is a mix of that value and the target of row s, if the sequence holds what follows it. Where
+        row s diverged by an unfit action it is the target, so that the steps before are charged, too.
 
         As for the other learners with a memory, a value counts across the ends of episodes, and steps between a fall
         and the end of its rollout do not count.
@@ -68,12 +73,12 @@ class Sequences(NamedTuple):
             `[n, time, discount]`
         """
         counted, reward = self.counted.unsqueeze(-1) > 0, self.reward.unsqueeze(-1)
-        mixed = trace * self.sound().unsqueeze(-1)
+        mixed, unfit = trace * self.sound().unsqueeze(-1), self.unfit().unsqueeze(-1) > 0
         ahead, result = torch.where(counted[:, -1], value[:, -1], 0.0), []
         for time in reversed(range(value.shape[1] - 1)):
             ahead = discounts * ahead
             result.append(reward[:, time] + ahead)
-            kept = torch.lerp(value[:, time], result[-1], mixed[:, time])
+            kept = torch.where(unfit[:, time], result[-1], torch.lerp(value[:, time], result[-1], mixed[:, time]))
             ahead = torch.where(counted[:, time], kept, ahead)
         return torch.stack(result[::-1], dim=1)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.escape import word
-from robometa.registry import user_objective
-from robometa.storage.paths import checked, require_writable
+from robometa.registry.given import given
+from robometa.storage.paths import checked, is_own_file, require_writable
+from robometa.storage.sealed_folder import MAX_MANIFEST_BYTES
+from robometa.storage.table import Table
 
 SETTINGS = "search.json"
 """File that makes a folder a search's."""
@@ -26,6 +30,11 @@ def require_search(folder: str | Path) -> Path:
     return path
 
 
+def resume_command(folder: str | Path, learners: Sequence[str]) -> str:
+    """The command line that resumes a search of these learners; it names the user's own files."""
+    return f"robometa search --resume {word(folder)}{given(*learners)}"
+
+
 def require_free(folder: str | Path) -> Path:
     """The absolute path of a folder that a search can be written to.
 
@@ -34,11 +43,20 @@ def require_free(folder: str | Path) -> Path:
     """
     path = checked(folder).absolute()
     if os.path.lexists(path):
-        going_on = (
-            f"go on with `robometa search --resume {word(folder)}{user_objective.given()}`, or "
-            if (path / SETTINGS).exists()
-            else ""
-        )
+        is_search = (path / SETTINGS).exists()
+        going_on = f"go on with `{resume_command(folder, _learners_of(path))}`, or " if is_search else ""
         raise UserError(f"{folder} exists already: {going_on}choose another --folder")
     require_writable(path)
     return path
+
+
+def _learners_of(search: Path) -> list[str]:
+    """Learners of a search; none if its description cannot be read."""
+    path = search / SETTINGS
+    if not is_own_file(search, SETTINGS) or path.stat().st_size > MAX_MANIFEST_BYTES:
+        return []
+    try:
+        listed = Table(json.loads(path.read_text(encoding="utf-8")), str(path)).content["learners"]
+        return [name for name in listed if isinstance(name, str)]
+    except (KeyError, RecursionError, TypeError, UserError, ValueError):
+        return []

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from robometa.errors import UserError, unknown
 from robometa.escape import printable
-from robometa.registry import label, user_objective
+from robometa.registry import label
+from robometa.registry.given import given
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
 from robometa.search.space import Space
@@ -51,7 +52,7 @@ def text(space: Space, trial: Trial, settings: Settings, name: str) -> str:
             "validation": {name: trial.scores[name] for name in settings.objectives},
         },
     }
-    return f"# robometa train {suite} {learner} --config {name}{user_objective.given()}\n{written(table)}"
+    return f"# robometa train {suite} {learner} --config {name}{given()}\n{written(table)}"
 
 
 def read(path: str | Path, learner: str) -> Chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -13,14 +13,13 @@ from typing import Any
 
 from robometa import registry, suites
 from robometa.compute.parallel import processors
-from robometa.errors import Stopped, UserError
-from robometa.escape import word
-from robometa.registry import user_file, user_objective
+from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
+from robometa.registry import user_file
 from robometa.search import page
 from robometa.search.budget import Budget, read_budget
 from robometa.search.driver import Search, learner_hashes, locked, read_settings, spaces_of
 from robometa.search.objectives import require_objectives
-from robometa.search.places import SETTINGS, require_free
+from robometa.search.places import SETTINGS, require_free, resume_command
 from robometa.search.record_file import RECORD, read_state
 from robometa.search.result import Result
 from robometa.search.screen import Screen
@@ -120,13 +119,14 @@ def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] 
     Raises:
         UserError: If there is no search, something has changed since, or another process searches in it.
         Stopped: If a stop signal came.
+        TrainingError: If a file cannot be read or written, or a process is lost again and again.
     """
     path = checked(folder).absolute()
     with ExitStack() as stack:
         search_folder = stack.enter_context(locked(path))
         settings = _with_learners(read_settings(path), learners, path)
         screen = stack.enter_context(Screen(settings, silent))
-        stack.enter_context(_stopping(path))
+        stack.enter_context(_stopping(resume_command(path, settings.learners)))
         search = Search(search_folder, settings, jobs or processors(), screen)
         search.run()
         atomic.replace(search_folder, page.PAGE, page.page(path, settings, search.state).encode())
@@ -163,25 +163,31 @@ def _with_learners(settings: Settings, given: Sequence[str], folder: Path) -> Se
 
 
 @contextmanager
-def _stopping(folder: Path) -> Iterator[None]:
-    """Turns the first stop signal into `Stopped`, wherever the search is: its record is always whole."""
+def _stopping(go_on: str) -> Iterator[None]:
+    """Names the command that goes on wherever the search stops; turns the first stop signal into `Stopped`.
+
+    The search's record is always whole.
+
+    Raises:
+        TrainingError: If a file cannot be read or written, or a process is lost again and again.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         for kind in STOP_SIGNALS:
             signal.signal(kind, signal.SIG_IGN)  # what follows takes a moment
         name = signal.Signals(number).name
-        raise Stopped(f"stopped by {name}; go on with: robometa search --resume {word(folder)}{user_objective.given()}")
+        raise Stopped(f"stopped by {name}; go on with: {go_on}")
 
-    try:
-        before = [signal.signal(kind, stop) for kind in STOP_SIGNALS]
-    except ValueError:  # not in the main thread: whoever called handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for kind, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(kind, handler)
+    with ExitStack() as stack:
+        with suppress(ValueError):  # not in the main thread: whoever called handles signals
+            for kind in STOP_SIGNALS:
+                stack.callback(signal.signal, kind, signal.signal(kind, stop))
+        try:
+            yield
+        except (OSError, TrainingError) as error:
+            if isinstance(error, FolderGoneError) or user_file.blame(error):
+                raise
+            raise TrainingError(f"{error}; go on with: {go_on}") from error
 
 
 def _table(space: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:

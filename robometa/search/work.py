@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from robometa import suites
 from robometa.compute.hardware import Hardware
 from robometa.errors import Stopped, TrainingError, UserError
-from robometa.escape import printable, word
+from robometa.escape import printable
 from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
 from robometa.policies import policy_folder
 from robometa.policies.latency import latency
-from robometa.registry import label, user_objective
+from robometa.registry import label
 from robometa.registry.options import resolve
 from robometa.registry.user_file import is_reference
 from robometa.search.budget import STEPS, Budget
@@ -112,11 +112,7 @@ class Searching:
             failure = f"{type(error).__name__}: {_words(error)}"
         except TrainingError as error:
             if isinstance(disk := error.__context__, OSError):
-                folder = Path(order.folder)
-                raise TrainingError(
-                    f"{folder} cannot be written ({disk.strerror}). Make room there; then "
-                    f"robometa search --resume {word(folder.parents[1])}{user_objective.given()} goes on"
-                ) from None
+                raise TrainingError(f"{order.folder} cannot be written ({disk.strerror}): make room there") from None
             failure = _words(error)
         done, spent = iterations_of(Path(order.folder)), time.process_time() - started
         if self.training.unit == STEPS:

@@ -18,6 +18,8 @@ from robometa.storage.table import MAX_WHOLE, is_finite, shown
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line, bytes."""
+MAX_LISTED_BYTES = 1 << 27
+"""Longest file of somebody else's that is read into memory as a whole, bytes: some 300,000 iterations."""
 
 
 class Lines:
@@ -76,6 +78,16 @@ class Lines:
             UserError: If a line is no table of finite numbers, or its iteration does not follow the one before.
         """
         return (row for row, _ in self._read())
+
+    def listed(self) -> list[dict[str, float]]:
+        """Reads the whole lines of a file that may be somebody else's into memory.
+
+        Raises:
+            UserError: If a line is damaged, or the file has more than `MAX_LISTED_BYTES`.
+        """
+        if is_own_file(self.path.parent, self.path.name) and self.path.stat().st_size > MAX_LISTED_BYTES:
+            raise UserError(f"{self.path} is too long to be read as a whole: it has more than {MAX_LISTED_BYTES} bytes")
+        return list(self.rows())
 
     def cut(self, iterations: int, needs: Sequence[str] = ()) -> int:
         """Removes the lines from this iteration on and a truncated last line; the others keep every byte.

@@ -13,6 +13,7 @@ import torch
 from robometa import suites
 from robometa.errors import UserError
 from robometa.escape import word
+from robometa.registry.given import given
 from robometa.sim.engine import Divergence
 from robometa.sim.postmortem import Repetition, repeat_step
 from robometa.storage import sealed_folder
@@ -89,7 +90,7 @@ class Dumps:
             return
         self._say(
             f"iteration {iteration + 1}: a simulation diverged; it is charged for that. "
-            f"What blew up: robometa replay {word(folder)}"
+            f"What blew up: robometa replay {word(folder)}{given()}"
         )
 
 

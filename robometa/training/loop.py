@@ -18,9 +18,9 @@ from robometa.learners.protocol import Learner
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.policies.policy import Policy
-from robometa.registry import user_objective
+from robometa.registry.given import given
 from robometa.registry.options import configuration_words, departures
-from robometa.registry.user_file import is_reference, short
+from robometa.registry.user_file import short
 from robometa.suites.suite import Suite
 from robometa.training.best import Best
 from robometa.training.callback import Callback, Iteration
@@ -273,8 +273,7 @@ class Training:
 
     def resume_command(self) -> str:
         """The command line that resumes the run; it names the user's own files of the learner and the rewards."""
-        own = f" --learner {word(self.config.learner)}" if is_reference(self.config.learner) else ""
-        return f"robometa resume {word(self.run.path)}{own}{user_objective.given()}"
+        return f"robometa resume {word(self.run.path)}{given(self.config.learner)}"
 
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW

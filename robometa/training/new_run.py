@@ -8,9 +8,10 @@ from pathlib import Path
 from robometa import registry
 from robometa.errors import UserError
 from robometa.escape import word
-from robometa.registry import user_objective
+from robometa.registry.given import given
 from robometa.storage.paths import RUN, RUNS, require_writable
 from robometa.suites.suite import Suite
+from robometa.training.run_list import configuration
 
 
 def default_folder(suite: Suite, learner: str, seed: int) -> Path:
@@ -37,6 +38,14 @@ def replaces(folder: Path, overwrite: bool) -> bool:
 def exists_already(folder: Path) -> UserError:
     """The error of a folder that is there, and the commands that go on."""
     is_run = (folder / RUN).is_file()
-    going_on = f"go on with `robometa resume {word(folder)}{user_objective.given()}`, or " if is_run else ""
+    going_on = f"go on with `robometa resume {word(folder)}{given(_learner_of(folder))}`, or " if is_run else ""
     other = ", or replace it by --overwrite" if is_run else ""
     return UserError(f"{folder} exists already: {going_on}choose another --folder{other}")
+
+
+def _learner_of(run: Path) -> str:
+    """Learner of a run; an empty string if its run.json cannot be read."""
+    try:
+        return configuration(run / RUN).text("learner")
+    except (OSError, UserError):
+        return ""

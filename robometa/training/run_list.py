@@ -92,7 +92,7 @@ def _content(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: If one of them is damaged.
     """
-    table = _configuration(folder / RUN)
+    table = configuration(folder / RUN)
     last, held_out, end = dict[str, float](), dict[str, float](), table.table("config").whole("iterations", 1)
     for last in Lines(folder / METRICS).rows():
         held_out = last if any(name.startswith(HELD_OUT) for name in last) else held_out
@@ -110,7 +110,7 @@ def _content(folder: Path) -> dict[str, Any]:
     }
 
 
-def _configuration(path: Path) -> Table:
+def configuration(path: Path) -> Table:
     """Reads a run.json.
 
     Raises:

@@ -15,11 +15,12 @@ from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
-from robometa.escape import say
+from robometa.escape import say, word
 from robometa.learners.protocol import Learner
 from robometa.nn.state import TRAINING
 from robometa.policies import policy_folder
 from robometa.registry import user_file
+from robometa.registry.given import given
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage.paths import checked
@@ -157,8 +158,10 @@ def _dataset(name: str, learner: Learner, suite: Suite, folder: str | Path | Non
     label = registry.label(name)
     if folder is None:
         if learner.learns_offline:
-            collect = f"`robometa collect {suite.name} POLICY --out FOLDER` writes one of an oracle's policy"
-            raise UserError(f"{label} learns from a dataset: give --dataset FOLDER; {collect}")
+            collect = f"`robometa collect {word(suite_reference(suite))} POLICY --out FOLDER{given()}`"
+            raise UserError(
+                f"{label} learns from a dataset: give --dataset FOLDER; {collect} writes one of an oracle's policy"
+            )
         return None
     if not learner.learns_offline:
         raise UserError(f"{label} learns from its own trials: leave out --dataset")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.escape import word
+from robometa.registry.given import given
 from robometa.suites.own_model import SAFE_PATH
 
 BACKENDS = ("egl", "osmesa")
@@ -81,18 +82,18 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def require_window(policy: Path | None) -> None:
+def require_window(policy: Path | None, learner: str | None = None) -> None:
     """Checks that a window can be opened, in a separate process.
 
     Args:
         policy: Policy to record instead; None for an environment.
+        learner: File and class of its learner, if it is a user's own.
 
     Raises:
         UserError: If none can, saying what to do.
     """
-    instead = (
-        f"watch a video instead: robometa record {word(policy)}" if policy else "render_mode='rgb_array' needs none"
-    )
+    record = f"watch a video instead: robometa record {word(policy)}{given(learner or '')}"
+    instead = record if policy else "render_mode='rgb_array' needs none"
     what = "play" if policy else "render_mode='human'"
     if not has_display():
         raise UserError(f"{what} opens a window, and DISPLAY is not set: log in with `ssh -X`, or {instead}")

@@ -1,13 +1,21 @@
 """The model of an iteration's time, and the tables that the scaling measurement writes."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from math import inf
+from pathlib import Path
 
 import pytest
 
 from bench import scaling_parts
+from bench.held import held_to
 from bench.report import BEGIN, END
-from bench.scaling import PAGE, as_text, held_to, main, numbers_of_cores
+from bench.scaling import PAGE, as_text, main, numbers_of_cores
 from bench.scaling_model import Constants, check_table, far_table
 from robometa.compute.parallel import for_each_task, processors
 from robometa.trials.trial import torch_on
@@ -82,6 +90,40 @@ def test_parts_of_an_update_are_counted_where_threads_take_them():
 
 def test_numbers_of_cores_double_up_to_the_last():
     assert [numbers_of_cores(most) for most in (1, 2, 6, 16)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8, 16]]
+
+
+ENDLESS = """\
+import os, pathlib, runpy, sys
+from bench.held import held_to
+if __name__ == "__main__":
+    held_to(1, runpy.run_path, sys.argv[1])
+"""
+
+
+def runs(pid):
+    """True for a process that has not ended, whether or not its parent has noticed."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    return False
+
+
+def test_a_part_ends_with_the_process_that_started_it(tmp_path):
+    part, mark = tmp_path / "part.py", tmp_path / "pid"
+    part.write_text(f"import os\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, "-P", "-c", ENDLESS, str(part)], env=environment)
+    until = time.monotonic() + 30
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < until:
+        time.sleep(0.01)
+    child = int(mark.read_text())
+    parent.kill()
+    parent.wait()
+    while runs(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    ended = not runs(child)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+    assert ended
 
 
 def test_a_part_runs_on_the_cores_that_it_is_held_to():

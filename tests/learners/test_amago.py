@@ -81,6 +81,8 @@ def expected_targets(found, value, discount, trace):
                 if found.counted[row, later]:
                     ahead, known = value[row, later], found.learned[row, later] and not result[row, later].isnan()
                     ahead = (1 - trace) * ahead + trace * result[row, later] if known else ahead
+                    if not found.learned[row, later] and not found.last[row, later]:  # an unfit action
+                        ahead = result[row, later]
                     result[row, time] = found.reward[row, time] + discount ** (later - time) * ahead
                     break
                 if found.last[row, later]:
@@ -92,8 +94,13 @@ def expected_targets(found, value, discount, trace):
 @pytest.mark.parametrize(("seed", "trace"), [(0, 0.0), (1, 0.0), (2, 0.7), (3, 1.0)])
 def test_a_target_is_the_reward_and_what_follows_from_the_next_step_that_counts(seed, trace):
     replay = TrialCrops(20, Sequences.width(SPACES))
-    replay.add(rows_of(trial(seed)))
+    whole = trial(seed)
+    unfit = whole.rollouts[0]
+    unfit.diverged[1:, :, 1] = unfit.terminated[1:, :, 1] = True
+    unfit.action[1:, :, 1] = 0.0
+    replay.add(rows_of(whole))
     columns = replay.crops(40, 6, generator(seed))
+    assert (Sequences.of_columns(columns, SPACES).unfit() > 0).any()
     found = Sequences.of_columns(columns, SPACES)
     discounts = torch.tensor([0.5, 0.9])
     value = torch.randn(40, 7, 2, generator=generator())
@@ -103,6 +110,22 @@ def test_a_target_is_the_reward_and_what_follows_from_the_next_step_that_counts(
         torch.testing.assert_close(targets[..., place][sound], expected[sound])
         assert torch.equal(sound, (found.learned[:, :-1] > 0) & ~expected.isnan())
     assert sound.any()
+
+
+def test_the_steps_before_an_unfit_action_are_charged_for_it():
+    whole = trial()
+    for rollout in whole.rollouts:
+        rollout.terminated[:] = rollout.truncated[:] = rollout.diverged[:] = False
+        rollout.reward[:] = 1.0
+    first = whole.rollouts[0]
+    first.diverged[:, :, 2] = first.terminated[:, :, 2] = True
+    first.action[:, :, 2], first.reward[:, :, 2] = 0.0, -100.0
+    found = Sequences.of_columns(rows_of(whole), SPACES)
+    value = torch.full((*found.reward.shape, 1), 10.0)
+    targets = found.targets(value, torch.tensor([0.9]))
+    assert (targets[:, 1] < -60.0).all()
+    assert targets[:, 0, 0].tolist() == pytest.approx([1.0 + 0.9 * 10.0] * len(targets))
+    assert not found.sound()[:, 2].any()
 
 
 def test_crops_are_of_one_trial_and_every_step_is_in_some():

@@ -11,7 +11,7 @@ from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.data import Spaces, Step, Trial
 from robometa.errors import UserError
-from robometa.nn.networks import Perceptron
+from robometa.nn.bottleneck import Bottleneck
 from robometa.noise import Noise
 from robometa.policies import policy_folder
 from robometa.registry.options import read_config
@@ -126,7 +126,7 @@ def test_the_estimate_is_learned_and_a_constant_is_what_it_is_measured_by(name):
     options = {"policy_end": 1} if name == "rma" else {}
     made = learner(name, module_steps=40, module_batch=64, module_learning_rate=3e-3, **options)
     if name == "rma":
-        made.network.encoder = Perceptron((2, 2), torch.Generator().manual_seed(3))
+        made.network.encoder = Bottleneck(2, (), 2, torch.Generator().manual_seed(3))
     whole = trial()
     # What is hidden shows in the observation. In one phase the statistics move once more.
     for rollout in whole.rollouts:

@@ -1,9 +1,12 @@
 """A policy in a user's own loop: numpy in and out, the actions of an evaluation, mistakes told in a sentence."""
 
+import copy
 import csv
 import importlib.util
 import itertools
+import pickle
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +184,37 @@ def test_other_mistakes_are_told(suite):
     policy.act([0.0, 0.0])
     with pytest.warns(UserWarning, match=r"maml-trpo compares actions.*sample=True"):
         policy.adapt([0.0, 0.1], 1.0)
+
+
+def test_it_is_for_one_thread_at_a_time(suite):
+    policy, obs = made("rl2", suite), [0.1, 0.2]
+    acts, failures = policy.learner.act, []
+
+    def call(method, *words):
+        try:
+            method(*words)
+        except RuntimeError as error:
+            failures.append(str(error))
+
+    def act(*words):
+        """Acts while other threads use the policy, too, and a copy of it."""
+        policy.learner.act = acts
+        others = [threading.Thread(target=call, args=words) for words in used]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+        return acts(*words)
+
+    copied = copy.deepcopy(policy)
+    used = (policy.act, obs), (policy.adapt,), (policy.reset,), (copied.act, obs)
+    policy.learner.act = act
+    policy.act(obs)
+    assert failures == ["the policy is in use already: load one for each thread"] * 3
+    policy.act(obs, 1.0)
+    with pytest.raises(UserError):
+        policy.act([0.1])
+    pickle.loads(pickle.dumps(policy)).act(obs, 1.0)  # a mistake leaves it free
 
 
 def test_an_oracle_asks_for_what_the_task_hides(suite):

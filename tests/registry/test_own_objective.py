@@ -10,6 +10,7 @@ from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.noise import Noise
 from robometa.registry import user_objective
+from robometa.registry.given import REWARD
 from robometa.sim.select import engine_of
 from robometa.suites import objective_file
 
@@ -61,7 +62,7 @@ def forgotten(monkeypatch):
     """Lets nothing that a test names outlive it."""
     monkeypatch.setattr(objective_file, "OWN", {})
     monkeypatch.setattr(user_objective, "OWN", objective_file.OWN)
-    monkeypatch.setenv(user_objective.VARIABLE, "")
+    monkeypatch.setenv(REWARD, "")
 
 
 @pytest.fixture
@@ -153,9 +154,9 @@ def test_the_command_line_names_it(files, capsys):
 
 def test_no_variable_of_outside_names_it(files, monkeypatch):
     reference, path = files()
-    monkeypatch.setenv(user_objective.VARIABLE, reference)
+    monkeypatch.setenv(REWARD, reference)
     assert main(["suites", str(path)]) == 2
-    assert user_objective.VARIABLE not in os.environ
+    assert REWARD not in os.environ
 
 
 def test_the_commands_that_follow_name_it(files, tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ import robometa
 from robometa.errors import UserError
 from robometa.reports import pooled
 from robometa.reports.compare import compare
+from robometa.storage.json_lines import MAX_LISTED_BYTES
 from tests.reports.comparable import OPTIONS, returns_of, write_policy, write_report
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +171,14 @@ def test_damaged_episodes_are_refused(place, spoil):
     assert changed != path.read_text(encoding="utf-8")
     path.write_text(changed, encoding="utf-8")
     with pytest.raises(UserError, match=r"tasks\.csv"):
+        compare("rl2-0")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timings.jsonl"])
+def test_tables_that_are_too_long_are_refused_before_they_are_read(place, name):
+    with (place / "rl2-0" / "training" / name).open("ab") as file:
+        file.truncate(MAX_LISTED_BYTES + 1)  # a hole, which takes no room on the disk
+    with pytest.raises(UserError, match=f"{name} is too long to be read as a whole"):
         compare("rl2-0")
 
 

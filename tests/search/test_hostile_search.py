@@ -2,6 +2,7 @@
 
 import copy
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,12 @@ from conftest import TINY_SUITE
 from robometa import suites
 from robometa.commands.search import _finish
 from robometa.compute.hardware import Hardware
-from robometa.errors import TrainingError, UserError
-from robometa.search import drawing, page, work
+from robometa.errors import FolderGoneError, TrainingError, UserError
+from robometa.search import drawing, driver, page, work
 from robometa.search.budget import Budget
 from robometa.search.objectives import order
 from robometa.search.record_file import JOURNAL, RECORD
-from robometa.search.run import begin, planned, read, resume
+from robometa.search.run import _stopping, begin, planned, read, resume
 from robometa.search.space import space_of
 from robometa.search.work import Order, Searching
 from robometa.training.run_config import RunConfig
@@ -234,7 +235,23 @@ def test_the_next_command_names_the_file_of_a_learner_of_one_s_own(search, capsy
     assert "train tiny.toml /own/mine.py:Mine --config" in capsys.readouterr().out
 
 
-def test_a_full_disk_names_the_command_that_goes_on_with_the_search(monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), TrainingError("No space left on device")], ids=["disk", "trial"]
+)
+def test_where_a_search_fails_it_names_the_command_that_goes_on(search, monkeypatch, error):
+    def full(self):
+        raise error
+
+    monkeypatch.setattr(driver.Search, "run", full)
+    with pytest.raises(TrainingError, match=r"No space left on device; go on with: robometa search --resume /\S*/s$"):
+        resume("s")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(FolderGoneError, match=r"gone$"), _stopping("go on"):
+        raise FolderGoneError("gone")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_disk_ends_a_search(monkeypatch):
     def full(*_):
         try:
             raise OSError(28, "No space left on device")
@@ -243,7 +260,9 @@ def test_a_full_disk_names_the_command_that_goes_on_with_the_search(monkeypatch)
 
     monkeypatch.setattr(work, "_train", full)
     working = Searching(suites.load("tiny.toml"), Budget(120.0, "steps"), ("return",))
-    with pytest.raises(TrainingError, match=r"No space left.*; then robometa search --resume s goes on"):
+    with pytest.raises(
+        TrainingError, match=r"s/trials/0000 cannot be written \(No space left on device\): make room there"
+    ):
         working.result(an_order())
 
 
