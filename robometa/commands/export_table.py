@@ -9,7 +9,7 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.commands.compare import add_evaluate_options, comparison_of
 from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import checked, matching
+from robometa.storage.paths import checked, matching, unwritable
 
 ABOUT = "print the table of a comparison as CSV, LaTeX or Markdown"
 EXAMPLE = "robometa export-table policies/half-cheetah-velocity-rl2 --format latex"
@@ -50,5 +50,5 @@ def _run(asked: argparse.Namespace) -> None:
     try:
         atomic.replace_file(asked.out, text.encode())
     except OSError as error:
-        raise UserError(f"cannot write {asked.out}: {error.strerror}") from None
+        raise unwritable(asked.out, error) from None
     say(f"written: {printable(asked.out)}")
