@@ -8,7 +8,7 @@ import pytest
 
 from robometa.errors import UserError
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import beside, is_own_file, is_plain_file, require_writable, unwritable
+from robometa.storage.paths import beside, is_own_file, is_plain_file, require_replaceable, require_writable, unwritable
 from robometa.training.run_folder import RunFolder
 
 ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
@@ -88,3 +88,15 @@ def test_a_full_disk_is_a_failure_and_no_mistake():
     denied = unwritable(Path("place"), OSError(errno.EACCES, "Permission denied"))
     assert isinstance(denied, UserError)
     assert str(denied) == "place cannot be written: Permission denied"
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout"), Path("/dev/new")):
+        with pytest.raises(UserError, match="is a device or a pipe"):
+            require_replaceable(path)
+    for name in ("broken", "file", "new"):
+        require_replaceable(tmp_path / name)
