@@ -9,7 +9,7 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.commands.compare import add_evaluate_options, comparison_of
 from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import checked, matching
+from robometa.storage.paths import checked, matching, require_replaceable, unwritable
 
 ABOUT = "print the table of a comparison as CSV, LaTeX or Markdown"
 EXAMPLE = "robometa export-table policies/half-cheetah-velocity-rl2 --format latex"
@@ -34,6 +34,8 @@ def _run(asked: argparse.Namespace) -> None:
     matching(asked.paths)
     if asked.out is not None and (asked.out.is_dir() or not asked.out.parent.is_dir()):
         raise UserError(f"cannot write {asked.out}: it is a folder, or its own folder is missing")
+    if asked.out is not None:
+        require_replaceable(asked.out)
     from robometa.errors import unknown
     from robometa.reports.export import FORMATS
     from robometa.storage import atomic
@@ -50,5 +52,5 @@ def _run(asked: argparse.Namespace) -> None:
     try:
         atomic.replace_file(asked.out, text.encode())
     except OSError as error:
-        raise UserError(f"cannot write {asked.out}: {error.strerror}") from None
+        raise unwritable(asked.out, error) from None
     say(f"written: {printable(asked.out)}")

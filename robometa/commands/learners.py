@@ -13,7 +13,7 @@ from robometa.errors import UserError
 from robometa.escape import printable, say, word
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, unwritable
 from robometa.suites.shipped import is_shipped
 
 ABOUT = "list the learners, or show one: its paper and options"
@@ -69,7 +69,7 @@ def write_template(path: Path) -> None:
     except FileExistsError:
         raise UserError(f"{path} exists already: choose another file") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
     name = word(f"./{path}:MyLearner" if not path.is_absolute() else f"{path}:MyLearner")
     say(f"written: {path}\ncheck it: robometa learners {name} --check\ntrain it: robometa train point-robot {name}")
 

@@ -21,7 +21,7 @@ from robometa.policies.latency import latency
 from robometa.policies.manifest import PolicyManifest, Teacher, TrainingRecord
 from robometa.policies.merge import path_without_machine
 from robometa.policies.policy import Policy
-from robometa.storage.paths import require_writable
+from robometa.storage.paths import require_writable, unwritable
 from robometa.storage.versions import versions
 from robometa.training.load import newest
 
@@ -72,7 +72,7 @@ def distil(
         _require_free(out)
         raise
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}") from None
+        raise unwritable(out, error) from None
     exam = Exam(teacher, suite)
     own, small = exam.returns_of(teacher), exam.returns_of(result.student)
     kept = exam.kept(small, own)

@@ -13,7 +13,7 @@ from robometa.policies import card, policy_folder
 from robometa.policies.manifest import MergedPart, PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, unwritable
 from robometa.storage.versions import versions
 
 
@@ -64,7 +64,7 @@ def merge(
     except FileExistsError:  # another process has made it meanwhile
         raise exists_already from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
+        raise unwritable(folder, error) from None
     return folder
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robometa import escape
-from robometa.errors import UserError
 from robometa.reports import curve_figures, export, figures, probe_figure, videos
 from robometa.reports.compare import Comparison
 from robometa.reports.entries import Entry
 from robometa.reports.groups import Group, Section, shown
 from robometa.storage import atomic
-from robometa.storage.paths import require_page
+from robometa.storage.paths import require_page, unwritable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -85,7 +84,7 @@ def save(comparison: Comparison, path: Path) -> Path:
     try:
         atomic.replace_file(path, page(comparison).encode())
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise unwritable(path, error) from None
     return path
 
 

@@ -29,7 +29,7 @@ from robometa.search.split import validation_indices, write_validation_suite
 from robometa.search.suggest import require_optuna
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, unwritable
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.toml_file import read_toml
@@ -103,7 +103,7 @@ def begin(
     except FileExistsError:
         raise UserError(f"{folder} exists already: choose another --folder") from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
+        raise unwritable(Path(folder), error) from None
     return resume(path, jobs, settings.learners, silent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from pathlib import Path
@@ -12,6 +13,10 @@ MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
 """Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
 """Folders of files that the kernel makes up: some never end, and some never answer."""
+DEVICES = "/dev"
+"""Folder of devices."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk, such as a full one: failures, and no mistakes of the user."""
 
 RUNS, RUN, MANIFEST = "runs", "run.json", "manifest.json"
 """Folder of runs, the file that makes a folder a run's, and the one that makes it a policy's."""
@@ -47,6 +52,24 @@ def require_writable(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")
+
+
+def require_replaceable(path: Path) -> None:
+    """Checks that a file to write replaces no device and no pipe: a rename would take its place for every program.
+
+    Raises:
+        UserError: If it would.
+    """
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    if is_special or os.path.realpath(path.parent) == DEVICES:  # /dev/stdout may lead to a file
+        raise UserError(f"{path} is a device or a pipe, not a file to write")
+
+
+def unwritable(path: Path, error: OSError) -> UserError | OSError:
+    """The error of a path that cannot be written: the user's mistake, or a failure of the disk."""
+    if error.errno in DISK:
+        return OSError(error.errno, error.strerror, str(path))
+    return UserError(f"{path} cannot be written: {error.strerror}")
 
 
 def is_run(folder: Path) -> bool:
@@ -141,3 +164,4 @@ def require_page(path: Path) -> None:
         raise UserError(f"no folder {path.parent} to write {path.name} to")
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a file to write")
+    require_replaceable(path)

@@ -22,7 +22,7 @@ from robometa.progress import progress
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-from robometa.storage.paths import checked, require_writable
+from robometa.storage.paths import checked, require_writable, unwritable
 from robometa.storage.table import MAX_WHOLE
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
@@ -221,4 +221,4 @@ def _write(folder: Path, about: Description, count: int, shards: Callable[[], It
     except FileExistsError:
         raise UserError(f"{folder} exists already: choose another --out") from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
+        raise unwritable(folder, error) from None

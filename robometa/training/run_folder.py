@@ -18,7 +18,7 @@ from robometa.escape import say, word
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
-from robometa.storage.paths import RUN, is_own_file, own_folder
+from robometa.storage.paths import RUN, is_own_file, own_folder, unwritable
 from robometa.storage.table import Table
 from robometa.storage.versions import versions
 from robometa.suites.load import load as load_suite
@@ -96,7 +96,7 @@ class RunFolder:
             except FileExistsError:
                 raise new_run.exists_already(self.path) from None
             except OSError as error:
-                raise UserError(f"{self.path} cannot be written: {error.strerror}") from None
+                raise unwritable(self.path, error) from None
             with self._holding(aside.descriptor):
                 yield config
 

@@ -1,9 +1,19 @@
-"""A dataset in Minari's format, which other offline libraries read: https://minari.farama.org."""
+"""A dataset in Minari's format, which other offline libraries read: https://minari.farama.org.
+
+`python -P -m robometa.trials.minari_export`, a process of its own, writes the files: HDF5 is C, and where it cannot
+write it may crash. It reads a pickled tuple on stdin, and writes the pickled error, if there is one, to stdout.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,11 +24,14 @@ from gymnasium.spaces import Box
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.registry import user_objective
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
+from robometa.storage.paths import unwritable
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.trials.dataset import Dataset
+from robometa.trials.workers.pool import python_path
 
 NAME = re.compile(r"(?:([\w-]{2,})/)?([\w-]+-v\d+)", re.ASCII)
 """Names of datasets: at most one namespace, a name and a version."""
@@ -37,6 +50,7 @@ def export(dataset: Dataset, suite: Suite, name: str) -> Path:
 
     Raises:
         UserError: If Minari is not installed, the name is none or is taken, or the dataset is damaged.
+        OSError: If the disk is full.
     """
     found = NAME.fullmatch(name)
     if found is None:
@@ -54,13 +68,56 @@ def export(dataset: Dataset, suite: Suite, name: str) -> Path:
         if os.path.lexists(folder):
             raise UserError(f"{folder} exists already: choose another name or version")
         with opened(folder.parent, create=True) as parent, atomic.aside(parent, folder.name) as aside:
-            _write(aside.path / "data", dataset, suite, name)
+            _write_apart(aside.path / "data", dataset, suite, name)
             if found[1] and not parent.has_file(NAMESPACE_METADATA_FILENAME):
                 atomic.replace(parent, NAMESPACE_METADATA_FILENAME, b"{}")
             atomic.publish(parent, aside, folder.name)
     except OSError as error:
-        raise UserError(f"{name} cannot be written: {error}") from None
+        raise unwritable(Path(error.filename or name), error) from None
     return folder
+
+
+def _write_apart(folder: Path, dataset: Dataset, suite: Suite, name: str) -> None:
+    """Writes the files in a process of its own.
+
+    Raises:
+        UserError: If the dataset is damaged.
+        OSError: If HDF5 cannot write them.
+    """
+    command = (sys.executable, "-P", "-m", "robometa.trials.minari_export")
+    done = subprocess.run(
+        command,
+        input=pickle.dumps((folder, dataset, suite, name)),
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": python_path()},
+    )
+    if done.stdout:
+        raise pickle.loads(done.stdout)
+    if done.returncode:
+        how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+        raise _failure(how, folder.parent)
+
+
+def _failure(how: str, folder: Path) -> OSError:
+    """The error of HDF5, which does not always say that a disk is full."""
+    free = shutil.disk_usage(folder).free / 1e6
+    said = f"HDF5 cannot write, with {free:,.1f} MB free ({' '.join(how.split()):.200})"
+    return OSError(errno.EIO, said, str(folder))
+
+
+def _main() -> None:
+    """Writes the files that the tuple on stdin describes."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's words are no error
+    user_objective.inherit()
+    folder, dataset, suite, name = pickle.load(sys.stdin.buffer)
+    try:
+        _write(folder, dataset, suite, name)
+    except Exception as error:
+        of_disk = isinstance(error, OSError | RuntimeError)  # h5py's
+        pickle.dump(_failure(str(error), folder.parent) if of_disk else error, output)
+    output.close()
 
 
 def _write(folder: Path, dataset: Dataset, suite: Suite, name: str) -> None:
@@ -135,3 +192,7 @@ def _described(task: Task, number: int) -> dict[str, Any]:
     """Number, objective and hidden parameters of a task, as metadata of an episode."""
     parameters = {f"task/parameters/{name}": np.asarray(value) for name, value in task.parameters}
     return {"task/number": number, "task/objective": task.objective, **parameters}
+
+
+if __name__ == "__main__":
+    _main()

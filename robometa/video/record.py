@@ -17,6 +17,7 @@ from robometa.noise import Noise
 from robometa.progress import progress
 from robometa.sim.engine import Engine
 from robometa.storage import atomic
+from robometa.storage.paths import unwritable
 from robometa.storage.scratch import scratch
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
@@ -221,4 +222,4 @@ def publish(source: Path, target: Path) -> None:
     try:
         atomic.replace_file(target, source.read_bytes())
     except OSError as error:
-        raise UserError(f"cannot write {str(target)!r}: {error.strerror}") from None
+        raise unwritable(target, error) from None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from robometa.errors import UserError
+from robometa.storage.paths import require_replaceable
 
 
 def targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path, ...]:
     """Returns the files to write.
 
     Raises:
-        UserError: If `out` is of another kind, or its folder is missing.
+        UserError: If `out` is of another kind, a folder, a device or a pipe, or its folder is missing.
     """
     if out is None:
         place = policy.resolve()
@@ -23,4 +24,7 @@ def targets(policy: Path, task: int, out: Path | None, gif: bool) -> tuple[Path,
         raise UserError(f"a video is a .mp4 or a .gif file, not {str(out)!r}")
     if out.is_dir():
         raise UserError(f"{str(out)!r} is a folder, not a file to write")
-    return (out, out.with_suffix(".gif")) if gif and out.suffix == ".mp4" else (out,)
+    files = (out, out.with_suffix(".gif")) if gif and out.suffix == ".mp4" else (out,)
+    for file in files:
+        require_replaceable(file)
+    return files

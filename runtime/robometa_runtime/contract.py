@@ -116,7 +116,10 @@ class Contract:
             raise ValueError("sha256 must be a table of texts")
         if not isinstance(self.content["adapt"]["pools_worlds"], bool):
             raise ValueError("pools_worlds must be true or false")
-        sizes = [part["size"] for part in self.content["adaptation"] if isinstance(part["name"], str)]
+        parts = self.content["adaptation"]
+        if not all(isinstance(part["name"], str) for part in parts):
+            raise ValueError("names of an adaptation must be texts")
+        sizes = [part["size"] for part in parts]
         if not all(type(size) is int and size > 0 for size in sizes) or sum(sizes) > MAX_NUMBERS:
             raise ValueError(f"an adaptation must have whole numbers of at most {MAX_NUMBERS} numbers in all")
         if not all(np.isfinite(one).all() for one in self.initial(np.random.default_rng(0)).values()):

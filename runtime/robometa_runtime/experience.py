@@ -8,6 +8,8 @@ from robometa_runtime.contract import Array
 
 MAX_STEPS = 100_000
 """Steps that are kept; the oldest are dropped."""
+COLUMNS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+"""Names of the columns."""
 
 
 class Experience:
@@ -41,9 +43,8 @@ class Experience:
         Args:
             side_by_side: Return episodes as so many worlds if all are equally long.
         """
-        names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
         columns = {
-            name: np.array(rows, np.float32) for name, rows in zip(names, zip(*self._rows, strict=True), strict=True)
+            name: np.array(rows, np.float32) for name, rows in zip(COLUMNS, zip(*self._rows, strict=True), strict=True)
         }
         columns["truncated"][-1] = 1 - columns["terminated"][-1]
         done = columns["terminated"] + columns["truncated"]

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import ArrayLike
 
 from robometa_runtime.contract import MAX_NUMBERS, Array, Contract, ContractError
-from robometa_runtime.experience import Experience
+from robometa_runtime.experience import COLUMNS, Experience
 
 NEXT = "_next"
 """Ending of the name of an output that is the next value of an input."""
@@ -171,7 +171,7 @@ class Policy:
         known = {part["name"]: part["size"] for part in self.contract.content["adaptation"]}
         sizes = {"obs": obs, "last_reward": 1, "last_done": 1, "noise": action}
         self._known = {name: np.zeros((1, size), np.float32) for name, size in known.items()}
-        self._require_graphs({"last_action", *sizes})
+        self._require_graphs(known | sizes | {"last_action": action})
         changed = [one.name.removesuffix(NEXT) for one in outputs if one.name.endswith(NEXT)]
         # The values that a step passes to the next one lie side by side, so that it copies them at once.
         passed = {"last_action": action} | {name: known[name] for name in changed}
@@ -202,8 +202,11 @@ class Policy:
         )
         self._emitted, self._action = bound["emitted_action"][0], bound["action"][0]
 
-    def _require_graphs(self, inputs: set[str]) -> None:
+    def _require_graphs(self, inputs: dict[str, int]) -> None:
         """Checks that the graphs take and give what the contract says.
+
+        Args:
+            inputs: Sizes of what a step may take.
 
         Raises:
             ContractError: If a number is missing, unknown, or has another size.
@@ -213,11 +216,13 @@ class Policy:
         given = {one.name: list(one.shape) for one in self._step.get_outputs()}
         wanted = {"emitted_action": action, "action": action}
         fits = wanted.items() <= given.items() and given.items() <= (after | wanted).items()
-        fits = fits and all(one.name in inputs | self._known.keys() for one in self._step.get_inputs())
+        fits = fits and all(list(one.shape) == [1, inputs.get(one.name, 0)] for one in self._step.get_inputs())
         if self._adapt is not None:
             draws = [one.shape for one in self._adapt.get_inputs() if one.name == "draw"]
             sound = all(len(one) == 2 and isinstance(one[1], int) and 0 < one[1] <= MAX_NUMBERS for one in draws)
             fits = fits and sound and all(one.name in after for one in self._adapt.get_outputs())
+            taken = {one.name for one in self._adapt.get_inputs()}
+            fits = fits and taken <= {*COLUMNS, *self._known, "draw"}
         if not fits:
             raise ContractError(f"the graphs of {self.contract.folder} are not those of its contract")
 

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hashlib
 import json
 import os
 import signal
@@ -283,6 +284,48 @@ def test_the_runtime_names_a_damaged_contract(tmp_path):
     os.mkfifo(path)
     with pytest.raises(runtime.ContractError, match="no file"):
         runtime.Contract(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"observation": [{"name": "x"}]}, "not those of its contract"),
+        ({"adaptation": [{"name": 5, "size": 10**12, "initial": "standard normal"}]}, "must be texts"),
+        ({"adapt.onnx": "memory"}, ""),
+        ({"adapt.onnx": "secret"}, "not those of its contract"),
+    ],
+)
+def test_the_runtime_refuses_graphs_that_do_not_fit_the_contract_before_it_acts(tmp_path, change, said):
+    runtime = pytest.importorskip("robometa_runtime")
+    value, number = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    names = ("emitted_action", "action")
+    body = [node("ReduceSum", ["obs"], [name]) for name in names]
+    graph = onnx.helper.make_graph(
+        body, "step", [value("obs", number, [1, 2])], [value(one, number, [1, 1]) for one in names]
+    )
+    taken = change.get("adapt.onnx", "")
+    learning = onnx.helper.make_graph(
+        [node("Identity", [taken], ["memory_next"])],
+        "adapt",
+        [value(taken, number, [1, 2])],
+        [value("memory_next", number, [1, 2])],
+    )
+    files = {"step.onnx": graph} | ({"adapt.onnx": learning} if "adapt.onnx" in change else {})
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    hashes = {}
+    for name, one in files.items():
+        content = onnx.helper.make_model(one, opset_imports=opsets, ir_version=10).SerializeToString()
+        (tmp_path / name).write_bytes(content)
+        hashes[name] = hashlib.sha256(content).hexdigest()
+    action = [{"name": "a", "low": -1, "high": 1, "safe": 0}]
+    contract = CONTRACT | {"action": action} | change | {"sha256": hashes}
+    (tmp_path / "contract.json").write_text(json.dumps(contract), encoding="utf-8")
+    if said:
+        with pytest.raises(runtime.ContractError, match=said):
+            runtime.Policy(tmp_path)
+    else:
+        assert runtime.Policy(tmp_path).act([0.25, 0.5]) == pytest.approx([0.75])
 
 
 def test_an_export_whose_replacement_was_interrupted_is_found_again(tmp_path):

@@ -1,5 +1,6 @@
 """Files that are read: on a disk, and of the folder that a name is in."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from robometa.errors import UserError
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import beside, is_own_file, is_plain_file, require_writable
+from robometa.storage.paths import beside, is_own_file, is_plain_file, require_replaceable, require_writable, unwritable
 from robometa.training.run_folder import RunFolder
 
 ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
@@ -78,3 +79,24 @@ def test_what_is_in_the_way_is_told_before_anything_is_computed(tmp_path, way):
         require_writable(tmp_path / way)
     require_writable(tmp_path)
     require_writable(tmp_path / "new" / "below")
+
+
+def test_a_full_disk_is_a_failure_and_no_mistake():
+    full = unwritable(Path("place"), OSError(errno.ENOSPC, "No space left on device", "place/.hidden"))
+    assert isinstance(full, OSError)
+    assert str(full) == "[Errno 28] No space left on device: 'place'"
+    denied = unwritable(Path("place"), OSError(errno.EACCES, "Permission denied"))
+    assert isinstance(denied, UserError)
+    assert str(denied) == "place cannot be written: Permission denied"
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null"), Path("/dev/stdout"), Path("/dev/new")):
+        with pytest.raises(UserError, match="is a device or a pipe"):
+            require_replaceable(path)
+    for name in ("broken", "file", "new"):
+        require_replaceable(tmp_path / name)

@@ -1,5 +1,6 @@
 """Datasets in Minari's format: the same numbers when Minari loads them, and mistakes in one line."""
 
+import resource
 import sys
 
 import numpy as np
@@ -112,9 +113,23 @@ def test_what_is_in_the_way_of_a_dataset_is_told_in_a_line(place, local, capsys)
     local.mkdir()
     (local / "space").touch()
     assert main(command) == 2
-    assert capsys.readouterr().err.count("error: space/oracle-v0 cannot be written: ") == 2
+    assert capsys.readouterr().err.count(" cannot be written: ") == 2
     (local / "space").unlink()
     assert main(command) == 0
     assert main(command) == 2
     assert "oracle-v0 exists already: choose another name or version" in capsys.readouterr().err
     assert {path.name for path in (local / "space").iterdir()} == {"namespace_metadata.json", "oracle-v0"}
+
+
+def test_a_full_disk_is_told_in_a_line_even_if_hdf5_crashes(place, local, capfd):
+    pytest.importorskip("minari")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        assert main(["export-dataset", str(place / "data"), "--minari", "oracle-v0"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capfd.readouterr().err
+    assert "HDF5 cannot write, with " in said
+    assert said.count("\n") == 1
+    assert [*local.iterdir()] == []

@@ -22,7 +22,7 @@ from robometa.deployment.to_onnx import require_onnx
 from robometa.errors import UserError
 from robometa.policies.policy import Policy
 from robometa.storage import atomic
-from robometa.storage.paths import require_page
+from robometa.storage.paths import require_page, unwritable
 
 FOLDER = Path(__file__).parent
 TEMPLATE, SIMULATOR = FOLDER / "page.html", FOLDER / "mujoco.wasm.gz"
@@ -69,7 +69,7 @@ def save(policies: dict[str, Policy], path: Path, license_text: str = "not state
     try:
         atomic.replace_file(path, content)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise unwritable(path, error) from None
     return Page(path, len(content), gaps)
 
 
