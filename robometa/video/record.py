@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -30,6 +31,8 @@ from robometa.video.storyboard import Episode
 from robometa.video.targets import targets
 
 MAXIMUM_SHOTS = 1000
+ALONE = "an episode"
+"""Title of the episode of a policy that does not adapt."""
 SMALLEST, LARGEST = (480, 240), (3840, 2160)
 
 
@@ -50,7 +53,8 @@ def record(
     """Records how a policy adapts to one task.
 
     Each panel shows one episode with mean actions, all from the same reset: before any data, after the first shot (an
-    adaptation) and after the last. The episodes in between, from which the policy learns, are not shown.
+    adaptation) and after the last. The episodes in between, from which the policy learns, are not shown. If all three
+    are equal, as those of a policy that does not adapt are, one is shown.
 
     Args:
         policy: Its folder, or a run's for the newest, or `scripted` for Meta-World's experts, which do not adapt
@@ -145,7 +149,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         seed: Seed of resets and exploration.
 
     Returns:
-        The recorded episodes, all from the same reset.
+        The recorded episodes, all from the same reset; one if all are equal.
     """
     worlds = learner.config.worlds if learner.pools_worlds else 1
     shown = sorted({0, min(1, shots), shots})
@@ -159,7 +163,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         for shot in trial_loop(learner, noise, shots):
             if shot.number in shown:
                 before = "first episode" if learner.adapts_within_episode else "before adaptation"
-                title = _title(shot.number, episodes_seen, before) if shots else "an episode"
+                title = _title(shot.number, episodes_seen, before) if shots else ALONE
                 episodes.append(
                     _filmed(engine, learner, shot, noise.fork("shown"), suite.tasks(split)[task], title, advance)
                 )
@@ -175,6 +179,8 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
                 )
                 shot.complete(rollout, adaptation)
                 episodes_seen += int(rollout.done.sum())
+    if all(np.array_equal(episode.physics, episodes[0].physics) for episode in episodes):
+        return [replace(episodes[0], title=ALONE)]
     return episodes
 
 

@@ -59,7 +59,7 @@ def _repainted(robot: Robot) -> mujoco.MjModel:
 
 
 def furnish(spec: mujoco.MjSpec) -> None:
-    """Adds the floor's material, and a sky where there is none, to a model that is not compiled yet.
+    """Adds the floor's material, and a sky and light where there are none, to a model that is not compiled yet.
 
     What only shows stays, even in a model that discards it.
     """
@@ -70,6 +70,9 @@ def furnish(spec: mujoco.MjSpec) -> None:
     _add_floor_material(spec)
     if not skies(spec):
         add_sky(spec)
+    if not spec.lights:
+        _add_sun(spec)
+        _light(spec)
 
 
 def own_look(task: Task) -> bool:
@@ -116,13 +119,27 @@ def _repaint(spec: mujoco.MjSpec) -> None:
     """Gives a robot of this package the house's floor, light and paint, and takes its sky away."""
     for texture in skies(spec):
         texture.delete()
-    spec.visual.headlight.ambient = (0.42, 0.42, 0.42)
-    spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
-    spec.visual.headlight.specular = (0.0, 0.0, 0.0)
-    for light in spec.lights:
-        light.dir, light.diffuse, light.specular = SUNLIGHT, (0.55, 0.54, 0.52), (0.15, 0.15, 0.15)
+    _light(spec)
     for geom in spec.geoms:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.material, geom.rgba, geom.size = FLOOR, (1, 1, 1, 1), (0, 0, 1)
         elif np.allclose(geom.rgba[:3], DEFAULT_PAINT, atol=0.01):
             geom.material, geom.rgba = "", (*PAINT, 1)
+
+
+def _light(spec: mujoco.MjSpec) -> None:
+    """Gives a scene the house's light."""
+    spec.visual.headlight.ambient = (0.42, 0.42, 0.42)
+    spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
+    spec.visual.headlight.specular = (0.0, 0.0, 0.0)
+    for light in spec.lights:
+        light.dir, light.diffuse, light.specular = SUNLIGHT, (0.55, 0.54, 0.52), (0.15, 0.15, 0.15)
+
+
+def _add_sun(spec: mujoco.MjSpec) -> None:
+    """Adds a light from afar."""
+    sun = spec.worldbody.add_light(pos=(0, 0, 4))
+    if hasattr(sun, "directional"):  # before MuJoCo 3.3.1
+        sun.directional = True
+    else:
+        sun.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL

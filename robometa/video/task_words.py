@@ -32,6 +32,8 @@ def _in_words(name: str, value: tuple[float, ...]) -> str:
 def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
     """Describes a variation: each number if they are few, as whole or broken motors are, else the range."""
     words = name.replace("_", " ")
+    if len(set(value)) == 1:
+        value = value[:1]
     if len(value) <= MAX_NUMBERS_LISTED or set(value) <= {0.0, 1.0}:
         unit = VARIATIONS[name].unit
         numbers = " ".join(f"{entry:.2g}" for entry in value)

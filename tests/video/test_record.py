@@ -113,6 +113,14 @@ def test_panels_start_identically_and_differ_after_adaptation(tmp_path):
     assert not np.array_equal(other[0].physics[0], episodes[0].physics[0])
 
 
+def test_a_policy_that_does_not_adapt_is_shown_in_one_episode(tmp_path):
+    suite = short("half-cheetah-velocity")
+    learner, _, _ = policy_folder.load_policy(untrained(tmp_path, suite.name, "no-adaptation"), suite)
+    (episode,) = play(learner, suite, "test", 0, 2, seed=4)
+    assert episode.title == "an episode"
+    assert len(episode.physics) == HORIZON
+
+
 @pytest.mark.usefixtures("meta_world")
 def test_an_expert_is_recorded_on_a_held_out_goal(tmp_path, drawing):
     out = tmp_path / "push.gif"
@@ -275,6 +283,13 @@ def test_distance_to_a_goal_is_in_the_objective_s_norm():
 )
 def test_a_task_in_words(name, words):
     assert in_words(suites.load(name).test[0]) == words
+
+
+def test_a_number_that_all_parts_share_is_said_once():
+    task = suites.load("walker2d-params").test[0]
+    values = dict(task.parameters)
+    values["geom_friction"] = (1.5,) * len(values["geom_friction"])
+    assert "geom friction 1.5," in in_words(dataclasses.replace(task, parameters=tuple(values.items())))
 
 
 def test_every_suite_s_task_has_words():

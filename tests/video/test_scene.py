@@ -37,3 +37,16 @@ def test_a_floor_that_is_added_is_checkered(tmp_path):
     floor = shown.geom(FLOOR)
     assert floor.type == mujoco.mjtGeom.mjGEOM_PLANE
     assert shown.material(int(floor.matid[0])).name == FLOOR
+
+
+def test_a_model_without_a_light_has_the_house_s_and_any_other_keeps_its_own(tmp_path):
+    lamp = '<light pos="0 0 3" dir="0 0 -1" diffuse="0.1 0.2 0.3"/>'
+    xml = quadruped(floor="")
+    dark = scene.dressed(suite_of(tmp_path, xml, "floor = true").train[0])
+    assert dark.nlight == 1
+    assert dark.vis.headlight.ambient.min() > 0.4
+    lit = scene.dressed(
+        suite_of(tmp_path, xml.replace("<worldbody>", f"<worldbody>{lamp}", 1), "floor = true").train[0]
+    )
+    assert lit.light_diffuse.tolist() == [pytest.approx([0.1, 0.2, 0.3])]
+    assert lit.vis.headlight.ambient.max() < 0.4
