@@ -14,6 +14,8 @@ LONGEST_LINE, LONGEST = 1000, 3000
 """Limits on a line and on a whole message, characters, because a message may quote untrusted text."""
 MAX_NUMBER, MAX_LIST = 10**9, 100
 """Largest number of an option, and most entries of a list, because a policy may be from a stranger."""
+MOST_NAMES_BESIDE_A_GUESS = 24
+"""Most known names that a message lists after a guess at the meant one."""
 RANGE = re.compile(r"[(\[] *-?(inf|\d[\d.e-]*), *-?(inf|\d[\d.e-]*) *[)\]]|\{.+\}")
 """Pattern of an interval or a set of names."""
 
@@ -50,13 +52,17 @@ class Stopped(TrainingError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "", meant: Sequence[str] = ()) -> str:
-    """Message for an unknown name: its place, the likely meant names (else the nearest one), all known names."""
+    """Message for an unknown name: its place, the likely meant names (else the nearest one), all known names.
+
+    Where there are likely names, a list of more than `MOST_NAMES_BESIDE_A_GUESS` is left out: the guess is the message.
+    """
     names = sorted(known)
     by_case = {one.casefold(): one for one in names}
     near = meant or [by_case[one] for one in difflib.get_close_matches(str(name).casefold(), by_case, n=1)]
     guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     place = f" in {where}" if where else ""
-    return f"unknown {kind} {str(name)!r}{place}{guess}; known: {', '.join(names) or 'none'}"
+    known_names = "" if near and len(names) > MOST_NAMES_BESIDE_A_GUESS else f"; known: {', '.join(names) or 'none'}"
+    return f"unknown {kind} {str(name)!r}{place}{guess}{known_names}"
 
 
 @dataclass(frozen=True)

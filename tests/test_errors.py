@@ -81,6 +81,12 @@ def test_the_nearest_name_is_found_in_another_case(name):
     assert unknown("learner", name, ["rl2", "pearl"]).startswith(f"unknown learner {name!r} (did you mean 'rl2'?)")
 
 
+def test_a_long_list_of_names_is_shown_only_without_a_guess():
+    names = [f"option-{number:02}" for number in range(30)]
+    assert unknown("option", "option-077", names) == "unknown option 'option-077' (did you mean 'option-07'?)"
+    assert unknown("option", "something", names).endswith("option-28, option-29")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--worlds", type=count, help=worlds)
     parser.add_argument("--protocol", metavar="NAME", help=PROTOCOL)
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
-    about = "policies to measure the gap between, for suites without (default: the suite's)"
+    about = "policies or runs to measure the gap between, for suites without (default: the suite's)"
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     about = "measure after each shot also with the adaptation forgotten"
     parser.add_argument("--control", action="store_true", help=about)
@@ -70,12 +70,16 @@ def _run(asked: argparse.Namespace) -> None:
         require_writable(beside)
     from robometa.compute.hardware import Hardware
     from robometa.evaluation.evaluate import chosen_protocol, measure, save_with_card
-    from robometa.evaluation.reference import compared, load_references
-    from robometa.training.load import Source
+    from robometa.evaluation.reference import compared, labelled
+    from robometa.training.load import Source, newest
 
     source = checkpoint or Source(asked.policy)
     learner, suite, manifest = source.load(suite, asked.device, asked.learner, "evaluate")
-    references = load_references(asked.reference, suite, asked.device) if asked.reference else []
+    references = []
+    if asked.reference:
+        sources = [newest(folder) for folder in asked.reference]
+        loaded = [(one.folder, one.load(suite, asked.device, command="evaluate")) for one in sources]
+        references = labelled(*((folder, known, about.learner) for folder, (known, _, about) in loaded))
     protocol = chosen_protocol(suite, asked.protocol, asked.shots, asked.worlds)
     hardware = Hardware(asked.device, asked.engine, asked.contact_capacity, asked.threads, collect=asked.collect)
     report = measure(

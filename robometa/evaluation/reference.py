@@ -12,31 +12,29 @@ from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure
 from robometa.evaluation.protocols import Protocol
 from robometa.learners.protocol import Learner, sees_parameters
-from robometa.policies.policy_folder import load_policy
 from robometa.reports.gap import Reference
 from robometa.reports.report import Report, without_root
 from robometa.suites.suite import Suite
 
 OPTION = "--reference ORACLE NO_ADAPTATION"
+Loaded = tuple[Path, Learner, str]
+"""Folder, learner and learner's name of a policy."""
 
 
-def load_references(policies: Sequence[str | Path], suite: Suite, device: str = "cpu") -> list[tuple[str, Learner]]:
-    """Loads the oracle and the policy that does not adapt; returns the label and learner of each.
+def labelled(oracle: Loaded, unadapted: Loaded) -> list[tuple[str, Learner]]:
+    """Labels and learners of an oracle and of a policy that does not adapt.
 
     Raises:
-        UserError: If there are not two, they do not fit the suite, or one is not what it has to be.
+        UserError: If one is not what it has to be.
     """
-    if len(policies) != 2:
-        raise UserError(f"{OPTION} takes two policies, not {len(policies)}")
-    loaded = []
-    for path, wanted in zip(policies, ("oracle", "policy that does not adapt"), strict=True):
-        learner, _, manifest = load_policy(Path(path), suite, device=device)
-        label = registry.label(manifest.learner)
+    pair = []
+    for (folder, learner, name), wanted in ((oracle, "oracle"), (unadapted, "policy that does not adapt")):
+        label = registry.label(name)
         fits = sees_parameters(learner) if wanted == "oracle" else label == "no-adaptation"
         if not fits:
-            raise UserError(f"{OPTION}: {path} is no {wanted}; its learner is {label}")
-        loaded.append((f"{label} {without_root(str(path))}", learner))
-    return loaded
+            raise UserError(f"{OPTION}: {folder} is no {wanted}; its learner is {label}")
+        pair.append((f"{label} {without_root(str(folder))}", learner))
+    return pair
 
 
 def compared(
@@ -54,7 +52,7 @@ def compared(
     Args:
         report: The report of the policy.
         suite: The suite that it was measured on.
-        references: The oracle and the policy that does not adapt, as `load_references` returns them.
+        references: The oracle and the policy that does not adapt, as `labelled` returns them.
         worlds: Episodes of each task, as of the policy.
         tasks: Number of tasks, as of the policy.
         protocol: Protocol of the report.

@@ -75,8 +75,10 @@ def table(comparison: Comparison, format: Format) -> str:
 def columns(section: Section) -> list[str]:
     """Columns of a suite's table for reading."""
     gain = any(_gain(group) for group in section.groups)
+    succeeded = any(group.success is not None for group in section.groups)
     return [
-        *WORDS,
+        *WORDS[:-1],
+        *(WORDS[-1:] if succeeded else []),
         *([GAIN] if gain else []),
         *(GAPS if any(group.gaps(section.suite_hash) for group in section.groups) else []),
     ]
@@ -87,7 +89,8 @@ def rows(section: Section) -> list[tuple[Group, list[str]]]:
     head, rows = columns(section), []
     for group in section.groups:
         gain = [_gain(group)] if GAIN in head else []
-        rows.append((group, [*cells(group), *gain, *(_gaps(group, section) if set(GAPS) & set(head) else [])]))
+        words = cells(group)[: len(WORDS) if WORDS[-1] in head else -1]
+        rows.append((group, [*words, *gain, *(_gaps(group, section) if set(GAPS) & set(head) else [])]))
     return rows
 
 

@@ -29,8 +29,9 @@ def plain_table(*columns: str) -> WholeTable:
 
 
 def print_report(report: Report) -> None:
-    """Prints the results of an evaluation: a row per shot, references below, then the tasks."""
+    """Prints the results of an evaluation: a row per task, then, last, a row per shot and references below."""
     console = PlainConsole()
+    _print_tasks(console, report)
     summary = report.summary()
     gap = "gap_closed" in summary[0] and report.gap_obstacle() is None
     gap_scale = "; gap: 0 % = no adaptation, 100 % = oracle, interval with both references resampled" if gap else ""
@@ -66,14 +67,19 @@ def print_report(report: Report) -> None:
 
         console.print(f"\n{title(change)}")
         console.print(since_change_table([("", change)]))
-    if report.names:
-        console.print("\nmean action, means over the goals of each task: success by the end, at any step, return")
-        console.print(_by_name(report))
-    else:
-        console.print("\nmean return of each task, mean action")
-        console.print(_by_task(report))
     for sentence in report.warnings():
         console.print(Text.assemble(("warning: ", "bold"), sentence))
+
+
+def _print_tasks(console: PlainConsole, report: Report) -> None:
+    """Prints the results of each task, and an empty line."""
+    if report.names:
+        console.print("mean action, means over the goals of each task: success by the end, at any step, return")
+        console.print(_by_name(report))
+    else:
+        console.print("mean return of each task, mean action")
+        console.print(_by_task(report))
+    console.print()
 
 
 def _gaps(summary: Sequence[Mapping[str, Any]]) -> WholeTable:

@@ -86,7 +86,7 @@ def test_a_folder_may_have_the_name_of_a_baseline(tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("pearl --lr 0.1", "unknown option '--lr' in learner pearl (did you mean '--learning-rate'?); known: "),
+        ("pearl --lr 0.1", "unknown option '--lr' in learner pearl (did you mean '--learning-rate'?)"),
         ("maml-trpo --lr 0.1", "did you mean '--inner-step-size'?"),
         ("promp --lr 0.1", "did you mean '--learning-rate' or '--inner-step-size'?"),
         ("rl2 --gamma 0.9", "did you mean '--discount'?"),

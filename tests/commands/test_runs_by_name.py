@@ -155,3 +155,12 @@ def test_the_newest_of_a_run_is_recorded(suite_file, monkeypatch, capsys):
     assert main(["record", "mine", "--no-gif"]) == 1
     assert "runs/mine: its policy, of 1 iterations" in capsys.readouterr().out
     assert len(played) == 1
+
+
+def test_the_references_of_an_evaluation_may_be_runs(suite_file, capsys):
+    for learner in ("oracle", "no-adaptation"):
+        assert main(["train", suite_file, learner, "--iterations", "1", "--hidden", "4", *SMALL]) == 0
+    capsys.readouterr()
+    names = ["tiny-oracle-0", "tiny-no-adaptation-0"]
+    assert main(["evaluate", names[1], "--reference", *names, "--shots", "0", "--worlds", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-4].startswith("oracle ")

@@ -9,8 +9,9 @@ import pytest
 from conftest import reference_entry
 
 from robometa import suites
+from robometa.errors import UserError
 from robometa.evaluation.evaluate import measure
-from robometa.evaluation.reference import compared, load_references
+from robometa.evaluation.reference import compared, labelled
 from robometa.policies import card_tables
 from robometa.registry.options import read_config
 from robometa.reports import reference_returns
@@ -157,7 +158,7 @@ def test_success_is_by_the_end_beside_that_at_any_step_and_randoms(measured, cap
 
 @pytest.fixture
 def pair(measured):
-    """An oracle and a policy that does not adapt, untrained, as `load_references` returns them."""
+    """An oracle and a policy that does not adapt, untrained, as `labelled` returns them."""
     names = ("oracle", "no-adaptation")
     return [(name, build(name, read_config(name, {"hidden": (4,)}), measured, seed=0)) for name in names]
 
@@ -175,18 +176,14 @@ def test_a_suite_of_ones_own_is_compared_with_two_policies(measured, pair, capsy
     assert "oracle" in capsys.readouterr().out
 
 
-def test_what_is_no_pair_of_references_is_told(tmp_path, measured):
-    from conftest import record_of
-
-    from robometa.errors import UserError
-    from robometa.policies.policy_folder import save_policy
-
-    learner = build("no-adaptation", read_config("no-adaptation", {"hidden": (4,)}), measured, seed=0)
-    save_policy(tmp_path / "policy", learner, "no-adaptation", measured, record_of("no-adaptation"), "")
-    with pytest.raises(UserError, match="is no oracle; its learner is no-adaptation"):
-        load_references([tmp_path / "policy", tmp_path / "policy"], measured)
-    with pytest.raises(UserError, match="takes two policies, not 1"):
-        load_references([tmp_path / "policy"], measured)
+def test_what_is_no_pair_of_references_is_told(pair):
+    (_, oracle), (_, unadapted) = pair
+    known, plain = (Path("a"), oracle, "oracle"), (Path("b"), unadapted, "no-adaptation")
+    assert [label for label, _ in labelled(known, plain)] == ["oracle a", "no-adaptation b"]
+    with pytest.raises(UserError, match="b is no oracle; its learner is no-adaptation"):
+        labelled(plain, plain)
+    with pytest.raises(UserError, match="a is no policy that does not adapt; its learner is oracle"):
+        labelled(known, known)
 
 
 def test_a_first_episode_that_holds_adaptation_is_called_so_and_shown_by_its_quarters(measured, capsys):
@@ -203,3 +200,11 @@ def test_a_first_episode_that_holds_adaptation_is_called_so_and_shown_by_its_qua
     printed = " ".join(capsys.readouterr().out.split())
     assert f"return {first:.1f} in its first quarter, {last:.1f} in its last" in printed
     assert f"return {first:.1f} in its first quarter" in card_tables.returns(report.described())
+
+
+def test_the_returns_are_printed_below_the_tasks(measured, capsys):
+    learner = build("random", read_config("random", {}), measured, seed=0)
+    print_report(measure(learner, measured, shots=0, worlds=2, tasks=3))
+    tasks, returns = capsys.readouterr().out.split("\nreturn\n")
+    assert tasks.startswith("mean return of each task, mean action\n")
+    assert returns.splitlines()[2].startswith("random")

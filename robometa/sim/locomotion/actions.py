@@ -49,7 +49,10 @@ def controls_of(model: mujoco.MjModel, robot: Robot) -> Controls:
     low, high = ranges[:, 0], ranges[:, 1]
     key, asked = keyframe_of(model, robot), robot.action
     if key is None and asked.centre == "keyframe":
-        raise UserError(f"action.centre = 'keyframe' needs a keyframe, and {robot.mjcf.name} has none in use")
+        raise UserError(
+            f"action.centre = 'keyframe' needs a keyframe, and {robot.mjcf.name} has none in use: add one to the model "
+            f"(keyframe in [robot] names it), write centre = 'range', or leave centre out"
+        )
     resting = asked.centre != "range" and (key is not None or robot.gains is not None)
     centre = _rest(model, key, robot, ranges) if resting else (high + low) / 2
     scale = (high - low) / 2 if asked.scale is None else each(asked.scale, model.nu, "action.scale", robot)

@@ -93,6 +93,8 @@ def test_a_model_without_its_keyframe_begins_as_drawn_and_its_joints_are_told(tm
 def test_a_keyframe_may_be_given_by_its_number(tmp_path):
     engine = engine_of(suite_of(tmp_path, quadruped(), STILL + "keyframe = 0\n"))
     assert positions(engine)[0, 7:].tolist() == POSE.tolist()
+    with pytest.raises(UserError, match=r"needs a keyframe.*write centre = 'range', or leave centre out"):
+        engine_of(suite_of(tmp_path, quadruped(), 'keyframe = "qpos0"\naction = { centre = "keyframe" }\n'))
     with pytest.raises(UserError, match=r"unknown keyframe '7' in robot\.xml"):
         engine_of(suite_of(tmp_path, quadruped(), "keyframe = 7\n"))
 
