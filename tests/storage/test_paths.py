@@ -78,3 +78,10 @@ def test_what_is_in_the_way_is_told_before_anything_is_computed(tmp_path, way):
         require_writable(tmp_path / way)
     require_writable(tmp_path)
     require_writable(tmp_path / "new" / "below")
+
+
+@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK])
+def test_a_folder_needs_both_permissions_that_a_new_file_in_it_takes(tmp_path, monkeypatch, missing):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & missing)  # root has them all
+    with pytest.raises(UserError, match="is not a folder that can be written to"):
+        require_writable(tmp_path / "new")
