@@ -6,6 +6,7 @@ Each name is loaded on first use, so `import robometa` takes no time.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from robometa.compute.mujoco_gl import tolerate_missing_backend
@@ -80,6 +81,7 @@ __all__ = [
 
 tolerate_missing_backend()
 register_once_loaded()
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or an onnxruntime imported later reports to its makers
 
 
 def __dir__() -> list[str]:

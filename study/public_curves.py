@@ -37,25 +37,26 @@ END = 1.1e6
 @in_plain_style
 def figure() -> Figure:
     """A panel for each suite: return after one shot while exploring, held-out scores, and the public curve in grey."""
-    drawn = Figure(figsize=(11, 3.4), layout="constrained")
+    drawn = Figure(figsize=(11, 3.6), layout="constrained")
     panels = drawn.subplots(1, len(TRAININGS))
     for panel, (suite, logs) in zip(panels, TRAININGS.items(), strict=True):
         _draw(panel, suite, logs)
     panels[0].set_ylabel("return after one shot\n(sum of an episode's rewards)")
-    panels[1].legend(loc="lower right", fontsize=7, frameon=False)
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return drawn
 
 
 def public(suite: str) -> tuple[list[float], list[float]]:
     """Environment steps of a public curve of PEARL on a suite, and the return at each."""
     with (PUBLIC / f"pearl-{suite}.csv").open(encoding="utf-8", newline="") as file:
-        rows = [(float(row["environment_steps"]), float(row["return_last_trajectory"])) for row in csv.DictReader(file)]
+        rows = [(float(row["environment_steps"]), float(row["return_adapted"])) for row in csv.DictReader(file)]
     return [steps for steps, _ in rows], [returned for _, returned in rows]
 
 
 def _draw(panel: Axes, suite: str, logs: list[Path]) -> None:
     look = looks(["pearl"])[0]
-    panel.plot(*public(suite), color="#9a9a9a", linewidth=1, label="x35f/meta_rl, one seed, its third episode")
+    label = "x35f/meta_rl, one seed, its third to seventh episode"
+    panel.plot(*public(suite), color="#9a9a9a", linewidth=0.8, label=label)
     for seed, log in enumerate(logs):
         rows = list(Lines(log / "metrics.jsonl").rows())
         exploring, held_out = curve_of(rows, RETURN, {}), curve_of(rows, HELD_OUT, {})

@@ -92,7 +92,8 @@ class Commands:
             work: Runs the command and returns the exit code, or None for 0. None for a command with subcommands.
             example: A command line that works.
             more: Further lines for its own help.
-            takes_learner_options: Passes unknown options on, as `asked.learner_options`.
+            takes_learner_options: Passes unknown options on, as `asked.learner_options`, and the first word that
+                belongs to none of them, as `asked.stray`.
             **settings: Settings of the argument parser.
         """
         parser: Parser = self._parsers.add_parser(

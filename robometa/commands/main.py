@@ -224,9 +224,7 @@ def _run(words: list[str]) -> int:
         if not rest[0].startswith("-"):
             raise UserError(too_many(rest[0], asked.parser.prog.removeprefix("robometa ")))
         raise UserError(unknown_option(rest[0].partition("=")[0], asked.parser.options(), asked.parser.prog))
-    if (left_over := stray(words, rest)) is not None:
-        raise UserError(too_many(left_over, asked.parser.prog.removeprefix("robometa ")))
-    asked.learner_options = rest
+    asked.learner_options, asked.stray = rest, stray(words, rest)
     os.environ.pop(REWARD, None)  # the command line alone names the file
     if asked.reward is not None:
         user_objective.give(asked.reward)

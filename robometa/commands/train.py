@@ -86,6 +86,8 @@ def _run(asked: argparse.Namespace) -> int | None:
     if learner in hints.BASELINES:
         raise UserError(f"{learner} is a baseline: robometa baseline {learner} {asked.suite}")
     registry.find(learner)
+    if asked.stray is not None:
+        raise UserError(hints.too_many(asked.stray, "train"))
     if not asked.help and asked.seeds is None:
         replaces(asked.folder or default_folder(suite, learner, asked.seed), asked.overwrite)
     from robometa.commands.learner_options import print_help, read_options

@@ -169,6 +169,7 @@ def _stopping(go_on: str) -> Iterator[None]:
     The search's record is always whole.
 
     Raises:
+        Stopped: If a stop signal comes.
         TrainingError: If a file cannot be read or written, or a process is lost again and again.
     """
 
@@ -184,8 +185,10 @@ def _stopping(go_on: str) -> Iterator[None]:
                 stack.callback(signal.signal, kind, signal.signal(kind, stop))
         try:
             yield
+        except (FolderGoneError, Stopped):
+            raise
         except (OSError, TrainingError) as error:
-            if isinstance(error, FolderGoneError) or user_file.blame(error):
+            if user_file.blame(error):
                 raise
             raise TrainingError(f"{error}; go on with: {go_on}") from error
 

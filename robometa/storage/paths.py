@@ -50,7 +50,7 @@ def require_writable(folder: Path) -> None:
         UserError: If it cannot.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")
 
 

@@ -16,8 +16,8 @@ from robometa.training.loop import Training
 
 COUNTED_SINCE = {"core_minutes", "gpu", "gradient_samples"}
 """Entries of a manifest that policies from before they were recorded do not have."""
-THREADS = "processors"
-"""Entry of a manifest that a resume may change, and that no result depends on."""
+OF_MACHINE = {"processors", "gpu"}
+"""Entries of a manifest that name a machine: a resume on another one does not make another training."""
 
 
 def finish(training: Training) -> Path:
@@ -55,8 +55,9 @@ def _written(policy: Path, about: TrainingRecord, options: dict[str, Any]) -> bo
         manifest = sealed_folder.load(policy, "policy")[1]
     except UserError:
         return False
-    record = about.to_json() | {THREADS: manifest["training"].get(THREADS)}
+    known = manifest["training"]
+    record = about.to_json() | {name: known[name] for name in OF_MACHINE & known.keys()}
     wanted = json.loads(json.dumps({"training": record, "config": options}))
-    for name in COUNTED_SINCE - manifest["training"].keys():
+    for name in COUNTED_SINCE - known.keys():
         wanted["training"].pop(name, None)
     return all(manifest.get(key) == value for key, value in wanted.items())

@@ -46,6 +46,8 @@ def told(capsys, words):
         ),
         ("train point-robot rl2 --hidden 64 --seed 64 64 --clip 0.1", "one argument too many: '64'"),
         ("train point-robot rl2 --clip 0.1 --seed 1 -2", "one argument too many: '-2'"),
+        ("train point-robot --seed 1 rl2", "train needs a suite and a learner, as in `robometa train half"),
+        ("train rl2 --seed 1 point-robot", "rl2 is a learner: robometa train SUITE rl2"),
         ("train point-robot rl2 extra", "one argument too many: 'extra' (see `robometa train --help`)"),
         ("train arm.xml rl2", "arm.xml is a robot's model, not a suite: `robometa suites arm.xml` prints one for it"),
         ("train ./a/b.XML rl2", "./a/b.XML is a robot's model, not a suite"),

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("imports", ["robometa.deployment, onnxruntime", "robometa_runtime"])
+@pytest.mark.parametrize("imports", ["robometa, onnxruntime", "robometa_runtime"])
 def test_importing_onnxruntime_leaves_nothing(imports, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     environment |= dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), str(tmp_path))

@@ -12,7 +12,7 @@ from conftest import TINY_SUITE
 from robometa import suites
 from robometa.commands.search import _finish
 from robometa.compute.hardware import Hardware
-from robometa.errors import FolderGoneError, TrainingError, UserError
+from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
 from robometa.search import drawing, driver, page, work
 from robometa.search.budget import Budget
 from robometa.search.objectives import order
@@ -249,6 +249,11 @@ def test_where_a_search_fails_it_names_the_command_that_goes_on(search, monkeypa
     with pytest.raises(FolderGoneError, match=r"gone$"), _stopping("go on"):
         raise FolderGoneError("gone")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stop_signal_ends_a_search_as_stopped_and_names_the_command_once():
+    with pytest.raises(Stopped, match=r"^stopped by SIGTERM; go on with: go on$"), _stopping("go on"):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_full_disk_ends_a_search(monkeypatch):

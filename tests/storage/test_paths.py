@@ -100,3 +100,10 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
             require_replaceable(path)
     for name in ("broken", "file", "new"):
         require_replaceable(tmp_path / name)
+
+
+@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK])
+def test_a_folder_needs_both_permissions_that_a_new_file_in_it_takes(tmp_path, monkeypatch, missing):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & missing)  # root has them all
+    with pytest.raises(UserError, match="is not a folder that can be written to"):
+        require_writable(tmp_path / "new")

@@ -20,7 +20,7 @@ from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
 from robometa.reports import entries
 from robometa.storage import atomic, sealed_folder
 from robometa.storage.json_lines import Lines
-from robometa.training import loop
+from robometa.training import loop, records
 from robometa.training.load import newest
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
@@ -245,10 +245,13 @@ def test_two_processes_do_not_train_in_one_folder(tiny_file, tmp_path, monkeypat
     resume(tmp_path / "run")
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_report_beside_the_policy_survives_a_resume_of_the_finished_run(tiny_file, tmp_path, threads):
+@pytest.mark.parametrize(("threads", "gpu"), [(1, None), (3, "another")])
+def test_a_report_beside_the_policy_survives_a_resume_of_the_finished_run(
+    tiny_file, tmp_path, monkeypatch, threads, gpu
+):
     policy = trained(tiny_file, "maml-trpo", tmp_path / "run", threads=1)
     sealed_folder.put(policy, {"report.json": "{}"})
+    monkeypatch.setattr(records, "_gpu", lambda device: gpu)
     resume(tmp_path / "run", threads=threads)
     assert sealed_folder.load(policy, "policy")[1]["files"].keys() >= {"report.json"}
 
