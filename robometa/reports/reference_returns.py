@@ -26,13 +26,12 @@ def find(content_hash: str) -> Reference | None:
     entry = next((entry for entry in known.values() if entry["suite_hash"] == content_hash), None)
     if entry is None:
         return None
-    seeds = len(entry["oracle"]["returns"])
     return Reference(
         unadapted=_sample(entry["unadapted"]),
         oracle=_sample(entry["oracle"]),
         random=float(np.mean(entry["random"]["returns"])),
         tasks=len(entry["oracle"]["returns"][0]),
-        source=f"{seeds} training seed{'s' if seeds > 1 else ''} each, mean actions, from {FILE}",
+        source=f"{_seeds(entry)}, mean actions, from {FILE}",
         success=(entry["unadapted"].get("success"), entry["unadapted"].get("success_any_step")),
     )
 
@@ -40,3 +39,10 @@ def find(content_hash: str) -> Reference | None:
 def _sample(entry: dict[str, Any]) -> Sample:
     """Returns of training seeds, which are resampled for all tasks together."""
     return Sample(list(np.array(entry["returns"]).T), together=True)
+
+
+def _seeds(entry: dict[str, Any]) -> str:
+    """Training seeds of the oracle and of no adaptation, in words."""
+    oracle, unadapted = (len(entry[name]["returns"]) for name in ("oracle", "unadapted"))
+    words = f"{oracle} training seed{'s' if oracle > 1 else ''}"
+    return f"{words} each" if oracle == unadapted else f"{words} of the oracle and {unadapted} without adaptation"

@@ -50,6 +50,16 @@ def test_the_gap_is_closed_from_not_adapting_to_the_oracle(measured):
         assert row["gap_closed_by_means"] == pytest.approx(share)
 
 
+def test_the_source_tells_how_many_seeds_each_reference_has(measured):
+    assert reference_returns.find(measured.content_hash).source.startswith("3 training seeds each, mean actions, from ")
+    path = Path(reference_returns.FILE)
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    entry[measured.name]["unadapted"]["returns"].pop()
+    path.write_text(json.dumps(entry), encoding="utf-8")
+    source = reference_returns.find(measured.content_hash).source
+    assert source.startswith("3 training seeds of the oracle and 2 without adaptation, mean actions, from ")
+
+
 def test_the_interval_includes_the_uncertainty_of_both_references():
     policy = Sample([np.array([-10.0, -10.0])] * 4)
     sure = reference(of_seeds(-16.0, -16.0, -16.0), of_seeds(-6.0, -6.0, -6.0)).gap_closed(policy)
