@@ -1,19 +1,21 @@
 """A dataset in Minari's format, which other offline libraries read: https://minari.farama.org.
 
 `python -P -m robometa.trials.minari_export`, a process of its own, writes the files: HDF5 is C, and where it cannot
-write it may crash. It reads a pickled tuple on stdin, and writes the pickled error, if there is one, to stdout.
+write it may crash. It reads what to write as JSON on stdin, and writes the kind and the words of an error, if there is
+one, as JSON to stdout.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
-import pickle
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from robometa.registry import user_objective
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
 from robometa.storage.paths import unwritable
+from robometa.suites.load import load, suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.trials.dataset import Dataset
@@ -35,6 +38,8 @@ from robometa.trials.workers.pool import python_path
 
 NAME = re.compile(r"(?:([\w-]{2,})/)?([\w-]+-v\d+)", re.ASCII)
 """Names of datasets: at most one namespace, a name and a version."""
+MISTAKE, DISK = "mistake", "disk"
+"""Kinds of an error of the process that writes."""
 
 
 def export(dataset: Dataset, suite: Suite, name: str) -> Path:
@@ -87,13 +92,17 @@ def _write_apart(folder: Path, dataset: Dataset, suite: Suite, name: str) -> Non
     command = (sys.executable, "-P", "-m", "robometa.trials.minari_export")
     done = subprocess.run(
         command,
-        input=pickle.dumps((folder, dataset, suite, name)),
+        input=json.dumps([str(folder), str(dataset.folder), suite_reference(suite), name]),
         capture_output=True,
+        text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": python_path()},
     )
     if done.stdout:
-        raise pickle.loads(done.stdout)
+        kind, words = json.loads(done.stdout)
+        if kind == DISK:
+            raise _failure(words, folder.parent)
+        raise UserError(words) if kind == MISTAKE else RuntimeError(words)
     if done.returncode:
         how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
         raise _failure(how, folder.parent)
@@ -107,16 +116,19 @@ def _failure(how: str, folder: Path) -> OSError:
 
 
 def _main() -> None:
-    """Writes the files that the tuple on stdin describes."""
-    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    """Writes the files that stdin describes."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's words are no error
     user_objective.inherit()
-    folder, dataset, suite, name = pickle.load(sys.stdin.buffer)
+    folder, dataset, suite, name = json.load(sys.stdin)
     try:
-        _write(folder, dataset, suite, name)
-    except Exception as error:
-        of_disk = isinstance(error, OSError | RuntimeError)  # h5py's
-        pickle.dump(_failure(str(error), folder.parent) if of_disk else error, output)
+        _write(Path(folder), Dataset(Path(dataset)), load(suite), name)
+    except UserError as error:
+        json.dump((MISTAKE, str(error)), output)
+    except (OSError, RuntimeError) as error:  # h5py's
+        json.dump((DISK, str(error)), output)
+    except Exception:
+        json.dump(("bug", traceback.format_exc()), output)
     output.close()
 
 

@@ -159,10 +159,13 @@ MISTAKES = {
     "a file, not a run": (["resume", "tiny.toml"], "no run here: tiny.toml has no run.json"),
     "not a run": (["resume", "taken"], "no run here: taken has no run.json"),
     "not a policy": (["evaluate", "taken"], "taken is not a policy"),
-    "no place for a report": (["evaluate", "sealed", "--out", "tiny.toml"], "cannot write the report into tiny.toml"),
+    "no place for a report": (
+        ["evaluate", "sealed", "--out", "tiny.toml"],
+        "tiny.toml cannot be written: tiny.toml is not a folder",
+    ),
     "no place for a report of experts": (
         ["baseline", "scripted", "ml1/reach-v3", "--out", "tiny.toml/report"],
-        "cannot write the report into tiny.toml/report",
+        "tiny.toml/report cannot be written: ",
     ),
     "no second policy": (["merge", "sealed"], "B"),
     "an unknown option of learners": (["learners", "--chek"], "did you mean '--check'"),

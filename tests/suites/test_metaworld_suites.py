@@ -177,7 +177,7 @@ def test_a_task_on_both_sides_is_a_mistake_unless_the_file_says_so(tmp_path):
         ("ml1/reech-v3", r"did you mean 'reach-v3'"),
         ("ml10/v3", "unknown reward 'v3'"),
         ("ml10/reach-v3", "unknown reward"),
-        ("ml11", r"did you mean 'ml10'|ml10"),
+        ("ml11", r"did you mean 'ml1'"),
         ("ml1/reach-v3/v2/v1", "unknown task"),
     ],
 )
