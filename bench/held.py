@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from typing import Any
 
 
@@ -17,7 +16,7 @@ def end_with_parent() -> None:
     assert parent is not None  # another process started this one
 
     def end() -> None:
-        wait([parent.sentinel])
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=end, daemon=True).start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,7 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry.given import given
-from robometa.storage.paths import checked, is_own_file, require_writable
-from robometa.storage.sealed_folder import MAX_MANIFEST_BYTES
-from robometa.storage.table import Table
+from robometa.storage.paths import checked, require_writable
 
 SETTINGS = "search.json"
 """File that makes a folder a search's."""
@@ -50,13 +47,11 @@ def require_free(folder: str | Path) -> Path:
     return path
 
 
-def _learners_of(search: Path) -> list[str]:
+def _learners_of(search: Path) -> tuple[str, ...]:
     """Learners of a search; none if its description cannot be read."""
-    path = search / SETTINGS
-    if not is_own_file(search, SETTINGS) or path.stat().st_size > MAX_MANIFEST_BYTES:
-        return []
+    from robometa.search.driver import read_settings
+
     try:
-        listed = Table(json.loads(path.read_text(encoding="utf-8")), str(path)).content["learners"]
-        return [name for name in listed if isinstance(name, str)]
-    except (KeyError, RecursionError, TypeError, UserError, ValueError):
-        return []
+        return read_settings(search).learners
+    except UserError:
+        return ()

@@ -163,7 +163,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         for shot in trial_loop(learner, noise, shots):
             if shot.number in shown:
                 before = "first episode" if learner.adapts_within_episode else "before adaptation"
-                title = _title(shot.number, episodes_seen, before) if shots else ALONE
+                title = _title(shot.number, episodes_seen, before)
                 episodes.append(
                     _filmed(engine, learner, shot, noise.fork("shown"), suite.tasks(split)[task], title, advance)
                 )

@@ -30,7 +30,7 @@ def _in_words(name: str, value: tuple[float, ...]) -> str:
 
 
 def _variation_in_words(name: str, value: tuple[float, ...]) -> str:
-    """Describes a variation: each number if they are few, as whole or broken motors are, else the range."""
+    """Describes a variation: one number if all are equal, each if they are few or only 0 and 1, else the range."""
     words = name.replace("_", " ")
     if len(set(value)) == 1:
         value = value[:1]
