@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from robometa.search import halving, preset_file, record
 from robometa.search.budget import Budget
 from robometa.search.finals import chosen_finalists, final_orders
 from robometa.search.objectives import gains
-from robometa.search.places import SETTINGS, require_search
+from robometa.search.places import SETTINGS, description
 from robometa.search.record import Generation, Result, State, Trial
 from robometa.search.record_file import RECORD, Record
 from robometa.search.screen import Screen
@@ -25,9 +24,6 @@ from robometa.search.suggest import Journal, require_optuna
 from robometa.search.work import Order, Searching
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
-from robometa.storage.paths import is_own_file
-from robometa.storage.sealed_folder import MAX_MANIFEST_BYTES
-from robometa.storage.table import Table
 from robometa.suites.suite import Suite
 from robometa.trials.workers.pool import Pool
 
@@ -59,15 +55,7 @@ def read_settings(folder: Path) -> Settings:
     Raises:
         UserError: If there is none, or its description is damaged.
     """
-    path = folder / SETTINGS
-    require_search(folder)
-    if not is_own_file(folder, SETTINGS) or path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise UserError(f"{path} is damaged: it is no file, or a link, or has more than {MAX_MANIFEST_BYTES} bytes")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
-    return Settings.read(Table(content, str(path)))
+    return Settings.read(description(folder))
 
 
 def read_suite(settings: Settings) -> Suite:

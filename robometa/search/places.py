@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry.given import given
-from robometa.storage.paths import checked, require_writable
+from robometa.storage.paths import checked, is_own_file, require_writable
+from robometa.storage.sealed_folder import MAX_MANIFEST_BYTES
+from robometa.storage.table import Table
 
 SETTINGS = "search.json"
 """File that makes a folder a search's."""
@@ -47,11 +50,25 @@ def require_free(folder: str | Path) -> Path:
     return path
 
 
-def _learners_of(search: Path) -> tuple[str, ...]:
-    """Learners of a search; none if its description cannot be read."""
-    from robometa.search.driver import read_settings
+def description(folder: Path) -> Table:
+    """Content of a search's description.
 
+    Raises:
+        UserError: If there is none, or it is damaged.
+    """
+    path = folder / SETTINGS
+    require_search(folder)
+    if not is_own_file(folder, SETTINGS) or path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise UserError(f"{path} is damaged: it is no file, or a link, or has more than {MAX_MANIFEST_BYTES} bytes")
     try:
-        return read_settings(search).learners
-    except UserError:
-        return ()
+        return Table(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {str(error)[:200]}") from None
+
+
+def _learners_of(search: Path) -> list[str]:
+    """Learners of a search; none if its description cannot be read."""
+    try:
+        return [name for name in description(search).content["learners"] if isinstance(name, str)]
+    except (KeyError, TypeError, UserError):
+        return []
