@@ -27,7 +27,7 @@ TRAININGS = {
         GPU / "pearl-sample-efficient-2",
     ],
     "half-cheetah-direction": [Path("policies/half-cheetah-direction-pearl/training")],
-    "walker2d-params": [GPU / "pearl-walker2d-params"],
+    "walker2d-params": [GPU / "pearl-walker2d-params", GPU / "pearl-walker2d-params-ten-tasks"],
 }
 """Logs of PEARL's trainings with 0.4 gradient steps an environment step, by suite."""
 END = 1.1e6
@@ -57,16 +57,16 @@ def _draw(panel: Axes, suite: str, logs: list[Path]) -> None:
     look = looks(["pearl"])[0]
     label = "x35f/meta_rl, one seed, its third to seventh episode"
     panel.plot(*public(suite), color="#9a9a9a", linewidth=0.8, label=label)
-    for seed, log in enumerate(logs):
+    for order, log in enumerate(logs):
         rows = list(Lines(log / "metrics.jsonl").rows())
         exploring, held_out = curve_of(rows, RETURN, {}), curve_of(rows, HELD_OUT, {})
         assert exploring is not None  # committed logs have both
         assert held_out is not None
-        names = ("exploring, on training tasks", "mean actions, on tasks drawn for it") if seed == 0 else ("", "")
+        names = ("exploring, on training tasks", "mean actions, on tasks drawn for it") if order == 0 else ("", "")
         panel.plot(exploring.steps, centred(exploring.returns), color=look.colour, linewidth=1.2, label=names[0])
         panel.plot(held_out.steps, held_out.returns, **look.points, markersize=3, alpha=0.8, label=names[1])
     plain(panel)
-    count = f"{len(logs)} seeds" if len(logs) > 1 else "one seed"
+    count = f"{len(logs)} trainings" if len(logs) > 1 else "one training"
     panel.set_title(f"{suite}, {count}", fontsize=9)
     panel.set_xlabel("environment steps")
     panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}M")
