@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> Parser:
 
 def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
-    out = asked.out or Path("policies") / f"{asked.policy.resolve().name}-{asked.size}"
+    out = asked.out or checked(Path("policies") / f"{asked.policy.resolve().name}-{asked.size}")
     if os.path.lexists(out):
         raise UserError(f"{out} exists already: choose another --out")
     from robometa.deployment.distil import Settings

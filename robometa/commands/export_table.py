@@ -32,8 +32,6 @@ def add_to(commands: Commands) -> Parser:
 
 def _run(asked: argparse.Namespace) -> None:
     matching(asked.paths)
-    if asked.out is not None and (asked.out.is_dir() or not asked.out.parent.is_dir()):
-        raise UserError(f"cannot write {asked.out}: it is a folder, or its own folder is missing")
     if asked.out is not None:
         require_replaceable(asked.out)
     from robometa.errors import unknown

@@ -35,6 +35,7 @@ from robometa.rl.planning_learner import PlanningLearner
 from robometa.sim.oracle import HiddenNumbers
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
+from robometa.storage.paths import unwritable
 
 
 @dataclass(frozen=True)
@@ -283,9 +284,16 @@ def _rounded(
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
-    """Writes a folder aside and puts it into its place."""
-    with opened(out.parent, create=True) as parent, atomic.aside(parent, out.name) as folder:
-        for name, content in files.items():
-            atomic.write(folder, name, content)
-        require_place(out)
-        atomic.publish_over(parent, folder, out.name)
+    """Writes a folder aside and puts it into its place.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    try:
+        with opened(out.parent, create=True) as parent, atomic.aside(parent, out.name) as folder:
+            for name, content in files.items():
+                atomic.write(folder, name, content)
+            require_place(out)
+            atomic.publish_over(parent, folder, out.name)
+    except OSError as error:
+        raise unwritable(out, error) from None

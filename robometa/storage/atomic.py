@@ -1,8 +1,8 @@
 """The one way to write: aside under a random name, flushed, and renamed, all in one open folder.
 
 A file is replaced by a rename over it. A folder is published by a rename that fails if its name is taken, or put in the
-place of another, which has the name `.NAME.old` for a moment. A folder that is written aside is locked, so that one
-without a lock on it is a killed process's.
+place of another, which has the name `.NAME.old` for a moment. What is written aside is locked, so that what has no lock
+is a killed process's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robometa.storage.open_folder import FLAGS, PAUSE, OpenFolder, opened
+from robometa.storage.open_folder import FLAGS, PAUSE, OpenFolder, lock_at_once, opened
 
 ASIDE, OLD = ".writing", ".old"
 """Endings of the hidden names of what is written aside, and of a folder while another takes its place."""
@@ -37,11 +37,12 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def replace(folder: OpenFolder, name: str, content: bytes) -> None:
-    """Replaces a file of an open folder atomically.
+    """Replaces a file of an open folder atomically; removes what killed processes have written aside for it.
 
     Raises:
         FolderGoneError: If the folder is no longer at its path.
     """
+    _remove_dead(folder, name)
     for attempt in range(ATTEMPTS):
         folder.require_at_its_path()
         hidden = _aside_name(name)
@@ -49,7 +50,7 @@ def replace(folder: OpenFolder, name: str, content: bytes) -> None:
             write(folder, hidden, content)
             os.replace(hidden, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
             break
-        except FileNotFoundError:  # a process that tidies the folder took it for a killed one's
+        except FileNotFoundError:  # another process took it for a killed one's between the lock and the rename
             if attempt == ATTEMPTS - 1:
                 raise
         except BaseException:
@@ -67,6 +68,7 @@ def write(folder: OpenFolder, name: str, content: bytes | memoryview) -> str:
     """
     try:
         with folder.file(name, "xb") as file:
+            lock_at_once(file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -80,7 +82,7 @@ def write(folder: OpenFolder, name: str, content: bytes | memoryview) -> str:
 def aside(parent: OpenFolder, name: str, mode: int = 0o777) -> Iterator[OpenFolder]:
     """Makes an empty folder under a random name, locked until the end; removes it unless it was renamed.
 
-    Folders that killed processes have written aside for the same name are removed.
+    What killed processes have written aside for the same name is removed.
     """
     _remove_dead(parent, name)
     folder = _locked_aside(parent, name, mode)
@@ -198,12 +200,16 @@ def _locked_aside(parent: OpenFolder, name: str, mode: int) -> OpenFolder:
 
 
 def _remove_dead(parent: OpenFolder, name: str) -> None:
-    """Removes the unlocked folders that were written aside for a name."""
+    """Removes the unlocked files and folders that were written aside for a name."""
     of_name = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(ASIDE)}")
     for hidden in filter(of_name.fullmatch, parent.names()):
-        with contextlib.suppress(OSError), parent.subfolder(hidden) as folder:  # it may be gone, or another user's
-            if folder.lock_at_once():
-                parent.remove(hidden)
+        with contextlib.suppress(OSError):  # it may be gone, or another user's, or a link
+            descriptor = os.open(hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent.descriptor)
+            try:
+                if lock_at_once(descriptor):
+                    parent.remove(hidden)
+            finally:
+                os.close(descriptor)
 
 
 def _settled(path: Path) -> OpenFolder:

@@ -64,13 +64,7 @@ class OpenFolder:
 
     def lock_at_once(self, kind: int = fcntl.LOCK_EX) -> bool | None:
         """Locks the folder without waiting; False if another process has it, None if the file system has no locks."""
-        try:
-            fcntl.flock(self.descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return None
-        return True
+        return lock_at_once(self.descriptor, kind)
 
     @contextmanager
     def subfolder(self, name: str, *, create: bool = False) -> Iterator[OpenFolder]:
@@ -133,6 +127,17 @@ class OpenFolder:
                 return folder.lock_at_once() is False
         except OSError:  # no folder
             return False
+
+
+def lock_at_once(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Locks a file or folder without waiting; False if another process has it, None if the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextmanager

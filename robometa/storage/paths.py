@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import shutil
 from pathlib import Path
 
 from robometa.errors import UserError
 
-MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
-"""Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
+MAX_NAME_BYTES, MAX_PATH_BYTES = 229, 4000
+"""Longest name and path, bytes: Linux takes 255 in a name, of which what is written aside needs 26, and 4096 in a path,
+which leaves room for the files below it."""
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
 """Folders of files that the kernel makes up: some never end, and some never answer."""
 DEVICES = "/dev"
@@ -54,12 +56,23 @@ def require_writable(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")
 
 
-def require_replaceable(path: Path) -> None:
-    """Checks that a file to write replaces no device and no pipe: a rename would take its place for every program.
+def require_replaceable(path: Path, *, makes_folder: bool = False) -> None:
+    """Checks that a file can be written at a path, before anything is computed for it.
+
+    Args:
+        path: The file.
+        makes_folder: Its folder is made if it is missing.
 
     Raises:
-        UserError: If it would.
+        UserError: If its folder is missing or cannot be written, or a folder, a device or a pipe is there: a rename
+            would take its place for every program.
     """
+    checked(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file to write")
+    if not (makes_folder or path.parent.is_dir()):
+        raise UserError(f"no folder {path.parent} to write {path.name} to")
+    require_writable(path.parent)
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     if is_special or os.path.realpath(path.parent) == DEVICES:  # /dev/stdout may lead to a file
         raise UserError(f"{path} is a device or a pipe, not a file to write")
@@ -70,6 +83,20 @@ def unwritable(path: Path, error: OSError) -> UserError | OSError:
     if error.errno in DISK:
         return OSError(error.errno, error.strerror, str(path))
     return UserError(f"{path} cannot be written: {error.strerror}")
+
+
+def failed_write(program: str, words: str, folder: Path) -> OSError:
+    """The error of a program that cannot write into a folder, and does not always say that a disk is full.
+
+    Args:
+        program: What failed.
+        words: Its own words.
+        folder: The folder, which must be there.
+    """
+    free = shutil.disk_usage(folder).free / 1e6
+    return OSError(
+        errno.EIO, f"{program} cannot write, with {free:,.1f} MB free ({' '.join(words.split()):.200})", str(folder)
+    )
 
 
 def is_run(folder: Path) -> bool:
@@ -124,9 +151,9 @@ def beside(*parts: str) -> Path:
     """The default path of something that a command writes, such as `runs/probes/NAME`.
 
     Raises:
-        UserError: If a folder of it is a link, but for `runs`, which may lie on another disk.
+        UserError: If a folder of it is a link, but for `runs`, which may lie on another disk, or a name is too long.
     """
-    path = Path(*parts)
+    path = checked(Path(*parts))
     for one in (path, *path.parents):
         if one.is_symlink() and one != Path(RUNS):
             raise UserError(f"{one} is a link: name the folder to write by --out")
@@ -155,13 +182,8 @@ def require_page(path: Path) -> None:
     """Checks the path of a page.
 
     Raises:
-        UserError: If it does not end in .html, is a folder, or its folder is missing.
+        UserError: If it does not end in .html, or cannot be written.
     """
-    checked(path)
     if path.suffix != ".html":
         raise UserError(f"a page is an .html file, not {path}")
-    if not path.parent.is_dir():
-        raise UserError(f"no folder {path.parent} to write {path.name} to")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a file to write")
     require_replaceable(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robometa import registry, suites
 from robometa.errors import UserError
+from robometa.escape import say
 from robometa.learners.protocol import Learner
 from robometa.policies import policy_folder
 from robometa.policies.manifest import PolicyManifest
@@ -105,6 +106,8 @@ class Source:
         own = run_suite(config.suite, config.suite_hash, run.path) if suite is None else suite
         saved = run.newest_checkpoint()
         assert saved is not None  # there are checkpoints; if none were whole, reading would have raised
+        if saved.progress.iterations != self.iterations:  # the run goes on meanwhile, or this one is damaged
+            say(f"{run.path}: the checkpoint that was loaded is of {saved.progress.iterations} iterations", error=True)
         state = policy_folder.without_training(saved.state)
         trained = policy_folder.restored(name, config.options, own, state, self.folder, device)
         before = [row for row in run.rows(METRICS) if row["iteration"] < saved.progress.iterations]
@@ -118,7 +121,7 @@ class Source:
             suite_hash=config.suite_hash,
             spaces=make.spaces_of(own, trained),
             training=about,
-            tensors_sha256=sealed_folder.sha256(self.folder / sealed_folder.TENSORS),
+            tensors_sha256=saved.sha256,
         )
         return trained, own, manifest
 

@@ -63,6 +63,8 @@ class Saved:
     state: dict[str, Tensor]
     """State of the learner."""
     progress: Progress
+    sha256: str = ""
+    """SHA-256 of its file of tensors, once it is written."""
 
 
 @dataclass
@@ -250,7 +252,7 @@ class RunFolder:
             except UserError as error:
                 say(f"passed over: {error}", error=True)
                 continue
-            return Saved(state, progress)
+            return Saved(state, progress, manifest["files"][sealed_folder.TENSORS])
         if checkpoints:
             raise UserError(
                 f"none of the checkpoints in {checkpoints[0].parent} is whole; without that folder the run begins again"

@@ -7,11 +7,9 @@ one, as JSON to stdout.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +27,7 @@ from robometa.errors import UserError
 from robometa.registry import user_objective
 from robometa.storage import atomic
 from robometa.storage.open_folder import opened
-from robometa.storage.paths import unwritable
+from robometa.storage.paths import failed_write, unwritable
 from robometa.suites.load import load, suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
@@ -101,18 +99,11 @@ def _write_apart(folder: Path, dataset: Dataset, suite: Suite, name: str) -> Non
     if done.stdout:
         kind, words = json.loads(done.stdout)
         if kind == DISK:
-            raise _failure(words, folder.parent)
+            raise failed_write("HDF5", words, folder.parent)
         raise UserError(words) if kind == MISTAKE else RuntimeError(words)
     if done.returncode:
         how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-        raise _failure(how, folder.parent)
-
-
-def _failure(how: str, folder: Path) -> OSError:
-    """The error of HDF5, which does not always say that a disk is full."""
-    free = shutil.disk_usage(folder).free / 1e6
-    said = f"HDF5 cannot write, with {free:,.1f} MB free ({' '.join(how.split()):.200})"
-    return OSError(errno.EIO, said, str(folder))
+        raise failed_write("HDF5", how, folder.parent)
 
 
 def _main() -> None:

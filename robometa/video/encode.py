@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import imageio_ffmpeg
 
@@ -34,31 +36,23 @@ def ffmpeg() -> str:
 
 
 @contextmanager
-def mp4(path: Path, width: int, height: int, rate: float) -> Iterator[Any]:
-    """A file to `send` frames to, each `[height, width, 3]` uint8: H.264 that every browser plays.
+def mp4(path: Path, width: int, height: int, rate: float) -> Iterator[IO[bytes]]:
+    """A stream for frames, each `[height, width, 3]` uint8, and a file of them: H.264 that every browser plays.
 
     Args:
         path: The file.
         width: Even, pixels.
         height: Even, pixels.
         rate: Frames per second.
+
+    Raises:
+        OSError: If ffmpeg fails.
     """
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=rate,
-        codec="libx264",
-        quality=None,
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
-        ffmpeg_log_level="error",
-        output_params=["-crf", "21", "-preset", "medium", "-movflags", "+faststart"],
-    )
-    writer.send(None)
-    try:
-        yield writer
-    finally:
-        writer.close()
+    pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    pictures += ["-r", str(Fraction(rate).limit_denominator()), "-i", "-"]
+    coding = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "21", "-preset", "medium"]
+    with _started([*pictures, *coding, "-movflags", "+faststart", str(path)]) as frames:
+        yield frames
 
 
 def gif(source: Path, target: Path, rate: float) -> None:
@@ -68,6 +62,9 @@ def gif(source: Path, target: Path, rate: float) -> None:
         source: The video.
         target: The GIF.
         rate: The video's frames per second.
+
+    Raises:
+        OSError: If ffmpeg fails.
     """
     # Every second, third, ... frame, so that motion stays even.
     rate /= math.ceil(rate / GIF_RATE)
@@ -76,13 +73,23 @@ def gif(source: Path, target: Path, rate: float) -> None:
             f"fps={rate:.6f},scale='min({width},iw)':-2:flags=lanczos,split[a][b];"
             "[a]palettegen=max_colors=128:stats_mode=full[palette];[b][palette]paletteuse=dither=none"
         )
-        _run(["-i", str(source), "-filter_complex", chain, "-loop", "0", str(target)])
+        with _started(["-i", str(source), "-filter_complex", chain, "-loop", "0", str(target)]):
+            pass
         if target.stat().st_size <= GIF_LIMIT:
             return
 
 
-def _run(arguments: Iterable[str]) -> None:
-    command = [ffmpeg(), "-y", "-nostdin", "-loglevel", "error", *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+@contextmanager
+def _started(arguments: Iterable[str]) -> Iterator[IO[bytes]]:
+    """Starts ffmpeg, yields its input, and waits for its end; its words go to standard error.
+
+    Raises:
+        OSError: If it fails.
+    """
+    command = [ffmpeg(), "-y", "-loglevel", "error", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as stream:  # the exit code says why it ended
+            yield stream
     if process.returncode != 0:
-        raise RuntimeError(f"ffmpeg failed: {process.stderr.strip()}")
+        raise OSError(errno.EIO, f"ffmpeg ended with exit code {process.returncode}")

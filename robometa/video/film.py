@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -119,6 +120,13 @@ def write(film: Film, folder: Path) -> None:
     table["titles"] = [panel["title"] for panel in panels]
     (folder / "film.json").write_text(json.dumps(table), encoding="utf-8")
     np.savez(folder / "film.npz", **arrays)
+
+
+def write_model(model: mujoco.MjModel, folder: Path) -> None:
+    """Writes a model into a folder: `model.mjb`; MuJoCo's own function does not notice a full disk."""
+    content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, content)
+    (folder / "model.mjb").write_bytes(content.data)
 
 
 def read(folder: Path) -> Film:

@@ -12,6 +12,7 @@ from pathlib import Path
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry.given import given
+from robometa.storage.paths import failed_write
 from robometa.suites.own_model import SAFE_PATH
 
 BACKENDS = ("egl", "osmesa")
@@ -38,6 +39,8 @@ glfw.window_hint(glfw.VISIBLE, False)
 sys.exit(0 if glfw.create_window(64, 64, "", None, None) else 1)
 """
 """A program that opens a hidden window."""
+UNWRITABLE = 74
+"""Exit code of a process that draws if a file cannot be written: `EX_IOERR` of sysexits.h."""
 PATIENCE = 120.0
 """Timeout of a trial, s."""
 
@@ -117,7 +120,8 @@ def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
         advance: Called after every frame.
 
     Raises:
-        RuntimeError: If the process fails, with its error output.
+        OSError: If it cannot write the video.
+        RuntimeError: If it fails otherwise, with its error output.
     """
     log = folder / "errors.txt"
     command = [sys.executable, SAFE_PATH, "-m", "robometa.video.render_process", str(folder)]
@@ -131,5 +135,8 @@ def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
         finally:
             process.kill()  # does nothing to one that has ended
             process.communicate()
+    said = log.read_text(encoding="utf-8", errors="replace")
+    if process.returncode == UNWRITABLE:
+        raise failed_write("ffmpeg", said, folder.parent)
     if process.returncode != 0:
-        raise RuntimeError(f"drawing the video failed:\n{log.read_text(encoding='utf-8', errors='replace')}")
+        raise RuntimeError(f"drawing the video failed:\n{said}")

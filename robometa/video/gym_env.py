@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar
 
-import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
@@ -136,7 +135,7 @@ class Drawer:
         self._errors: IO[bytes] = TemporaryFile()  # noqa: SIM115 # closed with the process
         with scratch() as job:
             film.write(_still(suite, self._subject, size), job)
-            mujoco.mj_saveModel(self._subject.dressed(), str(job / "model.mjb"), None)
+            film.write_model(self._subject.dressed(), job)
             self._process = subprocess.Popen(
                 [sys.executable, SAFE_PATH, "-m", "robometa.video.frame_process", str(job)],
                 env=gl_backends.environment(backend),

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import mujoco
 import numpy as np
 
 from robometa import registry
@@ -110,7 +109,7 @@ def record(
     )
     with scratch() as job:
         film.write(drawn, job)
-        mujoco.mj_saveModel(storyboard.subject(suite, suite.tasks(split)[task]).dressed(), str(job / "model.mjb"), None)
+        film.write_model(storyboard.subject(suite, suite.tasks(split)[task]).dressed(), job)
         with progress() as bar:
             counter = bar.add_task("drawing", total=len(drawn.times) + drawn.hold)
             gl_backends.draw(job, backend, lambda: bar.advance(counter))

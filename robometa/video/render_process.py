@@ -1,7 +1,8 @@
 """Draws a film that is in a folder: `python -m robometa.video.render_process FOLDER`, a separate process.
 
 MuJoCo picks an OpenGL backend once, on import; a separate process may pick another. Input: `film.json`, `film.npz` and
-`model.mjb`. Output: `film.mp4`, `film.gif` if requested, and on stdout a line for each frame.
+`model.mjb`. Output: `film.mp4`, `film.gif` if requested, and on stdout a line for each frame. Exit code 74 if a file
+cannot be written.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
+from robometa.storage.paths import DISK
 from robometa.video import encode
 from robometa.video import film as films
 from robometa.video.film import Array, Film
+from robometa.video.gl_backends import UNWRITABLE
 from robometa.video.overlay import Page, accent
 from robometa.video.panel_picture import View
 
@@ -24,7 +28,7 @@ def main(folder: Path) -> None:
     film = films.read(folder)
     with encode.mp4(folder / "film.mp4", film.width, film.height, film.rate) as writer:
         for picture in _pictures(film, folder):
-            writer.send(picture)
+            writer.write(np.ascontiguousarray(picture).data)
             print(flush=True)
     if film.gif:
         encode.gif(folder / "film.mp4", folder / "film.gif", film.rate)
@@ -51,4 +55,10 @@ def _pictures(film: Film, folder: Path) -> Iterator[Array]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(UNWRITABLE)

@@ -52,7 +52,7 @@ def test_export_table_prints_or_writes(place, capsys, format, begin):
         (["compare"], "missing PATH"),
         (["report", "nowhere"], "no run or policy at nowhere"),
         (["export-table", "rl2-0", "--format", "xls"], "unknown format 'xls'"),
-        (["export-table", "rl2-0", "--out", "gone/table"], "cannot write gone/table"),
+        (["export-table", "rl2-0", "--out", "gone/table"], "no folder gone to write table to"),
     ],
 )
 def test_mistakes_are_told_in_a_line(place, capsys, words, message):

@@ -15,6 +15,8 @@ for words in json.load(sys.stdin):
     if code != 2 or heavy:
         raise SystemExit(f"{words}: exit code {code}, {heavy} loaded")
 """
+LONG = "a" * 240
+"""Name that Linux takes, and that leaves no room for the hidden name of what is written aside."""
 NO_POLICY = ("nowhere", "empty", "file")
 COMMAND = [sys.executable, "-P", "-c", PROGRAM]
 REFUSED = [
@@ -39,6 +41,8 @@ REFUSED = [
     ["probe", "policy", "--learner", "none.py:Mine"],
     ["record", "policy", "--out", "film.avi"],
     ["record", "policy", "--out", "nowhere/film.mp4"],
+    ["record", "policy", "--out", "film.mp4"],
+    ["record", "policy"],
     ["record", "policy", "--suite", "none.toml"],
     ["export", "policy", "--out", "policy"],
     ["export", "policy", "--out", "file"],
@@ -56,6 +60,9 @@ REFUSED = [
     *([command, "policy", "--out", "nowhere/page.html"] for command in ("compare", "report", "page")),
     ["export-table", "policy", "--out", "nowhere/table.csv"],
     ["suites", "none.toml"],
+    *([command, "policy", "--out", LONG] for command in ("evaluate", "probe", "export", "distil", "export-table")),
+    *([command, "policy", "--out", f"{LONG}.html"] for command in ("compare", "report", "page")),
+    ["record", "policy", "--out", f"{LONG}.mp4"],
     ["search", "none.toml"],
     ["search", "point-robot", "none.py:Mine"],
     ["search", "point-robot", "rl2", "--folder", "empty"],
@@ -73,7 +80,9 @@ REFUSED = [
 
 def test_a_wrong_path_is_refused_before_torch_is_loaded(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    for name in ("file", "videos"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    (tmp_path / "film.gif").mkdir()
     for folder, name in (("policy", "manifest.json"), ("export", "contract.json")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("{}", encoding="utf-8")

@@ -182,3 +182,22 @@ def test_a_full_disk_is_told_with_the_file(folder, monkeypatch):
     with pytest.raises(OSError, match=re.escape(str(folder.path))):
         atomic.replace(folder, "report.json", b"new")
     assert folder.names() == []
+
+
+def test_a_file_that_a_killed_process_wrote_aside_is_removed_and_one_that_is_being_written_is_not(folder, monkeypatch):
+    (folder.path / ".page.html.0123456789abcdef.writing").write_text("half")
+    (folder.path / ".other.html.0123456789abcdef.writing").write_text("of another name")
+    os.mkfifo(folder.path / ".page.html.0123456789abcdee.writing")  # nobody writes it: opening it must not wait
+    flush, alive = os.fsync, []
+
+    def replace_another(descriptor):
+        if not alive:
+            alive.append([name for name in folder.names() if name.startswith(".page")])
+            atomic.replace(folder, "page.html", b"another's")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", replace_another)
+    atomic.replace(folder, "page.html", b"new")
+    assert len(alive[0]) == 1
+    assert (folder.path / "page.html").read_bytes() == b"new"
+    assert sorted(folder.names()) == [".other.html.0123456789abcdef.writing", "page.html"]

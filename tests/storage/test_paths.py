@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from robometa.errors import UserError
+from robometa.storage import atomic
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import beside, is_own_file, is_plain_file, require_replaceable, require_writable, unwritable
+from robometa.storage.paths import (
+    MAX_NAME_BYTES,
+    beside,
+    checked,
+    is_own_file,
+    is_plain_file,
+    require_replaceable,
+    require_writable,
+    unwritable,
+)
 from robometa.training.run_folder import RunFolder
 
 ENDLESS = "/proc/kcore" if Path("/proc/kcore").exists() else "/proc/version"
@@ -107,3 +117,13 @@ def test_a_folder_needs_both_permissions_that_a_new_file_in_it_takes(tmp_path, m
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & missing)  # root has them all
     with pytest.raises(UserError, match="is not a folder that can be written to"):
         require_writable(tmp_path / "new")
+    with pytest.raises(UserError, match="is not a folder that can be written to"):
+        require_replaceable(tmp_path / "new")
+
+
+def test_the_longest_name_leaves_room_for_the_hidden_one(tmp_path):
+    path = checked(tmp_path / ("a" * MAX_NAME_BYTES))
+    atomic.replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    with pytest.raises(UserError, match="a name in it"):
+        checked(tmp_path / ("a" * (MAX_NAME_BYTES + 1)))

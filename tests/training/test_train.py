@@ -13,8 +13,9 @@ from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
 from robometa.training.iteration import task_batch
+from robometa.training.load import newest
 from robometa.training.loggers.terminal import Terminal
-from robometa.training.run_folder import RunFolder
+from robometa.training.run_folder import Progress, RunFolder, Saved
 from robometa.training.train import resume, train
 
 LEARNERS = [name for name in registry.LEARNERS if name not in ("random", *OFFLINE)]
@@ -139,6 +140,20 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_file, tmp_path, capsys, straig
 def test_only_the_newest_checkpoints_are_kept(tiny_file, tmp_path):
     trained(tiny_file, "maml-trpo", tmp_path / "run", checkpoint_minutes=0.0)
     assert [folder.name for folder in RunFolder(tmp_path / "run").checkpoints()] == ["0000003", "0000004"]
+
+
+def test_a_checkpoint_that_is_replaced_before_it_is_loaded_is_the_newer_one(tiny_file, tmp_path, capsys):
+    """As by a training that goes on meanwhile."""
+    run = tmp_path / "run"
+    trained(tiny_file, "maml-trpo", run, options={"iterations": 1}, checkpoint_minutes=0.0)
+    (run / "policy").rename(tmp_path / "away")
+    source = newest(run)
+    (run / "checkpoints/0000001").rename(tmp_path / "0000001")
+    RunFolder(run).save_checkpoint(Saved(sealed_folder.load(tmp_path / "0000001", "checkpoint")[0], Progress(2, 2)))
+    _, _, manifest = source.load(None)
+    assert manifest.tensors_sha256 == sealed_folder.sha256(run / "checkpoints/0000002/tensors.safetensors")
+    assert manifest.training.iterations == 2
+    assert "is of 2 iterations" in capsys.readouterr().err
 
 
 def test_a_finished_run_can_be_resumed_says_so_and_stays_the_same(tiny_file, tmp_path, capsys):

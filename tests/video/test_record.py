@@ -351,6 +351,27 @@ def test_nothing_half_written_is_left_when_drawing_fails(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["policies"]
 
 
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_a_full_disk_is_no_bug_and_leaves_no_part_of_a_video(tmp_path, monkeypatch, name):
+    def write(drawn, folder):
+        (folder / name).symlink_to("/dev/full")
+        written(drawn, folder)
+
+    written = film.write
+    monkeypatch.setattr(film, "write", write)
+    policy = untrained(tmp_path / "policies", "point-robot", "pearl")
+    with pytest.raises(OSError, match="ffmpeg cannot write, with "):
+        record(policy, suite=short("point-robot"), out=tmp_path / "video.mp4", width=480, height=240)
+    assert [path.name for path in tmp_path.iterdir()] == ["policies"]
+
+
+def test_a_model_on_a_full_disk_is_an_error(tmp_path):
+    (tmp_path / "model.mjb").symlink_to("/dev/full")
+    suite = suites.load("point-robot")
+    with pytest.raises(OSError, match="No space left"):
+        film.write_model(storyboard.subject(suite, suite.test[0]).dressed(), tmp_path)
+
+
 def test_a_run_s_policy_goes_by_the_run_s_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert targets(Path("runs/first/policy"), 3, None, True) == (
