@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from robometa.errors import UserError, unknown
-from robometa.sim.gym.env import SuiteEnv, require_open
+from robometa.sim.gym.env import SuiteEnv, require_arguments, require_open
 from robometa.storage.scratch import scratch
 from robometa.suites.own_model import SAFE_PATH
 from robometa.suites.suite import Suite
@@ -41,6 +41,7 @@ class FilmedEnv(SuiteEnv):
         render_mode: str | None = None,
         width: int = WIDTH,
         height: int = HEIGHT,
+        **others: Any,
     ) -> None:
         """Loads the suite and starts an engine of one world; nothing draws before the first picture.
 
@@ -51,10 +52,12 @@ class FilmedEnv(SuiteEnv):
             render_mode: `rgb_array` for pictures, `human` for a window, None for neither.
             width: Width of a picture, pixels.
             height: Height of a picture, pixels.
+            **others: None; Gymnasium passes on what is misspelt.
 
         Raises:
-            UserError: Naming what is allowed, if there is no such suite, split, task or mode.
+            UserError: Naming what is allowed, if there is no such argument, suite, split, task or mode.
         """
+        require_arguments(FilmedEnv, others)
         if render_mode is not None and render_mode not in MODES:
             raise UserError(unknown("render_mode", render_mode, MODES))
         if not 16 <= min(width, height) <= max(width, height) <= 4096:
