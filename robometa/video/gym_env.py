@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar
@@ -11,10 +10,10 @@ from typing import IO, Any, ClassVar
 import mujoco
 import numpy as np
 
+from robometa.compute.python_process import python
 from robometa.errors import UserError, unknown
 from robometa.sim.gym.env import SuiteEnv, require_arguments, require_open
 from robometa.storage.scratch import scratch
-from robometa.suites.own_model import SAFE_PATH
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.video import film, gl_backends, storyboard
@@ -141,7 +140,7 @@ class Drawer:
             film.write(_still(suite, self._subject, size), job)
             mujoco.mj_saveModel(self._subject.dressed(), str(job / "model.mjb"), None)
             self._process = subprocess.Popen(
-                [sys.executable, SAFE_PATH, "-m", "robometa.video.frame_process", str(job)],
+                python("-m", "robometa.video.frame_process", job),
                 env=gl_backends.environment(backend),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
