@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robometa.commands.main import main
-from robometa.suites import own_model
+from robometa.compute import python_process
 from robometa.video import gl_backends
 from torture import children
 
@@ -26,14 +26,15 @@ def unsafe(source):
         for word, following in itertools.zip_longest(words, words[1:]):
             if ast.unparse(word) == "sys.executable":
                 text = "" if following is None else ast.unparse(following)
-                found += [] if text in ("'-P'", "SAFE_PATH", "own_model.SAFE_PATH") else [node.lineno]
+                found += [] if text == "'-P'" else [node.lineno]
     return found
 
 
 def test_every_python_is_started_with_a_safe_path():
-    assert gl_backends.SAFE_PATH == own_model.SAFE_PATH == "-P"
     assert {str(path): lines for path in STARTING if (lines := unsafe(path.read_text(encoding="utf-8")))} == {}
-    assert sum("sys.executable" in path.read_text(encoding="utf-8") for path in STARTING) > 5
+    starting = [path for path in STARTING if "sys.executable" in path.read_text(encoding="utf-8")]
+    assert len(starting) > 5
+    assert [path.name for path in starting if ROOT / "robometa" in path.parents] == ["python_process.py"]
     assert unsafe("import sys\nrun([sys.executable, '-c', x])") == [2]
 
 
@@ -43,6 +44,16 @@ def test_what_a_command_starts_runs_nothing_of_the_current_folder(tmp_path):
     code, said = children.started(["doctor"], trap)
     assert code == 0, said
     assert not canary.exists()
+
+
+def test_a_process_finds_the_package_where_this_one_has_it(tmp_path, monkeypatch):
+    """As after `python -m robometa` in a checkout, which is found by the current folder alone."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command = python_process.python("-c", "import robometa.errors as one; print(one.__file__)")
+    done = subprocess.run(
+        command, env=python_process.environment(), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(ROOT / "robometa" / "errors.py"), done.stderr
 
 
 def test_libraries_start_python_safely_too(monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import robometa
+from robometa.compute.python_process import python
 from robometa.suites import own_model
 
 ROOM = 3 << 30
@@ -32,7 +33,7 @@ NEVER = {
     "function.__new__",
 }
 """Nothing of this may happen at all."""
-MAY_START = [sys.executable, own_model.SAFE_PATH, "-m", own_model.COMPILE]
+MAY_START = python("-m", own_model.COMPILE)
 """The one process that may be started: it compiles a model, with limits of its own."""
 CHANGES = {
     "os.mkdir",

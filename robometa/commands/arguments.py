@@ -124,9 +124,9 @@ def add_hardware_options(parser: Parser) -> None:
     add_threads_option(parser)
 
 
-def add_threads_option(parser: Parser) -> None:
+def add_threads_option(parser: Parser, usual: str = "all processors") -> None:
     """Adds the option of how many threads simulate."""
-    parser.add_argument("--threads", type=count, help="CPU threads of the simulation (default: all processors)")
+    parser.add_argument("--threads", type=count, help=f"CPU threads of the simulation (default: {usual})")
 
 
 def add_collect_option(parser: Parser, default: str | None) -> None:

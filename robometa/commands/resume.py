@@ -27,7 +27,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("run", metavar="RUN", type=folder_named, help="folder of the run, or its name in runs/")
     end = "new total of iterations; the newest checkpoint's finishes the run now (default: the run's)"
     parser.add_argument("--iterations", type=count, help=end)
-    add_threads_option(parser)
+    add_threads_option(parser, "as before")
     add_collect_option(parser, None)
     add_learner_option(parser)
     add_moved_suite_option(parser)

@@ -129,6 +129,7 @@ def _begin(asked: argparse.Namespace) -> None:
     )
     if asked.dry_run:
         _print_space(settings, spaces)
+        _print_short_trials(suite, settings, spaces)
         return
     usual = Path("search") / "-".join([suite.name.replace("/", "-"), *spaces])
     _finish(begin(suite, settings, asked.folder or usual, asked.jobs))
@@ -161,6 +162,23 @@ def _print_space(settings: Any, spaces: Any) -> None:
     tasks = len(settings.validation_tasks)
     scored = f"training tasks that score the trials: {tasks}" if tasks else "finite suite: all tasks score the trials"
     console.print(f"{scored}; finals: {budget.words(settings.finals_cost)}", soft_wrap=True)
+
+
+def _print_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
+    """Names the learners of which an iteration takes more environment steps than the shortest trials may."""
+    from robometa.search import halving
+    from robometa.search.budget import STEPS
+    from robometa.training.budget import steps_of_iteration
+
+    budget, shortest = settings.budget, settings.training * halving.share(0, settings.rungs)
+    for label, space in spaces.items():
+        steps = steps_of_iteration({**space.usual, **space.fixed}, suite)
+        if budget.unit == STEPS and steps > shortest:
+            say(
+                f"warning: an iteration of {label} takes {budget.words(steps)}, the shortest trials may take "
+                f"{budget.words(shortest)}: they train for one iteration, beyond the budget; more --training, or "
+                "fewer --rungs"
+            )
 
 
 def _show(folder: Path, beside: list[Path]) -> None:

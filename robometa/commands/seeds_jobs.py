@@ -7,7 +7,6 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import IO
 from robometa.commands import seed_job
 from robometa.commands.exit_codes import AT_ONCE, STOPPED
 from robometa.commands.seeds_screen import Screen
+from robometa.compute.python_process import environment, python
 
 PROGRESS = re.compile(r"iteration \d+/\d+  ")
 """Beginning of a line that says how far a run is."""
@@ -115,13 +115,13 @@ class _Process:
         lifeline, self._lifeline = os.pipe()
         given = (str(lifeline), ",".join(map(str, share)) if hasattr(os, "sched_setaffinity") else "", *words)
         self._process = subprocess.Popen(
-            (sys.executable, "-P", "-m", seed_job.__name__, *given),
+            python("-m", seed_job.__name__, *given),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(lifeline,),
             process_group=0,
-            env=_environment(),
+            env=environment(PYTHONUNBUFFERED="1"),
         )
         os.close(lifeline)
         self.number = self._process.pid
@@ -155,9 +155,3 @@ def _read(output: IO[bytes], number: int, said: queue.SimpleQueue[tuple[int, str
             if text := line.decode(errors="replace").rstrip():
                 said.put((number, text))
     said.put((number, None))
-
-
-def _environment() -> dict[str, str]:
-    """Environment of a run, which imports the package from where this process has it."""
-    places = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONUNBUFFERED": "1"}

@@ -16,6 +16,7 @@ from safetensors import torch as safetensors
 from robometa.deployment.adapt_graph import AdaptGraph
 from robometa.deployment.exported_learner import DRAWN, encoded
 from robometa.deployment.tensors import Layout
+from robometa.escape import printable
 from robometa.learners.protocol import Learner
 from robometa.nn.normalizer import Normalizer
 from robometa.policies.policy import Policy
@@ -165,7 +166,7 @@ def _normalized(observed: Sequence[dict[str, Any]], learner: Learner) -> list[di
 
 def _signal(one: Signal) -> dict[str, Any]:
     low, high = (end if isfinite(end) else None for end in (one.low, one.high))
-    return {"name": one.name, "unit": one.unit, "low": low, "high": high}
+    return {"name": printable(one.name), "unit": one.unit, "low": low, "high": high}
 
 
 def _observed(one: Signal) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from robometa.compute.python_process import environment, python
 from robometa.deployment import onnx_process
 from robometa.deployment.onnx_process import FAULT, LOAD, Arrays, packed, receive, send
 from robometa.errors import UserError
@@ -40,13 +40,13 @@ class OnnxFiles:
             require_whole(content)
         here, there = socket.socketpair()
         with there:
-            command = [sys.executable, "-P", "-m", onnx_process.__name__, str(there.fileno()), str(SECONDS)]
             self._process = subprocess.Popen(
-                command,
+                python("-m", onnx_process.__name__, there.fileno(), SECONDS),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(there.fileno(),),
+                env=environment(),
             )
         self._stream = here.makefile("rwb")
         here.close()

@@ -78,7 +78,8 @@ def contract(folder: Path, content: bytes) -> Table:
         entries.text(name)
     for name in ("observation", "action"):
         for signal in entries.tables(name, MAX_SIGNALS):
-            signal.text("name")
+            if not signal.text("name").isprintable():
+                raise UserError(f"{signal.where} is damaged: name has signs that cannot be shown")
     entries.number("control_hz", 0)
     entries.whole("horizon", 1)
     if STEP not in entries.texts("sha256"):

@@ -169,7 +169,7 @@ def measure(
                 parts[place] = measurement.scores(learner, (place, some), acting, advance)
     *measured, chance = (joined(scores, axis=1) for scores in zip(*parts, strict=True))
     mean_action, exploring, *forgetful, random = (judged(scores, chance) for scores in (*measured, chance))
-    words = [task.describe() for task in chosen]
+    words = [task.all_numbers() for task in chosen]
     names = tuple(task.objective for task in chosen) if suite.family.has_goals else ()
     return Report(
         suite=suite.name,

@@ -50,9 +50,11 @@ steps |
 {% endif %}\
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
 {{ "{:,}".format(training.environment_steps) }} environment steps, \
-{{ (training.wall_time_seconds / 60) | round(1) }} minutes on {{ training.processors }} \
-core{{ "s" if training.processors != 1 }}{{ " and one %s" % training.gpu if training.gpu }}\
-{{ ", seed %s" % training.seed if not merged }} |
+{{ (training.wall_time_seconds / 60) | round(1) }} minutes\
+{% if not merged %}\
+ on {{ training.processors }} core{{ "s" if training.processors != 1 }}\
+{{ " and one %s" % training.gpu if training.gpu }}, seed {{ training.seed }}\
+{% endif %} |
 {% if not merged and not teacher %}\
 | cost | gradient samples {{ "{:,}".format(training.gradient_samples) if training.gradient_samples is not none \
 else "not recorded" }}; core-minutes {{ training.core_minutes if training.core_minutes is not none \

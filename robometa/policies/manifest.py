@@ -89,8 +89,8 @@ class TrainingRecord:
     wall_time_seconds: float
     versions: Mapping[str, str]
     """Versions of the packages when the run began."""
-    processors: int
-    """Threads of the simulation."""
+    processors: int | None
+    """Threads of the simulation; None for a merged policy, whose parts may come from different machines."""
     gpu: str | None = None
     """Name of the GPU that the learner's networks were on; None if they were not on one, or if it is not recorded."""
     last_returns: Mapping[str, float]
@@ -134,7 +134,7 @@ class TrainingRecord:
             environment_steps=table.whole("environment_steps", 0, MAX_COUNT),
             wall_time_seconds=table.number("wall_time_seconds", 0, MAX_COUNT),
             versions=table.texts("versions"),
-            processors=table.whole("processors"),
+            processors=table.optional("processors", table.whole),
             gpu=table.optional("gpu", table.text),
             last_returns=table.numbers("last_returns"),
             begun_for=table.optional("begun_for", table.whole),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -117,18 +116,15 @@ def _described(
     )
     training, other = first[1].training, second[1].training
     config, others = first[1].config, second[1].config
-    return replace(
-        training,
+    return TrainingRecord(
+        seed=training.seed,
+        preset=training.preset,
         iterations=training.iterations + other.iterations,
         environment_steps=training.environment_steps + other.environment_steps,
         wall_time_seconds=training.wall_time_seconds + other.wall_time_seconds,
-        last_returns={},
         versions=versions(),
-        torch_threads=None,
-        core_minutes=None,
-        gradient_samples=None,
-        configurations=None,
-        chosen_from=0,
+        processors=None,
+        last_returns={},
         merged=merged,
         merged_options={name: others.get(name) for name, value in config.items() if others.get(name) != value},
     )

@@ -40,7 +40,7 @@ NUMBERS = (
     "after_minus_control_high",
 )
 """Columns of the CSV, which has a row for every learner and shot."""
-WORDS = ("learner", "seeds", "steps", "core-min", "before", "after", "episodes", "success by the end")
+WORDS = ("learner", "seeds", "steps", "core-min", "first episode", "after", "episodes", "success by the end")
 """Columns of the tables for reading, which have a row for every learner."""
 GAPS = {
     "gap closed": BY_INTERQUARTILE_MEANS,
@@ -114,10 +114,10 @@ def cells(group: Group) -> list[str]:
     seen = f"{group.measured[0].episodes_seen[-1]:g}" if group.measured else ""
     success = "" if group.success is None else percent(group.success)
     adapted = measured[-1] if len(measured) > 1 else ""
-    before = measured[0] if measured else "not measured"
+    first = measured[0] if measured else "not measured"
     minutes = group.mean("core_minutes")
     costs = [count(group.mean("steps")), "" if minutes is None else f"{minutes:.1f}"]
-    return [group.label, _seeds(group), *costs, before, adapted, seen, success]
+    return [group.label, _seeds(group), *costs, first, adapted, seen, success]
 
 
 def percent(share: Interval) -> str:

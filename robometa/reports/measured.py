@@ -17,6 +17,7 @@ from robometa.reports import since_change
 from robometa.reports.statistics import Array
 from robometa.storage.open_folder import opened
 from robometa.storage.table import Table, is_finite
+from robometa.suites.task import shortened
 
 REPORT, EPISODES = "report.json", "tasks.csv"
 MAX_REPORT_BYTES, MAX_EPISODES_BYTES = 1 << 24, 1 << 27
@@ -45,7 +46,7 @@ class Measured:
     seed: int
     """Seed of the evaluation."""
     tasks: tuple[str, ...]
-    """Hidden parameters of each task, in words. `[task]`"""
+    """Hidden parameters of each task, in a few words. `[task]`"""
     names: tuple[str, ...]
     """Name of the task that each goal belongs to; empty without such names. `[task]`"""
     episodes_seen: tuple[float, ...]
@@ -92,7 +93,7 @@ def read(folder: Path) -> Measured | None:
     rows, forgetful = _episodes(text, folder), _rows(text, CONTROL, folder)
     returns = _filled(rows, "return", len(shots), folder)
     texts = {int(row["task"]): row["parameters"] for row in rows}
-    tasks = tuple(texts[index] for index in range(returns.shape[1]))
+    tasks = tuple(shortened(texts[index]) for index in range(returns.shape[1]))
     has_names = "by_name" in described
     success = SUCCESS if ANY_STEP in rows[0] else FORMER_SUCCESS
     return Measured(

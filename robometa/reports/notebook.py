@@ -21,8 +21,7 @@ def html_of(report: Report) -> str:
     for row in report.summary():
         share = row["mean_action"].get("success")
         returns = (words_of(row["mean_action"]), words_of(row["exploring"]))
-        shot = "before" if row["shot"] == 0 else str(row["shot"])
-        rows.append((shot, f"{row['episodes_seen']:g}", *returns, "" if share is None else f"{share:.0%}"))
+        rows.append((row["label"], f"{row['episodes_seen']:g}", *returns, "" if share is None else f"{share:.0%}"))
     rows.append(("random", "", "", words_of(report.interval(report.random, 0)), ""))
     return html_table(repr(report).strip("<>"), rows)
 

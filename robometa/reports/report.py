@@ -34,7 +34,7 @@ class Report:
     policy: str
     seed: int
     tasks: tuple[str, ...]
-    """Hidden parameters of each task, in words. `[task]`"""
+    """Hidden parameters of each task, in words and with all numbers. `[task]`"""
     episodes_seen: tuple[float, ...]
     """Episodes of a task that the adaptation has seen at each shot, mean over tasks. `[shot]`"""
     steps_seen: tuple[int, ...]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from robometa.console import PlainConsole, WholeTable, styled
+from robometa.console import PROSE_WIDTH, PlainConsole, WholeTable, styled
 from robometa.escape import counted
+from robometa.suites.task import shortened
 
 if TYPE_CHECKING:
     from robometa.reports.report import Report
@@ -77,8 +79,9 @@ def _print_tasks(console: PlainConsole, report: Report) -> None:
         console.print("mean action, means over the goals of each task: success by the end, at any step, return")
         console.print(_by_name(report))
     else:
-        console.print("mean return of each task, mean action")
-        console.print(_by_task(report))
+        table, whole = _by_task(report, console.width)
+        console.print("mean return of each task, mean action" + ("" if whole else "; tasks.csv has all hidden numbers"))
+        console.print(table)
     console.print()
 
 
@@ -196,14 +199,20 @@ def _column(report: Report, shot: int) -> str:
     return f"after {shot}" if shot else report.label(0)
 
 
-def _by_task(report: Report) -> WholeTable:
-    """Mean return of each task."""
+def _by_task(report: Report, width: int) -> tuple[WholeTable, bool]:
+    """Mean return of each task, a line each: as many hidden numbers as fit, and if these are all."""
     shots = range(len(report.episodes_seen))
-    table = plain_table("task", "hidden", *(_column(report, shot) for shot in shots))
-    for index, words in enumerate(report.tasks):
-        means = [f"{report.mean_action.returns[shot, index].mean():.1f}" for shot in shots]
-        table.add_row(str(index), words, *means)
-    return table
+    head = [_column(report, shot) for shot in shots]
+    rows = [
+        [f"{report.mean_action.returns[shot, task].mean():.1f}" for shot in shots] for task in range(len(report.tasks))
+    ]
+    taken = len("task ") + sum(max(map(len, column)) + 1 for column in zip(head, *rows, strict=True))
+    room = max(PROSE_WIDTH, width - taken - 1)
+    hidden = tuple(textwrap.shorten(shortened(words), room, placeholder=" ...") for words in report.tasks)
+    table = plain_table("task", "hidden", *head)
+    for task, (words, means) in enumerate(zip(hidden, rows, strict=True)):
+        table.add_row(str(task), words, *means)
+    return table, hidden == report.tasks
 
 
 def since_change_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> WholeTable:

@@ -11,10 +11,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from robometa.compute.python_process import environment, python
 from robometa.errors import UserError, unknown
 from robometa.storage.scratch import scratch
 from robometa.suites.mjcf_check import Model, read_model
@@ -23,8 +23,6 @@ from robometa.suites.terrain import Terrain
 
 COMPILE = "robometa.suites.model_process"
 """The module that compiles a model as it is."""
-SAFE_PATH = "-P"
-"""Python's option that keeps the current folder off the import path."""
 PATIENCE = 300.0
 """Limit on the time that the process may take by the clock, s; its processor time is limited far below."""
 KEPT, KEPT_BYTES = 16, 1 << 24
@@ -154,7 +152,7 @@ def _run(model: Model, request: str, module: str) -> Compiled:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(model.content[file])
         (folder / "request.json").write_text(request, encoding="utf-8")
-        code = _exit_code([sys.executable, SAFE_PATH, "-m", module, str(folder)], folder / "said")
+        code = _exit_code(python("-m", module, folder), folder / "said")
         if code == -signal.SIGINT:
             raise KeyboardInterrupt
         fault = _fault(folder, code)
@@ -172,7 +170,7 @@ def _exit_code(words: list[str], said: Path) -> int:
     Its standard input is a pipe that ends when this process does, even one that is killed.
     """
     with said.open("wb") as output:
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, stderr=output)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment())
         try:
             return process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

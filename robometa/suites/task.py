@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from robometa.suites.change import Change
 from robometa.suites.robots import Robot
 
+MAX_SHOWN = 6
+"""Most numbers of a parameter that a short description shows."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -30,11 +33,27 @@ class Task:
 
     def describe(self) -> str:
         """The hidden numbers in a few words, such as `velocity 1.25`."""
+        return shortened(self.all_numbers())
+
+    def all_numbers(self) -> str:
+        """The hidden numbers, none left out."""
         words = []
         for name, value in self.parameters:
             if len(value) > 1 and len(set(value)) == 1:
                 words.append(f"{name} {value[0]:.3g} (all {len(value)})")
                 continue
-            shown = " ".join(f"{number:.3g}" for number in value[:6])
-            words.append(f"{name} {shown}" + (f" ... ({len(value)} numbers)" if len(value) > 6 else ""))
+            words.append(" ".join((name, *(f"{number:.3g}" for number in value))))
         return ", ".join(words) or "no hidden parameters"
+
+
+def shortened(words: str) -> str:
+    """The words of `all_numbers`, perhaps behind a task's name, with at most `MAX_SHOWN` numbers of each parameter."""
+    name, colon, parameters = words.rpartition(": ")
+    return name + colon + ", ".join(map(_short, parameters.split(", ")))
+
+
+def _short(parameter: str) -> str:
+    name, *numbers = parameter.split(" ")
+    if len(numbers) <= MAX_SHOWN or "..." in numbers:  # reports of before are short already
+        return parameter
+    return " ".join((name, *numbers[:MAX_SHOWN], f"... ({len(numbers)} numbers)"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from robometa.compute.hardware import Hardware
 from robometa.learners.protocol import Learner
 from robometa.policies import card, policy_folder
 from robometa.suites.suite import Suite
@@ -26,6 +27,7 @@ class Best:
         run: RunFolder,
         suite: Suite,
         learner: Learner,
+        hardware: Hardware,
         config: Callable[[], RunConfig],
         say: Callable[[str], None],
     ) -> None:
@@ -35,11 +37,12 @@ class Best:
             run: Folder of the run.
             suite: Suite that it trains on.
             learner: Learner that is trained.
+            hardware: Hardware that the training goes on with.
             config: Returns the configuration of the run.
             say: Passes a message to the user.
         """
         self._run, self._suite, self._learner, self._config, self._say = run, suite, learner, config, say
-        self._held_out = HeldOut(suite, learner, config().seed, config().hardware)
+        self._held_out = HeldOut(suite, learner, config().seed, hardware)
         self._highest = float("-inf")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import torch
 
 from robometa import registry
+from robometa.compute.hardware import Hardware
 from robometa.data import Trial
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.escape import word
@@ -56,6 +57,7 @@ class Training:
         config: RunConfig,
         loggers: Sequence[LoggerFactory] | None = None,
         callback: Callback | None = None,
+        hardware: Hardware | None = None,
     ) -> None:
         """A training before its first iteration.
 
@@ -66,12 +68,13 @@ class Training:
             config: Configuration of the run.
             loggers: Loggers of the training, made and opened by `go_on`; those of its configuration if None.
             callback: Called after every iteration.
+            hardware: Hardware that it goes on with; the one that the run began with if None.
 
         Raises:
             UserError: If what collects its trials cannot be made; nothing is written then.
         """
         self.run, self.suite, self.learner, self.config = run, suite, learner, config
-        self.options = learner.config
+        self.options, self.hardware = learner.config, hardware or config.hardware
         drawn = self.options.drawn_tasks if suite.endless else 0
         self.tasks = [suite.drawn(config.seed, index) for index in range(drawn)] or suite.train
         self.drawn_from = config.seed if drawn else None
@@ -81,7 +84,9 @@ class Training:
         self.checkpoints = Checkpoints(run, learner, lambda: self.progress, tables, self._say)
         self._factories, self._loggers = chosen(config.log) if loggers is None else loggers, list[Logger]()
         self._callback = callback
-        self.best = Best(run, suite, learner, lambda: self.config, self._say) if config.evaluate_every else None
+        self.best = (
+            Best(run, suite, learner, self.hardware, lambda: self.config, self._say) if config.evaluate_every else None
+        )
         self.collector = self._collector()
         self._clock = IterationClock(self.collector.processor_seconds)
         self.collector.on_divergence = Dumps(
@@ -104,7 +109,7 @@ class Training:
         end = self.options.iterations if until is None else until
         self.checkpoints.begin()
         with ExitStack() as stack:
-            stack.enter_context(torch_on(self.config.hardware.torch_threads or torch.get_num_threads()))
+            stack.enter_context(torch_on(self.hardware.torch_threads or torch.get_num_threads()))
             self._open_loggers(stack)
             stop = stack.enter_context(stop_on_signals(self._answer_stop))
             if self.best is not None:
@@ -132,7 +137,7 @@ class Training:
         """
         config = self.config
         if config.dataset is None:
-            return collector_for(self._job(), self.learner, config.hardware.collect)
+            return collector_for(self._job(), self.learner, self.hardware.collect)
         dataset = Dataset(Path(config.dataset))
         if dataset.sha256 != config.dataset_sha256:
             raise UserError(f"{config.dataset} is no longer the dataset that the run began with")
@@ -236,7 +241,7 @@ class Training:
             learner_sha256=config.learner_sha256,
             config=self.options,
             seed=config.seed,
-            hardware=config.hardware,
+            hardware=self.hardware,
             tasks=tuple(self.tasks),
             piece=config.piece,
         )

@@ -35,7 +35,7 @@ class RunConfig:
     """Options of the learner as JSON holds them, none left out; `config` in run.json."""
     seed: int
     hardware: Hardware
-    """Its thread counts are the resolved ones; its `contact_capacity` is `room` in run.json."""
+    """What the run began with, its thread counts resolved; its `contact_capacity` is `room` in run.json."""
     checkpoint_minutes: float
     """Wall time between checkpoints, min."""
     piece: int | None = None

@@ -190,7 +190,7 @@ def resume(
 
     Args:
         folder: Folder of the run.
-        threads: Threads that step the simulation; all processors if None.
+        threads: Threads that step the simulation; as before if None, with one for each processor at most.
         iterations: Another end than the one it was started with: later, to train longer, or as early as the newest
             checkpoint, to take the policy from there.
         learner: File and class of a learner of your own: `./mine.py:MyLearner`. A run names it, but never runs it.
@@ -268,7 +268,7 @@ def rebuilt(
         config: Configuration of the run.
         name: Its learner, or the file and class of one of the user's own.
         iterations: Another end.
-        threads: Threads that step the simulation; all processors if None.
+        threads: Threads that step the simulation; as before if None, with one for each processor at most.
         collect: Who computes the pieces; as the configuration says if None, with a process for each processor at most.
         callback: Called after every iteration.
         loggers: Loggers; those of the configuration if None.
@@ -291,7 +291,9 @@ def rebuilt(
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{run.path} cannot be resumed: its run.json is damaged ({error!r})") from None
     hardware = replace(
-        config.hardware, threads=threads or processors(), collect=collect or as_before(config.hardware.collect)
+        config.hardware,
+        threads=threads or min(config.hardware.threads or processors(), processors()),
+        collect=collect or as_before(config.hardware.collect),
     )
-    config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint, hardware=hardware)
-    return Training(run, suite, trained, config, loggers, callback)
+    config = replace(config, learner=registry.absolute(name), learner_sha256=fingerprint)
+    return Training(run, suite, trained, config, loggers, callback, hardware)

@@ -23,6 +23,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from robometa.compute.python_process import environment, python
 from robometa.errors import UserError
 from robometa.registry import user_objective
 from robometa.storage import atomic
@@ -32,7 +33,6 @@ from robometa.suites.load import load, suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.trials.dataset import Dataset
-from robometa.trials.workers.pool import python_path
 
 NAME = re.compile(r"(?:([\w-]{2,})/)?([\w-]+-v\d+)", re.ASCII)
 """Names of datasets: at most one namespace, a name and a version."""
@@ -87,14 +87,13 @@ def _write_apart(folder: Path, dataset: Dataset, suite: Suite, name: str) -> Non
         UserError: If the dataset is damaged.
         OSError: If HDF5 cannot write them.
     """
-    command = (sys.executable, "-P", "-m", "robometa.trials.minari_export")
     done = subprocess.run(
-        command,
+        python("-m", "robometa.trials.minari_export"),
         input=json.dumps([str(folder), str(dataset.folder), suite_reference(suite), name]),
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": python_path()},
+        env=environment(),
     )
     if done.stdout:
         kind, words = json.loads(done.stdout)

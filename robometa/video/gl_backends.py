@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from robometa.compute import python_process
+from robometa.compute.python_process import python
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.registry.given import given
 from robometa.storage.paths import failed_write
-from robometa.suites.own_model import SAFE_PATH
 
 BACKENDS = ("egl", "osmesa")
 """MuJoCo's names for them, the better one first."""
@@ -48,8 +49,7 @@ PATIENCE = 120.0
 def environment(backend: str) -> dict[str, str]:
     """The variables of a process that draws with a backend."""
     # PyOpenGL must agree with MuJoCo, and this process may have set it to something else.
-    # A library that starts Python itself, as GLFW's does, must not take a module from the current folder either.
-    return os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend, "PYTHONSAFEPATH": "1"}
+    return python_process.environment(MUJOCO_GL=backend, PYOPENGL_PLATFORM=backend)
 
 
 @cache
@@ -57,7 +57,7 @@ def works(backend: str) -> bool:
     """True if a backend can draw a picture; tried once."""
     try:
         process = subprocess.run(
-            [sys.executable, SAFE_PATH, "-c", TRIAL],
+            python("-c", TRIAL),
             env=environment(backend),
             capture_output=True,
             timeout=PATIENCE,
@@ -100,10 +100,9 @@ def require_window(policy: Path | None, learner: str | None = None) -> None:
     what = "play" if policy else "render_mode='human'"
     if not has_display():
         raise UserError(f"{what} opens a window, and DISPLAY is not set: log in with `ssh -X`, or {instead}")
-    command = [sys.executable, SAFE_PATH, "-c", WINDOW]
-    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    command, variables = python("-c", WINDOW), python_process.environment()
     try:
-        finished = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+        finished = subprocess.run(command, env=variables, capture_output=True, timeout=PATIENCE, check=False)
         opened = finished.returncode == 0
     except subprocess.TimeoutExpired:
         opened = False
@@ -124,7 +123,7 @@ def draw(folder: Path, backend: str, advance: Callable[[], None]) -> None:
         RuntimeError: If it fails otherwise, with its error output.
     """
     log = folder / "errors.txt"
-    command = [sys.executable, SAFE_PATH, "-m", "robometa.video.render_process", str(folder)]
+    command = python("-m", "robometa.video.render_process", folder)
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(command, env=environment(backend), stdout=subprocess.PIPE, stderr=errors)
         try:

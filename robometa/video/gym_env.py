@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from robometa.compute.python_process import python
 from robometa.errors import UserError, unknown
-from robometa.sim.gym.env import SuiteEnv, require_open
+from robometa.sim.gym.env import SuiteEnv, require_arguments, require_open
 from robometa.storage.scratch import scratch
-from robometa.suites.own_model import SAFE_PATH
 from robometa.suites.suite import Suite
 from robometa.suites.task import Task
 from robometa.video import film, gl_backends, storyboard
@@ -40,6 +39,7 @@ class FilmedEnv(SuiteEnv):
         render_mode: str | None = None,
         width: int = WIDTH,
         height: int = HEIGHT,
+        **others: Any,
     ) -> None:
         """Loads the suite and starts an engine of one world; nothing draws before the first picture.
 
@@ -50,10 +50,12 @@ class FilmedEnv(SuiteEnv):
             render_mode: `rgb_array` for pictures, `human` for a window, None for neither.
             width: Width of a picture, pixels.
             height: Height of a picture, pixels.
+            **others: None; Gymnasium passes on what is misspelt.
 
         Raises:
-            UserError: Naming what is allowed, if there is no such suite, split, task or mode.
+            UserError: Naming what is allowed, if there is no such argument, suite, split, task or mode.
         """
+        require_arguments(FilmedEnv, others)
         if render_mode is not None and render_mode not in MODES:
             raise UserError(unknown("render_mode", render_mode, MODES))
         if not 16 <= min(width, height) <= max(width, height) <= 4096:
@@ -137,7 +139,7 @@ class Drawer:
             film.write(_still(suite, self._subject, size), job)
             film.write_model(self._subject.dressed(), job)
             self._process = subprocess.Popen(
-                [sys.executable, SAFE_PATH, "-m", "robometa.video.frame_process", str(job)],
+                python("-m", "robometa.video.frame_process", job),
                 env=gl_backends.environment(backend),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -63,7 +63,7 @@ class Contract:
             self.observation, self.action = (self._names(name) for name in ("observation", "action"))
             self.low, self.high = self._column("low", -np.inf), self._column("high", np.inf)
             self.safe = self._column("safe", np.nan)
-            self.control_hz, self.horizon = float(self.content["control_hz"]), int(self.content["horizon"])
+            self.control_hz, self.horizon = _number(self.content["control_hz"]), self.content["horizon"]
             self._check()
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ContractError(f"{self.folder / 'contract.json'} is damaged: {error!r:.200}") from None
@@ -93,14 +93,14 @@ class Contract:
     def _names(self, name: str) -> tuple[str, ...]:
         signals = self.content[name]
         names = tuple(one["name"] for one in signals[: MAX_SIGNALS + 1])
-        if not 0 < len(names) <= MAX_SIGNALS or not all(isinstance(one, str) for one in names):
-            raise ValueError(f"{name} must be a list of 1 to {MAX_SIGNALS} numbers with names")
+        if not 0 < len(names) <= MAX_SIGNALS or not all(isinstance(one, str) and one.isprintable() for one in names):
+            raise ValueError(f"{name} must be a list of 1 to {MAX_SIGNALS} numbers with printable names")
         return names
 
     def _column(self, name: str, none: float) -> Array:
         """A number of each action, or what stands for none."""
         column = [one[name] for one in self.content["action"]]
-        return np.array([none if one is None else float(one) for one in column], np.float32)
+        return np.array([none if one is None else _number(one) for one in column], np.float32)
 
     def _check(self) -> None:
         """Checks what a robot is driven by.
@@ -110,8 +110,8 @@ class Contract:
         """
         if not (np.isfinite(self.safe) & (self.low <= self.safe) & (self.safe <= self.high)).all():
             raise ValueError("safe of an action must be a finite number from low to high")
-        if not 0 < self.control_hz <= MAX_HZ or self.horizon < 1:
-            raise ValueError(f"control_hz must be above 0 and at most {MAX_HZ:g}, horizon at least 1")
+        if not 0 < self.control_hz <= MAX_HZ or type(self.horizon) is not int or self.horizon < 1:
+            raise ValueError(f"control_hz must be above 0 and at most {MAX_HZ:g}, horizon a whole number from 1")
         if not all(isinstance(name, str) for item in self.content["sha256"].items() for name in item):
             raise ValueError("sha256 must be a table of texts")
         if not isinstance(self.content["adapt"]["pools_worlds"], bool):
@@ -124,6 +124,17 @@ class Contract:
             raise ValueError(f"an adaptation must have whole numbers of at most {MAX_NUMBERS} numbers in all")
         if not all(np.isfinite(one).all() for one in self.initial(np.random.default_rng(0)).values()):
             raise ValueError("initial numbers of an adaptation must be finite")
+
+
+def _number(value: Any) -> float:
+    """A number of the contract, which no text and no truth value stands for.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r:.40} is no number")
+    return float(value)
 
 
 def _read(path: Path) -> bytes:

@@ -286,6 +286,34 @@ def test_the_runtime_names_a_damaged_contract(tmp_path):
         runtime.Contract(tmp_path)
 
 
+WHOLE = CONTRACT | {"action": [{"name": "a", "low": -1, "high": 1.0, "safe": 0}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"control_hz": value} for value in ("50", True, None, 0)),
+        *({"horizon": value} for value in ("50", True, 2.5)),
+        {"action": [{"name": "a", "low": "-1", "high": 1, "safe": 0}]},
+        {"action": [{"name": "a", "low": -1, "high": 1, "safe": False}]},
+        {"observation": [{"name": "\x1b[2J"}]},
+        {"action": [{"name": "a\nb", "low": -1, "high": 1, "safe": 0}]},
+    ],
+    ids=str,
+)
+def test_the_runtime_takes_no_number_or_name_for_what_it_is_not(tmp_path, change):
+    runtime = pytest.importorskip("robometa_runtime.contract")
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(WHOLE), encoding="utf-8")
+    assert runtime.Contract(tmp_path).control_hz == 10
+    path.write_text(json.dumps(WHOLE | change), encoding="utf-8")
+    with pytest.raises(runtime.ContractError, match="is damaged") as raised:
+        runtime.Contract(tmp_path)
+    assert str(raised.value).isprintable()
+    if "printable names" in str(raised.value):
+        assert "is damaged: name has signs" in fault_of(tmp_path, CONTRACT | change)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

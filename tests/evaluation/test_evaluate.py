@@ -188,7 +188,7 @@ def test_scoring_a_shot_does_not_spend_it(tiny_suite):
 
 def test_the_training_tasks_can_be_measured_too(tiny_suite):
     report = measure(built("random", tiny_suite), tiny_suite, split="train", shots=0, worlds=2)
-    assert report.tasks == tuple(task.describe() for task in tiny_suite.train)
+    assert report.tasks == tuple(task.all_numbers() for task in tiny_suite.train)
 
 
 @pytest.mark.parametrize("asked", [{"shots": -1}, {"worlds": 0}, {"split": "tset"}, {"shots": 10**6}])

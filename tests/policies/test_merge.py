@@ -85,6 +85,7 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
     assert [part["seed"] for part in merged] == [1, 2]
     assert manifest["training"]["environment_steps"] == sum(one["training"]["environment_steps"] for one in manifests)
     assert manifest["config"] == manifests[0]["config"]
+    assert not any(manifest["training"].get(of_one) for of_one in ("processors", "gpu", "piece", "torch_threads"))
 
     def card_says():
         text = (policy / "README.md").read_text()
@@ -93,6 +94,7 @@ def test_it_is_a_policy_with_a_card_like_any(trained, tmp_path, monkeypatch, cap
             assert words in text
         assert "in the second `inner_step_size` was 0.2" in text
         assert "Train it again" not in text
+        assert re.search(r"^\| training \| together 4 iterations, .* minutes \|$", text, re.MULTILINE)
         return text
 
     assert "Nothing is known" in card_says()

@@ -1,6 +1,7 @@
 """Short representations: what a notebook shows of suites, reports, policies and recordings."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def test_a_report_is_shown_in_a_line_or_a_small_table(report):
     assert "&lt;b&gt;mine" in shown
     assert "<b>mine" not in shown
     assert "<th>before</th>" in shown
+    assert "<th>first episode</th>" in replace(report, adapts_within_episode=True)._repr_html_()
     assert "<td>100%</td>" in shown
 
 

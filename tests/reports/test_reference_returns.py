@@ -14,7 +14,7 @@ from robometa.evaluation.evaluate import measure
 from robometa.evaluation.reference import compared, labelled
 from robometa.policies import card_tables
 from robometa.registry.options import read_config
-from robometa.reports import reference_returns
+from robometa.reports import csv_tables, reference_returns
 from robometa.reports.gap import Reference, Sample, words_of_gap
 from robometa.reports.terminal import print_report
 from robometa.trials.make import build
@@ -218,3 +218,25 @@ def test_the_returns_are_printed_below_the_tasks(measured, capsys):
     tasks, returns = capsys.readouterr().out.split("\nreturn\n")
     assert tasks.startswith("mean return of each task, mean action\n")
     assert returns.splitlines()[2].startswith("random")
+
+
+@pytest.mark.parametrize("width", [30, 60, 100])
+def test_a_task_takes_a_line_on_the_terminal_and_all_its_numbers_stand_in_the_file(
+    measured, capsys, monkeypatch, width
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    learner = build("random", read_config("random", {}), measured, seed=0)
+    report = measure(learner, measured, shots=0, worlds=2, tasks=3)
+    words = "body_mass 1.31 1.88 0.5 0.6 0.7 0.8 0.9, geom_friction " + " ".join(["1.25"] * 26 + ["0.75"])
+    long = replace(report, tasks=(words, words, "gravity 1.5"))
+    print_report(long)
+    tasks = capsys.readouterr().out.partition("\n\n")[0].split("task hidden")[1].splitlines()[1:]
+    assert [line[:13] for line in tasks[:3]] == ["0    body_mas", "1    body_mas", "2    gravity "]
+    assert max(map(len, tasks)) <= width
+    assert csv_tables.episodes(long).count(f'"{words}"') == 8
+
+
+def test_hidden_numbers_that_fit_are_all_shown(measured, capsys):
+    learner = build("random", read_config("random", {}), measured, seed=0)
+    print_report(measure(learner, measured, shots=0, worlds=2, tasks=3))
+    assert "tasks.csv" not in capsys.readouterr().out

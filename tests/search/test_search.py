@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -290,6 +291,14 @@ def test_the_space_is_shown_without_training(capsys):
     for words in ("hidden.width", "memory_size", "gru | lstm", "generations of 9 trials", "20"):
         assert words in shown
     assert not Path("search").exists()
+
+
+@pytest.mark.parametrize(("budget", "told"), [("1e5", True), ("1e9", False), ("1h", False)])
+def test_a_plan_says_if_an_iteration_is_longer_than_the_shortest_trials(budget, told, capsys):
+    assert main(["search", "point-robot", "rl2", "--budget", budget, "--dry-run"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    wanted = r"warning: an iteration of rl2 takes [\d,]+ steps, the shortest trials may take 278 steps: "
+    assert (bool(re.search(wanted, shown)), "warning" in shown) == (told, told)
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_sensors_are_added(robot):
 
 
 def test_it_is_compiled_once_until_a_file_changes(tmp_path, process):
-    program = MAIN.format(change="Path(os.environ['PYTHONPATH'].split(':')[0], 'ran').open('a').write('x')", edit="")
+    program = MAIN.format(change=f"Path({str(tmp_path)!r}, 'ran').open('a').write('x')", edit="")
     path, module = tmp_path / "robot.xml", process(program)
     path.write_text(ROBOT.format(top='<asset><texture name="t" type="2d" file="t.png"/></asset>'), encoding="utf-8")
     for side in (1, 1, 2):

@@ -16,7 +16,7 @@ from robometa.sim.locomotion import models
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites.distributions import draw, read_distribution
 from robometa.suites.robots import ROBOTS
-from robometa.suites.task import Task
+from robometa.suites.task import Task, shortened
 from robometa.suites.variations import VARIATIONS
 
 GOOD = {
@@ -63,6 +63,15 @@ def test_a_good_file_is_loaded(write):
 def test_a_parameter_with_one_value_for_all_of_its_parts_is_told_once():
     task = replace(suites.load("half-cheetah-velocity").train[0], parameters=(("geom_friction", (0.51,) * 9),))
     assert task.describe() == "geom_friction 0.51 (all 9)"
+
+
+def test_a_short_description_leaves_numbers_out_and_a_whole_one_none():
+    task = suites.load("half-cheetah-velocity").train[0]
+    task = replace(task, parameters=(("body_mass", (1, 2, 3, 4, 5, 6, 7)), ("gravity", (0.5,))))
+    short, whole = "body_mass 1 2 3 4 5 6 ... (7 numbers), gravity 0.5", "body_mass 1 2 3 4 5 6 7, gravity 0.5"
+    assert (task.describe(), task.all_numbers()) == (short, whole)
+    assert shortened(short) == short  # as reports of before have it
+    assert shortened(f"reach-v3: {whole}") == f"reach-v3: {short}"
 
 
 def test_all_mistakes_are_told_at_once_with_the_nearest_name(write):

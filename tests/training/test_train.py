@@ -12,6 +12,7 @@ from robometa import registry
 from robometa.errors import Stopped, TrainingError, UserError
 from robometa.learners.random import Random
 from robometa.storage import sealed_folder
+from robometa.training import loop
 from robometa.training.iteration import task_batch
 from robometa.training.load import newest
 from robometa.training.loggers.terminal import Terminal
@@ -279,6 +280,23 @@ def test_a_run_goes_on_with_the_threads_of_torch_that_it_began_with(tiny_file, t
     resume(tmp_path / "run")
     assert threads == [before + 1, before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_run_goes_on_with_its_threads_and_its_record_says_what_it_began_with(tiny_file, tmp_path, monkeypatch):
+    threads, made = [], loop.collector_for
+    monkeypatch.setattr("robometa.training.train.processors", lambda: 16)
+    monkeypatch.setattr(
+        loop, "collector_for", lambda job, *given: threads.append(job.hardware.threads) or made(job, *given)
+    )
+    run = tmp_path / "run"
+    trained(tiny_file, "random", run, options={"iterations": 1}, threads=4)
+    for end, asked in ((2, None), (3, 3)):
+        resume(run, iterations=end, threads=asked)
+        now, policy = (json.loads((run / name).read_text()) for name in ("run.json", "policy/manifest.json"))
+        assert now["threads"] == policy["training"]["processors"] == 4
+    monkeypatch.setattr("robometa.training.train.processors", lambda: 2)
+    resume(run, iterations=4)
+    assert threads == [4, 4, 3, 2]
 
 
 def test_the_signal_handlers_are_put_back(tiny_file, tmp_path):

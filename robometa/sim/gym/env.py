@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,17 @@ def require_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> N
     for name in options or {}:
         if name not in known:
             raise UserError(unknown("option", name, known, "reset"))
+
+
+def require_arguments(made: type, others: Mapping[str, Any]) -> None:
+    """Checks that an environment is made without arguments that it does not have.
+
+    Raises:
+        UserError: Naming the first of `others`, and the arguments that it has.
+    """
+    known = [name for name in inspect.signature(made).parameters if name != "others"]
+    for name in others:
+        raise UserError(unknown("argument", name, known, "gymnasium.make"))
 
 
 def checked_action(action: np.ndarray, shape: tuple[int, ...], suite: Suite) -> torch.Tensor:

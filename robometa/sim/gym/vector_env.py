@@ -22,6 +22,7 @@ from robometa.sim.gym.env import (
     checked_action,
     chosen_task,
     named,
+    require_arguments,
     require_open,
     require_options,
     reward_of,
@@ -58,6 +59,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
         task: int | Sequence[int] | None = None,
         threads: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        **others: Any,
     ) -> None:
         """Loads the suite and starts the engine.
 
@@ -69,10 +71,12 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
             threads: Threads that step the worlds; all processors if None.
             autoreset_mode: When a world begins anew after an episode: `SameStep`, `NextStep`, or `Disabled` for
                 `reset(options={"reset_mask": ...})`.
+            **others: None; Gymnasium passes on what is misspelt.
 
         Raises:
-            UserError: Naming what is allowed, if there is no such suite, split, task or mode.
+            UserError: Naming what is allowed, if there is no such argument, suite, split, task or mode.
         """
+        require_arguments(SuiteVectorEnv, others)
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= MAX_ENVS:
             raise UserError(f"num_envs must be a whole number from 1 to {MAX_ENVS}, not {num_envs!r:.40}")
         self.suite, self.num_envs, self._split = suites.load(named(suite)), num_envs, split

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from robometa.compute.parallel import processors
+from robometa.compute.python_process import python_path
 from robometa.errors import UserError
 from robometa.escape import word
-from robometa.trials.workers.pool import python_path
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "PYTHONSAFEPATH": "1"}
 """Environment of every connection: no usage statistics, no hint about GPUs, no import from the current folder."""

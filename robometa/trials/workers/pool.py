@@ -6,14 +6,13 @@ import contextlib
 import os
 import pickle
 import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import Pipe, connection
-from pathlib import Path
 from typing import Any
 
+from robometa.compute.python_process import environment, python
 from robometa.errors import TrainingError
 from robometa.trials.workers import patience, worker
 from robometa.trials.workers.messages import Answer, Descriptors, Failed, Ready, Work
@@ -35,9 +34,8 @@ class Worker:
         lifeline, self._lifeline = os.pipe()
         given = Descriptors(theirs.fileno(), lifeline, work.descriptor, work.capacity)
         passed = (given.connection, given.lifeline, given.work, *shared)
-        command = (sys.executable, "-P", "-m", worker.__name__, *map(str, given))
-        environment = os.environ | {"PYTHONPATH": python_path()}
-        self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment)
+        command = python("-m", worker.__name__, *given)
+        self.process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment())
         theirs.close()
         os.close(lifeline)
         self.since, self.ready = time.monotonic(), False
@@ -198,12 +196,6 @@ class Pool:
         """Returns the time until the first of the working processes must have answered, s."""
         workers = [self._workers[index] for index in working]
         return max(0.0, min(one.since + self._limit(one) for one in workers) - time.monotonic()) + 0.01
-
-
-def python_path() -> str:
-    """Returns the module search path of processes that import the package from where this one has it."""
-    places = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.pathsep.join(places)
 
 
 def _ending(code: int) -> str:

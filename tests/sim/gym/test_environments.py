@@ -380,3 +380,11 @@ def test_an_action_that_is_no_number_is_refused(action):
 def test_a_number_of_worlds_that_no_vector_can_have_is_refused(number):
     with pytest.raises(UserError, match="num_envs must be a whole number from 1"):
         SuiteVectorEnv("point-robot", num_envs=number)
+
+
+@pytest.mark.parametrize(("make", "others"), [(gymnasium.make, "render_mode"), (gymnasium.make_vec, "threads")])
+def test_a_misspelt_argument_is_answered_by_those_that_there_are(make, others):
+    with pytest.raises(
+        UserError, match=rf"^unknown argument 'tsk' in gymnasium.make \(.*'task'\?\); known: .*{others}"
+    ):
+        make(POINT, tsk=1)
