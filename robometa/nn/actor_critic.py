@@ -44,14 +44,11 @@ class Network(nn.Module):
 class PerceptronActorCritic(nn.Module):
     """Actions and values from two perceptrons on all information at a step."""
 
-    def __init__(
-        self, inputs: int, action: int, hidden: Sequence[int], initial_std: float, generator: torch.Generator
-    ) -> None:
-        """Initialises the weights; the first actions are near zero."""
+    def __init__(self, actor: Perceptron, critic: Perceptron, actions: int, initial_std: float) -> None:
+        """Of an actor that gives the mean of so many actions, and a critic, which read the same."""
         super().__init__()
-        self.actor = initial_actor((inputs, *hidden, action), generator)
-        self.critic = Perceptron((inputs, *hidden, 1), generator, nn.Tanh)
-        self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
+        self.actor, self.critic = actor, critic
+        self.log_std = nn.Parameter(torch.full((actions,), initial_std).log())
 
     def forward(self, known: Tensor) -> Output:
         """Actions and values along trials. `[n, time, inputs]`."""
