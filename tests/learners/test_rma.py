@@ -1,6 +1,7 @@
 """RMA in two phases and in one: shown what tasks hide in training, and not in acting."""
 
 import dataclasses
+import math
 from contextlib import closing
 
 import pytest
@@ -51,6 +52,17 @@ def acted(made, whole, *, told=True):
         action, history = made.act(history, step, torch.zeros(TASKS, WORLDS, 2))
         found.append((history, action))
     return tuple(torch.stack(part, dim=2) for part in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_actor_begins_with_weights_of_the_size_of_the_oracles(name):
+    network = learner(name, hidden=(16, 16)).network
+    actor = network.policy.actor if name == "rma" else network.actor
+    layers = [layer for layer in actor if isinstance(layer, torch.nn.Linear)]
+    for layer in layers:
+        limit = math.sqrt(6 / (layer.in_features + layer.out_features)) * (0.01 if layer is layers[-1] else 1)
+        assert 0.8 * limit < layer.weight.abs().max() <= limit
+        assert not layer.bias.any()
 
 
 @pytest.mark.parametrize("name", BOTH)
