@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robometa.data import Spaces, Step, Trial
-from robometa.nn.actor_critic import Output, initial_actor
+from robometa.nn.actor_critic import Output
 from robometa.nn.networks import Perceptron
 from robometa.noise import Noise
 from robometa.rl import history_learner
@@ -54,7 +54,7 @@ class Network(nn.Module):
         super().__init__()
         self.sizes = spaces.observation, len(spaces.privileged), len(spaces.privileged)
         widths = (sum(self.sizes[:2]), *config.hidden)
-        self.actor = initial_actor((*widths, spaces.action), generator)
+        self.actor = Perceptron((*widths, spaces.action), generator, nn.Tanh, last_limit=1e-3)
         self.critic = Perceptron((*widths, 1), generator, nn.Tanh)
         self.log_std = nn.Parameter(torch.full((spaces.action,), config.initial_std).log())
 

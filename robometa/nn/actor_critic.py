@@ -58,8 +58,8 @@ class PerceptronActorCritic(nn.Module):
 def initial_actor(widths: Sequence[int], generator: torch.Generator) -> Perceptron:
     """A perceptron of tanh layers that gives the mean of actions, with the initial weights of `GaussianPolicy`.
 
-    Glorot-uniform weights and zero biases. With PyTorch's own, which are smaller, RMA learned a third more slowly
-    (docs/learners/rma.md).
+    Glorot-uniform weights, zero biases, and a last layer of a hundredth. With PyTorch's own weights, which are smaller,
+    RMA's phase one learned more slowly (docs/learners/rma.md).
     """
     actor = Perceptron(widths, generator, nn.Tanh)
     layers = [layer for layer in actor if isinstance(layer, Linear)]
