@@ -313,7 +313,7 @@ def test_a_film_on_disk_is_the_film(tmp_path):
         ({"task": -1}, "no task -1"),
         ({"shots": 0}, "shots must be from 1"),
         ({"split": "validation"}, "unknown split"),
-        ({"out": "nowhere/video.mp4"}, "no folder 'nowhere'"),
+        ({"out": "nowhere/video.mp4"}, "no folder nowhere to write"),
         ({"out": "video.avi"}, "a video is a .mp4 or a .gif file"),
         ({"width": 10}, "width must be from"),
     ],
