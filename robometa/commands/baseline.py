@@ -10,7 +10,7 @@ from robometa.commands.arguments import Commands, Parser, add_split_option, add_
 from robometa.commands.evaluate import PROTOCOL, TASKS
 from robometa.commands.hints import FROM_SCRATCH
 from robometa.commands.report_output import publish
-from robometa.storage.paths import checked, require_writable
+from robometa.storage.paths import require_nameable, require_writable
 
 ABOUT = "measure Stable-Baselines3 from scratch, or scripted experts"
 EXAMPLE = "robometa baseline sb3-ppo half-cheetah-velocity --tasks 1 --steps 400 40000"
@@ -50,7 +50,7 @@ def _add_scripted(baselines: Commands) -> None:
 def _add_common(parser: Parser, folder: str) -> None:
     parser.add_argument("suite", metavar="SUITE", help="name of a suite, or path of a .toml file")
     parser.add_argument("--tasks", type=count, metavar="K", help=TASKS)
-    parser.add_argument("--out", type=checked, help=f"folder of the report (default: {folder})")
+    parser.add_argument("--out", type=require_nameable, help=f"folder of the report (default: {folder})")
     add_split_option(parser)
     add_threads_option(parser)
 

@@ -9,7 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, count, whole
 from robometa.escape import say, word
 from robometa.registry.given import given
-from robometa.storage.paths import checked
+from robometa.storage.paths import require_nameable
 
 ABOUT = "write a policy's trials on training tasks as a dataset"
 EXAMPLE = "robometa collect half-cheetah-velocity policies/half-cheetah-velocity-oracle --out runs/data"
@@ -29,7 +29,9 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("suite", metavar="SUITE", help="name of a suite, or path of a .toml file")
     about = "folder of a policy, such as an oracle's, or of a run"
     parser.add_argument("policy", metavar="POLICY", type=hints.policy, help=about)
-    parser.add_argument("--out", metavar="FOLDER", type=checked, required=True, help="folder to write (required)")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=require_nameable, required=True, help="folder to write (required)"
+    )
     parser.add_argument("--episodes", metavar="N", type=count, default=10, help="episodes of a trial (default: 10)")
     about = "training tasks to draw (default: the suite's listed ones)"
     parser.add_argument("--tasks", metavar="K", type=count, help=about)

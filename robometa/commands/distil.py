@@ -11,7 +11,7 @@ from robometa.commands.arguments import Commands, Parser, add_learner_option, co
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 from robometa.escape import say
-from robometa.storage.paths import checked
+from robometa.storage.paths import require_nameable
 
 ABOUT = "teach a smaller policy to act as a trained one does"
 EXAMPLE = "robometa distil policies/half-cheetah-velocity-rl2 --size 64"
@@ -29,14 +29,14 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--rounds", type=count, default=12, help="rounds at the most (default: 12)")
     parser.add_argument("--steps", type=count, default=300, help="gradient steps of a round (default: 300)")
     parser.add_argument("--seed", type=whole, default=0, help="seed of weights, trials and batches (default: 0)")
-    parser.add_argument("--out", type=checked, help="folder of the student (default: policies/POLICY-SIZE)")
+    parser.add_argument("--out", type=require_nameable, help="folder of the student (default: policies/POLICY-SIZE)")
     add_learner_option(parser)
     return parser
 
 
 def _run(asked: argparse.Namespace) -> None:
     hints.require_policy(asked.policy)
-    out = asked.out or checked(Path("policies") / f"{asked.policy.resolve().name}-{asked.size}")
+    out = asked.out or require_nameable(Path("policies") / f"{asked.policy.resolve().name}-{asked.size}")
     if os.path.lexists(out):
         raise UserError(f"{out} exists already: choose another --out")
     from robometa.deployment.distil import Settings

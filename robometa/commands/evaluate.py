@@ -14,7 +14,7 @@ from robometa.commands.report_output import keeps_report, publish
 from robometa.compute.hardware import EVALUATORS, forms_of
 from robometa.escape import say, word
 from robometa.evaluation.protocols import NONE, PROTOCOLS
-from robometa.storage.paths import RUNS, beside, checked, is_run, require_writable
+from robometa.storage.paths import RUNS, beside, is_run, require_nameable, require_writable
 
 if TYPE_CHECKING:
     from robometa.training.load import Source
@@ -47,7 +47,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--reference", nargs=2, metavar=("ORACLE", "NO_ADAPTATION"), type=hints.policy, help=about)
     about = "measure after each shot also with the adaptation forgotten"
     parser.add_argument("--control", action="store_true", help=about)
-    parser.add_argument("--out", type=checked, help="folder of the report (default: the policy's)")
+    parser.add_argument("--out", type=require_nameable, help="folder of the report (default: the policy's)")
     add_hardware_options(parser)
     about = f"simulators, with the same report: {', '.join(forms_of(EVALUATORS))} (default: here)"
     parser.add_argument("--collect", metavar="WHO", default="here", help=about)

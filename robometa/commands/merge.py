@@ -9,7 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, number
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, require_nameable
 
 ABOUT = "average the parameters of two policies of one learner"
 EXAMPLE = "robometa merge runs/point-robot-rl2-0/policy runs/point-robot-rl2-1/policy --weight 0.5"
@@ -23,7 +23,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "--weight", type=number(0, 1), default=0.5, help="share of A, 0 to 1; B gets the rest (default: 0.5)"
     )
-    parser.add_argument("--out", type=checked, help="folder of the new policy (default: policies/A-B-WEIGHT)")
+    parser.add_argument("--out", type=require_nameable, help="folder of the new policy (default: policies/A-B-WEIGHT)")
     add_learner_option(parser)
     return parser
 

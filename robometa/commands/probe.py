@@ -8,7 +8,7 @@ from robometa import registry
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_hardware_options, add_learner_option, count, whole
 from robometa.escape import say
-from robometa.storage.paths import RUNS, beside, checked, is_run, require_writable
+from robometa.storage.paths import RUNS, beside, is_run, require_nameable, require_writable
 
 ABOUT = "measure how well an adaptation tells the hidden parameters"
 EXAMPLE = "robometa probe policies/half-cheetah-params-rl2 --tasks 200"
@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> Parser:
     about = "seed of tasks, exploration, untrained weights (default: 0)"
     parser.add_argument("--seed", type=whole, default=0, help=about)
     add_learner_option(parser)
-    parser.add_argument("--out", type=checked, help="folder of probe.json (default: the policy's)")
+    parser.add_argument("--out", type=require_nameable, help="folder of probe.json (default: the policy's)")
     add_hardware_options(parser)
     return parser
 

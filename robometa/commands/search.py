@@ -165,7 +165,7 @@ def _print_space(settings: Any, spaces: Any) -> None:
 
 
 def _print_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
-    """Names the learners of which an iteration takes more environment steps than the shortest trials may."""
+    """Warns of learners whose iteration takes more environment steps than the shortest trials may."""
     from robometa.search import halving
     from robometa.search.budget import STEPS
     from robometa.training.budget import steps_of_iteration

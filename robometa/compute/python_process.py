@@ -13,7 +13,7 @@ def python(*words: object) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The variables of such a process, and of what its libraries start: this process's, and some of its own."""
+    """Environment variables of such a process, and of what its libraries start; `variables` override this process's."""
     return os.environ | {"PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"} | variables
 
 

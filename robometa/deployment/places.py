@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robometa.errors import UserError
 from robometa.storage import atomic
-from robometa.storage.paths import checked, require_writable
+from robometa.storage.paths import require_nameable, require_writable
 
 STEP, ADAPT, CONTRACT, VECTORS = "step.onnx", "adapt.onnx", "contract.json", "vectors.safetensors"
 """Files of an export."""
@@ -19,7 +19,7 @@ def require_place(out: Path) -> None:
     Raises:
         UserError: If anything else is there.
     """
-    checked(out)
+    require_nameable(out)
     atomic.recover(out)
     if out.name in ("", ".."):
         raise UserError(f"an export needs a folder with a name of its own, not {out}")

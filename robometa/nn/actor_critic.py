@@ -45,7 +45,7 @@ class PerceptronActorCritic(nn.Module):
     """Actions and values from two perceptrons on all information at a step."""
 
     def __init__(self, actor: Perceptron, critic: Perceptron, actions: int, initial_std: float) -> None:
-        """Of an actor that gives the mean of so many actions, and a critic, which read the same."""
+        """Combines an actor, which gives the mean of so many actions, and a critic on the same input."""
         super().__init__()
         self.actor, self.critic = actor, critic
         self.log_std = nn.Parameter(torch.full((actions,), initial_std).log())

@@ -200,7 +200,7 @@ def _column(report: Report, shot: int) -> str:
 
 
 def _by_task(report: Report, width: int) -> tuple[WholeTable, bool]:
-    """Mean return of each task, a line each: as many hidden numbers as fit, and if these are all."""
+    """Mean return of each task, a line each: as many hidden numbers as fit; True if none is left out."""
     shots = range(len(report.episodes_seen))
     head = [_column(report, shot) for shot in shots]
     rows = [

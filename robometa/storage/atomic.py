@@ -2,7 +2,7 @@
 
 A file is replaced by a rename over it. A folder is published by a rename that fails if its name is taken, or put in the
 place of another, which has the name `.NAME.old` for a moment. What is written aside is locked, so that what has no lock
-is a killed process's.
+is a killed process's; a file whose lock was not yet there, or just gone, is written again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def replace(folder: OpenFolder, name: str, content: bytes) -> None:
             write(folder, hidden, content)
             os.replace(hidden, name, src_dir_fd=folder.descriptor, dst_dir_fd=folder.descriptor)
             break
-        except FileNotFoundError:  # another process took it for a killed one's between the lock and the rename
+        except FileNotFoundError:  # another process took it for a killed one's, before its lock or after
             if attempt == ATTEMPTS - 1:
                 raise
         except BaseException:
@@ -203,13 +203,9 @@ def _remove_dead(parent: OpenFolder, name: str) -> None:
     """Removes the unlocked files and folders that were written aside for a name."""
     of_name = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(ASIDE)}")
     for hidden in filter(of_name.fullmatch, parent.names()):
-        with contextlib.suppress(OSError):  # it may be gone, or another user's, or a link
-            descriptor = os.open(hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent.descriptor)
-            try:
-                if lock_at_once(descriptor):
-                    parent.remove(hidden)
-            finally:
-                os.close(descriptor)
+        with contextlib.suppress(OSError):  # it may be another user's
+            if parent.is_free(hidden):
+                parent.remove(hidden)
 
 
 def _settled(path: Path) -> OpenFolder:

@@ -115,18 +115,21 @@ class OpenFolder:
                 os.unlink(name, dir_fd=self.descriptor)
 
     def remove_leftovers(self, *endings: str) -> None:
-        """Removes hidden files and folders with these endings, but no folder that another process has locked."""
+        """Removes hidden files and folders with these endings, but none that another process has locked."""
         for name in self.names():
-            if name.startswith(".") and name.endswith(endings) and not self._is_locked(name):
+            if name.startswith(".") and name.endswith(endings) and self.is_free(name) is not False:
                 self.remove(name)
 
-    def _is_locked(self, name: str) -> bool:
-        """Tests if a name is a folder that another process is writing."""
+    def is_free(self, name: str) -> bool | None:
+        """Tests if no other process is writing the file or folder of a name; None if the file system has no locks."""
         try:
-            with self.subfolder(name) as folder:
-                return folder.lock_at_once() is False
-        except OSError:  # no folder
-            return False
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.descriptor)
+        except OSError:  # a link, or gone
+            return True
+        try:
+            return lock_at_once(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def lock_at_once(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:

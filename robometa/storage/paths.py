@@ -10,9 +10,10 @@ from pathlib import Path
 
 from robometa.errors import UserError
 
-MAX_NAME_BYTES, MAX_PATH_BYTES = 229, 4000
-"""Longest name and path, bytes: Linux takes 255 in a name, of which what is written aside needs 26, and 4096 in a path,
-which leaves room for the files below it."""
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
+"""Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
+ASIDE_BYTES = 26
+"""What `storage.atomic` adds to the name of what it writes, bytes."""
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
 """Folders of files that the kernel makes up: some never end, and some never answer."""
 DEVICES = "/dev"
@@ -56,6 +57,18 @@ def require_writable(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")
 
 
+def require_nameable(path: str | Path) -> Path:
+    """Checks the path of something to write, and returns it: its name must leave room for the hidden one beside it.
+
+    Raises:
+        UserError: If no file can be made there, or its name is too long.
+    """
+    out, longest = checked(path), MAX_NAME_BYTES - ASIDE_BYTES
+    if len(os.fsencode(out.name)) > longest:
+        raise UserError(f"the name of what is written has at most {longest} bytes; {out.name[:60]}... is longer")
+    return out
+
+
 def require_replaceable(path: Path, *, makes_folder: bool = False) -> None:
     """Checks that a file can be written at a path, before anything is computed for it.
 
@@ -67,9 +80,9 @@ def require_replaceable(path: Path, *, makes_folder: bool = False) -> None:
         UserError: If its folder is missing or cannot be written, or a folder, a device or a pipe is there: a rename
             would take its place for every program.
     """
-    checked(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a file to write")
+    require_nameable(path)
     if not (makes_folder or path.parent.is_dir()):
         raise UserError(f"no folder {path.parent} to write {path.name} to")
     require_writable(path.parent)
@@ -86,7 +99,7 @@ def unwritable(path: Path, error: OSError) -> UserError | OSError:
 
 
 def failed_write(program: str, words: str, folder: Path) -> OSError:
-    """The error of a program that cannot write into a folder, and does not always say that a disk is full.
+    """Returns the error of a program that failed to write into a folder, with the space that is free.
 
     Args:
         program: What failed.
@@ -153,7 +166,7 @@ def beside(*parts: str) -> Path:
     Raises:
         UserError: If a folder of it is a link, but for `runs`, which may lie on another disk, or a name is too long.
     """
-    path = checked(Path(*parts))
+    path = require_nameable(Path(*parts))
     for one in (path, *path.parents):
         if one.is_symlink() and one != Path(RUNS):
             raise UserError(f"{one} is a link: name the folder to write by --out")

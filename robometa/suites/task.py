@@ -47,7 +47,7 @@ class Task:
 
 
 def shortened(words: str) -> str:
-    """The words of `all_numbers`, perhaps behind a task's name, with at most `MAX_SHOWN` numbers of each parameter."""
+    """Words of `all_numbers`, perhaps after "NAME: ", with at most `MAX_SHOWN` numbers of each parameter."""
     name, colon, parameters = words.rpartition(": ")
     return name + colon + ", ".join(map(_short, parameters.split(", ")))
 

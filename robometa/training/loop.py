@@ -257,9 +257,8 @@ class Training:
     def _save_if_due(self, stopping: bool) -> None:
         """Saves a checkpoint if one is due; training continues if the disk refuses it."""
         progress = self.progress
-        due = self.checkpoints.due(self.config.checkpoint_minutes)
         last, lost = progress.iterations == self.options.iterations, self._too_many_skipped()
-        if due or last or lost or stopping:
+        if self.checkpoints.due(self.config.checkpoint_minutes) or last or lost or stopping:
             self.checkpoints.save()
 
     def _leave_at_once(self) -> NoReturn:
@@ -272,13 +271,14 @@ class Training:
 
     def _answer_stop(self) -> None:
         """Answers the first stop signal."""
-        left = self._clock.seconds_left()
-        about = f" (about {left} s)" if left else ""
+        about = f" (about {left} s)" if (left := self._clock.seconds_left()) else ""
         self._say(f"stopping after this iteration{about}; Ctrl-C again stops at once and keeps what is finished")
 
     def resume_command(self) -> str:
-        """The command line that resumes the run; it names the user's own files of the learner and the rewards."""
-        return f"robometa resume {word(self.run.path)}{given(self.config.learner)}"
+        """The command line that resumes the run, with the user's own files and another collector than it began with."""
+        began, now = self.config.hardware.collect, self.hardware.collect
+        options = ("" if now == began else f" --collect {now}") + given(self.config.learner)
+        return f"robometa resume {word(self.run.path)}{options}"
 
     def _too_many_skipped(self) -> bool:
         return self.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import math
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +14,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from robometa.errors import UserError
+from robometa.storage.paths import DISK
 
 GIF_RATE = 15.0
 """Most frames per second of a GIF."""
@@ -46,7 +47,8 @@ def mp4(path: Path, width: int, height: int, rate: float) -> Iterator[IO[bytes]]
         rate: Frames per second.
 
     Raises:
-        OSError: If ffmpeg fails.
+        OSError: If the disk is full.
+        RuntimeError: If ffmpeg fails otherwise.
     """
     pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
     pictures += ["-r", str(Fraction(rate).limit_denominator()), "-i", "-"]
@@ -64,7 +66,8 @@ def gif(source: Path, target: Path, rate: float) -> None:
         rate: The video's frames per second.
 
     Raises:
-        OSError: If ffmpeg fails.
+        OSError: If the disk is full.
+        RuntimeError: If ffmpeg fails otherwise.
     """
     # Every second, third, ... frame, so that motion stays even.
     rate /= math.ceil(rate / GIF_RATE)
@@ -84,12 +87,23 @@ def _started(arguments: Iterable[str]) -> Iterator[IO[bytes]]:
     """Starts ffmpeg, yields its input, and waits for its end; its words go to standard error.
 
     Raises:
-        OSError: If it fails.
+        OSError: If the disk is full.
+        RuntimeError: If ffmpeg fails otherwise.
     """
-    command = [ffmpeg(), "-y", "-loglevel", "error", *arguments]
+    command, broken = [ffmpeg(), "-y", "-loglevel", "error", *arguments], None
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin is not None
-        with suppress(BrokenPipeError), process.stdin as stream:  # the exit code says why it ended
-            yield stream
+        try:
+            yield process.stdin
+        except BrokenPipeError as error:  # of ffmpeg, whose exit code says why, or of the caller
+            broken = error
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
     if process.returncode != 0:
-        raise OSError(errno.EIO, f"ffmpeg ended with exit code {process.returncode}")
+        number = 256 - process.returncode  # ffmpeg ends with the negative of the system's error, modulo 256
+        if number in DISK:
+            raise OSError(number, os.strerror(number))
+        raise RuntimeError(f"ffmpeg ended with exit code {process.returncode}")
+    if broken is not None:
+        raise broken

@@ -50,7 +50,7 @@ class FilmedEnv(SuiteEnv):
             render_mode: `rgb_array` for pictures, `human` for a window, None for neither.
             width: Width of a picture, pixels.
             height: Height of a picture, pixels.
-            **others: None; Gymnasium passes on what is misspelt.
+            **others: Unknown arguments, which are refused.
 
         Raises:
             UserError: Naming what is allowed, if there is no such argument, suite, split, task or mode.

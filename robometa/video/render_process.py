@@ -7,8 +7,10 @@ cannot be written.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import mujoco
@@ -60,5 +62,6 @@ if __name__ == "__main__":
     except OSError as error:
         if error.errno not in DISK:
             raise
-        print(error, file=sys.stderr)
-        sys.exit(UNWRITABLE)
+        with suppress(OSError):  # the file of its errors may be on the same disk
+            print(error, file=sys.stderr, flush=True)
+        os._exit(UNWRITABLE)  # an exit that flushes would fail, and have another code

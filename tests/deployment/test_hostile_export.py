@@ -310,8 +310,11 @@ def test_the_runtime_takes_no_number_or_name_for_what_it_is_not(tmp_path, change
     with pytest.raises(runtime.ContractError, match="is damaged") as raised:
         runtime.Contract(tmp_path)
     assert str(raised.value).isprintable()
-    if "printable names" in str(raised.value):
-        assert "is damaged: name has signs" in fault_of(tmp_path, CONTRACT | change)
+
+
+def test_an_export_whose_signals_have_unprintable_names_is_damaged(tmp_path):
+    change = {"action": [{"name": "a\nb", "low": -1, "high": 1, "safe": 0}]}
+    assert "is damaged: name has signs" in fault_of(tmp_path, CONTRACT | change)
 
 
 @pytest.mark.parametrize(

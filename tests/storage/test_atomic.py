@@ -194,6 +194,7 @@ def test_a_file_that_a_killed_process_wrote_aside_is_removed_and_one_that_is_bei
         if not alive:
             alive.append([name for name in folder.names() if name.startswith(".page")])
             atomic.replace(folder, "page.html", b"another's")
+            assert alive[0][0] in folder.names()
         flush(descriptor)
 
     monkeypatch.setattr(os, "fsync", replace_another)

@@ -10,11 +10,13 @@ from robometa.errors import UserError
 from robometa.storage import atomic
 from robometa.storage.json_lines import Lines
 from robometa.storage.paths import (
+    ASIDE_BYTES,
     MAX_NAME_BYTES,
     beside,
     checked,
     is_own_file,
     is_plain_file,
+    require_nameable,
     require_replaceable,
     require_writable,
     unwritable,
@@ -122,8 +124,11 @@ def test_a_folder_needs_both_permissions_that_a_new_file_in_it_takes(tmp_path, m
 
 
 def test_the_longest_name_leaves_room_for_the_hidden_one(tmp_path):
-    path = checked(tmp_path / ("a" * MAX_NAME_BYTES))
+    path = require_nameable(tmp_path / ("a" * (MAX_NAME_BYTES - ASIDE_BYTES)))
     atomic.replace_file(path, b"new")
     assert path.read_bytes() == b"new"
+    with pytest.raises(UserError, match="at most 229 bytes"):
+        require_nameable(path.with_name(f"{path.name}a"))
+    assert checked(path.with_name("a" * MAX_NAME_BYTES))  # what is only read may have any name
     with pytest.raises(UserError, match="a name in it"):
-        checked(tmp_path / ("a" * (MAX_NAME_BYTES + 1)))
+        checked(path.with_name("a" * (MAX_NAME_BYTES + 1)))

@@ -1,6 +1,7 @@
 """Training: resuming to the same bits, the same bytes for a seed, and stopping without a loss."""
 
 import collections
+import dataclasses
 import json
 import signal
 
@@ -17,7 +18,7 @@ from robometa.training.iteration import task_batch
 from robometa.training.load import newest
 from robometa.training.loggers.terminal import Terminal
 from robometa.training.run_folder import Progress, RunFolder, Saved
-from robometa.training.train import resume, train
+from robometa.training.train import rebuilt, resume, train
 
 LEARNERS = [name for name in registry.LEARNERS if name not in ("random", *OFFLINE)]
 TRANSFORMER = {"memory": "transformer", "memory_heads": 1, "context": 8}
@@ -280,6 +281,15 @@ def test_a_run_goes_on_with_the_threads_of_torch_that_it_began_with(tiny_file, t
     resume(tmp_path / "run")
     assert threads == [before + 1, before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_the_command_that_goes_on_names_another_collector_than_the_run_began_with(tiny_file, tmp_path):
+    trained(tiny_file, "random", tmp_path / "run", options={"iterations": 1})
+    run = RunFolder(tmp_path / "run")
+    config = run.configuration()
+    assert rebuilt(run, config, "random").resume_command().endswith("run")
+    config = dataclasses.replace(config, hardware=dataclasses.replace(config.hardware, collect="processes:1"))
+    assert rebuilt(run, config, "random", collect="here").resume_command().endswith("run --collect here")
 
 
 def test_a_run_goes_on_with_its_threads_and_its_record_says_what_it_began_with(tiny_file, tmp_path, monkeypatch):

@@ -357,11 +357,16 @@ def test_a_full_disk_is_no_bug_and_leaves_no_part_of_a_video(tmp_path, monkeypat
         (folder / name).symlink_to("/dev/full")
         written(drawn, folder)
 
-    written = film.write
+    written, started = film.write, subprocess.Popen
     monkeypatch.setattr(film, "write", write)
     policy = untrained(tmp_path / "policies", "point-robot", "pearl")
-    with pytest.raises(OSError, match="ffmpeg cannot write, with "):
-        record(policy, suite=short("point-robot"), out=tmp_path / "video.mp4", width=480, height=240)
+    with (
+        Path("/dev/full").open("wb") as full,
+        monkeypatch.context() as patched,
+    ):  # where the process tells its errors, too
+        patched.setattr(subprocess, "Popen", lambda command, **options: started(command, **options | {"stderr": full}))
+        with pytest.raises(OSError, match="ffmpeg cannot write, with "):
+            record(policy, suite=short("point-robot"), out=tmp_path / "video.mp4", width=480, height=240)
     assert [path.name for path in tmp_path.iterdir()] == ["policies"]
 
 

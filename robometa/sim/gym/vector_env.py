@@ -71,7 +71,7 @@ class SuiteVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):  # type: ig
             threads: Threads that step the worlds; all processors if None.
             autoreset_mode: When a world begins anew after an episode: `SameStep`, `NextStep`, or `Disabled` for
                 `reset(options={"reset_mask": ...})`.
-            **others: None; Gymnasium passes on what is misspelt.
+            **others: Unknown arguments, which are refused.
 
         Raises:
             UserError: Naming what is allowed, if there is no such argument, suite, split, task or mode.
