@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from robometa.data import Spaces, Step, Trial
 from robometa.errors import Search
-from robometa.nn.actor_critic import Output, PerceptronActorCritic, initial_actor
+from robometa.nn.actor_critic import Output, PerceptronActorCritic
 from robometa.nn.bottleneck import Bottleneck
-from robometa.nn.networks import Perceptron
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import history_learner, ppo
@@ -70,10 +69,8 @@ class Network(nn.Module):
         super().__init__()
         self.observation = spaces.observation
         self.encoder = Bottleneck(len(spaces.privileged), config.encoder_hidden, config.bottleneck, generator)
-        widths = (spaces.observation + config.bottleneck, *config.hidden)
-        actor = initial_actor((*widths, spaces.action), generator)
-        critic = Perceptron((*widths, 1), generator, nn.Tanh)
-        self.policy = PerceptronActorCritic(actor, critic, spaces.action, config.initial_std)
+        inputs, std = spaces.observation + config.bottleneck, config.initial_std
+        self.policy = PerceptronActorCritic(inputs, spaces.action, config.hidden, std, generator, glorot=True)
 
     def forward(self, told: Tensor) -> Output:
         """Actions and values along episodes, shown what the task hides. `[n, time, obs + hidden]`."""

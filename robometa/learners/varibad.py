@@ -17,7 +17,6 @@ from robometa.compute.parallel import descend, for_each_task, shares_of
 from robometa.data import Rollout, Spaces, Step, Trial
 from robometa.errors import Search
 from robometa.nn.actor_critic import PerceptronActorCritic
-from robometa.nn.networks import Perceptron
 from robometa.nn.state import Parts
 from robometa.nn.task_belief import Decoders, Encoder, KeptTrials, Moves, RememberedBelief, divergences, sampled
 from robometa.noise import Noise
@@ -103,10 +102,7 @@ class Varibad(TrialLearner[PerceptronActorCritic]):
         """Untrained networks, their weights drawn from `seed`."""
         obs, action, latent = spaces.observation, spaces.action, config.latent
         generator = Noise(seed, ("learner",), 1, 1).torch_generator()
-        widths = (obs + 2 * latent, *config.hidden)
-        actor = Perceptron((*widths, action), generator, nn.Tanh, last_limit=1e-3)
-        critic = Perceptron((*widths, 1), generator, nn.Tanh)
-        network = PerceptronActorCritic(actor, critic, action, config.initial_std)
+        network = PerceptronActorCritic(obs + 2 * latent, action, config.hidden, config.initial_std, generator)
         super().__init__(config, network, spaces, device)
         self.spaces = spaces
         self.encoder = Encoder(obs + action + 2, config.memory_size, latent, generator).to(self.device)

@@ -44,11 +44,24 @@ class Network(nn.Module):
 class PerceptronActorCritic(nn.Module):
     """Actions and values from two perceptrons on all information at a step."""
 
-    def __init__(self, actor: Perceptron, critic: Perceptron, actions: int, initial_std: float) -> None:
-        """Combines an actor, which gives the mean of so many actions, and a critic on the same input."""
+    def __init__(
+        self,
+        inputs: int,
+        action: int,
+        hidden: Sequence[int],
+        initial_std: float,
+        generator: torch.Generator,
+        *,
+        glorot: bool = False,
+    ) -> None:
+        """Initialises the weights, the actor's as `initial_actor` does if `glorot`; the first actions are near zero."""
         super().__init__()
-        self.actor, self.critic = actor, critic
-        self.log_std = nn.Parameter(torch.full((actions,), initial_std).log())
+        widths = (inputs, *hidden, action)
+        self.actor = (
+            initial_actor(widths, generator) if glorot else Perceptron(widths, generator, nn.Tanh, last_limit=1e-3)
+        )
+        self.critic = Perceptron((inputs, *hidden, 1), generator, nn.Tanh)
+        self.log_std = nn.Parameter(torch.full((action,), initial_std).log())
 
     def forward(self, known: Tensor) -> Output:
         """Actions and values along trials. `[n, time, inputs]`."""

@@ -13,7 +13,7 @@ from robometa.errors import UserError
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4000
 """Longest name that Linux takes, and longest path that leaves room for the files below it, bytes."""
 ASIDE_BYTES = 26
-"""What `storage.atomic` adds to the name of what it writes, bytes."""
+"""Bytes that `storage.atomic` adds to the name of what it writes."""
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
 """Folders of files that the kernel makes up: some never end, and some never answer."""
 DEVICES = "/dev"

@@ -35,7 +35,7 @@ class RunConfig:
     """Options of the learner as JSON holds them, none left out; `config` in run.json."""
     seed: int
     hardware: Hardware
-    """What the run began with, its thread counts resolved; its `contact_capacity` is `room` in run.json."""
+    """Hardware that the run began with, its thread counts resolved; its `contact_capacity` is `room` in run.json."""
     checkpoint_minutes: float
     """Wall time between checkpoints, min."""
     piece: int | None = None

@@ -39,6 +39,8 @@ class KnownTask:
         """The share."""
         return f"rate {self.rate}"
 
+    all_numbers = describe
+
 
 class KnownEngine:
     """A simulator of known answers.
