@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from robometa.commands.arguments import Commands, Parser, add_learner_option, add_threads_option
 from robometa.escape import printable, say
-from robometa.storage.paths import matching, require_nameable, require_page
+from robometa.storage.paths import checked, matching, require_page
 
 if TYPE_CHECKING:
     from robometa.reports.compare import Comparison
@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> Parser:
 
 def add_page_options(parser: Parser, page: str) -> None:
     """Adds the options of a command that writes a page."""
-    parser.add_argument("--out", type=require_nameable, help=f"HTML file to write (default: {page})")
+    parser.add_argument("--out", type=checked, help=f"HTML file to write (default: {page})")
     parser.set_defaults(page=page)
     add_evaluate_options(parser)
 

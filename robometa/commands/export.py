@@ -9,7 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option, whole
 from robometa.deployment.places import require_place
 from robometa.escape import say
-from robometa.storage.paths import beside, require_nameable
+from robometa.storage.paths import beside, checked
 
 ABOUT = "export a policy to ONNX, to run without torch"
 EXAMPLE = "robometa export policies/half-cheetah-velocity-rl2 --out exports/velocity-rl2"
@@ -19,9 +19,7 @@ def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
     parser = commands.add("export", ABOUT, _run, EXAMPLE)
     parser.add_argument("policy", metavar="POLICY", type=hints.policy, help="folder of a policy or a run")
-    parser.add_argument(
-        "--out", type=require_nameable, help="folder to write (default: exports/POLICY, or exports/POLICY-int8)"
-    )
+    parser.add_argument("--out", type=checked, help="folder to write (default: exports/POLICY, or exports/POLICY-int8)")
     parser.add_argument("--after-shots", type=whole, default=0, help="adaptations to bake in (default: 0)")
     parser.add_argument("--task", type=whole, default=0, help="held-out task that these adapt to (default: 0)")
     parser.add_argument(

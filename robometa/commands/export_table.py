@@ -9,7 +9,7 @@ from robometa.commands.arguments import Commands, Parser
 from robometa.commands.compare import add_evaluate_options, comparison_of
 from robometa.errors import UserError
 from robometa.escape import printable, say
-from robometa.storage.paths import matching, require_nameable, require_replaceable, unwritable
+from robometa.storage.paths import checked, matching, require_replaceable, unwritable
 
 ABOUT = "print the table of a comparison as CSV, LaTeX or Markdown"
 EXAMPLE = "robometa export-table policies/half-cheetah-velocity-rl2 --format latex"
@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("paths", metavar="PATH", nargs="+", help=about)
     kinds = "csv, latex or markdown (default: markdown)"
     parser.add_argument("--format", metavar="FORMAT", default="markdown", help=kinds)
-    parser.add_argument("--out", type=require_nameable, help="file to write (default: standard output)")
+    parser.add_argument("--out", type=checked, help="file to write (default: standard output)")
     add_evaluate_options(parser)
     return parser
 

@@ -9,7 +9,7 @@ from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_learner_option
 from robometa.errors import UserError
 from robometa.escape import say
-from robometa.storage.paths import require_nameable, require_page
+from robometa.storage.paths import checked, require_page
 
 ABOUT = "write a page on which policies adapt live in a browser"
 EXAMPLE = "robometa page policies/half-cheetah-velocity-rl2-long --out page.html"
@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument(
         "policies", metavar="POLICY", nargs="+", type=hints.policy, help="folders of policies, or of runs: their newest"
     )
-    parser.add_argument("--out", type=require_nameable, help="file to write (default: page.html)")
+    parser.add_argument("--out", type=checked, help="file to write (default: page.html)")
     parser.add_argument(
         "--license", metavar="TEXT", default="not stated", help="licence to write (default: not stated)"
     )

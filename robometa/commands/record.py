@@ -8,7 +8,7 @@ from robometa import suites
 from robometa.commands import hints
 from robometa.commands.arguments import Commands, Parser, add_policy_options, count, whole
 from robometa.escape import say
-from robometa.storage.paths import is_run, require_nameable
+from robometa.storage.paths import checked, is_run
 from robometa.video.targets import targets
 
 ABOUT = "record a policy's adaptation to one task on video"
@@ -22,9 +22,7 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("policy", metavar="POLICY", type=hints.policy_or_scripted, help=policy)
     add_policy_options(parser, shots=2)
     parser.add_argument("--task", type=whole, default=0, help="index of the task in its split (default: 0)")
-    parser.add_argument(
-        "--out", type=require_nameable, help=".mp4 or .gif file to write (default: videos/POLICY-taskN.mp4)"
-    )
+    parser.add_argument("--out", type=checked, help=".mp4 or .gif file to write (default: videos/POLICY-taskN.mp4)")
     parser.add_argument("--width", type=count, default=1280, help="width in pixels, 480 to 3840 (default: 1280)")
     parser.add_argument("--height", type=count, default=480, help="height in pixels, 240 to 2160 (default: 480)")
     parser.add_argument("--no-gif", dest="gif", action="store_false", help="write no GIF beside the .mp4")

@@ -171,9 +171,11 @@ def _print_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
     from robometa.training.budget import steps_of_iteration
 
     budget, shortest = settings.budget, settings.training * halving.share(0, settings.rungs)
+    if budget.unit != STEPS:  # what a training takes otherwise is not known before it
+        return
     for label, space in spaces.items():
         steps = steps_of_iteration({**space.usual, **space.fixed}, suite)
-        if budget.unit == STEPS and steps > shortest:
+        if steps > shortest:
             say(
                 f"warning: an iteration of {label} takes {budget.words(steps)}, the shortest trials may take "
                 f"{budget.words(shortest)}: they train for one iteration, beyond the budget; more --training, or "

@@ -86,7 +86,7 @@ def require_replaceable(path: Path, *, makes_folder: bool = False) -> None:
     if not (makes_folder or path.parent.is_dir()):
         raise UserError(f"no folder {path.parent} to write {path.name} to")
     require_writable(path.parent)
-    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    is_special = path.exists() and not path.is_file()
     if is_special or os.path.realpath(path.parent) == DEVICES:  # /dev/stdout may lead to a file
         raise UserError(f"{path} is a device or a pipe, not a file to write")
 
