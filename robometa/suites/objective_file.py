@@ -153,6 +153,9 @@ def weighted(names: tuple[str, ...]) -> Objective:
 
 OPTIONAL = {
     "track_velocity": ("lateral_velocity",),
+    "tracking_error": ("lateral_velocity",),
+    "sideways": ("lateral_velocity",),
+    "turning": ("yaw_rate",),
     "height_error": ("height",),
     "feet_air_time": ("velocity", "lateral_velocity", "yaw_rate"),
 }

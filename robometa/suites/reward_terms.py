@@ -41,13 +41,22 @@ def goal_distance(quantity: Tensors, parameter: Tensors, norm: float) -> Tensor:
     return (quantity["position"] - parameter["goal"]).norm(p=norm, dim=-1)
 
 
+def _beyond(measured: Tensor, parameter: Tensors, command: str) -> Tensor:
+    """Difference of a measured number from the asked one, or from 0 where no such command is given. `[world]`."""
+    return measured - parameter[command][:, 0] if command in parameter else measured
+
+
+def sideways_error(quantity: Tensors, parameter: Tensors) -> Tensor:
+    """Velocity across the body's heading, to its left, less `lateral_velocity` if it is asked, m/s. `[world]`."""
+    return _beyond(quantity["heading_velocity"][:, 1], parameter, "lateral_velocity")
+
+
 def tracking_error(quantity: Tensors, parameter: Tensors) -> Tensor:
     """Distance of the velocity in the body's heading from the asked one, m/s. `[world]`."""
     ahead = quantity["heading_velocity"][:, 0] - parameter["velocity"][:, 0]
     if "lateral_velocity" not in parameter:
         return ahead.abs()
-    aside = quantity["heading_velocity"][:, 1] - parameter["lateral_velocity"][:, 0]
-    return (ahead.square() + aside.square()).sqrt()
+    return (ahead.square() + sideways_error(quantity, parameter).square()).sqrt()
 
 
 def _asked_to_move(parameter: Tensors, like: Tensor) -> Tensor:
@@ -96,6 +105,28 @@ TERMS: Mapping[str, RewardTerm] = {
         1.0,
         options={"sigma": 0.25, "tolerance": 0.2},
         parameters=("velocity",),
+        senses=("base",),
+    ),
+    "tracking_error": RewardTerm(
+        "|v - velocity| in the body's heading, with lateral_velocity if it is asked, m/s",
+        lambda q, p, o: tracking_error(q, p),
+        0.0,
+        3 * EXTREME,
+        parameters=("velocity",),
+        senses=("base",),
+    ),
+    "sideways": RewardTerm(
+        "squared velocity across the body's heading, less lateral_velocity if it is asked",
+        lambda q, p, o: sideways_error(q, p).square(),
+        0.0,
+        4 * SQUARE,
+        senses=("base",),
+    ),
+    "turning": RewardTerm(
+        "squared turning rate about the body's z, less yaw_rate if it is asked",
+        lambda q, p, o: _beyond(q["base_rates"][:, 2], p, "yaw_rate").square(),
+        0.0,
+        4 * SQUARE,
         senses=("base",),
     ),
     "track_yaw_rate": RewardTerm(
