@@ -24,6 +24,11 @@ class Meaning:
     `[n, action]`, `[n, obs] -> [n]`"""
 
 
+def shortened(names: tuple[str, ...]) -> str:
+    """The first names of many, and the count of the others."""
+    return ", ".join(names[:3] + (f"{len(names) - 3} more",) * (len(names) > 3)) or "nothing"
+
+
 @dataclass(frozen=True)
 class Spaces:
     """Sizes of the observation and the action at a step."""
@@ -42,8 +47,7 @@ class Spaces:
         """Describes the sizes in words."""
 
         def listed(words: str, names: tuple[str, ...]) -> str:
-            shown = names[:3] + (f"{len(names) - 3} more",) * (len(names) > 3)
-            return f", {words}: {', '.join(shown)}" if names else ""
+            return f", {words}: {shortened(names)}" if names else ""
 
         return (
             f"{self.observation} observations and {self.action} actions"

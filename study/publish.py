@@ -9,11 +9,13 @@ replaced only with `--replace`, and never by a worse one because the best was tr
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from robometa import record
 from robometa.errors import UserError
@@ -25,6 +27,8 @@ from study import cards, plan
 POLICIES, VIDEOS = Path("policies"), Path("videos")
 FOLDER = re.compile(r" --folder ('[^']*'|[^ '\"]+)")
 """Folder in a run's command: it means nothing elsewhere."""
+START = re.compile(FOLDER.pattern.replace("--folder", "--start-from"))
+"""Policy that a run started from, in its command."""
 LAST = 5
 """Points of a learning curve whose mean says how a training ended."""
 
@@ -89,11 +93,28 @@ def publish(run: Path, folder: Path, seeds: int) -> None:
     (aside / "training").mkdir()
     logs = (CONFIGURATION, METRICS, TIMINGS)
     texts = {f"training/{name}": (run / name).read_text(encoding="utf-8") for name in logs}
-    texts[f"training/{CONFIGURATION}"] = FOLDER.sub("", texts[f"training/{CONFIGURATION}"])
+    log = f"training/{CONFIGURATION}"
+    texts[log] = FOLDER.sub("", texts[log])
+    manifest = sealed_folder.read_manifest(aside)
+    begun = manifest["training"].get("started_from")
+    if begun is not None:
+        begun["policy"] = _published(begun)
+        sealed_folder.write_manifest(aside, manifest)
+        described = json.loads(texts[log]) | {"started_from": begun}
+        described["command"] = START.sub(f" --start-from {begun['policy']}", described["command"])
+        texts[log] = json.dumps(described, indent=2) + "\n"
     sealed_folder.put(aside, texts)
     cards.rewrite(aside, seeds)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
+
+
+def _published(begun: Mapping[str, Any]) -> str:
+    """Folder of the published policy that a run started from, or its name in the run."""
+    for path in sorted(POLICIES.glob("*/manifest.json")):
+        if json.loads(path.read_text(encoding="utf-8"))["files"][sealed_folder.TENSORS] == begun["sha256"]:
+            return str(path.parent)
+    return str(begun["policy"])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from robometa.commands.arguments import (
 from robometa.commands.next_steps import print_next_steps
 from robometa.errors import UserError
 from robometa.escape import say, word
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, folder_named
 from robometa.suites.shipped import is_shipped
 from robometa.suites.suite import Suite
 from robometa.training.new_run import default_folder, replaces
@@ -49,6 +49,8 @@ def add_to(commands: Commands) -> Parser:
     parser.add_argument("--steps", type=number(1), help=budget)
     source = "dataset to learn from, for dpt and ad (default: none)"
     parser.add_argument("--dataset", metavar="FOLDER", type=checked, help=source)
+    trained = "policy or run whose weights to start from (default: none)"
+    parser.add_argument("--start-from", metavar="POLICY", type=folder_named, help=trained)
     named = "named set of options; `robometa learners NAME` lists them (default: its first)"
     parser.add_argument("--preset", help=named)
     chosen = "TOML file of options, such as best.toml; the line's win (default: none)"
@@ -127,6 +129,7 @@ def _run(asked: argparse.Namespace) -> int | None:
         log=asked.log,
         checkpoint_minutes=asked.checkpoint_minutes,
         dataset=asked.dataset,
+        start_from=asked.start_from,
         evaluate_every=asked.evaluate_every,
         overwrite=asked.overwrite,
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from robometa.data import Spaces
 from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Network
-from robometa.nn.bottleneck import Bottleneck
+from robometa.nn.bottleneck import Bottleneck, ToldPolicy
 from robometa.rl import ppo
 from robometa.rl.ppo_on_episodes import OnePolicy
 
@@ -80,3 +80,24 @@ class Oracle(OnePolicy):
             raise UserError("option bottleneck needs a suite that hides numbers")
         networks = partial(BottleneckNetwork, config, spaces) if config.bottleneck else None
         super().__init__(config, config.hidden, spaces, seed, device, networks)
+        self.spaces = spaces
+
+    def told_policy(self) -> ToldPolicy:
+        """The policy in parts, for a learner that goes on from it.
+
+        Raises:
+            UserError: If it has no bottleneck.
+        """
+        if not isinstance(self.network, BottleneckNetwork):
+            raise UserError("an oracle with option bottleneck 0 has none to learn from: train one with --bottleneck 8")
+        size, inputs = self.network.observation, self.spaces.observation
+        actor, log_std = self.network.policy.linear_layers(self.network.actor.detach())
+        return ToldPolicy(
+            encoder=self.network.encoder,
+            actor=actor,
+            log_std=log_std,
+            critic=self.network.critic,
+            observations=self.observations.part(0, size),
+            hidden=self.observations.part(size, inputs),
+            names=self.spaces.revealed,
+        )

@@ -12,10 +12,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from robometa.data import Spaces, Step, Trial
-from robometa.errors import Search
+from robometa.data import Spaces, Step, Trial, shortened
+from robometa.errors import Search, UserError
 from robometa.nn.actor_critic import Output, PerceptronActorCritic
-from robometa.nn.bottleneck import Bottleneck
+from robometa.nn.bottleneck import Bottleneck, ToldPolicy
 from robometa.nn.state import Parts
 from robometa.noise import Noise
 from robometa.rl import history_learner, ppo
@@ -110,6 +110,43 @@ class Rma(HistoryLearner[Network]):
         self.count = Count()
         # The learning rate decays over the iterations that train the policy.
         self.options = replace(config, decay_end=config.decay_end or config.policy_iterations())
+
+    @torch.no_grad()
+    def start_from(self, other: ToldPolicy) -> None:
+        """Takes the policy of another learner in place of that of phase one, and begins with phase two.
+
+        Raises:
+            UserError: If the other one is told other numbers, or its layers are of other widths.
+        """
+        if other.names != self.spaces.privileged:
+            raise UserError(f"it is told {shortened(other.names)}; rma is told {shortened(self.spaces.privileged)}")
+        actor = [layer for layer in self.network.policy.actor if isinstance(layer, nn.Linear)]
+        own = ToldPolicy(
+            self.network.encoder,
+            [(layer.weight, layer.bias) for layer in actor],
+            self.network.policy.log_std,
+            self.network.policy.critic,
+            self.observations,
+            self.parameters,
+            self.spaces.privileged,
+        )
+        if own.widths() != other.widths():
+            raise UserError(
+                f"its encoder and actor have layers of {' and '.join(map(str, other.widths()))}, and rma's options "
+                f"encoder_hidden, bottleneck and hidden make {' and '.join(map(str, own.widths()))}"
+            )
+        for layer, (weight, bias) in zip(actor, other.actor, strict=True):
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+        own.log_std.copy_(other.log_std)
+        for part, source in (
+            (own.encoder, other.encoder),
+            (own.critic, other.critic),
+            (own.observations, other.observations),
+            (own.hidden, other.hidden),
+        ):
+            part.load_state_dict(source.state_dict())
+        self.count.of_module = 1  # phase one is over
 
     @property
     def trains_policy(self) -> bool:

@@ -65,6 +65,15 @@ class GaussianPolicy:
             parts += [(2 * torch.rand(into * out, generator=generator) - 1) * limit, torch.zeros(out)]
         return torch.cat([*parts, torch.full((self.action,), math.log(std))])
 
+    def linear_layers(self, parameters: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Weights `[out, in]` and biases `[out]` of every layer of one flat vector, and the log standard deviation."""
+        found, start = [], 0
+        for into, out in self.layers:
+            weight, bias = parameters[start : start + into * out], parameters[start + into * out :][:out]
+            found.append((weight.unflatten(0, (into, out)).T, bias))
+            start += into * out + out
+        return found, parameters[start:].clamp(min=self.minimum_log_std)
+
     def distribution(self, parameters: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean `[..., n, action]` and log standard deviation `[..., 1, action]` of the policy's output."""
         mean, log_std, _ = self.outputs(parameters, obs)

@@ -44,6 +44,18 @@ class Normalizer:
         self.mean, self.count = self.mean + share * apart, total
         self._prepare()
 
+    def part(self, start: int, stop: int) -> Normalizer:
+        """A normaliser of some places of the vector, with their statistics."""
+        one = Normalizer(
+            stop - start,
+            self.limit,
+            self.mean.device,
+            tuple(place - start for place in self.blind if start <= place < stop),
+        )
+        one.count, one.mean, one.variance = self.count, self.mean[start:stop], self.variance[start:stop]
+        one._prepare()
+        return one
+
     def __call__(self, values: Tensor) -> Tensor:
         """Normalises values. `[..., size]`, float32."""
         return ((values - self._shift) * self._factor).clamp(-self.limit, self.limit)

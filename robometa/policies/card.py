@@ -48,6 +48,12 @@ TEMPLATE = """\
 {{ code(teacher.sha256[:16]) }}), whose actions it learned; an iteration is a round of {{ teacher.steps }} gradient \
 steps |
 {% endif %}\
+{% if training.started_from %}\
+| started | from {{ code(training.started_from.policy) }} ({{ training.started_from.learner }} on \
+{{ code(training.started_from.suite) }}, seed {{ training.started_from.seed }}, \
+{{ "{:,}".format(training.started_from.environment_steps) }} environment steps, tensors \
+{{ code(training.started_from.sha256[:16]) }}) |
+{% endif %}\
 | training | {{ "together " if merged }}{{ training.iterations }} iterations, \
 {{ "{:,}".format(training.environment_steps) }} environment steps, \
 {{ (training.wall_time_seconds / 60) | round(1) }} minutes\
@@ -158,6 +164,7 @@ def text(
     command = "" if preset is next(iter(presets.values())) else f" --preset {training.preset}"
     command += "".join(_option(key, value) for key, value in changed.items())
     command += f" --reward {word(suite.objective)}" if is_own(suite.objective) else ""
+    command += f" --start-from {word(training.started_from.policy)}" if training.started_from else ""
     command += " --device cuda" if training.gpu else ""
     command += f" --torch-threads {training.torch_threads}" if training.torch_threads else ""
     command += f" --piece {training.piece}" if training.piece else ""

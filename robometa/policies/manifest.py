@@ -78,6 +78,35 @@ class Teacher:
         )
 
 
+@dataclass(frozen=True)
+class Start:
+    """The trained policy that a run started from."""
+
+    policy: str
+    """Its folder then."""
+    sha256: str
+    """Hash of its tensors."""
+    learner: str
+    suite: str
+    """Name or path of the suite that it was trained on."""
+    seed: int
+    """Seed of its training."""
+    environment_steps: int
+    """Environment steps of its training, which those of the run do not count."""
+
+    @classmethod
+    def read(cls, table: Table) -> Start:
+        """Reads it from a manifest or from run.json."""
+        return cls(
+            policy=table.text("policy"),
+            sha256=table.text("sha256"),
+            learner=table.text("learner"),
+            suite=table.text("suite"),
+            seed=table.whole("seed"),
+            environment_steps=table.whole("environment_steps", 0, MAX_COUNT),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
     """Description of the training that a policy comes from; `training` in its manifest."""
@@ -117,6 +146,8 @@ class TrainingRecord:
     """Options of the second of them that differ from the first's."""
     teacher: Teacher | None = None
     """The policy that this one is distilled from, if it is."""
+    started_from: Start | None = None
+    """The policy that the run started from, if it did."""
 
     @classmethod
     def read(cls, table: Table) -> TrainingRecord:
@@ -126,7 +157,7 @@ class TrainingRecord:
             UserError: Naming the entry that is missing, of another kind, or out of its range.
         """
         parts, others = table.optional("merged", table.tables) or [], table.optional("merged_options", table.table)
-        lessons = table.optional("teacher", table.table)
+        lessons, begun = table.optional("teacher", table.table), table.optional("started_from", table.table)
         return cls(
             seed=table.whole("seed"),
             preset=table.text("preset"),
@@ -148,11 +179,12 @@ class TrainingRecord:
             merged=tuple(MergedPart.read(part) for part in parts),
             merged_options={} if others is None else dict(list(others.content.items())[:MAX_ENTRIES]),
             teacher=None if lessons is None else Teacher.read(lessons),
+            started_from=None if begun is None else Start.read(begun),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the manifest; those that do not apply are left out."""
-        optional = {entry.name for entry in fields(self)[-11:]}
+        optional = {entry.name for entry in fields(self)[-12:]}
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from robometa.compute.parallel import processors
-from robometa.policies.manifest import TrainingRecord
+from robometa.policies.manifest import Start, TrainingRecord
+from robometa.policies.merge import path_without_machine
 from robometa.rl import gradient_samples as counted
 from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
@@ -49,7 +52,14 @@ def record_of(
         piece=config.piece,
         core_minutes=round(processor / 60, 1) or None,
         gradient_samples=gradient_samples(rows),
+        started_from=_started_from(config),
     )
+
+
+def _started_from(config: RunConfig) -> Start | None:
+    """The policy that a run started from, without this machine's folders."""
+    begun = config.started_from
+    return None if begun is None else replace(begun, policy=path_without_machine(Path(begun.policy)))
 
 
 def gradient_samples(rows: Sequence[Mapping[str, float]]) -> int | None:

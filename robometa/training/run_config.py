@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from robometa.compute.hardware import ENGINES, Hardware
 from robometa.errors import MAX_NUMBER, UserError
+from robometa.policies.manifest import Start
 from robometa.storage.table import Table
 
 MAX_THREADS = 100_000
@@ -52,6 +53,8 @@ class RunConfig:
     """Folder of the dataset that it learns from, absolute; None for its own trials."""
     dataset_sha256: str | None = None
     """Digest of the dataset, which names the SHA-256 of every shard."""
+    started_from: Start | None = None
+    """The trained policy that it starts from; None for first weights drawn from the seed."""
     begun_for: int | None = None
     """Iterations that the run began with, if it was given another end since."""
 
@@ -92,6 +95,8 @@ class RunConfig:
             described |= {"evaluate_every": self.evaluate_every}
         if self.dataset is not None:
             described |= {"dataset": self.dataset, "dataset_sha256": self.dataset_sha256}
+        if self.started_from is not None:
+            described |= {"started_from": asdict(self.started_from)}
         if self.log != LOGGED:
             described |= {"log": list(self.log)}
         return described if self.begun_for is None else described | {"begun_for": self.begun_for}
@@ -104,6 +109,7 @@ class RunConfig:
             UserError: Naming the entry that is missing, of another kind, or out of its range.
         """
         options, capacity = table.table("config"), table.optional("room", table.number)
+        begun = table.optional("started_from", table.table)
         options.whole("iterations", 1)
         try:
             hardware = Hardware(
@@ -131,6 +137,7 @@ class RunConfig:
                 log=_loggers(table),
                 dataset=table.optional("dataset", table.text),
                 dataset_sha256=table.optional("dataset_sha256", table.text),
+                started_from=None if begun is None else Start.read(begun),
                 begun_for=table.optional("begun_for", table.whole),
             )
         except UserError as error:

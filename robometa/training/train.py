@@ -15,18 +15,17 @@ from robometa import registry, suites
 from robometa.compute.hardware import Hardware
 from robometa.compute.parallel import processors
 from robometa.errors import UserError, unknown
-from robometa.escape import say, word
-from robometa.learners.protocol import Learner
+from robometa.escape import say
 from robometa.nn.state import TRAINING
 from robometa.policies import policy_folder
 from robometa.registry import user_file
-from robometa.registry.given import given
 from robometa.registry.options import read_config, resolve
 from robometa.sim.select import on_warp
 from robometa.storage.paths import checked
 from robometa.suites.load import suite_reference
 from robometa.suites.portable import portable_files
 from robometa.suites.suite import Suite
+from robometa.training import start
 from robometa.training.budget import iterations_for
 from robometa.training.callback import Callback
 from robometa.training.finish import finish
@@ -37,7 +36,6 @@ from robometa.training.run_config import LOGGED, RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder, run_suite
 from robometa.trials import make, pieces
 from robometa.trials.collectors.choose import as_before
-from robometa.trials.dataset import Dataset
 
 CHECKPOINT_MINUTES = 5.0
 """Wall time between checkpoints by default, min."""
@@ -61,6 +59,7 @@ def train(
     collect: str = "here",
     steps: float | None = None,
     dataset: str | Path | None = None,
+    start_from: str | Path | None = None,
     evaluate_every: int = 0,
     callback: Callback | None = None,
     overwrite: bool = False,
@@ -92,6 +91,9 @@ def train(
             running one). Results do not depend on it.
         steps: Environment steps to train for, instead of the option `iterations`: as many iterations as it takes.
         dataset: Folder of a dataset to learn from, as `robometa collect` writes it; for `dpt` and `ad`, which need one.
+        start_from: Folder of a policy, or of a run, in place of first weights drawn from the seed: of the same learner,
+            on this suite or on one with the same observation and action, or an oracle's with a bottleneck for `rma`,
+            which then begins with phase two. Optimisers begin anew.
         evaluate_every: Iterations between few-shot scores on held-out tasks, `held_out_return_K` and
             `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
             change nothing else. 0 for none.
@@ -117,7 +119,10 @@ def train(
             "iterations": iterations_for(steps, options, asdict(resolve(suite, learner, options, preset)), suite)
         }
     trained = make.build(learner, resolve(suite, learner, options, preset), suite, seed, device)
-    source = _dataset(learner, trained, suite, dataset)
+    source = start.dataset(learner, trained, suite, dataset)
+    first = None if start_from is None else start.opened(start_from, learner, suite, device)
+    if first is not None:
+        start.start(trained, learner, first)
     run = RunFolder(checked(default_folder(suite, learner, seed) if folder is None else folder))
     hardware = replace(hardware, engine="warp" if on_warp(engine, suite) else "cpu")
     hardware = replace(
@@ -140,6 +145,7 @@ def train(
         log=tuple(log),
         dataset=None if source is None else str(source.folder.absolute()),
         dataset_sha256=None if source is None else source.sha256,
+        started_from=None if first is None else first.about,
     )
     with (
         closing(Training(run, suite, trained, config, loggers, callback)) as training,
@@ -147,25 +153,6 @@ def train(
     ):
         training.go_on()
         return finish(training)
-
-
-def _dataset(name: str, learner: Learner, suite: Suite, folder: str | Path | None) -> Dataset | None:
-    """Opens the dataset of a learner that needs one.
-
-    Raises:
-        UserError: If it needs one and none is given, or the other way round.
-    """
-    label = registry.label(name)
-    if folder is None:
-        if learner.learns_offline:
-            collect = f"`robometa collect {word(suite_reference(suite))} POLICY --out FOLDER{given()}`"
-            raise UserError(
-                f"{label} learns from a dataset: give --dataset FOLDER; {collect} writes one of an oracle's policy"
-            )
-        return None
-    if not learner.learns_offline:
-        raise UserError(f"{label} learns from its own trials: leave out --dataset")
-    return Dataset(checked(folder))
 
 
 def _piece(options: Any, hardware: Hardware) -> int:
@@ -212,7 +199,9 @@ def resume(
             closing(rebuilt(run, config, name, iterations, threads, collect, callback, loggers))
         )
         saved = run.newest_checkpoint()
-        if saved is not None:
+        if saved is None and config.started_from is not None:
+            start.again(training.learner, name, training.suite, config.started_from, config.hardware.device)
+        elif saved is not None:
             _require_fit(saved.state, training, run.path / "checkpoints")
             try:
                 training.learner.load_state_dict(saved.state)

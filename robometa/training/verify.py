@@ -17,6 +17,7 @@ from robometa.storage.paths import checked, is_own_file
 from robometa.storage.scratch import scratch
 from robometa.storage.sealed_folder import MANIFEST, load
 from robometa.storage.versions import versions
+from robometa.training import start
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import CONFIGURATION, METRICS, RunFolder
 from robometa.training.train import rebuilt, with_suite
@@ -85,6 +86,8 @@ def verify(
             again.created(replace(config, checkpoint_minutes=sys.float_info.max, log=())) as unsaved,
             closing(rebuilt(again, unsaved, name, collect="here")) as training,
         ):
+            if config.started_from is not None:
+                start.again(training.learner, name, training.suite, config.started_from, config.hardware.device)
             training.go_on(until=len(wanted))
         repeated = _first_lines(again.path / METRICS, iterations)
     changed = _changes(config)

@@ -14,6 +14,8 @@ from robometa.errors import UserError
 from robometa.policies.policy_folder import load_policy
 from robometa.registry.options import resolve
 from robometa.reports import gap, reference_returns
+from robometa.training.train import train
+from robometa.training.verify import verify
 from study import cards, controls, front_page, learner_pages, plan, publish, rows, table
 from study import cell as filling
 from study.__main__ import main
@@ -426,6 +428,16 @@ def test_one_run_is_published_once_it_is_measured(small, monkeypatch):
     assert load_policy(publish.POLICIES / "point-robot-rl2")[2].training.chosen_from == 0
     with pytest.raises(SystemExit, match="stands there already"):
         publish.main(["--run", str(cell.run)])
+    # A run that started from it names it where it stands now, not where it was.
+    options = json.loads((cell.run / "run.json").read_text(encoding="utf-8"))["config"] | {"iterations": 1}
+    train("point-robot", "rl2", options=options, start_from=cell.run / "policy", folder="next", loggers=())
+    publish.publish(Path("next"), publish.POLICIES / "next", 0)
+    there = str(publish.POLICIES / "point-robot-rl2")
+    log = json.loads((publish.POLICIES / "next" / "training" / "run.json").read_text(encoding="utf-8"))
+    assert log["started_from"]["policy"] == there
+    assert load_policy(publish.POLICIES / "next")[2].training.started_from.policy == there
+    assert publish.START.sub(" HERE", "train x --start-from /a/b --log none") == "train x HERE --log none"
+    assert verify(publish.POLICIES / "next", iterations=1).parted is None
 
 
 @pytest.mark.slow
