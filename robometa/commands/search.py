@@ -12,7 +12,7 @@ from robometa.errors import UserError
 from robometa.escape import printable, say, word
 from robometa.registry.given import given
 from robometa.search.places import require_free, require_search
-from robometa.storage.paths import checked
+from robometa.storage.paths import checked, unwritable
 from robometa.suites.shipped import is_shipped
 
 if TYPE_CHECKING:
@@ -194,7 +194,11 @@ def _show(folder: Path, beside: list[Path]) -> None:
     for other in others:
         page.require_alike(result.settings, other.settings, other.folder)
     _print_result(result)
-    replace_file(result.folder / page.PAGE, page.page(result.folder, result.settings, result.state, others).encode())
+    written = page.page(result.folder, result.settings, result.state, others).encode()
+    try:
+        replace_file(result.folder / page.PAGE, written)
+    except OSError as error:
+        raise unwritable(folder / page.PAGE, error) from None
     say(f"written: {printable(folder / page.PAGE)}")
 
 

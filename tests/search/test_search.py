@@ -249,7 +249,11 @@ def test_learners_of_ones_own_are_searched_but_never_run_unasked(capsys):
     assert {*result.state.trials[1].parameters} == {"std", "discount", "step_size", "start_rate"}
     Path("mine.py").write_text("raise SystemExit('run unasked')\n")
     assert main(["search", "--show", "a"]) == 0
+    Path("a/report.html").unlink()
+    Path("a/report.html").mkdir()
     capsys.readouterr()
+    assert main(["search", "--show", "a"]) == 2
+    assert capsys.readouterr().err == "error: a/report.html cannot be written: Is a directory\n"
     assert main(["search", "--resume", "a"]) == 2
     assert "not run unasked" in capsys.readouterr().err
 
