@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import site
 import sys
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def python_path() -> str:
-    """The folders that Python looks for modules in first: the one that holds this package, and the user's."""
-    places = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.pathsep.join(places)
+    """The folders that Python looks for modules in first: the one that holds this package, and the user's.
+
+    A folder of installed packages is not among them: Python has it anyway, after its standard library, which a package
+    of the same name would hide otherwise.
+    """
+    own = Path(__file__).parents[2]
+    places = [] if own in _installed() else [str(own)]
+    return os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _installed() -> set[Path]:
+    """Folders of installed packages that this Python looks in."""
+    return {Path(place) for place in (*site.getsitepackages(), site.getusersitepackages()) if place in sys.path}
