@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from torch import Tensor
+
 from robometa import registry
 from robometa.errors import UserError
 from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.nn.bottleneck import ToldPolicy
+from robometa.nn.state import EXPERIENCE, TRAINING
 from robometa.policies.manifest import Start
 from robometa.policies.policy_folder import require_fit, state_of
 from robometa.registry import user_file
@@ -21,6 +24,9 @@ from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training import load
 from robometa.trials.dataset import Dataset
+
+STATISTICS = {"returns", "baseline"}
+"""Parts of a training that a few iterations measure again."""
 
 
 @runtime_checkable
@@ -47,6 +53,8 @@ class FirstPolicy:
     name: str
     """Name of its learner, or the file and class of one of the user's own."""
     folder: Path
+    state: dict[str, Tensor]
+    """Its tensors; of a run that has them still also those that only training needs."""
     about: Start
 
 
@@ -63,21 +71,27 @@ def opened(folder: str | Path, name: str, suite: Suite, device: str) -> FirstPol
         UserError: If there is no whole policy, or it does not fit the suite.
     """
     source = load.newest(checked(folder))
-    own = name if user_file.is_reference(name) else None
-    other, _, manifest = source.load(suite, device, own)
+    other, _, manifest = source.load(suite, device, name if user_file.is_reference(name) else None)
+    place, sha256, state = source.folder, manifest.tensors_sha256, state_of(other)
+    if source.run is not None and manifest.learner == name and source.run.checkpoints():
+        saved = source.run.newest_checkpoint()
+        if saved is not None and saved.progress.iterations == manifest.training.iterations:
+            place, sha256, state = source.run.path, saved.sha256, saved.state
+    elif source.run is not None and source.is_checkpoint:
+        place = source.run.path
     about = Start(
-        policy=str((source.run.path if source.is_checkpoint and source.run else source.folder).absolute()),
-        sha256=manifest.tensors_sha256,
+        policy=str(place.absolute()),
+        sha256=sha256,
         learner=registry.label(manifest.learner),
         suite=manifest.suite,
         seed=manifest.training.seed,
         environment_steps=manifest.training.environment_steps,
     )
-    return FirstPolicy(other, manifest.learner, source.folder, about)
+    return FirstPolicy(other, manifest.learner, place, state, about)
 
 
 def start(trained: Learner, name: str, first: FirstPolicy) -> None:
-    """Puts a trained policy in the place of an untrained learner's first weights; its optimisers begin anew.
+    """Puts a trained policy in the place of an untrained learner's first weights; optimisers and replay begin anew.
 
     Args:
         trained: The untrained learner.
@@ -85,20 +99,47 @@ def start(trained: Learner, name: str, first: FirstPolicy) -> None:
         first: The policy, of the same learner, or one that this learner may go on from.
 
     Raises:
-        UserError: If it is of another learner, or its networks are of other sizes.
+        UserError: If it is of another learner, its networks are of other sizes, or critics that training needs are
+            not there.
     """
     label, other = registry.label(name), first.learner
     try:
         if first.name == name:
-            state = state_of(other)
-            require_fit(state, state_of(trained), first.folder / TENSORS, exactly=True)
-            trained.load_state_dict(state)
+            _take_over(trained, label, first)
         elif isinstance(trained, StartsFromTold) and isinstance(other, Tells):
             trained.start_from(other.told_policy())
         else:
             raise UserError(f"it is of {first.about.learner}; a run starts from its own learner, or rma from an oracle")
     except (KeyError, RuntimeError, UserError, ValueError) as error:
         raise UserError(f"{label} cannot start from {first.folder}: {error}") from None
+
+
+def require_elsewhere(first: FirstPolicy, folder: Path) -> None:
+    """Checks that a run does not replace what it starts from.
+
+    Raises:
+        UserError: If it would.
+    """
+    own = folder.resolve()
+    if own == first.folder.resolve() or own in first.folder.resolve().parents:
+        raise UserError(f"{folder} holds the policy that the run is to start from: choose another --folder")
+
+
+def _take_over(trained: Learner, label: str, first: FirstPolicy) -> None:
+    """Loads the state of the same learner, but for optimisers and replays."""
+    fresh = trained.state_dict()
+    taken = {key: value for key, value in first.state.items() if not _begins_anew(key)}
+    asked = {key: value for key, value in fresh.items() if key in taken or not key.startswith(TRAINING)}
+    require_fit(taken, asked, first.folder / TENSORS, exactly=not user_file.is_reference(first.name))
+    lacking = sorted({key.split("/")[1] for key in fresh.keys() - taken.keys() if not _begins_anew(key)} - STATISTICS)
+    if lacking:
+        raise UserError(f"a policy has no {' and no '.join(lacking)}, which {label} trains with; start from its run")
+    trained.load_state_dict(fresh | taken)
+
+
+def _begins_anew(name: str) -> bool:
+    """True for the tensors of optimisers and replays."""
+    return name.startswith(EXPERIENCE) or (name.startswith(TRAINING) and "optimiser" in name.split("/")[1])
 
 
 def again(trained: Learner, name: str, suite: Suite, about: Start, device: str) -> None:

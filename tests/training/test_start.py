@@ -14,8 +14,10 @@ from robometa.errors import UserError
 from robometa.nn.normalizer import Normalizer
 from robometa.policies.policy_folder import load_policy
 from robometa.storage import sealed_folder
+from robometa.training import start
 from robometa.training.train import resume, train
 from robometa.training.verify import verify
+from robometa.trials import make
 
 TOLD = {"bottleneck": 3, "encoder_hidden": (5,), "hidden": (7, 6)}
 TENSORS = "policy/tensors.safetensors"
@@ -101,6 +103,39 @@ def test_a_learner_goes_on_from_its_own_policy_on_another_suite(place):
     assert two["observations/count"] > one["observations/count"]
 
 
+@pytest.mark.parametrize(("name", "parts"), [("pearl", "critics"), ("varibad", "decoders"), ("amago", "targets")])
+def test_what_only_training_has_comes_from_the_run_and_a_policy_alone_is_refused(place, name, parts):
+    begun(place, name, f"{name}-one")
+    begun(place, name, f"{name}-two", start_from=place / f"{name}-one", iterations=1, seed=7)
+    assert verify(place / f"{name}-two", iterations=1).parted is None
+    with pytest.raises(UserError, match=rf"cannot start from .*: a policy has no {parts}.*; start from its run"):
+        begun(place, name, f"{name}-three", start_from=place / f"{name}-one" / "policy")
+    assert not (place / f"{name}-three").exists()
+    suite = suites.load(place / "tiny.toml")
+    first = start.opened(place / f"{name}-one", name, suite, "cpu")
+    new = make.build(name, first.learner.config, suite, 7, "cpu")
+    before = {key: value.clone() for key, value in new.state_dict().items()}
+    start.start(new, name, first)
+    for key, value in new.state_dict().items():
+        taken = not key.startswith("training/replay") and "optimiser" not in key
+        assert torch.equal(value, (first.state if taken else before)[key]), key
+    assert any(key.startswith(f"training/{parts}/") for key in before)
+    shutil.rmtree(place / f"{name}-one" / "checkpoints")
+    with pytest.raises(UserError, match=r"is not a policy|no longer the policy that the run began with"):
+        verify(place / f"{name}-two", iterations=1)
+
+
+def test_a_run_does_not_replace_what_it_starts_from(place):
+    begun(place, "rl2", "kept")
+    for source in (place / "kept", place / "kept" / "policy"):
+        with pytest.raises(UserError, match="holds the policy that the run is to start from"):
+            train(
+                place / "tiny.toml", "rl2", options=SMALL_OPTIONS["rl2"], folder=place / "kept", start_from=source,
+                overwrite=True, loggers=(),
+            )  # fmt: skip
+    assert (place / "kept" / TENSORS).is_file()
+
+
 def test_the_best_of_a_run_that_goes_on_is_its_checkpoint(place):
     begun(place, "rl2", "stopped", callback=lambda done: done.iterations < 2)
     shutil.rmtree(place / "stopped" / "policy")
@@ -111,7 +146,7 @@ def test_the_best_of_a_run_that_goes_on_is_its_checkpoint(place):
 
 
 @pytest.mark.parametrize(
-    ("name", "start", "options", "told"),
+    ("name", "source", "options", "told"),
     [
         ("pearl", "oracle", {}, "pearl cannot start from .*: it is of oracle; a run starts from its own learner"),
         ("rma", "oracle", TOLD | {"hidden": (7, 5)}, r"have layers of \[4?.*, 5, 3\] and .*hidden make"),
@@ -121,11 +156,11 @@ def test_the_best_of_a_run_that_goes_on_is_its_checkpoint(place):
         ("rl2", "nowhere", {}, "nowhere is not a policy"),
     ],
 )
-def test_a_policy_that_does_not_fit_is_refused_and_nothing_written(place, name, start, options, told):
-    if start == "plain" and not (place / "plain").exists():
+def test_a_policy_that_does_not_fit_is_refused_and_nothing_written(place, name, source, options, told):
+    if source == "plain" and not (place / "plain").exists():
         begun(place, "oracle", "plain", hidden=(7, 6))
     with pytest.raises(UserError, match=told):
-        begun(place, name, "refused", start_from=place / start, **options)
+        begun(place, name, "refused", start_from=place / source, **options)
     assert not (place / "refused").exists()
 
 
