@@ -101,7 +101,7 @@ def publish(run: Path, folder: Path, seeds: int) -> None:
         begun["policy"] = _published(begun)
         sealed_folder.write_manifest(aside, manifest)
         described = json.loads(texts[log]) | {"started_from": begun}
-        described["command"] = START.sub(f" --start-from {begun['policy']}", described["command"])
+        described["command"] = START.sub(lambda _: f" --start-from {begun['policy']}", described["command"])
         texts[log] = json.dumps(described, indent=2) + "\n"
     sealed_folder.put(aside, texts)
     cards.rewrite(aside, seeds)
@@ -110,11 +110,11 @@ def publish(run: Path, folder: Path, seeds: int) -> None:
 
 
 def _published(begun: Mapping[str, Any]) -> str:
-    """Folder of the published policy that a run started from, or its name in the run."""
+    """Folder of the published policy that a run started from."""
     for path in sorted(POLICIES.glob("*/manifest.json")):
-        if json.loads(path.read_text(encoding="utf-8"))["files"][sealed_folder.TENSORS] == begun["sha256"]:
+        if sealed_folder.read_manifest(path.parent)["files"].get(sealed_folder.TENSORS) == begun["sha256"]:
             return str(path.parent)
-    return str(begun["policy"])
+    raise SystemExit(f"it started from {begun['policy']}, which is not published: publish that first")
 
 
 if __name__ == "__main__":

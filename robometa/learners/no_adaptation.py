@@ -32,8 +32,8 @@ class Config(ppo.Options):
     learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of Adam."""
     drawn_tasks: Annotated[int, "[0, inf)"] = 0
-    """Tasks to train on, drawn from the suite's distributions if it has any; 0 uses the listed tasks. What the oracle
-    trains on is a fair control of it."""
+    """Tasks to train on, drawn from the suite's distributions if it has any; 0 uses the listed tasks. The oracle
+    has 1000: with as many, the two differ in being told alone."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(16, 256, log=True, depth=(1, 3))] = (128, 128)
     """Widths of the hidden layers of policy and value, tanh."""
 

@@ -181,6 +181,8 @@ class Rma(HistoryLearner[Network]):
             steps = 0
         else:
             self.count.of_module += 1
+            if not self.rewards.count:  # of a policy that was taken over
+                self.rewards.include(rollout.reward[~rollout.diverged])
         with torch.no_grad():
             wanted = self.network.encoder(self.parameters(rollout.obs[..., self.spaces.observation :]))
         metrics |= self._fit(rollout, wanted, trial.noise.fork("module"), steps=steps)

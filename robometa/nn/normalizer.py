@@ -45,7 +45,7 @@ class Normalizer:
         self._prepare()
 
     def part(self, start: int, stop: int) -> Normalizer:
-        """A normaliser of some places of the vector, with their statistics."""
+        """A normaliser of the places from `start` to before `stop`, with their statistics. `[..., stop - start]`."""
         one = Normalizer(
             stop - start,
             self.limit,

@@ -122,7 +122,7 @@ def _trained(path: Path, policy: Path | None, run: Path | None) -> Entry:
         suite_hash=table.text("suite_hash"),
         learner=_learner_name(table.text("learner")),
         seed=(training or table).whole("seed"),
-        options=table.table("config").content,
+        options=table.table("config").content | _start(training or table),
         steps=steps if training is None else training.whole("environment_steps"),
         minutes=minutes,
         core_minutes=core_minutes,
@@ -164,6 +164,18 @@ def _hardware(configuration: Table | None, training: Table | None) -> dict[str, 
     table = training or configuration
     assert table is not None  # there is a policy or a run
     return hardware | (table.optional("versions", table.texts) or {})
+
+
+def _start(table: Table) -> dict[str, str]:
+    """The policy that a training started from, beside its options: it is compared with others of the same start."""
+    begun = table.optional("started_from", table.table)
+    return {} if begun is None else {"start_from": f"{_name(begun.text('policy'))} ({begun.text('sha256')[:8]})"}
+
+
+def _name(policy: str) -> str:
+    """Name of a policy's folder; the policy of a run has the run's name."""
+    place = Path(policy)
+    return place.parent.name if place.name == "policy" else place.name
 
 
 def _suite_name(suite: str) -> str:

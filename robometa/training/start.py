@@ -14,17 +14,21 @@ from robometa.escape import word
 from robometa.learners.protocol import Learner
 from robometa.nn.bottleneck import ToldPolicy
 from robometa.nn.state import EXPERIENCE, TRAINING
-from robometa.policies.manifest import Start
+from robometa.policies.manifest import PolicyManifest, Start
 from robometa.policies.policy_folder import require_fit, state_of
 from robometa.registry import user_file
 from robometa.registry.given import given
-from robometa.storage.paths import checked
-from robometa.storage.sealed_folder import TENSORS
+from robometa.storage import sealed_folder
+from robometa.storage.paths import checked, is_own_file
+from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training import load
+from robometa.training.run_folder import RunFolder, run_suite
+from robometa.trials import make
 from robometa.trials.dataset import Dataset
 
+LIKE = "a run starts from its own learner, or rma from an oracle"
 STATISTICS = {"returns", "baseline"}
 """Parts of a training that a few iterations measure again."""
 
@@ -34,7 +38,11 @@ class Tells(Protocol):
     """A learner whose policy is told what its task hides, through a bottleneck."""
 
     def told_policy(self) -> ToldPolicy:
-        """Its policy in parts."""
+        """Its policy in parts.
+
+        Raises:
+            UserError: If it has no bottleneck.
+        """
 
 
 @runtime_checkable
@@ -42,7 +50,11 @@ class StartsFromTold(Protocol):
     """A learner that may go on from such a policy."""
 
     def start_from(self, other: ToldPolicy) -> None:
-        """Takes the policy over."""
+        """Takes the policy over.
+
+        Raises:
+            UserError: If it is told other numbers, or its layers are of other widths.
+        """
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,14 @@ def opened(folder: str | Path, name: str, suite: Suite, device: str) -> FirstPol
         UserError: If there is no whole policy, or it does not fit the suite.
     """
     source = load.newest(checked(folder))
-    other, _, manifest = source.load(suite, device, name if user_file.is_reference(name) else None)
+    own = user_file.is_reference(name)
+    recorded = _learner_of(source)
+    if user_file.is_reference(recorded) and user_file.short(recorded) != user_file.short(name):
+        of = registry.label(recorded)
+        raise UserError(f"{registry.label(name)} cannot start from {source.folder}: it is of {of}; {LIKE}")
+    other, _, manifest = source.load(suite, device, name if own and user_file.is_reference(recorded) else None)
+    if source.run is not None and source.is_checkpoint:
+        _require_same_spaces(source.run, manifest, suite)
     place, sha256, state = source.folder, manifest.tensors_sha256, state_of(other)
     if source.run is not None and manifest.learner == name and source.run.checkpoints():
         saved = source.run.newest_checkpoint()
@@ -83,7 +102,7 @@ def opened(folder: str | Path, name: str, suite: Suite, device: str) -> FirstPol
         policy=str(place.absolute()),
         sha256=sha256,
         learner=registry.label(manifest.learner),
-        suite=manifest.suite,
+        suite=Path(manifest.suite).stem if manifest.suite.endswith(".toml") else manifest.suite,
         seed=manifest.training.seed,
         environment_steps=manifest.training.environment_steps,
     )
@@ -109,9 +128,31 @@ def start(trained: Learner, name: str, first: FirstPolicy) -> None:
         elif isinstance(trained, StartsFromTold) and isinstance(other, Tells):
             trained.start_from(other.told_policy())
         else:
-            raise UserError(f"it is of {first.about.learner}; a run starts from its own learner, or rma from an oracle")
+            raise UserError(f"it is of {first.about.learner}; {LIKE}")
     except (KeyError, RuntimeError, UserError, ValueError) as error:
         raise UserError(f"{label} cannot start from {first.folder}: {error}") from None
+
+
+def _learner_of(source: load.Source) -> str:
+    """Learner of a policy, as its manifest or its run names it."""
+    if source.run is not None:
+        return source.run.configuration().learner
+    described = sealed_folder.read_manifest(source.folder) if is_own_file(source.folder, MANIFEST) else {}
+    return str(described.get("learner", ""))
+
+
+def _require_same_spaces(run: RunFolder, manifest: PolicyManifest, suite: Suite) -> None:
+    """Checks that a run's suite and another one have the same observation and action, and tell the same numbers.
+
+    Raises:
+        UserError: If they do not, or the run's suite is not there any more.
+    """
+    config = run.configuration()
+    was = make.spaces_of(run_suite(config.suite, config.suite_hash, run.path), registry.find(manifest.learner).load())
+    if was != manifest.spaces:
+        raise UserError(
+            f"{run.path} was trained with {was.described()}, but suite {suite.name} has {manifest.spaces.described()}"
+        )
 
 
 def require_elsewhere(first: FirstPolicy, folder: Path) -> None:

@@ -93,8 +93,8 @@ def train(
         dataset: Folder of a dataset to learn from, as `robometa collect` writes it; for `dpt` and `ad`, which need one.
         start_from: Folder of a policy, or of a run, in place of first weights drawn from the seed: of the same learner,
             on this suite or on one with the same observation and action, or an oracle's with a bottleneck for `rma`,
-            which then begins with phase two. Optimisers and replays begin anew; a learner with critics or decoders needs
-            a run with its checkpoints.
+            which then begins with phase two. Optimisers and replays begin anew; a learner with critics or decoders
+            needs a run with its checkpoints.
         evaluate_every: Iterations between few-shot scores on held-out tasks, `held_out_return_K` and
             `held_out_success_K` in the metrics; the policy with the best is kept in the run's folder `best`. They
             change nothing else. 0 for none.

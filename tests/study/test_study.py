@@ -438,6 +438,9 @@ def test_one_run_is_published_once_it_is_measured(small, monkeypatch):
     assert load_policy(publish.POLICIES / "next")[2].training.started_from.policy == there
     assert publish.START.sub(" HERE", "train x --start-from /a/b --log none") == "train x HERE --log none"
     assert verify(publish.POLICIES / "next", iterations=1).parted is None
+    shutil.rmtree(there)
+    with pytest.raises(SystemExit, match="is not published: publish that first"):
+        publish.publish(Path("next"), publish.POLICIES / "again", 0)
 
 
 @pytest.mark.slow

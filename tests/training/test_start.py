@@ -13,6 +13,7 @@ from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.nn.normalizer import Normalizer
 from robometa.policies.policy_folder import load_policy
+from robometa.reports import entries
 from robometa.storage import sealed_folder
 from robometa.training import start
 from robometa.training.train import resume, train
@@ -142,7 +143,48 @@ def test_the_best_of_a_run_that_goes_on_is_its_checkpoint(place):
     begun(place, "rl2", "next", start_from=place / "stopped", iterations=1)
     run = json.loads((place / "next" / "run.json").read_text())
     assert run["started_from"]["policy"] == str(place / "stopped")
+    assert run["started_from"]["suite"] == "tiny"
     assert verify(place / "next", iterations=1).parted is None
+
+
+def test_a_checkpoint_told_other_numbers_is_refused_as_a_policy_is(place):
+    begun(place, "oracle", "told", callback=lambda done: done.iterations < 2)
+    text = (place / "tiny.toml").read_text()
+    for line in [line for line in text.splitlines() if line.startswith("goal")]:
+        text = text.replace(line, "angle = { uniform = [0.0, 3.0] }")
+    (place / "turned.toml").write_text(text.replace('"goal"', '"heading"'))
+    for source in ("policy", ""):
+        with pytest.raises(UserError, match=r"was trained with .* a task hides: goal.*, but suite turned has .*angle"):
+            begun(place, "oracle", "refused", suite="turned.toml", start_from=place / "told" / source)
+        shutil.rmtree(place / "told" / "policy", ignore_errors=True)
+
+
+def test_a_policy_of_another_file_is_refused_without_running_it(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert main(["learners", "--template", "mine.py"]) == 0
+    asked = {"options": {"iterations": 1}, "loggers": ()}
+    train(place / "tiny.toml", "./mine.py:MyLearner", folder=place / "mine", **asked)
+    train(place / "tiny.toml", "./mine.py:MyLearner", folder=place / "mine2", start_from=place / "mine", **asked)
+    assert json.loads((place / "mine2" / "run.json").read_text())["started_from"]["learner"] == "MyLearner"
+    (place / "mine.py").write_text("raise SystemExit('run unasked')\n")
+    for source in ("mine", "mine/policy"):
+        with pytest.raises(UserError, match=r"rl2 cannot start from .*: it is of MyLearner; a run starts from its own"):
+            begun(place, "rl2", "refused", start_from=place / source)
+
+
+def test_rewards_of_a_history_are_measured_where_the_oracle_had_none(place):
+    begun(place, "rma", "paid", start_from=place / "oracle", reward_input=True, **TOLD)
+    assert load_policy(place / "paid" / "policy")[0].rewards.count > 0
+
+
+def test_runs_of_other_starts_are_compared_apart(place):
+    begun(place, "rl2", "plain-1", seed=1)
+    begun(place, "rl2", "plain-2", seed=2)
+    begun(place, "rl2", "warm", seed=3, start_from=place / "plain-1")
+    found = [entries.read(place / name) for name in ("plain-1", "plain-2", "warm")]
+    assert found[0].options == found[1].options
+    assert found[2].options == found[0].options | {"start_from": found[2].options["start_from"]}
+    assert found[2].options["start_from"].startswith("plain-1 (")
 
 
 @pytest.mark.parametrize(
