@@ -172,7 +172,8 @@ def _take_over(trained: Learner, label: str, first: FirstPolicy) -> None:
     taken = {key: value for key, value in first.state.items() if not _begins_anew(key)}
     asked = {key: value for key, value in fresh.items() if key in taken or not key.startswith(TRAINING)}
     require_fit(taken, asked, first.folder / TENSORS, exactly=not user_file.is_reference(first.name))
-    lacking = sorted({key.split("/")[1] for key in fresh.keys() - taken.keys() if not _begins_anew(key)} - STATISTICS)
+    absent = [key for key in fresh.keys() - taken.keys() if key.startswith(TRAINING) and not _begins_anew(key)]
+    lacking = sorted({key.split("/")[1] for key in absent} - STATISTICS)
     if lacking:
         raise UserError(f"a policy has no {' and no '.join(lacking)}, which {label} trains with; start from its run")
     trained.load_state_dict(fresh | taken)
@@ -180,7 +181,7 @@ def _take_over(trained: Learner, label: str, first: FirstPolicy) -> None:
 
 def _begins_anew(name: str) -> bool:
     """True for the tensors of optimisers and replays."""
-    return name.startswith(EXPERIENCE) or (name.startswith(TRAINING) and "optimiser" in name.split("/")[1])
+    return name.startswith(EXPERIENCE) or (name.startswith(TRAINING) and "optimi" in name.split("/")[1])
 
 
 def again(trained: Learner, name: str, suite: Suite, about: Start, device: str) -> None:

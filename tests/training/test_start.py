@@ -166,6 +166,7 @@ def test_a_policy_of_another_file_is_refused_without_running_it(place, monkeypat
     train(place / "tiny.toml", "./mine.py:MyLearner", folder=place / "mine", **asked)
     train(place / "tiny.toml", "./mine.py:MyLearner", folder=place / "mine2", start_from=place / "mine", **asked)
     assert json.loads((place / "mine2" / "run.json").read_text())["started_from"]["learner"] == "MyLearner"
+    train(place / "tiny.toml", "./mine.py:MyLearner", folder=place / "mine3", start_from=place / "mine/policy", **asked)
     (place / "mine.py").write_text("raise SystemExit('run unasked')\n")
     for source in ("mine", "mine/policy"):
         with pytest.raises(UserError, match=r"rl2 cannot start from .*: it is of MyLearner; a run starts from its own"):
