@@ -19,9 +19,8 @@ from robometa.learners.protocol import Learner
 from robometa.policies import card, policy_folder
 from robometa.policies.latency import latency
 from robometa.policies.manifest import PolicyManifest, Teacher, TrainingRecord
-from robometa.policies.merge import path_without_machine
 from robometa.policies.policy import Policy
-from robometa.storage.paths import require_writable, unwritable
+from robometa.storage.paths import path_without_machine, require_writable, unwritable
 from robometa.storage.versions import versions
 from robometa.training.load import newest
 

@@ -12,7 +12,7 @@ from robometa.policies import card, policy_folder
 from robometa.policies.manifest import MergedPart, PolicyManifest, TrainingRecord
 from robometa.registry import user_file
 from robometa.storage import sealed_folder
-from robometa.storage.paths import checked, unwritable
+from robometa.storage.paths import checked, name_of_policy, path_without_machine, unwritable
 from robometa.storage.versions import versions
 
 
@@ -42,7 +42,11 @@ def merge(
     first, second = checked(first), checked(second)
     if not 0 <= weight <= 1:
         raise UserError(f"weight must be from 0 to 1, not {weight}")
-    folder = Path(out) if out is not None else Path("policies") / f"{_name(first)}-{_name(second)}-{weight:g}"
+    folder = (
+        Path(out)
+        if out is not None
+        else Path("policies") / f"{name_of_policy(first.resolve())}-{name_of_policy(second.resolve())}-{weight:g}"
+    )
     exists_already = UserError(f"{folder} exists already: choose another --out")
     if os.path.lexists(checked(folder)):
         raise exists_already
@@ -128,14 +132,3 @@ def _described(
         merged=merged,
         merged_options={name: others.get(name) for name, value in config.items() if others.get(name) != value},
     )
-
-
-def path_without_machine(policy: Path) -> str:
-    """Path of a policy for its manifest: the name alone where the path names this machine's folders."""
-    return _name(policy) if policy.is_absolute() else str(policy)
-
-
-def _name(policy: Path) -> str:
-    """Name of a policy; the policy of a run has the run's name."""
-    place = policy.resolve()
-    return place.parent.name if place.name == "policy" else place.name

@@ -14,7 +14,7 @@ from robometa.reports.measured import Measured
 from robometa.reports.probed import Probed
 from robometa.storage import sealed_folder
 from robometa.storage.json_lines import Lines
-from robometa.storage.paths import own_folder
+from robometa.storage.paths import name_of_policy, own_folder
 from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.storage.table import Table
 
@@ -169,13 +169,11 @@ def _hardware(configuration: Table | None, training: Table | None) -> dict[str, 
 def _start(table: Table) -> dict[str, str]:
     """The policy that a training started from, beside its options: it is compared with others of the same start."""
     begun = table.optional("started_from", table.table)
-    return {} if begun is None else {"start_from": f"{_name(begun.text('policy'))} ({begun.text('sha256')[:8]})"}
-
-
-def _name(policy: str) -> str:
-    """Name of a policy's folder; the policy of a run has the run's name."""
-    place = Path(policy)
-    return place.parent.name if place.name == "policy" else place.name
+    return (
+        {}
+        if begun is None
+        else {"start_from": f"{name_of_policy(Path(begun.text('policy')))} ({begun.text('sha256')[:8]})"}
+    )
 
 
 def _suite_name(suite: str) -> str:

@@ -112,6 +112,16 @@ def failed_write(program: str, words: str, folder: Path) -> OSError:
     )
 
 
+def path_without_machine(policy: Path) -> str:
+    """Path of a policy for a manifest: the name alone where the path names this machine's folders."""
+    return name_of_policy(policy.resolve()) if policy.is_absolute() else str(policy)
+
+
+def name_of_policy(folder: Path) -> str:
+    """Name of a policy's folder; the policy of a run has the run's name."""
+    return folder.parent.name if folder.name == "policy" else folder.name
+
+
 def is_run(folder: Path) -> bool:
     """Tests if a folder is a run's, and not a policy's."""
     return (folder / RUN).is_file() and not (folder / MANIFEST).is_file()

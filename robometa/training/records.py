@@ -10,8 +10,8 @@ import torch
 
 from robometa.compute.parallel import processors
 from robometa.policies.manifest import Start, TrainingRecord
-from robometa.policies.merge import path_without_machine
 from robometa.rl import gradient_samples as counted
+from robometa.storage.paths import path_without_machine
 from robometa.training.loggers.logger import PROCESSOR, SAMPLING, UPDATE
 from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import Progress

@@ -24,6 +24,7 @@ from robometa.storage.sealed_folder import MANIFEST, TENSORS
 from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.training import load
+from robometa.training.run_config import RunConfig
 from robometa.training.run_folder import RunFolder, run_suite
 from robometa.trials import make
 from robometa.trials.dataset import Dataset
@@ -184,13 +185,16 @@ def _begins_anew(name: str) -> bool:
     return name.startswith(EXPERIENCE) or (name.startswith(TRAINING) and "optimi" in name.split("/")[1])
 
 
-def again(trained: Learner, name: str, suite: Suite, about: Start, device: str) -> None:
-    """Starts a run that is repeated from the policy that it began with.
+def again(trained: Learner, name: str, suite: Suite, config: RunConfig) -> None:
+    """Starts a run that is repeated from the policy that it began with, if it began with one.
 
     Raises:
-        UserError: If it is not there any more, or is another one now.
+        UserError: If that is not there any more, or is another one now.
     """
-    first = opened(about.policy, name, suite, device)
+    about = config.started_from
+    if about is None:
+        return
+    first = opened(about.policy, name, suite, config.hardware.device)
     if first.about.sha256 != about.sha256:
         raise UserError(f"{about.policy} is no longer the policy that the run began with")
     start(trained, name, first)

@@ -202,9 +202,9 @@ def resume(
             closing(rebuilt(run, config, name, iterations, threads, collect, callback, loggers))
         )
         saved = run.newest_checkpoint()
-        if saved is None and config.started_from is not None:
-            start.again(training.learner, name, training.suite, config.started_from, config.hardware.device)
-        elif saved is not None:
+        if saved is None:
+            start.again(training.learner, name, training.suite, config)
+        else:
             _require_fit(saved.state, training, run.path / "checkpoints")
             try:
                 training.learner.load_state_dict(saved.state)

@@ -86,8 +86,7 @@ def verify(
             again.created(replace(config, checkpoint_minutes=sys.float_info.max, log=())) as unsaved,
             closing(rebuilt(again, unsaved, name, collect="here")) as training,
         ):
-            if config.started_from is not None:
-                start.again(training.learner, name, training.suite, config.started_from, config.hardware.device)
+            start.again(training.learner, name, training.suite, config)
             training.go_on(until=len(wanted))
         repeated = _first_lines(again.path / METRICS, iterations)
     changed = _changes(config)
