@@ -29,8 +29,8 @@ COMPILE_SECONDS, STEP_SECONDS = 60, 10
 """Limits on the processor time of compiling, and of the first steps."""
 STEPS = 10
 """First steps that are simulated."""
-MAX_BINARY = 1 << 28
-"""Limit on the bytes of a compiled model."""
+MAX_BINARY, MAX_DRAWN = 1 << 28, 1 << 30
+"""Limits on the bytes of a compiled model: of one that each task has for itself, and of the one that a video shows."""
 
 
 def main(folder: Path, edit: Callable[[mujoco.MjSpec], None] | None = None) -> None:
@@ -76,14 +76,17 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
 
     whole = edited().compile()
     model = model_edits.without_looks(whole, edited) if edit is None else whole
-    if mujoco.mj_sizeModel(model) > MAX_BINARY:
-        raise MemoryError
+    size, most = mujoco.mj_sizeModel(model), MAX_BINARY if edit is None else MAX_DRAWN
+    if size > most:
+        raise ValueError(f"compiled, it takes {size >> 20} MiB, and at most {most >> 20} are taken")
     Path("stepping").touch()
     limits.limit_seconds(STEP_SECONDS)
     data = mujoco.MjData(model)
     for _ in range(STEPS):
         mujoco.mj_step(model, data)
     mujoco.mj_saveModel(model, "model.mjb")
+    if Path("model.mjb").stat().st_size != size:  # MuJoCo tells nobody
+        raise OSError("no room on the disk for the compiled model")
     if request["text"]:
         Path("model.xml").write_text(model_edits.text_of(whole, edited), encoding="utf-8")
     bodies = [model.body(index).name for index in range(1, model.nbody)]

@@ -108,7 +108,23 @@ def test_mujocos_fault_names_the_users_file_and_no_copy(tmp_path):
             "compiling it takes too long, or too much memory",
         ),
         (MAIN.format(change="", edit=", lambda spec: bytearray(1 << 34)"), "it needs more than 4 GB of memory"),
-        (MAIN.format(change="model_process.MAX_BINARY = 10", edit=""), "it needs more than 4 GB of memory"),
+        (
+            MAIN.format(change="model_process.MAX_BINARY = 10", edit=""),
+            "compiled, it takes 0 MiB, and at most 0 are taken",
+        ),
+        (
+            MAIN.format(
+                change="model_process.MAX_BINARY = 10; model_process.MAX_DRAWN = 20", edit=", lambda spec: None"
+            ),
+            "compiled, it takes 0 MiB, and at most 0 are taken",
+        ),
+        (
+            MAIN.format(
+                change="import mujoco\nmujoco.mj_saveModel = lambda model, path: Path(path).write_bytes(b'half')",
+                edit="",
+            ),
+            "no room on the disk for the compiled model",
+        ),
     ],
 )
 def test_a_crash_a_hang_and_a_hunger_for_memory_are_a_sentence(robot, process, monkeypatch, program, told):
@@ -116,6 +132,11 @@ def test_a_crash_a_hang_and_a_hunger_for_memory_are_a_sentence(robot, process, m
         monkeypatch.setattr(own_model, "PATIENCE", 1.0)
     with pytest.raises(UserError, match=f"^robot.xml is not a model that MuJoCo can load: {told}"):
         compile_apart(robot, module=process(program))
+
+
+def test_a_model_that_is_drawn_may_be_larger_than_one_of_each_task(robot, process):
+    program = MAIN.format(change="model_process.MAX_BINARY = 10", edit=", lambda spec: None")
+    assert compile_apart(robot, module=process(program)).sizes.bodies == 1
 
 
 def test_a_hang_in_the_first_steps_is_a_sentence(robot, process):
