@@ -7,6 +7,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or an imported onnxruntim
 from robometa_runtime.clock import Clock
 from robometa_runtime.contract import Contract, ContractError
 from robometa_runtime.loop import Loop, Reading, Report, RobotError
+from robometa_runtime.observer import Observer, projected_gravity
 from robometa_runtime.policy import ObservationError, Policy
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "ContractError",
     "Loop",
     "ObservationError",
+    "Observer",
     "Policy",
     "Reading",
     "Report",
     "RobotError",
+    "projected_gravity",
 ]

@@ -88,7 +88,8 @@ class Loop:
 
         Args:
             policy: Acts.
-            read: Returns the next reading, or None if there is none within so many seconds.
+            read: Returns the next reading, or None if there is none within so many seconds. An `ObservationError`, such
+                as an observer's, refuses the reading.
             write: Sends an action to the robot; called from two threads, never at once.
             hz: Actions per second; the contract's if None. Another rate than the training's changes the returns.
             safe: Action where there is no sound reading; the contract's if None.
@@ -176,7 +177,10 @@ class Loop:
     def _step(self, due: float) -> bool:
         """One period; False if there was no sound reading."""
         barked = self.report.barked
-        reading = self.read(max(due - self._clock.now(), 0.0))
+        try:
+            reading = self.read(max(due - self._clock.now(), 0.0))
+        except ObservationError as error:
+            return self._refuse(error)
         began = self._clock.now()
         if reading is None:
             self.report.timeouts += 1
@@ -187,16 +191,20 @@ class Loop:
         try:
             action = self.policy.act(reading.obs, reading.reward, reading.done, sample=self.sample)
         except ObservationError as error:
-            self.report.refused += 1
-            self.report.refusal = str(error)
-            self._send(self.safe)
-            return False
+            return self._refuse(error)
         ended = self._clock.now()
         self._send(action, barked)
         self.report.steps += 1
         self.report.late += ended > due
         self.report.times.add(ended - began)
         return True
+
+    def _refuse(self, error: ObservationError) -> bool:
+        """Sends the safe action in the place of one from an unsound reading."""
+        self.report.refused += 1
+        self.report.refusal = str(error)
+        self._send(self.safe)
+        return False
 
     def _send(self, action: Array, barked: int | None = None) -> None:
         """Sends an action, unless the watchdog has barked since there were so many barks: it is too old then."""
