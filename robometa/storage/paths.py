@@ -52,6 +52,8 @@ def require_writable(folder: Path) -> None:
     Raises:
         UserError: If it cannot.
     """
+    if not os.path.lexists(folder):
+        require_nameable(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"{folder} cannot be written: {existing} is not a folder that can be written to")

@@ -129,6 +129,10 @@ def test_the_longest_name_leaves_room_for_the_hidden_one(tmp_path):
     assert path.read_bytes() == b"new"
     with pytest.raises(UserError, match="at most 229 bytes"):
         require_nameable(path.with_name(f"{path.name}a"))
+    with pytest.raises(UserError, match="at most 229 bytes"):
+        require_writable(path.with_name(f"{path.name}b"))
+    path.with_name("b" * MAX_NAME_BYTES).mkdir()
+    require_writable(path.with_name("b" * MAX_NAME_BYTES))  # it is there, so nothing is made
     assert checked(path.with_name("a" * MAX_NAME_BYTES))  # what is only read may have any name
     with pytest.raises(UserError, match="a name in it"):
         checked(path.with_name("a" * (MAX_NAME_BYTES + 1)))
