@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from robometa_runtime.clock import REAL, Clock, Times
 from robometa_runtime.contract import Array
+from robometa_runtime.observer import Observer
 from robometa_runtime.policy import ObservationError, Policy
 
 MAX_FAULTS = 50
@@ -58,10 +59,10 @@ class Report:
     def __str__(self) -> str:
         """One line."""
         median, worst = (1e6 * self.percentile(share) for share in (50, 99.9))
+        times = f"; reading to action: median {median:.0f} us, p99.9 {worst:.0f} us" if self.times.total else ""
         return (
             f"{self.steps} steps, {self.late} late, {self.timeouts} timeouts, {self.refused} refused, "
-            f"watchdog {self.barked}; reading to action: median {median:.0f} us, p99.9 {worst:.0f} us"
-            f"{f'; last refusal: {self.refusal}' if self.refusal else ''}"
+            f"watchdog {self.barked}{times}{f'; last refusal: {self.refusal}' if self.refusal else ''}"
         )
 
 
@@ -80,6 +81,8 @@ class Loop:
         *,
         hz: float | None = None,
         safe: ArrayLike | None = None,
+        hold: int = 0,
+        observer: Observer | None = None,
         sample: bool = False,
         watch: Callable[[Report], None] | None = None,
         clock: Clock = REAL,
@@ -93,28 +96,35 @@ class Loop:
             write: Sends an action to the robot; called from two threads, never at once.
             hz: Actions per second; the contract's if None. Another rate than the training's changes the returns.
             safe: Action where there is no sound reading; the contract's if None.
+            hold: Periods without a sound reading in which the last action is sent again, before the safe one.
+            observer: Makes the observations in `read`; its `sent` becomes every action that is sent.
             sample: Explore.
             watch: Called after each step.
             clock: Time and waiting; another one than the machine's lets a simulated hour pass at once.
 
         Raises:
-            ValueError: If `hz` is not above 0, or `safe` is not a number within its range for each action.
+            ValueError: If `hz` is not above 0, `hold` below 0, or `safe` is not a number within its range for each
+                action.
         """
-        self._clock = clock
+        self._clock, self._observer = clock, observer
         self.policy, self.read, self.sample, self.watch = policy, read, sample, watch
         hz = policy.contract.control_hz if hz is None else hz
-        self.safe = policy.contract.safe if safe is None else np.asarray(safe, np.float32)
+        self.safe = np.array(policy.contract.safe if safe is None else safe, np.float32)
         if not 0 < hz < np.inf:
             raise ValueError(f"hz must be finite and above 0, not {hz}")
+        if hold < 0:
+            raise ValueError(f"hold must be from 0, not {hold}")
         low, high = policy.contract.low, policy.contract.high
         fits = self.safe.shape == low.shape and bool((np.isfinite(self.safe) & (low <= self.safe)).all())
         if not fits or not (self.safe <= high).all():
             raise ValueError(f"safe must be {len(low)} finite numbers within the ranges of the actions")
-        self.period = 1 / hz
+        self.period, self.hold = 1 / hz, hold
         self.report = Report()
         self._write, self._lock, self._fed, self._over = write, threading.Lock(), 0.0, threading.Event()
         self._failure: Exception | None = None
         self._running = threading.Lock()
+        self._held: Array | None = None
+        self._missed = 0
 
     def run(self, *, seconds: float | None = None, steps: int | None = None) -> Report:
         """Runs for so long or so many periods, or until `stop`, and sends the safe action at the end.
@@ -138,7 +148,7 @@ class Loop:
 
     def _run(self, periods: int | None) -> Report:
         self._over.clear()
-        self._failure = None
+        self._failure = self._held = None
         self._fed = self._clock.now()
         dog = threading.Thread(target=self._guard, name="robometa-watchdog", daemon=True)
         dog.start()
@@ -167,7 +177,8 @@ class Loop:
             if self.watch is not None:
                 self.watch(self.report)
             if faults >= MAX_FAULTS:
-                raise RobotError(f"no sound reading in {faults} periods: {self.report}")
+                why = f"the last one: {self.report.refusal}; " if self.report.refusal else ""
+                raise RobotError(f"no sound reading in {faults} periods; {why}{self.report}")
             left = due - self._clock.now()
             if left > 0:
                 self._clock.sleep(left)
@@ -184,8 +195,7 @@ class Loop:
         began = self._clock.now()
         if reading is None:
             self.report.timeouts += 1
-            self._send(self.safe)
-            return False
+            return self._miss()
         if not isinstance(reading, Reading):
             raise TypeError(f"read must return a Reading or None, not {type(reading).__name__}")
         try:
@@ -194,24 +204,37 @@ class Loop:
             return self._refuse(error)
         ended = self._clock.now()
         self._send(action, barked)
+        self._held, self._missed = (action if barked == self.report.barked else None), 0
         self.report.steps += 1
         self.report.late += ended > due
         self.report.times.add(ended - began)
         return True
 
     def _refuse(self, error: ObservationError) -> bool:
-        """Sends the safe action in the place of one from an unsound reading."""
+        """Counts an unsound reading."""
         self.report.refused += 1
         self.report.refusal = str(error)
-        self._send(self.safe)
+        return self._miss()
+
+    def _miss(self) -> bool:
+        """Sends what takes an action's place in a period without a sound reading."""
+        self._missed += 1
+        held = self._held if self._missed <= self.hold else None
+        self._send(self.safe if held is None else held)
         return False
 
     def _send(self, action: Array, barked: int | None = None) -> None:
         """Sends an action, unless the watchdog has barked since there were so many barks: it is too old then."""
         with self._lock:
             if barked is None or barked == self.report.barked:
-                self._write(action)
+                self._give(action)
             self._fed = self._clock.now()
+
+    def _give(self, action: Array) -> None:
+        """Writes an action, which is the robot's own to change."""
+        if self._observer is not None:
+            self._observer.sent = action.copy()
+        self._write(action.copy())
 
     def _guard(self) -> None:
         """Sends the safe action where nothing else was sent for too long."""
@@ -220,8 +243,9 @@ class Loop:
             with self._lock:
                 if self._clock.now() - self._fed >= patience:
                     self.report.barked += 1
+                    self._held = None
                     try:
-                        self._write(self.safe)
+                        self._give(self.safe)
                     except Exception as error:  # the watchdog goes on: the next one may get through
                         self._failure = error
                     self._fed = self._clock.now()

@@ -54,6 +54,7 @@ class Policy:
     Attributes:
         contract: Names, units and ranges.
         adapts: True if `adapt` learns from episodes; otherwise the policy adapts as it acts, or not at all.
+        needs_reward: True if every action but the first needs the reward of the one before.
     """
 
     def __init__(self, folder: str | Path, seed: int = 0) -> None:
@@ -78,6 +79,7 @@ class Policy:
         self._shape = (len(self.contract.observation),)
         self._lock = threading.Lock()
         self._bind()
+        self.needs_reward = self._is_lost_without_reward()
         self.reset(seed)
 
     @_alone
@@ -201,6 +203,13 @@ class Policy:
             self._inputs[name][0] for name in names
         )
         self._emitted, self._action = bound["emitted_action"][0], bound["action"][0]
+
+    def _is_lost_without_reward(self) -> bool:
+        """True if a step gives no action where no reward is known."""
+        self._start(self.contract.initial(np.random.default_rng(0)))
+        self._last_reward[0] = math.nan
+        self._step.run_with_iobinding(self._binding, self._options)
+        return not _is_finite(self._action)
 
     def _require_graphs(self, inputs: dict[str, int]) -> None:
         """Checks that the graphs take and give what the contract says.

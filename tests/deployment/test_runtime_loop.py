@@ -50,6 +50,43 @@ def test_a_missing_reading_sends_the_safe_action():
     np.testing.assert_array_equal(sent[:3], [ACTION, SAFE, ACTION])
 
 
+@pytest.mark.parametrize(("hold", "sent_then"), [(0, "ASSSA"), (2, "AAASA")])
+def test_the_last_action_is_held_for_as_many_periods_as_are_asked_for(hold, sent_then):
+    sent, readings = [], iter([Reading([0.0]), None, Reading([np.nan]), None, Reading([0.0])])
+    report = Loop(robot(hz=200), lambda _: next(readings), sent.append, hold=hold).run(steps=5)
+    assert (report.steps, report.timeouts, report.refused) == (2, 2, 1)
+    assert "".join("A" if np.array_equal(one, ACTION) else "S" for one in sent) == f"{sent_then}S"
+
+
+def test_nothing_is_held_before_the_first_action():
+    sent = []
+    Loop(robot(hz=200), lambda _: None, sent.append, hold=3).run(steps=2)
+    np.testing.assert_array_equal(sent, [SAFE] * 3)
+
+
+def test_a_robot_may_change_what_it_is_given():
+    def write(action):
+        seen.append(action.copy())
+        action *= 57.0
+
+    seen, policy, observer = [], robot(hz=200), types.SimpleNamespace(sent=None)
+    readings = iter([Reading([0.0]), None, None])
+    Loop(policy, lambda _: next(readings), write, hold=1, observer=observer).run(steps=3)
+    np.testing.assert_array_equal(seen, [ACTION, ACTION, SAFE, SAFE])
+    np.testing.assert_array_equal(policy.contract.safe, [0.25])
+    np.testing.assert_array_equal(observer.sent, SAFE)
+
+
+def test_an_error_of_read_about_an_observation_is_a_refused_reading():
+    def read(_):
+        raise runtime.ObservationError("joint_positions must be 12 numbers")
+
+    with pytest.raises(
+        runtime.RobotError, match=r"in 50 periods; the last one: joint_positions must be 12 numbers; 0 "
+    ):
+        Loop(robot(hz=2000), read, lambda _: None).run()
+
+
 def test_a_reading_that_is_no_number_is_refused():
     sent, readings = [], iter([Reading([np.nan]), Reading([0.0])])
     report = Loop(robot(hz=5), lambda _: next(readings), sent.append).run(steps=2)
