@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa.sim.locomotion.carriers import base_joints, children, joints_of
+from robometa.sim.locomotion.actions import activations
+from robometa.sim.locomotion.carriers import base_joints, children, joints_of, looped_joints
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.keyframes import keyframe_of
 from robometa.suites.mujoco_numbers import BALL, FREE, HINGE, SLIDE
@@ -28,7 +29,8 @@ LIFTS = 5
 class Beginnings:
     """Positions and velocities at which a robot's episodes begin.
 
-    A careful robot's stay possible: no joint is outside its range, and what would be in the ground is lifted.
+    A careful robot's stay possible: no joint is outside its range, what would be in the ground is lifted, and joints of
+    closed loops have no noise.
     """
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
@@ -43,7 +45,7 @@ class Beginnings:
         """Positions without noise. `[position]`"""
         self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
         """Velocities without noise. `[velocity]`"""
-        self.act: Array = np.zeros(model.na) if key is None else np.array(model.key_act[key])
+        self.act: Array = activations(model, robot)
         """Activations. `[activation]`"""
         joints = robot.reset_noise if robot.reset_joint_noise is None else robot.reset_joint_noise
         base = robot.reset_base_noise
@@ -52,6 +54,8 @@ class Beginnings:
         self.noise: Array = np.full(model.nq, joints)
         """Half width of the noise on each position. `[position]`"""
         self.noise[base_columns(model, robot.body)] = base
+        if robot.careful:  # noise would tear a closed loop apart
+            self.noise[[column for joint in looped_joints(model) for column in _of(model, joint)]] = 0.0
         self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
 
     def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
@@ -171,4 +175,6 @@ def notes(model: mujoco.MjModel, robot: Robot) -> list[str]:
         if beyond > 1e-3:
             words = f"joint {model.joint(joint).name or joint} outside its range by {beyond:.2g}"
             said.append(words + (f"{helped} at its end" if robot.careful else ""))
+    if robot.careful and (looped := looped_joints(model)):
+        said.append(f"without noise of {len(looped)} joint{'s' * (len(looped) > 1)} that an equality constraint ties")
     return said

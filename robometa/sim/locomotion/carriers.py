@@ -52,6 +52,21 @@ def children(model: mujoco.MjModel, body: int) -> list[int]:
     return [int(child) for child in np.flatnonzero(model.body_parentid == body) if child]
 
 
+def looped_joints(model: mujoco.MjModel) -> list[int]:
+    """Joints whose positions an equality constraint ties to others': those of closed loops, and coupled ones."""
+    kinds, tied = mujoco.mjtEq, set[int]()
+    for index in np.flatnonzero(model.eq_active0):
+        first, second = int(model.eq_obj1id[index]), int(model.eq_obj2id[index])
+        if model.eq_type[index] == int(kinds.mjEQ_JOINT):
+            tied |= {joint for joint in (first, second) if joint >= 0}
+        elif model.eq_type[index] in (int(kinds.mjEQ_CONNECT), int(kinds.mjEQ_WELD)):
+            on_sites = model.eq_objtype[index] == int(mujoco.mjtObj.mjOBJ_SITE)
+            bodies = [int(model.site_bodyid[one]) if on_sites else one for one in (first, second)]
+            one, other = (set(path_to(model, body)) for body in bodies)
+            tied |= {joint for body in one ^ other for joint in joints_of(model, body)}
+    return sorted(tied)
+
+
 def axes(model: mujoco.MjModel) -> NDArray[np.float64]:
     """Axes of all joints in the world's frame, as the model is drawn. `[joint, 3]`."""
     data = mujoco.MjData(model)
