@@ -1,4 +1,4 @@
-"""Changes to a model before it is compiled: names, sensors and servos are added, and what only shows is left out."""
+"""Changes to a model before it is compiled: names and sensors are added, and what only shows is left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robometa.suites.own_model import Sensor
 from robometa.suites.terrain import Terrain
 from robometa.suites.variations import driven_joints
 
-HINGE, SLIDE, FREE = mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_FREE
+FREE = mujoco.mjtJoint.mjJNT_FREE
 MESH, SPHERE = mujoco.mjtGeom.mjGEOM_MESH, mujoco.mjtGeom.mjGEOM_SPHERE
 LOOKS = ("mesh_", "tex_", "skin_", "bvh_")
 """Beginnings of the names of a model's arrays that are mostly looks."""
@@ -57,18 +57,18 @@ TORSO = "torso"
 
 def name_bodies(spec: mujoco.MjSpec) -> None:
     """Names each body that has no name by its number, so that it can be meant."""
-    bodies = list(_in_order(spec.worldbody))
+    bodies = list(in_order(spec.worldbody))
     taken = {body.name for body in bodies}
     for index, body in enumerate(bodies):
         if not body.name and f"body-{index}" not in taken:
             body.name = f"body-{index}"
 
 
-def _in_order(body: Any) -> Iterator[Any]:
+def in_order(body: Any) -> Iterator[Any]:
     """A body and those below it, in the order of their numbers in the compiled model."""
     yield body
     for child in body.bodies:
-        yield from _in_order(child)
+        yield from in_order(child)
 
 
 def add_sensors(spec: mujoco.MjSpec, sensors: Iterable[Sensor]) -> None:
@@ -106,20 +106,6 @@ def add_foot(spec: mujoco.MjSpec, name: str, foot: str) -> None:
     else:
         body.add_site(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, group=5, size=[EVERYWHERE] * 3)
     spec.add_sensor(name=name, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=name)
-
-
-def add_servos(spec: mujoco.MjSpec) -> None:
-    """Adds an actuator for each hinge and slide that is not the base's to a model that has none."""
-    if len(spec.actuators):
-        return
-    for body in list(_in_order(spec.worldbody))[1:]:
-        joints = list(body.joints)
-        if body.parent == spec.worldbody and len(joints) > 1:  # a planar base
-            continue
-        for joint in joints:
-            if joint.type in (HINGE, SLIDE):
-                joint.name = joint.name or f"joint-of-{body.name}"
-                spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
 
 
 def set_physics(spec: mujoco.MjSpec, physics: Mapping[str, Any]) -> None:
@@ -248,12 +234,12 @@ def _leave_out(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
     """
     used = _used_geoms(model)
     kept = set()
-    for index, geom in enumerate(geom for body in _in_order(spec.worldbody) for geom in body.geoms):
+    for index, geom in enumerate(geom for body in in_order(spec.worldbody) for geom in body.geoms):
         if index in used or model.geom_type[index] != int(MESH):
             kept.add(geom.meshname)
         else:
             _make_sphere(geom, model, index)
-    for body in list(_in_order(spec.worldbody))[1:]:
+    for body in list(in_order(spec.worldbody))[1:]:
         _fix_inertia(body, model)
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_AUTO
     for skin in list(spec.skins):

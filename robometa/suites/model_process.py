@@ -18,7 +18,7 @@ from typing import Any
 import mujoco
 
 from robometa.compute import limits
-from robometa.suites import model_edits
+from robometa.suites import model_edits, model_servos
 from robometa.suites.robots import Sizes
 from robometa.suites.terrain import Terrain
 from robometa.suites.variations import driven_joints
@@ -63,7 +63,7 @@ def _compile(folder: Path, request: dict[str, Any], edit: Callable[[mujoco.MjSpe
         spec = mujoco.MjSpec.from_file(str(folder / "model" / request["model"]))
         model_edits.name_bodies(spec)
         if request["servos"]:
-            model_edits.add_servos(spec)
+            model_servos.add_servos(spec)
         if request["floor"]:
             model_edits.add_floor(spec)
         if request["terrain"]:

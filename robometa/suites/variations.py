@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robometa.errors import Range, UserError
-from robometa.suites.mujoco_numbers import HINGE, JOINT_IN_PARENT, SLIDE
+from robometa.suites.mujoco_numbers import HINGE, JOINT_IN_PARENT, ON_TENDON, SLIDE
 
 if TYPE_CHECKING:
     import mujoco
@@ -82,13 +82,17 @@ def _motor_strength(model: mujoco.MjModel, factor: np.ndarray, robot: Robot) -> 
         model.actuator_biasprm[actuator, force] *= strength
     # Where a limit holds the force, what the actuator can give is the limit.
     model.actuator_forcerange[:] = _scaled(model.actuator_forcerange, factor)
-    for joint in driven_joints(model):
-        strongest = max((strength for of, strength in _strengths(model, factor) if of == joint), key=abs)
-        model.jnt_actfrcrange[joint] = _scaled(model.jnt_actfrcrange[joint : joint + 1], [strongest])[0]
+    strongest = dict[int, float]()
+    for joint, strength in _strengths(model, factor):
+        strongest[joint] = max(strongest.get(joint, 0.0), strength, key=abs)
+    for joint, strength in strongest.items():
+        model.jnt_actfrcrange[joint] = _scaled(model.jnt_actfrcrange[joint : joint + 1], [strength])[0]
 
 
 MUSCLE = 2
 """MuJoCo's number for the gain of a muscle."""
+COUPLED = 1
+"""MuJoCo's number for a joint as a part of a tendon."""
 
 
 def _scaled(ranges: np.ndarray, factors: Iterable[float]) -> list[list[float]]:
@@ -97,10 +101,15 @@ def _scaled(ranges: np.ndarray, factors: Iterable[float]) -> list[list[float]]:
 
 
 def _strengths(model: mujoco.MjModel, factor: np.ndarray) -> Iterator[tuple[int, float]]:
-    """Yields the joint and the strength of each actuator that drives one."""
+    """Yields the joint and the strength of each actuator that drives one, itself or by a tendon that couples joints."""
     for actuator in range(model.nu):
+        moved = int(model.actuator_trnid[actuator, 0])
         if model.actuator_trntype[actuator] <= JOINT_IN_PARENT:
-            yield int(model.actuator_trnid[actuator, 0]), float(factor[actuator])
+            yield moved, float(factor[actuator])
+        elif model.actuator_trntype[actuator] == ON_TENDON:
+            for part in range(model.tendon_adr[moved], model.tendon_adr[moved] + model.tendon_num[moved]):
+                if model.wrap_type[part] == COUPLED:
+                    yield int(model.wrap_objid[part]), float(factor[actuator])
 
 
 def driven_joints(model: mujoco.MjModel) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robometa_runtime.contract import Array, Contract, ContractError
-from robometa_runtime.policy import ObservationError
+from robometa_runtime.policy import ObservationError, real_numbers
 
 LAST_ACTION, COMMAND = "last_action", "command"
 """Terms that no sensor measures: the action of the step before, and what the robot is asked for."""
@@ -23,7 +23,8 @@ class Observer:
     """Turns a robot's readings into the numbers that a policy sees, once a period.
 
     Each number is a reading less the contract's `offset`, within `clip`, times `scale`. Samples of histories are kept,
-    and `last_action` comes from `sent`. A delay in the contract is the robot's own, so none is added.
+    and `last_action` comes from `sent`. The least delay of a reading in the contract is the robot's own, so only what
+    another term of the same reading has more than that is added. Of `last_action` and `command` all of it is added.
 
     Attributes:
         readings: What a call takes: names of the numbers, in order, by the name of the reading.
@@ -38,7 +39,7 @@ class Observer:
             ContractError: If the contract does not say it.
         """
         try:
-            self._arrange(contract.content["observation"])
+            self._arrange(contract.content)
             actions = contract.content["action"]
             self._middle, self._half = (_column(actions, name) for name in ("offset", "scale"))
             if not (np.isfinite(self._middle).all() and np.isfinite(self._half).all() and self._half.all()):
@@ -63,58 +64,84 @@ class Observer:
             ObservationError: If a reading is missing, unknown, not finite or of the wrong size, or a command is not
                 within the range of the training; nothing was changed.
         """
-        given = {**(readings or {}), **named}
+        given: dict[Any, Any] = {**({} if readings is None else readings), **named}
         if given.keys() != self.readings.keys():
-            missing, unknown = sorted(self.readings.keys() - given.keys()), sorted(given.keys() - self.readings.keys())
+            missing, unknown = self.readings.keys() - given.keys(), given.keys() - self.readings.keys()
             told = [
-                f"{word} {', '.join(names)}" for word, names in (("missing", missing), ("unknown", unknown)) if names
+                f"{word} {', '.join(sorted(map(str, names)))}"
+                for word, names in (("missing", missing), ("unknown", unknown))
+                if names
             ]
             raise ObservationError(f"{'; '.join(told)}: this policy sees {', '.join(self.readings)}")
         sample = np.concatenate(
             [
-                self._last_action() if name == LAST_ACTION else _sized(name, self.readings[name], given[name])
+                self._last_action() if name == self._sent else _sized(name, self._groups[name], given[name])
                 for name in self._groups
             ]
         )
         self._require_asked(sample)
         before = np.repeat(sample[None], self._depth, axis=0) if self._samples is None else self._samples
-        self._samples = np.concatenate((sample[None], before))[: self._depth]
-        seen = self._samples[self._lags, self._places] - self._offset
-        return (np.clip(seen, self._low, self._high) * self._scale).astype(np.float32)
+        samples = np.concatenate((sample[None], before))[: self._depth]
+        seen = samples[self._lags, self._places] - self._offset
+        with np.errstate(over="ignore"):
+            obs: Array = (np.clip(seen, self._low, self._high) * self._scale).astype(np.float32)
+        if not np.isfinite(obs).all():
+            place = int(np.argmin(np.isfinite(obs)))
+            raise ObservationError(f"{self._names[place]} is too large")
+        self._samples = samples
+        return obs
 
-    def _arrange(self, observed: list[dict[str, Any]]) -> None:
+    def _arrange(self, content: dict[str, Any]) -> None:
         """Lists what must be measured, and where each number of the observation comes from."""
+        observed: list[dict[str, Any]] = content["observation"]
+        self._names = [one["name"] for one in observed]
+        newest = [_newest(name, self._names) for name in self._names]
         frames: dict[str, set[Any]] = {}
-        for one in observed:
-            frames.setdefault(one["name"].partition("/")[0], set()).add(one["frame"])
-        self._groups: dict[str, dict[str, dict[str, Any]]] = {}
-        sources, lags = [], []
-        for one in observed:
-            name, _, age = one["name"].partition("@-")
+        for one, name in zip(observed, newest, strict=True):
+            frames.setdefault(name.partition("/")[0], set()).add(one["frame"])
+        groups: dict[str, dict[str, dict[str, Any]]] = {}
+        sources = []
+        for one, name in zip(observed, newest, strict=True):
             group, _, part = name.partition("/")
             group += f" ({one['frame']} frame)" if len(frames[group]) > 1 else ""
-            self._groups.setdefault(group, {}).setdefault(part or name, one)
+            groups.setdefault(group, {}).setdefault(part or name, one)
             sources.append((group, part or name))
-            lags.append(int(age or 0))
-        if not all(0 <= lag < MAX_HISTORY for lag in lags):
-            raise ValueError(f"a history must have at most {MAX_HISTORY} samples")
-        places = [(group, part) for group, parts in self._groups.items() for part in parts]
+        self._groups = {group: tuple(parts) for group, parts in groups.items()}
+        acts = tuple(one["name"] for one in content["action"])
+        self._sent = LAST_ACTION if self._groups.get(LAST_ACTION) == acts else None  # else a sensor of this name
+        self.readings = {group: parts for group, parts in self._groups.items() if group != self._sent}
+        self._lags = self._ages(observed, sources, content["control_hz"])
+        places = [(group, part) for group, parts in groups.items() for part in parts]
         at = {source: place for place, source in enumerate(places)}
-        self._places, self._lags = np.array([at[source] for source in sources]), np.array(lags)
-        self._depth = 1 + max(lags)
+        self._places, self._depth = np.array([at[source] for source in sources]), 1 + int(self._lags.max())
         self._offset, self._scale = (_column(observed, name) for name in ("offset", "scale"))
         clips = [one["clip"] or (-math.inf, math.inf) for one in observed]
         self._low, self._high = (np.array([float(clip[end]) for clip in clips]) for end in (0, 1))
-        self.readings = {group: tuple(parts) for group, parts in self._groups.items() if group != LAST_ACTION}
-        self._asked = [(at[COMMAND, part], one) for part, one in self._groups.get(COMMAND, {}).items()]
+        if not (np.isfinite(self._offset) & np.isfinite(self._scale) & (self._low <= self._high)).all():
+            raise ValueError("offset and scale of an observation must be finite, and its clip a range")
+        self._asked = [(at[COMMAND, part], one) for part, one in groups.get(COMMAND, {}).items()]
+
+    def _ages(self, observed: list[dict[str, Any]], sources: list[tuple[str, str]], hz: float) -> NDArray[np.intp]:
+        """Age of each number in periods, beyond what the robot's own sensors delay. `[obs]`."""
+        delays = _column(observed, "delay")
+        own = dict.fromkeys(self._groups, math.inf)
+        for (group, _), delay in zip(sources, delays.tolist(), strict=True):
+            own[group] = 0.0 if group in (self._sent, COMMAND) else min(own[group], delay)
+        ages = np.round((delays - [own[group] for group, _ in sources]) * hz)
+        if not ((ages >= 0) & (ages < MAX_HISTORY)).all():
+            raise ValueError(f"delays and histories must be of at most {MAX_HISTORY} samples")
+        return ages.astype(np.intp)
 
     def _last_action(self) -> Numbers:
         """The action that was sent last, in -1..1."""
-        if self.sent is None:
+        given = self.sent  # read once: a watchdog may set it meanwhile
+        if given is None:
             return np.zeros(len(self._middle))
-        sent = np.asarray(self.sent, float)
+        sent = real_numbers(given, "sent must be numbers")
         if sent.shape != self._middle.shape:
             raise ObservationError(f"sent must have the shape {self._middle.shape}, not {sent.shape}")
+        if not np.isfinite(sent).all():
+            raise ObservationError("sent is not finite")
         return np.clip((sent - self._middle) / self._half, -1.0, 1.0)
 
     def _require_asked(self, sample: Numbers) -> None:
@@ -126,6 +153,12 @@ class Observer:
                 raise ObservationError(
                     f"{one['name']} is {sample[place]:g}, and was from {low:g} to {high:g} in training"
                 )
+
+
+def _newest(name: str, names: list[str]) -> str:
+    """Name of the newest sample of a number, which is listed too: `@-1` is the sample before it."""
+    newest, _, age = name.rpartition("@-")
+    return newest if age.isdecimal() and newest in names else name
 
 
 def _column(entries: list[dict[str, Any]], name: str) -> Numbers:
@@ -142,10 +175,7 @@ def _sized(name: str, parts: tuple[str, ...], given: ArrayLike | Mapping[str, fl
         if given.keys() != set(parts):
             raise ObservationError(f"{name} must name {', '.join(parts)}, not {', '.join(map(str, given))}")
         given = [given[part] for part in parts]
-    try:
-        numbers = np.asarray(given, float).reshape(-1)
-    except (TypeError, ValueError):
-        raise ObservationError(f"{name} must be {len(parts)} numbers") from None
+    numbers = real_numbers(given, f"{name} must be {len(parts)} numbers").reshape(-1)
     if len(numbers) != len(parts):
         raise ObservationError(f"{name} must be {len(parts)} numbers ({', '.join(parts)}), not {len(numbers)}")
     if not np.isfinite(numbers).all():

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import onnxruntime
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from robometa_runtime.contract import MAX_NUMBERS, Array, Contract, ContractError
 from robometa_runtime.experience import COLUMNS, Experience
@@ -26,7 +26,7 @@ MAX_REWARD = float(np.finfo(np.float32).max)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 NUMBERS = "fiubO"
-"""Kinds of numpy's dtypes that an observation may have: no complex numbers, dates or texts; an object None is NaN."""
+"""Kinds of numpy's dtypes that numbers may have: no complex numbers, dates or texts; an object None is NaN."""
 
 
 class ObservationError(ValueError):
@@ -258,15 +258,8 @@ class Policy:
 
     def _numbers(self, obs: ArrayLike) -> Array:
         """Observation in float32, where a number that is too large is infinite, and a masked one NaN."""
-        try:
-            given = np.ma.filled(obs, np.nan)
-            text = given.dtype == object and any(isinstance(one, str | bytes) for one in given.flat)
-            if given.dtype.kind in NUMBERS and not text:
-                with np.errstate(over="ignore"):
-                    return given.astype(np.float32)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise ObservationError(f"obs must be {self._sizes[0]} numbers")
+        with np.errstate(over="ignore"):
+            return real_numbers(obs, f"obs must be {self._sizes[0]} numbers").astype(np.float32)
 
     def _paid(self, reward: float) -> float:
         try:
@@ -276,6 +269,22 @@ class Policy:
         if not abs(paid) <= MAX_REWARD:
             raise ObservationError(f"reward is {paid}, not finite")
         return paid
+
+
+def real_numbers(given: ArrayLike, refusal: str) -> NDArray[np.float64]:
+    """Numbers as an array of any shape; a masked one is NaN.
+
+    Raises:
+        ObservationError: With this refusal, if they are no real numbers.
+    """
+    try:
+        numbers = np.ma.filled(given, np.nan)
+        text = numbers.dtype == object and any(isinstance(one, str | bytes) for one in numbers.flat)
+        if numbers.dtype.kind in NUMBERS and not text:
+            return numbers.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ObservationError(refusal)
 
 
 def _truth(done: Any) -> bool:

@@ -27,9 +27,10 @@ frame_skip = 1
 observe = [
   { term = "base_angular_velocity", scale = 0.25 },
   { term = "joint_positions", history = 3 },
+  { term = "joint_positions", delay = 0.02 },
   { term = "joint_velocities", scale = 0.05, clip = 2.0, history = 2 },
   "projected_gravity",
-  { term = "last_action", history = 2 },
+  { term = "last_action", delay = 0.01, history = 2 },
   "command",
   { term = "base_angular_velocity", frame = "heading" },
 ]
@@ -118,6 +119,13 @@ def test_a_new_episode_has_no_former_samples(contract, readings):
         ({"joint_positions": {"hip_1": 0.0}}, "joint_positions must name hip_1, .*, not hip_1"),
         ({"joint_positions": ["a"] * 8}, "joint_positions must be 8 numbers"),
         ({"joint_velocities": [0, np.nan, *[0] * 6]}, "joint_velocities/ankle_1 is nan, not finite"),
+        ({"joint_positions": ["1"] * 8}, "joint_positions must be 8 numbers"),
+        ({"joint_positions": np.array(["1"] * 8, object)}, "joint_positions must be 8 numbers"),
+        ({"joint_positions": np.ones(8) + 1j}, "joint_positions must be 8 numbers"),
+        ({"joint_positions": [10**400, *[0] * 7]}, "joint_positions must be 8 numbers"),
+        ({"joint_positions": np.ma.array(np.ones(8), mask=[1, *[0] * 7])}, "joint_positions/hip_1 is nan, not finite"),
+        ({"joint_positions": [1e39, *[0] * 7]}, "joint_positions/hip_1 is too large"),
+        ({1: 2}, "unknown 1: this policy sees base_angular_velocity"),
         ({"command": [1.5, 0.0]}, "command/velocity is 1.5, and was from 0.5 to 1 in training"),
         ({"gyro": np.zeros(3)}, "unknown gyro: this policy sees base_angular_velocity"),
     ],
@@ -132,17 +140,37 @@ def test_an_unsound_reading_is_refused_and_changes_nothing(contract, readings, c
     np.testing.assert_array_equal(observe(again), other(again))
 
 
-def test_missing_readings_and_a_wrong_action_are_refused(contract, readings):
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [(np.zeros(3), r"have the shape \(8,\), not \(3,\)"), ([math.nan] * 8, "not finite"), (["a"] * 8, "be numbers")],
+)
+def test_a_wrong_action_is_refused(contract, readings, sent, told):
     observe = runtime.Observer(contract)
-    with pytest.raises(runtime.ObservationError, match=r"missing command: this policy sees"):
-        observe({name: value for name, value in readings.items() if name != "command"})
-    observe.sent = np.zeros(3)
-    with pytest.raises(runtime.ObservationError, match=r"sent must have the shape \(8,\), not \(3,\)"):
+    observe.sent = sent
+    with pytest.raises(runtime.ObservationError, match=f"sent (is|must) {told}"):
         observe(readings)
 
 
+@pytest.mark.parametrize("name", ["last_action", "command", "imu@-x", "imu@-1", "imu/gyro/x"])
+def test_a_sensor_may_have_any_name(name):
+    number = {"name": name, "offset": 0.0, "scale": 1.0, "clip": None, "delay": 0.02, "frame": None}
+    number |= {"low": None, "high": None}
+    content = {"observation": [number], "action": [{"name": "m", "offset": 0.0, "scale": 1.0}], "control_hz": 50.0}
+    observe = runtime.Observer(types.SimpleNamespace(content=content, folder=Path()))
+    ((reading, _),) = observe.readings.items()
+    for value in (1.0, 2.0):
+        np.testing.assert_array_equal(observe({reading: value}), [1.0 if name == "command" else value])
+
+
+def test_missing_readings_are_refused(contract, readings):
+    observe = runtime.Observer(contract)
+    with pytest.raises(runtime.ObservationError, match=r"missing command: this policy sees"):
+        observe({name: value for name, value in readings.items() if name != "command"})
+
+
 def test_a_damaged_contract_is_refused(contract):
-    for change in ({"scale": None}, {"name": "a@-5000"}, {"name": "a@-x"}, {"clip": [1]}, {"clip": "ab"}):
+    changes = [{"scale": None}, {"scale": math.nan}, {"offset": math.inf}, {"delay": 1e9}]
+    for change in (*changes, {"clip": [1]}, {"clip": "ab"}, {"clip": [1, -1]}):
         damaged = [contract.content["observation"][0] | change, *contract.content["observation"][1:]]
         with pytest.raises(runtime.ContractError, match="is damaged"):
             runtime.Observer(types.SimpleNamespace(content=contract.content | {"observation": damaged}, folder=Path()))

@@ -70,17 +70,56 @@ def _rest(model: mujoco.MjModel, key: int | None, robot: Robot, ranges: Array) -
     """
     if key is not None and robot.gains is None and model.key_ctrl[key].any():
         return np.array(model.key_ctrl[key])
+    rest = np.where((ranges[:, 0] <= 0) & (ranges[:, 1] >= 0), 0.0, ranges.mean(axis=1))
+    servos = [index for index in range(model.nu) if is_position_servo(model, index)]
+    rest[servos] = _lengths(model, key)[servos]
+    return rest
+
+
+def _lengths(model: mujoco.MjModel, key: int | None) -> Array:
+    """Lengths of all actuators at a keyframe, or in the model as drawn. `[actuator]`."""
     data = mujoco.MjData(model)
     data.qpos[:] = model.qpos0 if key is None else model.key_qpos[key]
     mujoco.mj_fwdPosition(model, data)
-    rest = np.where((ranges[:, 0] <= 0) & (ranges[:, 1] >= 0), 0.0, ranges.mean(axis=1))
-    servos = [index for index in range(model.nu) if is_position_servo(model, index)]
-    rest[servos] = data.actuator_length[servos]
-    return rest
+    return np.array(data.actuator_length)
 
 
 def is_position_servo(model: mujoco.MjModel, index: int) -> bool:
     """Tests if an actuator's control is the position that its joint or tendon shall have."""
+    return holds_position(model, index) and not integrates(model, index)
+
+
+def integrates(model: mujoco.MjModel, index: int) -> bool:
+    """Tests if an actuator's control is the rate of its activation."""
+    return bool(model.actuator_dyntype[index] == int(mujoco.mjtDyn.mjDYN_INTEGRATOR))
+
+
+def activations(model: mujoco.MjModel, robot: Robot) -> Array:
+    """Activations at which a robot begins: its keyframe's, or where it has none, those that hold its servos' positions.
+
+    Args:
+        model: The model.
+        robot: The robot.
+
+    Returns:
+        `[activation]`
+    """
+    key = keyframe_of(model, robot)
+    act = np.zeros(model.na) if key is None else np.array(model.key_act[key])
+    if key is None or act.any():
+        return act
+    ranges = np.array([control_range(model, index) for index in range(model.nu)])
+    rest, lengths = _rest(model, key, robot, ranges), _lengths(model, key)
+    for index in range(model.nu):
+        place = int(model.actuator_actadr[index])
+        if place >= 0 and holds_position(model, index):
+            held = lengths[index] if integrates(model, index) else rest[index]
+            act[place] = np.clip(held, *model.actuator_actrange[index]) if model.actuator_actlimited[index] else held
+    return act
+
+
+def holds_position(model: mujoco.MjModel, index: int) -> bool:
+    """Tests if an actuator pulls its joint or tendon to the position that its control or activation is."""
     gain, bias = model.actuator_gainprm[index, 0], model.actuator_biasprm[index, 1]
     servo = model.actuator_biastype[index] == AFFINE and model.actuator_gaintype[index] == FIXED
     return bool(servo and bias < 0 and abs(gain + bias) <= 1e-6 * abs(bias))

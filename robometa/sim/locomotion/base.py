@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
 from robometa.errors import UserError
+from robometa.sim.locomotion.carriers import axes, carriers
 from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.quantities import Others
 from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
@@ -103,20 +105,18 @@ def heading(quaternion: Tensor) -> Tensor:
 def pushed_columns(model: mujoco.MjModel, robot: str, body: str) -> tuple[int | None, ...]:
     """Columns of the state that a push changes: velocities along x and y, rates about x, y and z.
 
-    They belong to the joints between the world and the body that it carries; None where there is no such joint.
+    They belong to the joints that carry the robot, by their axes as it is drawn; None where there is no such joint.
 
     Raises:
         UserError: If there is none along x and y.
     """
-    root = model.body(body).id
-    while model.body_parentid[root]:
-        root = int(model.body_parentid[root])
     columns: list[int | None] = [None] * 5
-    for joint in range(int(model.body_jntadr[root]), int(model.body_jntadr[root] + model.body_jntnum[root])):
+    directions = np.abs(axes(model))
+    for joint in carriers(model, model.body(body).id):
         kind, column = int(model.jnt_type[joint]), 1 + model.nq + int(model.jnt_dofadr[joint])
         if kind == FREE:
             return tuple(column + place for place in (0, 1, 3, 4, 5))
-        axis = int(abs(model.jnt_axis[joint]).argmax())
+        axis = int(directions[joint].argmax())
         if kind == SLIDE and axis < 2:
             columns[axis] = column
         elif kind == HINGE:

@@ -8,17 +8,20 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robometa.sim.locomotion.actions import activations
+from robometa.sim.locomotion.carriers import base_joints, children, joints_of, looped_joints
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.keyframes import keyframe_of
 from robometa.suites.mujoco_numbers import BALL, FREE, HINGE, SLIDE
 from robometa.suites.robots import Robot
-from robometa.suites.variations import driven_joints
 
 Array = NDArray[np.float64]
 BASE_NOISE = 0.02
 """Largest noise on a careful robot's base, where a suite does not say: it begins on its feet, m."""
 TOUCHING = 1e-4
 """Depth in the ground at which a foot still rests on it, m."""
+UPRIGHT = 0.7
+"""Least part of a slide's axis that is up or down, for one that lifts a robot."""
 LIFTS = 5
 """Tries to lift a robot out of uneven ground."""
 
@@ -26,7 +29,8 @@ LIFTS = 5
 class Beginnings:
     """Positions and velocities at which a robot's episodes begin.
 
-    A careful robot's stay possible: no joint is outside its range, and what would be in the ground is lifted.
+    A careful robot's stay possible: no joint is outside its range, what would be in the ground is lifted, and joints of
+    closed loops have no noise.
     """
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
@@ -41,7 +45,7 @@ class Beginnings:
         """Positions without noise. `[position]`"""
         self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
         """Velocities without noise. `[velocity]`"""
-        self.act: Array = np.zeros(model.na) if key is None else np.array(model.key_act[key])
+        self.act: Array = activations(model, robot)
         """Activations. `[activation]`"""
         joints = robot.reset_noise if robot.reset_joint_noise is None else robot.reset_joint_noise
         base = robot.reset_base_noise
@@ -50,6 +54,8 @@ class Beginnings:
         self.noise: Array = np.full(model.nq, joints)
         """Half width of the noise on each position. `[position]`"""
         self.noise[base_columns(model, robot.body)] = base
+        if robot.careful:  # noise would tear a closed loop apart
+            self.noise[[column for joint in looped_joints(model) for column in _of(model, joint)]] = 0.0
         self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
 
     def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
@@ -80,20 +86,15 @@ class Beginnings:
         for _ in range(LIFTS):
             self._data.qpos[:] = qpos
             deep = {root: depth for root, depth in depths(model, self._data).items() if depth > TOUCHING}
-            if not [root for root, depth in deep.items() if raise_root(model, root, depth, qpos)]:
+            if not [root for root, depth in deep.items() if raise_root(model, self._data, root, depth, qpos)]:
                 break
 
 
 def base_columns(model: mujoco.MjModel, body: str) -> list[int]:
-    """Addresses in qpos of every free joint, and of the joints of a planar base, which no actuator drives."""
-    columns = [column for joint in range(model.njnt) if model.jnt_type[joint] == FREE for column in _of(model, joint)]
-    root = int(model.body_rootid[model.body(body).id])
-    own = range(model.body_jntadr[root], model.body_jntadr[root] + model.body_jntnum[root])
-    driven = driven_joints(model)
-    free = [joint for joint in own if joint not in driven and model.jnt_type[joint] in (SLIDE, HINGE)]
-    if any(model.jnt_type[joint] == SLIDE for joint in free):
-        columns += [column for joint in free for column in _of(model, joint)]
-    return columns
+    """Addresses in qpos of every free joint, and of the joints of a base of slides, which no actuator drives."""
+    free = [joint for joint in range(model.njnt) if model.jnt_type[joint] == FREE]
+    joints = dict.fromkeys((*free, *base_joints(model, model.body(body).id)))
+    return [column for joint in joints for column in _of(model, joint)]
 
 
 def _of(model: mujoco.MjModel, joint: int) -> Iterator[int]:
@@ -110,20 +111,49 @@ def within_ranges(model: mujoco.MjModel, qpos: Array) -> None:
         if kind in (FREE, BALL):
             turn = qpos[first + 3 : first + 7] if kind == FREE else qpos[first : first + 4]
             turn /= max(float(np.linalg.norm(turn)), 1e-9)
-        elif model.jnt_limited[joint]:
+        if not model.jnt_limited[joint]:
+            continue
+        if kind == BALL:
+            _within_cone(qpos[first : first + 4], float(model.jnt_range[joint][1]))
+        else:
             qpos[first] = np.clip(qpos[first], *model.jnt_range[joint])
 
 
-def raise_root(model: mujoco.MjModel, root: int, height: float, qpos: Array) -> bool:
-    """Raises a tree of bodies by its root's free joint or upright slide; False if it has neither. `[position]`."""
-    for joint in range(model.body_jntadr[root], model.body_jntadr[root] + model.body_jntnum[root]):
-        first, kind = int(model.jnt_qposadr[joint]), model.jnt_type[joint]
-        if kind == FREE:
-            qpos[first + 2] += height
-            return True
-        if kind == SLIDE and abs(model.jnt_axis[joint][2]) > 0.999:
-            qpos[first] += height * float(np.sign(model.jnt_axis[joint][2]))
-            return True
+def _within_cone(turn: Array, most: float) -> None:
+    """Turns a ball joint back to the largest angle that it may have. `[4]`."""
+    rotation = np.zeros(3)
+    mujoco.mju_quat2Vel(rotation, turn, 1.0)
+    angle = float(np.linalg.norm(rotation))
+    if angle > most:
+        mujoco.mju_axisAngle2Quat(turn, rotation / angle, most)
+
+
+def raise_root(model: mujoco.MjModel, data: mujoco.MjData, root: int, height: float, qpos: Array) -> bool:
+    """Raises a tree of bodies by a free joint, or by a slide that goes up and is the root's or the next in line.
+
+    Args:
+        model: The model.
+        data: The same positions, of which the axes in the world are computed.
+        root: The tree's root.
+        height: Height to raise it by, m.
+        qpos: Positions to change. `[position]`
+
+    Returns:
+        False if it has neither.
+    """
+    line = [root]
+    while line:
+        for joint in joints_of(model, line[0]):
+            first, kind, up = int(model.jnt_qposadr[joint]), model.jnt_type[joint], float(data.xaxis[joint][2])
+            if kind == FREE:
+                qpos[first + 2] += height
+                return True
+            if kind == SLIDE and abs(up) > UPRIGHT:
+                qpos[first] += height / up
+                if model.jnt_limited[joint]:
+                    qpos[first] = np.clip(qpos[first], *model.jnt_range[joint])
+                return True
+        line = carried if len(carried := children(model, line[0])) == 1 else []
     return False
 
 
@@ -145,4 +175,6 @@ def notes(model: mujoco.MjModel, robot: Robot) -> list[str]:
         if beyond > 1e-3:
             words = f"joint {model.joint(joint).name or joint} outside its range by {beyond:.2g}"
             said.append(words + (f"{helped} at its end" if robot.careful else ""))
+    if robot.careful and (looped := looped_joints(model)):
+        said.append(f"without noise of {len(looped)} joint{'s' * (len(looped) > 1)} that an equality constraint ties")
     return said

@@ -49,6 +49,7 @@ def servo(model: mujoco.MjModel, robot: Robot) -> None:
         _limit_force(model, index, abs(gear), None if effort is None else effort[index])
         model.actuator_gear[index, 0] = 1.0
         model.actuator_dyntype[index] = int(mujoco.mjtDyn.mjDYN_NONE)
+        model.actuator_actadr[index], model.actuator_actnum[index] = -1, 0  # or MuJoCo uses the activation for control
         model.actuator_gaintype[index], model.actuator_biastype[index] = (
             int(mujoco.mjtGain.mjGAIN_FIXED),
             int(mujoco.mjtBias.mjBIAS_AFFINE),

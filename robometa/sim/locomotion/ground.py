@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robometa.sim.locomotion.carriers import joints_of, path_to
 from robometa.suites.mujoco_numbers import FREE, ON_JOINT, ON_TENDON, SLIDE
 
 STEEP = 0.1
@@ -32,18 +33,18 @@ def falls_for_ever(model: mujoco.MjModel, body: int) -> bool:
     tree = model.body_rootid == root
     held = model.neq > 0 or model.opt.density > 0 or model.opt.viscosity > 0 or model.body_gravcomp[tree].any()
     thrust = (model.actuator_trntype > ON_TENDON).any()
-    if held or thrust or not _may_fall(model, root):
+    if held or thrust or not _may_fall(model, body):
         return False
     return bool(model.opt.disableflags & int(disabled.mjDSBL_CONTACT)) or not _may_touch(model, tree)
 
 
-def _may_fall(model: mujoco.MjModel, root: int) -> bool:
-    """Tests if a root's own joints let it fall without end."""
+def _may_fall(model: mujoco.MjModel, body: int) -> bool:
+    """Tests if the joints that carry a body let it fall without end."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     down = model.opt.gravity / np.linalg.norm(model.opt.gravity)
     driven = set(model.actuator_trnid[model.actuator_trntype == ON_JOINT, 0].tolist())
-    for joint in range(model.body_jntadr[root], model.body_jntadr[root] + model.body_jntnum[root]):
+    for joint in (joint for one in path_to(model, body) for joint in joints_of(model, one)):
         if model.jnt_type[joint] == FREE:
             return True
         stopped = model.jnt_limited[joint] or model.jnt_stiffness[joint] > 0 or joint in driven

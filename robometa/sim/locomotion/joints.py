@@ -6,12 +6,17 @@ import mujoco
 
 from robometa.sim.joints import Joints
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.actions import controls_of
+from robometa.sim.locomotion.actions import controls_of, is_position_servo
 from robometa.sim.locomotion.beginnings import Beginnings
 from robometa.suites.mujoco_numbers import HINGE, ON_JOINT, SLIDE
 from robometa.suites.suite import Suite
 
 POSITION_SERVO = int(mujoco.mjtBias.mjBIAS_AFFINE)
+
+
+def joint_name(model: mujoco.MjModel, joint: int) -> str:
+    """Name of a joint; its number if it has none."""
+    return str(model.joint(joint).name) or f"joint-{joint}"
 
 
 def joints(suite: Suite) -> Joints:
@@ -28,15 +33,15 @@ def joints(suite: Suite) -> Joints:
     servos = [model.actuator_biastype[index] == POSITION_SERVO for index in range(model.nu)]
     default = {index: float(begin[model.jnt_qposadr[index]]) for index in scalar}
     return Joints(
-        names=tuple(model.joint(index).name for index in scalar),
+        names=tuple(joint_name(model, index) for index in scalar),
         default=tuple(default.values()),
-        actuated=tuple(model.joint(joint).name if on else "" for joint, on in zip(moved, on_joint, strict=True)),
+        actuated=tuple(joint_name(model, joint) if on else "" for joint, on in zip(moved, on_joint, strict=True)),
         stiffness=tuple(-float(model.actuator_biasprm[i, 1]) if servo else 0.0 for i, servo in enumerate(servos)),
         damping=tuple(-float(model.actuator_biasprm[i, 2]) if servo else 0.0 for i, servo in enumerate(servos)),
         rest=tuple(
             default.get(joint, 0.0) * float(model.actuator_gear[i, 0])
-            if on and servo and model.actuator_biasprm[i, 1] and not controls.resting
+            if on and is_position_servo(model, i) and not controls.resting
             else float(controls.centre[i]) * controls.resting
-            for i, (joint, on, servo) in enumerate(zip(moved, on_joint, servos, strict=True))
+            for i, (joint, on) in enumerate(zip(moved, on_joint, strict=True))
         ),
     )

@@ -13,6 +13,16 @@ AS_DRAWN = "qpos0"
 """MuJoCo's word for the positions of a model as drawn, in the place of a keyframe's name."""
 
 
+def place_mocap(model: mujoco.MjModel, robot: Robot) -> None:
+    """Puts the bodies that only commands move where the keyframe has them, at which a robot begins."""
+    key = keyframe_of(model, robot)
+    for body in () if key is None else range(model.nbody):
+        place = int(model.body_mocapid[body])
+        if place >= 0:
+            model.body_pos[body] = model.key_mpos[key].reshape(-1, 3)[place]
+            model.body_quat[body] = model.key_mquat[key].reshape(-1, 4)[place]
+
+
 def key_names(model: mujoco.MjModel) -> list[str]:
     """Names of a model's keyframes; the number of one without a name."""
     return [model.key(index).name or str(index) for index in range(model.nkey)]

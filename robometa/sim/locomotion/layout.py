@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa.errors import UserError
-from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
+from robometa.sim.locomotion.carriers import about, carriers, joints_of, path_to
+from robometa.suites.mujoco_numbers import FREE, SLIDE
 from robometa.suites.robots import Robot
 
 OURS = "robometa/"
@@ -212,10 +213,9 @@ def _across(rule: BodyMap) -> set[int]:
 
 
 def _pitch(model: mujoco.MjModel, robot: Robot) -> int | None:
-    """Column of the hinge about y that the body hangs on, if it is the world's child."""
-    body = model.body(robot.body)
-    for joint in range(body.jntadr[0], body.jntadr[0] + body.jntnum[0]):
-        upright = np.abs(model.jnt_axis[joint])[1] > 0.999
-        if body.parentid[0] == 0 and model.jnt_type[joint] == HINGE and upright:
-            return 1 + int(model.jnt_qposadr[joint])
-    return None
+    """Column of the hinge about y among the joints that carry the body, if no others are above it."""
+    body = model.body(robot.body).id
+    joints = carriers(model, body)
+    above = [joint for one in path_to(model, body) for joint in joints_of(model, one)]
+    hinges = list(about(model, joints, axis=1)) if joints == above else []
+    return 1 + int(model.jnt_qposadr[hinges[0]]) if hinges else None

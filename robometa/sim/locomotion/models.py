@@ -14,7 +14,7 @@ from robometa.errors import UserError, unknown
 from robometa.sim.locomotion.actions import control_range
 from robometa.sim.locomotion.gains import servo
 from robometa.sim.locomotion.ground import falls_for_ever
-from robometa.sim.locomotion.keyframes import keyframe_of
+from robometa.sim.locomotion.keyframes import keyframe_of, place_mocap
 from robometa.sim.locomotion.layout import BODY_SENSOR, OURS, BodyMap, Layout, body_map, layout_of
 from robometa.sim.locomotion.terrain import has_terrain, lay
 from robometa.sim.quiet import quieten
@@ -53,6 +53,7 @@ def compiled(robot: Robot) -> tuple[mujoco.MjModel, Layout]:
     if sensors:
         model = _load(robot, sensors)
     servo(model, robot)
+    place_mocap(model, robot)
     _require_moderate(model, robot)
     return model, layout_of(model, robot, rule)
 
@@ -227,5 +228,6 @@ def vary(model: mujoco.MjModel, task: Task, only_looks: bool = False) -> None:
     for name, value in task.parameters:
         if name in VARIATIONS and (VARIATIONS[name].shows or not only_looks):
             VARIATIONS[name].apply(model, np.array(value), task.robot)
+    place_mocap(model, task.robot)
     lay(model, task)
     mujoco.mj_setConst(model, mujoco.MjData(model))

@@ -8,7 +8,7 @@ import mujoco
 import torch
 
 from robometa.sim.locomotion import models
-from robometa.sim.locomotion.actions import actuator_name
+from robometa.sim.locomotion.actions import actuator_name, integrates
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.term_signals import Parts, term_signals
 from robometa.sim.locomotion.terms import scalar_joints
@@ -142,7 +142,8 @@ def _actuator_unit(model: mujoco.MjModel, actuator: int) -> str:
     position, velocity = model.actuator_biasprm[actuator, 1:3]
     if model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_AFFINE and (position or velocity):
         # A servo's length is gear times the joint's position, so its unit is the joint's for a gear of 1 only.
-        return (unit if position else f"{unit}/s") if gear == 1 else "1"
+        rate = not position or integrates(model, actuator)
+        return (f"{unit}/s" if rate else unit) if gear == 1 else "1"
     fixed = model.actuator_gaintype[actuator] == mujoco.mjtGain.mjGAIN_FIXED
     if not fixed or model.actuator_dyntype[actuator] != mujoco.mjtDyn.mjDYN_NONE:
         return "1"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robometa.errors import UserError
 from robometa.sim.locomotion.base import Base, of_added, turned_back
+from robometa.sim.locomotion.carriers import base_joints, joints_of
 from robometa.sim.locomotion.layout import Layout
 from robometa.suites.observation import FORMER, Term
 from robometa.suites.robots import Robot
@@ -124,7 +125,7 @@ OF_BASE: Mapping[str, Callable[[Base, Term, Seen], Tensor]] = {
 
 def scalar_joints(model: mujoco.MjModel, robot: Robot) -> list[int]:
     """Indices of the hinges and slides besides those that carry the robot's body on the world."""
-    body = model.body(robot.body)
-    carrying = range(int(body.jntadr[0]), int(body.jntadr[0] + body.jntnum[0])) if body.parentid[0] == 0 else range(0)
+    body = model.body(robot.body).id
+    carrying = {*base_joints(model, body), *(joints_of(model, body) if model.body_parentid[body] == 0 else ())}
     scalar = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
     return [joint for joint in range(model.njnt) if int(model.jnt_type[joint]) in scalar and joint not in carrying]
