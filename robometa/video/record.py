@@ -61,7 +61,7 @@ def record(
         suite: Another suite than the training's, with the same observation and action.
         split: `test` for held-out tasks, `train` for those of the training.
         task: Index of the task in its split.
-        shots: Adaptations.
+        shots: Adaptations; 0 shows the first episode alone.
         seed: Seed of resets and exploration.
         out: The file to write, `.mp4`, or `.gif` for a GIF only; `videos/POLICY-taskN.mp4` if None.
         width: Width in pixels, rounded down to an even number.
@@ -76,8 +76,8 @@ def record(
         UserError: If the policy, a number or the file to write is wrong, or nothing can draw here.
     """
     policy = Path(policy)
-    if not 1 <= shots <= MAXIMUM_SHOTS:
-        raise UserError(f"shots must be from 1 to {MAXIMUM_SHOTS}, not {shots}")
+    if not 0 <= shots <= MAXIMUM_SHOTS:
+        raise UserError(f"shots must be from 0 to {MAXIMUM_SHOTS}, not {shots}")
     for name, value, low, high in zip(("width", "height"), (width, height), SMALLEST, LARGEST, strict=True):
         if not low <= value <= high:
             raise UserError(f"{name} must be from {low} to {high} pixels, not {value}")
@@ -144,7 +144,7 @@ def play(learner: Learner, suite: Suite, split: str, task: int, shots: int, seed
         suite: The suite of the task.
         split: `test` or `train`.
         task: Index of the task in its split.
-        shots: Adaptations.
+        shots: Adaptations; 0 shows the first episode alone.
         seed: Seed of resets and exploration.
 
     Returns:

@@ -16,6 +16,8 @@ LAST_ACTION, COMMAND = "last_action", "command"
 """Terms that no sensor measures: the action of the step before, and what the robot is asked for."""
 MAX_HISTORY = 1000
 """Most samples of a term that a contract may ask for."""
+BEYOND = 1.0
+"""Widths of its range by which a reading may be outside of it; further out is another unit, or a broken sensor."""
 Numbers = NDArray[np.float64]
 
 
@@ -61,8 +63,8 @@ class Observer:
             named: The same as arguments.
 
         Raises:
-            ObservationError: If a reading is missing, unknown, not finite or of the wrong size, or a command is not
-                within the range of the training; nothing was changed.
+            ObservationError: If a reading is missing, unknown, not finite, of the wrong size or far outside of its
+                range, or a command is not within the range of the training; nothing was changed.
         """
         given: dict[Any, Any] = {**({} if readings is None else readings), **named}
         if given.keys() != self.readings.keys():
@@ -79,7 +81,7 @@ class Observer:
                 for name in self._groups
             ]
         )
-        self._require_asked(sample)
+        self._require_plausible(sample)
         before = np.repeat(sample[None], self._depth, axis=0) if self._samples is None else self._samples
         samples = np.concatenate((sample[None], before))[: self._depth]
         seen = samples[self._lags, self._places] - self._offset
@@ -119,7 +121,10 @@ class Observer:
         self._low, self._high = (np.array([float(clip[end]) for clip in clips]) for end in (0, 1))
         if not (np.isfinite(self._offset) & np.isfinite(self._scale) & (self._low <= self._high)).all():
             raise ValueError("offset and scale of an observation must be finite, and its clip a range")
-        self._asked = [(at[COMMAND, part], one) for part, one in groups.get(COMMAND, {}).items()]
+        self._ranges = [_range(group, part, one) for group, parts in groups.items() for part, one in parts.items()]
+        room = np.array([1e-6 if asked else BEYOND * (high - low) for _, _, low, high, asked in self._ranges])
+        self._least, self._most = (np.array([one[end] for one in self._ranges]) for end in (2, 3))
+        self._least, self._most = self._least - room, self._most + room
 
     def _ages(self, observed: list[dict[str, Any]], sources: list[tuple[str, str]], hz: float) -> NDArray[np.intp]:
         """Age of each number in periods, beyond what the robot's own sensors delay. `[obs]`."""
@@ -144,21 +149,29 @@ class Observer:
             raise ObservationError("sent is not finite")
         return np.clip((sent - self._middle) / self._half, -1.0, 1.0)
 
-    def _require_asked(self, sample: Numbers) -> None:
-        for place, one in self._asked:
-            low, high = (
-                end if one[name] is None else one[name] for name, end in (("low", -math.inf), ("high", math.inf))
-            )
-            if not low - 1e-6 <= sample[place] <= high + 1e-6:
-                raise ObservationError(
-                    f"{one['name']} is {sample[place]:g}, and was from {low:g} to {high:g} in training"
-                )
+    def _require_plausible(self, sample: Numbers) -> None:
+        """Refuses commands outside of the training's range, and readings far outside of the contract's."""
+        wrong = (sample < self._least) | (sample > self._most)
+        if not wrong.any():
+            return
+        place = int(np.argmax(wrong))
+        name, unit, low, high, asked = self._ranges[place]
+        range_ = f"{low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'}"
+        told = f"and was from {range_} in training" if asked else f"far outside of {range_}: is it in another unit?"
+        raise ObservationError(f"{name} is {sample[place]:.4g}, {told}")
 
 
 def _newest(name: str, names: list[str]) -> str:
     """Name of the newest sample of a number, which is listed too: `@-1` is the sample before it."""
     newest, _, age = name.rpartition("@-")
     return newest if age.isdecimal() and newest in names else name
+
+
+def _range(group: str, part: str, one: dict[str, Any]) -> tuple[str, str, float, float, bool]:
+    """Name, unit and range of a reading, without its offset, and True if it is a command."""
+    low, high = (end if one[key] is None else float(one[key]) for key, end in (("low", -math.inf), ("high", math.inf)))
+    name = group if part == group else f"{group}/{part}"
+    return name, one.get("unit", "1"), low + float(one["offset"]), high + float(one["offset"]), group == COMMAND
 
 
 def _column(entries: list[dict[str, Any]], name: str) -> Numbers:

@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+from robometa import suites
 from robometa.commands.main import main
 from tests.own_robots import compile_here, quadruped
 
@@ -22,6 +23,18 @@ def test_what_it_prints_is_toml_and_inert(tmp_path, monkeypatch, capsys, file):
     assert "".join(said.split("\n")).isprintable()
     robot = tomllib.loads(said.partition("checks it:")[2])["robot"]
     assert (robot["mjcf"], robot["body"], robot["keyframe"]) == (file, ODD, ODD)
+
+
+def test_lines_for_a_robot_on_legs_work_as_they_are(tmp_path, monkeypatch, capsys):
+    compile_here(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "robot.xml").write_text(quadruped(kind="motor", more='ctrlrange="-20 20"', ctrl=""), encoding="utf-8")
+    assert main(["suites", "robot.xml"]) == 0
+    text = capsys.readouterr().out.partition("checks it:")[2]
+    told = "".join(line.removeprefix("# ") + "\n" for line in text.splitlines() if not line.startswith("# For"))
+    (tmp_path / "mine.toml").write_text(told, encoding="utf-8")
+    assert [term.kind for term in suites.load(tmp_path / "mine.toml").robot.terms][-1] == "last_action"
+    assert "gains" in told
 
 
 def test_a_name_that_is_no_text_is_a_mistake(tmp_path, monkeypatch, capsys):

@@ -124,9 +124,14 @@ def test_a_new_episode_has_no_former_samples(contract, readings):
         ({"joint_positions": np.ones(8) + 1j}, "joint_positions must be 8 numbers"),
         ({"joint_positions": [10**400, *[0] * 7]}, "joint_positions must be 8 numbers"),
         ({"joint_positions": np.ma.array(np.ones(8), mask=[1, *[0] * 7])}, "joint_positions/hip_1 is nan, not finite"),
-        ({"joint_positions": [1e39, *[0] * 7]}, "joint_positions/hip_1 is too large"),
+        ({"base_angular_velocity (body frame)": [1e40, 0, 0]}, "base_angular_velocity/x is too large"),
         ({1: 2}, "unknown 1: this policy sees base_angular_velocity"),
-        ({"command": [1.5, 0.0]}, "command/velocity is 1.5, and was from 0.5 to 1 in training"),
+        ({"command": [1.5, 0.0]}, "command/velocity is 1.5, and was from 0.5 to 1 m/s in training"),
+        (
+            {"joint_positions": np.full(8, 30.0)},
+            r"joint_positions/hip_1 is 30, far outside of -0.5236 to 0.5236 rad: is it in another unit\?",
+        ),
+        ({"projected_gravity": [0.0, 0.0, -9.81]}, "projected_gravity/z is -9.81, far outside of -1 to 1: is it"),
         ({"gyro": np.zeros(3)}, "unknown gyro: this policy sees base_angular_velocity"),
     ],
 )

@@ -34,5 +34,5 @@ def test_a_speed_that_it_was_not_trained_for_is_refused_and_the_robot_stopped():
     done = walk("--speeds", "0.5", "2.0")
     assert done.returncode == 1
     assert "stopped: no sound reading in 50 periods" in done.stderr
-    assert "command/velocity is 2, and was from 0.5 to 1 in training" in done.stderr
+    assert "command/velocity is 2, and was from 0.5 to 1 m/s in training" in done.stderr
     assert done.stdout.count("\n") == 1

@@ -228,6 +228,8 @@ def test_each_world_of_pearl_is_a_trial_of_its_own(tmp_path):
     learner, _, _ = policy_folder.load_policy(untrained(tmp_path, suite.name, "pearl"), suite)
     episodes = play(learner, suite, "test", 0, 2, seed=0)
     assert [episode.title for episode in episodes][1:] == ["after 1 shot (1 episode)", "after 2 shots (2 episodes)"]
+    (only,) = play(learner, suite, "test", 0, 0, seed=0)
+    np.testing.assert_array_equal(only.physics, episodes[0].physics)
 
 
 def film_of(name: str, episode: storyboard.Episode, task: int = 0) -> film.Film:
@@ -311,7 +313,7 @@ def test_a_film_on_disk_is_the_film(tmp_path):
     [
         ({"task": 30}, "its tasks are 0 to 29"),
         ({"task": -1}, "no task -1"),
-        ({"shots": 0}, "shots must be from 1"),
+        ({"shots": -1}, "shots must be from 0"),
         ({"split": "validation"}, "unknown split"),
         ({"out": "nowhere/video.mp4"}, "no folder nowhere to write"),
         ({"out": "video.avi"}, "a video is a .mp4 or a .gif file"),
