@@ -15,8 +15,8 @@ pytestmark = [
 ]
 
 
-def walk(*words):
-    command = [sys.executable, "examples/go2_walks.py", "policies/go2-payload-rma/exported", *words]
+def walk(*words, policy="go2-payload-rma"):
+    command = [sys.executable, "examples/go2_walks.py", f"policies/{policy}/exported", *words]
     environment = {"PYTHONPATH": str(ROOT / "runtime"), "PATH": ""}
     return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -30,9 +30,13 @@ def test_it_walks_at_the_speeds_that_are_asked_for_and_stands_when_it_stops(load
     assert "stands at 0.2" in done.stdout
 
 
-def test_a_speed_that_it_was_not_trained_for_is_refused_and_the_robot_stopped():
+def test_a_speed_that_it_was_not_trained_for_is_refused_before_it_walks():
     done = walk("--speeds", "0.5", "2.0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "command/velocity is 2, and was from 0.5 to 1 m/s in training\n"
+
+
+def test_a_policy_of_another_robot_is_refused():
+    done = walk(policy="go1-payload-rma")
     assert done.returncode == 1
-    assert "stopped: no sound reading in 50 periods" in done.stderr
-    assert "command/velocity is 2, and was from 0.5 to 1 m/s in training" in done.stderr
-    assert done.stdout.count("\n") == 1
+    assert "is for another robot" in done.stderr

@@ -22,6 +22,8 @@ TOUCHING = 1e-4
 """Depth in the ground at which a foot still rests on it, m."""
 UPRIGHT = 0.7
 """Least part of a slide's axis that is up or down, for one that lifts a robot."""
+STOPPED = 1e3
+"""Damping per physics step, in inertias, above which a joint only holds still."""
 LIFTS = 5
 """Tries to lift a robot out of uneven ground."""
 
@@ -40,7 +42,9 @@ class Beginnings:
             UserError: If the model has no such keyframe.
         """
         key = keyframe_of(model, robot)
-        self._careful, self._velocity_noise = robot.careful, robot.reset_velocity_noise
+        self._careful = robot.careful
+        self.velocity_noise: Array = np.full(model.nv, robot.reset_velocity_noise)
+        """Scale of the noise on each velocity. `[velocity]`"""
         self.qpos: Array = np.array(model.qpos0 if key is None else model.key_qpos[key])
         """Positions without noise. `[position]`"""
         self.qvel: Array = np.zeros(model.nv) if key is None else np.array(model.key_qvel[key])
@@ -54,8 +58,9 @@ class Beginnings:
         self.noise: Array = np.full(model.nq, joints)
         """Half width of the noise on each position. `[position]`"""
         self.noise[base_columns(model, robot.body)] = base
-        if robot.careful:  # noise would tear a closed loop apart
+        if robot.careful:  # noise would tear a closed loop apart, and a speed that damping stops at once is a blow
             self.noise[[column for joint in looped_joints(model) for column in _of(model, joint)]] = 0.0
+            self.velocity_noise[model.dof_damping * model.opt.timestep > STOPPED * model.dof_M0] = 0.0
         self._data = mujoco.MjData(model)  # models of a robot differ in numbers only
 
     def positions(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:
@@ -74,7 +79,7 @@ class Beginnings:
 
     def velocities(self, noise: Array) -> Array:
         """Velocities at the beginning of episodes, from noise that is uniform or normal. `[world, velocity]`."""
-        moved = self._velocity_noise * noise
+        moved = self.velocity_noise * noise
         return moved + self.qvel if self.qvel.any() else moved
 
     def offsets(self, uniform: Array, models: Sequence[mujoco.MjModel]) -> Array:

@@ -118,7 +118,7 @@ class StartTable:
         offsets = torch.cat(
             (
                 torch.from_numpy(positions).reshape(uniform.shape),
-                torch.from_numpy(velocities) * self._robot.reset_velocity_noise,
+                torch.from_numpy(velocities * self._beginnings.velocity_noise),
                 *([torch.from_numpy(self.draws.of_episodes.block(block))] if self._wires[0] else []),
             ),
             dim=2,
