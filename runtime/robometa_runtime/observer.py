@@ -168,8 +168,12 @@ def _newest(name: str, names: list[str]) -> str:
 
 
 def _range(group: str, part: str, one: dict[str, Any]) -> tuple[str, str, float, float, bool]:
-    """Name, unit and range of a reading, without its offset, and True if it is a command."""
-    low, high = (end if one[key] is None else float(one[key]) for key, end in (("low", -math.inf), ("high", math.inf)))
+    """Name, unit and range of a reading, without its offset, and True if it is a command.
+
+    A range that is the clip is no limit of what can be measured.
+    """
+    ends = (None, None) if [one["low"], one["high"]] == one["clip"] else (one["low"], one["high"])
+    low, high = (none if end is None else float(end) for end, none in zip(ends, (-math.inf, math.inf), strict=True))
     name = group if part == group else f"{group}/{part}"
     return name, one.get("unit", "1"), low + float(one["offset"]), high + float(one["offset"]), group == COMMAND
 

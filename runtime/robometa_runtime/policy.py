@@ -30,7 +30,7 @@ NUMBERS = "fiubO"
 
 
 class ObservationError(ValueError):
-    """An observation, a reward or an action is not finite, or no number or of the wrong size; nothing was changed."""
+    """A number cannot be: it is not finite, far outside of its range, or of the wrong kind. Nothing was changed."""
 
 
 def _alone(method: Method) -> Method:

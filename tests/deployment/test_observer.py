@@ -167,6 +167,14 @@ def test_a_sensor_may_have_any_name(name):
         np.testing.assert_array_equal(observe({reading: value}), [1.0 if name == "command" else value])
 
 
+def test_a_reading_beyond_its_clip_is_clipped():
+    number = {"name": "qvel/knee", "offset": 0.0, "scale": 1.0, "clip": [-10.0, 10.0], "delay": 0.0, "frame": None}
+    number |= {"low": -10.0, "high": 10.0}  # of a robot whose velocities are clipped
+    content = {"observation": [number], "action": [{"name": "m", "offset": 0.0, "scale": 1.0}], "control_hz": 50.0}
+    observe = runtime.Observer(types.SimpleNamespace(content=content, folder=Path()))
+    np.testing.assert_array_equal(observe(qvel=40.0), [10.0])
+
+
 def test_missing_readings_are_refused(contract, readings):
     observe = runtime.Observer(contract)
     with pytest.raises(runtime.ObservationError, match=r"missing command: this policy sees"):

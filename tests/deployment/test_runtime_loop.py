@@ -53,14 +53,28 @@ def test_a_missing_reading_sends_the_safe_action():
 @pytest.mark.parametrize(("hold", "sent_then"), [(0, "ASSSA"), (2, "AAASA")])
 def test_the_last_action_is_held_for_as_many_periods_as_are_asked_for(hold, sent_then):
     sent, readings = [], iter([Reading([0.0]), None, Reading([np.nan]), None, Reading([0.0])])
-    report = Loop(robot(hz=200), lambda _: next(readings), sent.append, hold=hold).run(steps=5)
+    report = Loop(robot(hz=20), lambda _: next(readings), sent.append, hold=hold).run(steps=5)
     assert (report.steps, report.timeouts, report.refused) == (2, 2, 1)
     assert "".join("A" if np.array_equal(one, ACTION) else "S" for one in sent) == f"{sent_then}S"
 
 
+def test_what_the_watchdog_ended_is_not_held():
+    def read(_):
+        if not sent:
+            return Reading([0.0])
+        if len(sent) == 1:
+            time.sleep(0.2)  # longer than three periods
+        return None
+
+    sent = []
+    report = Loop(robot(hz=20), read, sent.append, hold=9).run(steps=3)
+    assert report.barked
+    np.testing.assert_array_equal(sent, [ACTION, *[SAFE] * (len(sent) - 1)])
+
+
 def test_nothing_is_held_before_the_first_action():
     sent = []
-    Loop(robot(hz=200), lambda _: None, sent.append, hold=3).run(steps=2)
+    Loop(robot(hz=20), lambda _: None, sent.append, hold=3).run(steps=2)
     np.testing.assert_array_equal(sent, [SAFE] * 3)
 
 
@@ -69,7 +83,7 @@ def test_a_robot_may_change_what_it_is_given():
         seen.append(action.copy())
         action *= 57.0
 
-    seen, policy, observer = [], robot(hz=200), types.SimpleNamespace(sent=None)
+    seen, policy, observer = [], robot(hz=20), types.SimpleNamespace(sent=None)
     readings = iter([Reading([0.0]), None, None])
     Loop(policy, lambda _: next(readings), write, hold=1, observer=observer).run(steps=3)
     np.testing.assert_array_equal(seen, [ACTION, ACTION, SAFE, SAFE])

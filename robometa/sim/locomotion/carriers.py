@@ -29,11 +29,15 @@ def joints_of(model: mujoco.MjModel, body: int) -> range:
 def carriers(model: mujoco.MjModel, body: int) -> list[int]:
     """Joints that carry a body's robot, the outermost first.
 
-    They are its root's, and further ones towards the body until one is free or driven, or the robot branches.
+    They are its root's, and those of further bodies towards it until a joint is free or driven, or the robot branches.
+    Driven ones are the root's own alone: further out they are the robot's limbs.
     """
     driven, joints = set(driven_joints(model)), list[int]()
     for one in path_to(model, body):
-        joints += joints_of(model, one)
+        own = joints_of(model, one)
+        if joints and not driven.isdisjoint(own):
+            break
+        joints += own
         ends = any(joint in driven or model.jnt_type[joint] == FREE for joint in joints)
         if ends or len(children(model, one)) != 1:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mujoco
+import numpy as np
 
 from robometa.errors import UserError, unknown
 from robometa.suites.robots import Robot
@@ -15,12 +16,13 @@ AS_DRAWN = "qpos0"
 
 def place_mocap(model: mujoco.MjModel, robot: Robot) -> None:
     """Puts the bodies that only commands move where the keyframe has them, at which a robot begins."""
-    key = keyframe_of(model, robot)
-    for body in () if key is None else range(model.nbody):
-        place = int(model.body_mocapid[body])
-        if place >= 0:
-            model.body_pos[body] = model.key_mpos[key].reshape(-1, 3)[place]
-            model.body_quat[body] = model.key_mquat[key].reshape(-1, 4)[place]
+    key = keyframe_of(model, robot) if model.nmocap else None
+    if key is None:
+        return
+    for body in np.flatnonzero(model.body_mocapid >= 0):
+        place = model.body_mocapid[body]
+        model.body_pos[body] = model.key_mpos[key].reshape(-1, 3)[place]
+        model.body_quat[body] = model.key_mquat[key].reshape(-1, 4)[place]
 
 
 def key_names(model: mujoco.MjModel) -> list[str]:

@@ -45,9 +45,9 @@ def _compile_here(monkeypatch):
     compile_here(monkeypatch)
 
 
-def engine_on(folder, base, robot="", *, floor=FLOOR, actuators=MOTOR):
+def engine_on(folder, base, robot="", *, floor=FLOOR, actuators=MOTOR, body="trunk"):
     xml = f"<mujoco><worldbody>{floor}{base}</worldbody><actuator>{actuators}</actuator></mujoco>"
-    engine = CpuEngine(suite_of(folder, xml, f'body = "trunk"\n{robot}'), 1, 20, threads=1)
+    engine = CpuEngine(suite_of(folder, xml, f'body = "{body}"\n{robot}'), 1, 20, threads=1)
     engine.reset(Noise(0, ("base",), 1, 20))
     return engine
 
@@ -81,6 +81,14 @@ def test_a_pitch_is_about_the_worlds_axis(tmp_path, base):
     assert engine.layout.pitch == 1 + int(engine.model.joint("pitch").qposadr[0])
     with pytest.raises(UserError, match="a pitch limit needs a body with a hinge about y"):
         engine_on(tmp_path, YAWED.replace('axis="1 0 0"', 'axis="0 1 0"'), "pitch = 1.0\n")
+
+
+@pytest.mark.parametrize("base", [NESTED, YAWED, PITCHED])
+def test_a_driven_joint_below_a_base_is_no_part_of_it(tmp_path, base):
+    model = engine_on(tmp_path, base).model
+    assert pushed_columns(model, "robot", "leg") == pushed_columns(model, "robot", "trunk")
+    with pytest.raises(UserError, match="a pitch limit needs a body with a hinge about y"):
+        engine_on(tmp_path, base, "pitch = 1.0\n", body="leg")
 
 
 def test_gains_give_a_nested_base_no_servos(tmp_path):
