@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 
 from robometa import suites
+from robometa.noise import Noise
+from robometa.sim.locomotion.engine import CpuEngine
 from robometa.suites import model_process, own_model
 from robometa.suites.own_model import Compiled
 from robometa.suites.robots import Sizes
@@ -42,6 +44,18 @@ def suite_of(folder, xml, robot="", task="", objective="forward", tasks=1):
     path = folder / "suite.toml"
     path.write_text(text, encoding="utf-8")
     return suites.load(path)
+
+
+def engine_of(suite, worlds=1):
+    """An engine of a suite's first task, whose episodes have begun."""
+    engine = CpuEngine(suite, 1, worlds, threads=1)
+    engine.reset(Noise(0, ("own",), 1, worlds))
+    return engine
+
+
+def positions(engine):
+    """Positions of all worlds. `[world, position]`."""
+    return engine.state().physics[0, :, 1 : 1 + engine.model.nq]
 
 
 def compile_here(monkeypatch):

@@ -77,10 +77,10 @@ def _parts(model: mujoco.MjModel) -> dict[str, list[str]]:
 
 def _joint(model: mujoco.MjModel, index: int) -> str:
     """A joint's name, kind and range."""
-    from robometa.sim.locomotion.signals import joint_unit
+    from robometa.sim.locomotion.signals import joint_unit, part_name
     from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
 
-    kind, name = model.jnt_type[index], model.joint(index).name or f"joint {index}"
+    kind, name = model.jnt_type[index], part_name("joint", model.joint(index).name, index)
     if kind not in (SLIDE, HINGE):
         return f"{name} ({'free' if kind == FREE else 'ball'})"
     low, high = model.jnt_range[index]

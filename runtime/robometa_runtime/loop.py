@@ -231,7 +231,8 @@ class Loop:
         with self._lock:
             if barked in (None, self.report.barked):
                 self._give(action)
-                self._held = self._held if barked is None else action
+                if barked is not None:
+                    self._held = action
             self._fed = self._clock.now()
 
     def _give(self, action: Array) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
+from robometa.suites.mujoco_numbers import FREE, SLIDE
 from robometa.suites.variations import driven_joints
 
 
@@ -76,9 +74,3 @@ def axes(model: mujoco.MjModel) -> NDArray[np.float64]:
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     return np.array(data.xaxis)
-
-
-def about(model: mujoco.MjModel, joints: list[int], axis: int) -> Iterator[int]:
-    """Those hinges among some joints that turn about an axis of the world, as the model is drawn."""
-    turned = np.abs(axes(model)[:, axis]) > 0.999
-    yield from (joint for joint in joints if model.jnt_type[joint] == HINGE and turned[joint])

@@ -8,15 +8,11 @@ from robometa.sim.joints import Joints
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.actions import controls_of, is_position_servo
 from robometa.sim.locomotion.beginnings import Beginnings
+from robometa.sim.locomotion.signals import part_name
 from robometa.suites.mujoco_numbers import HINGE, ON_JOINT, SLIDE
 from robometa.suites.suite import Suite
 
 POSITION_SERVO = int(mujoco.mjtBias.mjBIAS_AFFINE)
-
-
-def joint_name(model: mujoco.MjModel, joint: int) -> str:
-    """Name of a joint; its number if it has none."""
-    return str(model.joint(joint).name) or f"joint-{joint}"
 
 
 def joints(suite: Suite) -> Joints:
@@ -31,11 +27,12 @@ def joints(suite: Suite) -> Joints:
     moved = [int(model.actuator_trnid[index, 0]) for index in range(model.nu)]
     on_joint = [model.actuator_trntype[index] == ON_JOINT for index in range(model.nu)]
     servos = [model.actuator_biastype[index] == POSITION_SERVO for index in range(model.nu)]
+    names = [part_name("joint", model.joint(joint).name, joint) for joint in range(model.njnt)]
     default = {index: float(begin[model.jnt_qposadr[index]]) for index in scalar}
     return Joints(
-        names=tuple(joint_name(model, index) for index in scalar),
+        names=tuple(names[joint] for joint in scalar),
         default=tuple(default.values()),
-        actuated=tuple(joint_name(model, joint) if on else "" for joint, on in zip(moved, on_joint, strict=True)),
+        actuated=tuple(names[joint] if on else "" for joint, on in zip(moved, on_joint, strict=True)),
         stiffness=tuple(-float(model.actuator_biasprm[i, 1]) if servo else 0.0 for i, servo in enumerate(servos)),
         damping=tuple(-float(model.actuator_biasprm[i, 2]) if servo else 0.0 for i, servo in enumerate(servos)),
         rest=tuple(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robometa.errors import UserError
-from robometa.sim.locomotion.carriers import about, carriers, joints_of, path_to
-from robometa.suites.mujoco_numbers import FREE, SLIDE
+from robometa.sim.locomotion.carriers import axes, carriers, joints_of, path_to
+from robometa.suites.mujoco_numbers import FREE, HINGE, SLIDE
 from robometa.suites.robots import Robot
 
 OURS = "robometa/"
@@ -217,5 +217,7 @@ def _pitch(model: mujoco.MjModel, robot: Robot) -> int | None:
     body = model.body(robot.body).id
     joints = carriers(model, body)
     above = [joint for one in path_to(model, body) for joint in joints_of(model, one)]
-    hinges = list(about(model, joints, axis=1)) if joints == above else []
-    return 1 + int(model.jnt_qposadr[hinges[0]]) if hinges else None
+    if joints != above:
+        return None
+    about_y = (model.jnt_type == HINGE) & (np.abs(axes(model)[:, 1]) > 0.999)
+    return next((1 + int(model.jnt_qposadr[joint]) for joint in joints if about_y[joint]), None)

@@ -58,7 +58,7 @@ def robot_spaces(suite: Suite) -> RobotSpaces:
     return RobotSpaces(tuple(observed), tuple(_actions(model, reader)), 1 / reader.control_step, mapping)
 
 
-def _name(kind: str, name: str, index: int) -> str:
+def part_name(kind: str, name: str, index: int) -> str:
     """Name of a part of the model; its index if it has no name."""
     return name or f"{kind}-{index}"
 
@@ -68,7 +68,7 @@ def _positions(model: mujoco.MjModel, carrying: set[int]) -> list[Signal]:
     signals = []
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qpos/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
+        name, kind = f"qpos/{part_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
             signals += [Signal(f"{name}/{axis}", "m", measured=False) for axis in PLACE] if kind == FREE else []
             signals += [Signal(f"{name}/{axis}", "1", -1.0, 1.0) for axis in TURN]
@@ -86,7 +86,7 @@ def _velocities(model: mujoco.MjModel, clip: float | None, carrying: set[int]) -
     limit = None if clip is None else reach
     for index in range(model.njnt):
         joint = model.joint(index)
-        name, kind = f"qvel/{_name('joint', joint.name, index)}", int(model.jnt_type[index])
+        name, kind = f"qvel/{part_name('joint', joint.name, index)}", int(model.jnt_type[index])
         if kind in (FREE, BALL):
             linear = PLACE if kind == FREE else ()
             signals += [Signal(f"{name}/{axis}", "m/s", *reach, clip=limit, measured=False) for axis in linear]
@@ -108,7 +108,7 @@ def _readings(model: mujoco.MjModel) -> list[Signal]:
     signals: list[Signal] = []
     for index in range(model.nsensor):
         sensor, size = model.sensor(index), int(model.sensor_dim[index])
-        name = _name("sensor", sensor.name, index)
+        name = part_name("sensor", sensor.name, index)
         kind = mujoco.mjtSensor(int(model.sensor_type[index])).name.removeprefix("mjSENS_")
         unit = _sensor_unit(model, kind, int(model.sensor_objid[index]))
         axes = {1: ("",), 3: ("/x", "/y", "/z"), 4: tuple(f"/{axis}" for axis in TURN)}

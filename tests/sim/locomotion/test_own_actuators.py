@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from robometa.noise import Noise
 from robometa.sim.locomotion.beginnings import notes
-from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.locomotion.joints import joints
 from robometa.sim.locomotion.models import varied
 from robometa.sim.locomotion.signals import robot_spaces
-from tests.own_robots import FLOOR, compile_here, suite_of
+from tests.own_robots import FLOOR, compile_here, engine_of, positions, suite_of
 
 ARM = (
     '<body name="upper" pos="0 0 1"><joint name="shoulder" axis="0 1 0" damping="1" {limit}/>'
@@ -35,16 +33,6 @@ def arm(actuators, more="", *, limit="", elbow='name="elbow"', bodies=""):
         f'<mujoco><compiler angle="radian"/><worldbody>{world}</worldbody>'
         f"<actuator>{actuators}</actuator>{more}</mujoco>"
     )
-
-
-def engine_of(suite, worlds=1):
-    engine = CpuEngine(suite, 1, worlds, threads=1)
-    engine.reset(Noise(0, ("own",), 1, worlds))
-    return engine
-
-
-def positions(engine):
-    return engine.state().physics[0, :, 1 : 1 + engine.model.nq]
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from robometa.errors import UserError
-from robometa.noise import Noise
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.beginnings import TOUCHING, notes
 from robometa.sim.locomotion.engine import CpuEngine
 from robometa.sim.locomotion.ground import depths
 from robometa.sim.locomotion.signals import robot_spaces
 from robometa.sim.suite_check import check_suite
-from tests.own_robots import FLOOR, HOME, compile_here, quadruped, suite_of
+from tests.own_robots import FLOOR, HOME, compile_here, engine_of, positions, quadruped, suite_of
 
 POSE = np.array([float(number) for number in HOME.split()])
 STILL = "reset_noise = 0.0\nreset_velocity_noise = 0.0\n"
@@ -24,16 +23,6 @@ STILL = "reset_noise = 0.0\nreset_velocity_noise = 0.0\n"
 @pytest.fixture(autouse=True)
 def _compile_here(monkeypatch):
     compile_here(monkeypatch)
-
-
-def engine_of(suite, worlds=1):
-    engine = CpuEngine(suite, 1, worlds, threads=1)
-    engine.reset(Noise(0, ("own",), 1, worlds))
-    return engine
-
-
-def positions(engine):
-    return engine.state().physics[0, :, 1 : 1 + engine.model.nq]
 
 
 def place(engine, body, world=0):
