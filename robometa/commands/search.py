@@ -224,6 +224,8 @@ def _print_result(result: Result) -> None:
     from robometa.console import PlainConsole, WholeTable
     from robometa.reports.export import WORDS, cells
     from robometa.search import page, summary
+    from robometa.search.finals import recorded_means
+    from robometa.search.timings import read_times
 
     settings, state, console = result.settings, result.state, PlainConsole()
     scores = ("hand-set preset", "best, validation tasks")
@@ -239,5 +241,15 @@ def _print_result(result: Result) -> None:
         for group in groups:
             finals.add_row(*cells(group))
         console.print(finals)
-    for verdict in page.verdicts(state, groups):
-        console.print(verdict, soft_wrap=True)
+    elif recorded := recorded_means(state):
+        means = WholeTable(
+            "options",
+            "mean return after the last shot [lowest and highest seed]",
+            title="finals on held-out tasks; their runs are not here",
+        )
+        for row_of_means in recorded:
+            means.add_row(*row_of_means)
+        console.print(means)
+    for sentence in [*page.verdicts(state, groups), read_times(result.folder).words()]:
+        if sentence:
+            console.print(sentence, soft_wrap=True)

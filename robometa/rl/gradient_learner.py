@@ -68,10 +68,10 @@ class PolicyOptions(errors.Options):
     """Lambda of generalised advantage estimation. The paper's preset has 1."""
     normalize_observations: bool = False
     """Normalise observations by their running mean and standard deviation, which are part of the policy."""
-    value_weight: Annotated[float, "[0, inf)"] = 0.0
+    value_weight: Annotated[float, "[0, inf)", Search(choices=(0.0, 0.25, 0.5, 1.0))] = 0.0
     """Weight of a value's squared error in the inner loss; above 0 the policy's network has a value as one more output.
     The papers have none."""
-    last_layer_scale: Annotated[float, "(0, 1]"] = 1.0
+    last_layer_scale: Annotated[float, "(0, 1]", Search(choices=(0.1, 1.0))] = 1.0
     """Factor on the initial weights of the policy's last layer; a small one begins with actions near zero."""
 
 

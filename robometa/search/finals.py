@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 from robometa.search.objectives import front, gains, order
-from robometa.search.record import State, Trial
+from robometa.search.record import Final, State, Trial
 from robometa.search.settings import Settings
 from robometa.search.space import Space
 from robometa.search.work import Order
@@ -42,6 +43,35 @@ def presets_beside(state: State, finalists: list[int]) -> list[Trial]:
     return [trial for trial in state.trials if trial.is_preset and trial.learner in learners and not trial.failure]
 
 
+def trials_of_finals(state: State) -> list[Trial]:
+    """The finalists, best first by validation, and the presets beside them."""
+    finalists = state.finalists or []
+    return [state.trials[number] for number in finalists] + presets_beside(state, finalists)
+
+
+def finals_of(state: State, trial: Trial) -> list[Final]:
+    """Final trainings of a trial's options that did not fail."""
+    return [one for one in state.finals or [] if one.number == trial.number and not one.result.failure]
+
+
+def final_label(state: State, trial: Trial) -> str:
+    """Words for a trial of the finals, such as `rl2: finalist 1 (trial 0002)`."""
+    if trial.is_preset:
+        return f"{trial.learner}: hand-set preset"
+    return f"{trial.learner}: finalist {(state.finalists or []).index(trial.number) + 1} (trial {trial.name})"
+
+
+def recorded_means(state: State) -> list[tuple[str, str]]:
+    """Label, and mean [lowest, highest] over seeds of the mean return on held-out tasks, from the record alone."""
+    rows = []
+    for trial in trials_of_finals(state):
+        returns = [one.result.scores["return"] for one in finals_of(state, trial)]
+        if returns:
+            spread = f" [{min(returns):.4g}, {max(returns):.4g}]" if len(returns) > 1 else ""
+            rows.append((final_label(state, trial), f"{fmean(returns):.4g}{spread}"))
+    return rows
+
+
 def final_orders(
     state: State, settings: Settings, spaces: Mapping[str, Space], suite: Suite, folder: Path
 ) -> list[tuple[int, Order]]:
@@ -50,10 +80,8 @@ def final_orders(
     Returns:
         The number of the trial that each one's options are from, and the order.
     """
-    finalists = state.finalists or []
-    trials = [state.trials[number] for number in finalists] + presets_beside(state, finalists)
     planned = list[tuple[int, Order]]()
-    for trial in trials:
+    for trial in trials_of_finals(state):
         space = spaces[trial.learner]
         kind = "preset" if trial.is_preset else f"trial-{trial.name}"
         for seed in range(settings.seed + 1, settings.seed + 1 + settings.seeds):

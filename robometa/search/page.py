@@ -18,10 +18,11 @@ from robometa.reports.groups import Group, Section
 from robometa.reports.measured import content
 from robometa.search import drawing, preset_file, summary
 from robometa.search.drawing import Line
-from robometa.search.finals import presets_beside
+from robometa.search.finals import final_label, finals_of, recorded_means, trials_of_finals
 from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import State, Trial
 from robometa.search.settings import Settings
+from robometa.search.timings import read_times
 
 if TYPE_CHECKING:
     from robometa.search.result import Result
@@ -49,7 +50,8 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
 
     rows = summary.rows(state, settings)
     lines = [*_lines(state, settings), *(line for one in beside for line in _lines(one.state, one.settings))]
-    groups = [*final_groups(folder, state), *(one for other in beside for one in _others(other))]
+    own = final_groups(folder, state)
+    groups = [*own, *(one for other in beside for one in _others(other))]
     section = Section(groups[0].entries[0].suite, groups[0].entries[0].suite_hash, tuple(groups)) if groups else None
     parts = [
         {
@@ -77,9 +79,11 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
             front_rows=front_rows(state, settings),
             objectives=settings.objectives,
             finals=[(group.label, export.cells(group)[1:]) for group in groups],
+            recorded=[] if own else recorded_means(state),
             columns=export.WORDS[1:],
             adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
             verdicts=verdicts(state, groups),
+            times=read_times(folder).words(),
             trials=[(one, _options(one), _scores(one, settings)) for one in state.trials[:MAX_TRIALS]],
             count=len(state.trials),
             rungs=[*range(1, settings.rungs + 1)],
@@ -108,19 +112,15 @@ def require_alike(settings: Settings, other: Settings, folder: Path) -> None:
 
 
 def final_groups(folder: Path, state: State) -> list[Group]:
-    """The seeds of each finalist, best first by validation, and of each preset beside them."""
-    if state.finals is None:
+    """The seeds of each finalist, best first by validation, and of each preset beside them; none without their runs."""
+    if state.finals is None or not os.path.lexists(folder / FINALS):
         return []
-    finalists = state.finalists or []
-    places = {number: f"finalist {place}" for place, number in enumerate(finalists, start=1)}
     curves = []
-    for trial in [state.trials[number] for number in finalists] + presets_beside(state, finalists):
+    for trial in trials_of_finals(state):
         kind = "preset" if trial.is_preset else f"trial-{trial.name}"
-        paths = [folder / FINALS / f"{trial.learner}-{kind}-{one.seed}" for one in _whole(state, trial)]
+        paths = [folder / FINALS / f"{trial.learner}-{kind}-{one.seed}" for one in finals_of(state, trial)]
         if paths:
-            shown = "hand-set preset" if trial.is_preset else f"{places[trial.number]} (trial {trial.name})"
-            group = compare(*map(str, paths)).groups[0]
-            curves.append(replace(group, label=f"{trial.learner}: {shown}"))
+            curves.append(replace(compare(*map(str, paths)).groups[0], label=final_label(state, trial)))
     return curves
 
 
@@ -216,11 +216,6 @@ def front_rows(state: State, settings: Settings) -> list[tuple[str, str, list[st
 
 def _of(state: State, learner: str) -> list[Trial]:
     return [trial for trial in state.trials if trial.learner == learner]
-
-
-def _whole(state: State, trial: Trial) -> list[Any]:
-    """Final trainings of a trial's options that did not fail."""
-    return [one for one in state.finals or [] if one.number == trial.number and not one.result.failure]
 
 
 def _lines(state: State, settings: Settings) -> list[Line]:

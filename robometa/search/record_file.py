@@ -45,7 +45,7 @@ class Record:
         """
         self.path, self._folder, self._settings, self.state = path, folder, settings, State()
         self._size = 0
-        for line, end in _lines(path):
+        for line, end in lines(path):
             self.state.take(line, settings)
             self._size = end
 
@@ -79,12 +79,12 @@ def read_state(path: Path, settings: Settings) -> State:
         UserError: If a line is damaged.
     """
     state = State()
-    for line, _ in _lines(path):
+    for line, _ in lines(path):
         state.take(line, settings)
     return state
 
 
-def _lines(path: Path) -> Iterator[tuple[Table, int]]:
+def lines(path: Path) -> Iterator[tuple[Table, int]]:
     """The whole lines of a record, and where each ends."""
     if not os.path.lexists(path):
         return

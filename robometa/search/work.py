@@ -27,6 +27,7 @@ from robometa.registry.user_file import is_reference
 from robometa.search.budget import STEPS, Budget
 from robometa.search.objectives import gap
 from robometa.search.record import Result
+from robometa.search.timings import Outcome
 from robometa.storage.sealed_folder import MANIFEST
 from robometa.suites.suite import Suite
 from robometa.training.budget import steps_of_iteration
@@ -86,9 +87,19 @@ class Searching:
         """No memory is shared."""
         return ()
 
-    def begun(self) -> Callable[[Order], Result]:
-        """Returns the function that carries out an order."""
-        return self.result
+    def begun(self) -> Callable[[Order], Outcome]:
+        """Returns the function that carries out an order, with its processor times."""
+        ended = 0.0
+
+        def outcome(order: Order) -> Outcome:
+            nonlocal ended
+            folder, since = Path(order.folder), ended
+            before = iterations_of(folder)
+            result = self.result(order)
+            training, ended = _processor(folder, before, result.iterations), time.process_time()
+            return Outcome(result, training, max(0.0, ended - since - training))
+
+        return outcome
 
     def result(self, order: Order) -> Result:
         """Trains and scores; a training that fails is a result, too, with the message.
@@ -138,8 +149,7 @@ class Searching:
         if self.training.unit == STEPS:
             cost = float((until - order.counted) * _steps(order, suite))
         else:
-            rows = RunFolder(folder).rows(TIMINGS)
-            cost = beside + sum(max(0.0, row[PROCESSOR]) for row in rows if order.counted <= row["iteration"] < until)
+            cost = beside + _processor(folder, order.counted, until)
         return Result(until, whole, cost, scores)
 
     def _sized(self, order: Order, suite: Suite) -> int:
@@ -246,6 +256,14 @@ def iterations_of(folder: Path) -> int:
     if not run.checkpoints() and not os.path.lexists(folder / "policy" / MANIFEST):
         return 0
     return newest(folder).iterations
+
+
+def _processor(folder: Path, first: int, end: int) -> float:
+    """Processor time of a run's iterations from `first` to before `end`, s; 0 if it has not begun."""
+    if not os.path.lexists(folder / CONFIGURATION):
+        return 0.0
+    rows = RunFolder(folder).rows(TIMINGS)
+    return sum(max(0.0, row[PROCESSOR]) for row in rows if first <= row["iteration"] < end)
 
 
 def _whole(folder: Path) -> int | None:

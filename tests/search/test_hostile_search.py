@@ -26,6 +26,7 @@ from robometa.training.run_folder import RunFolder
 pytest.importorskip("optuna")
 SPACE = {"hidden": {"width": [4, 8], "depth": [1, 2]}, "discount": {"low": 0.9, "high": 0.99}}
 SPACE |= {"tasks": 2, "worlds": 2, "gae_lambda": 0.9, "initial_std": 1.0, "action_scale": 0.5, "kl_bound": 0.02}
+SPACE |= {"value_weight": 0.0, "last_layer_scale": 1.0}
 SPACE |= {"inner_step_size": 0.1}
 SIZES = {"budget": "700", "training": "120", "generation": 2, "rungs": 2, "finalists": 1, "seeds": 1}
 SCORES = {"return": -5.0, "gap": 0.0, "success": 0.0, "parameters": 29.0}

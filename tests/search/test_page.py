@@ -1,5 +1,6 @@
 """The report of a search with several objectives, and of searches side by side; nothing is trained."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,16 +9,18 @@ import numpy as np
 import pytest
 from conftest import TINY_SUITE
 
+from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.reports.gap import Reference, Sample
 from robometa.reports.pooled import Interval
 from robometa.search.budget import Budget
 from robometa.search.drawing import COLOURS, Line, pareto
+from robometa.search.finals import recorded_means
 from robometa.search.objectives import front, gap
 from robometa.search.page import front_rows, page, require_alike, verdicts
-from robometa.search.record import Generation, Result, State, Trial
+from robometa.search.record import Final, Generation, Result, State, Trial
 from robometa.search.result import Result as Search
-from robometa.search.run import planned
+from robometa.search.run import planned, read
 from robometa.search.work import Order, Searching
 
 pytest.importorskip("optuna")
@@ -123,3 +126,25 @@ def test_a_gap_is_between_means_as_the_return_that_is_scored_is_one(monkeypatch)
     known = Reference(unadapted, oracle, random=None, tasks=3, source="")
     monkeypatch.setattr("robometa.reports.reference_returns.find", lambda suite_hash: known)
     assert gap(SimpleNamespace(content_hash=""), -2.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["puck-motors-learners", "rl2-architecture"])
+def test_a_record_without_its_runs_is_shown_with_its_means(name, tmp_path, capsys):
+    folder = tmp_path / name
+    shutil.copytree(Path(__file__).parents[2] / "results" / "search" / name, folder)
+    assert main(["search", "--show", str(folder)]) == 0
+    state = read(folder).state
+    trial = state.trials[state.finalists[0]]
+    returns = [one.result.scores["return"] for one in state.finals if one.number == trial.number]
+    assert len(returns) == 2
+    words = f"{sum(returns) / 2:.4g} [{min(returns):.4g}, {max(returns):.4g}]"
+    assert words in capsys.readouterr().out
+    assert words in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_final_that_failed_has_no_part_in_the_mean():
+    trials = [Trial(0, "rl2", {}, {}, is_preset=True, results=[Result(1, 1, 1.0, {"return": -1.0})])]
+    trials.append(Trial(1, "rl2", {}, {}, results=[Result(1, 1, 1.0, {"return": -1.0})]))
+    finals = [Final(1, 1, Result(1, 1, 1.0, {"return": -2.0})), Final(1, 2, Result(1, 1, 1.0, failure="broken"))]
+    state = State([Generation("rl2", trials, 1)], finalists=[1], finals=finals)
+    assert recorded_means(state) == [("rl2: finalist 1 (trial 0001)", "-2")]

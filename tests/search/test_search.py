@@ -18,9 +18,12 @@ import robometa
 from robometa import suites
 from robometa.commands.main import main
 from robometa.errors import UserError
+from robometa.search.budget import Budget
 from robometa.search.record_file import JOURNAL, RECORD
 from robometa.search.run import begin, planned, read, resume
-from robometa.search.work import Searching
+from robometa.search.timings import Times, read_times
+from robometa.search.work import Order, Searching
+from robometa.training.run_folder import RunFolder
 from robometa.trials.workers import pool
 
 optuna = pytest.importorskip("optuna")
@@ -41,6 +44,7 @@ SPACE = {
     "inner_step_size": {"low": 0.01, "high": 1.0, "log": True},
 }
 SPACE |= {"discount": 0.99, "gae_lambda": 0.9, "initial_std": 1.0, "action_scale": 0.5, "kl_bound": 0.02}
+SPACE |= {"value_weight": 0.0, "last_layer_scale": 1.0}
 SIZES = {"budget": "700", "training": "120", "generation": 3, "rungs": 2, "finalists": 1, "seeds": 1}
 
 
@@ -48,12 +52,12 @@ class Here:
     """Stands for the worker processes: the same work in this one."""
 
     def __init__(self, work: Searching, count: int, patience_seconds: float) -> None:
-        self.work = work
+        self.carried_out = work.begun()
 
     def run(self, orders):
         """Carries out orders, the last one first."""
         for place in reversed(range(len(orders))):  # whoever ends first, the results are the same
-            yield place, self.work.result(orders[place])
+            yield place, self.carried_out(orders[place])
 
     def remarks(self):
         """Says that nothing happened."""
@@ -128,6 +132,32 @@ def test_validation_tasks_are_cut_from_the_training_tasks_and_held_out_ones_stay
         assert json.loads((run / "run.json").read_text())["suite_hash"] == cut.content_hash
     for run in (searched.folder / "finals").iterdir():
         assert json.loads((run / "run.json").read_text())["suite_hash"] == suite.content_hash
+
+
+def test_processor_times_are_those_of_all_runs_and_of_what_came_on_top(searched, capsys):
+    runs = [*searched.folder.glob("trials/*"), *searched.folder.glob("finals/*")]
+    rows = [row for run in runs for row in RunFolder(run).rows("timings.jsonl")]
+    assert len(rows) >= len(runs) > 0
+    times = read_times(searched.folder)
+    assert times.training == pytest.approx(sum(row["processor"] for row in rows))
+    assert times.beside > 0
+    assert times.driver > 0
+    assert main(["search", "--show", str(searched.folder)]) == 0
+    assert times.words() in capsys.readouterr().out
+    assert times.words() in (searched.folder / "report.html").read_text(encoding="utf-8")
+    assert Times(120.0, 6.0, 1.2).words() == (
+        "Processor time: trainings 2 min; on top of it scoring and starting 5 %, suggesting and recording 1 %."
+    )
+
+
+def test_a_training_that_another_process_did_is_not_counted_twice(searched):
+    run = Path(shutil.copytree(searched.folder, "copy")) / "finals" / "maml-trpo-preset-1"
+    whole = int(RunFolder(run).configuration().options["iterations"])
+    order = Order(str(run), "tiny.toml", "maml-trpo", "default", {}, seed=1, share=1.0, whole=whole)
+    outcome = Searching(suites.load("tiny.toml"), Budget(120.0, "steps"), ("return",)).begun()(order)
+    assert not outcome.result.failure
+    assert outcome.training == 0
+    assert outcome.beside > 0
 
 
 def test_a_search_that_stops_anywhere_is_resumed_to_the_same_bytes(searched, monkeypatch):
