@@ -14,7 +14,8 @@ export function drawn({ mujoco, model, data, robot: { begin } }, random) {
     lift(mujoco, model, data, qpos);
   }
   const draw = () => (begin.velocity_normal ? random.normal() : 2 * random.uniform() - 1);
-  return { qpos, qvel: begin.qvel.map(one => one + begin.velocity_noise * draw()) };
+  const noise = begin.velocity_noise; // one number, or one for each velocity
+  return { qpos, qvel: begin.qvel.map((one, n) => one + (noise[n] ?? noise) * draw()) };
 }
 
 function withinRanges(model, limited, qpos) {

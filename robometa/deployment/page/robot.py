@@ -16,6 +16,7 @@ from robometa.deployment.page.sources import Source, sources_of
 from robometa.errors import UserError
 from robometa.sim.locomotion import models
 from robometa.sim.locomotion.base import pushed_columns
+from robometa.sim.locomotion.beginnings import Array
 from robometa.sim.locomotion.layout import Layout
 from robometa.sim.locomotion.reader import Reader
 from robometa.sim.locomotion.terms import scalar_joints
@@ -51,7 +52,7 @@ def robot_of(suite: Suite) -> dict[str, Any]:
         "frame_skip": robot.frame_skip,
         "begin": {
             **{"qpos": begin.qpos.tolist(), "qvel": begin.qvel.tolist(), "act": begin.act.tolist()},
-            **{"noise": begin.noise.tolist(), "velocity_noise": robot.reset_velocity_noise},
+            **{"noise": begin.noise.tolist(), "velocity_noise": _velocity_noise(begin.velocity_noise)},
             **{"velocity_normal": robot.reset_velocity_normal, "careful": robot.careful},
             "limited": [joint for joint in range(model.njnt) if model.jnt_limited[joint]],
             "control": reader.resting.tolist(),
@@ -68,6 +69,11 @@ def robot_of(suite: Suite) -> dict[str, Any]:
         "free": bool((model.jnt_type == FREE).any()),
         "moved": [_moved(model, index) for index in range(model.nu)],
     }
+
+
+def _velocity_noise(noise: Array) -> float | list[float]:
+    """Scale of the noise on velocities: one number if it is one for all. `[velocity]`."""
+    return float(noise[0]) if (noise == noise[0]).all() else noise.tolist()
 
 
 def model_text(robot: Robot) -> str:

@@ -16,7 +16,9 @@ from robometa import suites
 from robometa.deployment.contract import plugs_of
 from robometa.deployment.page.robot import robot_of
 from robometa.noise import Noise
+from robometa.sim.locomotion import models
 from robometa.sim.locomotion.engine import CpuEngine
+from robometa.sim.locomotion.reader import Reader
 from robometa.sim.signals import robot_spaces
 from robometa.suites.own_model import sizes_of
 from robometa.suites.variations import VARIATIONS
@@ -126,6 +128,29 @@ def test_a_control_step_is_that_of_the_cpu_engine(name):
 def test_a_robot_of_ones_own_begins_and_acts_as_on_the_cpu(tmp_path, monkeypatch, model, robot):
     own_robots.compile_here(monkeypatch)
     compared(own_robots.suite_of(tmp_path, own_robots.quadruped(**model), robot), drawn=True)
+
+
+RAIL = '<joint type="slide" axis="1 0 0" damping="1e8"/>'
+LOAD = f'<body pos="0 0 0.1">{RAIL}<geom type="sphere" size="0.02" mass="1"/></body>'
+
+
+@pytest.mark.parametrize("height", [0.27, 0.1], ids=["standing", "in the ground"])
+@needs("@mujoco/mujoco")
+def test_a_robot_begins_where_it_does_on_the_cpu(tmp_path, monkeypatch, height):
+    """A load that damping holds still has no velocity; what is in the ground is lifted."""
+    own_robots.compile_here(monkeypatch)
+    xml = own_robots.quadruped(height=height).replace('mass="6"/>', f'mass="6"/>{LOAD}')
+    suite = own_robots.suite_of(tmp_path, xml.replace(f"1 0 0 0 {own_robots.HOME}", f"1 0 0 0 0 {own_robots.HOME}"))
+    model, layout = models.compiled(suite.robot)
+    begin = Reader(suite.robot, model, layout, torch.float64, "cpu").beginnings
+    draws = (0.0, 0.5, 1.0)
+    found = node("beginnings.mjs", {"robot": robot_of(suite), "draws": draws})
+    for draw, one in zip(draws, found, strict=True):
+        wanted = begin.positions(np.full((1, model.nq), draw), [model])[0]
+        assert height > 0.2 or wanted[2] > 0.2
+        np.testing.assert_allclose(one["qpos"], wanted, atol=TOLERANCE)
+        np.testing.assert_allclose(one["qvel"], begin.velocities(np.full((1, model.nv), 2 * draw - 1))[0])
+        assert (one["qvel"][6], one["qvel"][7]) == (0.0, pytest.approx(0.1 * (2 * draw - 1)))
 
 
 TERMS = """
