@@ -169,7 +169,7 @@ class Searching:
         """Value of every objective on the validation tasks."""
         learner, _, _ = newest(order.folder).load(suite, learner=_own(order))
         with closing(HeldOut(suite, learner, order.seed, ONE_THREAD, suite.test)) as held_out:
-            by_shot, last = held_out.scores(learner), held_out.shots
+            by_shot, last = held_out.scores(learner, last_only=True), held_out.shots
         scores = {"return": by_shot[f"{HELD_OUT_RETURN}{last}"], "success": by_shot[f"{HELD_OUT_SUCCESS}{last}"]}
         scores["gap"] = gap(self.original, scores["return"])
         scores["parameters"] = float(sum(tensor.numel() for tensor in policy_folder.state_of(learner).values()))

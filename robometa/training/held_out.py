@@ -53,8 +53,13 @@ class HeldOut:
         self._noise = Noise(seed, ("held-out",), len(self.tasks), worlds)
         self._engine: Engine | None = None
 
-    def scores(self, learner: Learner) -> dict[str, float]:
-        """Mean return and success of a learner after each adaptation; the learner is not changed."""
+    def scores(self, learner: Learner, last_only: bool = False) -> dict[str, float]:
+        """Mean return and success of a learner after each adaptation; the learner is not changed.
+
+        Args:
+            learner: Learner to score.
+            last_only: Leave out all but the last adaptation, whose score is the same then.
+        """
         if self._engine is None:
             noise = self._noise
             self._engine = engine_for(learner, self._suite, noise.tasks, noise.worlds, self._hardware)
@@ -62,12 +67,13 @@ class HeldOut:
         engine.assign(self.tasks)
         returns, successes = dict[str, float](), dict[str, float]()
         for shot in trial_loop(learner, self._noise, self.shots):
-            source = self._noise.fork("quiet", shot.number)
-            quiet, _ = collect(
-                engine, learner, shot.adaptation, source, explore=False, previous=shot.previous, place=shot.place
-            )
-            returns[f"{HELD_OUT_RETURN}{shot.number}"] = float(quiet.episode_return().mean())
-            successes[f"{HELD_OUT_SUCCESS}{shot.number}"] = float(quiet.episode_success().float().mean())
+            if shot.number == self.shots or not last_only:
+                source = self._noise.fork("quiet", shot.number)
+                quiet, _ = collect(
+                    engine, learner, shot.adaptation, source, explore=False, previous=shot.previous, place=shot.place
+                )
+                returns[f"{HELD_OUT_RETURN}{shot.number}"] = float(quiet.episode_return().mean())
+                successes[f"{HELD_OUT_SUCCESS}{shot.number}"] = float(quiet.episode_success().float().mean())
             if shot.number < self.shots:
                 shot.complete(
                     *collect(engine, learner, shot.adaptation, shot.noise, previous=shot.previous, place=shot.place)

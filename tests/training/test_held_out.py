@@ -2,19 +2,23 @@
 
 import json
 import signal
+from contextlib import closing
 
 import pytest
 from test_train import at_iteration, trained, written
 
 import robometa
 from robometa import suites
+from robometa.compute.hardware import Hardware
 from robometa.errors import Stopped, UserError
 from robometa.policies import policy_folder
+from robometa.registry.options import resolve
 from robometa.storage import sealed_folder
 from robometa.training.held_out import HELD_OUT_TASKS, HeldOut, held_out_tasks
 from robometa.training.run_folder import RunFolder
 from robometa.training.train import resume
 from robometa.training.verify import verify
+from robometa.trials import make
 
 
 def rows(folder):
@@ -53,6 +57,16 @@ def test_scores_change_nothing_and_the_best_policy_is_kept_to_the_same_bytes(tin
     assert written(stopped) == written(scored)
     assert best_of(stopped) == best_of(scored)
     assert verify(scored, iterations=2).parted is None
+
+
+@pytest.mark.parametrize("name", ["rl2", "maml-trpo", "pearl", "grbal"])
+def test_the_last_score_alone_is_the_same(tiny_suite, name):
+    learner = make.build(name, resolve(tiny_suite, name, {}, None), tiny_suite, 3)
+    with closing(HeldOut(tiny_suite, learner, 3, Hardware(threads=1, torch_threads=1))) as held_out:
+        every, alone = held_out.scores(learner), held_out.scores(learner, last_only=True)
+    shots = learner.config.shots
+    assert len(every) == 2 * (shots + 1)
+    assert alone == {name: every[name] for name in (f"held_out_return_{shots}", f"held_out_success_{shots}")}
 
 
 def test_the_best_policy_acts_and_its_card_says_how_it_was_chosen(tiny_file, tmp_path, monkeypatch, capsys):
