@@ -38,6 +38,14 @@ A file for --space has a table [search], and [search.LEARNER] for one learner al
   hidden = { width = [16, 256], depth = [1, 3] }       # layers that are alike
   memory = { choices = ["gru", "lstm"] }"""
 
+BEGINNING = (
+    *("folder", "dry_run", "budget", "training", "objective", "space", "preset", "sampler", "seed", "generation"),
+    *("rungs", "finalists", "seeds", "validation"),
+)
+"""Options of a new search, which its folder keeps."""
+REFUSED = {"resume": BEGINNING, "show": (*BEGINNING, "jobs", "learner")}
+"""Options that would have no effect, by what is asked for."""
+
 
 def add_to(commands: Commands) -> Parser:
     """Adds the command and its arguments."""
@@ -86,6 +94,9 @@ def _run(asked: argparse.Namespace) -> None:
     if len(modes) != 1:
         given = " and ".join(name if " " in name else f"--{name}" for name in modes) or "nothing"
         raise UserError(f"search needs a suite, --resume FOLDER or --show FOLDER, not {given}; as in `{EXAMPLE}`")
+    for name in REFUSED.get(modes[0], ()):
+        if getattr(asked, name) != asked.parser.get_default(name):
+            raise UserError(f"--{name.replace('_', '-')} has no effect on --{modes[0]}: leave it out")
     if asked.beside and asked.show is None:
         raise UserError("--beside needs --show FOLDER")
     if asked.show is not None:
@@ -245,7 +256,7 @@ def _print_result(result: Result) -> None:
         means = WholeTable(
             "options",
             "mean return after the last shot [lowest and highest seed]",
-            title="finals on held-out tasks; their runs are not here",
+            title="finals on held-out tasks; their runs are not all here",
         )
         for row_of_means in recorded:
             means.add_row(*row_of_means)

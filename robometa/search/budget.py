@@ -44,8 +44,9 @@ def read_budget(text: str, name: str = "budget") -> Budget:
     except ValueError:
         amount = math.nan
     unit = match[2] if match else ""
+    amount *= UNITS.get(unit, 1.0)
     if not 0 < amount < math.inf or (unit not in UNITS and unit not in ("", "steps")):
         raise UserError(
             f"{name} must be a processor time such as 8h, 90m or 30s, or environment steps such as 5e7, not {text}"
         )
-    return Budget(amount * UNITS[unit], SECONDS) if unit in UNITS else Budget(amount, STEPS)
+    return Budget(amount, SECONDS if unit in UNITS else STEPS)

@@ -11,7 +11,7 @@ import numpy as np
 
 from robometa.reports.drawing import INK, add_legend, in_plain_style, panel_of, svg, text
 from robometa.search.objectives import MINIMISED, front, gains
-from robometa.search.record import Trial
+from robometa.search.record import Result, Trial
 from robometa.search.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,12 +29,25 @@ LOG_FROM = 20.0
 
 @dataclass(frozen=True)
 class Line:
-    """Trials of a learner in a search, in the order of their work."""
+    """Trials of a learner in a search, by number."""
 
     label: str
     trials: Sequence[Trial]
     rungs: int
     """Rungs of the search."""
+    generation: int
+    """Trials of a generation, which do a rung together."""
+
+    @property
+    def results(self) -> list[tuple[int, Result]]:
+        """Rung and result of all work, in the order that it was done in."""
+        done = list[tuple[int, Result]]()
+        for first in range(0, len(self.trials), self.generation):
+            together = self.trials[first : first + self.generation]
+            done += [
+                (rung, one.results[rung]) for rung in range(self.rungs) for one in together if len(one.results) > rung
+            ]
+        return done
 
 
 @in_plain_style
@@ -45,15 +58,14 @@ def history(lines: Sequence[Line], settings: Settings) -> str | None:
     for number, line in enumerate(lines):
         colour, spent, best = COLOURS[number % len(COLOURS)], 0.0, list[tuple[float, float]]()
         points: dict[int, list[tuple[float, float]]] = {}
-        for trial in line.trials:
-            for rung, result in enumerate(trial.results):
-                spent += result.cost
-                if result.failure:
-                    continue
-                value, drawn = result.scores[name], True
-                points.setdefault(rung, []).append((spent, value))
-                if rung == line.rungs - 1 and (not best or _better(value, best[-1][1], name)):
-                    best.append((spent, value))
+        for rung, result in line.results:
+            spent += result.cost
+            if result.failure:
+                continue
+            value, drawn = result.scores[name], True
+            points.setdefault(rung, []).append((spent, value))
+            if rung == line.rungs - 1 and (not best or _better(value, best[-1][1], name)):
+                best.append((spent, value))
         for rung, some in points.items():
             size = 6 + 14 * rung
             _dots(panel, some, size, colour, 0.35 + 0.2 * rung)

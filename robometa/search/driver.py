@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,9 @@ from robometa.search.screen import Screen
 from robometa.search.settings import Settings
 from robometa.search.space import Space, space_of, tables_of
 from robometa.search.suggest import Journal, require_optuna
-from robometa.search.timings import TIMINGS, Times
+from robometa.search.timings import TIMINGS, Times, Timings
 from robometa.search.work import Order, Searching
 from robometa.storage import atomic
-from robometa.storage.json_lines import Lines
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.suites.suite import Suite
 from robometa.trials.workers.pool import Pool
@@ -99,8 +96,7 @@ class Search:
         self.spaces = spaces_of(self.suite, settings)
         self._record = Record(folder.path / RECORD, self._opened, settings)
         self._require_own_space()
-        self._timings = Lines(folder.path / TIMINGS, self._opened)
-        self._clock = 0.0
+        self._timings = Timings(folder.path / TIMINGS, self._opened)
         self._journal: Journal | None = None
 
     @property
@@ -215,8 +211,7 @@ class Search:
             for remark in pool.remarks():
                 self._screen.say(remark)
             self._screen.ended(names[place], result)
-        driver, self._clock = time.process_time() - self._clock, time.process_time()
-        self._timings.append(asdict(times + Times(driver=driver)))
+        self._timings.append(times)
         return [result for result in results if result is not None]
 
     def _finals(self, pool: Pool) -> None:

@@ -15,7 +15,7 @@ from robometa.errors import UserError
 from robometa.reports import export, figures, html
 from robometa.reports.compare import compare
 from robometa.reports.groups import Group, Section
-from robometa.reports.measured import content
+from robometa.reports.measured import REPORT, content
 from robometa.search import drawing, preset_file, summary
 from robometa.search.drawing import Line
 from robometa.search.finals import final_label, finals_of, recorded_means, trials_of_finals
@@ -82,7 +82,7 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
             recorded=[] if own else recorded_means(state),
             columns=export.WORDS[1:],
             adaptation=None if section is None else Markup(figures.adaptation(section) or ""),
-            verdicts=verdicts(state, groups),
+            verdicts=verdicts(state, groups) if own else [],
             times=read_times(folder).words(),
             trials=[(one, _options(one), _scores(one, settings)) for one in state.trials[:MAX_TRIALS]],
             count=len(state.trials),
@@ -112,13 +112,15 @@ def require_alike(settings: Settings, other: Settings, folder: Path) -> None:
 
 
 def final_groups(folder: Path, state: State) -> list[Group]:
-    """The seeds of each finalist, best first by validation, and of each preset beside them; none without their runs."""
+    """The seeds of each finalist, best first by validation, and of each preset beside them; none if a run is gone."""
     if state.finals is None or not os.path.lexists(folder / FINALS):
         return []
     curves = []
     for trial in trials_of_finals(state):
         kind = "preset" if trial.is_preset else f"trial-{trial.name}"
         paths = [folder / FINALS / f"{trial.learner}-{kind}-{one.seed}" for one in finals_of(state, trial)]
+        if not all((path / "policy" / REPORT).is_file() for path in paths):
+            return []
         if paths:
             curves.append(replace(compare(*map(str, paths)).groups[0], label=final_label(state, trial)))
     return curves
@@ -221,7 +223,9 @@ def _of(state: State, learner: str) -> list[Trial]:
 def _lines(state: State, settings: Settings) -> list[Line]:
     """Trials of each learner of a search, for the figures."""
     labels = dict.fromkeys(trial.learner for trial in state.trials)
-    return [Line(f"{label}, {settings.sampler}", _of(state, label), settings.rungs) for label in labels]
+    return [
+        Line(f"{label}, {settings.sampler}", _of(state, label), settings.rungs, settings.generation) for label in labels
+    ]
 
 
 def _best(folder: Path) -> str:

@@ -57,19 +57,33 @@ class Record:
         """
         content = (json.dumps(line, allow_nan=False, sort_keys=True) + "\n").encode()
         taken = Table(json.loads(content), str(self.path))
-        with self._folder() as folder, folder.file(self.path.name, "ab", buffering=0) as file:
-            file.truncate(self._size)
-            rest = memoryview(content)
-            try:
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError:
-                with suppress(OSError):
-                    file.truncate(self._size)
-                raise
-        self._size += len(content)
+        with self._folder() as folder:
+            self._size = append_at(folder, self.path.name, self._size, content)
         self.state.take(taken, self._settings)
+
+
+def append_at(folder: OpenFolder, name: str, size: int, content: bytes) -> int:
+    """Appends whole lines where the last whole one of a file ends, flushed to the disk; what is beyond it is removed.
+
+    Returns:
+        Where they end.
+
+    Raises:
+        OSError: If they cannot be written; the whole lines are as they were.
+    """
+    with folder.file(name, "ab", buffering=0) as file:
+        size = min(size, file.seek(0, 2))
+        file.truncate(size)
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+    return size + len(content)
 
 
 def read_state(path: Path, settings: Settings) -> State:

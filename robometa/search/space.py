@@ -107,7 +107,7 @@ def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str,
         suite: The suite; its file may set options of the learner.
         learner: The learner's name, or the file and class of one of the user's own.
         preset: Preset to start from; the learner's first if None.
-        table: The user's changes: a value fixes an option, a table or a list of choices varies it.
+        table: The user's changes: a value fixes an option, a table varies it.
         where: Place of the table, for messages.
 
     Raises:
@@ -150,9 +150,10 @@ def _varies(value: Any) -> bool:
 
 def _read(name: str, table: Mapping[str, Any], usual: Any) -> Search:
     """Reads a table of the user's, such as `{ low = 1e-4, high = 1e-2, log = true }`."""
-    wrong = [key for key in table if key not in ("low", "high", "log", "choices", "width", "depth")]
+    keys = (*(("width", "depth") if isinstance(usual, tuple) else ("low", "high")), "log", "choices")
+    wrong = [key for key in table if key not in keys]
     if wrong:
-        raise UserError(unknown("key", wrong[0], ("low", "high", "log", "choices", "width", "depth"), name))
+        raise UserError(unknown("key", wrong[0], keys, name))
     if "choices" in table:
         choices = table["choices"]
         if not isinstance(choices, list) or not 1 <= len(choices) <= MAX_LIST or len(table) > 1:
@@ -165,7 +166,7 @@ def _read(name: str, table: Mapping[str, Any], usual: Any) -> Search:
     if not isinstance(usual, tuple) and (isinstance(usual, bool) or not isinstance(usual, int | float | None)):
         raise UserError(f"{name} is no number: it needs choices")
     ends = table.get("width") if isinstance(usual, tuple) else [table.get("low"), table.get("high")]
-    depth = table.get("depth", [1, 1] if isinstance(usual, tuple) else None)
+    depth = table.get("depth")
     log = table.get("log", isinstance(usual, tuple))
     for key, pair in (("width", ends), *([("depth", depth)] if depth is not None else [])):
         if (

@@ -112,7 +112,8 @@ class Journal:
         state = "failed" if values is None else "complete"
         steps: dict[int, float] = {}
         if len(names) == 1:  # a study of several objectives takes neither intermediate values nor pruned trials
-            steps = {result.iterations: result.scores[names[0]] for result in reached}
+            # A step is a rung: TPE ranks pruned trials by it first, and iterations would rank the quick ones first.
+            steps = {rung: result.scores[names[0]] for rung, result in enumerate(reached, start=1)}
             state = "pruned" if values and len(trial.results) < self._settings.rungs else state
         with _quiet():
             study.add_trial(

@@ -10,7 +10,7 @@ from typing import Any
 from robometa import registry, suites
 from robometa.errors import MAX_LIST, MAX_NUMBER, UserError
 from robometa.registry.options import resolve
-from robometa.search.space import DEPTH, WIDTH, space_of
+from robometa.search.space import DEPTH, WIDTH, space_of, tables_of
 from robometa.search.split import validation_indices, write_validation_suite
 from robometa.search.work import ONE_THREAD
 from robometa.storage.table import is_finite
@@ -73,7 +73,7 @@ def trainable(
         cut = suites.load(write_validation_suite(suites.load(reference), folder, indices))
 
         def report(done: Iteration) -> None:
-            if done.iteration % max(1, done.iterations // reports) and done.iteration < done.iterations:
+            if done.iteration * reports // done.iterations == (done.iteration - 1) * reports // done.iterations:
                 return
             acting = done.policy().learner
             with closing(HeldOut(cut, acting, seed, ONE_THREAD, cut.test)) as held_out:
@@ -106,20 +106,27 @@ def trainable(
     return trained
 
 
-def parameter_space(suite: str | Path | Suite, learner: str, **settings: Any) -> dict[str, Any]:
+def parameter_space(
+    suite: str | Path | Suite, learner: str, *, preset: str | None = None, space: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The learner's search space in the words of Ray Tune.
 
     Args:
         suite: A shipped suite's name, a suite file, or a suite.
         learner: The learner's name, or the file and class of one of your own.
-        **settings: `preset`, and `space`, a [search] table.
+        preset: Preset that the options start from; the learner's first if None.
+        space: A [search] table: values fix options, tables vary them.
+
+    Raises:
+        UserError: Naming every mistake in the table.
     """
     from ray import tune
 
     known = suite if isinstance(suite, Suite) else suites.load(suite)
-    space = space_of(known, learner, settings.get("preset"), settings.get("space") or {}, "[search]")
-    searched: dict[str, Any] = dict(space.fixed)
-    for one in space.dimensions:
+    table = tables_of(space or {}, (learner,), "[search]")[learner]
+    made = space_of(known, learner, preset, table, "[search]")
+    searched: dict[str, Any] = dict(made.fixed)
+    for one in made.dimensions:
         if one.choices:
             searched[one.name] = tune.choice([*one.choices])
         elif one.whole:

@@ -63,11 +63,11 @@ def test_the_front_is_a_table_with_every_objective(settings, state):
 
 
 def test_another_search_has_a_front_in_the_figure(settings, state):
-    one = Line("tpe", state.trials, 2)
-    alone, both = pareto([one], settings), pareto([one, Line("random", state.trials, 2)], settings)
+    one = Line("tpe", state.trials, 2, 4)
+    alone, both = pareto([one], settings), pareto([one, Line("random", state.trials, 2, 4)], settings)
     assert COLOURS[1] not in (alone or COLOURS[1])
     assert COLOURS[1] in (both or "")
-    assert pareto([Line("tpe", [], 2)], settings) is None
+    assert pareto([Line("tpe", [], 2, 4)], settings) is None
     other = replace(settings, sampler="random")
     assert "maml-trpo, random" in page(Path("s"), settings, state, [Search(Path("other"), other, state)])
 
@@ -97,6 +97,14 @@ def test_latency_counts_this_process_alone(monkeypatch):
     work = Searching(None, Budget(1.0, "steps"), ("return", "latency"))  # type: ignore[arg-type]
     assert work.latency_ms(Order("a", "tiny", "rl2", "gru", {}, 0, 1.0), None) == 2.0  # type: ignore[arg-type]
     assert clocks == ["process_time"]
+
+
+def test_the_history_is_in_the_order_of_the_work(state):
+    trials = state.trials + [replace(one, number=one.number + 4) for one in state.trials]
+    one = Line("tpe", trials, 2, 4)
+    assert [rung for rung, _ in one.results] == [0, 0, 0, 0, 1, 1, 1] * 2
+    firsts = [trial.results[0] for trial in state.trials]
+    assert [result for _, result in one.results][:5] == [*firsts, trials[0].results[1]]
 
 
 def test_small_work_is_in_core_seconds():

@@ -146,8 +146,22 @@ def test_processor_times_are_those_of_all_runs_and_of_what_came_on_top(searched,
     assert times.words() in capsys.readouterr().out
     assert times.words() in (searched.folder / "report.html").read_text(encoding="utf-8")
     assert Times(120.0, 6.0, 1.2).words() == (
-        "Processor time: trainings 2 min; on top of it scoring and starting 5 %, suggesting and recording 1 %."
+        "Processor time: trainings 2.0 core-minutes; on top of it sizing, scoring and starting 5 %, suggesting and "
+        "recording 1 %."
     )
+    assert Times(3.0, 5.0, 0.01).words() == (
+        "Processor time: trainings 3 core-seconds; on top of it sizing, scoring and starting 167 %, suggesting and "
+        "recording 0.33 %."
+    )
+
+
+def test_finals_of_which_a_run_is_gone_are_shown_from_the_record(searched, capsys):
+    search = Path(shutil.copytree(searched.folder, "copy"))
+    shutil.rmtree(search / "finals" / "maml-trpo-preset-1" / "policy")
+    for _ in range(2):
+        assert main(["search", "--show", str(search)]) == 0
+        assert "their runs are not all here" in " ".join(capsys.readouterr().out.split())
+        shutil.rmtree(search / "finals" / "maml-trpo-preset-1", ignore_errors=True)
 
 
 def test_a_training_that_another_process_did_is_not_counted_twice(searched):
@@ -311,6 +325,9 @@ def test_mistakes_are_one_line(capsys):
         (["--resume", "a"], "no search here"),
         (["--show", "b"], "no search here"),
         ([], "search needs a suite"),
+        (["--resume", "a", "--budget", "9h"], "--budget has no effect on --resume: leave it out"),
+        (["--show", "a", "--dry-run"], "--dry-run has no effect on --show"),
+        (["--show", "a", "--jobs", "2"], "--jobs has no effect on --show"),
     ):
         assert main(["search", *words]) == 2, words
         shown = capsys.readouterr().err

@@ -70,7 +70,9 @@ def test_a_table_fixes_and_varies():
         ({"learning_rate": {"low": 1.0, "high": 0.1}}, "low below high"),
         ({"learning_rate": {"low": 0.0, "high": 0.1}}, "must be above 0, not 0"),
         ({"epochs": {"low": 1.5, "high": 2}}, "whole numbers"),
-        ({"hidden": {"low": 1, "high": 2}}, "hidden needs width = [low, high]"),
+        ({"hidden": {"depth": [1, 2]}}, "hidden needs width = [low, high]"),
+        ({"hidden": {"low": 1, "high": 2}}, "unknown key 'low' in hidden"),
+        ({"discount": {"low": 0.9, "high": 0.99, "depth": [1, 2]}}, "unknown key 'depth' in discount"),
         ({"hidden": {"width": [1, 2], "depth": [0, 2]}}, "depth of hidden must be from 1"),
         ({"memory": {"choices": ["gru", "xyz"]}}, "unknown memory 'xyz'"),
         ({"memory": {"choices": []}}, "needs a list of choices"),
@@ -84,10 +86,34 @@ def test_mistakes_of_a_table_are_named(table, said):
         space_of(SUITE, "rl2", None, table, "here")
 
 
+def test_widths_alone_keep_the_depth_of_the_preset():
+    space = space_of(SUITE, "maml-trpo", None, {"hidden": {"width": [4, 8]}}, "here")
+    depth = next(one for one in space.dimensions if one.name == "hidden.depth")
+    assert (depth.low, depth.high) == (len(space.usual["hidden"]),) * 2
+
+
+def test_a_pruned_trial_is_told_by_its_rung_or_the_quick_ones_would_rank_first():
+    optuna = pytest.importorskip("optuna")
+    from robometa.search.record import Result, Trial
+    from robometa.search.run import planned
+    from robometa.search.suggest import Journal
+
+    _, settings, spaces = planned("point-robot", ("rl2",), budget="8h")
+    space = spaces["rl2"]
+    known = space.parameters(space.usual)
+    result = Result(700, 6300, 1.0, {"return": -5.0})
+    journal = Journal.__new__(Journal)
+    journal._settings, journal._spaces = settings, spaces
+    study = optuna.create_study(direction="maximize")
+    journal._add_to(study, Trial(0, "rl2", known, {}, results=[result, result]))
+    assert study.trials[0].state == optuna.trial.TrialState.PRUNED
+    assert study.trials[0].intermediate_values == {1: -5.0, 2: -5.0}
+
+
 def test_budgets():
     assert (read_budget("1.5h").amount, read_budget("90m").unit) == (5400, "seconds")
     assert (read_budget("5e7").amount, read_budget("5e7").unit) == (5e7, "steps")
-    for text in ("", "8 hours", "-1h", "0", "inf", "1.2.3h", "8w"):
+    for text in ("", "8 hours", "-1h", "0", "inf", "1.2.3h", "8w", "1e308d"):
         with pytest.raises(UserError, match="must be a processor time"):
             read_budget(text)
 

@@ -1,7 +1,10 @@
 """Ray Tune takes a training as it is, with Optuna's searcher and ASHA."""
 
 import os
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import TINY_SUITE
@@ -54,6 +57,35 @@ def test_impossible_arguments_are_told_before_a_trial_begins(settings, said, tmp
     path.write_text(TINY_SUITE, encoding="utf-8")
     with pytest.raises(UserError, match=said):
         robometa.search.trainable(path, "maml-trpo", **settings)
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """What is reported to a module that stands for Ray Tune; its folder of a trial is the test's."""
+    reports = list[dict[str, float]]()
+    module = ModuleType("ray")
+    module.__spec__ = ModuleSpec("ray", None)
+    context = SimpleNamespace(get_trial_dir=lambda: str(tmp_path))
+    draws = dict.fromkeys(("choice", "lograndint", "randint", "loguniform", "uniform"), lambda *given: given)
+    module.tune = SimpleNamespace(get_context=lambda: context, report=reports.append, **draws)
+    monkeypatch.setitem(sys.modules, "ray", module)
+    (tmp_path / "tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
+    return reports
+
+
+def test_a_training_reports_as_often_as_is_asked_and_at_its_end(told, tmp_path):
+    small = {"tasks": 2, "worlds": 2, "hidden": [4], "iterations": 5}
+    robometa.search.trainable(tmp_path / "tiny.toml", "maml-trpo", options=small, reports=3)({"discount": 0.9})
+    assert [one["iterations"] for one in told] == [2, 4, 5]
+    assert {"return", "success", "steps"} < told[0].keys()
+
+
+def test_a_space_for_tune_takes_a_learner_s_own_table(told, tmp_path):
+    table = {"discount": 0.9, "maml-trpo": {"kl_bound": 0.02}}
+    space = robometa.search.parameter_space(tmp_path / "tiny.toml", "maml-trpo", space=table)
+    assert (space["discount"], space["kl_bound"]) == (0.9, 0.02)
+    with pytest.raises(TypeError):
+        robometa.search.parameter_space(tmp_path / "tiny.toml", "maml-trpo", spaces=table)
 
 
 @pytest.mark.slow
