@@ -150,10 +150,10 @@ def _varies(value: Any) -> bool:
 
 def _read(name: str, table: Mapping[str, Any], usual: Any) -> Search:
     """Reads a table of the user's, such as `{ low = 1e-4, high = 1e-2, log = true }`."""
-    keys = (*(("width", "depth") if isinstance(usual, tuple) else ("low", "high")), "log", "choices")
-    wrong = [key for key in table if key not in keys]
+    allowed = (*(("width", "depth") if isinstance(usual, tuple) else ("low", "high")), "log", "choices")
+    wrong = [key for key in table if key not in allowed]
     if wrong:
-        raise UserError(unknown("key", wrong[0], keys, name))
+        raise UserError(unknown("key", wrong[0], allowed, name))
     if "choices" in table:
         choices = table["choices"]
         if not isinstance(choices, list) or not 1 <= len(choices) <= MAX_LIST or len(table) > 1:
