@@ -66,7 +66,8 @@ def add_to(commands: Commands) -> Parser:
     budget = "work of all trainings: processor time (8h) or environment steps (5e7) (default: 8h)"
     parser.add_argument("--budget", default="8h", help=budget)
     parser.add_argument("--training", help="work of one whole training (default: a fortieth of the budget)")
-    parser.add_argument("--jobs", metavar="N", type=count, help="trials at a time (default: one for each processor)")
+    jobs = "trials at a time, or a cluster: ray, ray:HOST:PORT (default: one for each processor)"
+    parser.add_argument("--jobs", metavar="N", type=_jobs, help=jobs)
     goals = "return, gap, success, latency, parameters; several give a Pareto front (default: return)"
     parser.add_argument("--objective", metavar="NAME", nargs="+", default=["return"], help=goals)
     parser.add_argument(
@@ -85,6 +86,11 @@ def add_to(commands: Commands) -> Parser:
     share = "share of the training tasks that scores the trials (default: 0.2)"
     parser.add_argument("--validation", metavar="SHARE", type=number(0, 1, above=True), default=0.2, help=share)
     return parser
+
+
+def _jobs(text: str) -> int | str:
+    """A number of trials at a time, or a cluster, whose address is checked later: that needs more than a parser."""
+    return text if text.startswith("ray") else count(text)
 
 
 def _run(asked: argparse.Namespace) -> None:

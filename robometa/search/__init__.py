@@ -20,7 +20,7 @@ def search(
     folder: str | Path,
     budget: str = "8h",
     training: str | None = None,
-    jobs: int | None = None,
+    jobs: int | str | None = None,
     objective: Sequence[str] | str = ("return",),
     preset: str | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
@@ -36,7 +36,8 @@ def search(
         budget: Processor time of all trainings, such as `8h`, or environment steps, such as `5e7`, which make a
             search that repeats to the same bytes.
         training: Work of one whole training; a fortieth of the budget if None.
-        jobs: Trials that are trained at a time; one for each processor if None. Results do not depend on it.
+        jobs: Trials that are trained at a time, one for each processor if None; or a Ray cluster whose machines share
+            the folder: `ray`, `ray:HOST:PORT` or `ray://HOST:PORT`. Results do not depend on it.
         objective: One or several of return, gap, success, latency, parameters; several give a Pareto front.
         preset: Preset that the options start from, if there is one learner.
         space: A TOML file with a table [search], or that table: values fix options, tables vary them.
@@ -67,7 +68,9 @@ def search(
     return begin(chosen, made, folder, jobs, silent)
 
 
-def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] = (), silent: bool = False) -> Result:
+def resume(
+    folder: str | Path, jobs: int | str | None = None, learners: Sequence[str] = (), silent: bool = False
+) -> Result:
     """Resumes a search; `learners` are the files of those of your own, which a record never runs unasked."""
     from robometa.search.run import resume as go_on
 

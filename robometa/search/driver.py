@@ -12,6 +12,7 @@ from robometa.errors import UserError
 from robometa.registry.user_file import is_reference
 from robometa.search import halving, preset_file, record
 from robometa.search.budget import Budget
+from robometa.search.cluster import Carriers, carriers_of
 from robometa.search.finals import chosen_finalists, final_orders
 from robometa.search.objectives import gains
 from robometa.search.places import SETTINGS, description
@@ -26,12 +27,9 @@ from robometa.search.work import Order, Searching
 from robometa.storage import atomic
 from robometa.storage.open_folder import OpenFolder, opened
 from robometa.suites.suite import Suite
-from robometa.trials.workers.pool import Pool
 
 TRIALS, FINALS = "trials", "finals"
 """Names below a search's folder."""
-SECONDS_OF_PATIENCE = 7 * 86400.0
-"""Least time after which a process counts as hanging, s; a training's duration is not known."""
 
 
 def spaces_of(suite: Suite, settings: Settings) -> dict[str, Space]:
@@ -74,13 +72,13 @@ def read_suite(settings: Settings) -> Suite:
 class Search:
     """A search on its way."""
 
-    def __init__(self, folder: OpenFolder, settings: Settings, jobs: int, screen: Screen) -> None:
+    def __init__(self, folder: OpenFolder, settings: Settings, jobs: int | str, screen: Screen) -> None:
         """Reads the record.
 
         Args:
             folder: Its folder, locked.
             settings: Its settings.
-            jobs: Trials that are trained at a time.
+            jobs: Trials that are trained at a time, or the Ray cluster that trains them.
             screen: Shows how far it is.
 
         Raises:
@@ -110,7 +108,7 @@ class Search:
             self.suite, Budget(self.settings.training, self.settings.budget.unit), self.settings.objectives
         )
         with ExitStack() as stack:
-            pool = stack.enter_context(closing(Pool(work, self._jobs, SECONDS_OF_PATIENCE)))
+            pool = stack.enter_context(closing(carriers_of(work, self._jobs, self.folder)))
             over = [one for one in self.state.generations if self._is_over(one)]
             done = [trial for one in over for trial in one.trials]
             self._journal = Journal(self._opened, self.settings, self.spaces, done)
@@ -145,7 +143,7 @@ class Search:
             trials.append(Trial(first + len(trials), label, parameters, space.options(parameters)))
         return {"kind": record.GENERATION, "learner": label, "trials": [record.described(one) for one in trials]}
 
-    def _finish(self, generation: Generation, pool: Pool) -> None:
+    def _finish(self, generation: Generation, pool: Carriers) -> None:
         """Trains a generation's trials, rung by rung."""
         while not self._is_over(generation):
             rung = generation.rungs
@@ -199,7 +197,7 @@ class Search:
             whole=trial.results[-1].whole if trial.results else None,
         )
 
-    def _carried_out(self, pool: Pool, orders: Sequence[Order], names: Sequence[str], about: str) -> list[Result]:
+    def _carried_out(self, pool: Carriers, orders: Sequence[Order], names: Sequence[str], about: str) -> list[Result]:
         """Carries out orders; their results in order."""
         results: list[Result | None] = [None] * len(orders)
         times = Times()
@@ -214,7 +212,7 @@ class Search:
         self._timings.append(times)
         return [result for result in results if result is not None]
 
-    def _finals(self, pool: Pool) -> None:
+    def _finals(self, pool: Carriers) -> None:
         """Chooses the finalists, trains them anew beside the presets, and measures all on the held-out tasks."""
         if self.state.finalists is None:
             numbers = chosen_finalists(self.state, self.settings)

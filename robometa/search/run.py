@@ -34,6 +34,7 @@ from robometa.suites.load import suite_reference
 from robometa.suites.suite import Suite
 from robometa.suites.toml_file import read_toml
 from robometa.training.stop_signals import STOP_SIGNALS
+from robometa.trials.collectors.choose import address_of
 
 LEARNERS = ("maml-trpo", "promp", "pearl", "rl2")
 """Learners that are searched if none is named."""
@@ -83,7 +84,7 @@ def planned(
 
 
 def begin(
-    suite: Suite, settings: Settings, folder: str | Path, jobs: int | None = None, silent: bool = False
+    suite: Suite, settings: Settings, folder: str | Path, jobs: int | str | None = None, silent: bool = False
 ) -> Result:
     """Begins a search, and returns it once it is finished.
 
@@ -92,6 +93,7 @@ def begin(
         Stopped: If a stop signal came; `resume` goes on.
     """
     require_optuna()
+    _require_cluster(jobs)
     path = require_free(folder)
     try:
         with opened(path.parent, create=True) as parent, atomic.aside(parent, path.name) as aside:
@@ -107,12 +109,15 @@ def begin(
     return resume(path, jobs, settings.learners, silent)
 
 
-def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] = (), silent: bool = False) -> Result:
+def resume(
+    folder: str | Path, jobs: int | str | None = None, learners: Sequence[str] = (), silent: bool = False
+) -> Result:
     """Resumes a search from its record, and returns it once it is finished.
 
     Args:
         folder: Its folder.
-        jobs: Trials that are trained at a time; one for each processor if None. The results do not depend on it.
+        jobs: Trials that are trained at a time, one for each processor if None; or the Ray cluster that trains them:
+            `ray` for one of this machine, `ray:HOST:PORT` or `ray://HOST:PORT`. The results do not depend on it.
         learners: Files and classes of learners of your own, `./mine.py:MyLearner`, which no record runs unasked.
         silent: Print nothing.
 
@@ -122,6 +127,7 @@ def resume(folder: str | Path, jobs: int | None = None, learners: Sequence[str] 
         TrainingError: If a file cannot be read or written, or a process is lost again and again.
     """
     path = checked(folder).absolute()
+    _require_cluster(jobs)
     with ExitStack() as stack:
         search_folder = stack.enter_context(locked(path))
         settings = _with_learners(read_settings(path), learners, path)
@@ -142,6 +148,16 @@ def read(folder: str | Path) -> Result:
     path = checked(folder).absolute()
     settings = read_settings(path)
     return Result(path, settings, read_state(path / RECORD, settings))
+
+
+def _require_cluster(jobs: int | str | None) -> None:
+    """Checks a cluster's address before anything is written.
+
+    Raises:
+        UserError: If it is none.
+    """
+    if isinstance(jobs, str):
+        address_of(jobs, "jobs", "a number, ")
 
 
 def _with_learners(settings: Settings, given: Sequence[str], folder: Path) -> Settings:

@@ -75,7 +75,7 @@ def write(record):
 def folder(tmp_path, monkeypatch):
     """A working directory with the tiny suite, where nothing is trained."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robometa.search.driver.Pool", NoPool)
+    monkeypatch.setattr("robometa.search.cluster.Pool", NoPool)
     Path("tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
 
 

@@ -72,7 +72,7 @@ def folder(tmp_path, monkeypatch):
     """A working directory with the tiny suite and a space, and work without processes."""
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
-    monkeypatch.setattr("robometa.search.driver.Pool", Here)
+    monkeypatch.setattr("robometa.search.cluster.Pool", Here)
     return tmp_path
 
 
@@ -82,7 +82,7 @@ def searched(tmp_path_factory):
     place = tmp_path_factory.mktemp("searched")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("robometa.search.driver.Pool", Here)
+        patch.setattr("robometa.search.cluster.Pool", Here)
         Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
         return search("a", validation=0.4)
 
@@ -355,7 +355,7 @@ def test_a_plan_says_if_an_iteration_is_longer_than_the_shortest_trials(budget, 
 @pytest.mark.slow
 def test_a_search_that_is_killed_at_random_moments_ends_in_the_same_bytes(monkeypatch):
     """Six kills of the process group at seeded moments."""
-    monkeypatch.setattr("robometa.search.driver.Pool", pool.Pool)
+    monkeypatch.setattr("robometa.search.cluster.Pool", pool.Pool)
     Path("space.toml").write_text(_toml(), encoding="utf-8")
     words = [part for name, value in SIZES.items() for part in (f"--{name}", str(value))]
     begun = ["tiny.toml", "maml-trpo", "--space", "space.toml", "--jobs", "2", *words]

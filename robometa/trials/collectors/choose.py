@@ -35,7 +35,7 @@ def collector_for(job: Job, learner: Learner, collect: str) -> Collector:
         return Auto(job, learner)
     if name == "processes":
         return Processes(job, learner, _count(collect))
-    return RayCluster(job, learner, _address(collect))
+    return RayCluster(job, learner, address_of(collect))
 
 
 def as_before(collect: str) -> str:
@@ -71,17 +71,22 @@ def _count(collect: str) -> int:
     return int(count)
 
 
-def _address(collect: str) -> str | None:
+def address_of(cluster: str, name: str = "collect", others: str = "") -> str | None:
     """Returns the address of a running cluster; None for one of this machine.
+
+    Args:
+        cluster: `ray`, `ray:HOST:PORT` or `ray://HOST:PORT`.
+        name: Name of the setting, for the message.
+        others: What the setting may be besides, for the message.
 
     Raises:
         UserError: If it is none.
     """
-    if collect == "ray":
+    if cluster == "ray":
         return None
-    if not ADDRESS.fullmatch(collect):
-        raise UserError(f"collect must be ray, ray:HOST:PORT or ray://HOST:PORT, not {collect}")
-    return collect if collect.startswith("ray://") else collect.removeprefix("ray:")
+    if not ADDRESS.fullmatch(cluster):
+        raise UserError(f"{name} must be {others}ray, ray:HOST:PORT or ray://HOST:PORT, not {cluster}")
+    return cluster if cluster.startswith("ray://") else cluster.removeprefix("ray:")
 
 
 ADDRESS = re.compile(r"ray:(//)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
