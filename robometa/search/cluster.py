@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from robometa.compute import parallel
-from robometa.errors import TrainingError, UserError
+from robometa.errors import Stopped, TrainingError, UserError
 from robometa.registry import user_objective
 from robometa.storage.open_folder import OpenFolder
 from robometa.storage.versions import versions
@@ -27,8 +28,8 @@ ALIKE = ("python", "robometa", "torch", "mujoco", "gymnasium", "numpy", "sources
 """Versions that a machine must share with this one."""
 SECONDS_OF_PATIENCE = 7 * 86400.0
 """Least time after which a process of this machine counts as hanging, s; a training's duration is not known."""
-WAIT_SECONDS = 1.0
-"""Longest time without a look at signals, s."""
+POLL_SECONDS = 0.2
+"""Time between two looks at the tasks, s; a stop signal that comes meanwhile is heard at once."""
 
 
 def carriers_of(work: Work, jobs: int | str, folder: OpenFolder) -> Carriers:
@@ -92,7 +93,9 @@ class Cluster:
             task = self._task.options(label_selector=where).remote(self._name, self._work, order)
             self._pending[task] = place
         while self._pending:
-            ready, _ = self._ray.wait([*self._pending], timeout=WAIT_SECONDS)
+            ready = self._ready()
+            if not ready:
+                time.sleep(POLL_SECONDS)
             for task in ready:
                 yield self._pending.pop(task), self._answer(task)
 
@@ -108,6 +111,17 @@ class Cluster:
                 self._ray.cancel(task, force=True)
         self._pending.clear()
         self._session.close()
+
+    def _ready(self) -> list[Any]:
+        """Returns the tasks that have ended.
+
+        Raises:
+            Stopped: If a stop signal comes; Ray wraps what its handler raises.
+        """
+        try:
+            return self._ray.wait([*self._pending], num_returns=len(self._pending), timeout=0)[0]
+        except SystemError as error:
+            raise (error.__cause__ if isinstance(error.__cause__, Stopped) else error) from None
 
     def _answer(self, task: Any) -> Any:
         """Returns the result of a task.

@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY_SUITE
 
 from robometa.commands.main import main
-from robometa.errors import TrainingError, UserError
+from robometa.errors import Stopped, TrainingError, UserError
 from robometa.search import cluster
 from robometa.search.cluster import Cluster
 from robometa.search.run import begin, planned, resume
@@ -33,7 +33,8 @@ class FakeRay:
         WorkerCrashedError = type("WorkerCrashedError", (RayError,), {})
 
     def __init__(self):
-        self.apart, self.other, self.lost, self.cancelled = set(), set(), False, []
+        self.apart, self.other, self.cancelled = set(), set(), []
+        self.lost = self.stopped = False
         self.tasks, self.selected = {}, []
 
     def nodes(self):
@@ -57,8 +58,11 @@ class FakeRay:
         self.tasks[len(self.tasks)] = function, place, given
         return len(self.tasks) - 1
 
-    def wait(self, tasks, timeout):
-        """The last task."""
+    def wait(self, tasks, num_returns, timeout):
+        """The last task; a signal's error is wrapped as Ray's own code does it."""
+        assert num_returns == len(tasks)
+        if self.stopped:
+            raise SystemError("returned a result with an exception set") from Stopped("stopped by SIGINT")
         return tasks[-1:], tasks[:-1]
 
     def get(self, task, timeout=None):
@@ -132,6 +136,13 @@ def test_a_trial_that_is_always_lost_ends_the_search_with_a_sentence_and_the_res
     assert len(ray.cancelled) == 2
     ray.lost = False
     resume("a", "ray", silent=True)
+
+
+def test_a_stop_signal_gives_up_what_is_under_way(ray):
+    ray.stopped = True
+    with pytest.raises(Stopped):
+        search("a", "ray")
+    assert len(ray.cancelled) == 3
 
 
 def test_an_error_of_the_work_reaches_the_user_as_it_is(ray):
