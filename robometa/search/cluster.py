@@ -1,4 +1,4 @@
-"""Who trains a search's trials: processes of this machine, or a Ray cluster whose machines share the folder."""
+"""Processes of this machine, or a Ray cluster whose machines share the folder, that train a search's trials."""
 
 from __future__ import annotations
 
