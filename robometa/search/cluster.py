@@ -17,7 +17,7 @@ from robometa.registry import user_objective
 from robometa.storage.open_folder import OpenFolder
 from robometa.storage.versions import versions
 from robometa.trials.collectors.choose import address_of
-from robometa.trials.collectors.ray_session import Session
+from robometa.trials.collectors.ray_session import Session, apart_from, result_of
 from robometa.trials.workers import patience
 from robometa.trials.workers.messages import Work
 from robometa.trials.workers.pool import Pool
@@ -88,7 +88,7 @@ class Cluster:
             TrainingError: If a task is lost again and again.
             Exception: The error that a machine met, if it would come again.
         """
-        where = {"ray.io/node-id": f"!in({','.join(self._refused)})"} if self._refused else {}
+        where = apart_from(self._refused)
         for place, order in enumerate(orders):
             task = self._task.options(label_selector=where).remote(self._name, self._work, order)
             self._pending[task] = place
@@ -130,14 +130,9 @@ class Cluster:
             TrainingError: If it was lost too often, or the cluster failed.
             Exception: The error that it met, which would come again.
         """
-        errors = self._ray.exceptions
         try:
-            return self._ray.get(task)
-        except errors.RayTaskError as error:
-            if isinstance(error.cause, Exception):
-                raise error.cause from None
-            raise TrainingError(f"a machine of the cluster failed: {_last(error)}") from None
-        except errors.RayError as error:
+            return result_of(self._ray, task)
+        except self._ray.exceptions.RayError as error:
             raise TrainingError(
                 f"a trial was lost in the cluster again and again ({type(error).__name__}). Is there memory enough?"
             ) from None
@@ -213,8 +208,3 @@ def seen(path: str) -> tuple[str, dict[str, str]]:
     except OSError:
         content = ""
     return content, versions()
-
-
-def _last(error: Exception) -> str:
-    """The last line of an error."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

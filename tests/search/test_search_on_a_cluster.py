@@ -30,6 +30,8 @@ class FakeRay:
 
         RayError = type("RayError", (Exception,), {})
         RayTaskError = type("RayTaskError", (RayError,), {"cause": None})
+        RaySystemError = type("RaySystemError", (RayError,), {})
+        RuntimeEnvSetupError = type("RuntimeEnvSetupError", (RayError,), {})
         WorkerCrashedError = type("WorkerCrashedError", (RayError,), {})
 
     def __init__(self):

@@ -17,7 +17,7 @@ from robometa.learners.protocol import Learner
 from robometa.sim.engine import Divergence
 from robometa.trials.collectors import ray_task
 from robometa.trials.collectors.collector import Job, checked_shape, policy_state
-from robometa.trials.collectors.ray_session import Session
+from robometa.trials.collectors.ray_session import Session, apart_from, result_of
 from robometa.trials.collectors.ray_task import Computed, Refused, Request
 from robometa.trials.pieces import APART, Batch, Piece, grouped
 from robometa.trials.trial import torch_on
@@ -126,7 +126,7 @@ class RayCluster:
         part = batch.part(begin, end - begin)
         own = tuple(Piece(piece.first - begin, piece.tasks) for piece in pieces)
         asked = Request(self._name, f"{self._name}-{self._batches}", self._probe.digest, part, own)
-        where = {"ray.io/node-id": f"!in({','.join(sorted(self._refused))})"} if self._refused else {}
+        where = apart_from(self._refused)
         return self._compute.options(label_selector=where).remote(self._job, state, asked)
 
     def _answer(self, task: Any) -> Computed | Refused | str:
@@ -135,16 +135,9 @@ class RayCluster:
         Raises:
             Exception: The error that the learner met, which would come again.
         """
-        errors = self._ray.exceptions
         try:
-            answer: Computed | Refused = self._ray.get(task)
-        except errors.RayTaskError as error:
-            if isinstance(error.cause, Exception):
-                raise error.cause from None
-            raise TrainingError(f"a machine of the cluster failed: {str(error).strip().splitlines()[-1]}") from None
-        except (errors.RaySystemError, errors.RuntimeEnvSetupError) as error:
-            raise TrainingError(f"the cluster failed: {str(error).strip().splitlines()[0]}") from None
-        except errors.RayError as error:
+            answer: Computed | Refused = result_of(self._ray, task)
+        except self._ray.exceptions.RayError as error:
             return type(error).__name__
         return answer
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from robometa.compute.parallel import processors
 from robometa.compute.python_process import python_path
-from robometa.errors import UserError
+from robometa.errors import TrainingError, UserError
 from robometa.escape import word
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "PYTHONSAFEPATH": "1"}
@@ -91,6 +91,29 @@ class Session:
             what = "Ray cannot be started" if address is None else f"no connection to the cluster {address}"
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"{what}: {first}") from None
+
+
+def apart_from(machines: Collection[str]) -> dict[str, str]:
+    """Returns the label selector that keeps a task off some machines, by Ray's names of them."""
+    return {"ray.io/node-id": f"!in({','.join(sorted(machines))})"} if machines else {}
+
+
+def result_of(ray: Any, task: Any) -> Any:
+    """Returns the result of a task; an error of Ray's that is left means that the task was lost.
+
+    Raises:
+        TrainingError: If its machine or the cluster failed.
+        Exception: The error that the task met, which would come again.
+    """
+    errors = ray.exceptions
+    try:
+        return ray.get(task)
+    except errors.RayTaskError as error:
+        if isinstance(error.cause, Exception):
+            raise error.cause from None
+        raise TrainingError(f"a machine of the cluster failed: {str(error).strip().splitlines()[-1]}") from None
+    except (errors.RaySystemError, errors.RuntimeEnvSetupError) as error:
+        raise TrainingError(f"the cluster failed: {str(error).strip().splitlines()[0]}") from None
 
 
 def _mode() -> str:
