@@ -150,7 +150,12 @@ def _slice(panel: Any, parameter: str, values: Sequence[Any], scores: Sequence[f
     """One parameter's panel."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         if min(values) > 0 and max(values) / min(values) > LOG_FROM:
+            from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())  # between them they lie on each other
         panel.scatter(values, scores, s=12, color=COLOURS[0], alpha=0.6, linewidths=0)
     else:
         names = sorted({str(value) for value in values})
