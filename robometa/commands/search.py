@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
-from robometa.escape import printable, say, word
+from robometa.escape import counted, printable, say, word
 from robometa.registry.given import given
 from robometa.search.places import require_free, require_search
 from robometa.storage.paths import checked, unwritable
@@ -43,6 +44,8 @@ BEGINNING = (
     *("rungs", "finalists", "seeds", "validation"),
 )
 """Options of a new search, which its folder keeps."""
+FEW_ITERATIONS = 10
+"""Iterations of a preset below which a first rung says little of how a training ends."""
 REFUSED = {"resume": BEGINNING, "show": (*BEGINNING, "jobs", "learner")}
 """Options that would have no effect, by what is asked for."""
 
@@ -108,6 +111,8 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.show is not None:
         for folder in (asked.show, *(asked.beside or [])):
             require_search(folder)
+        if any(folder.samefile(asked.show) for folder in asked.beside or []):
+            raise UserError(f"--beside needs another search than {printable(asked.show)}")
         _show(asked.show, asked.beside or [])
     elif asked.resume is not None:
         require_search(asked.resume)
@@ -146,8 +151,9 @@ def _begin(asked: argparse.Namespace) -> None:
     )
     if asked.dry_run:
         _print_space(settings, spaces)
-        _print_short_trials(suite, settings, spaces)
+        _warn_of_short_trials(suite, settings, spaces)
         return
+    _warn_of_short_trials(suite, settings, spaces)
     usual = Path("search") / "-".join([suite.name.replace("/", "-"), *spaces])
     _finish(begin(suite, settings, asked.folder or usual, asked.jobs))
 
@@ -155,6 +161,7 @@ def _begin(asked: argparse.Namespace) -> None:
 def _print_space(settings: Any, spaces: Any) -> None:
     """Prints the space of each learner, and what the budget is for."""
     from robometa.console import PlainConsole, WholeTable
+    from robometa.search.record import MAX_TRIALS
 
     console, budget = PlainConsole(), settings.budget
     for label, space in spaces.items():
@@ -171,6 +178,9 @@ def _print_space(settings: Any, spaces: Any) -> None:
     each = settings.trials_budget / len(spaces)
     console.print(f"budget: {budget.words()}; a whole training: {budget.words(settings.training)}", soft_wrap=True)
     generations = int(each * (1 + 1e-9) / settings.generation_cost)
+    small = [f"{label}: {space.size:.0f}" for label, space in spaces.items() if space.size <= MAX_TRIALS]
+    if small:
+        console.print(f"different trials of {', '.join(small)}", soft_wrap=True)
     console.print(
         f"each learner: {budget.words(each)}, at least {generations} generations of {settings.generation} trials, "
         f"{settings.rungs} rungs",
@@ -181,8 +191,8 @@ def _print_space(settings: Any, spaces: Any) -> None:
     console.print(f"{scored}; finals: {budget.words(settings.finals_cost)}", soft_wrap=True)
 
 
-def _print_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
-    """Warns of learners whose iteration takes more environment steps than the shortest trials may."""
+def _warn_of_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
+    """Warns of learners whose shortest trials, in environment steps, have few iterations or not one."""
     from robometa.search import halving
     from robometa.search.budget import STEPS
     from robometa.training.budget import steps_of_iteration
@@ -197,6 +207,12 @@ def _print_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
                 f"warning: an iteration of {label} takes {budget.words(steps)}, the shortest trials may take "
                 f"{budget.words(shortest)}: they train for one iteration, beyond the budget; more --training, or "
                 "fewer --rungs"
+            )
+        elif settings.rungs > 1 and (iterations := math.ceil(shortest / steps)) < FEW_ITERATIONS:
+            say(
+                f"warning: the first rung judges the preset of {label} after {counted(iterations, 'iteration')} of "
+                f"{math.ceil(settings.training / steps)}: what learns fast at first goes on; more --training, or fewer "
+                "--rungs"
             )
 
 
@@ -221,12 +237,21 @@ def _show(folder: Path, beside: list[Path]) -> None:
 
 def _finish(result: Result) -> None:
     """Prints the result of a finished search, and what to do with it."""
+    from robometa.search import page
+
     _print_result(result)
     if result.best is not None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite, learners = word(_short(Path(result.settings.suite))), result.settings.learners
         learner = next(name for name in learners if registry.label(name) == best.learner)
-        say(f"next: robometa train {suite} {word(learner)} --config {word(_short(result.best))}{given()}")
+        preset = page.leading_preset(result.state, page.final_groups(result.folder, result.state))
+        if preset is None:
+            options = f" --config {word(_short(result.best))}"
+        else:
+            say(f"no options found beat the hand-set preset; the best of them: {printable(_short(result.best))}")
+            named = "" if result.settings.preset is None else f" --preset {word(result.settings.preset)}"
+            options = f"{named} --iterations {preset.results[-1].whole}"
+        say(f"next: robometa train {suite} {word(learner)}{options}{given()}")
     say(f"report: {printable(_short(result.folder / 'report.html'))}")
 
 

@@ -32,16 +32,20 @@ TRIALS, FINALS = "trials", "finals"
 """Names below a search's folder."""
 
 
-def spaces_of(suite: Suite, settings: Settings) -> dict[str, Space]:
+def spaces_of(suite: Suite, settings: Settings, where: str = "[search]") -> dict[str, Space]:
     """Search space of each learner, by short name.
+
+    Args:
+        suite: The suite.
+        settings: Settings of the search, with the user's table.
+        where: Place of the table, for messages.
 
     Raises:
         UserError: Naming every mistake in the settings' table.
     """
-    tables = tables_of(settings.table, settings.learners, "[search]")
+    tables = tables_of(settings.table, settings.learners, where)
     spaces = {
-        registry.label(name): space_of(suite, name, settings.preset, tables[name], "[search]")
-        for name in settings.learners
+        registry.label(name): space_of(suite, name, settings.preset, tables[name], where) for name in settings.learners
     }
     if len(spaces) < len(settings.learners):
         raise UserError(f"learners must differ, not {' '.join(map(registry.label, settings.learners))}")
@@ -123,8 +127,11 @@ class Search:
         if self.state.finalists is not None or len(self.state.trials) + self.settings.generation > record.MAX_TRIALS:
             return None
         share = self.settings.trials_budget / len(self.spaces)
-        spent = {label: self.state.spent(label) for label in self.spaces}
-        label = min(self.spaces, key=lambda one: spent[one])
+        tried = {label: [one.parameters for one in self.state.trials if one.learner == label] for label in self.spaces}
+        spent = {label: self.state.spent(label) for label in tried if self.spaces[label].has_untried(tried[label])}
+        if not spent:
+            return None
+        label = min(spent, key=lambda one: spent[one])
         begun = any(one.learner == label for one in self.state.generations)
         if begun and spent[label] + self.settings.generation_cost > share * (1 + 1e-9):
             return None

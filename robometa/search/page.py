@@ -18,7 +18,7 @@ from robometa.reports.groups import Group, Section
 from robometa.reports.measured import REPORT, content
 from robometa.search import drawing, preset_file, summary
 from robometa.search.drawing import Line
-from robometa.search.finals import final_label, finals_of, recorded_means, trials_of_finals
+from robometa.search.finals import final_label, finals_of, presets_beside, recorded_means, trials_of_finals
 from robometa.search.objectives import MINIMISED, front, gains
 from robometa.search.record import State, Trial
 from robometa.search.settings import Settings
@@ -49,9 +49,11 @@ def page(folder: Path, settings: Settings, state: State, beside: Sequence[Result
     from markupsafe import Markup
 
     rows = summary.rows(state, settings)
-    lines = [*_lines(state, settings), *(line for one in beside for line in _lines(one.state, one.settings))]
+    lines = _lines(state, settings, settings.sampler)
+    for other in beside:
+        lines += _lines(other.state, other.settings, _label_beside(settings, other.settings))
     own = final_groups(folder, state)
-    groups = [*own, *(one for other in beside for one in _others(other))]
+    groups = [*own, *(one for other in beside for one in _others(other, _label_beside(settings, other.settings)))]
     section = Section(groups[0].entries[0].suite, groups[0].entries[0].suite_hash, tuple(groups)) if groups else None
     parts = [
         {
@@ -151,6 +153,19 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
     return sentences
 
 
+def leading_preset(state: State, groups: Sequence[Group]) -> Trial | None:
+    """The first finalist's hand-set preset, if it scores more in the finals; None if it does not, or has none there."""
+    if not groups or not state.finalists:
+        return None
+    first, learner = groups[0].intervals[-1].middle, state.trials[state.finalists[0]].learner
+    for preset in presets_beside(state, state.finalists):
+        if preset.learner == learner and any(
+            group.label == final_label(state, preset) and group.intervals[-1].middle > first for group in groups
+        ):
+            return preset
+    return None
+
+
 def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:
     """Share of each parameter in what the first rung's scores depend on, by PED-ANOVA; nothing with few trials.
 
@@ -193,11 +208,19 @@ def _spread(values: Sequence[Any]) -> Any:
     return CategoricalDistribution(sorted({*values}, key=str))
 
 
-def _others(other: Result) -> list[Group]:
+def _label_beside(settings: Settings, other: Settings) -> str:
+    """Words for a search beside another one: its sampler, and its budget and trainings where they are others."""
+    words = [other.sampler]
+    if other.budget != settings.budget:
+        words.append(f"budget {other.budget.words()}")
+    if other.training != settings.training:
+        words.append(f"trainings of {other.budget.words(other.training)}")
+    return ", ".join(words)
+
+
+def _others(other: Result, label: str) -> list[Group]:
     """Finals of another search."""
-    return [
-        replace(one, label=f"{one.label}, {other.settings.sampler}") for one in final_groups(other.folder, other.state)
-    ]
+    return [replace(one, label=f"{one.label}, {label}") for one in final_groups(other.folder, other.state)]
 
 
 def front_rows(state: State, settings: Settings) -> list[tuple[str, str, list[str], str]]:
@@ -220,12 +243,10 @@ def _of(state: State, learner: str) -> list[Trial]:
     return [trial for trial in state.trials if trial.learner == learner]
 
 
-def _lines(state: State, settings: Settings) -> list[Line]:
+def _lines(state: State, settings: Settings, label: str) -> list[Line]:
     """Trials of each learner of a search, for the figures."""
-    labels = dict.fromkeys(trial.learner for trial in state.trials)
-    return [
-        Line(f"{label}, {settings.sampler}", _of(state, label), settings.rungs, settings.generation) for label in labels
-    ]
+    learners = dict.fromkeys(trial.learner for trial in state.trials)
+    return [Line(f"{one}, {label}", _of(state, one), settings.rungs, settings.generation) for one in learners]
 
 
 def _best(folder: Path) -> str:

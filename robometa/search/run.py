@@ -14,6 +14,7 @@ from typing import Any
 from robometa import registry, suites
 from robometa.compute.parallel import processors
 from robometa.errors import FolderGoneError, Stopped, TrainingError, UserError
+from robometa.escape import printable
 from robometa.registry import user_file
 from robometa.search import page
 from robometa.search.budget import Budget, read_budget
@@ -80,7 +81,8 @@ def planned(
     )
     indices = validation_indices(suite, made.validation, made.seed)
     made = replace(made, validation_tasks=tuple(indices))
-    return suite, made, spaces_of(suite, made)
+    where = f"[search] of {printable(space)}" if isinstance(space, str | Path) else "[search]"
+    return suite, made, spaces_of(suite, made, where)
 
 
 def begin(

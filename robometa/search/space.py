@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 from robometa import registry
@@ -45,6 +47,17 @@ class Dimension:
             return value in self.labels
         return is_finite(value) and (type(value) is int or not self.whole) and bool(self.low <= value <= self.high)
 
+    @property
+    def size(self) -> float:
+        """Number of values; infinite for an interval of numbers that are not whole."""
+        if self.choices:
+            return len(self.choices)
+        return self.high - self.low + 1 if self.whole else float("inf")
+
+    def every(self) -> Sequence[Value]:
+        """All values, of a parameter that has few."""
+        return self.labels if self.choices else range(int(self.low), int(self.high) + 1)
+
     def words(self) -> str:
         """Describes the values, such as `0.0001 to 0.01, log`."""
         if self.choices:
@@ -70,6 +83,20 @@ class Space:
     def label(self) -> str:
         """Short name of the learner."""
         return registry.label(self.learner)
+
+    @property
+    def size(self) -> float:
+        """Number of different trials; infinite if an option is a number from an interval."""
+        return math.prod(one.size for one in self.dimensions)
+
+    def every(self) -> list[dict[str, Value]]:
+        """Parameters of every trial, in a fixed order; for a space of a small size."""
+        names = [one.name for one in self.dimensions]
+        return [dict(zip(names, some, strict=True)) for some in product(*(one.every() for one in self.dimensions))]
+
+    def has_untried(self, tried: Sequence[Mapping[str, Value] | None]) -> bool:
+        """Tests if there are parameters that are not among those tried."""
+        return self.size > len({tuple(sorted(one.items())) for one in tried if one is not None})
 
     def options(self, parameters: Mapping[str, Value]) -> dict[str, Any]:
         """The options that parameters stand for, beside those that the user's table fixes."""
@@ -241,7 +268,8 @@ def tables_of(table: Mapping[str, Any], learners: Sequence[str], where: str) -> 
     """Divides a [search] table among learners: its own keys for all that have the option, then those of each.
 
     Args:
-        table: The content of [search]; a table named like a learner is for it alone.
+        table: The content of [search]; a table named like a learner is for it alone, and left
+            out if that is not searched.
         learners: Names of the learners that are searched.
         where: Place of the table, for messages.
 
@@ -253,7 +281,9 @@ def tables_of(table: Mapping[str, Any], learners: Sequence[str], where: str) -> 
     wrong = [label for label, one in own.items() if not isinstance(one, dict)]
     if wrong:
         raise UserError(f"[search.{wrong[0]}] in {where} must be a table")
-    shared = {name: value for name, value in table.items() if name not in labels}
+    # One file may serve several searches: the table of a learner that is not searched has no part in this one.
+    others = {name for name, value in table.items() if name in registry.LEARNERS and isinstance(value, dict)}
+    shared = {name: value for name, value in table.items() if name not in labels and name not in others}
     options = {label: _option_names(name) for label, name in labels.items()}
     for name in shared:
         if not any(name in known for known in options.values()):

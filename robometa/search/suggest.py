@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 20
 """Most suggestions for a trial, until one is new."""
+ENUMERATED = 10_000
+"""Largest space whose untried trials are listed where suggestions find none."""
 
 
 def require_optuna() -> None:
@@ -71,6 +74,8 @@ class Journal:
     def suggest(self, label: str, count: int, generation: int, known: Sequence[Trial]) -> list[dict[str, Value]]:
         """Suggests parameters for the next trials of a learner: a function of the trials before and of the seed.
 
+        There are fewer if the space has no more that are new.
+
         They are asked of a study in memory: the journal's would differ between a search that was resumed and one that
         was not, in what was asked and dropped.
 
@@ -89,10 +94,15 @@ class Journal:
             for before in known:
                 self._add_to(study, before)
             while len(chosen) < count:
-                for attempt in range(ATTEMPTS):
+                for attempt in range(ATTEMPTS + 1):
+                    if attempt == ATTEMPTS and space.size <= ENUMERATED:
+                        untried = [one for one in space.every() if one not in [*tried, *chosen]]
+                        if not untried:
+                            return chosen
+                        study.enqueue_trial(untried[self._generator(label, generation).randrange(len(untried))])
                     trial = study.ask()
                     parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
-                    if attempt == ATTEMPTS - 1 or parameters not in [*tried, *chosen]:
+                    if attempt == ATTEMPTS or parameters not in [*tried, *chosen]:
                         break
                     study.tell(trial, state=_state("failed"))
                 chosen.append(parameters)
@@ -126,6 +136,10 @@ class Journal:
                     intermediate_values=steps,
                 )
             )
+
+    def _generator(self, label: str, generation: int) -> random.Random:
+        """Random numbers of a generation."""
+        return random.Random(f"{self._settings.seed}/{label}/{generation}")
 
     def _sampler(self, label: str, generation: int) -> Any:
         import optuna

@@ -17,7 +17,7 @@ from robometa.search.budget import Budget
 from robometa.search.drawing import COLOURS, Line, pareto
 from robometa.search.finals import recorded_means
 from robometa.search.objectives import front, gap
-from robometa.search.page import front_rows, page, require_alike, verdicts
+from robometa.search.page import front_rows, leading_preset, page, require_alike, verdicts
 from robometa.search.record import Final, Generation, Result, State, Trial
 from robometa.search.result import Result as Search
 from robometa.search.run import planned, read
@@ -156,3 +156,30 @@ def test_a_final_that_failed_has_no_part_in_the_mean():
     finals = [Final(1, 1, Result(1, 1, 1.0, {"return": -2.0})), Final(1, 2, Result(1, 1, 1.0, failure="broken"))]
     state = State([Generation("rl2", trials, 1)], finalists=[1], finals=finals)
     assert recorded_means(state) == [("rl2: finalist 1 (trial 0001)", "-2")]
+
+
+def test_a_preset_that_leads_in_the_finals_is_the_one_to_train():
+    def finals(label, middle):
+        return SimpleNamespace(label=label, intervals=[Interval(middle, middle - 1, middle + 1)], measured=("",) * 3)
+
+    result = Result(1, 7, 1.0, {"return": -1.0})
+    trials = [Trial(0, "rl2", {}, {}, is_preset=True, results=[result]), Trial(1, "rl2", {}, {}, results=[result])]
+    state = State([Generation("rl2", trials, 1)], finalists=[1])
+    ahead, behind = (
+        [finals("rl2: finalist 1 (trial 0001)", -9.0), finals("rl2: hand-set preset", one)] for one in (-8.0, -10.0)
+    )
+    assert leading_preset(state, ahead) is trials[0]
+    assert leading_preset(state, behind) is None
+    assert leading_preset(state, ahead[:1]) is None
+    assert leading_preset(state, []) is None
+
+
+def test_a_search_beside_names_what_is_other_about_it(settings, state, capsys):
+    other = replace(settings, budget=Budget(9000.0, "steps"), training=60.0)
+    text = page(Path("s"), settings, state, [Search(Path("other"), other, state)])
+    assert "maml-trpo, tpe, budget 9,000 steps, trainings of 60 steps" in text
+    assert "budget" not in pareto([Line("maml-trpo, tpe", state.trials, 2, 4)], settings)
+    Path("a").mkdir()
+    Path("a/search.json").write_text("{}")
+    assert main(["search", "--show", "a", "--beside", "./a"]) == 2
+    assert capsys.readouterr().err == "error: --beside needs another search than a\n"

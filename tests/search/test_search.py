@@ -25,6 +25,7 @@ from robometa.search.timings import Times, read_times
 from robometa.search.work import Order, Searching
 from robometa.training.run_folder import RunFolder
 from robometa.trials.workers import pool
+from tests.search_in_process import Here
 
 optuna = pytest.importorskip("optuna")
 SMALL = """
@@ -46,25 +47,6 @@ SPACE = {
 SPACE |= {"discount": 0.99, "gae_lambda": 0.9, "initial_std": 1.0, "action_scale": 0.5, "kl_bound": 0.02}
 SPACE |= {"value_weight": 0.0, "last_layer_scale": 1.0}
 SIZES = {"budget": "700", "training": "120", "generation": 3, "rungs": 2, "finalists": 1, "seeds": 1}
-
-
-class Here:
-    """Stands for the worker processes: the same work in this one."""
-
-    def __init__(self, work: Searching, count: int, patience_seconds: float) -> None:
-        self.carried_out = work.begun()
-
-    def run(self, orders):
-        """Carries out orders, the last one first."""
-        for place in reversed(range(len(orders))):  # whoever ends first, the results are the same
-            yield place, self.carried_out(orders[place])
-
-    def remarks(self):
-        """Says that nothing happened."""
-        return []
-
-    def close(self):
-        """Frees nothing."""
 
 
 @pytest.fixture(autouse=True)
