@@ -1,4 +1,4 @@
-"""Measures published policies on a suite whose tasks change: `python -m study.changes`, about ten minutes.
+"""Measures published policies on a suite whose tasks change: `python -m study.changes`, about four minutes.
 
 It evaluates each as `robometa evaluate` does, with the references of the suite that stays, and writes what
 `docs/changing-tasks.md` has a table of to `results/changes.json`. `--table` prints that table from the record.

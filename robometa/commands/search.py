@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from robometa import registry, suites
 from robometa.commands.arguments import Commands, Parser, count, number, whole
 from robometa.errors import UserError
-from robometa.escape import counted, printable, say, word
+from robometa.escape import printable, say, word
 from robometa.registry.given import given
 from robometa.search.places import require_free, require_search
 from robometa.storage.paths import checked, unwritable
@@ -44,8 +43,6 @@ BEGINNING = (
     *("rungs", "finalists", "seeds", "validation"),
 )
 """Options of a new search, which its folder keeps."""
-FEW_ITERATIONS = 10
-"""Iterations of a preset below which a first rung says little of how a training ends."""
 REFUSED = {"resume": BEGINNING, "show": (*BEGINNING, "jobs", "learner")}
 """Options that would have no effect, by what is asked for."""
 
@@ -111,8 +108,10 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.show is not None:
         for folder in (asked.show, *(asked.beside or [])):
             require_search(folder)
-        if any(folder.samefile(asked.show) for folder in asked.beside or []):
-            raise UserError(f"--beside needs another search than {printable(asked.show)}")
+        shown = [asked.show, *(asked.beside or [])]
+        for place, folder in enumerate(shown):
+            if any(folder.samefile(other) for other in shown[:place]):
+                raise UserError(f"--beside needs another search than {printable(folder)}")
         _show(asked.show, asked.beside or [])
     elif asked.resume is not None:
         require_search(asked.resume)
@@ -137,6 +136,7 @@ def _begin(asked: argparse.Namespace) -> None:
         require_free(asked.folder)
     for name in asked.learners:
         registry.find(name)
+    from robometa.commands.search_plan import print_space, warn_of_short_trials
     from robometa.search.run import begin, planned
 
     names = ("preset", "sampler", "seed", "generation", "rungs", "finalists", "seeds", "validation")
@@ -150,70 +150,12 @@ def _begin(asked: argparse.Namespace) -> None:
         **{name: getattr(asked, name) for name in names},
     )
     if asked.dry_run:
-        _print_space(settings, spaces)
-        _warn_of_short_trials(suite, settings, spaces)
+        print_space(settings, spaces)
+        warn_of_short_trials(suite, settings, spaces)
         return
-    _warn_of_short_trials(suite, settings, spaces)
+    warn_of_short_trials(suite, settings, spaces)
     usual = Path("search") / "-".join([suite.name.replace("/", "-"), *spaces])
     _finish(begin(suite, settings, asked.folder or usual, asked.jobs))
-
-
-def _print_space(settings: Any, spaces: Any) -> None:
-    """Prints the space of each learner, and what the budget is for."""
-    from robometa.console import PlainConsole, WholeTable
-    from robometa.search.record import MAX_TRIALS
-
-    console, budget = PlainConsole(), settings.budget
-    for label, space in spaces.items():
-        title = f"{label}, preset {space.preset}"
-        table = WholeTable("parameter", "values", "hand-set", prose=("values",), title=title)
-        known = space.parameters(space.usual)
-        for one in space.dimensions:
-            option = one.name.partition(".")[0]
-            table.add_row(one.name, one.words(), str(known[one.name] if known else space.usual[option]))
-        for name, value in space.fixed.items():
-            table.add_row(name, "fixed", str(value))
-        console.print(table)
-        console.print()
-    each = settings.trials_budget / len(spaces)
-    console.print(f"budget: {budget.words()}; a whole training: {budget.words(settings.training)}", soft_wrap=True)
-    generations = int(each * (1 + 1e-9) / settings.generation_cost)
-    small = [f"{label}: {space.size:.0f}" for label, space in spaces.items() if space.size <= MAX_TRIALS]
-    if small:
-        console.print(f"different trials of {', '.join(small)}", soft_wrap=True)
-    console.print(
-        f"each learner: {budget.words(each)}, at least {generations} generations of {settings.generation} trials, "
-        f"{settings.rungs} rungs",
-        soft_wrap=True,
-    )
-    tasks = len(settings.validation_tasks)
-    scored = f"training tasks that score the trials: {tasks}" if tasks else "finite suite: all tasks score the trials"
-    console.print(f"{scored}; finals: {budget.words(settings.finals_cost)}", soft_wrap=True)
-
-
-def _warn_of_short_trials(suite: Any, settings: Any, spaces: Any) -> None:
-    """Warns of learners whose shortest trials, in environment steps, have few iterations or not one."""
-    from robometa.search import halving
-    from robometa.search.budget import STEPS
-    from robometa.training.budget import steps_of_iteration
-
-    budget, shortest = settings.budget, settings.training * halving.share(0, settings.rungs)
-    if budget.unit != STEPS:  # what a training takes otherwise is not known before it
-        return
-    for label, space in spaces.items():
-        steps = steps_of_iteration({**space.usual, **space.fixed}, suite)
-        if steps > shortest:
-            say(
-                f"warning: an iteration of {label} takes {budget.words(steps)}, the shortest trials may take "
-                f"{budget.words(shortest)}: they train for one iteration, beyond the budget; more --training, or "
-                "fewer --rungs"
-            )
-        elif settings.rungs > 1 and (iterations := math.ceil(shortest / steps)) < FEW_ITERATIONS:
-            say(
-                f"warning: the first rung judges the preset of {label} after {counted(iterations, 'iteration')} of "
-                f"{math.ceil(settings.training / steps)}: what learns fast at first goes on; more --training, or fewer "
-                "--rungs"
-            )
 
 
 def _show(folder: Path, beside: list[Path]) -> None:
@@ -244,11 +186,12 @@ def _finish(result: Result) -> None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite, learners = word(_short(Path(result.settings.suite))), result.settings.learners
         learner = next(name for name in learners if registry.label(name) == best.learner)
-        preset = page.leading_preset(result.state, page.final_groups(result.folder, result.state))
+        groups = page.final_groups(result.folder, result.state)
+        preset = page.leading_preset(result.settings, result.state, groups)
         if preset is None:
             options = f" --config {word(_short(result.best))}"
         else:
-            say(f"no options found beat the hand-set preset; the best of them: {printable(_short(result.best))}")
+            say(f"the hand-set preset scores more in the finals than {printable(_short(result.best))}")
             named = "" if result.settings.preset is None else f" --preset {word(result.settings.preset)}"
             options = f"{named} --iterations {preset.results[-1].whole}"
         say(f"next: robometa train {suite} {word(learner)}{options}{given()}")

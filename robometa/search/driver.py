@@ -135,7 +135,10 @@ class Search:
         begun = any(one.learner == label for one in self.state.generations)
         if begun and spent[label] + self.settings.generation_cost > share * (1 + 1e-9):
             return None
-        self._record.append(self._suggested(label))
+        line = self._suggested(label)
+        if not line["trials"]:
+            return None
+        self._record.append(line)
         return self.state.generations[-1]
 
     def _suggested(self, label: str) -> dict[str, Any]:

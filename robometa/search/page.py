@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from robometa import escape
@@ -130,8 +132,8 @@ def final_groups(folder: Path, state: State) -> list[Group]:
 
 def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
     """Sentences on the first finalist beside its learner's hand-set preset, and beside the next best learner."""
-    if not groups or not state.finalists:
-        return []
+    if not groups or not state.finalists or groups[0].label != final_label(state, state.trials[state.finalists[0]]):
+        return []  # the finals of the first finalist failed
     first, learner = groups[0], state.trials[state.finalists[0]].learner
     sentences = []
     for other in groups[1:]:
@@ -153,17 +155,22 @@ def verdicts(state: State, groups: Sequence[Group]) -> list[str]:
     return sentences
 
 
-def leading_preset(state: State, groups: Sequence[Group]) -> Trial | None:
-    """The first finalist's hand-set preset, if it scores more in the finals; None if it does not, or has none there."""
-    if not groups or not state.finalists:
+def leading_preset(settings: Settings, state: State, groups: Sequence[Group]) -> Trial | None:
+    """The first finalist's hand-set preset, if the return is what was searched for and the preset's is higher.
+
+    So it is, too, if all finals of the finalist failed. Means stand for interquartile means where runs are gone.
+    """
+    if settings.objectives not in (("return",), ("gap",)) or not state.finalists:
         return None
-    first, learner = groups[0].intervals[-1].middle, state.trials[state.finalists[0]].learner
-    for preset in presets_beside(state, state.finalists):
-        if preset.learner == learner and any(
-            group.label == final_label(state, preset) and group.intervals[-1].middle > first for group in groups
-        ):
-            return preset
-    return None
+    first, known = state.trials[state.finalists[0]], {group.label: group.intervals[-1].middle for group in groups}
+
+    def score(trial: Trial) -> float:
+        """Return of a trial's finals; below all others if it has none."""
+        returns = [one.result.scores["return"] for one in finals_of(state, trial)]
+        return known.get(final_label(state, trial), fmean(returns)) if returns else -math.inf
+
+    presets = [one for one in presets_beside(state, state.finalists) if one.learner == first.learner]
+    return next((one for one in presets if score(one) > score(first)), None)
 
 
 def importance(trials: Sequence[Trial], settings: Settings) -> dict[str, float]:

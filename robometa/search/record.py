@@ -8,8 +8,8 @@ from typing import Any
 
 from robometa import registry
 from robometa.errors import UserError
+from robometa.search.dimension import Value
 from robometa.search.settings import Settings
-from robometa.search.space import Value
 from robometa.storage.table import MAX_ENTRIES, MAX_TEXT, Table, is_finite
 
 MAX_TRIALS, MAX_NAME = 10_000, 200

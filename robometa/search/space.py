@@ -12,57 +12,12 @@ from typing import Any
 from robometa import registry
 from robometa.errors import MAX_LIST, MAX_NUMBER, Search, UserError, unknown
 from robometa.registry.options import Option, described, resolve
+from robometa.search.dimension import DEPTH, WIDTH, Dimension, Value
 from robometa.storage.table import is_finite
 from robometa.suites.suite import Suite
 
 FIXED = ("iterations", "shots", "worlds", "decay_begin", "decay_end", "drawn_tasks")
 """Options that no search varies: the length of a training follows from the budget, the shots from the comparison."""
-WIDTH, DEPTH = ".width", ".depth"
-"""Endings of the two parameters of an option that is a list of widths."""
-Value = float | int | str | bool | None
-"""Value of a parameter, as Optuna's journal holds it."""
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """A parameter that a search varies: an option, or the width or depth of one."""
-
-    name: str
-    """Name of the option, with `.width` or `.depth` for a list."""
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    whole: bool = False
-    choices: tuple[Any, ...] = ()
-    """Values to choose from, instead of an interval."""
-
-    @property
-    def labels(self) -> tuple[Value, ...]:
-        """The choices as a journal holds them; lists are texts."""
-        return tuple(json.dumps(one) if isinstance(one, list | tuple) else one for one in self.choices)
-
-    def holds(self, value: Any) -> bool:
-        """Tests if a value is among those of the parameter."""
-        if self.choices:
-            return value in self.labels
-        return is_finite(value) and (type(value) is int or not self.whole) and bool(self.low <= value <= self.high)
-
-    @property
-    def size(self) -> float:
-        """Number of values; infinite for an interval of numbers that are not whole."""
-        if self.choices:
-            return len(self.choices)
-        return self.high - self.low + 1 if self.whole else float("inf")
-
-    def every(self) -> Sequence[Value]:
-        """All values, of a parameter that has few."""
-        return self.labels if self.choices else range(int(self.low), int(self.high) + 1)
-
-    def words(self) -> str:
-        """Describes the values, such as `0.0001 to 0.01, log`."""
-        if self.choices:
-            return " | ".join(map(str, self.labels))
-        return f"{self.low:g} to {self.high:g}{', whole' if self.whole else ''}{', log' if self.log else ''}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +51,7 @@ class Space:
 
     def has_untried(self, tried: Sequence[Mapping[str, Value] | None]) -> bool:
         """Tests if there are parameters that are not among those tried."""
-        return self.size > len({tuple(sorted(one.items())) for one in tried if one is not None})
+        return self.size > len({key_of(one) for one in tried if one is not None})
 
     def options(self, parameters: Mapping[str, Value]) -> dict[str, Any]:
         """The options that parameters stand for, beside those that the user's table fixes."""
@@ -125,6 +80,11 @@ class Space:
                 return None
             values[one.name] = value
         return values if all(options[name] == _tuple(value) for name, value in self.fixed.items()) else None
+
+
+def key_of(parameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    """What tells the parameters of a trial from those of another one."""
+    return tuple(sorted(parameters.items()))
 
 
 def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str, Any], where: str) -> Space:
@@ -159,7 +119,7 @@ def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str,
     presets = registry.find(learner).presets()
     space = Space(registry.absolute(learner), preset or next(iter(presets)), usual, fixed, tuple(dimensions))
     if not mistakes:
-        mistakes = _refused(suite, space)
+        mistakes = _refused(suite, space, table, where)
     if mistakes:
         raise UserError("\n".join(dict.fromkeys(mistakes)))
     if not dimensions:
@@ -167,6 +127,8 @@ def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str,
             f"learner {space.label} has nothing to search: none of its options has a Search(...), and no [search] "
             "table varies one"
         )
+    if not space.has_untried([space.parameters(usual)]):
+        raise UserError(f"learner {space.label} has nothing to search: {where} leaves the hand-set preset alone")
     return space
 
 
@@ -243,7 +205,7 @@ def _dimensions(option: Option, search: Search, usual: Any) -> list[Dimension]:
     ]
 
 
-def _refused(suite: Suite, space: Space) -> list[str]:
+def _refused(suite: Suite, space: Space, table: Mapping[str, Any], where: str) -> list[str]:
     """Mistakes that the learner finds in what the user's table fixes, in the choices and in the ends of ranges."""
     mistakes = []
     tried: list[dict[str, Any]] = [dict(space.fixed)]
@@ -256,7 +218,8 @@ def _refused(suite: Suite, space: Space) -> list[str]:
         try:
             resolve(suite, space.learner, options, space.preset)
         except UserError as error:
-            mistakes += str(error).splitlines()
+            of_table = any(name in table for name in options)
+            mistakes += [f"{line}, in {where}" if of_table else line for line in str(error).splitlines()]
     return mistakes
 
 

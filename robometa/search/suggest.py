@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from robometa.errors import UserError
+from robometa.search.dimension import Dimension, Value
 from robometa.search.objectives import MINIMISED
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
-from robometa.search.space import Dimension, Space, Value
+from robometa.search.space import Space, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,8 @@ class Journal:
         import optuna
 
         space, chosen = self._spaces[label], list[dict[str, Value]]()
-        tried = [trial.parameters for trial in known]
+        tried = {key_of(trial.parameters) for trial in known if trial.parameters is not None}
+        generator = random.Random(f"{self._settings.seed}/{label}/{generation}")
         with _quiet():
             study = optuna.create_study(sampler=self._sampler(label, generation), directions=self._directions())
             for before in known:
@@ -96,16 +98,17 @@ class Journal:
             while len(chosen) < count:
                 for attempt in range(ATTEMPTS + 1):
                     if attempt == ATTEMPTS and space.size <= ENUMERATED:
-                        untried = [one for one in space.every() if one not in [*tried, *chosen]]
+                        untried = [one for one in space.every() if key_of(one) not in tried]
                         if not untried:
                             return chosen
-                        study.enqueue_trial(untried[self._generator(label, generation).randrange(len(untried))])
+                        study.enqueue_trial(generator.choice(untried))
                     trial = study.ask()
                     parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
-                    if attempt == ATTEMPTS or parameters not in [*tried, *chosen]:
+                    if attempt == ATTEMPTS or key_of(parameters) not in tried:
                         break
                     study.tell(trial, state=_state("failed"))
                 chosen.append(parameters)
+                tried.add(key_of(parameters))
         return chosen
 
     def _directions(self) -> list[Literal["minimize", "maximize"]]:
@@ -136,10 +139,6 @@ class Journal:
                     intermediate_values=steps,
                 )
             )
-
-    def _generator(self, label: str, generation: int) -> random.Random:
-        """Random numbers of a generation."""
-        return random.Random(f"{self._settings.seed}/{label}/{generation}")
 
     def _sampler(self, label: str, generation: int) -> Any:
         import optuna

@@ -10,7 +10,8 @@ from typing import Any
 from robometa import registry, suites
 from robometa.errors import MAX_LIST, MAX_NUMBER, UserError
 from robometa.registry.options import resolve
-from robometa.search.space import DEPTH, WIDTH, space_of, tables_of
+from robometa.search.dimension import DEPTH, WIDTH
+from robometa.search.space import space_of, tables_of
 from robometa.search.split import validation_indices, write_validation_suite
 from robometa.search.work import ONE_THREAD
 from robometa.storage.table import is_finite

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from conftest import TINY_SUITE
 
+from robometa.commands import search as search_command
 from robometa.commands.main import main
 from robometa.errors import UserError
 from robometa.reports.gap import Reference, Sample
 from robometa.reports.pooled import Interval
+from robometa.search import page as page_module
 from robometa.search.budget import Budget
 from robometa.search.drawing import COLOURS, Line, pareto
-from robometa.search.finals import recorded_means
+from robometa.search.finals import final_label, recorded_means
 from robometa.search.objectives import front, gap
-from robometa.search.page import front_rows, leading_preset, page, require_alike, verdicts
+from robometa.search.page import front_rows, page, require_alike, verdicts
 from robometa.search.record import Final, Generation, Result, State, Trial
 from robometa.search.result import Result as Search
 from robometa.search.run import planned, read
@@ -120,11 +122,11 @@ def test_a_verdict_says_how_many_seeds_its_intervals_are_of():
     def finals(label, low, high, seeds):
         return SimpleNamespace(label=label, intervals=[Interval((low + high) / 2, low, high)], measured=("",) * seeds)
 
-    groups = [finals("rl2: finalist 1", -9.0, -8.0, 2), finals("rl2: hand-set preset", -13.0, -12.0, 3)]
+    groups = [finals("rl2: finalist 1 (trial 0000)", -9.0, -8.0, 2), finals("rl2: hand-set preset", -13.0, -12.0, 3)]
     said = verdicts(State([Generation("rl2", [Trial(0, "rl2", {}, {})], 1)], finalists=[0]), groups)
     words = "by more than both intervals (2 and 3 seeds)"
-    assert said == [f"rl2: finalist 1 scores 4 more than rl2: hand-set preset, {words}."]
-    groups[0] = finals("rl2: finalist 1", -9.0, -8.0, 1)
+    assert said == [f"rl2: finalist 1 (trial 0000) scores 4 more than rl2: hand-set preset, {words}."]
+    groups[0] = finals("rl2: finalist 1 (trial 0000)", -9.0, -8.0, 1)
     said = verdicts(State([Generation("rl2", [Trial(0, "rl2", {}, {})], 1)], finalists=[0]), groups)
     assert said[0].endswith("but one seed does not show which is better (1 and 3 seeds).")
 
@@ -158,28 +160,72 @@ def test_a_final_that_failed_has_no_part_in_the_mean():
     assert recorded_means(state) == [("rl2: finalist 1 (trial 0001)", "-2")]
 
 
-def test_a_preset_that_leads_in_the_finals_is_the_one_to_train():
-    def finals(label, middle):
-        return SimpleNamespace(label=label, intervals=[Interval(middle, middle - 1, middle + 1)], measured=("",) * 3)
+@pytest.fixture
+def finals():
+    """A function that makes a search for the return with one finalist, and the groups of its finals."""
 
-    result = Result(1, 7, 1.0, {"return": -1.0})
-    trials = [Trial(0, "rl2", {}, {}, is_preset=True, results=[result]), Trial(1, "rl2", {}, {}, results=[result])]
-    state = State([Generation("rl2", trials, 1)], finalists=[1])
-    ahead, behind = (
-        [finals("rl2: finalist 1 (trial 0001)", -9.0), finals("rl2: hand-set preset", one)] for one in (-8.0, -10.0)
-    )
-    assert leading_preset(state, ahead) is trials[0]
-    assert leading_preset(state, behind) is None
-    assert leading_preset(state, ahead[:1]) is None
-    assert leading_preset(state, []) is None
+    def made(of_finalist, of_preset, failed=False):
+        result = Result(1, 7, 1.0, {"return": -1.0})
+        trials = [Trial(0, "rl2", {}, {}, is_preset=True, results=[result]), Trial(1, "rl2", {}, {}, results=[result])]
+        scored = [(0, of_preset, ""), (1, of_finalist, "broken" if failed else "")]
+        known = [Final(number, 1, Result(1, 7, 1.0, {"return": one}, failure)) for number, one, failure in scored]
+        state = State([Generation("rl2", trials, 1)], finalists=[1], finals=known)
+        groups = [
+            SimpleNamespace(
+                label=final_label(state, trial), intervals=[Interval(one, one - 1, one + 1)], measured=("",)
+            )
+            for trial, one in ((trials[1], of_finalist), (trials[0], of_preset))
+        ]
+        return state, groups[1:] if failed else groups
+
+    return made
+
+
+@pytest.mark.parametrize("with_runs", [True, False])
+def test_a_preset_that_leads_in_the_finals_is_the_one_to_train(finals, settings, with_runs):
+    settings = replace(settings, objectives=("return",))
+
+    def leads(settings, *given, **named):
+        state, groups = finals(*given, **named)
+        return page_module.leading_preset(settings, state, groups if with_runs else []) is not None
+
+    assert leads(settings, -9.0, -8.0)
+    assert not leads(settings, -9.0, -10.0)
+    assert leads(settings, -9.0, -10.0, failed=True)
+    assert leads(replace(settings, objectives=("gap",)), -9.0, -8.0)
+    assert not leads(replace(settings, objectives=("parameters",)), -9.0, -8.0)
+    assert not leads(replace(settings, objectives=("return", "latency")), -9.0, -8.0)
+
+
+def test_finals_that_all_failed_are_not_compared(finals):
+    state, groups = finals(-9.0, -8.0, failed=True)
+    assert verdicts(state, groups) == []
+    assert len(verdicts(*finals(-9.0, -8.0))) == 1
+
+
+@pytest.mark.parametrize(("of_preset", "said"), [(-8.0, "--iterations 7"), (-10.0, "--config a/best.toml")])
+def test_the_last_line_trains_what_returns_more(finals, settings, monkeypatch, capsys, of_preset, said):
+    state, groups = finals(-9.0, of_preset)
+    Path("a").mkdir()
+    Path("a/best.toml").write_text("")
+    monkeypatch.setattr(page_module, "final_groups", lambda folder, state: groups)
+    monkeypatch.setattr(search_command, "_print_result", lambda result: None)
+    made = replace(settings, objectives=("return",), learners=("rl2",))
+    search_command._finish(Search(Path.cwd() / "a", made, state))
+    shown = capsys.readouterr().out
+    assert f"next: robometa train tiny.toml rl2 {said}\n" in shown
+    assert ("the hand-set preset scores more in the finals than a/best.toml" in shown) == (of_preset == -8.0)
 
 
 def test_a_search_beside_names_what_is_other_about_it(settings, state, capsys):
     other = replace(settings, budget=Budget(9000.0, "steps"), training=60.0)
-    text = page(Path("s"), settings, state, [Search(Path("other"), other, state)])
-    assert "maml-trpo, tpe, budget 9,000 steps, trainings of 60 steps" in text
-    assert "budget" not in pareto([Line("maml-trpo, tpe", state.trials, 2, 4)], settings)
-    Path("a").mkdir()
-    Path("a/search.json").write_text("{}")
-    assert main(["search", "--show", "a", "--beside", "./a"]) == 2
-    assert capsys.readouterr().err == "error: --beside needs another search than a\n"
+    drawn = page(Path("s"), settings, state, [Search(Path("other"), other, state)])
+    assert "maml-trpo, tpe, budget 9,000 steps, trainings of 60 steps" in drawn
+    drawn = page(Path("s"), settings, state, [Search(Path("other"), replace(settings, sampler="random"), state)])
+    assert "maml-trpo, random<" in drawn
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(f"{name}/search.json").write_text("{}")
+    for folders, named in ((["./a"], "a"), (["b", "./b"], "b")):
+        assert main(["search", "--show", "a", "--beside", *folders]) == 2
+        assert capsys.readouterr().err == f"error: --beside needs another search than {named}\n"

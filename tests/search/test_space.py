@@ -8,8 +8,9 @@ from robometa.errors import Options, Search, UserError, searches_of
 from robometa.registry.options import described, resolve
 from robometa.search import halving
 from robometa.search.budget import read_budget
+from robometa.search.dimension import DEPTH, WIDTH
 from robometa.search.objectives import front, gains, order
-from robometa.search.space import DEPTH, WIDTH, space_of, tables_of
+from robometa.search.space import space_of, tables_of
 from robometa.search.split import validation_indices, write_validation_suite
 from robometa.suites.toml_file import read_toml, written
 
