@@ -1,4 +1,4 @@
-"""What `robometa search` says before it trains: the space, what the budget is for, and warnings."""
+"""Words of `robometa search` before it trains: the space, what the budget is for, and warnings."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Space:
 
 
 def key_of(parameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    """What tells the parameters of a trial from those of another one."""
+    """A key that tells the parameters of a trial from those of another one."""
     return tuple(sorted(parameters.items()))
 
 
