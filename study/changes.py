@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from robometa.commands.main import main as robometa
+from robometa.policies.card_tables import table as markdown_table
 from robometa.reports import since_change as since
 from robometa.storage.versions import versions
 
@@ -31,24 +32,22 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m study.changes", description=__doc__)
     parser.add_argument("--table", action="store_true", help="print the table of the record")
     if parser.parse_args(words).table:
-        print("\n".join(table(json.loads(OUT.read_text(encoding="utf-8")))))
+        print(table(json.loads(OUT.read_text(encoding="utf-8"))), end="")
         return
     measured = [_measured(policy) for policy in POLICIES]
     record = {"command": "python -m study.changes", "suite": SUITE, "versions": versions(), "rows": measured}
     OUT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def table(record: dict[str, Any]) -> list[str]:
-    """The lines of the page's table."""
+def table(record: dict[str, Any]) -> str:
+    """The page's table."""
     columns = [name for name in since.columns([row["since_change"] for row in record["rows"]]) if name != "episodes"]
-    lines = ["| " + " | ".join(("policy", "return 0, 1, 2", *columns)) + " |", "|" + " --- |" * (len(columns) + 2)]
+    lines = [["policy", "return 0, 1, 2", *columns]]
     for row in record["rows"]:
         returns = ", ".join(f"{value:.0f}" for value in row["returns"])
-        cells = since.row(row["since_change"], columns)
-        lines.append(
-            "| " + " | ".join((f"[{row['policy']}](../policies/{row['policy']}/README.md)", returns, *cells)) + " |"
-        )
-    return lines
+        name = f"[{row['policy']}](../policies/{row['policy']}/README.md)"
+        lines.append([name, returns, *since.row(row["since_change"], columns)])
+    return markdown_table(lines)
 
 
 def _measured(policy: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robometa.policies.card_tables import table as markdown_table
 from robometa.reports.gap import REFERENCES
 from study.plan import trained_so
 from study.rows import Row, gap_closed, on_all, words
@@ -45,7 +46,7 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
     Returns:
         Lines of Markdown: a learner, its return before and after one shot, and the gap that this closes.
     """
-    lines = [["learner", "before or first episode", "after one shot", "gap closed"], ["---"] * 4]
+    lines = [["learner", "before or first episode", "after one shot", "gap closed"]]
     rows = [row for row in rows if row.learner not in ("random", *VARIANTS)]
     shown = [row for row in rows if len(row.mean_action) > 1 and on_all(row, suite)]
     for row in sorted(shown, key=lambda row: -row.mean_action[1][0]):
@@ -58,7 +59,7 @@ def markdown(suite: str, rows: list[Row], options: Mapping[str, Mapping[str, Any
                 "reference" if row.learner in REFERENCES else gap_closed(row).partition(";")[0],
             ]
         )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def linked(suite: str, learner: str, options: Mapping[str, Any], up: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robometa.policies.card_tables import table as markdown_table
 from robometa.reports.gap import REFERENCES
 from study import front_page, plan
 from study.rows import Row, gap_closed, on_how_many, row_of, words
@@ -65,7 +66,7 @@ def markdown(learner: str, chosen: plan.Plan) -> str:
         "gap closed",
         "training",
     ]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     cells = [cell for cell in chosen.cells if cell.learner == learner]
     for long in (False, True):
         for suite in dict.fromkeys(cell.suite for cell in cells if cell.long == long):
@@ -73,9 +74,9 @@ def markdown(learner: str, chosen: plan.Plan) -> str:
             if row is not None:
                 lines.append(_line(suite, row, ", one long run" if long else ""))
     policies = sorted(_policies(learner, cells))
-    if len(lines) == 2:
+    if len(lines) == 1:
         return "No results yet.\n"
-    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    text = markdown_table(lines)
     best = "Policies (of several seeds the best, by training return)"
     return text + (f"\n{best}: {', '.join(policies)}.\n" if policies else "")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from robometa import suites
+from robometa.policies.card_tables import table as markdown_table
 from robometa.reports import gap, reference_returns
 from robometa.reports.export import count
 from robometa.reports.gap import Reference
@@ -236,7 +237,7 @@ def markdown(suite: str, rows: list[Row]) -> str:
         *(["success"] if success else []),
     ]
     head += ["environment steps", "gradient samples", "wall, min", "core-min", "configurations tried"]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     for row in sorted(rows, key=lambda row: (-row.tasks, -row.mean_action[-1][0])):
         returns = [words(interval) for interval in row.mean_action] + [""] * (shots - len(row.mean_action))
         returns[0] += first_episode(row)
@@ -252,7 +253,7 @@ def markdown(suite: str, rows: list[Row]) -> str:
         name = f"`{row.learner}`{on_how_many(row, suite)}"
         line = [name, f"{len(row.seeds)}/{row.wanted}", *returns, means, seen, gain(row)]
         lines.append([*line, *(closed if gaps else []), *([won] if success else []), *cost])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def first_episode(row: Row) -> str:

@@ -1,6 +1,19 @@
-"""The worker processes of a search, replaced by this process: quick, and what a test patches has its effect."""
+"""Small searches, whose worker processes this process replaces: quick, and what a test patches has its effect."""
 
 from robometa.search.work import Searching
+
+SMALL = """
+[learner.maml-trpo]
+tasks = 2
+worlds = 2
+hidden = [4]
+
+[learner.promp]
+tasks = 2
+worlds = 2
+hidden = [4]
+"""
+"""Options that a suite's file may end with."""
 
 
 class Here:

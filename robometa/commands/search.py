@@ -16,6 +16,7 @@ from robometa.storage.paths import checked, unwritable
 from robometa.suites.shipped import is_shipped
 
 if TYPE_CHECKING:
+    from robometa.reports.groups import Group
     from robometa.search.result import Result
 
 ABOUT = "find options, architecture and learner under a budget"
@@ -106,10 +107,9 @@ def _run(asked: argparse.Namespace) -> None:
     if asked.beside and asked.show is None:
         raise UserError("--beside needs --show FOLDER")
     if asked.show is not None:
-        for folder in (asked.show, *(asked.beside or [])):
-            require_search(folder)
         shown = [asked.show, *(asked.beside or [])]
         for place, folder in enumerate(shown):
+            require_search(folder)
             if any(folder.samefile(other) for other in shown[:place]):
                 raise UserError(f"--beside needs another search than {printable(folder)}")
         _show(asked.show, asked.beside or [])
@@ -181,12 +181,11 @@ def _finish(result: Result) -> None:
     """Prints the result of a finished search, and what to do with it."""
     from robometa.search import page
 
-    _print_result(result)
+    groups = _print_result(result)
     if result.best is not None:
         best = result.state.trials[(result.state.finalists or [0])[0]]
         suite, learners = word(_short(Path(result.settings.suite))), result.settings.learners
         learner = next(name for name in learners if registry.label(name) == best.learner)
-        groups = page.final_groups(result.folder, result.state)
         preset = page.leading_preset(result.settings, result.state, groups)
         if preset is None:
             options = f" --config {word(_short(result.best))}"
@@ -204,8 +203,8 @@ def _short(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _print_result(result: Result) -> None:
-    """Prints the trials of each learner, and the finals."""
+def _print_result(result: Result) -> list[Group]:
+    """Prints the trials of each learner, and the finals, which it returns."""
     from robometa.console import PlainConsole, WholeTable
     from robometa.reports.export import WORDS, cells
     from robometa.search import page, summary
@@ -238,3 +237,4 @@ def _print_result(result: Result) -> None:
     for sentence in [*page.verdicts(state, groups), read_times(result.folder).words()]:
         if sentence:
             console.print(sentence, soft_wrap=True)
+    return groups

@@ -37,7 +37,7 @@ def returns(report: Row) -> str:
     if known is not None:
         for name, key in (("no adaptation", "no_adaptation"), ("oracle", "oracle")):
             rows.append([name, "", f"{known[key]['interquartile_mean']:.1f}", _number(known[key]), ""])
-    text = _table(rows)
+    text = table(rows)
     first = report["shots"][0]["mean_action"]
     if first.get("first_quarter") is not None:
         text += (
@@ -66,14 +66,14 @@ def successes(report: Row) -> str:
     unadapted = (report.get("references") or {}).get("no_adaptation", {})
     others = [["random", *shares_of(report["random"])], ["no adaptation", *shares_of(unadapted)]]
     rows += [row for row in others if row[1:] != [DASH, DASH]]
-    text = _table(rows)
+    text = table(rows)
     if "by_name" in report:
         head = [part for row in report["shots"] for part in (_label(row), "any step")]
         lines = [["task", "goals", *head]]
         for row in report["by_name"]:
             shares = [share for shot in row["shots"] for share in shares_of(shot["mean_action"])]
             lines.append([markdown(row["task"]), str(row["goals"]), *shares])
-        text += "\nOf each task, means over its goals:\n\n" + _table(lines)
+        text += "\nOf each task, means over its goals:\n\n" + table(lines)
     return text
 
 
@@ -83,7 +83,7 @@ def since_change(report: Row) -> str:
     if change is None:
         return ""
     columns = since.columns([change])
-    return f"\n{since.title(change)}.\n\n{_table([columns, since.row(change, columns)])}"
+    return f"\n{since.title(change)}.\n\n{table([columns, since.row(change, columns)])}"
 
 
 def missing(report: Row) -> str:
@@ -114,7 +114,7 @@ def _number(row: Row) -> str:
     return DASH if row.get("mean") is None else f"{row['mean']:.1f}"
 
 
-def _table(rows: Sequence[Iterable[str]]) -> str:
+def table(rows: Sequence[Iterable[str]]) -> str:
     """A Markdown table, the first row its head; short rows are filled up."""
     lines = [list(row) for row in rows]
     width = len(lines[0])

@@ -127,19 +127,16 @@ class Search:
         if self.state.finalists is not None or len(self.state.trials) + self.settings.generation > record.MAX_TRIALS:
             return None
         share = self.settings.trials_budget / len(self.spaces)
-        tried = {label: [one.parameters for one in self.state.trials if one.learner == label] for label in self.spaces}
-        spent = {label: self.state.spent(label) for label in tried if self.spaces[label].has_untried(tried[label])}
-        if not spent:
-            return None
-        label = min(spent, key=lambda one: spent[one])
-        begun = any(one.learner == label for one in self.state.generations)
-        if begun and spent[label] + self.settings.generation_cost > share * (1 + 1e-9):
-            return None
-        line = self._suggested(label)
-        if not line["trials"]:
-            return None
-        self._record.append(line)
-        return self.state.generations[-1]
+        spent = {label: self.state.spent(label) for label in self.spaces}
+        for label in sorted(self.spaces, key=lambda one: spent[one]):
+            begun = any(one.learner == label for one in self.state.generations)
+            if begun and spent[label] + self.settings.generation_cost > share * (1 + 1e-9):
+                return None
+            line = self._suggested(label)
+            if line["trials"]:  # none: all that its space has were tried
+                self._record.append(line)
+                return self.state.generations[-1]
+        return None
 
     def _suggested(self, label: str) -> dict[str, Any]:
         """The line of a new generation; the first of a learner begins with its hand-set preset."""

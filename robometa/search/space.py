@@ -49,10 +49,6 @@ class Space:
         names = [one.name for one in self.dimensions]
         return [dict(zip(names, some, strict=True)) for some in product(*(one.every() for one in self.dimensions))]
 
-    def has_untried(self, tried: Sequence[Mapping[str, Value] | None]) -> bool:
-        """Tests if there are parameters that are not among those tried."""
-        return self.size > len({key_of(one) for one in tried if one is not None})
-
     def options(self, parameters: Mapping[str, Value]) -> dict[str, Any]:
         """The options that parameters stand for, beside those that the user's table fixes."""
         chosen = dict(self.fixed)
@@ -80,11 +76,6 @@ class Space:
                 return None
             values[one.name] = value
         return values if all(options[name] == _tuple(value) for name, value in self.fixed.items()) else None
-
-
-def key_of(parameters: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    """A key that tells the parameters of a trial from those of another one."""
-    return tuple(sorted(parameters.items()))
 
 
 def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str, Any], where: str) -> Space:
@@ -127,7 +118,7 @@ def space_of(suite: Suite, learner: str, preset: str | None, table: Mapping[str,
             f"learner {space.label} has nothing to search: none of its options has a Search(...), and no [search] "
             "table varies one"
         )
-    if not space.has_untried([space.parameters(usual)]):
+    if space.size == 1 and space.parameters(usual) is not None:
         raise UserError(f"learner {space.label} has nothing to search: {where} leaves the hand-set preset alone")
     return space
 

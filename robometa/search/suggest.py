@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ from robometa.search.dimension import Dimension, Value
 from robometa.search.objectives import MINIMISED
 from robometa.search.record import Trial
 from robometa.search.settings import Settings
-from robometa.search.space import Space, key_of
+from robometa.search.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,27 +88,20 @@ class Journal:
         """
         import optuna
 
-        space, chosen = self._spaces[label], list[dict[str, Value]]()
-        tried = {key_of(trial.parameters) for trial in known if trial.parameters is not None}
-        generator = random.Random(f"{self._settings.seed}/{label}/{generation}")
+        chosen = list[dict[str, Value]]()
+        tried = {frozenset(trial.parameters.items()) for trial in known if trial.parameters is not None}
+        seed = f"{self._settings.seed}/{label}/{generation}"
+        generator = random.Random(seed)
         with _quiet():
-            study = optuna.create_study(sampler=self._sampler(label, generation), directions=self._directions())
+            study = optuna.create_study(sampler=self._sampler(seed), directions=self._directions())
             for before in known:
                 self._add_to(study, before)
             while len(chosen) < count:
-                for attempt in range(ATTEMPTS + 1):
-                    if attempt == ATTEMPTS and space.size <= ENUMERATED:
-                        untried = [one for one in space.every() if key_of(one) not in tried]
-                        if not untried:
-                            return chosen
-                        study.enqueue_trial(generator.choice(untried))
-                    trial = study.ask()
-                    parameters = {one.name: _suggested(trial, one) for one in space.dimensions}
-                    if attempt == ATTEMPTS or key_of(parameters) not in tried:
-                        break
-                    study.tell(trial, state=_state("failed"))
+                parameters = _new(study, self._spaces[label], tried, generator)
+                if parameters is None:
+                    break
                 chosen.append(parameters)
-                tried.add(key_of(parameters))
+                tried.add(frozenset(parameters.items()))
         return chosen
 
     def _directions(self) -> list[Literal["minimize", "maximize"]]:
@@ -140,16 +133,38 @@ class Journal:
                 )
             )
 
-    def _sampler(self, label: str, generation: int) -> Any:
+    def _sampler(self, text: str) -> Any:
+        """Sampler whose random numbers follow from a text."""
         import optuna
 
-        text = f"{self._settings.seed}/{label}/{generation}"
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
         if self._settings.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, constant_liar=True, n_startup_trials=self._settings.generation
         )
+
+
+def _new(
+    study: optuna.Study, space: Space, tried: Collection[frozenset[tuple[str, Value]]], generator: random.Random
+) -> dict[str, Value] | None:
+    """Parameters that were not tried yet, if some attempts find any; None if a small space has no more of them."""
+
+    def asked() -> tuple[optuna.Trial, dict[str, Value]]:
+        trial = study.ask()
+        return trial, {one.name: _suggested(trial, one) for one in space.dimensions}
+
+    for _ in range(ATTEMPTS):
+        trial, parameters = asked()
+        if frozenset(parameters.items()) not in tried:
+            return parameters
+        study.tell(trial, state=_state("failed"))
+    if space.size <= ENUMERATED:
+        untried = [one for one in space.every() if frozenset(one.items()) not in tried]
+        if not untried:
+            return None
+        study.enqueue_trial(generator.choice(untried))
+    return asked()[1]
 
 
 def _suggested(trial: optuna.Trial, one: Dimension) -> Value:

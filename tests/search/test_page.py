@@ -208,8 +208,7 @@ def test_the_last_line_trains_what_returns_more(finals, settings, monkeypatch, c
     state, groups = finals(-9.0, of_preset)
     Path("a").mkdir()
     Path("a/best.toml").write_text("")
-    monkeypatch.setattr(page_module, "final_groups", lambda folder, state: groups)
-    monkeypatch.setattr(search_command, "_print_result", lambda result: None)
+    monkeypatch.setattr(search_command, "_print_result", lambda result: groups)
     made = replace(settings, objectives=("return",), learners=("rl2",))
     search_command._finish(Search(Path.cwd() / "a", made, state))
     shown = capsys.readouterr().out

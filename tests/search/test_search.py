@@ -25,20 +25,9 @@ from robometa.search.timings import Times, read_times
 from robometa.search.work import Order, Searching
 from robometa.training.run_folder import RunFolder
 from robometa.trials.workers import pool
-from tests.search_in_process import Here
+from tests.search_in_process import SMALL, Here
 
 optuna = pytest.importorskip("optuna")
-SMALL = """
-[learner.maml-trpo]
-tasks = 2
-worlds = 2
-hidden = [4]
-
-[learner.promp]
-tasks = 2
-worlds = 2
-hidden = [4]
-"""
 SPACE = {
     "tasks": {"low": 2, "high": 3},
     "hidden": {"width": [4, 8], "depth": [1, 2]},

@@ -6,7 +6,6 @@ import pytest
 from conftest import TINY_SUITE
 
 import robometa
-from robometa import suites
 from robometa.commands.main import main
 from robometa.search.dimension import Dimension
 from robometa.search.record import Trial
@@ -15,7 +14,7 @@ from robometa.search.space import Space
 from robometa.search.suggest import Journal
 from robometa.storage.open_folder import opened
 from robometa.suites.toml_file import written
-from tests.search_in_process import Here
+from tests.search_in_process import SMALL, Here
 
 pytest.importorskip("optuna")
 DISCOUNTS = [0.9, 0.95, 0.99]
@@ -25,30 +24,18 @@ SHARED |= {"value_weight": 0.0, "last_layer_scale": 1.0}
 FIXED = SHARED | {"kl_bound": 0.02}
 """What else MAML-TRPO searches, as its preset has it on the tiny suite below."""
 PROMP = {"learning_rate": 0.001, "epochs": 2, "clip": 0.3, "kl_weight": 0.0005}
-SMALL = """
-[learner.maml-trpo]
-tasks = 2
-worlds = 2
-hidden = [4]
-
-[learner.promp]
-tasks = 2
-worlds = 2
-hidden = [4]
-"""
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A working directory with the tiny suite, and work without processes."""
+    """A working directory with the tiny suite and small options, and work without processes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("robometa.search.cluster.Pool", Here)
-    Path("tiny.toml").write_text(TINY_SUITE, encoding="utf-8")
+    Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
 
 
 @pytest.mark.parametrize(("sampler", "inside"), [("tpe", True), ("random", False)])
 def test_a_small_space_is_tried_once_and_the_search_goes_to_its_finals(sampler, inside):
-    Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
     space = {"discount": {"choices": DISCOUNTS}} | ({} if inside else {"tasks": 3})
     sizes = {"budget": "9000", "training": "60", "generation": 2, "rungs": 1, "finalists": 1, "seeds": 1}
     given = {"folder": "a", "jobs": 1, "silent": True, "space": FIXED | space, "sampler": sampler, **sizes}
@@ -67,7 +54,6 @@ def test_a_small_space_is_tried_once_and_the_search_goes_to_its_finals(sampler, 
 
 
 def test_of_two_learners_the_one_with_more_to_try_goes_on():
-    Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
     both = {"discount": {"choices": [0.9, 0.99]}, "promp": {"discount": {"choices": [0.8, 0.85, 0.9, 0.95, 0.97]}}}
     sizes = {"budget": "3000", "training": "60", "generation": 2, "rungs": 1, "finalists": 0, "seeds": 1}
     space = SHARED | both | {"maml-trpo": {"kl_bound": 0.02}}
@@ -86,18 +72,16 @@ def test_of_two_learners_the_one_with_more_to_try_goes_on():
 def test_equal_choices_count_once(choices, size):
     space = Space("rl2", "gru", {}, {}, (Dimension("value_weight", choices=tuple(choices)),))
     assert space.size == size
-    assert not space.has_untried(space.every())
+    assert len({frozenset(one.items()) for one in space.every()}) == size
 
 
 def test_a_space_of_the_preset_alone_is_refused(capsys):
-    Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
     Path("space.toml").write_text(written({"search": FIXED | {"discount": {"choices": [0.99]}}}), encoding="utf-8")
     assert main(["search", "tiny.toml", "maml-trpo", "--space", "space.toml", "--dry-run"]) == 2
     assert "[search] of space.toml leaves the hand-set preset alone" in capsys.readouterr().err
 
 
 def test_a_plan_says_what_is_tried_and_what_is_left_out(capsys):
-    Path("tiny.toml").write_text(TINY_SUITE + SMALL, encoding="utf-8")
     space = FIXED | {"discount": {"choices": DISCOUNTS}, "rl2": {"epochs": 2}}
     Path("space.toml").write_text(written({"search": space}), encoding="utf-8")
     words = ["search", "tiny.toml", "maml-trpo", "--space", "space.toml", "--dry-run", "--budget"]
@@ -123,8 +107,6 @@ def test_a_space_counts_and_lists_its_trials():
     space = Space("rl2", "gru", {}, {}, dimensions)
     assert space.size == 6 == len(space.every())
     assert {"memory": "lstm", "epochs": 3} in space.every()
-    assert space.has_untried([*space.every()[1:], *space.every()[1:], None])
-    assert not space.has_untried(space.every())
     assert Space("rl2", "gru", {}, {}, (*dimensions, Dimension("discount", 0.9, 0.99))).size == float("inf")
 
 
@@ -156,7 +138,3 @@ def test_a_plan_warns_of_a_first_rung_of_few_iterations(training, told, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert ("the first rung judges the preset of maml-trpo after 5 iterations of 38" in shown) == told
     assert ("warning" in shown) == told
-
-
-def test_the_suite_of_these_tests_has_tasks_to_spare():
-    assert len(suites.load("tiny.toml").train) > 2
