@@ -1,6 +1,6 @@
 """AMAGO-2: Grigsby et al. 2024, https://arxiv.org/abs/2411.11188.
 
-Read `act`: a policy on the output of a memory. Critics and actors learn from crops of replayed trials in
+Read `act`: a policy on the step and the output of a memory. Critics and actors learn from crops of replayed trials in
 `rl/filtered_cloning.py`. Crops and targets are in `rl/trial_crops.py`, classifying critics in `nn/discounted.py`.
 """
 
@@ -43,11 +43,11 @@ class Config(Options):
     """Widths of the layers from a step to the trial's encoder, ReLU."""
     hidden: Annotated[tuple[int, ...], "[1, inf)", Search(32, 256, log=True, depth=(1, 3))] = (64, 64)
     """Widths of the hidden layers of actors and critics, ReLU."""
-    bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 100
+    bins: Annotated[int, "[2, 10000]", Search(64, 256, log=True)] = 80
     """Bins of returns; coarse ones lose the difference between two actions."""
-    lowest_return: Annotated[float, "(-inf, inf)"] = -2000.0
+    lowest_return: Annotated[float, "(-inf, inf)"] = -500.0
     """Discounted return of the lowest bin; lower ones are clipped."""
-    highest_return: Annotated[float, "(-inf, inf)"] = 2000.0
+    highest_return: Annotated[float, "(-inf, inf)"] = 500.0
     """Discounted return of the highest bin; higher ones are clipped."""
     capacity: Annotated[int, "[1, inf)"] = 2000
     """Trials that the replay keeps."""
@@ -55,11 +55,11 @@ class Config(Options):
     """Standard deviation of exploration in the beginning, at a trial's start; each trial draws a factor, 0 to 1."""
     epsilon_at_end: Annotated[float, "[0, inf)"] = 0.8
     """Standard deviation at a trial's end, on the same schedule."""
-    final_epsilon: Annotated[float, "[0, inf)"] = 0.05
+    final_epsilon: Annotated[float, "[0, inf)"] = 0.1
     """Standard deviation of the noise after `anneal` iterations, at a trial's start."""
-    final_epsilon_at_end: Annotated[float, "[0, inf)"] = 0.01
+    final_epsilon_at_end: Annotated[float, "[0, inf)"] = 0.1
     """Standard deviation at a trial's end, on the same schedule."""
-    anneal: Annotated[int, "[1, inf)", Search(20, 200, log=True)] = 50
+    anneal: Annotated[int, "[1, inf)", Search(20, 200, log=True)] = 40
     """Iterations over which the noise falls."""
 
     def __post_init__(self) -> None:
@@ -76,6 +76,26 @@ class Config(Options):
 
 PRESETS = {
     "cpu": Config(),
+    "filtered": Config(
+        tasks=20,
+        discounts=(0.9, 0.99),
+        pessimism="mean",
+        trace=0.9,
+        value_samples=2,
+        sequence=64,
+        gradient_steps=100,
+        learning_rate=3e-3,
+        lead=240,
+        clone_weight=1.0,
+        ascent_weight=0.0,
+        target_rate=0.05,
+        bins=100,
+        lowest_return=-2000.0,
+        highest_return=2000.0,
+        final_epsilon=0.05,
+        final_epsilon_at_end=0.01,
+        anneal=50,
+    ),
     "transformer": Config(encoder="transformer", memory_layers=2, memory_heads=4, context=100),
     "paper": Config(
         encoder="transformer",
@@ -86,6 +106,7 @@ PRESETS = {
         hidden=(256, 256),
         discounts=(0.1, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999),
         critics=4,
+        pessimism="mean",
         value_samples=3,
         bins=128,
         lowest_return=-100_000.0,
@@ -100,17 +121,21 @@ PRESETS = {
         learning_rate=5e-4,
         target_rate=0.003,
         gradient_norm=1.0,
+        clone_weight=1.0,
+        ascent_weight=0.0,
+        final_epsilon=0.05,
+        final_epsilon_at_end=0.01,
         anneal=500,
     ),
 }
-"""Sizes for a CPU with either encoder, and those of the paper on Meta-World, but for the bins."""
+"""Sizes for a CPU with either loss and encoder, and those of the paper on Meta-World, but for the bins."""
 
 
 class Remembered(NamedTuple):
     """The adaptation: the memory of each world's trial, and what its exploration depends on."""
 
     memory: Tensor
-    """State of the trial's encoder, its output first. `[task, world, state]`"""
+    """State of the trial's encoder, its output first, and the last step's input. `[task, world, state]`"""
     time: Tensor
     """Steps of the trial so far. `[task, world, 1]`"""
     draw: Tensor
@@ -118,7 +143,7 @@ class Remembered(NamedTuple):
 
 
 class Amago:
-    """Learns a policy with a memory off-policy: it repeats replayed actions that classifying critics find better."""
+    """Learns a policy with a memory off-policy: it climbs classifying critics, and clones what they find better."""
 
     configuration: ClassVar[type] = Config
     pools_worlds: ClassVar[bool] = False
@@ -140,7 +165,7 @@ class Amago:
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Remembered:
         """An empty memory for each world, and the draw of its trial."""
         draw = noise.normal(1).to(self.device)
-        empty = torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
+        empty = torch.zeros(tasks, worlds, self.network.state_size, device=self.device)
         return Remembered(empty, torch.zeros_like(draw), draw)
 
     @torch.no_grad()

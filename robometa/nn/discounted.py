@@ -74,13 +74,9 @@ class TwoHot(nn.Module):
         self.register_buffer("places", torch.linspace(low, high, bins), persistent=False)
         self.low, self.width, self.last = low, (high - low) / (bins - 1), bins - 1
 
-    def place(self, logits: Tensor) -> Tensor:
-        """Mean of a distribution over bins, on the symmetric logarithm. `[..., bin] -> [...]`."""
-        return logits.softmax(dim=-1) @ self.places
-
     def value(self, logits: Tensor) -> Tensor:
         """Return that a distribution over bins stands for. `[..., bin] -> [...]`."""
-        return symexp(self.place(logits))
+        return symexp(logits.softmax(dim=-1) @ self.places)
 
     def loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy to returns that are split between the two nearest bins. `[..., bin], [...] -> [...]`."""
@@ -196,7 +192,10 @@ class Sizes(Protocol):
 
 
 class DiscountedActorCritic(nn.Module):
-    """Encoders of a step and of the trial, and actors and critics on their output."""
+    """Encoders of a step and of the trial, and actors and critics that read the memory's output beside the step.
+
+    The step itself, because training strips the memory of what it tells of the body, which actors and critics need.
+    """
 
     discounts: Tensor
 
@@ -215,21 +214,23 @@ class DiscountedActorCritic(nn.Module):
         super().__init__()
         width, count = memory.size, len(sizes.discounts)
         self.step = Perceptron((inputs, *sizes.step_hidden, width), generator)
-        self.memory = memory
-        self.actors = Actors(width, action, count, sizes.hidden, generator)
+        self.memory, self.state_size = memory, memory.state_size + inputs
+        self.actors = Actors(width + inputs, action, count, sizes.hidden, generator)
         two_hot = TwoHot(sizes.bins, sizes.lowest_return, sizes.highest_return)
-        self.critics = Critics(width, action, sizes.discounts, sizes.hidden, sizes.critics, two_hot, generator)
+        self.critics = Critics(width + inputs, action, sizes.discounts, sizes.hidden, sizes.critics, two_hot, generator)
         self.register_buffer("discounts", torch.tensor(sizes.discounts), persistent=False)
 
     def remember(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """State of the memory after one more step. `[n, inputs], [n, state]`."""
-        return self.memory.step(self.step(inputs).relu(), state)
+        """State of the memory after one more step, and that step. `[n, inputs], [n, state]`."""
+        memory = self.memory.step(self.step(inputs).relu(), state[..., : self.memory.state_size])
+        return torch.cat((memory, inputs), dim=-1)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Outputs of a memory that begins empty. `[n, time, inputs] -> [n, time, features]`."""
-        return self.memory(self.step(inputs).relu())
+        """Outputs of a memory that begins empty, beside the steps. `[n, time, inputs] -> [n, time, features]`."""
+        return torch.cat((self.memory(self.step(inputs).relu()), inputs), dim=-1)
 
     def policy(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of the last discount's policy. `[..., state] -> [..., action]` each."""
-        mean, log_std = self.actors.distribution(state[..., : self.memory.size])
+        features = torch.cat((state[..., : self.memory.size], state[..., self.memory.state_size :]), dim=-1)
+        mean, log_std = self.actors.distribution(features)
         return mean[..., -1, :], log_std[..., -1, :]

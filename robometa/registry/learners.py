@@ -82,7 +82,7 @@ LEARNERS = {
     "amago": Entry(
         "robometa.learners.amago",
         "Amago",
-        "Learns a policy with a memory off-policy: clones replayed actions that classifying critics find better.",
+        "Learns a policy with a memory off-policy: climbs classifying critics, and clones what they find better.",
         "Grigsby et al. 2024, https://arxiv.org/abs/2411.11188",
     ),
     "rma": Entry(

@@ -1,7 +1,7 @@
 """Gradient steps of AMAGO-2 on replayed sequences: critics that classify returns, actors that clone what is better.
 
 Source: Grigsby et al. 2024, https://arxiv.org/abs/2411.11188; the filter is Wang et al. 2020's
-(https://arxiv.org/abs/2006.15134).
+(https://arxiv.org/abs/2006.15134), the scale of the climbed value Fujimoto and Gu's (https://arxiv.org/abs/2106.06860).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ CHUNK = 16
 """Sequences that one thread computes together; the chunks are the same on every machine."""
 STEPS_PREFETCHED = 20
 """Gradient steps on sequences that are prefetched to a GPU."""
+SMALLEST_SIZE = 0.01
+"""Least mean size of values by which the climbed value is divided."""
 METRICS = ("actor_loss", "filter_share", "value", "action_std")
 
 
@@ -36,35 +38,35 @@ class Options(errors.Options):
 
     iterations: Annotated[int, "[1, inf)"] = 150
     """Training iterations."""
-    tasks: Annotated[int, "[1, inf)"] = 20
+    tasks: Annotated[int, "[1, inf)"] = 10
     """Tasks of an iteration."""
     worlds: Annotated[int, "[1, inf)"] = 1
     """Worlds of each task; each is a separate trial."""
     shots: Annotated[int, "[0, inf)"] = 1
     """Episodes of a training trial after its first; the memory persists between them."""
-    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.9, 0.99)
+    discounts: Annotated[tuple[float, ...], "[0, 1)"] = (0.95,)
     """Discounts to learn for at once; it acts by the last."""
     critics: Annotated[int, "[1, 100]"] = 2
     """Critics of the ensemble."""
     subset: Annotated[int, "[1, 100]"] = 2
     """Target critics that a gradient step asks, drawn at random."""
-    pessimism: Annotated[str, "{minimum, mean}", Search()] = "mean"
+    pessimism: Annotated[str, "{minimum, mean}", Search()] = "minimum"
     """Reduction of these critics' values to a target."""
-    trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.9
+    trace: Annotated[float, "[0, 1]", Search(0.0, 1.0)] = 0.0
     """Weight of replayed later rewards beside the critics' values in a target: lambda."""
-    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 2
+    value_samples: Annotated[int, "[1, 100]", Search(1, 4)] = 1
     """Actions of the policy that stand for its value in the filter."""
-    sequence: Annotated[int, "[1, inf)", Search(32, 200, log=True)] = 64
+    sequence: Annotated[int, "[1, inf)", Search(16, 200, log=True)] = 32
     """Most steps of a replayed sequence."""
     batch: Annotated[int, "[1, inf)", Search(8, 64, log=True)] = 16
     """Sequences of a gradient step."""
-    gradient_steps: Annotated[int, "[1, inf)", Search(20, 400, log=True)] = 100
+    gradient_steps: Annotated[int, "[1, inf)", Search(50, 800, log=True)] = 300
     """Gradient steps of an iteration."""
-    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 1e-2, log=True)] = 3e-3
+    learning_rate: Annotated[float, "(0, inf)", Search(1e-4, 1e-2, log=True)] = 1e-3
     """Learning rate of AdamW."""
     warm_up: Annotated[int, "[0, inf)"] = 50
     """Gradient steps over which the learning rate rises from 0."""
-    lead: Annotated[int, "[0, inf)"] = 240
+    lead: Annotated[int, "[0, inf)"] = 300
     """Gradient steps of the critics before the actors' first."""
     weight_decay: Annotated[float, "[0, inf)"] = 1e-3
     """Weight decay of AdamW."""
@@ -72,11 +74,11 @@ class Options(errors.Options):
     """Maximum norm of a gradient; longer ones are scaled down."""
     critic_weight: Annotated[float, "(0, inf)", Search(1.0, 30.0, log=True)] = 10.0
     """Weight of the critics' loss beside the actors'."""
-    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 1.0
+    clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 0.1
     """Weight of cloning the replayed actions that are worth more than the policy's."""
-    ascent_weight: Annotated[float, "[0, inf)"] = 0.0
-    """Weight of climbing the critics' value, on the bins' logarithm; 0 leaves the cloning alone, as AMAGO-2 does."""
-    target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.1, log=True)] = 0.05
+    ascent_weight: Annotated[float, "[0, inf)", Search(0.0, 10.0)] = 5.0
+    """Weight of climbing the critics' value, divided by its mean size; 0 leaves the cloning alone, as AMAGO-2 does."""
+    target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.1, log=True)] = 0.02
     """Interpolation rate of target actors and critics at every step."""
 
 
@@ -214,8 +216,9 @@ class FilteredCloning:
         loss = begun * self.options.clone_weight * clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
         if self.options.ascent_weight:  # and climb the critics, if asked
             acted = torch.tanh(mean + log_std.exp() * samples[0])
-            climbed = network.critics.two_hot.place(network.critics(known.detach(), acted, members, frozen=True))
-            loss = loss - begun * self.options.ascent_weight * (weight @ climbed.amin(dim=0)).mean()
+            climbed = network.critics.two_hot.value(network.critics(known.detach(), acted, members, frozen=True))
+            size = (weight @ value.abs() / weight.sum().clamp(min=1e-9)).clamp(min=SMALLEST_SIZE)  # [discount]
+            loss = loss - begun * self.options.ascent_weight * (weight @ climbed.amin(dim=0) / size).mean()
         spread = weight @ log_std[:, -1].exp().mean(dim=-1)
         shares = weight @ passes.float()
         logged = torch.stack((clone_loss.mean(), shares.mean(), weight @ value[:, -1], spread))

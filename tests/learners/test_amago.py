@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import SMALL_OPTIONS, copied, fake_rollout, same_tensors
+from torch import nn
 from torch.nn import functional
 
 from robometa.data import Rollout, Spaces, Step, Trial
@@ -160,6 +161,20 @@ def test_a_sequence_gives_what_acting_gave():
     assert (adaptation.time == TIME).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"encoder": "transformer", "memory_heads": 3, "context": 4}])
+def test_actors_and_critics_read_the_step_beside_the_memory(options):
+    network = learner(**options).network
+    inputs, generated = torch.randn(4, 5, 7, generator=generator()), torch.zeros(4, 1, 2)
+    for part in network.step.parameters():
+        nn.init.zeros_(part)  # the memory sees nothing of the step
+    seen, other = network.features(inputs)[:, -1], network.features(inputs + 1)[:, -1]
+    remembered, others = (
+        network.remember(row[:, -1], torch.zeros(4, network.state_size)) for row in (inputs, inputs + 1)
+    )
+    assert not torch.allclose(network.critics.value(seen, generated), network.critics.value(other, generated))
+    assert not torch.allclose(network.policy(remembered)[0], network.policy(others)[0], rtol=0)
+
+
 def loss_of(made, columns, weight, generator_seed=0):
     """Metrics of a loss by name, and the gradients of the actors."""
     shape = (*columns.shape[:2], 1 + made.config.value_samples, len(made.config.discounts), SPACES.action)
@@ -172,7 +187,7 @@ def loss_of(made, columns, weight, generator_seed=0):
 
 @pytest.mark.parametrize("better", [True, False])
 def test_only_actions_above_the_policys_value_are_cloned(monkeypatch, better):
-    made = learner()
+    made = learner(ascent_weight=0.0)
     columns = rows_of(trial())
     sound = Sequences.of_columns(columns, SPACES).sound()
     offset = -100.0 if better else 100.0
@@ -180,6 +195,23 @@ def test_only_actions_above_the_policys_value_are_cloned(monkeypatch, better):
     logged, gradients = loss_of(made, columns, sound / sound.sum())
     assert logged["filter_share"] == pytest.approx(float(better))
     assert any(bool(gradient.abs().max() > 0) for gradient in gradients) == better
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_the_climbed_value_does_not_depend_on_the_scale_of_returns(monkeypatch, factor):
+    """Gradients of a climb are the same for returns a hundred times as large."""
+    made = learner(clone_weight=0.0, ascent_weight=1.0)
+    with torch.no_grad():
+        made.network.critics.biases[-1][..., -1] += 3.0  # values far from 0
+    columns = rows_of(trial())
+    sound = Sequences.of_columns(columns, SPACES).sound()
+    weight = sound / sound.sum()
+    expected = loss_of(made, columns, weight)[1]
+    assert all(bool(gradient.abs().max() > 0) for gradient in expected)
+    two_hot, value = made.network.critics.two_hot, made.network.critics.two_hot.value
+    monkeypatch.setattr(two_hot, "value", lambda logits: factor * value(logits))
+    for found, wanted in zip(loss_of(made, columns, weight)[1], expected, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_a_step_without_weight_is_not_learned_from():
@@ -203,7 +235,7 @@ def test_the_targets_ask_some_critics_and_follow_slowly():
         torch.testing.assert_close(target, 0.75 * old + 0.25 * new.detach())
     members = {tuple(made.cloning._drawn(1e-3, 1.0, generator(seed))[2].tolist()) for seed in range(30)}
     assert len(members) == 6  # pairs of three critics, in either order
-    features, action = torch.randn(4, 6, generator=generator()), torch.zeros(4, 1, 2)
+    features, action = torch.randn(4, 13, generator=generator()), torch.zeros(4, 1, 2)
     every = made.network.critics.value(features, action)
     torch.testing.assert_close(made.network.critics.value(features, action, torch.tensor([2, 0])), every[[2, 0]])
     assert not torch.allclose(every[0], every[1])
@@ -215,7 +247,7 @@ def test_a_target_takes_the_minimum_or_the_mean(monkeypatch, pessimism):
     sequences = Sequences.of_columns(rows_of(trial()), SPACES)
     values = torch.tensor([1.0, 3.0]).reshape(2, 1, 1).expand(2, 4 * (TIME + 1), 2)
     monkeypatch.setattr(made.cloning.target_critics, "value", lambda *_: values)
-    features, draws = torch.zeros(4, TIME + 1, 6), torch.zeros(4, TIME + 1, 2, 2)
+    features, draws = torch.zeros(4, TIME + 1, 13), torch.zeros(4, TIME + 1, 2, 2)
     found = made.cloning._target(sequences, features, draws, torch.tensor([0, 1]))
     wanted = torch.full((4, TIME + 1, 2), 1.0 if pessimism == "minimum" else 2.0)
     torch.testing.assert_close(found, sequences.targets(wanted, torch.tensor([0.5, 0.9]), made.config.trace))
@@ -231,9 +263,10 @@ def one_step(tasks=8, worlds=8, seed=0):
 
 
 @pytest.mark.slow
-def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones():
+@pytest.mark.parametrize("ascent", [0.0, 1.0])
+def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones(ascent):
     options = {"memory_size": 8, "hidden": (16,), "bins": 16, "batch": 32, "capacity": 1000, "lead": 0}
-    options |= {"lowest_return": -10.0, "highest_return": 10.0}
+    options |= {"lowest_return": -10.0, "highest_return": 10.0, "clone_weight": 1.0, "ascent_weight": ascent}
     made = learner(**options, gradient_steps=150, learning_rate=1e-2, warm_up=10, critics=2)
     for seed in range(2):
         logged = made.update(one_step(seed=seed))
@@ -245,11 +278,11 @@ def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones(
     for discount in range(2):  # nothing follows, so they agree
         torch.testing.assert_close(value[:, discount], torch.tensor([-2.4, 0.0, 2.4]), rtol=0, atol=0.5)
     assert (mean[..., 0] > 0.3).all()
-    assert 0.02 < logged["filter_share"] < 0.7
+    assert ascent or 0.02 < logged["filter_share"] < 0.7
 
 
 def test_noise_falls_along_a_trial_and_over_the_training():
-    made = learner(anneal=2, gradient_steps=1)
+    made = learner(anneal=2, gradient_steps=1, final_epsilon=0.05, final_epsilon_at_end=0.01)
     time, draw = torch.tensor([0.0, TIME / 2, TIME, 2 * TIME]), torch.full((4,), 50.0)
     assert made.exploration.scale(time, draw).tolist() == [1.0] * 4  # it knows no trial's length yet
     made.update(trial())
