@@ -96,7 +96,7 @@ PRESETS = {
         final_epsilon_at_end=0.01,
         anneal=50,
     ),
-    "transformer": Config(encoder="transformer", memory_layers=2, memory_heads=4, context=100),
+    "transformer": Config(encoder="transformer", memory_layers=2, memory_heads=4, context=32),
     "paper": Config(
         encoder="transformer",
         iterations=1000,
@@ -135,7 +135,7 @@ class Remembered(NamedTuple):
     """The adaptation: the memory of each world's trial, and what its exploration depends on."""
 
     memory: Tensor
-    """State of the trial's encoder, its output first, and the last step's input. `[task, world, state]`"""
+    """State of the trial's encoder, its output first. `[task, world, state]`"""
     time: Tensor
     """Steps of the trial so far. `[task, world, 1]`"""
     draw: Tensor
@@ -165,16 +165,16 @@ class Amago:
     def begin(self, tasks: int, worlds: int, noise: Noise) -> Remembered:
         """An empty memory for each world, and the draw of its trial."""
         draw = noise.normal(1).to(self.device)
-        empty = torch.zeros(tasks, worlds, self.network.state_size, device=self.device)
+        empty = torch.zeros(tasks, worlds, self.network.memory.state_size, device=self.device)
         return Remembered(empty, torch.zeros_like(draw), draw)
 
     @torch.no_grad()
     def act(self, adaptation: Remembered, step: Step, noise: Tensor) -> tuple[Tensor, Remembered]:
         """Actions of the last discount's policy, with noise that falls along the trial. `[task, world, action]`."""
         memory, time, draw = adaptation
-        state = self.network.remember(self._inputs(step).flatten(0, 1), memory.flatten(0, 1))
-        state = state.unflatten(0, time.shape[:2])
-        action = self.exploration.action(*self.network.policy(state), noise, self.exploration.scale(time, draw))
+        inputs = self._inputs(step)
+        state = self.network.remember(inputs.flatten(0, 1), memory.flatten(0, 1)).unflatten(0, time.shape[:2])
+        action = self.exploration.action(*self.network.policy(inputs, state), noise, self.exploration.scale(time, draw))
         return action, Remembered(state, time + 1, draw)
 
     def adapt(self, adaptation: Remembered, rollout: Rollout, noise: Noise) -> Remembered:

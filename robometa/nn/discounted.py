@@ -23,6 +23,8 @@ LOWEST_LOG_STD, HIGHEST_LOG_STD = -5.0, 2.0
 """Bounds of an actor's log standard deviation."""
 LARGEST_ACTION = 0.9999
 """Largest absolute action whose density is computed; tanh reaches 1 nowhere."""
+LARGEST_JUDGED = 0.999
+"""Largest absolute action that critics see, so that climbing them does not saturate tanh."""
 
 
 def symlog(x: Tensor) -> Tensor:
@@ -145,7 +147,7 @@ class Critics(nn.Module):
         weights, biases = chosen[: len(self.weights)], chosen[len(self.weights) :]
         # The first layer: the features' part is the same for every discount and action.
         of_features, of_action, of_discount = weights[0].split(self.split, dim=1)
-        count, discounts = len(features), len(self.horizon)
+        count, discounts, action = len(features), len(self.horizon), action.clamp(-LARGEST_JUDGED, LARGEST_JUDGED)
         x = (features @ of_features + biases[0]).unsqueeze(2)  # [critic, n, 1, width]
         x = x + (action.flatten(0, 1) @ of_action).unflatten(1, action.shape[:2])
         x = x + (self.horizon @ of_discount).unsqueeze(1)  # [critic, n, discount, width]
@@ -192,10 +194,7 @@ class Sizes(Protocol):
 
 
 class DiscountedActorCritic(nn.Module):
-    """Encoders of a step and of the trial, and actors and critics that read the memory's output beside the step.
-
-    The step itself, because training strips the memory of what it tells of the body, which actors and critics need.
-    """
+    """Encoders of a step and of the trial, and actors and critics that read the memory's output beside the step."""
 
     discounts: Tensor
 
@@ -214,23 +213,29 @@ class DiscountedActorCritic(nn.Module):
         super().__init__()
         width, count = memory.size, len(sizes.discounts)
         self.step = Perceptron((inputs, *sizes.step_hidden, width), generator)
-        self.memory, self.state_size = memory, memory.state_size + inputs
+        self.memory = memory
         self.actors = Actors(width + inputs, action, count, sizes.hidden, generator)
         two_hot = TwoHot(sizes.bins, sizes.lowest_return, sizes.highest_return)
         self.critics = Critics(width + inputs, action, sizes.discounts, sizes.hidden, sizes.critics, two_hot, generator)
         self.register_buffer("discounts", torch.tensor(sizes.discounts), persistent=False)
 
     def remember(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """State of the memory after one more step, and that step. `[n, inputs], [n, state]`."""
-        memory = self.memory.step(self.step(inputs).relu(), state[..., : self.memory.state_size])
-        return torch.cat((memory, inputs), dim=-1)
+        """State of the memory after one more step. `[n, inputs], [n, state]`."""
+        return self.memory.step(self.step(inputs).relu(), state)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Outputs of a memory that begins empty, beside the steps. `[n, time, inputs] -> [n, time, features]`."""
         return torch.cat((self.memory(self.step(inputs).relu()), inputs), dim=-1)
 
-    def policy(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of the last discount's policy. `[..., state] -> [..., action]` each."""
-        features = torch.cat((state[..., : self.memory.size], state[..., self.memory.state_size :]), dim=-1)
-        mean, log_std = self.actors.distribution(features)
+    def policy(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of the last discount's policy.
+
+        Args:
+            inputs: The step. `[..., inputs]`
+            state: State of the memory after it. `[..., state]`
+
+        Returns:
+            `[..., action]` each.
+        """
+        mean, log_std = self.actors.distribution(torch.cat((state[..., : self.memory.size], inputs), dim=-1))
         return mean[..., -1, :], log_std[..., -1, :]

@@ -1,7 +1,7 @@
-"""Gradient steps of AMAGO-2 on replayed sequences: critics that classify returns, actors that clone what is better.
+"""Gradient steps of AMAGO-2: critics that classify returns, actors that climb them and clone what they find better.
 
 Source: Grigsby et al. 2024, https://arxiv.org/abs/2411.11188; the filter is Wang et al. 2020's
-(https://arxiv.org/abs/2006.15134), the scale of the climbed value Fujimoto and Gu's (https://arxiv.org/abs/2106.06860).
+(https://arxiv.org/abs/2006.15134).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CHUNK = 16
 """Sequences that one thread computes together; the chunks are the same on every machine."""
 STEPS_PREFETCHED = 20
 """Gradient steps on sequences that are prefetched to a GPU."""
-SMALLEST_SIZE = 0.01
-"""Least mean size of values by which the climbed value is divided."""
-METRICS = ("actor_loss", "filter_share", "value", "action_std")
+SMALLEST_DEVIATION = 0.01
+"""Least deviation of targets by which the climbed value is divided."""
+METRICS = ("actor_loss", "climbed", "filter_share", "value", "action_std")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Options(errors.Options):
     """Weight of the critics' loss beside the actors'."""
     clone_weight: Annotated[float, "[0, inf)", Search(0.03, 1.0, log=True)] = 0.1
     """Weight of cloning the replayed actions that are worth more than the policy's."""
-    ascent_weight: Annotated[float, "[0, inf)", Search(0.0, 10.0)] = 5.0
-    """Weight of climbing the critics' value, divided by its mean size; 0 leaves the cloning alone, as AMAGO-2 does."""
+    ascent_weight: Annotated[float, "[0, inf)", Search(0.0, 10.0)] = 3.0
+    """Weight of climbing the critics' value, in deviations of the targets; 0 clones alone, as AMAGO-2 does."""
     target_rate: Annotated[float, "(0, 1]", Search(0.002, 0.1, log=True)] = 0.02
     """Interpolation rate of target actors and critics at every step."""
 
@@ -178,6 +178,8 @@ class FilteredCloning:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         with torch.no_grad():
+            for part in self.network.actors.parameters():  # Adam's count begins with their first gradient
+                self.optimizer.state[part]["step"].mul_(begun)
             targets, heads = tuple(self.targets.parameters()), tuple(self.heads.parameters())
             torch._foreach_lerp_(targets, heads, self.options.target_rate)
         return logged
@@ -208,21 +210,23 @@ class FilteredCloning:
 
         # Actors: clone the actions that are worth more than the policy's own, A > 0.
         mean, log_std = network.actors.distribution(known)  # [step, discount, action]
+        values = self._values(known.detach(), torch.tanh(mean + log_std.exp() * samples))
         with torch.no_grad():
-            value = self._value(known, mean, log_std, samples)
-            passes = network.critics.two_hot.value(logits).mean(dim=0) > value  # [step, discount]
+            value = values.mean(dim=(0, 1))  # [step, discount]
+            passes = network.critics.two_hot.value(logits).mean(dim=0) > value
         clone_loss = weight @ -(passes * log_density(action, mean, log_std))  # [discount]
 
-        loss = begun * self.options.clone_weight * clone_loss.mean() + self.options.critic_weight * critic_loss.mean()
-        if self.options.ascent_weight:  # and climb the critics, if asked
-            acted = torch.tanh(mean + log_std.exp() * samples[0])
-            climbed = network.critics.two_hot.value(network.critics(known.detach(), acted, members, frozen=True))
-            size = (weight @ value.abs() / weight.sum().clamp(min=1e-9)).clamp(min=SMALLEST_SIZE)  # [discount]
-            loss = loss - begun * self.options.ascent_weight * (weight @ climbed.amin(dim=0) / size).mean()
+        # And climb the critics' lowest value, in deviations of the targets.
+        share = weight / weight.sum().clamp(min=1e-9)
+        deviation = (share @ (target - share @ target).square()).sqrt().clamp(min=SMALLEST_DEVIATION)  # [discount]
+        climbed = weight @ values.amin(dim=1).mean(dim=0) / deviation
+
+        options = self.options
+        actor_loss = options.clone_weight * clone_loss.mean() - options.ascent_weight * climbed.mean()
+        loss = begun * actor_loss + options.critic_weight * critic_loss.mean()
         spread = weight @ log_std[:, -1].exp().mean(dim=-1)
-        shares = weight @ passes.float()
-        logged = torch.stack((clone_loss.mean(), shares.mean(), weight @ value[:, -1], spread))
-        return loss, torch.cat((logged, critic_loss))
+        logged = (clone_loss.mean(), climbed.mean(), (weight @ passes.float()).mean(), weight @ value[:, -1], spread)
+        return loss, torch.cat((torch.stack(logged), critic_loss)).detach()
 
     @torch.no_grad()
     def _target(self, sequences: Sequences, features: Tensor, draws: Tensor, members: Tensor) -> Tensor:
@@ -234,9 +238,16 @@ class FilteredCloning:
         value = values.amin(dim=0) if self.options.pessimism == "minimum" else values.mean(dim=0)
         return sequences.targets(value.unflatten(0, features.shape[:2]), self.network.discounts, self.options.trace)
 
-    def _value(self, known: Tensor, mean: Tensor, log_std: Tensor, draws: Tensor) -> Tensor:
-        """Value of the policy, mean over samples and critics. `[step, discount]`."""
-        values = [
-            self.network.critics.value(known, torch.tanh(mean + log_std.exp() * draw)).mean(dim=0) for draw in draws
-        ]
-        return torch.stack(values).mean(dim=0)
+    def _values(self, known: Tensor, acted: Tensor) -> Tensor:
+        """Values of actions by every critic, with gradients to the actions if they are climbed.
+
+        Args:
+            known: Features. `[step, features]`
+            acted: `[sample, step, discount, action]`
+
+        Returns:
+            `[sample, critic, step, discount]`
+        """
+        critics = self.network.critics
+        with torch.set_grad_enabled(self.options.ascent_weight > 0):
+            return torch.stack([critics.two_hot.value(critics(known, action, frozen=True)) for action in acted])

@@ -168,11 +168,10 @@ def test_actors_and_critics_read_the_step_beside_the_memory(options):
     for part in network.step.parameters():
         nn.init.zeros_(part)  # the memory sees nothing of the step
     seen, other = network.features(inputs)[:, -1], network.features(inputs + 1)[:, -1]
-    remembered, others = (
-        network.remember(row[:, -1], torch.zeros(4, network.state_size)) for row in (inputs, inputs + 1)
-    )
+    state = torch.zeros(4, network.memory.state_size)
     assert not torch.allclose(network.critics.value(seen, generated), network.critics.value(other, generated))
-    assert not torch.allclose(network.policy(remembered)[0], network.policy(others)[0], rtol=0)
+    of_one, of_other = (network.policy(row[:, -1], state)[0] for row in (inputs, inputs + 1))
+    assert not torch.allclose(of_one, of_other, rtol=0)
 
 
 def loss_of(made, columns, weight, generator_seed=0):
@@ -191,26 +190,63 @@ def test_only_actions_above_the_policys_value_are_cloned(monkeypatch, better):
     columns = rows_of(trial())
     sound = Sequences.of_columns(columns, SPACES).sound()
     offset = -100.0 if better else 100.0
-    monkeypatch.setattr(made.cloning, "_value", lambda known, mean, *_: torch.full(mean.shape[:2], offset))
+    monkeypatch.setattr(made.cloning, "_values", lambda _, acted: torch.full((1, 3, *acted.shape[1:3]), offset))
     logged, gradients = loss_of(made, columns, sound / sound.sum())
     assert logged["filter_share"] == pytest.approx(float(better))
     assert any(bool(gradient.abs().max() > 0) for gradient in gradients) == better
 
 
-@pytest.mark.parametrize("factor", [1.0, 100.0])
-def test_the_climbed_value_does_not_depend_on_the_scale_of_returns(monkeypatch, factor):
-    """Gradients of a climb are the same for returns a hundred times as large."""
-    made = learner(clone_weight=0.0, ascent_weight=1.0)
+def climbing(**options):
+    """A learner whose critics' values are far from 0, its columns and their weight."""
+    made = learner(clone_weight=0.0, **options)
     with torch.no_grad():
-        made.network.critics.biases[-1][..., -1] += 3.0  # values far from 0
+        made.network.critics.biases[-1][..., -1] += 3.0
     columns = rows_of(trial())
     sound = Sequences.of_columns(columns, SPACES).sound()
-    weight = sound / sound.sum()
+    return made, columns, sound / sound.sum()
+
+
+def test_the_climb_does_not_depend_on_the_scale_of_returns(monkeypatch):
+    made, columns, weight = climbing()
     expected = loss_of(made, columns, weight)[1]
     assert all(bool(gradient.abs().max() > 0) for gradient in expected)
-    two_hot, value = made.network.critics.two_hot, made.network.critics.two_hot.value
-    monkeypatch.setattr(two_hot, "value", lambda logits: factor * value(logits))
+    two_hot, value, target = made.network.critics.two_hot, made.network.critics.two_hot.value, made.cloning._target
+    monkeypatch.setattr(two_hot, "value", lambda logits: 100 * value(logits))
+    monkeypatch.setattr(made.cloning, "_target", lambda *rest: 100 * target(*rest))
     for found, wanted in zip(loss_of(made, columns, weight)[1], expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_actors_climb_the_lowest_critic(monkeypatch):
+    made, columns, weight = climbing(value_samples=2)
+
+    def values(_, acted):
+        return torch.stack([slope * acted.sum(dim=-1) for slope in (1.0, -2.0, 3.0)], dim=1)
+
+    monkeypatch.setattr(made.cloning, "_values", values)
+    before, gradients = loss_of(made, columns, weight)
+    assert before["climbed"] < 0  # the lowest of the three at every action
+    with torch.no_grad():
+        for part, gradient in zip(made.network.actors.parameters(), gradients, strict=True):
+            part.sub_(1e-2 * gradient)
+    assert loss_of(made, columns, weight)[0]["climbed"] > before["climbed"]
+
+
+@pytest.mark.parametrize("ascent", [0.0, 5.0])
+def test_climbing_leaves_the_critics_as_they_are(ascent):
+    made, columns, weight = climbing(ascent_weight=ascent)
+    draws = torch.randn(*columns.shape[:2], 2, 2, 2, generator=generator())
+    loss, _ = made.cloning._loss(columns, draws, weight, torch.tensor([0, 2]), torch.tensor(1.0))
+    known = made.network.features(made._inputs(Sequences.of_columns(columns, SPACES).seen))
+    target = made.cloning._target(Sequences.of_columns(columns, SPACES), known, draws[:, :, 0], torch.tensor([0, 2]))
+    action = Sequences.of_columns(columns, SPACES).action().flatten(0, 1).unsqueeze(1)
+    logits = made.network.critics(known[:, :-1].flatten(0, 1), action)
+    alone = (
+        10.0 * (weight.flatten() @ made.network.critics.two_hot.loss(logits, target.flatten(0, 1)).mean(dim=0)).mean()
+    )
+    critics = list(made.network.critics.parameters())
+    pairs = zip(torch.autograd.grad(loss, critics), torch.autograd.grad(alone, critics), strict=True)
+    for found, wanted in pairs:
         torch.testing.assert_close(found, wanted)
 
 
@@ -266,7 +302,7 @@ def one_step(tasks=8, worlds=8, seed=0):
 @pytest.mark.parametrize("ascent", [0.0, 1.0])
 def test_critics_find_the_value_of_an_action_and_actors_move_to_the_better_ones(ascent):
     options = {"memory_size": 8, "hidden": (16,), "bins": 16, "batch": 32, "capacity": 1000, "lead": 0}
-    options |= {"lowest_return": -10.0, "highest_return": 10.0, "clone_weight": 1.0, "ascent_weight": ascent}
+    options |= {"lowest_return": -10.0, "highest_return": 10.0, "clone_weight": 1.0 - ascent, "ascent_weight": ascent}
     made = learner(**options, gradient_steps=150, learning_rate=1e-2, warm_up=10, critics=2)
     for seed in range(2):
         logged = made.update(one_step(seed=seed))
@@ -345,6 +381,8 @@ def test_the_critics_learn_before_the_actors():
     assert same_tensors(before, made.network.actors.state_dict())
     made.update(trial(1))
     assert not same_tensors(before, made.network.actors.state_dict())
+    steps = [made.cloning.optimizer.state[part]["step"] for part in made.network.actors.parameters()]
+    assert [int(step) for step in steps] == [2] * len(steps)  # Adam's count begins with their first gradient
 
 
 @pytest.mark.parametrize(
