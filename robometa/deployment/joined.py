@@ -110,7 +110,7 @@ class _Joining:
     def _joined(self, node: Any, parts: list[_Part]) -> Iterator[Any]:
         """Nodes that take the place of a concatenation."""
         result = node.output[0]
-        names = [f"{result}_{stage}" for stage in ("whole", "moved", "scaled", "below")]
+        names = [f"{result}_{stage}" for stage in ("together", "moved", "scaled", "below")]
         yield self._helper.make_node("Concat", [part.name for part in parts], names[:1], axis=1)
         stages = zip(("Sub", "Mul", "Min", "Max"), ("shift", "scale", "high", "low"), names, strict=True)
         for (kind, number, source), made in zip(stages, [*names[1:], result], strict=True):
