@@ -32,6 +32,8 @@ def by_options(record: dict[str, Any]) -> float | None:
     if learner == "pearl":
         per_step = options.meta_batch * (options.context + options.batch)
         return float(options.iterations * options.gradient_steps * per_step)
+    if learner == "amago":
+        return float(options.iterations * options.gradient_steps * options.batch * options.sequence)
     if learner == "grbal":
         per_step = options.windows * options.members * (options.past + options.future)
         return float(options.iterations * options.gradient_steps * per_step)

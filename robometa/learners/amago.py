@@ -21,6 +21,7 @@ from robometa.nn.state import Parts, load_state, state_of
 from robometa.noise import Noise
 from robometa.rl.exploration import Exploration
 from robometa.rl.filtered_cloning import FilteredCloning, Options
+from robometa.rl.gradient_samples import with_samples
 from robometa.rl.memory_input import memory_input
 from robometa.rl.trial_crops import Sequences, TrialCrops, rows_of
 
@@ -188,7 +189,8 @@ class Amago:
         self.observations.include(whole.obs)
         self.rewards.include(whole.reward[~whole.diverged])
         self.exploration.count(trial)
-        return self.cloning.run(trial.noise.torch_generator())
+        metrics, config = self.cloning.run(trial.noise.torch_generator()), self.config
+        return with_samples(metrics, config.gradient_steps * config.batch * config.sequence)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Encoders, actors and critics; for training also targets, optimizer and replay."""
