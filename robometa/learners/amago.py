@@ -6,7 +6,7 @@ Read `act`: a policy on the step and the output of a memory. Critics and actors 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
@@ -75,30 +75,29 @@ class Config(Options):
         check_transformer(self, "encoder", self.encoder)
 
 
+CLONING = Config(pessimism="mean", clone_weight=1.0, ascent_weight=0.0, final_epsilon=0.05, final_epsilon_at_end=0.01)
+"""Filtered cloning alone, with AMAGO-2's last noise."""
 PRESETS = {
     "cpu": Config(),
-    "filtered": Config(
+    "filtered": replace(
+        CLONING,
         tasks=20,
         discounts=(0.9, 0.99),
-        pessimism="mean",
         trace=0.9,
         value_samples=2,
         sequence=64,
         gradient_steps=100,
         learning_rate=3e-3,
         lead=240,
-        clone_weight=1.0,
-        ascent_weight=0.0,
         target_rate=0.05,
         bins=100,
         lowest_return=-2000.0,
         highest_return=2000.0,
-        final_epsilon=0.05,
-        final_epsilon_at_end=0.01,
         anneal=50,
     ),
     "transformer": Config(encoder="transformer", memory_layers=2, memory_heads=4, context=32),
-    "paper": Config(
+    "paper": replace(
+        CLONING,
         encoder="transformer",
         iterations=1000,
         tasks=24,
@@ -107,7 +106,6 @@ PRESETS = {
         hidden=(256, 256),
         discounts=(0.1, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999),
         critics=4,
-        pessimism="mean",
         value_samples=3,
         bins=128,
         lowest_return=-100_000.0,
@@ -122,10 +120,6 @@ PRESETS = {
         learning_rate=5e-4,
         target_rate=0.003,
         gradient_norm=1.0,
-        clone_weight=1.0,
-        ascent_weight=0.0,
-        final_epsilon=0.05,
-        final_epsilon_at_end=0.01,
         anneal=500,
     ),
 }
